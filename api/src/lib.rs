@@ -1,0 +1,1 @@
+//! The REST API: validates, writes the row, casts, answers.

@@ -1,0 +1,17 @@
+//! What every Novella service stands on, and what no single service owns.
+//!
+//! The crate knows no service. Whatever touches the database sits behind the feature `database` and the module
+//! `db`; a compute host is built without it, so that no line of a compute host can reach the database.
+
+pub mod config;
+pub mod context;
+#[cfg(feature = "database")]
+pub mod db;
+pub mod ids;
+pub mod lifecycle;
+pub mod models;
+pub mod reports;
+pub mod service;
+pub mod telemetry;
+
+pub use context::RequestContext;

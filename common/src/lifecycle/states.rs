@@ -1,0 +1,149 @@
+//! The three states of an instance, under Nova's names.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! named_states {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),* }
+
+        impl $name {
+            /// Every state.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name in the API, on the bus and in the database.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)*
+                    other => Err(format!(concat!("unknown ", stringify!($name), " '{}'"), other)),
+                }
+            }
+        }
+    };
+}
+
+named_states! {
+    /// What the instance is, as far as users are concerned, when nothing is being done to it.
+    VmState {
+        /// Not built yet.
+        Building = "building",
+        /// Running.
+        Active = "active",
+        /// Paused in memory.
+        Paused = "paused",
+        /// Saved to disk.
+        Suspended = "suspended",
+        /// Powered off.
+        Stopped = "stopped",
+        /// Something went wrong; the fault says what.
+        Error = "error",
+        /// Gone.
+        Deleted = "deleted",
+    }
+}
+
+named_states! {
+    /// What is being done to the instance.
+    TaskState {
+        /// A host is being chosen.
+        Scheduling = "scheduling",
+        /// A host has been chosen and prepares disks.
+        BlockDeviceMapping = "block_device_mapping",
+        /// A host prepares networks.
+        Networking = "networking",
+        /// The guest is being started for the first time.
+        Spawning = "spawning",
+        /// A soft reboot was asked for.
+        Rebooting = "rebooting",
+        /// A soft reboot is under way on the host.
+        RebootStarted = "reboot_started",
+        /// A hard reboot was asked for.
+        RebootingHard = "rebooting_hard",
+        /// A hard reboot is under way on the host.
+        RebootStartedHard = "reboot_started_hard",
+        /// Being powered off.
+        PoweringOff = "powering-off",
+        /// Being powered on.
+        PoweringOn = "powering-on",
+        /// Being paused.
+        Pausing = "pausing",
+        /// Being unpaused.
+        Unpausing = "unpausing",
+        /// Being saved to disk.
+        Suspending = "suspending",
+        /// Being brought back from disk.
+        Resuming = "resuming",
+        /// Being moved to another host while it runs.
+        Migrating = "migrating",
+        /// Being deleted.
+        Deleting = "deleting",
+    }
+}
+
+/// What the guest does, as its host sees it. Numbers as in Nova (nova/compute/power_state.py).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub enum PowerState {
+    /// Unknown: there is no guest yet.
+    NoState,
+    /// Runs.
+    Running,
+    /// Paused.
+    Paused,
+    /// Powered off.
+    Shutdown,
+    /// Died of itself.
+    Crashed,
+    /// Saved to disk.
+    Suspended,
+}
+
+impl PowerState {
+    /// The number in the API and in the database.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        match self {
+            Self::NoState => 0,
+            Self::Running => 1,
+            Self::Paused => 3,
+            Self::Shutdown => 4,
+            Self::Crashed => 6,
+            Self::Suspended => 7,
+        }
+    }
+}
+
+impl From<PowerState> for i64 {
+    fn from(state: PowerState) -> i64 {
+        state.number()
+    }
+}
+
+impl TryFrom<i64> for PowerState {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        [Self::NoState, Self::Running, Self::Paused, Self::Shutdown, Self::Crashed, Self::Suspended]
+            .into_iter()
+            .find(|state| state.number() == number)
+            .ok_or_else(|| format!("unknown power state {number}"))
+    }
+}

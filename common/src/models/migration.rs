@@ -1,0 +1,156 @@
+//! A migration: an instance's way from one host to another, with its progress.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId};
+
+/// What kind of move it is, under the names that `os-migrations` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MigrationKind {
+    /// The guest runs on while its memory is copied.
+    LiveMigration,
+}
+
+impl MigrationKind {
+    /// The name in the API and the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LiveMigration => "live-migration",
+        }
+    }
+}
+
+impl FromStr for MigrationKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "live-migration" => Ok(Self::LiveMigration),
+            other => Err(format!("unknown migration type '{other}'")),
+        }
+    }
+}
+
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal),* $(,)?) => {
+        /// How far a migration is, under Nova's names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum MigrationStatus { $($(#[$doc])* #[serde(rename = $text)] $variant),* }
+
+        impl MigrationStatus {
+            /// Every status.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name in the API and the database.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+
+        impl FromStr for MigrationStatus {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)*
+                    other => Err(format!("unknown migration status '{other}'")),
+                }
+            }
+        }
+    };
+}
+
+statuses! {
+    /// Written down by the API, cast to a conductor.
+    Accepted = "accepted",
+    /// Has its destination and its claim; waits for a free slot on the source.
+    Queued = "queued",
+    /// The hosts are checked and the destination is made ready.
+    Preparing = "preparing",
+    /// The source copies.
+    Running = "running",
+    /// The guest runs on the destination; what is left of it on the source is being removed.
+    Finishing = "post-migrating",
+    /// Being undone after a failure or an abort, before the switch.
+    Reverting = "reverting",
+    /// Done.
+    Completed = "completed",
+    /// Aborted by a person; the guest stayed where it was.
+    Cancelled = "cancelled",
+    /// Could not be done; the guest stayed where it was.
+    Error = "error",
+}
+
+impl MigrationStatus {
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Cancelled | Self::Error)
+    }
+}
+
+/// How much has been copied. All in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationProgress {
+    /// The guest's memory.
+    pub memory_total: i64,
+    /// Memory copied so far; pages dirtied and copied again count each time.
+    pub memory_processed: i64,
+    /// Memory still to copy.
+    pub memory_remaining: i64,
+    /// Disk to copy (block migration).
+    pub disk_total: i64,
+    /// Disk copied so far.
+    pub disk_processed: i64,
+    /// Disk still to copy.
+    pub disk_remaining: i64,
+}
+
+/// A migration as the database knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Migration {
+    /// The number in the API's paths.
+    pub id: i64,
+    /// The id that the API shows from microversion 2.59.
+    pub uuid: MigrationUuid,
+    /// The instance that moves.
+    pub instance: InstanceUuid,
+    /// The task id of the operation; the instance's `task_id` while it is under way.
+    pub task_id: TaskId,
+    /// What kind it is.
+    pub kind: MigrationKind,
+    /// How far it is.
+    pub status: MigrationStatus,
+    /// Where the guest was.
+    pub source: String,
+    /// Where it goes; unknown until the scheduler has chosen.
+    pub destination: Option<String>,
+    /// The host that the request named, if it named one.
+    pub requested_destination: Option<String>,
+    /// Whether disks are copied: `true`, `false`, or `None` for `auto`.
+    pub block_migration: Option<bool>,
+    /// The conductor that works on it; `None`: the queue, or the source host while `running`.
+    pub owner: Option<Incarnation>,
+    /// The request that asked for it.
+    pub request_id: String,
+    /// Who asked.
+    pub user_id: Option<String>,
+    /// For which project.
+    pub project_id: Option<String>,
+    /// How much is copied.
+    pub progress: MigrationProgress,
+    /// Whether it is to be undone as soon as its owner can: set by an abort.
+    pub abort_requested: bool,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}

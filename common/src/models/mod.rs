@@ -1,0 +1,17 @@
+//! The things of the cloud, as plain data. How they are stored is `db`'s matter; how they are shown, the API's.
+
+mod action;
+mod compute_node;
+mod flavor;
+mod image;
+mod instance;
+mod migration;
+mod service;
+
+pub use action::{ActionEvent, EventResult, InstanceAction};
+pub use compute_node::{AllocationRatios, ComputeNode, Inventory, Resources};
+pub use flavor::Flavor;
+pub use image::Image;
+pub use instance::{Fault, Instance, InstanceSpec, RequestSpec, SchedulerHints};
+pub use migration::{Migration, MigrationKind, MigrationProgress, MigrationStatus};
+pub use service::{Binary, Service};

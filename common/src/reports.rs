@@ -1,0 +1,151 @@
+//! What compute hosts report: facts that flow back, against the direction of the commands.
+//!
+//! A report about an instance is a snapshot, not a delta: it says what the host knows of the instance now. So a later
+//! report always subsumes an earlier one, and a report can be repeated or lost without harm: reconciliation brings the
+//! newest again from the host's journal.
+//!
+//! Numbers: `seq` grows by one with each report of a host and lives in the host's journal. A new journal starts at its
+//! creation time in microseconds, so that a host whose disk was lost counts on above what it has ever sent.
+//!
+//! Reports travel as notifications of topic [`TOPIC`], event type [`Report::event_type`], one consumer at a time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
+    lifecycle::{PowerState, TaskState, VmState},
+    models::{ActionEvent, Inventory, MigrationProgress},
+};
+
+/// The notification topic that reports travel on; the queue is `reports.info`.
+pub const TOPIC: &str = "reports";
+
+/// One fact from one host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The host that says so.
+    pub host: String,
+    /// What it says.
+    pub fact: Fact,
+}
+
+/// What a host can say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fact {
+    /// The host has started, and waits to be reconciled. Repeated until it is.
+    Hello(Hello),
+    /// The host is there: its heartbeat.
+    Alive {
+        /// Its present run.
+        incarnation: Incarnation,
+    },
+    /// What became of an instance.
+    Instance(InstanceReport),
+    /// How far a live migration is, from its source.
+    Migration(MigrationReport),
+}
+
+/// What a host says when it starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its present run.
+    pub incarnation: Incarnation,
+    /// What it has.
+    pub inventory: Inventory,
+}
+
+/// What a host knows of an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceReport {
+    /// Which instance.
+    pub instance: InstanceUuid,
+    /// The report's number.
+    pub seq: i64,
+    /// The operation it belongs to; `None` for what happened by itself, such as a guest that died.
+    pub task_id: Option<TaskId>,
+    /// The request that asked for the operation.
+    pub request_id: Option<String>,
+    /// What the guest does.
+    pub power_state: PowerState,
+    /// How far the operation is.
+    pub progress: Progress,
+    /// The operation's event for the instance action, as it stands now.
+    pub event: Option<ActionEvent>,
+}
+
+/// How far an operation on an instance is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Progress {
+    /// Under way, in this state.
+    Doing {
+        /// The new `task_state`.
+        task_state: TaskState,
+    },
+    /// Done: nothing is under way now. Also what a host says of an instance whose guest changed by itself.
+    Done {
+        /// The new `vm_state`.
+        vm_state: VmState,
+    },
+    /// Failed: nothing is under way now.
+    Failed {
+        /// The new `vm_state`; `None`: as it was before the operation.
+        vm_state: Option<VmState>,
+        /// The fault's text, for users.
+        message: String,
+        /// For administrators.
+        details: Option<String>,
+        /// For a build: whether another host might succeed.
+        elsewhere: bool,
+    },
+    /// The instance and all it had on the host is gone.
+    Gone,
+}
+
+/// How far a live migration is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationReport {
+    /// Which migration.
+    pub migration: MigrationUuid,
+    /// The instance that moves.
+    pub instance: InstanceUuid,
+    /// The report's number.
+    pub seq: i64,
+    /// The operation it belongs to.
+    pub task_id: TaskId,
+    /// How much is copied.
+    pub progress: MigrationProgress,
+    /// What has become of it.
+    pub outcome: MigrationOutcome,
+}
+
+/// What has become of a live migration, as its source sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum MigrationOutcome {
+    /// Copying.
+    Running,
+    /// The guest runs on the destination and no longer here.
+    Switched,
+    /// Given up because a person asked for it; the guest runs here as before.
+    Cancelled,
+    /// Given up; the guest runs here as before.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+impl Report {
+    /// The notification's event type.
+    #[must_use]
+    pub fn event_type(&self) -> &'static str {
+        match self.fact {
+            Fact::Hello(_) => "compute.hello",
+            Fact::Alive { .. } => "compute.alive",
+            Fact::Instance(_) => "compute.instance",
+            Fact::Migration(_) => "compute.migration",
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! A compute host: runs instances through a virt driver, answers calls, reports what happened.
+//!
+//! `rpcapi` is what others may ask, `manager` does it, `journal` remembers it across a crash, `virt` is the hypervisor.
+//! Nothing here can reach the database.
+
+pub mod rpcapi;

@@ -1,0 +1,311 @@
+//! What others may ask of a compute host.
+//!
+//! | contract | version | change |
+//! | --- | --- | --- |
+//! | `Compute` | 1.0 | first version |
+//! | `ComputeControl` | 1.0 | first version |
+//!
+//! [`Compute`] is served on topic `compute` only after a conductor has reconciled the host: until then its messages
+//! wait in their queue. [`ComputeControl`] is served from the start, on a topic of its own, so that the reconciling
+//! call never waits behind the work it is to release.
+
+use novella_common::{
+    RequestContext,
+    ids::{InstanceUuid, MigrationUuid, TaskId},
+    lifecycle::{PowerState, TaskState, VmState},
+    models::InstanceSpec,
+};
+use novella_messaging::{RpcError, contract};
+use serde::{Deserialize, Serialize};
+
+/// Names the operation that a message starts: which instance, and under which task id.
+///
+/// A host that has already done the task, or does it, does nothing on a second delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// The instance to work on.
+    pub instance: InstanceUuid,
+    /// The operation; written into the instance's row before the message was sent.
+    pub task_id: TaskId,
+}
+
+/// How to reboot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RebootType {
+    /// Ask the guest.
+    Soft,
+    /// Pull the plug.
+    Hard,
+}
+
+/// A build: what to run, under which attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRequest {
+    /// What to run.
+    pub spec: InstanceSpec,
+    /// This attempt; another attempt for the same instance has another id.
+    pub task_id: TaskId,
+}
+
+/// A live migration, as its two hosts must know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveMigration {
+    /// Which migration.
+    pub migration: MigrationUuid,
+    /// The operation on the instance.
+    pub task_id: TaskId,
+    /// What moves.
+    pub spec: InstanceSpec,
+    /// The state the instance is in and returns to: `active` or `paused`.
+    pub vm_state: VmState,
+    /// From where.
+    pub source: String,
+    /// To where.
+    pub destination: String,
+    /// Whether disks are copied; `None`: the hosts decide by whether they share storage.
+    pub block_migration: Option<bool>,
+}
+
+/// What a driver on the one host must tell the driver on the other; opaque to all between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MigrateData(pub serde_json::Value);
+
+/// What a conductor says a host ought to hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reconciliation {
+    /// The instances whose rows name this host.
+    pub ought: Vec<OughtInstance>,
+    /// Of the instances that the host said it holds: those that are none of its business, to be cleared away.
+    pub remove: Vec<InstanceUuid>,
+}
+
+/// One instance that a host ought to hold, as its row says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OughtInstance {
+    /// What to run.
+    pub spec: InstanceSpec,
+    /// The row's `vm_state`.
+    pub vm_state: VmState,
+    /// The row's `power_state`.
+    pub power_state: PowerState,
+    /// The operation that the row says is under way on the host: to be taken up if the host does not know it.
+    pub task: Option<(TaskState, TaskId)>,
+    /// The request that asked for that operation.
+    pub request_id: Option<String>,
+    /// The last report that was written down; newer ones in the journal are to be sent again.
+    pub report_seq: i64,
+}
+
+/// What a host holds, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Holdings {
+    /// Everything in its journal and everything its hypervisor runs, incoming migrations included.
+    pub instances: Vec<InstanceUuid>,
+}
+
+/// How a host refuses or fails.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ComputeError {
+    /// The host does not hold the instance.
+    #[error("Instance {instance} could not be found on host {host}.")]
+    InstanceNotFound {
+        /// Which.
+        instance: InstanceUuid,
+        /// This host.
+        host: String,
+    },
+    /// The host has no room.
+    #[error("Insufficient compute resources on host {host}: {reason}.")]
+    ComputeResourcesUnavailable {
+        /// This host.
+        host: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The check before a migration says no.
+    #[error("Migration pre-check error: {reason}")]
+    MigrationPreCheckError {
+        /// Why.
+        reason: String,
+    },
+    /// A rollback was asked of a destination on which the guest already runs: the migration has succeeded.
+    #[error("Instance {instance} already runs on host {host}: its migration can no longer be undone.")]
+    GuestRunsHere {
+        /// Which.
+        instance: InstanceUuid,
+        /// This host.
+        host: String,
+    },
+    /// The instance is not in a state for this on the host.
+    #[error("Instance {instance} on host {host}: {reason}.")]
+    InvalidState {
+        /// Which.
+        instance: InstanceUuid,
+        /// This host.
+        host: String,
+        /// What is in the way.
+        reason: String,
+    },
+    /// The hypervisor, or the host's disk, failed.
+    #[error("{message}")]
+    Failed {
+        /// How.
+        message: String,
+    },
+}
+
+impl RpcError for ComputeError {
+    const MODULE: &'static str = "novella.compute";
+}
+
+/// What others may ask of a compute host.
+#[contract(topic = "compute", version = "1.0")]
+pub trait Compute {
+    /// Take over the build of an instance. Answers as soon as the host has written down that it owns the build; the
+    /// rest follows in reports.
+    #[rpc(call, timeout_seconds = 10)]
+    async fn build_and_run_instance(&self, ctx: RequestContext, build: BuildRequest) -> Result<(), ComputeError>;
+
+    /// Destroy the guest and all it has on the host.
+    #[rpc(cast)]
+    async fn terminate_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+
+    /// Power off.
+    #[rpc(cast)]
+    async fn stop_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+
+    /// Power on.
+    #[rpc(cast)]
+    async fn start_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+
+    /// Reboot.
+    #[rpc(cast)]
+    async fn reboot_instance(
+        &self,
+        ctx: RequestContext,
+        operation: Operation,
+        reboot_type: RebootType,
+    ) -> Result<(), ComputeError>;
+
+    /// Pause in memory.
+    #[rpc(cast)]
+    async fn pause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+
+    /// Let a paused guest go on.
+    #[rpc(cast)]
+    async fn unpause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+
+    /// Save to disk.
+    #[rpc(cast)]
+    async fn suspend_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+
+    /// Bring back from disk.
+    #[rpc(cast)]
+    async fn resume_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+
+    /// The guest's console, its last `tail_length` lines or all that is kept.
+    #[rpc(call, timeout_seconds = 30)]
+    async fn get_console_output(
+        &self,
+        ctx: RequestContext,
+        instance: InstanceUuid,
+        tail_length: Option<usize>,
+    ) -> Result<String, ComputeError>;
+
+    /// How long the host has been up, in the form of the command `uptime`.
+    #[rpc(call, timeout_seconds = 30)]
+    async fn get_host_uptime(&self, ctx: RequestContext) -> Result<String, ComputeError>;
+
+    /// Asked of the destination: could it take the instance? Changes nothing.
+    #[rpc(call)]
+    async fn check_can_live_migrate_destination(
+        &self,
+        ctx: RequestContext,
+        migration: LiveMigration,
+    ) -> Result<MigrateData, ComputeError>;
+
+    /// Asked of the source, with what the destination said: could it send the instance there? Changes nothing.
+    #[rpc(call)]
+    async fn check_can_live_migrate_source(
+        &self,
+        ctx: RequestContext,
+        migration: LiveMigration,
+        data: MigrateData,
+    ) -> Result<MigrateData, ComputeError>;
+
+    /// Asked of the destination: make all ready for the guest. Undone by `rollback_live_migration_at_destination`.
+    #[rpc(call)]
+    async fn pre_live_migration(
+        &self,
+        ctx: RequestContext,
+        migration: LiveMigration,
+        data: MigrateData,
+    ) -> Result<MigrateData, ComputeError>;
+
+    /// Told to the source: copy the guest. Progress and end come as reports.
+    #[rpc(cast)]
+    async fn live_migration(
+        &self,
+        ctx: RequestContext,
+        migration: LiveMigration,
+        data: MigrateData,
+    ) -> Result<(), ComputeError>;
+
+    /// Told to the source: give up, if the guest has not switched yet.
+    #[rpc(cast)]
+    async fn live_migration_abort(
+        &self,
+        ctx: RequestContext,
+        instance: InstanceUuid,
+        migration: MigrationUuid,
+    ) -> Result<(), ComputeError>;
+
+    /// Told to the source: hold the guest still, so that the copy ends.
+    #[rpc(cast)]
+    async fn live_migration_force_complete(
+        &self,
+        ctx: RequestContext,
+        instance: InstanceUuid,
+        migration: MigrationUuid,
+    ) -> Result<(), ComputeError>;
+
+    /// Asked of the destination after the switch: finish what is left to do there.
+    #[rpc(call)]
+    async fn post_live_migration_at_destination(
+        &self,
+        ctx: RequestContext,
+        migration: LiveMigration,
+    ) -> Result<(), ComputeError>;
+
+    /// Asked of the source after the switch: remove what is left of the guest.
+    #[rpc(call)]
+    async fn post_live_migration(&self, ctx: RequestContext, migration: LiveMigration) -> Result<(), ComputeError>;
+
+    /// Asked of the destination before the switch: remove what `pre_live_migration` made. Refused with
+    /// [`ComputeError::GuestRunsHere`] if the guest turns out to run there.
+    #[rpc(call)]
+    async fn rollback_live_migration_at_destination(
+        &self,
+        ctx: RequestContext,
+        migration: LiveMigration,
+    ) -> Result<(), ComputeError>;
+
+    /// Asked of the source once the destination has nothing of the guest: let it run on here as before.
+    #[rpc(call)]
+    async fn rollback_live_migration(&self, ctx: RequestContext, migration: LiveMigration) -> Result<(), ComputeError>;
+}
+
+/// What a conductor asks of a host to bring the two views of it together.
+#[contract(topic = "compute-control", version = "1.0")]
+pub trait ComputeControl {
+    /// What the host holds. Asked before the rows are read, so that an instance which arrives in between is not
+    /// taken for one that nobody knows.
+    #[rpc(call, timeout_seconds = 30)]
+    async fn list_holdings(&self, ctx: RequestContext) -> Result<Holdings, ComputeError>;
+
+    /// What the host ought to hold. The first one after a start sets the host to work.
+    #[rpc(call, timeout_seconds = 60)]
+    async fn reconcile(&self, ctx: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError>;
+}

@@ -1,0 +1,3 @@
+//! The conductor: drives long tasks, writes down what compute hosts report, and finishes or undoes what was left.
+
+pub mod rpcapi;

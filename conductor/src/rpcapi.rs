@@ -1,0 +1,37 @@
+//! What others may ask of a conductor.
+//!
+//! | version | change |
+//! | --- | --- |
+//! | 1.0 | first version |
+
+use novella_common::{RequestContext, ids::MigrationUuid};
+use novella_messaging::{RpcError, contract};
+use serde::{Deserialize, Serialize};
+
+/// How a conductor fails.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ConductorError {
+    /// The database could not be asked or written; the message is delivered again.
+    #[error("The conductor could not reach the database: {message}")]
+    DatabaseUnavailable {
+        /// How.
+        message: String,
+    },
+}
+
+impl RpcError for ConductorError {
+    const MODULE: &'static str = "novella.conductor";
+}
+
+/// What others may ask of a conductor.
+#[contract(topic = "conductor", version = "1.0")]
+pub trait Conductor {
+    /// Drive the live migration whose row is `accepted`.
+    #[rpc(cast)]
+    async fn live_migrate_instance(&self, ctx: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError>;
+
+    /// Undo the live migration, whatever it is doing, unless the guest has switched. Its row says that an abort was
+    /// requested.
+    #[rpc(cast)]
+    async fn abort_live_migration(&self, ctx: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError>;
+}

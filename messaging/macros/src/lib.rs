@@ -1,0 +1,1 @@
+//! The contract macro of novella-messaging.

@@ -1,0 +1,1 @@
+//! RPC and notifications over AMQP or in process, wire-compatible with oslo.messaging.

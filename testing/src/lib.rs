@@ -1,0 +1,26 @@
+//! Real servers for tests, one private corner of them for each test.
+//!
+//! `./test` starts a RabbitMQ and a PostgreSQL that belong to this run alone and says by environment variables where
+//! they are. From these a test takes what it needs and shares it with no other test:
+//!
+//! - [`Vhost`]: a virtual host of RabbitMQ, and the means to hurt it (delete a queue, cut the connections);
+//! - [`Database`]: a database of PostgreSQL, or a file of SQLite.
+//!
+//! Both remove themselves when dropped, also when the test panics. A test that asks for a server while none is there
+//! fails with a text that says how to get one; it is never skipped in silence. So that `./test --embedded` can leave
+//! such tests out by name, they live in a module `on_rabbitmq`, `on_postgres` or `on_rabbitmq_and_postgres`.
+//!
+//! This crate is a dev-dependency only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test support: whatever goes wrong here fails the test that asked, and says why"
+)]
+
+mod database;
+mod environment;
+mod teardown;
+mod vhost;
+
+pub use database::Database;
+pub use vhost::Vhost;
