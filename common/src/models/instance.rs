@@ -56,6 +56,8 @@ pub struct Instance {
     pub power_state: PowerState,
     /// The operation under way; set exactly while `task_state` is.
     pub task_id: Option<TaskId>,
+    /// The request that asked for the operation under way.
+    pub task_request_id: Option<String>,
     /// The scheduler or conductor that works on it; `None`: the queue, or the host if `host` is set.
     pub owner: Option<Incarnation>,
     /// Number of the last report of `host` that was written down; 0 when `host` changed.

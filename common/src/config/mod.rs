@@ -1,0 +1,184 @@
+//! Configuration: the sections that several services share, and how they are put together.
+//!
+//! Sources, each overriding the one before: defaults, a TOML file, variables `NOVELLA_SECTION__KEY`, flags. Each
+//! service's own section lives in its own crate; the command line puts all of them into one struct.
+
+pub mod seconds;
+mod secret;
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use secret::{Secret, SecretUrl};
+
+/// A configuration that does not fit: the text names the key, the value's source and what would be right.
+#[derive(Debug, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(#[from] Box<figment::Error>);
+
+/// The sources of a configuration of type `T`, lowest first. Flags are joined on top by the caller.
+#[must_use]
+pub fn sources<T: Serialize + Default>(file: Option<&Path>) -> Figment {
+    let mut figment = Figment::from(Serialized::defaults(T::default()));
+    if let Some(path) = file {
+        // `file_exact`: a file that was named and is not there is an error, not a default.
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    // NOVELLA_TEST_* is for the tests, NOVELLA_CONFIG names the file itself.
+    figment.merge(
+        Env::prefixed("NOVELLA_")
+            .filter(|key| !key.starts_with("test_") && key != "config")
+            .split("__"),
+    )
+}
+
+/// The configuration that `figment` amounts to.
+///
+/// # Errors
+/// The first key that is unknown or has a value of the wrong type.
+pub fn extract<T: DeserializeOwned>(figment: &Figment) -> Result<T, ConfigError> {
+    figment
+        .extract()
+        .map_err(|error| ConfigError(Box::new(error)))
+}
+
+/// `[bus]`: the message bus.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BusConfig {
+    /// `amqp://user:password@host:port/vhost`, `amqps://...`, or `memory://` for services in one process.
+    pub url: SecretUrl,
+    /// The control exchange.
+    pub exchange: String,
+    /// Seconds that a call waits for its answer, unless the contract says otherwise.
+    #[serde(with = "seconds")]
+    pub rpc_response_timeout: Duration,
+    /// Seconds that a sender waits for the broker to take a message.
+    #[serde(with = "seconds")]
+    pub publish_timeout: Duration,
+    /// Seconds without a sign of life after which a connection counts as dead.
+    #[serde(with = "seconds")]
+    pub heartbeat: Duration,
+    /// How often a message is delivered before it is set aside.
+    pub max_deliveries: u32,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self {
+            url: SecretUrl::new("memory://"),
+            exchange: "novella".into(),
+            rpc_response_timeout: Duration::from_secs(60),
+            publish_timeout: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(20),
+            max_deliveries: 5,
+        }
+    }
+}
+
+impl BusConfig {
+    /// The same, as the bus library wants it; `connection_name` is what the broker shows of the connection.
+    #[must_use]
+    pub fn transport_options(&self, connection_name: &str) -> novella_messaging::TransportOptions {
+        novella_messaging::TransportOptions {
+            exchange: self.exchange.clone(),
+            connection_name: connection_name.to_owned(),
+            rpc_response_timeout: self.rpc_response_timeout,
+            publish_timeout: self.publish_timeout,
+            heartbeat: self.heartbeat,
+            max_deliveries: self.max_deliveries,
+            ..Default::default()
+        }
+    }
+}
+
+/// `[database]`: where the state of the cloud lives.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// `sqlite:///path/to/file` or `postgres://user:password@host:port/database`.
+    pub url: SecretUrl,
+    /// The most connections that one process opens.
+    pub max_connections: u32,
+    /// Seconds that a query waits for a connection before it fails.
+    #[serde(with = "seconds")]
+    pub acquire_timeout: Duration,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            url: SecretUrl::new(""),
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// `[management]`: `/healthz`, `/readyz` and `/metrics` of a process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ManagementConfig {
+    /// Where to listen. Unset: each service's own port on the loopback address (see `novella SERVICE --help`).
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A filter such as `info` or `info,novella_messaging=debug`.
+    pub filter: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            filter: "info".into(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// `[service]`: heartbeats, and how a service stops.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// Seconds between two heartbeats of a service.
+    #[serde(with = "seconds")]
+    pub report_interval: Duration,
+    /// Seconds without a heartbeat after which a service counts as down.
+    #[serde(with = "seconds")]
+    pub service_down_time: Duration,
+    /// Seconds that a stopping service gives to what it is doing.
+    #[serde(with = "seconds")]
+    pub graceful_shutdown_timeout: Duration,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            report_interval: Duration::from_secs(10),
+            service_down_time: Duration::from_secs(60),
+            graceful_shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Logs and figures.
+//!
+//! Each line that belongs to a request is inside a span with its `request_id`: the API opens one for an HTTP request,
+//! the bus library one for each message it dispatches.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Why logging or figures could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `log.filter` does not parse.
+    #[error(
+        "log.filter '{filter}' is not a filter such as 'info' or 'info,novella_messaging=debug': {source}"
+    )]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Another subscriber is already set in this process.
+    #[error("logging is already set up: {0}")]
+    AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+    /// The recorder for figures could not be installed.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+/// Sends log lines to standard error, once for the process. `RUST_LOG` overrides the configured filter.
+///
+/// # Errors
+/// A filter that does not parse, or logging that is already set up.
+pub fn init_logging(config: &LogConfig) -> Result<(), TelemetryError> {
+    let text = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| config.filter.clone());
+    let filter = EnvFilter::try_new(&text).map_err(|source| TelemetryError::Filter {
+        filter: text,
+        source,
+    })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match config.format {
+        LogFormat::Text => registry
+            .with(fmt::layer().with_writer(std::io::stderr))
+            .try_init()?,
+        LogFormat::Json => {
+            registry
+                .with(
+                    fmt::layer()
+                        .json()
+                        .flatten_event(true)
+                        .with_writer(std::io::stderr),
+                )
+                .try_init()?;
+        }
+    }
+    Ok(())
+}
+
+static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Collects the process's figures, once; what is collected is shown at `/metrics`.
+///
+/// # Errors
+/// Another recorder was installed first.
+pub fn init_metrics() -> Result<(), TelemetryError> {
+    if PROMETHEUS.get().is_some() {
+        return Ok(());
+    }
+    let builder = PrometheusBuilder::new().set_buckets(&[
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        60.0,
+    ])?;
+    let handle = builder.install_recorder()?;
+    // Two threads that set up at once: the second `install_recorder` has failed above already.
+    let _ = PROMETHEUS.set(handle);
+    Ok(())
+}
+
+/// The process's figures in Prometheus' text form; empty if they are not collected.
+#[must_use]
+pub fn render_metrics() -> String {
+    PROMETHEUS
+        .get()
+        .map(|handle| {
+            handle.run_upkeep();
+            handle.render()
+        })
+        .unwrap_or_default()
+}
