@@ -21,6 +21,7 @@ mod row;
 pub mod seed;
 pub mod services;
 mod sql;
+pub mod takeover;
 
 pub use connect::{Connection, Database, Transaction};
 pub use error::DbError;

@@ -1,1 +1,0 @@
-//! What schedulers and conductors change.

@@ -1,0 +1,12 @@
+//! What schedulers and conductors change of instances: each a compare-and-swap that names what it expects.
+//!
+//! Where a transaction touches both instances and the sums of compute hosts, it touches the instances first and the
+//! hosts in the order of their names, so that two of them can't wait for each other in a circle.
+
+mod builds;
+mod reported;
+
+pub use builds::{
+    Build, GivenUp, Placement, TakenBack, builds, give_up, hand_over, place, revert_placements, take_back,
+};
+pub use reported::{Elsewhere, Reported, Target, apply, reschedule, targets};

@@ -1,0 +1,1 @@
+//! Finding work that nobody does any more.
