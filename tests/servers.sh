@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A RabbitMQ and a PostgreSQL that belong to one run of the tests. To be sourced after packages.sh.
+# A RabbitMQ and a PostgreSQL that belong to one run of the tests. To be sourced after machine.sh.
 #
 #   servers_start FOLDER   begins to start both in an existing, empty folder, and does not wait
 #   servers_wait           returns when both answer, and fails when one has ended
@@ -27,7 +27,7 @@ servers_start() {
     servers_folder=$1
     # PostgreSQL may run as another user, and must get through to its folder.
     chmod 711 "$servers_folder"
-    servers_password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    servers_password=$(random_password)
     rabbitmq_start
     postgres_start
 }
@@ -158,17 +158,4 @@ postgres_start() {
 
 postgres_answers() {
     "$(find_command pg_isready)" --quiet --host 127.0.0.1 --port "$postgres_port"
-}
-
-# --- both ---
-
-# free_port [TAKEN...]: a port on which nobody listens, other than these, below those that the kernel hands out.
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 12000))
-        [[ " $* " != *" $port "* ]] || continue
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    printf '%s\n' "$port"
 }

@@ -1,1 +1,23 @@
 //! RPC and notifications over AMQP or in process, wire-compatible with oslo.messaging.
+
+pub mod contract;
+
+mod client;
+mod endpoint;
+mod error;
+mod failure;
+mod notify;
+mod server;
+mod target;
+mod transport;
+mod wire;
+
+pub use client::RpcClient;
+pub use endpoint::{Endpoint, Outcome, Request};
+pub use error::{CallError, MessagingError, RpcError};
+pub use notify::{Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority};
+pub use novella_messaging_macros::contract;
+pub use server::{RpcServer, RpcServerBuilder};
+pub use target::{Target, Version};
+pub use transport::{Health, Transport, TransportOptions};
+pub use wire::Failure;

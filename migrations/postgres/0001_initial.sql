@@ -31,7 +31,8 @@ CREATE TABLE role_assignments (
 CREATE TABLE tokens (
     token_hash TEXT PRIMARY KEY,
     user_id    TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    -- NULL: not scoped to anything yet.
+    project_id TEXT REFERENCES projects (id) ON DELETE CASCADE,
     issued_at  BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );

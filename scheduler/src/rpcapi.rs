@@ -55,6 +55,12 @@ pub enum SchedulerError {
         /// How.
         message: String,
     },
+    /// The bus carried nothing to the hosts.
+    #[error("The scheduler could not reach the hosts: {message}")]
+    BusUnavailable {
+        /// How.
+        message: String,
+    },
 }
 
 impl RpcError for SchedulerError {

@@ -9,6 +9,7 @@
 
 pub mod actions;
 pub mod allocations;
+pub mod capacities;
 pub mod compute_nodes;
 mod connect;
 mod error;

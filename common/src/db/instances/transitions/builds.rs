@@ -8,7 +8,7 @@
 //!      └── give_up ──▶ error ◀─┘ (by take_back first)
 //! ```
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -238,4 +238,46 @@ pub async fn give_up(connection: &mut Connection, given_up: &GivenUp) -> Result<
         add_fault(connection, given_up.instance, &given_up.fault).await?;
     }
     Ok(changed == 1)
+}
+
+/// Takes over an attempt that was claimed for by a scheduler which is gone, or by `owner` itself before a failure: the
+/// host may or may not have accepted. Says whether it was still that scheduler's.
+///
+/// # Errors
+/// Those of the database.
+pub async fn adopt(
+    connection: &mut Connection,
+    instance: InstanceUuid,
+    attempt: TaskId,
+    seen_owner: Incarnation,
+    owner: Incarnation,
+) -> Result<bool, DbError> {
+    let changed = sqlx::query(
+        "UPDATE instances SET owner = $1 WHERE uuid = $2 AND task_id = $3 AND owner = $4 AND deleted_at IS NULL \
+         AND vm_state = 'building' AND task_state = 'scheduling' AND host IS NOT NULL",
+    )
+    .bind(owner.to_string())
+    .bind(instance.to_string())
+    .bind(attempt.to_string())
+    .bind(seen_owner.to_string())
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(changed == 1)
+}
+
+/// The hosts on which these instances are, as far as they are on any.
+///
+/// # Errors
+/// Those of the database.
+pub async fn hosts_of(
+    connection: &mut Connection,
+    uuids: &[InstanceUuid],
+) -> Result<HashMap<InstanceUuid, String>, DbError> {
+    if uuids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut sql = Sql::new("SELECT uuid, host FROM instances WHERE host IS NOT NULL AND deleted_at IS NULL AND uuid IN ");
+    sql.bind_list(uuids.iter().map(ToString::to_string))?;
+    sql.fetch_all(connection).await?.iter().map(|row| Ok((row.parsed("uuid")?, row.text("host")?))).collect()
 }

@@ -7,6 +7,7 @@ mod builds;
 mod reported;
 
 pub use builds::{
-    Build, GivenUp, Placement, TakenBack, builds, give_up, hand_over, place, revert_placements, take_back,
+    Build, GivenUp, Placement, TakenBack, adopt, builds, give_up, hand_over, hosts_of, place, revert_placements,
+    take_back,
 };
 pub use reported::{Elsewhere, Reported, Target, apply, reschedule, targets};

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the test scripts need from the system: found, or brought in from Debian's packages. To be sourced.
+# What the test scripts ask of the machine: commands (brought in from Debian's packages where they are missing), ports,
+# passwords. To be sourced.
 
 # need_packages COMMAND=PACKAGE...
 #
@@ -60,3 +61,17 @@ install_without_starting() {
         apt-get "${options[@]}" install "$@"
     }
 }
+
+# free_port [TAKEN...]: a port on which nobody listens, other than these, below those that the kernel hands out.
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 12000))
+        [[ " $* " != *" $port "* ]] || continue
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    printf '%s\n' "$port"
+}
+
+# Letters and digits, which mean themselves in a URL.
+random_password() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }

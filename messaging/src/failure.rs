@@ -1,0 +1,150 @@
+//! Rust errors as remote exceptions, and back.
+
+use serde_json::{Map, Value};
+
+use crate::error::{CallError, MessagingError, RpcError};
+use crate::wire::Failure;
+
+impl Failure {
+    /// The exception an error is on the wire.
+    pub(crate) fn of_error<E: RpcError>(error: &E) -> Self {
+        let message = error.to_string();
+        let (class, kwargs) = match serde_json::to_value(error) {
+            Ok(value) => variant(value),
+            Err(error) => return Self::unserialisable(&error),
+        };
+        Self { class, module: E::MODULE.into(), args: vec![message.clone().into()], message, traceback: chain(error), kwargs }
+    }
+
+    pub(crate) fn unserialisable(error: &serde_json::Error) -> Self {
+        let message = format!("the result or error cannot be serialised: {error}");
+        Self { args: vec![message.clone().into()], message, ..Self::of("builtins", "TypeError") }
+    }
+
+    /// The error of the contract's own type, if it is one.
+    pub(crate) fn into_call_error<E: RpcError>(self) -> CallError<E> {
+        if self.module == E::MODULE
+            && let Some(error) = rebuild(&self.class, &self.kwargs)
+        {
+            return CallError::Remote(error);
+        }
+        let Self { class, module, message, traceback, .. } = self;
+        CallError::Messaging(MessagingError::Remote { class, module, message, traceback })
+    }
+}
+
+/// What caused the error, a line each: the nearest thing to a traceback.
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    let mut lines = vec![format!("{error}\n")];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        lines.push(format!("caused by: {cause}\n"));
+        source = cause.source();
+    }
+    lines
+}
+
+/// Takes an externally tagged enum apart. Fields without names are called `0`, `1`, ..., which no named field can be.
+fn variant(value: Value) -> (String, Map<String, Value>) {
+    match value {
+        Value::String(name) => (name, Map::new()),
+        Value::Object(fields) if fields.len() == 1 => match fields.into_iter().next() {
+            Some((name, Value::Object(fields))) => (name, fields),
+            Some((name, Value::Array(fields))) => {
+                (name, fields.into_iter().enumerate().map(|(place, value)| (place.to_string(), value)).collect())
+            }
+            Some((name, value)) => (name, Map::from_iter([("0".to_owned(), value)])),
+            None => ("Error".into(), Map::new()),
+        },
+        Value::Object(fields) => ("Error".into(), fields),
+        other => ("Error".into(), Map::from_iter([("0".to_owned(), other)])),
+    }
+}
+
+/// Puts it together again: the forms a variant of that name with those fields may have, until one fits.
+fn rebuild<E: RpcError>(class: &str, kwargs: &Map<String, Value>) -> Option<E> {
+    let unnamed: Option<Vec<Value>> = (0..kwargs.len()).map(|place| kwargs.get(&place.to_string()).cloned()).collect();
+    let tagged = |value: Value| Value::Object(Map::from_iter([(class.to_owned(), value)]));
+    let mut forms = vec![tagged(kwargs.clone().into())];
+    match unnamed {
+        Some(none) if none.is_empty() => forms.push(class.into()),
+        Some(mut fields) => {
+            forms.push(tagged(fields.clone().into()));
+            if let (Some(field), 1) = (fields.pop(), kwargs.len()) {
+                forms.push(tagged(field));
+            }
+        }
+        None => {}
+    }
+    // Peers add fields of their own (`code`) to an exception without any.
+    forms.push(class.into());
+    forms.into_iter().find_map(|form| serde_json::from_value(form).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+    enum HostError {
+        #[error("no such instance")]
+        InstanceNotFound,
+        #[error("host {host} has {free_mib} MiB left")]
+        NoRoom { host: String, free_mib: u64 },
+        #[error("odd: {0}")]
+        Odd(String),
+        #[error("pair: {0}, {1}")]
+        Pair(u8, Option<u8>),
+        #[error("nothing in it")]
+        Empty {},
+        #[error("nested")]
+        Nested(Box<HostError>),
+        #[error("list")]
+        List(Vec<u8>),
+    }
+
+    impl RpcError for HostError {
+        const MODULE: &'static str = "novella.compute";
+    }
+
+    #[test]
+    fn every_shape_of_variant_survives_the_journey() {
+        for error in [
+            HostError::InstanceNotFound,
+            HostError::NoRoom { host: "h1".into(), free_mib: 7 },
+            HostError::Odd("x".into()),
+            HostError::Pair(1, None),
+            HostError::Empty {},
+            HostError::Nested(Box::new(HostError::NoRoom { host: "h2".into(), free_mib: 0 })),
+            HostError::Nested(Box::new(HostError::InstanceNotFound)),
+            HostError::List(vec![1]),
+            HostError::List(vec![]),
+            HostError::List(vec![1, 2, 3]),
+        ] {
+            let failure = Failure::of_error(&error);
+            assert_eq!(failure.message, error.to_string());
+            assert_eq!(failure.into_call_error::<HostError>(), CallError::Remote(error));
+        }
+    }
+
+    #[test]
+    fn an_error_of_another_module_stays_foreign() {
+        let failure = Failure { module: "nova.exception".into(), ..Failure::of_error(&HostError::InstanceNotFound) };
+        let error = failure.into_call_error::<HostError>();
+        assert!(matches!(error, CallError::Messaging(MessagingError::Remote { class, .. }) if class == "InstanceNotFound"));
+    }
+
+    #[test]
+    fn a_variant_this_side_does_not_know_stays_foreign() {
+        let failure = Failure { class: "Newer".into(), ..Failure::of_error(&HostError::InstanceNotFound) };
+        assert!(matches!(failure.into_call_error::<HostError>(), CallError::Messaging(MessagingError::Remote { .. })));
+    }
+
+    #[test]
+    fn fields_added_by_the_peer_are_tolerated() {
+        let mut failure = Failure::of_error(&HostError::InstanceNotFound);
+        failure.kwargs.insert("code".into(), 404.into());
+        assert_eq!(failure.into_call_error::<HostError>(), CallError::Remote(HostError::InstanceNotFound));
+    }
+}

@@ -1,0 +1,152 @@
+//! Answering calls and casts.
+//!
+//! A server consumes three queues: its topic's (shared with the topic's other servers), its own, and its share of the topic's fanout. A message
+//! stays the broker's until its handler has finished: a server that dies gives back what it had.
+//!
+//! ```text
+//! delivered ─┬─ malformed ──────────────────────────────────────────────────▶ dead_letters
+//!            ├─ completed before, or running already (a repetition) ────────▶ acknowledged with the first
+//!            ├─ redelivered: counted ─┬─ below max_deliveries: a copy ──────▶ its queue
+//!            │                        └─ else ──────────────────────────────▶ dead_letters
+//!            └─ handled ─┬─ call: answer or error to the caller ────────────▶ acknowledged
+//!                        ├─ cast done ──────────────────────────────────────▶ acknowledged
+//!                        └─ cast failed: counted as above, after a pause
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::endpoint::Endpoint;
+use crate::error::MessagingError;
+use crate::target::Target;
+use crate::transport::{Lifetime, QueueSpec, Route, Subscriber, Subscription, Transport};
+use crate::wire;
+
+mod handling;
+mod progress;
+
+use handling::Handling;
+
+/// How many requests a server works on at once unless told otherwise.
+const DEFAULT_CONCURRENCY: usize = 64;
+
+/// A running server. Dropping it without [`RpcServer::stop`] ends it as a crash would: what was not finished is delivered again.
+#[derive(Debug)]
+pub struct RpcServer {
+    stop: Option<oneshot::Sender<Duration>>,
+    task: JoinHandle<()>,
+}
+
+impl RpcServer {
+    /// Prepares a server for `target`, whose `server` is the name it is reached by alone; without one it has no queue of its own.
+    #[must_use]
+    pub fn builder(transport: &Transport, target: Target) -> RpcServerBuilder {
+        RpcServerBuilder { transport: transport.clone(), target, endpoints: Vec::new(), concurrency: DEFAULT_CONCURRENCY }
+    }
+
+    /// Takes no more messages, gives the running handlers up to `grace` to finish, returns what is then unfinished to its queue, and
+    /// deletes the server's fanout queue.
+    pub async fn stop(mut self, grace: Duration) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(grace);
+        }
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "the server's task ended badly");
+        }
+    }
+}
+
+impl Drop for RpcServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a server will be made of.
+#[must_use]
+pub struct RpcServerBuilder {
+    transport: Transport,
+    target: Target,
+    endpoints: Vec<Box<dyn Endpoint>>,
+    concurrency: usize,
+}
+
+impl RpcServerBuilder {
+    /// Adds an endpoint. Requests go to the first that has the namespace, the version and the method.
+    pub fn endpoint(mut self, endpoint: impl Endpoint) -> Self {
+        self.endpoints.push(Box::new(endpoint));
+        self
+    }
+
+    /// How many requests it works on at once, which is also how many it takes from the broker. At least 1, at most 65 535; default 64.
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// Declares the queues and consumes them; when this returns, messages reach the server.
+    ///
+    /// # Errors
+    /// If the queues exist with other properties, access is refused, or the bus cannot be reached.
+    pub async fn start(self) -> Result<RpcServer, MessagingError> {
+        let prefetch = u16::try_from(self.concurrency.max(1)).unwrap_or(u16::MAX);
+        let subscription = Subscription { queues: self.queues(), prefetch, single_active: false };
+        let subscriber = self.transport.subscribe(subscription).await?;
+        let handling = Arc::new(Handling::new(self.transport, self.endpoints, subscriber.window(), prefetch));
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(handling, subscriber, stopped));
+        Ok(RpcServer { stop: Some(stop), task })
+    }
+
+    fn queues(&self) -> Vec<QueueSpec> {
+        let topic = &self.target.topic;
+        let exchange = self.transport.exchange(self.target.exchange.as_deref());
+        let lasting = |name: String| QueueSpec {
+            bound_to: Some(Route::Topic { exchange: exchange.to_owned(), key: name.clone() }),
+            name,
+            lifetime: Lifetime::Lasting,
+        };
+        let mut queues = vec![lasting(topic.clone())];
+        if self.target.server.is_some() {
+            queues.push(lasting(self.target.queue()));
+        }
+        queues.push(QueueSpec {
+            name: format!("{topic}_fanout_{}", wire::new_id()),
+            lifetime: Lifetime::Transient,
+            bound_to: Some(Route::Fanout { topic: topic.clone() }),
+        });
+        queues
+    }
+}
+
+/// The server's life: hand each delivery to a task of its own until told to stop.
+async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped: oneshot::Receiver<Duration>) {
+    // Dropped with this future, it takes the handlers along.
+    let mut handlers = JoinSet::new();
+    let grace = loop {
+        let delivery = tokio::select! {
+            biased;
+            grace = &mut stopped => break grace.unwrap_or_default(),
+            delivery = subscriber.next() => delivery,
+        };
+        let Some(delivery) = delivery else { break Duration::ZERO };
+        // The prefetch bounds how many there are.
+        handlers.spawn(Arc::clone(&handling).process(delivery));
+        while handlers.try_join_next().is_some() {}
+    };
+    subscriber.cancel().await;
+    handling.stopping().cancel();
+    let finished = tokio::time::timeout(grace, async { while handlers.join_next().await.is_some() {} }).await;
+    if finished.is_err() {
+        tracing::warn!(unfinished = handlers.len(), "stopping with unfinished requests, which go back to their queues");
+        handlers.shutdown().await;
+    }
+    subscriber.close().await;
+}
+
+/// Signals the pauses before another attempt that there is no time left for them.
+type Stopping = CancellationToken;

@@ -1,0 +1,58 @@
+//! What the broker's and the client library's errors mean.
+
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::{Error, ErrorKind};
+
+use super::link::Address;
+use crate::error::MessagingError;
+
+fn soft(error: &Error) -> Option<&AMQPSoftError> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => match error.kind() {
+            AMQPErrorKind::Soft(kind) => Some(kind),
+            AMQPErrorKind::Hard(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// Why no connection could be made.
+pub(super) fn connecting(error: &Error, address: &Address) -> MessagingError {
+    let place = address.place();
+    if let ErrorKind::ProtocolError(refusal) = error.kind() {
+        let refused = matches!(
+            refusal.kind(),
+            // A missing virtual host, and one the user may not enter, are both "not allowed".
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+        );
+        if refused {
+            return MessagingError::AccessRefused { address: place, reason: refusal.get_message().to_string() };
+        }
+    }
+    let hint = match error.kind() {
+        ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => "; is a broker running there?",
+        _ => "",
+    };
+    MessagingError::ConnectionFailed { address: place, reason: format!("{error}{hint}") }
+}
+
+/// Whether declaring or consuming would fail in the same way again, and why.
+pub(super) fn permanent(error: &Error, what: &str, address: &Address) -> Option<MessagingError> {
+    let ErrorKind::ProtocolError(refusal) = error.kind() else { return None };
+    let reason = refusal.get_message().to_string();
+    match soft(error)? {
+        AMQPSoftError::PRECONDITIONFAILED => Some(MessagingError::DeclaredOtherwise { what: what.to_owned(), reason }),
+        AMQPSoftError::ACCESSREFUSED => Some(MessagingError::AccessRefused { address: address.place(), reason }),
+        _ => None,
+    }
+}
+
+/// Whether a queue or exchange exists with other properties.
+pub(super) fn is_declared_otherwise(error: &Error) -> bool {
+    soft(error) == Some(&AMQPSoftError::PRECONDITIONFAILED)
+}
+
+/// Whether another consumer has the queue to itself.
+pub(super) fn is_taken(error: &Error) -> bool {
+    soft(error) == Some(&AMQPSoftError::ACCESSREFUSED)
+}

@@ -1,0 +1,210 @@
+//! One connection to the broker that comes back by itself.
+//!
+//! ```text
+//!            connected                        lost: closed, cut, silent
+//! (connect) ──────────▶ Up { number 1 } ─────────────────────────────────▶ Down { since, reason }
+//!     │                     ▲                                                   │  again and again, with growing,
+//!     └ refused: an error   └─────────────── connected, number + 1 ─────────────┘  jittered pauses
+//! ```
+//!
+//! Whoever uses the connection watches the state, and starts over with each new `number`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::StreamExt;
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties, Event};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::faults;
+use crate::error::MessagingError;
+
+/// How long a broker may take to accept a connection before the attempt counts as failed.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+/// The longest pause between two attempts to reconnect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often the connection is looked at, for the ways to end that make no event.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// A connection's state.
+#[derive(Clone)]
+pub(super) enum State {
+    /// Usable.
+    Up {
+        connection: Arc<Connection>,
+        /// Which one it is: 1 for the first.
+        number: u64,
+        /// The broker's reason, while it takes no messages.
+        blocked: Option<String>,
+    },
+    /// Lost; being restored.
+    Down { since: Instant, reason: String },
+    /// Closed for good.
+    Closed,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up { number, blocked, .. } => write!(f, "Up({number}, blocked: {blocked:?})"),
+            Self::Down { reason, .. } => write!(f, "Down({reason})"),
+            Self::Closed => f.write_str("Closed"),
+        }
+    }
+}
+
+/// Where and how to connect.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub(super) uri: AMQPUri,
+    /// What the broker shows.
+    pub(super) name: String,
+}
+
+impl Address {
+    /// Host and port, fit for logs.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+    }
+
+    async fn connect(&self) -> Result<Connection, MessagingError> {
+        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        match tokio::time::timeout(HANDSHAKE, Connection::connect_uri(self.uri.clone(), properties)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(faults::connecting(&error, self)),
+            Err(_) => Err(MessagingError::ConnectionFailed {
+                address: self.place(),
+                reason: format!("it did not answer within {} s", HANDSHAKE.as_secs()),
+            }),
+        }
+    }
+}
+
+/// A watched connection. Dropping it closes the connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    state: watch::Receiver<State>,
+    closing: CancellationToken,
+    _end: DropGuard,
+}
+
+impl Link {
+    /// Connects once; from then on the connection is restored for ever.
+    pub(super) async fn connect(address: Address) -> Result<Self, MessagingError> {
+        let connection = Arc::new(address.connect().await?);
+        let (sender, state) = watch::channel(State::Up { connection: Arc::clone(&connection), number: 1, blocked: None });
+        let closing = CancellationToken::new();
+        tokio::spawn(keep(address, connection, sender, closing.clone()));
+        let _end = closing.clone().drop_guard();
+        Ok(Self { state, closing, _end })
+    }
+
+    /// The state, to watch.
+    pub(super) fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Closes the connection and returns when the broker has taken note.
+    pub(super) async fn close(&self) {
+        self.closing.cancel();
+        let mut state = self.state.clone();
+        // An error means that the task is gone, and the connection with it.
+        let _ = state.wait_for(|state| matches!(state, State::Closed)).await;
+    }
+}
+
+/// The connection's life.
+async fn keep(address: Address, mut connection: Arc<Connection>, state: watch::Sender<State>, closing: CancellationToken) {
+    let mut number = 1;
+    loop {
+        let reason = tokio::select! {
+            reason = until_lost(&connection, &state) => reason,
+            () = closing.cancelled() => break,
+        };
+        tracing::warn!(broker = address.place(), connection = address.name, reason, "the connection to the broker is lost");
+        state.send_replace(State::Down { since: Instant::now(), reason });
+        drop(connection);
+        connection = tokio::select! {
+            connection = restore(&address, &state) => Arc::new(connection),
+            () = closing.cancelled() => return drop(state.send_replace(State::Closed)),
+        };
+        number += 1;
+        metrics::counter!("bus_reconnects_total").increment(1);
+        tracing::info!(broker = address.place(), connection = address.name, "connected to the broker again");
+        state.send_replace(State::Up { connection: Arc::clone(&connection), number, blocked: None });
+    }
+    let goodbye = connection.close(200, "OK".into());
+    if !matches!(tokio::time::timeout(HANDSHAKE, goodbye).await, Ok(Ok(()))) {
+        tracing::debug!(broker = address.place(), "the connection was gone before it could be closed");
+    }
+    state.send_replace(State::Closed);
+}
+
+/// Follows a connection to its end; notes when the broker stops or starts taking messages.
+async fn until_lost(connection: &Connection, state: &watch::Sender<State>) -> String {
+    // lapin hands each event to one listener only, so this is the only one.
+    let mut events = std::pin::pin!(connection.events_listener());
+    let mut glance = tokio::time::interval(GLANCE);
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = glance.tick() => None,
+        };
+        match event {
+            Some(Event::ConnectionBlocked(reason)) => {
+                tracing::warn!(reason, "the broker takes no messages at present");
+                set_blocked(state, Some(reason));
+            }
+            Some(Event::ConnectionUnblocked) => {
+                tracing::info!("the broker takes messages again");
+                set_blocked(state, None);
+            }
+            // Errors of a channel come this way too; what counts is whether the connection still stands.
+            Some(Event::Error(error)) if !connection.status().connected() => return error.to_string(),
+            _ if !connection.status().connected() => return "the broker closed it".into(),
+            _ => {}
+        }
+    }
+}
+
+fn set_blocked(state: &watch::Sender<State>, reason: Option<String>) {
+    state.send_modify(|state| {
+        if let State::Up { blocked, .. } = state {
+            *blocked = reason;
+        }
+    });
+}
+
+/// Connects, however long it takes.
+async fn restore(address: &Address, state: &watch::Sender<State>) -> Connection {
+    let mut pauses = pauses();
+    loop {
+        tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+        match address.connect().await {
+            Ok(connection) => return connection,
+            Err(error) => {
+                tracing::info!(%error, "still no connection to the broker");
+                state.send_modify(|state| {
+                    if let State::Down { reason, .. } = state {
+                        *reason = error.to_string();
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Growing pauses, jittered so that a thousand hosts do not come back at the same moment.
+pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(LONGEST_PAUSE)
+        .with_factor(2.0)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,90 @@
+//! What travels beside a message's content, in AMQP's properties and headers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use crate::transport::{Content, DeathCertificate, Message};
+
+/// How often the message was delivered in vain.
+const DELIVERIES: &str = "x-novella-deliveries";
+const DEATH_REASON: &str = "x-novella-death-reason";
+const DEATH_QUEUE: &str = "x-novella-death-queue";
+const DEATH_TIME: &str = "x-novella-death-time";
+
+/// Delivered again after the broker's restart.
+const PERSISTENT: u8 = 2;
+
+/// The properties that oslo.messaging sends, and Novella's own headers where there is something to say.
+///
+/// `id` becomes the AMQP message id, which oslo.messaging leaves unset; by it a returned message is recognised.
+pub(super) fn of(message: &Message, id: &str) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    if message.deliveries > 0 {
+        headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(message.deliveries.into()));
+    }
+    if let Some(DeathCertificate { reason, queue, time }) = &message.death {
+        for (header, text) in [(DEATH_REASON, reason), (DEATH_QUEUE, queue), (DEATH_TIME, time)] {
+            headers.insert(header.into(), AMQPValue::LongString(text.as_str().into()));
+        }
+    }
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("utf-8".into())
+        .with_headers(headers)
+        .with_delivery_mode(PERSISTENT)
+        .with_priority(0)
+        .with_message_id(ShortString::try_new(id).unwrap_or_default());
+    match message.expiration {
+        Some(after) => properties.with_expiration(ShortString::try_new(after.as_millis().to_string()).unwrap_or_default()),
+        None => properties,
+    }
+}
+
+/// A message as it came.
+pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
+    let header = |name: &str| properties.headers().as_ref().and_then(|headers| headers.inner().get(name));
+    let text = |name: &str| match header(name) {
+        Some(AMQPValue::LongString(text)) => Some(text.to_string()),
+        _ => None,
+    };
+    let deliveries = match header(DELIVERIES) {
+        Some(AMQPValue::LongLongInt(count)) => u32::try_from(*count).unwrap_or(0),
+        Some(AMQPValue::LongInt(count)) => u32::try_from(*count).unwrap_or(0),
+        _ => 0,
+    };
+    let expiration = properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok()).map(Duration::from_millis);
+    let death = match (text(DEATH_REASON), text(DEATH_QUEUE), text(DEATH_TIME)) {
+        (Some(reason), Some(queue), Some(time)) => Some(DeathCertificate { reason, queue, time }),
+        _ => None,
+    };
+    Message { content: Content::Encoded(Arc::from(body)), deliveries, expiration, death }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let death = DeathCertificate { reason: "it failed".into(), queue: "compute".into(), time: "2026-01-01T00:00:00Z".into() };
+        let sent = Message {
+            content: Content::Encoded(Arc::from(*b"{}")),
+            deliveries: 3,
+            expiration: Some(Duration::from_millis(1500)),
+            death: Some(death.clone()),
+        };
+        let came = message(&of(&sent, "id"), b"{}".to_vec());
+        assert_eq!((came.deliveries, came.expiration, came.death), (3, sent.expiration, Some(death)));
+    }
+
+    #[test]
+    fn a_plain_message_has_the_headers_of_oslo_messaging_and_no_others() {
+        let properties = of(&Message::new(Content::Encoded(Arc::from(*b"{}"))), "id");
+        assert_eq!(properties.headers(), &Some(FieldTable::default()));
+        assert_eq!(properties.delivery_mode(), &Some(2));
+        assert_eq!(properties.expiration(), &None);
+    }
+}

@@ -1,0 +1,388 @@
+//! Receiving: a channel that consumes a set of queues, and is made again whenever something takes it away.
+//!
+//! | what happens | what is done |
+//! | --- | --- |
+//! | the connection is lost | with the next one: declare and consume again |
+//! | the channel is closed by an error | on a new channel: declare and consume again |
+//! | a consumer is cancelled (its queue was deleted, a node left) | that queue is declared and consumed again |
+//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REASSERT`] |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{BoxStream, SelectAll};
+use futures_util::{FutureExt, StreamExt, stream};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeleteOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::link::{self, Address, State};
+use super::{faults, properties, topology};
+use crate::error::MessagingError;
+use crate::transport::subscriber::{self, Control, Delivery, Subscriber};
+use crate::transport::{Lifetime, QueueSpec, Subscription, TransportOptions};
+
+/// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
+const REASSERT: Duration = Duration::from_secs(15);
+/// How long ending a subscription in good order may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often a listener on standby looks whether the queue is free, where the broker cannot tell it.
+const STANDBY: Duration = Duration::from_secs(1);
+
+/// What the subscription is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Phase {
+    Consuming,
+    /// No more deliveries; what was delivered can still be settled.
+    Cancelled,
+    /// Delete the transient queues and go.
+    Ended,
+}
+
+/// The handle on a subscription's task. Dropping it ends the subscription as a crash would, except that the broker notices at once.
+#[derive(Debug)]
+pub(in crate::transport) struct Handle {
+    phase: watch::Sender<Phase>,
+    prefetch: watch::Sender<u16>,
+}
+
+impl Handle {
+    pub(in crate::transport) fn cancel(&self) {
+        self.phase.send_if_modified(|phase| {
+            let consuming = *phase == Phase::Consuming;
+            if consuming {
+                *phase = Phase::Cancelled;
+            }
+            consuming
+        });
+    }
+
+    pub(in crate::transport) async fn end(&self) {
+        self.phase.send_replace(Phase::Ended);
+        // The task is gone when its receiver is.
+        let _ = tokio::time::timeout(2 * FAREWELL, self.phase.closed()).await;
+    }
+
+    pub(in crate::transport) fn set_prefetch(&self, prefetch: u16) {
+        self.prefetch.send_if_modified(|current| std::mem::replace(current, prefetch) != prefetch);
+    }
+}
+
+/// Settles one delivery, on the channel it came by.
+#[derive(Debug)]
+pub(in crate::transport) struct Receipt {
+    channel: Arc<Channel>,
+    tag: u64,
+}
+
+impl Receipt {
+    /// The frame is handed over at once, so these need not be awaited. If the channel is gone the broker has taken the message back already.
+    pub(in crate::transport) fn ack(&self) {
+        let _ = self.channel.basic_ack(self.tag, BasicAckOptions::default()).now_or_never();
+    }
+
+    pub(in crate::transport) fn requeue(&self) {
+        let options = BasicNackOptions { multiple: false, requeue: true };
+        let _ = self.channel.basic_nack(self.tag, options).now_or_never();
+    }
+}
+
+/// Starts a subscription; returns when it consumes all its queues.
+pub(super) async fn start(
+    state: watch::Receiver<State>,
+    address: Address,
+    options: TransportOptions,
+    subscription: Subscription,
+) -> Result<Subscriber, MessagingError> {
+    subscription.queues.iter().try_for_each(topology::check)?;
+    let patience = options.rpc_response_timeout;
+    // As many messages as the prefetch allows can be in it.
+    let (sender, deliveries) = mpsc::unbounded_channel();
+    let (phase, follow) = watch::channel(Phase::Consuming);
+    let (prefetch, window) = watch::channel(subscription.prefetch);
+    let (started, start) = oneshot::channel();
+    let queues = subscription.queues.into_iter().map(|spec| Queue { name: spec.name.as_str().into(), spec, exclusive: false }).collect();
+    let task = Task {
+        state,
+        address,
+        options,
+        queues,
+        single_active: subscription.single_active,
+        phase: follow,
+        window,
+        sender: Some(sender),
+        started: Some(started),
+    };
+    tokio::spawn(task.run());
+    match tokio::time::timeout(patience, start).await {
+        Ok(Ok(Ok(()))) => Ok(Subscriber { deliveries, control: Arc::new(Control::Amqp(Handle { phase, prefetch })) }),
+        Ok(Ok(Err(error))) => Err(error),
+        Ok(Err(_)) => Err(MessagingError::Closed),
+        Err(_) => Err(MessagingError::Disconnected { waited: patience, reason: "the queues could not be consumed".into() }),
+    }
+}
+
+struct Queue {
+    spec: QueueSpec,
+    name: Arc<str>,
+    /// It should have a single active consumer, but was declared without: then the consumer claims it for itself.
+    exclusive: bool,
+}
+
+struct Task {
+    state: watch::Receiver<State>,
+    address: Address,
+    options: TransportOptions,
+    queues: Vec<Queue>,
+    single_active: bool,
+    phase: watch::Receiver<Phase>,
+    window: watch::Receiver<u16>,
+    /// Gone when nothing more will be delivered.
+    sender: Option<mpsc::UnboundedSender<Delivery>>,
+    /// Gone when the start was reported.
+    started: Option<oneshot::Sender<Result<(), MessagingError>>>,
+}
+
+/// What a consumer says; the number is the queue's.
+enum Event {
+    Delivered(usize, lapin::message::Delivery),
+    /// No more comes from it.
+    Ended(usize),
+}
+
+struct Session {
+    connection: Arc<Connection>,
+    channel: Arc<Channel>,
+    events: SelectAll<BoxStream<'static, Event>>,
+}
+
+/// Why a session ended.
+enum End {
+    Broken(String),
+    /// Another consumer has a queue to itself.
+    Standby,
+    Over,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut pauses = link::pauses();
+        loop {
+            let Some(connection) = self.connection().await else { break };
+            let end = match self.open(connection).await {
+                Ok(session) => {
+                    pauses = link::pauses();
+                    self.report(Ok(()));
+                    self.follow(session).await
+                }
+                Err(error) if faults::is_taken(&error) && self.queues.iter().any(|queue| queue.exclusive) => End::Standby,
+                Err(error) => match (self.permanent(&error), self.started.is_some()) {
+                    // The caller is to know; later, all that can be done is to try again.
+                    (Some(error), true) => return self.report(Err(error)),
+                    _ => End::Broken(error.to_string()),
+                },
+            };
+            let pause = match end {
+                End::Over => break,
+                End::Standby => {
+                    self.report(Ok(()));
+                    STANDBY.mul_f64(rand::random_range(0.75..1.25))
+                }
+                End::Broken(reason) => {
+                    tracing::warn!(reason, queue = self.queues.first().map(|queue| &*queue.name), "consuming was interrupted; starting again");
+                    pauses.next().unwrap_or_default()
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                over = self.phase.wait_for(|phase| *phase != Phase::Consuming) => {
+                    if over.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a connection; `None` if the subscription is over before one comes.
+    async fn connection(&mut self) -> Option<Arc<Connection>> {
+        loop {
+            match &*self.state.borrow_and_update() {
+                State::Up { connection, .. } if *self.phase.borrow() == Phase::Consuming => return Some(Arc::clone(connection)),
+                State::Closed => return None,
+                State::Up { .. } | State::Down { .. } => {}
+            }
+            if *self.phase.borrow_and_update() != Phase::Consuming {
+                return None;
+            }
+            tokio::select! {
+                changed = self.state.changed() => changed.ok()?,
+                changed = self.phase.changed() => changed.ok()?,
+            }
+        }
+    }
+
+    fn report(&mut self, result: Result<(), MessagingError>) {
+        if let Some(started) = self.started.take() {
+            let _ = started.send(result);
+        }
+    }
+
+    fn permanent(&self, error: &lapin::Error) -> Option<MessagingError> {
+        let names: Vec<_> = self.queues.iter().map(|queue| format!("`{}`", queue.name)).collect();
+        faults::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
+    }
+
+    async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<Session> {
+        let channel = Arc::new(connection.create_channel().await?);
+        let mut session = Session { connection, channel, events: SelectAll::new() };
+        let prefetch = *self.window.borrow_and_update();
+        session.channel.basic_qos(prefetch, self.qos()).await?;
+        for number in 0..self.queues.len() {
+            self.consume(&mut session, number).await?;
+        }
+        Ok(session)
+    }
+
+    /// Several queues share one limit, and it can be changed while consuming; the broker can do both only for whole channels.
+    fn qos(&self) -> BasicQosOptions {
+        BasicQosOptions { global: self.queues.len() > 1 }
+    }
+
+    /// Declares one queue and consumes it.
+    async fn consume(&mut self, session: &mut Session, number: usize) -> lapin::Result<()> {
+        self.declare(&session.connection, number).await?;
+        let queue = &self.queues[number];
+        let options = BasicConsumeOptions { exclusive: queue.exclusive, ..Default::default() };
+        let name = ShortString::try_new(&*queue.name).unwrap_or_default();
+        let consumer = session.channel.basic_consume(name, "".into(), options, FieldTable::default()).await?;
+        let events = consumer
+            // An error ends the consumer; what it was, the channel and the connection know as well.
+            .filter_map(move |delivery| std::future::ready(delivery.ok().map(|delivery| Event::Delivered(number, delivery))))
+            .chain(stream::once(std::future::ready(Event::Ended(number))));
+        session.events.push(events.boxed());
+        Ok(())
+    }
+
+    /// Declares one queue, on a channel of its own: a declaration that fails breaks the channel, and that must not hit what is being worked on.
+    async fn declare(&mut self, connection: &Connection, number: usize) -> lapin::Result<()> {
+        let queue = &mut self.queues[number];
+        let channel = connection.create_channel().await?;
+        let single_active = self.single_active && !queue.exclusive;
+        let declared = topology::declare_queue(&channel, &queue.spec, single_active, &self.options).await;
+        match declared {
+            Err(error) if single_active && faults::is_declared_otherwise(&error) => {
+                let channel = connection.create_channel().await?;
+                topology::declare_queue(&channel, &queue.spec, false, &self.options).await?;
+                tracing::info!(queue = &*queue.name, "the queue was declared without a single active consumer; claiming it exclusively instead");
+                queue.exclusive = true;
+                channel.close(200, "OK".into()).await
+            }
+            Err(error) => Err(error),
+            Ok(()) => channel.close(200, "OK".into()).await,
+        }
+    }
+
+    /// Passes deliveries on until the session ends one way or another.
+    async fn follow(&mut self, mut session: Session) -> End {
+        let mut reassert = tokio::time::interval_at(tokio::time::Instant::now() + REASSERT.mul_f64(rand::random_range(0.5..1.0)), REASSERT);
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.phase.changed() => {
+                    let phase = changed.is_ok().then(|| *self.phase.borrow_and_update());
+                    match phase {
+                        Some(Phase::Consuming) => {}
+                        Some(Phase::Cancelled) => self.drain(&mut session).await,
+                        Some(Phase::Ended) => return self.end(&session, true).await,
+                        None => return self.end(&session, false).await,
+                    }
+                }
+                event = session.events.next() => match event {
+                    Some(Event::Delivered(number, delivery)) => self.deliver(&session.channel, number, delivery),
+                    Some(Event::Ended(number)) => {
+                        if !session.channel.status().connected() {
+                            return End::Broken("the channel was closed".into());
+                        }
+                        tracing::warn!(queue = &*self.queues[number].name, "the broker cancelled the consumer; declaring and consuming again");
+                        if let Err(error) = self.consume(&mut session, number).await {
+                            return End::Broken(error.to_string());
+                        }
+                    }
+                    // Drained after a cancel: what is left is to wait for the end.
+                    None if self.sender.is_none() => {
+                        if self.phase.wait_for(|phase| *phase == Phase::Ended).await.is_err() {
+                            return self.end(&session, false).await;
+                        }
+                        return self.end(&session, true).await;
+                    }
+                    None => return End::Broken("no consumer is left".into()),
+                },
+                Ok(()) = self.window.changed() => {
+                    let prefetch = *self.window.borrow_and_update();
+                    if let Err(error) = session.channel.basic_qos(prefetch, self.qos()).await {
+                        return End::Broken(error.to_string());
+                    }
+                }
+                _ = reassert.tick() => {
+                    for number in 0..self.queues.len() {
+                        if let Err(error) = self.declare(&session.connection, number).await {
+                            tracing::warn!(%error, queue = &*self.queues[number].name, "the queue and its binding could not be confirmed");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn deliver(&self, channel: &Arc<Channel>, number: usize, delivery: lapin::message::Delivery) {
+        let Some(sender) = &self.sender else { return };
+        let delivery = Delivery {
+            message: properties::message(&delivery.properties, delivery.data),
+            queue: Arc::clone(&self.queues[number].name),
+            redelivered: delivery.redelivered,
+            receipt: subscriber::Receipt::Amqp(Receipt { channel: Arc::clone(channel), tag: delivery.delivery_tag }),
+        };
+        // A receiver that is gone ends the subscription, which returns the message.
+        let _ = sender.send(delivery);
+    }
+
+    /// Has the broker send no more, and passes on what it had sent already.
+    async fn drain(&mut self, session: &mut Session) {
+        // Cancelling by tag is not possible here, since the tags are the broker's and the consumers are part of the streams; deliveries stop when the
+        // limit for unacknowledged messages leaves no room, and the channel is closed when the last handler is done.
+        let _ = tokio::time::timeout(FAREWELL, async {
+            for tag in session.tags() {
+                if session.channel.basic_cancel(tag, BasicCancelOptions::default()).await.is_err() {
+                    break;
+                }
+            }
+        })
+        .await;
+        while let Some(event) = session.events.next().now_or_never().flatten() {
+            if let Event::Delivered(number, delivery) = event {
+                self.deliver(&session.channel, number, delivery);
+            }
+        }
+        self.sender = None;
+    }
+
+    /// Says goodbye: what is not settled goes back, and the transient queues are deleted if the subscription ends for good.
+    async fn end(&mut self, session: &Session, delete: bool) -> End {
+        let farewell = async {
+            if delete {
+                for queue in self.queues.iter().filter(|queue| queue.spec.lifetime == Lifetime::Transient) {
+                    let name = ShortString::try_new(&*queue.name).unwrap_or_default();
+                    session.channel.queue_delete(name, QueueDeleteOptions::default()).await?;
+                }
+            }
+            session.channel.close(200, "OK".into()).await
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, farewell).await {
+            tracing::debug!(%error, "the channel was gone before it could be closed");
+        }
+        self.sender = None;
+        End::Over
+    }
+}

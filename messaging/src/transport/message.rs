@@ -1,0 +1,166 @@
+//! What the transports carry: a message, its route, and its delivery to whoever consumes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::MessagingError;
+use crate::wire::{NotificationMessage, ReplyMessage, RequestMessage};
+
+/// The queue for messages that were set aside.
+pub(crate) const DEAD_LETTERS: &str = "dead_letters";
+
+/// A message's content: structured within the process, bytes when it came from (or is not understood by) the wire.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Request(Arc<RequestMessage>),
+    Reply(Arc<ReplyMessage>),
+    Notification(Arc<NotificationMessage>),
+    Encoded(Arc<[u8]>),
+}
+
+impl Content {
+    /// The bytes for the wire.
+    pub(crate) fn encode(&self) -> Result<Arc<[u8]>, MessagingError> {
+        match self {
+            Self::Request(request) => request.encode().map(Into::into),
+            Self::Reply(reply) => reply.encode().map(Into::into),
+            Self::Notification(notification) => notification.encode().map(Into::into),
+            Self::Encoded(bytes) => Ok(Arc::clone(bytes)),
+        }
+    }
+
+    pub(crate) fn request(&self) -> Result<Arc<RequestMessage>, MessagingError> {
+        match self {
+            Self::Request(request) => Ok(Arc::clone(request)),
+            Self::Encoded(bytes) => RequestMessage::decode(bytes).map(Arc::new),
+            Self::Reply(_) | Self::Notification(_) => Err(not_a("RPC request")),
+        }
+    }
+
+    pub(crate) fn reply(&self) -> Result<Arc<ReplyMessage>, MessagingError> {
+        match self {
+            Self::Reply(reply) => Ok(Arc::clone(reply)),
+            Self::Encoded(bytes) => ReplyMessage::decode(bytes).map(Arc::new),
+            Self::Request(_) | Self::Notification(_) => Err(not_a("reply")),
+        }
+    }
+
+    pub(crate) fn notification(&self) -> Result<Arc<NotificationMessage>, MessagingError> {
+        match self {
+            Self::Notification(notification) => Ok(Arc::clone(notification)),
+            Self::Encoded(bytes) => NotificationMessage::decode(bytes).map(Arc::new),
+            Self::Request(_) | Self::Reply(_) => Err(not_a("notification")),
+        }
+    }
+}
+
+fn not_a(kind: &str) -> MessagingError {
+    MessagingError::Malformed { what: format!("the message in this queue is not a {kind}") }
+}
+
+/// Why, when and from where a message was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeathCertificate {
+    pub(crate) reason: String,
+    pub(crate) queue: String,
+    /// UTC, RFC 3339.
+    pub(crate) time: String,
+}
+
+/// A message with what travels beside its content.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) content: Content,
+    /// How often it was delivered before, in vain: the header `x-novella-deliveries`.
+    pub(crate) deliveries: u32,
+    /// Not worth delivering later than this after it was sent.
+    pub(crate) expiration: Option<Duration>,
+    pub(crate) death: Option<DeathCertificate>,
+}
+
+impl Message {
+    pub(crate) fn new(content: Content) -> Self {
+        Self { content, deliveries: 0, expiration: None, death: None }
+    }
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Route {
+    /// By a control exchange to the queue bound to this key.
+    Topic { exchange: String, key: String },
+    /// To every queue bound to the topic's fanout exchange.
+    Fanout { topic: String },
+    /// Straight into a queue, by the default exchange.
+    Queue { name: String },
+}
+
+impl Route {
+    /// The exchange's name, for errors.
+    pub(crate) fn exchange(&self) -> String {
+        match self {
+            Self::Topic { exchange, .. } => exchange.clone(),
+            Self::Fanout { topic } => crate::target::Target::fanout_exchange(topic),
+            Self::Queue { .. } => String::new(),
+        }
+    }
+
+    /// The routing key, for errors.
+    pub(crate) fn key(&self) -> &str {
+        match self {
+            Self::Topic { key, .. } => key,
+            Self::Fanout { topic } => topic,
+            Self::Queue { name } => name,
+        }
+    }
+
+    pub(crate) fn unroutable(&self) -> MessagingError {
+        MessagingError::Unroutable { exchange: self.exchange(), routing_key: self.key().to_owned() }
+    }
+}
+
+/// A message on its way out.
+#[derive(Debug, Clone)]
+pub(crate) struct Publication {
+    pub(crate) route: Route,
+    pub(crate) message: Message,
+    /// Whether it is an error when no queue takes it.
+    pub(crate) mandatory: bool,
+    /// The queue is to exist before the message is sent.
+    pub(crate) declare: Option<QueueSpec>,
+}
+
+impl Publication {
+    /// A message that must reach a queue.
+    pub(crate) fn mandatory(route: Route, message: Message) -> Self {
+        Self { route, message, mandatory: true, declare: None }
+    }
+}
+
+/// How long a queue lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Lifetime {
+    /// It stays, with its messages, while nobody consumes.
+    Lasting,
+    /// It belongs to one consumer and vanishes some time after it.
+    Transient,
+}
+
+/// A queue and its binding, as its users declare it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct QueueSpec {
+    pub(crate) name: String,
+    pub(crate) lifetime: Lifetime,
+    /// What is routed into it besides messages addressed to its name.
+    pub(crate) bound_to: Option<Route>,
+}
+
+/// What a consumer asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Subscription {
+    pub(crate) queues: Vec<QueueSpec>,
+    /// How many messages may be unacknowledged at once, over all the queues.
+    pub(crate) prefetch: u16,
+    /// Only one of a queue's consumers gets messages; another takes over when it goes.
+    pub(crate) single_active: bool,
+}

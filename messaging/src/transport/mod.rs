@@ -1,0 +1,206 @@
+//! The connection to a bus: RabbitMQ, or one within the process. What stands above (client, server, notifier, listener) does not
+//! know which.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::MessagingError;
+
+mod memory;
+pub(crate) mod message;
+mod replies;
+mod subscriber;
+
+pub(crate) use message::{Content, DEAD_LETTERS, DeathCertificate, Lifetime, Message, Publication, QueueSpec, Route, Subscription};
+pub(crate) use replies::{PendingReply, Replies};
+pub(crate) use subscriber::{Delivery, Subscriber, Window};
+
+/// How a transport behaves. `TransportOptions::default()` suits most.
+#[derive(Debug, Clone)]
+pub struct TransportOptions {
+    /// The control exchange that targets use which name none. Default `novella`.
+    pub exchange: String,
+    /// What the broker shows as the connection's name. Default: the program's name and process id.
+    pub connection_name: String,
+    /// How long a call waits for its answer unless told otherwise. Default 60 s.
+    pub rpc_response_timeout: Duration,
+    /// How long a publish may wait for a connection and for the broker's confirm. Default 10 s.
+    pub publish_timeout: Duration,
+    /// A connection on which nothing came for twice this time is dead. Whole seconds. Default 15 s.
+    pub heartbeat: Duration,
+    /// Whether the control exchange and the topics' queues survive the broker's restart. All peers of a virtual host must agree;
+    /// oslo.messaging's default is `amqp_durable_queues = false`. Default true.
+    pub durable: bool,
+    /// A message is set aside after it was delivered this often in vain. Default 5.
+    pub max_deliveries: u32,
+    /// How long fanout and reply queues outlive their owner, so that it finds them again after a break. Default 30 minutes.
+    pub transient_queues_ttl: Duration,
+    /// In process: a queue that holds this many messages takes no more until some are consumed. Default 100 000.
+    pub memory_queue_limit: usize,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        let program = std::env::args_os().next().map(std::path::PathBuf::from);
+        let program = program.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str()).unwrap_or("novella");
+        Self {
+            exchange: "novella".into(),
+            connection_name: format!("{program}:{}", std::process::id()),
+            rpc_response_timeout: Duration::from_secs(60),
+            publish_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+            durable: true,
+            max_deliveries: 5,
+            transient_queues_ttl: Duration::from_secs(30 * 60),
+            memory_queue_limit: 100_000,
+        }
+    }
+}
+
+/// Whether messages flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// They do.
+    Connected,
+    /// The connection is lost; the transport tries to get it back, for ever.
+    Reconnecting {
+        /// When it was lost.
+        since: Instant,
+        /// The last failure.
+        reason: String,
+    },
+    /// The broker is connected but takes no messages (memory or disk alarm).
+    Blocked {
+        /// What the broker said.
+        reason: String,
+    },
+}
+
+/// A connection to a bus; cheap to clone, shared by all clones.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: TransportOptions,
+    replies: Arc<Replies>,
+    driver: Driver,
+}
+
+#[derive(Debug)]
+enum Driver {
+    Memory(Arc<memory::Bus>),
+}
+
+impl Transport {
+    /// Connects to the bus that `url` names.
+    ///
+    /// `amqp://user:password@host:port/vhost` and `amqps://...` reach RabbitMQ (no path, or `/`, means the virtual host `/`).
+    /// `memory://` makes a new bus within the process, private to this transport and its clones; `memory://name` joins the bus of that name in this
+    /// process, which lives as long as any transport on it.
+    ///
+    /// # Errors
+    /// At once and for good if the URL, the credentials or the virtual host are wrong or nothing listens there. A transport that was
+    /// once connected, on the other hand, never gives up.
+    pub async fn connect(url: &str, options: TransportOptions) -> Result<Transport, MessagingError> {
+        let replies = Arc::new(Replies::new());
+        let driver = match url.split_once("://") {
+            Some(("memory", name)) => {
+                let bus = memory::Bus::named(name.trim_matches('/'), options.memory_queue_limit);
+                bus.add_reply_queue(&replies);
+                Driver::Memory(bus)
+            }
+            Some((scheme, _)) => return Err(MessagingError::InvalidUrl { reason: format!("unknown scheme `{scheme}`") }),
+            None => return Err(MessagingError::InvalidUrl { reason: "it has no scheme".into() }),
+        };
+        Ok(Self { shared: Arc::new(Shared { options, replies, driver }) })
+    }
+
+    /// Whether messages flow at the moment.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match &self.shared.driver {
+            Driver::Memory(_) => Health::Connected,
+        }
+    }
+
+    /// Whether the bus is within this process, so that its messages end with the process.
+    #[must_use]
+    pub fn is_in_process(&self) -> bool {
+        matches!(self.shared.driver, Driver::Memory(_))
+    }
+
+    /// Waits for what is being sent, then disconnects. Calls in flight fail with [`MessagingError::Closed`].
+    pub async fn close(&self) {
+        match &self.shared.driver {
+            Driver::Memory(bus) => bus.remove_reply_queue(&self.shared.replies),
+        }
+        self.shared.replies.close();
+    }
+
+    /// The options it was made with.
+    #[must_use]
+    pub fn options(&self) -> &TransportOptions {
+        &self.shared.options
+    }
+
+    /// The control exchange for a target that names none.
+    pub(crate) fn exchange<'a>(&'a self, own: Option<&'a str>) -> &'a str {
+        own.unwrap_or(&self.shared.options.exchange)
+    }
+
+    /// Sends one message and waits until the bus has taken it over.
+    pub(crate) async fn publish(&self, publication: Publication) -> Result<(), MessagingError> {
+        if self.shared.replies.is_closed() {
+            return Err(MessagingError::Closed);
+        }
+        match &self.shared.driver {
+            Driver::Memory(bus) => bus.publish(publication, self.shared.options.publish_timeout).await,
+        }
+    }
+
+    /// Sends many messages in this order, waiting for the bus only once all are on their way.
+    pub(crate) async fn publish_all(&self, publications: Vec<Publication>) -> Result<(), MessagingError> {
+        match &self.shared.driver {
+            Driver::Memory(_) => {
+                for publication in publications {
+                    self.publish(publication).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Declares the queues and consumes them; returns when messages can flow.
+    pub(crate) async fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, MessagingError> {
+        if self.shared.replies.is_closed() {
+            return Err(MessagingError::Closed);
+        }
+        match &self.shared.driver {
+            Driver::Memory(bus) => Ok(memory::Bus::subscribe(bus, subscription)),
+        }
+    }
+
+    /// Puts a message into the queue of dead letters, with the reason, the time and the queue it comes from.
+    pub(crate) async fn set_aside(&self, message: Message, queue: &str, reason: String) -> Result<(), MessagingError> {
+        tracing::warn!(queue, reason, "a message is set aside in `{DEAD_LETTERS}`");
+        let death = DeathCertificate { reason, queue: queue.to_owned(), time: jiff::Timestamp::now().to_string() };
+        // An expiration would make it vanish from there.
+        let message = Message { death: Some(death), expiration: None, ..message };
+        let spec = QueueSpec { name: DEAD_LETTERS.into(), lifetime: Lifetime::Lasting, bound_to: None };
+        let route = Route::Queue { name: DEAD_LETTERS.into() };
+        self.publish(Publication { declare: Some(spec), ..Publication::mandatory(route, message) }).await
+    }
+
+    /// Makes sure the transport's reply queue is consumed and announces a call on it.
+    pub(crate) async fn expect_reply(&self, message_id: &str) -> Result<PendingReply, MessagingError> {
+        Replies::expect(&self.shared.replies, message_id)
+    }
+
+    /// Where answers to this transport's calls go.
+    pub(crate) fn reply_queue(&self) -> &str {
+        self.shared.replies.queue()
+    }
+}

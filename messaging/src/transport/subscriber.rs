@@ -1,0 +1,104 @@
+//! The receiving end of a subscription, and what becomes of each delivery.
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::mpsc;
+
+use super::memory;
+use super::message::Message;
+
+/// Deliveries of a set of queues. Dropping it returns what is not acknowledged to the queues.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(super) deliveries: mpsc::UnboundedReceiver<Delivery>,
+    pub(super) control: Arc<Control>,
+}
+
+/// The subscription's handle at its transport.
+#[derive(Debug)]
+pub(super) enum Control {
+    Memory(memory::Membership),
+}
+
+impl Subscriber {
+    /// The next message; `None` once cancelled and drained.
+    pub(crate) async fn next(&mut self) -> Option<Delivery> {
+        self.deliveries.recv().await
+    }
+
+    /// A message that is already here.
+    pub(crate) fn try_next(&mut self) -> Option<Delivery> {
+        self.deliveries.try_recv().ok()
+    }
+
+    /// Takes no more messages; what was delivered can still be acknowledged. What had arrived but was not taken goes back.
+    pub(crate) async fn cancel(&mut self) {
+        match &*self.control {
+            Control::Memory(membership) => membership.cancel(),
+        }
+        self.deliveries.close();
+        while let Some(delivery) = self.deliveries.recv().await {
+            delivery.requeue();
+        }
+    }
+
+    /// A handle on how many messages may be unacknowledged at once.
+    pub(crate) fn window(&self) -> Window {
+        Window(Arc::downgrade(&self.control))
+    }
+
+    /// Ends the subscription and deletes its transient queues. What is still not acknowledged goes back.
+    pub(crate) async fn close(self) {
+        match &*self.control {
+            Control::Memory(membership) => membership.leave(),
+        }
+    }
+}
+
+/// Widens or narrows a subscription without keeping it alive.
+#[derive(Debug, Clone)]
+pub(crate) struct Window(Weak<Control>);
+
+impl Window {
+    /// From now on this many messages may be unacknowledged at once.
+    pub(crate) fn set(&self, prefetch: u16) {
+        if let Some(control) = self.0.upgrade() {
+            match &*control {
+                Control::Memory(membership) => membership.set_prefetch(prefetch),
+            }
+        }
+    }
+}
+
+/// One message in hand. It stays the broker's until settled, or until its subscription ends, which returns it.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Message,
+    /// The queue it came from.
+    pub(crate) queue: Arc<str>,
+    /// The broker delivered it before, to somebody who did not acknowledge it.
+    pub(crate) redelivered: bool,
+    pub(super) receipt: Receipt,
+}
+
+/// What settles a delivery with its broker.
+#[derive(Debug)]
+pub(super) enum Receipt {
+    Memory(memory::Receipt),
+}
+
+impl Delivery {
+    /// The message is done with.
+    pub(crate) fn ack(self) {
+        match self.receipt {
+            Receipt::Memory(receipt) => receipt.ack(),
+        }
+    }
+
+    /// The message goes back to its place in the queue.
+    pub(crate) fn requeue(self) {
+        match self.receipt {
+            Receipt::Memory(receipt) => receipt.requeue(),
+        }
+    }
+}

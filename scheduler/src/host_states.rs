@@ -1,0 +1,102 @@
+//! The picture of all hosts that decisions are made on.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use novella_common::{
+    db::{Database, DbError, capacities},
+    models::Resources,
+};
+
+use crate::HostState;
+
+/// All hosts, as they were when last read, less what has been decided since.
+///
+/// It belongs to the one task that decides, so decisions see each other's claims at once and need no lock.
+pub(crate) struct HostStates {
+    database: Database,
+    service_down_time: Duration,
+    max_age: Duration,
+    hosts: Vec<HostState>,
+    read_at: Option<Instant>,
+    /// Kept apart from the hosts, which are replaced with each reading.
+    failures: HashMap<String, u32>,
+}
+
+impl HostStates {
+    pub(crate) fn new(database: Database, service_down_time: Duration, max_age: Duration) -> Self {
+        Self { database, service_down_time, max_age, hosts: Vec::new(), read_at: None, failures: HashMap::new() }
+    }
+
+    /// The hosts, read again if the picture is too old.
+    pub(crate) async fn refresh(&mut self) -> Result<(), DbError> {
+        if self.read_at.is_some_and(|read| read.elapsed() <= self.max_age) {
+            return Ok(());
+        }
+        let read_at = Instant::now();
+        let rows = {
+            let mut connection = self.database.read().await?;
+            capacities::list(&mut connection).await?
+        };
+        let now = Timestamp::now();
+        self.hosts = rows
+            .into_iter()
+            .map(|row| HostState {
+                enabled: !row.disabled,
+                up: !row.forced_down
+                    && now.duration_since(row.last_seen).unsigned_abs() <= self.service_down_time,
+                failures: self.failures.get(&row.host).copied().unwrap_or(0),
+                host: row.host,
+                availability_zone: row.availability_zone,
+                capacity: row.capacity,
+                used: row.used,
+            })
+            .collect();
+        self.read_at = Some(read_at);
+        Ok(())
+    }
+
+    /// Makes the next [`HostStates::refresh`] read, however young the picture is: it has proved wrong.
+    pub(crate) fn distrust(&mut self) {
+        self.read_at = None;
+    }
+
+    /// Whether the picture was just read, so that reading it again would show nothing new.
+    pub(crate) fn is_fresh_since(&self, moment: Instant) -> bool {
+        self.read_at.is_some_and(|read| read >= moment)
+    }
+
+    pub(crate) fn hosts(&self) -> &[HostState] {
+        &self.hosts
+    }
+
+    /// Subtracts a claim that was decided but not read yet.
+    pub(crate) fn claim(&mut self, index: usize, resources: &Resources) {
+        let host = &mut self.hosts[index];
+        host.used = host.used.plus(resources);
+    }
+
+    /// Notes whether a build could be handed over to a host.
+    pub(crate) fn note_handover(&mut self, host: &str, accepted: bool) {
+        if accepted && !self.failures.contains_key(host) {
+            return;
+        }
+        let failures = match accepted {
+            true => {
+                self.failures.remove(host);
+                0
+            }
+            false => {
+                let failures = self.failures.entry(host.to_owned()).or_insert(0);
+                *failures = failures.saturating_add(1);
+                *failures
+            }
+        };
+        if let Some(state) = self.hosts.iter_mut().find(|state| state.host == host) {
+            state.failures = failures;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Finds a host for each instance that waits for one, and hands its build over.
+//!
+//! ```text
+//!   queue ──▶ scheduler: host, claim and attempt in the row ──▶ the host accepts ──▶ the host's
+//!                 ▲                                                    │
+//!                 └── claim and host taken back, host excluded ◀───────┘ refused, or no answer
+//! ```
+//!
+//! What if the scheduler dies? Before the row names it, the message is delivered again. After that the row says whose it
+//! is, and a conductor lets whatever was owned by a scheduler that is gone be scheduled or reconciled. What if a
+//! message comes twice? The second finds an instance that no longer waits. What if a host accepts too late? Its reports
+//! name an attempt that the row no longer knows.
+
+use novella_common::{RequestContext, db::instances::transitions::TakenBack, ids::InstanceUuid};
+use novella_compute::rpcapi::{BuildRequest, ComputeClient};
+use novella_messaging::{CallError, MessagingError, Transport};
+
+use crate::{
+    in_flight::InFlight,
+    placement::{Assignment, Decision, Placer},
+    rpcapi::{Destination, DestinationRequest, Scheduler, SchedulerError},
+};
+
+/// The scheduler's manager.
+pub struct SchedulerManager {
+    placer: Placer,
+    compute: ComputeClient,
+    in_flight: InFlight,
+}
+
+/// What a host did with a build that was to be handed over.
+enum Answer {
+    Accepted,
+    /// It refused or did not answer: another one may do.
+    NotTaken(String),
+    /// The bus carries nothing, so nothing is said about the host.
+    NotAsked(MessagingError),
+}
+
+impl SchedulerManager {
+    /// A manager that decides through `placer`.
+    #[must_use]
+    pub fn new(placer: Placer, transport: &Transport) -> Self {
+        Self { placer, compute: ComputeClient::new(transport), in_flight: InFlight::default() }
+    }
+
+    async fn offer(&self, ctx: &RequestContext, assigned: &Assignment) -> Answer {
+        let build = BuildRequest { spec: assigned.instance.spec(), task_id: assigned.attempt };
+        match self.compute.server(&assigned.host).build_and_run_instance(ctx, build).await {
+            Ok(()) => Answer::Accepted,
+            Err(CallError::Remote(refusal)) => Answer::NotTaken(refusal.to_string()),
+            Err(CallError::Messaging(error)) => match error {
+                MessagingError::Disconnected { .. }
+                | MessagingError::Blocked { .. }
+                | MessagingError::AccessRefused { .. }
+                | MessagingError::Closed => Answer::NotAsked(error),
+                error => Answer::NotTaken(error.to_string()),
+            },
+        }
+    }
+
+    /// Whether the instance waits for a host again. If not, the host has accepted after all, or somebody has deleted
+    /// the instance: either way it is no longer this scheduler's.
+    async fn take_back(&self, assigned: &Assignment, failure: Option<&str>) -> Result<bool, SchedulerError> {
+        let mut spec = assigned.spec.clone();
+        if let Some(failure) = failure {
+            spec.excluded_hosts.push(assigned.host.clone());
+            spec.last_failure = Some(failure.to_owned());
+        }
+        let taken = TakenBack {
+            instance: assigned.instance.uuid,
+            attempt: assigned.attempt,
+            host: assigned.host.clone(),
+            spec,
+            next_owner: None,
+        };
+        let taken_back = self.placer.take_back(taken, failure.is_some()).await?;
+        if !taken_back {
+            self.placer.hand_over(assigned).await?;
+        }
+        Ok(taken_back)
+    }
+}
+
+impl Scheduler for SchedulerManager {
+    async fn select_destinations(
+        &self,
+        _: RequestContext,
+        request: DestinationRequest,
+    ) -> Result<Vec<Destination>, SchedulerError> {
+        self.placer.select(request).await
+    }
+
+    async fn build_instance(&self, ctx: RequestContext, instance: InstanceUuid) -> Result<(), SchedulerError> {
+        let Some(_working) = self.in_flight.begin(instance) else {
+            tracing::debug!(%instance, "a second message for an instance that is being scheduled");
+            return Ok(());
+        };
+        loop {
+            let assigned = match self.placer.place(instance).await? {
+                Decision::Placed(assigned) => assigned,
+                Decision::NotWaiting => {
+                    tracing::debug!(%instance, "not waiting for a host");
+                    return Ok(());
+                }
+                Decision::GivenUp => {
+                    tracing::warn!(%instance, request_id = ctx.request_id, "no valid host was found");
+                    return Ok(());
+                }
+            };
+            let host = &assigned.host;
+            match self.offer(&ctx, &assigned).await {
+                Answer::Accepted => {
+                    self.placer.hand_over(&assigned).await?;
+                    tracing::info!(%instance, host, request_id = ctx.request_id, "build handed over");
+                    return Ok(());
+                }
+                Answer::NotTaken(reason) => {
+                    tracing::warn!(%instance, host, reason, "the host did not take the build");
+                    if !self.take_back(&assigned, Some(&reason)).await? {
+                        return Ok(());
+                    }
+                }
+                Answer::NotAsked(error) => {
+                    tracing::warn!(%instance, host, %error, "the bus is away; the build waits");
+                    if !self.take_back(&assigned, None).await? {
+                        return Ok(());
+                    }
+                    return Err(SchedulerError::BusUnavailable { message: error.to_string() });
+                }
+            }
+        }
+    }
+}

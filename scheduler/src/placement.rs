@@ -1,0 +1,597 @@
+//! Decisions and what is written of them, many at a time.
+//!
+//! One task decides for the whole process. It takes all requests that wait, decides them one after the other on one
+//! picture of the hosts, so that each sees the claims of those before it, and writes all of them in one transaction: the
+//! more requests wait, the more share the price of a commit. What was decided on a picture that has proved wrong (a
+//! host was fuller than it looked) goes another round on a new one.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use novella_common::{
+    db::{
+        Connection, Database, DbError,
+        actions::{self, EventOf},
+        allocations,
+        instances::transitions::{self, Build, GivenUp, Placement, TakenBack},
+        takeover,
+    },
+    ids::{Incarnation, InstanceUuid, TaskId},
+    lifecycle::{TaskState, VmState},
+    models::{ActionEvent, EventResult, Fault, Instance, RequestSpec, Resources},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    NoneLeft, SchedulerConfig, Selector, Wanted,
+    host_state::named_instances,
+    host_states::HostStates,
+    rpcapi::{Destination, DestinationRequest, SchedulerError},
+};
+
+/// The event that a scheduler leaves in an instance's action when it finds no host. OpenStack has none for this; the
+/// name follows its rule, the service and the method.
+pub const EVENT: &str = "scheduler_build_instance";
+
+/// The most requests that are written in one transaction: what waits behind it waits some milliseconds only.
+const BATCH: usize = 256;
+
+/// How often a decision is made anew because other schedulers were faster.
+const ROUNDS: u32 = 20;
+
+/// What became of an instance that was to be placed.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// It has a host and a claim there, and is this scheduler's until the host has accepted.
+    Placed(Box<Assignment>),
+    /// It does not wait for a host, or another scheduler looks for one.
+    NotWaiting,
+    /// There is no host; it is in ERROR.
+    GivenUp,
+}
+
+/// An instance and the host that is to build it.
+#[derive(Clone, Debug)]
+pub(crate) struct Assignment {
+    pub(crate) instance: Instance,
+    pub(crate) spec: RequestSpec,
+    pub(crate) host: String,
+    pub(crate) attempt: TaskId,
+}
+
+type Answer<T> = oneshot::Sender<Result<T, SchedulerError>>;
+
+enum Job {
+    Place { instance: InstanceUuid, round: u32, answer: Answer<Decision> },
+    HandOver { instance: InstanceUuid, attempt: TaskId, host: String, answer: Answer<()> },
+    TakeBack { taken: Box<TakenBack>, blame: bool, answer: Answer<bool> },
+    Select { request: Box<DestinationRequest>, round: u32, answer: Answer<Vec<Destination>> },
+}
+
+/// The way to the task that decides. Clones share it; it ends when the last is dropped.
+#[derive(Clone)]
+pub struct Placer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Placer {
+    /// Starts the task. `owner` is this run of this scheduler, as its service row says.
+    ///
+    /// # Errors
+    /// The first name in `enabled_filters` that is no filter's.
+    pub fn start(
+        database: Database,
+        owner: Incarnation,
+        config: &SchedulerConfig,
+        service_down_time: std::time::Duration,
+    ) -> Result<Self, String> {
+        let (sender, receiver) = mpsc::channel(config.concurrency.max(1) * 2);
+        let desk = Desk {
+            hosts: HostStates::new(database.clone(), service_down_time, config.host_state_max_age),
+            selector: Selector::new(config)?,
+            max_attempts: i64::from(config.max_attempts.max(1)),
+            owner,
+            service_down_time,
+            database,
+        };
+        tokio::spawn(desk.run(receiver));
+        Ok(Self { jobs: sender })
+    }
+
+    pub(crate) async fn place(&self, instance: InstanceUuid) -> Result<Decision, SchedulerError> {
+        self.ask(|answer| Job::Place { instance, round: 0, answer }).await
+    }
+
+    pub(crate) async fn hand_over(&self, assigned: &Assignment) -> Result<(), SchedulerError> {
+        let (instance, attempt, host) = (assigned.instance.uuid, assigned.attempt, assigned.host.clone());
+        self.ask(|answer| Job::HandOver { instance, attempt, host, answer }).await
+    }
+
+    /// `blame`: whether it speaks against the host that it did not take the build.
+    pub(crate) async fn take_back(&self, taken: TakenBack, blame: bool) -> Result<bool, SchedulerError> {
+        self.ask(|answer| Job::TakeBack { taken: Box::new(taken), blame, answer }).await
+    }
+
+    pub(crate) async fn select(&self, request: DestinationRequest) -> Result<Vec<Destination>, SchedulerError> {
+        self.ask(|answer| Job::Select { request: Box::new(request), round: 0, answer }).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, SchedulerError> {
+        let stopped = || SchedulerError::DatabaseUnavailable { message: "the scheduler is stopping".into() };
+        let (sender, receiver) = oneshot::channel();
+        self.jobs.send(job(sender)).await.map_err(|_| stopped())?;
+        receiver.await.map_err(|_| stopped())?
+    }
+}
+
+/// The task that decides, with all it knows.
+struct Desk {
+    database: Database,
+    hosts: HostStates,
+    selector: Selector,
+    max_attempts: i64,
+    owner: Incarnation,
+    service_down_time: std::time::Duration,
+}
+
+/// What a round has decided for one job, before it is written.
+enum Plan {
+    Place { placement: Placement, resources: Resources, build: Box<Build> },
+    Adopt { build: Box<Build>, host: String, attempt: TaskId, seen_owner: Incarnation },
+    GiveUp { given_up: GivenUp, request_id: Option<String> },
+    NotWaiting,
+    /// On a younger picture.
+    Again,
+    HandOver,
+    TakeBack,
+    Selected(Result<Vec<Destination>, SchedulerError>),
+}
+
+/// What a round has come to for one job.
+enum Result_ {
+    Decided(Decision),
+    Again,
+    HandedOver,
+    TakenBack(bool),
+    Selected(Result<Vec<Destination>, SchedulerError>),
+}
+
+impl Desk {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut waiting = Vec::new();
+        loop {
+            if waiting.is_empty() {
+                match jobs.recv().await {
+                    Some(job) => waiting.push(job),
+                    None => return,
+                }
+            }
+            while waiting.len() < BATCH {
+                match jobs.try_recv() {
+                    Ok(job) => waiting.push(job),
+                    Err(_) => break,
+                }
+            }
+            waiting = self.round(waiting).await;
+        }
+    }
+
+    /// Decides, writes and answers. Returns the jobs that must go another round.
+    async fn round(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        metrics::histogram!("scheduler_batch_size").record(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+        match self.attempt(&jobs).await {
+            Ok(results) => jobs.into_iter().zip(results).filter_map(|(job, result)| answer(job, result)).collect(),
+            Err(error) if jobs.len() == 1 => {
+                self.hosts.distrust();
+                jobs.into_iter().for_each(|job| refuse(job, &error));
+                Vec::new()
+            }
+            Err(error) => {
+                // One row that can't be read, or one lock that could not be had, must not stop the others.
+                tracing::warn!(%error, jobs = jobs.len(), "a batch could not be written; each is tried alone");
+                self.hosts.distrust();
+                let mut again = Vec::new();
+                for job in jobs {
+                    match self.attempt(std::slice::from_ref(&job)).await {
+                        Ok(results) => {
+                            again.extend(results.into_iter().zip([job]).filter_map(|(result, job)| answer(job, result)));
+                        }
+                        Err(error) => refuse(job, &error),
+                    }
+                }
+                self.hosts.distrust();
+                again
+            }
+        }
+    }
+
+    async fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<Result_>, DbError> {
+        let plans = self.decide(jobs).await?;
+        self.write(jobs, plans).await
+    }
+
+    async fn decide(&mut self, jobs: &[Job]) -> Result<Vec<Plan>, DbError> {
+        let began = Instant::now();
+        let wanted: Vec<InstanceUuid> = jobs
+            .iter()
+            .filter_map(|job| if let Job::Place { instance, .. } = job { Some(*instance) } else { None })
+            .collect();
+        let chooses = !wanted.is_empty() || jobs.iter().any(|job| matches!(job, Job::Select { .. }));
+        let mut builds = HashMap::new();
+        let mut gone = HashSet::new();
+        let mut named = HashMap::new();
+        if chooses {
+            self.hosts.refresh().await?;
+            let mut connection = self.database.read().await?;
+            for build in transitions::builds(&mut connection, &wanted).await? {
+                builds.insert(build.instance.uuid, build);
+            }
+            gone = self.gone(&mut connection, builds.values()).await?;
+            let specs = builds.values().map(|build| &build.spec);
+            let asked = jobs
+                .iter()
+                .filter_map(|job| if let Job::Select { request, .. } = job { Some(&request.spec) } else { None });
+            let hinted: Vec<_> = specs.chain(asked).flat_map(hinted).collect();
+            named = transitions::hosts_of(&mut connection, &hinted).await?;
+        }
+        let fresh = self.hosts.is_fresh_since(began);
+        Ok(jobs
+            .iter()
+            .map(|job| match job {
+                Job::Place { instance, round, .. } => match builds.remove(instance) {
+                    Some(build) => self.plan(build, &gone, &named, fresh || *round > 0),
+                    None => Plan::NotWaiting,
+                },
+                Job::HandOver { .. } => Plan::HandOver,
+                Job::TakeBack { .. } => Plan::TakeBack,
+                Job::Select { request, round, .. } => match self.destinations(request, &named) {
+                    Err(_) if !fresh && *round == 0 => Plan::Again,
+                    result => Plan::Selected(result),
+                },
+            })
+            .collect())
+    }
+
+    /// Those of the builds' owners that are gone. Nearly always there is no other owner, and nothing is asked.
+    async fn gone(
+        &self,
+        connection: &mut Connection,
+        builds: impl Iterator<Item = &Build>,
+    ) -> Result<HashSet<Incarnation>, DbError> {
+        let fresh_since = Timestamp::now() - self.service_down_time;
+        let others: HashSet<Incarnation> =
+            builds.filter_map(|build| build.instance.owner).filter(|owner| *owner != self.owner).collect();
+        let mut gone = HashSet::new();
+        for owner in others {
+            if takeover::is_gone(connection, owner, fresh_since).await? {
+                gone.insert(owner);
+            }
+        }
+        Ok(gone)
+    }
+
+    fn plan(
+        &mut self,
+        build: Build,
+        gone: &HashSet<Incarnation>,
+        named: &HashMap<InstanceUuid, String>,
+        fresh: bool,
+    ) -> Plan {
+        let instance = &build.instance;
+        let waits = instance.deleted_at.is_none()
+            && instance.vm_state == VmState::Building
+            && instance.task_state == Some(TaskState::Scheduling);
+        // A row that names this scheduler, while no other handler works on it (the manager sees to that), is what a
+        // failure has left.
+        let takeable = instance.owner.is_none_or(|owner| owner == self.owner || gone.contains(&owner));
+        if !waits || !takeable {
+            return Plan::NotWaiting;
+        }
+        match (&instance.host, instance.task_id, instance.owner) {
+            (Some(host), Some(attempt), Some(seen_owner)) => {
+                let host = host.clone();
+                return Plan::Adopt { build: Box::new(build), host, attempt, seen_owner };
+            }
+            // Handed over to the host already.
+            (Some(_), ..) => return Plan::NotWaiting,
+            (None, ..) => {}
+        }
+        if instance.attempts >= self.max_attempts {
+            return give_up(&build, None);
+        }
+        let resources = instance.flavor.resources();
+        let wanted = wanted(&build.spec, resources, named);
+        match self.selector.select(self.hosts.hosts(), &wanted, 1, &mut rand::rng()) {
+            Ok(selected) => match selected.first() {
+                Some(best) => {
+                    self.hosts.claim(best.index, &resources);
+                    let host = &self.hosts.hosts()[best.index];
+                    let placement = Placement {
+                        instance: instance.uuid,
+                        seen_task: instance.task_id,
+                        seen_owner: instance.owner,
+                        host: host.host.clone(),
+                        zone: host.availability_zone.clone(),
+                        attempt: TaskId::random(),
+                    };
+                    Plan::Place { placement, resources, build: Box::new(build) }
+                }
+                None => give_up(&build, None),
+            },
+            Err(_) if !fresh => Plan::Again,
+            Err(none_left) => give_up(&build, Some(&none_left)),
+        }
+    }
+
+    fn destinations(
+        &self,
+        request: &DestinationRequest,
+        named: &HashMap<InstanceUuid, String>,
+    ) -> Result<Vec<Destination>, SchedulerError> {
+        let mut wanted = wanted(&request.spec, request.resources, named);
+        wanted.ignore_hosts = request.ignore_hosts.iter().cloned().collect();
+        wanted.only_host.clone_from(&request.only_host);
+        let count = usize::try_from(self.max_attempts).unwrap_or(usize::MAX);
+        let selected = self
+            .selector
+            .select(self.hosts.hosts(), &wanted, count, &mut rand::rng())
+            .map_err(|none_left| SchedulerError::NoValidHost { reason: none_left.to_string() })?;
+        Ok(selected
+            .into_iter()
+            .map(|selected| {
+                let host = &self.hosts.hosts()[selected.index];
+                Destination {
+                    host: host.host.clone(),
+                    availability_zone: host.availability_zone.clone(),
+                    weight: selected.weight,
+                }
+            })
+            .collect())
+    }
+
+    async fn write(&mut self, jobs: &[Job], plans: Vec<Plan>) -> Result<Vec<Result_>, DbError> {
+        if plans.iter().all(|plan| matches!(plan, Plan::NotWaiting | Plan::Again | Plan::Selected(_))) {
+            if plans.iter().any(|plan| matches!(plan, Plan::Again)) {
+                self.hosts.distrust();
+            }
+            return Ok(plans.into_iter().map(unwritten).collect());
+        }
+        let mut transaction = self.database.begin().await?;
+        let handed_over: Vec<_> = jobs
+            .iter()
+            .filter_map(|job| match job {
+                Job::HandOver { instance, attempt, .. } => Some((*instance, *attempt)),
+                _ => None,
+            })
+            .collect();
+        transitions::hand_over(&mut transaction, &handed_over, self.owner).await?;
+        let placed = self.place(&mut transaction, &plans).await?;
+
+        let mut results = Vec::with_capacity(jobs.len());
+        let mut events = Vec::new();
+        for (job, plan) in jobs.iter().zip(plans) {
+            results.push(match plan {
+                Plan::Place { placement, build, .. } => match placed.get(&placement.instance) {
+                    Some(Placed::Yes) => Result_::Decided(assignment(*build, placement.host, placement.attempt)),
+                    Some(Placed::Full) => Result_::Again,
+                    None => Result_::Decided(Decision::NotWaiting),
+                },
+                Plan::Adopt { build, host, attempt, seen_owner } => {
+                    let uuid = build.instance.uuid;
+                    let adopted =
+                        transitions::adopt(&mut transaction, uuid, attempt, seen_owner, self.owner).await?;
+                    Result_::Decided(match adopted {
+                        true => assignment(*build, host, attempt),
+                        false => Decision::NotWaiting,
+                    })
+                }
+                Plan::GiveUp { given_up, request_id } => {
+                    let done = transitions::give_up(&mut transaction, &given_up).await?;
+                    if let (true, Some(request_id)) = (done, request_id) {
+                        events.push(failure(&given_up, request_id));
+                    }
+                    Result_::Decided(if done { Decision::GivenUp } else { Decision::NotWaiting })
+                }
+                Plan::TakeBack => match job {
+                    Job::TakeBack { taken, .. } => {
+                        Result_::TakenBack(transitions::take_back(&mut transaction, taken, self.owner).await?)
+                    }
+                    _ => Result_::TakenBack(false),
+                },
+                plan => unwritten(plan),
+            });
+        }
+        actions::record_events(&mut transaction, &events).await?;
+        transaction.commit().await?;
+        self.learn(jobs, &results);
+        Ok(results)
+    }
+
+    /// Writes hosts and claims. What could not be placed because it no longer waits is left out of the answer.
+    async fn place(
+        &self,
+        transaction: &mut Connection,
+        plans: &[Plan],
+    ) -> Result<HashMap<InstanceUuid, Placed>, DbError> {
+        let mut placements: Vec<(&Placement, Resources)> = plans
+            .iter()
+            .filter_map(|plan| match plan {
+                Plan::Place { placement, resources, .. } => Some((placement, *resources)),
+                _ => None,
+            })
+            .collect();
+        let all: Vec<Placement> = placements.iter().map(|(placement, _)| (*placement).clone()).collect();
+        let waited = transitions::place(transaction, &all, self.owner).await?;
+        placements.retain(|(placement, _)| waited.contains(&placement.instance));
+        // Hosts in one order in every transaction: see `transitions`.
+        placements.sort_by(|(a, _), (b, _)| a.host.cmp(&b.host));
+        let mut placed = HashMap::new();
+        let mut full = Vec::new();
+        for (placement, resources) in placements {
+            let room = allocations::claim(transaction, placement.instance, &placement.host, resources).await?;
+            placed.insert(placement.instance, if room { Placed::Yes } else { Placed::Full });
+            if !room {
+                full.push(placement);
+            }
+        }
+        transitions::revert_placements(transaction, &full).await?;
+        Ok(placed)
+    }
+
+    /// What the round has taught about the hosts.
+    fn learn(&mut self, jobs: &[Job], results: &[Result_]) {
+        for (job, result) in jobs.iter().zip(results) {
+            match (job, result) {
+                (Job::HandOver { host, .. }, _) => self.hosts.note_handover(host, true),
+                (Job::TakeBack { taken, blame: true, .. }, _) => self.hosts.note_handover(&taken.host, false),
+                (Job::Place { .. }, Result_::Again | Result_::Decided(Decision::NotWaiting)) => {
+                    self.hosts.distrust();
+                }
+                (_, Result_::Again) => self.hosts.distrust(),
+                _ => {}
+            }
+        }
+    }
+}
+
+enum Placed {
+    Yes,
+    Full,
+}
+
+fn unwritten(plan: Plan) -> Result_ {
+    match plan {
+        Plan::Again => Result_::Again,
+        Plan::HandOver => Result_::HandedOver,
+        Plan::Selected(selected) => Result_::Selected(selected),
+        _ => Result_::Decided(Decision::NotWaiting),
+    }
+}
+
+fn assignment(build: Build, host: String, attempt: TaskId) -> Decision {
+    Decision::Placed(Box::new(Assignment { instance: build.instance, spec: build.spec, host, attempt }))
+}
+
+/// Answers a job, or gives it back for another round.
+fn answer(job: Job, result: Result_) -> Option<Job> {
+    // Whoever asked may be gone; then nobody needs the answer, and the row says what was decided.
+    match (job, result) {
+        (Job::Place { instance, round, answer }, Result_::Again) if round < ROUNDS => {
+            Some(Job::Place { instance, round: round + 1, answer })
+        }
+        (Job::Select { request, round, answer }, Result_::Again) => {
+            Some(Job::Select { request, round: round + 1, answer })
+        }
+        (Job::Place { answer, .. }, Result_::Decided(decision)) => {
+            let outcome = match &decision {
+                Decision::Placed(_) => "placed",
+                Decision::NotWaiting => "not_waiting",
+                Decision::GivenUp => "no_valid_host",
+            };
+            metrics::counter!("scheduler_decisions_total", "outcome" => outcome).increment(1);
+            let _ = answer.send(Ok(decision));
+            None
+        }
+        (Job::Place { answer, .. }, _) => {
+            let reason = format!("Each host that looked free was full when it was claimed, {ROUNDS} times in a row.");
+            let _ = answer.send(Err(SchedulerError::NoValidHost { reason }));
+            None
+        }
+        (Job::HandOver { answer, .. }, _) => {
+            let _ = answer.send(Ok(()));
+            None
+        }
+        (Job::TakeBack { answer, .. }, result) => {
+            let _ = answer.send(Ok(matches!(result, Result_::TakenBack(true))));
+            None
+        }
+        (Job::Select { answer, .. }, Result_::Selected(selected)) => {
+            let _ = answer.send(selected);
+            None
+        }
+        (Job::Select { answer, .. }, _) => {
+            let _ = answer.send(Ok(Vec::new()));
+            None
+        }
+    }
+}
+
+fn refuse(job: Job, error: &DbError) {
+    tracing::warn!(%error, "a decision could not be made or written");
+    let error = SchedulerError::DatabaseUnavailable { message: error.to_string() };
+    match job {
+        Job::Place { answer, .. } => drop(answer.send(Err(error))),
+        Job::HandOver { answer, .. } => drop(answer.send(Err(error))),
+        Job::TakeBack { answer, .. } => drop(answer.send(Err(error))),
+        Job::Select { answer, .. } => drop(answer.send(Err(error))),
+    }
+}
+
+/// The instances that the hints name.
+fn hinted(spec: &RequestSpec) -> Vec<InstanceUuid> {
+    ["different_host", "same_host"].iter().filter_map(|hint| spec.hints.get(*hint)).flat_map(named_instances).collect()
+}
+
+fn wanted(spec: &RequestSpec, resources: Resources, named: &HashMap<InstanceUuid, String>) -> Wanted {
+    let hosts = |hint: &str| -> Option<HashSet<String>> {
+        let hint = spec.hints.get(hint)?;
+        Some(named_instances(hint).iter().filter_map(|instance| named.get(instance).cloned()).collect())
+    };
+    Wanted {
+        resources,
+        availability_zone: spec.availability_zone.clone(),
+        ignore_hosts: spec.excluded_hosts.iter().cloned().collect(),
+        only_host: None,
+        different_from: hosts("different_host"),
+        same_as: hosts("same_host"),
+    }
+}
+
+/// The texts are Nova's: clients and tests look for them.
+fn give_up(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
+    let instance = &build.instance;
+    let message = if instance.attempts > 0 {
+        format!(
+            "No valid host was found. Exceeded maximum number of retries. Exhausted all hosts available for retrying \
+             build failures for instance {}.",
+            instance.uuid
+        )
+    } else {
+        "No valid host was found. There are not enough hosts available.".to_owned()
+    };
+    let details: Vec<String> = [none_left.map(ToString::to_string), build.spec.last_failure.clone()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let fault = Fault {
+        code: 500,
+        message,
+        details: (!details.is_empty()).then(|| details.join("\n")),
+        created_at: Timestamp::now(),
+    };
+    let given_up =
+        GivenUp { instance: instance.uuid, seen_task: instance.task_id, seen_owner: instance.owner, fault };
+    Plan::GiveUp { given_up, request_id: instance.task_request_id.clone() }
+}
+
+fn failure(given_up: &GivenUp, request_id: String) -> EventOf {
+    let at = given_up.fault.created_at;
+    EventOf {
+        instance: given_up.instance,
+        request_id,
+        event: ActionEvent {
+            event: EVENT.into(),
+            host: None,
+            start_time: at,
+            finish_time: Some(at),
+            result: Some(EventResult::Error),
+            details: Some(match &given_up.fault.details {
+                Some(details) => format!("{}\n{details}", given_up.fault.message),
+                None => given_up.fault.message.clone(),
+            }),
+        },
+    }
+}
