@@ -222,6 +222,8 @@ CREATE TABLE migrations (
     disk_remaining        BIGINT NOT NULL DEFAULT 0,
     report_seq            BIGINT NOT NULL DEFAULT 0,
     abort_requested       BIGINT NOT NULL DEFAULT 0,
+    -- What the hosts' drivers have agreed on, as JSON: kept so that the copy can be asked for again after a crash.
+    migrate_data          TEXT,
     error                 TEXT,
     created_at            BIGINT NOT NULL,
     updated_at            BIGINT NOT NULL

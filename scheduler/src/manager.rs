@@ -72,7 +72,7 @@ impl SchedulerManager {
             attempt: assigned.attempt,
             host: assigned.host.clone(),
             spec,
-            next_owner: None,
+            counts: failure.is_some(),
         };
         let taken_back = self.placer.take_back(taken, failure.is_some()).await?;
         if !taken_back {

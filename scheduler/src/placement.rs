@@ -34,7 +34,7 @@ use crate::{
 
 /// The event that a scheduler leaves in an instance's action when it finds no host. OpenStack has none for this; the
 /// name follows its rule, the service and the method.
-pub const EVENT: &str = "scheduler_build_instance";
+const EVENT: &str = "scheduler_build_instance";
 
 /// The most requests that are written in one transaction: what waits behind it waits some milliseconds only.
 const BATCH: usize = 256;
@@ -151,7 +151,7 @@ enum Plan {
 }
 
 /// What a round has come to for one job.
-enum Result_ {
+enum Written {
     Decided(Decision),
     Again,
     HandedOver,
@@ -208,7 +208,7 @@ impl Desk {
         }
     }
 
-    async fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<Result_>, DbError> {
+    async fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<Written>, DbError> {
         let plans = self.decide(jobs).await?;
         self.write(jobs, plans).await
     }
@@ -352,7 +352,7 @@ impl Desk {
             .collect())
     }
 
-    async fn write(&mut self, jobs: &[Job], plans: Vec<Plan>) -> Result<Vec<Result_>, DbError> {
+    async fn write(&mut self, jobs: &[Job], plans: Vec<Plan>) -> Result<Vec<Written>, DbError> {
         if plans.iter().all(|plan| matches!(plan, Plan::NotWaiting | Plan::Again | Plan::Selected(_))) {
             if plans.iter().any(|plan| matches!(plan, Plan::Again)) {
                 self.hosts.distrust();
@@ -375,15 +375,15 @@ impl Desk {
         for (job, plan) in jobs.iter().zip(plans) {
             results.push(match plan {
                 Plan::Place { placement, build, .. } => match placed.get(&placement.instance) {
-                    Some(Placed::Yes) => Result_::Decided(assignment(*build, placement.host, placement.attempt)),
-                    Some(Placed::Full) => Result_::Again,
-                    None => Result_::Decided(Decision::NotWaiting),
+                    Some(Placed::Yes) => Written::Decided(assignment(*build, placement.host, placement.attempt)),
+                    Some(Placed::Full) => Written::Again,
+                    None => Written::Decided(Decision::NotWaiting),
                 },
                 Plan::Adopt { build, host, attempt, seen_owner } => {
                     let uuid = build.instance.uuid;
                     let adopted =
                         transitions::adopt(&mut transaction, uuid, attempt, seen_owner, self.owner).await?;
-                    Result_::Decided(match adopted {
+                    Written::Decided(match adopted {
                         true => assignment(*build, host, attempt),
                         false => Decision::NotWaiting,
                     })
@@ -393,13 +393,13 @@ impl Desk {
                     if let (true, Some(request_id)) = (done, request_id) {
                         events.push(failure(&given_up, request_id));
                     }
-                    Result_::Decided(if done { Decision::GivenUp } else { Decision::NotWaiting })
+                    Written::Decided(if done { Decision::GivenUp } else { Decision::NotWaiting })
                 }
                 Plan::TakeBack => match job {
                     Job::TakeBack { taken, .. } => {
-                        Result_::TakenBack(transitions::take_back(&mut transaction, taken, self.owner).await?)
+                        Written::TakenBack(transitions::take_back(&mut transaction, taken, self.owner).await?)
                     }
-                    _ => Result_::TakenBack(false),
+                    _ => Written::TakenBack(false),
                 },
                 plan => unwritten(plan),
             });
@@ -442,15 +442,15 @@ impl Desk {
     }
 
     /// What the round has taught about the hosts.
-    fn learn(&mut self, jobs: &[Job], results: &[Result_]) {
+    fn learn(&mut self, jobs: &[Job], results: &[Written]) {
         for (job, result) in jobs.iter().zip(results) {
             match (job, result) {
                 (Job::HandOver { host, .. }, _) => self.hosts.note_handover(host, true),
                 (Job::TakeBack { taken, blame: true, .. }, _) => self.hosts.note_handover(&taken.host, false),
-                (Job::Place { .. }, Result_::Again | Result_::Decided(Decision::NotWaiting)) => {
+                (Job::Place { .. }, Written::Again | Written::Decided(Decision::NotWaiting)) => {
                     self.hosts.distrust();
                 }
-                (_, Result_::Again) => self.hosts.distrust(),
+                (_, Written::Again) => self.hosts.distrust(),
                 _ => {}
             }
         }
@@ -462,12 +462,12 @@ enum Placed {
     Full,
 }
 
-fn unwritten(plan: Plan) -> Result_ {
+fn unwritten(plan: Plan) -> Written {
     match plan {
-        Plan::Again => Result_::Again,
-        Plan::HandOver => Result_::HandedOver,
-        Plan::Selected(selected) => Result_::Selected(selected),
-        _ => Result_::Decided(Decision::NotWaiting),
+        Plan::Again => Written::Again,
+        Plan::HandOver => Written::HandedOver,
+        Plan::Selected(selected) => Written::Selected(selected),
+        _ => Written::Decided(Decision::NotWaiting),
     }
 }
 
@@ -476,16 +476,16 @@ fn assignment(build: Build, host: String, attempt: TaskId) -> Decision {
 }
 
 /// Answers a job, or gives it back for another round.
-fn answer(job: Job, result: Result_) -> Option<Job> {
+fn answer(job: Job, result: Written) -> Option<Job> {
     // Whoever asked may be gone; then nobody needs the answer, and the row says what was decided.
     match (job, result) {
-        (Job::Place { instance, round, answer }, Result_::Again) if round < ROUNDS => {
+        (Job::Place { instance, round, answer }, Written::Again) if round < ROUNDS => {
             Some(Job::Place { instance, round: round + 1, answer })
         }
-        (Job::Select { request, round, answer }, Result_::Again) => {
+        (Job::Select { request, round, answer }, Written::Again) => {
             Some(Job::Select { request, round: round + 1, answer })
         }
-        (Job::Place { answer, .. }, Result_::Decided(decision)) => {
+        (Job::Place { answer, .. }, Written::Decided(decision)) => {
             let outcome = match &decision {
                 Decision::Placed(_) => "placed",
                 Decision::NotWaiting => "not_waiting",
@@ -505,10 +505,10 @@ fn answer(job: Job, result: Result_) -> Option<Job> {
             None
         }
         (Job::TakeBack { answer, .. }, result) => {
-            let _ = answer.send(Ok(matches!(result, Result_::TakenBack(true))));
+            let _ = answer.send(Ok(matches!(result, Written::TakenBack(true))));
             None
         }
-        (Job::Select { answer, .. }, Result_::Selected(selected)) => {
+        (Job::Select { answer, .. }, Written::Selected(selected)) => {
             let _ = answer.send(selected);
             None
         }

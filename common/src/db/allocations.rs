@@ -144,6 +144,15 @@ async fn give_back(
     Ok(())
 }
 
+/// Every claim: which instance, on which host. For checks.
+///
+/// # Errors
+/// Those of the database.
+pub async fn all(connection: &mut Connection) -> Result<Vec<(String, String)>, DbError> {
+    let rows = sqlx::query("SELECT instance_uuid, host FROM allocations").fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.text("instance_uuid")?, row.text("host")?))).collect()
+}
+
 /// The hosts whose sums are not those of their allocations, with both; empty in a sound database. For checks.
 ///
 /// # Errors

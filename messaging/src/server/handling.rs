@@ -74,6 +74,9 @@ impl Handling {
 
     /// Takes a delivery to its end.
     pub(super) async fn process(self: Arc<Self>, delivery: Delivery) {
+        if delivery.is_void() {
+            return;
+        }
         let request = match delivery.message.content.request() {
             Ok(request) => request,
             Err(error) => return self.set_aside(delivery, error.to_string()).await,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::MessagingError;
 
+mod amqp;
 mod memory;
 pub(crate) mod message;
 mod replies;
@@ -92,6 +93,7 @@ struct Shared {
 #[derive(Debug)]
 enum Driver {
     Memory(Arc<memory::Bus>),
+    Amqp(Box<amqp::Bus>),
 }
 
 impl Transport {
@@ -112,6 +114,7 @@ impl Transport {
                 bus.add_reply_queue(&replies);
                 Driver::Memory(bus)
             }
+            Some(("amqp" | "amqps", _)) => Driver::Amqp(Box::new(amqp::Bus::connect(url, options.clone(), Arc::clone(&replies)).await?)),
             Some((scheme, _)) => return Err(MessagingError::InvalidUrl { reason: format!("unknown scheme `{scheme}`") }),
             None => return Err(MessagingError::InvalidUrl { reason: "it has no scheme".into() }),
         };
@@ -123,6 +126,7 @@ impl Transport {
     pub fn health(&self) -> Health {
         match &self.shared.driver {
             Driver::Memory(_) => Health::Connected,
+            Driver::Amqp(bus) => bus.health(),
         }
     }
 
@@ -134,10 +138,11 @@ impl Transport {
 
     /// Waits for what is being sent, then disconnects. Calls in flight fail with [`MessagingError::Closed`].
     pub async fn close(&self) {
+        self.shared.replies.close();
         match &self.shared.driver {
             Driver::Memory(bus) => bus.remove_reply_queue(&self.shared.replies),
+            Driver::Amqp(bus) => bus.close().await,
         }
-        self.shared.replies.close();
     }
 
     /// The options it was made with.
@@ -158,12 +163,17 @@ impl Transport {
         }
         match &self.shared.driver {
             Driver::Memory(bus) => bus.publish(publication, self.shared.options.publish_timeout).await,
+            Driver::Amqp(bus) => bus.publish(&publication).await,
         }
     }
 
     /// Sends many messages in this order, waiting for the bus only once all are on their way.
     pub(crate) async fn publish_all(&self, publications: Vec<Publication>) -> Result<(), MessagingError> {
+        if self.shared.replies.is_closed() {
+            return Err(MessagingError::Closed);
+        }
         match &self.shared.driver {
+            Driver::Amqp(bus) => bus.publish_all(&publications).await,
             Driver::Memory(_) => {
                 for publication in publications {
                     self.publish(publication).await?;
@@ -180,6 +190,7 @@ impl Transport {
         }
         match &self.shared.driver {
             Driver::Memory(bus) => Ok(memory::Bus::subscribe(bus, subscription)),
+            Driver::Amqp(bus) => bus.subscribe(subscription).await,
         }
     }
 
@@ -196,6 +207,9 @@ impl Transport {
 
     /// Makes sure the transport's reply queue is consumed and announces a call on it.
     pub(crate) async fn expect_reply(&self, message_id: &str) -> Result<PendingReply, MessagingError> {
+        if let Driver::Amqp(bus) = &self.shared.driver {
+            bus.ensure_reply_queue().await?;
+        }
         Replies::expect(&self.shared.replies, message_id)
     }
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::mpsc;
 
-use super::memory;
 use super::message::Message;
+use super::{amqp, memory};
 
 /// Deliveries of a set of queues. Dropping it returns what is not acknowledged to the queues.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Subscriber {
 #[derive(Debug)]
 pub(super) enum Control {
     Memory(memory::Membership),
+    Amqp(amqp::Handle),
 }
 
 impl Subscriber {
@@ -34,9 +35,13 @@ impl Subscriber {
     /// Takes no more messages; what was delivered can still be acknowledged. What had arrived but was not taken goes back.
     pub(crate) async fn cancel(&mut self) {
         match &*self.control {
-            Control::Memory(membership) => membership.cancel(),
+            Control::Memory(membership) => {
+                membership.cancel();
+                self.deliveries.close();
+            }
+            // Its task hangs up when the broker sends no more.
+            Control::Amqp(handle) => handle.cancel(),
         }
-        self.deliveries.close();
         while let Some(delivery) = self.deliveries.recv().await {
             delivery.requeue();
         }
@@ -51,6 +56,7 @@ impl Subscriber {
     pub(crate) async fn close(self) {
         match &*self.control {
             Control::Memory(membership) => membership.leave(),
+            Control::Amqp(handle) => handle.end().await,
         }
     }
 }
@@ -65,6 +71,7 @@ impl Window {
         if let Some(control) = self.0.upgrade() {
             match &*control {
                 Control::Memory(membership) => membership.set_prefetch(prefetch),
+                Control::Amqp(handle) => handle.set_prefetch(prefetch),
             }
         }
     }
@@ -85,13 +92,23 @@ pub(crate) struct Delivery {
 #[derive(Debug)]
 pub(super) enum Receipt {
     Memory(memory::Receipt),
+    Amqp(amqp::Receipt),
 }
 
 impl Delivery {
+    /// Whether the broker has taken the message back, because the channel it came by is gone. It will be delivered again, here or elsewhere.
+    pub(crate) fn is_void(&self) -> bool {
+        match &self.receipt {
+            Receipt::Memory(_) => false,
+            Receipt::Amqp(receipt) => receipt.is_void(),
+        }
+    }
+
     /// The message is done with.
     pub(crate) fn ack(self) {
         match self.receipt {
             Receipt::Memory(receipt) => receipt.ack(),
+            Receipt::Amqp(receipt) => receipt.ack(),
         }
     }
 
@@ -99,6 +116,7 @@ impl Delivery {
     pub(crate) fn requeue(self) {
         match self.receipt {
             Receipt::Memory(receipt) => receipt.requeue(),
+            Receipt::Amqp(receipt) => receipt.requeue(),
         }
     }
 }

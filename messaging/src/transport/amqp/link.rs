@@ -65,6 +65,13 @@ pub(super) struct Address {
     pub(super) name: String,
 }
 
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the password.
+        write!(f, "Address({}, {})", self.place(), self.name)
+    }
+}
+
 impl Address {
     /// Host and port, fit for logs.
     pub(super) fn place(&self) -> String {

@@ -117,6 +117,8 @@ struct Task {
 /// A channel for sending, and what is known to exist on its connection.
 struct Session {
     connection: Arc<Connection>,
+    /// The connection's number.
+    number: u64,
     in_flight: InFlight,
     /// For declarations, which break their channel when they fail.
     declaring: Option<Channel>,
@@ -135,8 +137,8 @@ enum End {
 impl Task {
     async fn run(mut self) {
         let mut pauses = link::pauses();
-        while let Some(connection) = self.connection().await {
-            let mut session = match Session::open(connection).await {
+        while let Some((connection, number)) = self.connection().await {
+            let mut session = match Session::open(connection, number).await {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::debug!(%error, "no channel for sending");
@@ -173,10 +175,10 @@ impl Task {
     }
 
     /// Waits for a connection that takes messages; `None` when there will be none, or nothing to send.
-    async fn connection(&mut self) -> Option<Arc<Connection>> {
+    async fn connection(&mut self) -> Option<(Arc<Connection>, u64)> {
         loop {
             match &*self.state.borrow_and_update() {
-                State::Up { connection, blocked: None, .. } => return Some(Arc::clone(connection)),
+                State::Up { connection, number, blocked: None } => return Some((Arc::clone(connection), *number)),
                 State::Closed => return None,
                 State::Up { .. } | State::Down { .. } => {}
             }
@@ -213,8 +215,11 @@ impl Task {
 
     async fn send(&mut self, session: &mut Session) -> End {
         let mut jobs = Vec::new();
-        let mut blocked = false;
+        let (mut blocked, mut closed) = (false, false);
         loop {
+            if closed && session.in_flight.is_empty() {
+                return End::Finished;
+            }
             let room = IN_FLIGHT.saturating_sub(session.in_flight.len());
             tokio::select! {
                 biased;
@@ -223,20 +228,10 @@ impl Task {
                     Err(error) => return End::Broken(error),
                 },
                 changed = self.state.changed() => match (changed, &*self.state.borrow_and_update()) {
-                    (Ok(()), State::Up { blocked: reason, .. }) => blocked = reason.is_some(),
-                    // The confirms fail by themselves, with a better reason.
-                    _ if !session.in_flight.is_empty() => blocked = true,
+                    (Ok(()), State::Up { blocked: reason, number, .. }) if *number == session.number => blocked = reason.is_some(),
                     _ => return End::Broken(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into()),
                 },
-                count = self.waiting.recv_many(&mut jobs, room), if room > 0 && !blocked => {
-                    if count == 0 && session.in_flight.is_empty() {
-                        return End::Finished;
-                    }
-                    if count == 0 {
-                        // Nothing more will come; what remains is to be confirmed.
-                        blocked = true;
-                    }
-                }
+                count = self.waiting.recv_many(&mut jobs, room), if room > 0 && !blocked && !closed => closed = count == 0,
             }
             // A queue that was missing is declared again for these.
             jobs.splice(0..0, self.again.drain(..));
@@ -279,10 +274,10 @@ impl Task {
 }
 
 impl Session {
-    async fn open(connection: Arc<Connection>) -> lapin::Result<Self> {
+    async fn open(connection: Arc<Connection>, number: u64) -> lapin::Result<Self> {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { connection, in_flight: InFlight::new(channel), declaring: None, exchanges: HashSet::new(), queues: HashSet::new() })
+        Ok(Self { connection, number, in_flight: InFlight::new(channel), declaring: None, exchanges: HashSet::new(), queues: HashSet::new() })
     }
 
     /// Makes sure that a message's exchange and queue exist. The inner error is the message's own and would come again.

@@ -7,6 +7,7 @@
 //! | a consumer is cancelled (its queue was deleted, a node left) | that queue is declared and consumed again |
 //! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REASSERT`] |
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,11 @@ impl Receipt {
         let _ = self.channel.basic_ack(self.tag, BasicAckOptions::default()).now_or_never();
     }
 
+    /// Whether the channel is gone, so that the broker has taken the message back and will deliver it again.
+    pub(in crate::transport) fn is_void(&self) -> bool {
+        !self.channel.status().connected()
+    }
+
     pub(in crate::transport) fn requeue(&self) {
         let options = BasicNackOptions { multiple: false, requeue: true };
         let _ = self.channel.basic_nack(self.tag, options).now_or_never();
@@ -144,6 +150,11 @@ struct Task {
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
 }
 
+/// The consumer tag of a subscription's queue.
+fn tag(number: usize) -> ShortString {
+    ShortString::try_new((number + 1).to_string()).unwrap_or_default()
+}
+
 /// What a consumer says; the number is the queue's.
 enum Event {
     Delivered(usize, lapin::message::Delivery),
@@ -190,7 +201,7 @@ impl Task {
                     STANDBY.mul_f64(rand::random_range(0.75..1.25))
                 }
                 End::Broken(reason) => {
-                    tracing::warn!(reason, queue = self.queues.first().map(|queue| &*queue.name), "consuming was interrupted; starting again");
+                    tracing::warn!(reason, queue = self.label(), "consuming was interrupted; starting again");
                     pauses.next().unwrap_or_default()
                 }
             };
@@ -229,6 +240,11 @@ impl Task {
         }
     }
 
+    /// What stands for the subscription in logs.
+    fn label(&self) -> &str {
+        self.queues.first().map_or("", |queue| &queue.name)
+    }
+
     fn permanent(&self, error: &lapin::Error) -> Option<MessagingError> {
         let names: Vec<_> = self.queues.iter().map(|queue| format!("`{}`", queue.name)).collect();
         faults::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
@@ -239,6 +255,7 @@ impl Task {
         let mut session = Session { connection, channel, events: SelectAll::new() };
         let prefetch = *self.window.borrow_and_update();
         session.channel.basic_qos(prefetch, self.qos()).await?;
+        self.declare(&session.connection, 0..self.queues.len()).await?;
         for number in 0..self.queues.len() {
             self.consume(&mut session, number).await?;
         }
@@ -250,13 +267,11 @@ impl Task {
         BasicQosOptions { global: self.queues.len() > 1 }
     }
 
-    /// Declares one queue and consumes it.
-    async fn consume(&mut self, session: &mut Session, number: usize) -> lapin::Result<()> {
-        self.declare(&session.connection, number).await?;
+    async fn consume(&self, session: &mut Session, number: usize) -> lapin::Result<()> {
         let queue = &self.queues[number];
         let options = BasicConsumeOptions { exclusive: queue.exclusive, ..Default::default() };
         let name = ShortString::try_new(&*queue.name).unwrap_or_default();
-        let consumer = session.channel.basic_consume(name, "".into(), options, FieldTable::default()).await?;
+        let consumer = session.channel.basic_consume(name, tag(number), options, FieldTable::default()).await?;
         let events = consumer
             // An error ends the consumer; what it was, the channel and the connection know as well.
             .filter_map(move |delivery| std::future::ready(delivery.ok().map(|delivery| Event::Delivered(number, delivery))))
@@ -265,23 +280,22 @@ impl Task {
         Ok(())
     }
 
-    /// Declares one queue, on a channel of its own: a declaration that fails breaks the channel, and that must not hit what is being worked on.
-    async fn declare(&mut self, connection: &Connection, number: usize) -> lapin::Result<()> {
-        let queue = &mut self.queues[number];
-        let channel = connection.create_channel().await?;
-        let single_active = self.single_active && !queue.exclusive;
-        let declared = topology::declare_queue(&channel, &queue.spec, single_active, &self.options).await;
-        match declared {
-            Err(error) if single_active && faults::is_declared_otherwise(&error) => {
-                let channel = connection.create_channel().await?;
-                topology::declare_queue(&channel, &queue.spec, false, &self.options).await?;
-                tracing::info!(queue = &*queue.name, "the queue was declared without a single active consumer; claiming it exclusively instead");
-                queue.exclusive = true;
-                channel.close(200, "OK".into()).await
+    /// Declares queues, on a channel of their own: a declaration that fails breaks the channel, and that must not hit what is being worked on.
+    async fn declare(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<()> {
+        let mut channel = connection.create_channel().await?;
+        for queue in &mut self.queues[numbers] {
+            let single_active = self.single_active && !queue.exclusive;
+            match topology::declare_queue(&channel, &queue.spec, single_active, &self.options).await {
+                Err(error) if single_active && faults::is_declared_otherwise(&error) => {
+                    channel = connection.create_channel().await?;
+                    topology::declare_queue(&channel, &queue.spec, false, &self.options).await?;
+                    tracing::info!(queue = &*queue.name, "the queue was declared without a single active consumer; claiming it exclusively instead");
+                    queue.exclusive = true;
+                }
+                declared => declared?,
             }
-            Err(error) => Err(error),
-            Ok(()) => channel.close(200, "OK".into()).await,
         }
+        channel.close(200, "OK".into()).await
     }
 
     /// Passes deliveries on until the session ends one way or another.
@@ -295,8 +309,8 @@ impl Task {
                     match phase {
                         Some(Phase::Consuming) => {}
                         Some(Phase::Cancelled) => self.drain(&mut session).await,
-                        Some(Phase::Ended) => return self.end(&session, true).await,
-                        None => return self.end(&session, false).await,
+                        Some(Phase::Ended) => return self.end(&session.channel, true).await,
+                        None => return self.end(&session.channel, false).await,
                     }
                 }
                 event = session.events.next() => match event {
@@ -306,16 +320,16 @@ impl Task {
                             return End::Broken("the channel was closed".into());
                         }
                         tracing::warn!(queue = &*self.queues[number].name, "the broker cancelled the consumer; declaring and consuming again");
-                        if let Err(error) = self.consume(&mut session, number).await {
+                        if let Err(error) = self.consume_again(&mut session, number).await {
                             return End::Broken(error.to_string());
                         }
                     }
                     // Drained after a cancel: what is left is to wait for the end.
                     None if self.sender.is_none() => {
                         if self.phase.wait_for(|phase| *phase == Phase::Ended).await.is_err() {
-                            return self.end(&session, false).await;
+                            return self.end(&session.channel, false).await;
                         }
-                        return self.end(&session, true).await;
+                        return self.end(&session.channel, true).await;
                     }
                     None => return End::Broken("no consumer is left".into()),
                 },
@@ -326,14 +340,17 @@ impl Task {
                     }
                 }
                 _ = reassert.tick() => {
-                    for number in 0..self.queues.len() {
-                        if let Err(error) = self.declare(&session.connection, number).await {
-                            tracing::warn!(%error, queue = &*self.queues[number].name, "the queue and its binding could not be confirmed");
-                        }
+                    if let Err(error) = self.declare(&session.connection, 0..self.queues.len()).await {
+                        tracing::warn!(%error, queue = self.label(), "the queues and their bindings could not be declared again");
                     }
                 }
             }
         }
+    }
+
+    async fn consume_again(&mut self, session: &mut Session, number: usize) -> lapin::Result<()> {
+        self.declare(&session.connection, number..number + 1).await?;
+        self.consume(session, number).await
     }
 
     fn deliver(&self, channel: &Arc<Channel>, number: usize, delivery: lapin::message::Delivery) {
@@ -350,34 +367,34 @@ impl Task {
 
     /// Has the broker send no more, and passes on what it had sent already.
     async fn drain(&mut self, session: &mut Session) {
-        // Cancelling by tag is not possible here, since the tags are the broker's and the consumers are part of the streams; deliveries stop when the
-        // limit for unacknowledged messages leaves no room, and the channel is closed when the last handler is done.
-        let _ = tokio::time::timeout(FAREWELL, async {
-            for tag in session.tags() {
-                if session.channel.basic_cancel(tag, BasicCancelOptions::default()).await.is_err() {
-                    break;
+        let quiet = async {
+            for number in 0..self.queues.len() {
+                session.channel.basic_cancel(tag(number), BasicCancelOptions::default()).await?;
+            }
+            // Each consumer's stream ends after what came before its cancellation.
+            while let Some(event) = session.events.next().await {
+                if let Event::Delivered(number, delivery) = event {
+                    self.deliver(&session.channel, number, delivery);
                 }
             }
-        })
-        .await;
-        while let Some(event) = session.events.next().now_or_never().flatten() {
-            if let Event::Delivered(number, delivery) = event {
-                self.deliver(&session.channel, number, delivery);
-            }
+            lapin::Result::Ok(())
+        };
+        if !matches!(tokio::time::timeout(FAREWELL, quiet).await, Ok(Ok(()))) {
+            tracing::debug!(queue = self.label(), "the consumers were gone before they could be cancelled");
         }
         self.sender = None;
     }
 
     /// Says goodbye: what is not settled goes back, and the transient queues are deleted if the subscription ends for good.
-    async fn end(&mut self, session: &Session, delete: bool) -> End {
+    async fn end(&mut self, channel: &Channel, delete: bool) -> End {
         let farewell = async {
             if delete {
                 for queue in self.queues.iter().filter(|queue| queue.spec.lifetime == Lifetime::Transient) {
                     let name = ShortString::try_new(&*queue.name).unwrap_or_default();
-                    session.channel.queue_delete(name, QueueDeleteOptions::default()).await?;
+                    channel.queue_delete(name, QueueDeleteOptions::default()).await?;
                 }
             }
-            session.channel.close(200, "OK".into()).await
+            channel.close(200, "OK".into()).await
         };
         if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, farewell).await {
             tracing::debug!(%error, "the channel was gone before it could be closed");

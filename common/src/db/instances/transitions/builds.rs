@@ -167,12 +167,12 @@ pub struct TakenBack {
     pub host: String,
     /// What is asked for from now on: without that host.
     pub spec: RequestSpec,
-    /// Who goes on: the scheduler itself, or `None` for the queue.
-    pub next_owner: Option<Incarnation>,
+    /// Whether the host was asked at all; if not, the attempt does not count.
+    pub counts: bool,
 }
 
-/// Takes claim and host back, if the host has reported nothing of the attempt and nobody else has taken the instance
-/// over. Says whether so; if not, nothing is changed.
+/// Takes claim and host back, so that the instance waits for a host again, if the host has reported nothing of the
+/// attempt and nobody else has taken the instance over. Says whether so; if not, nothing is changed.
 ///
 /// # Errors
 /// Those of the database.
@@ -182,12 +182,12 @@ pub async fn take_back(
     owner: Incarnation,
 ) -> Result<bool, DbError> {
     let changed = sqlx::query(
-        "UPDATE instances SET host = NULL, availability_zone = NULL, report_seq = 0, request_spec = $1, owner = $2, \
-         updated_at = $3 WHERE uuid = $4 AND task_id = $5 AND host = $6 AND owner = $7 AND deleted_at IS NULL \
+        "UPDATE instances SET host = NULL, availability_zone = NULL, report_seq = 0, request_spec = $1, owner = NULL, \
+         attempts = attempts - $2, updated_at = $3 WHERE uuid = $4 AND task_id = $5 AND host = $6 AND owner = $7 AND deleted_at IS NULL \
          AND vm_state = 'building' AND task_state = 'scheduling' AND report_seq = 0",
     )
     .bind(json("request_spec", &taken.spec)?)
-    .bind(taken.next_owner.map(|id| id.to_string()))
+    .bind(i64::from(!taken.counts))
     .bind(micros(Timestamp::now()))
     .bind(taken.instance.to_string())
     .bind(taken.attempt.to_string())

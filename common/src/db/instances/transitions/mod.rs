@@ -4,10 +4,12 @@
 //! hosts in the order of their names, so that two of them can't wait for each other in a circle.
 
 mod builds;
+mod moved;
 mod reported;
 
 pub use builds::{
     Build, GivenUp, Placement, TakenBack, adopt, builds, give_up, hand_over, hosts_of, place, revert_placements,
     take_back,
 };
-pub use reported::{Elsewhere, Reported, Target, apply, reschedule, targets};
+pub use moved::switch_host;
+pub use reported::{Elsewhere, Reported, Target, apply, reschedule, still_trying, targets};

@@ -178,3 +178,23 @@ pub async fn reschedule(connection: &mut Connection, elsewhere: &Elsewhere) -> R
     }
     Ok(changed == 1)
 }
+
+/// Takes the word `Error` back from the actions of builds that are tried again elsewhere: a failed attempt has failed,
+/// the action has not.
+///
+/// # Errors
+/// Those of the database.
+pub async fn still_trying(connection: &mut Connection, actions: &[(InstanceUuid, String)]) -> Result<(), DbError> {
+    if actions.is_empty() {
+        return Ok(());
+    }
+    let mut sql = Sql::new("UPDATE instance_actions SET message = NULL WHERE (instance_uuid, request_id) IN (VALUES ");
+    for (index, (instance, request_id)) in actions.iter().enumerate() {
+        sql.push(if index == 0 { "(" } else { ", (" });
+        sql.bind(instance.to_string())?.push(", ");
+        sql.bind(request_id.clone())?.push(")");
+    }
+    sql.push(")");
+    sql.execute(connection).await?;
+    Ok(())
+}

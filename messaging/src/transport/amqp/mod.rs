@@ -1,0 +1,223 @@
+//! The bus on RabbitMQ.
+//!
+//! A transport has two connections, so that a broker that stops taking messages can still hand some out: one for sending (two channels, see
+//! [`publisher`]; fanouts have their own since their exchange comes and goes with their listeners), one for consuming (a channel for each server,
+//! listener and the reply queue, see [`subscription`]). Each connection comes back by itself, see [`link`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::uri::{AMQPScheme, AMQPUri};
+use tokio::sync::OnceCell;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::{Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription, TransportOptions};
+use crate::error::MessagingError;
+
+mod confirms;
+mod faults;
+mod link;
+mod properties;
+mod publisher;
+mod subscription;
+mod topology;
+
+use link::{Address, Link, State};
+use publisher::{Job, Publisher};
+pub(super) use subscription::{Handle, Receipt};
+
+/// How many answers may be on their way to the calls that wait for them.
+const REPLY_PREFETCH: u16 = 1000;
+
+/// A connection to RabbitMQ.
+#[derive(Debug)]
+pub(super) struct Bus {
+    options: TransportOptions,
+    sending: Link,
+    receiving: Link,
+    receiving_address: Address,
+    messages: Publisher,
+    fanouts: Publisher,
+    replies: Arc<Replies>,
+    /// Set when the reply queue is consumed, from the first call on.
+    reply_queue: OnceCell<()>,
+    /// What [`Bus::close`] waits for.
+    under_way: TaskTracker,
+    ended: CancellationToken,
+    _end: DropGuard,
+}
+
+impl Bus {
+    pub(super) async fn connect(url: &str, options: TransportOptions, replies: Arc<Replies>) -> Result<Self, MessagingError> {
+        let uri = parse(url, &options)?;
+        let address = |purpose: &str| Address { uri: uri.clone(), name: format!("{} ({purpose})", options.connection_name) };
+        let (sending_address, receiving_address) = (address("sending"), address("receiving"));
+        let sending = Link::connect(sending_address.clone()).await?;
+        let receiving = Link::connect(receiving_address.clone()).await?;
+        let publisher = || Publisher::start(sending.state(), sending_address.clone(), options.clone());
+        let (messages, fanouts) = (publisher(), publisher());
+        let ended = CancellationToken::new();
+        let _end = ended.clone().drop_guard();
+        Ok(Self {
+            options,
+            sending,
+            receiving,
+            receiving_address,
+            messages,
+            fanouts,
+            replies,
+            reply_queue: OnceCell::new(),
+            under_way: TaskTracker::new(),
+            ended,
+            _end,
+        })
+    }
+
+    /// The worse of the two connections' states.
+    pub(super) fn health(&self) -> Health {
+        let mut health = Health::Connected;
+        for link in [&self.sending, &self.receiving] {
+            match &*link.state().borrow() {
+                State::Down { since, reason } => return Health::Reconnecting { since: *since, reason: reason.clone() },
+                State::Up { blocked: Some(reason), .. } => health = Health::Blocked { reason: reason.clone() },
+                State::Up { .. } | State::Closed => {}
+            }
+        }
+        health
+    }
+
+    pub(super) async fn publish(&self, publication: &Publication) -> Result<(), MessagingError> {
+        self.publish_all(std::slice::from_ref(publication)).await
+    }
+
+    /// Sends all, in order, then waits for all. The first failure is the answer.
+    pub(super) async fn publish_all(&self, publications: &[Publication]) -> Result<(), MessagingError> {
+        let _token = self.under_way.token();
+        let send = async {
+            let mut confirms = Vec::with_capacity(publications.len());
+            for publication in publications {
+                let (job, confirmed) = Job::new(publication)?;
+                let publisher = if matches!(publication.route, Route::Fanout { .. }) { &self.fanouts } else { &self.messages };
+                publisher.hand_over(job).await?;
+                confirms.push(confirmed);
+            }
+            let mut result = Ok(());
+            for confirmed in confirms {
+                result = result.and(confirmed.await.unwrap_or(Err(MessagingError::Closed)));
+            }
+            result
+        };
+        let patience = self.options.publish_timeout;
+        tokio::time::timeout(patience, send).await.unwrap_or_else(|_| Err(self.why_not(patience)))
+    }
+
+    /// Why a message was not confirmed in time.
+    fn why_not(&self, waited: Duration) -> MessagingError {
+        match &*self.sending.state().borrow() {
+            State::Up { blocked: Some(reason), .. } => MessagingError::Blocked { waited, reason: reason.clone() },
+            State::Up { .. } => MessagingError::Disconnected { waited, reason: "the broker did not confirm the message".into() },
+            State::Down { reason, .. } => MessagingError::Disconnected { waited, reason: reason.clone() },
+            State::Closed => MessagingError::Closed,
+        }
+    }
+
+    pub(super) async fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, MessagingError> {
+        subscription::start(self.receiving.state(), self.receiving_address.clone(), self.options.clone(), subscription).await
+    }
+
+    /// Returns when the reply queue is consumed.
+    pub(super) async fn ensure_reply_queue(&self) -> Result<(), MessagingError> {
+        let start = || async {
+            let spec = QueueSpec { name: self.replies.queue().to_owned(), lifetime: Lifetime::Transient, bound_to: None };
+            let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH, single_active: false };
+            let subscriber = self.subscribe(subscription).await?;
+            tokio::spawn(take_replies(subscriber, Arc::clone(&self.replies), self.ended.clone()));
+            Ok(())
+        };
+        self.reply_queue.get_or_try_init(start).await.map(|_| ())
+    }
+
+    /// Waits for the messages under way, then closes the connections.
+    pub(super) async fn close(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+        self.ended.cancel();
+        tokio::join!(self.sending.close(), self.receiving.close());
+    }
+}
+
+/// Hands answers to the calls that wait for them.
+async fn take_replies(mut subscriber: Subscriber, replies: Arc<Replies>, ended: CancellationToken) {
+    loop {
+        let delivery = tokio::select! {
+            delivery = subscriber.next() => delivery,
+            () = ended.cancelled() => None,
+        };
+        let Some(delivery) = delivery else { return };
+        match delivery.message.content.reply() {
+            Ok(reply) => replies.deliver(reply),
+            Err(error) => tracing::warn!(%error, "an answer could not be read"),
+        }
+        delivery.ack();
+    }
+}
+
+/// Reads the URL. Errors never show it: it holds the password.
+fn parse(url: &str, options: &TransportOptions) -> Result<AMQPUri, MessagingError> {
+    let invalid = |reason: &str| MessagingError::InvalidUrl { reason: reason.to_owned() };
+    let mut uri: AMQPUri = url.parse().map_err(|error: String| if error.contains(url) { invalid("it is no URL") } else { invalid(&error) })?;
+    if uri.vhost.is_empty() {
+        // As oslo.messaging reads it.
+        uri.vhost = "/".into();
+    }
+    if let Some(start) = url.find("://").map(|scheme| &url[scheme + 3..])
+        && let Some((address, _)) = start.rsplit_once('@').map_or(start, |(_, host)| host).strip_prefix('[').and_then(|host| host.split_once(']'))
+    {
+        // The parser takes an IPv6 address for no host at all.
+        uri.authority.host = address.to_owned();
+    }
+    if uri.scheme == AMQPScheme::AMQPS && uri.authority.host.is_empty() {
+        return Err(invalid("amqps needs a host name, for the broker's certificate"));
+    }
+    let seconds = options.heartbeat.as_secs().clamp(1, u16::MAX.into());
+    uri.query.heartbeat = uri.query.heartbeat.or(u16::try_from(seconds).ok());
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> AMQPUri {
+        parse(url, &TransportOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn an_empty_path_is_the_default_virtual_host() {
+        for url in ["amqp://h", "amqp://h/", "amqp://h/%2f"] {
+            assert_eq!(read(url).vhost, "/", "{url}");
+        }
+        assert_eq!(read("amqp://h/test-1").vhost, "test-1");
+    }
+
+    #[test]
+    fn an_ipv6_address_is_a_host() {
+        let uri = read("amqp://u:p@[::1]:5673/v");
+        assert_eq!((uri.authority.host.as_str(), uri.authority.port), ("::1", 5673));
+    }
+
+    #[test]
+    fn the_heartbeat_is_the_options_unless_the_url_names_one() {
+        assert_eq!(read("amqp://h").query.heartbeat, Some(15));
+        assert_eq!(read("amqp://h?heartbeat=7").query.heartbeat, Some(7));
+    }
+
+    #[test]
+    fn an_error_does_not_show_the_password() {
+        for url in ["amqp:secret", "amqp://u:secret@h:port/", "amqp://u:secret@h?heartbeat=x", "amqp://u:secret@ h"] {
+            let error = parse(url, &TransportOptions::default()).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}
