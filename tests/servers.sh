@@ -90,8 +90,8 @@ loopback_users.novella = false
 log.file.level = warning
 vm_memory_high_watermark.absolute = 1GiB
 disk_free_limit.absolute = 50MB
-# How old a queue's counts in the management API may be, in milliseconds.
-collect_statistics_interval = 500
+# How old a count in the management API may be, in milliseconds.
+collect_statistics_interval = 200
 END
     printf '[rabbitmq_management].\n' >"$home/plugins"
 

@@ -1,2 +1,100 @@
-//! The one binary.
-fn main() {}
+//! `novella`: the one binary. It starts any of the services, or all of them in one process, and looks after them.
+
+mod client;
+mod commands;
+mod config;
+mod run;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// A compute cloud that speaks the OpenStack Compute API.
+///
+/// `novella up` starts a whole cloud in one process. The other services are for several hosts, on RabbitMQ and
+/// PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "novella", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+struct GlobalOptions {
+    /// A TOML file with the configuration; `novella config` shows every key
+    #[arg(long, global = true, value_name = "FILE", env = "NOVELLA_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where `novella up` keeps its data; the default database of the other commands is there too
+    #[arg(long, global = true, value_name = "DIR", env = "NOVELLA_DATA")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a whole cloud in this process: api, scheduler, conductor and compute hosts
+    Up(commands::up::UpOptions),
+    /// Start a REST API
+    Api(commands::services::ApiOptions),
+    /// Start a scheduler
+    Scheduler(commands::services::ServiceOptions),
+    /// Start a conductor
+    Conductor(commands::services::ServiceOptions),
+    /// Start a compute host
+    Compute(commands::services::ComputeOptions),
+    /// Look after the database
+    #[command(subcommand)]
+    Db(commands::db::DbCommand),
+    /// Look at the services
+    #[command(subcommand)]
+    Service(commands::service::ServiceCommand),
+    /// Watch servers and long tasks as they happen
+    Watch(commands::watch::WatchOptions),
+    /// Measure this program on this machine
+    Bench(commands::bench::BenchOptions),
+    /// Print the configuration in force, and where each value comes from
+    Config(commands::show_config::ConfigOptions),
+    /// Ask a URL for a sign of life: exit status 0 if it answers with 2xx
+    Healthcheck(commands::healthcheck::HealthcheckOptions),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let global = cli.global;
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Up(options) => commands::up::run(&global, options).await,
+            Command::Api(options) => commands::services::api(&global, options).await,
+            Command::Scheduler(options) => commands::services::scheduler(&global, options).await,
+            Command::Conductor(options) => commands::services::conductor(&global, options).await,
+            Command::Compute(options) => commands::services::compute(&global, options).await,
+            Command::Db(command) => commands::db::run(&global, command).await,
+            Command::Service(command) => commands::service::run(&global, command).await,
+            Command::Watch(options) => commands::watch::run(&global, options).await,
+            Command::Bench(options) => commands::bench::run(&global, options).await,
+            Command::Config(options) => commands::show_config::run(&global, &options),
+            Command::Healthcheck(options) => commands::healthcheck::run(&options).await,
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Says what went wrong, with each cause on a line of its own.
+#[allow(clippy::print_stderr, reason = "the command line's own output")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("novella: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+    ExitCode::FAILURE
+}

@@ -131,7 +131,9 @@ pub enum ComputeError {
         reason: String,
     },
     /// A rollback was asked of a destination on which the guest already runs: the migration has succeeded.
-    #[error("Instance {instance} already runs on host {host}: its migration can no longer be undone.")]
+    #[error(
+        "Instance {instance} already runs on host {host}: its migration can no longer be undone."
+    )]
     GuestRunsHere {
         /// Which.
         instance: InstanceUuid,
@@ -166,19 +168,35 @@ pub trait Compute {
     /// Take over the build of an instance. Answers as soon as the host has written down that it owns the build; the
     /// rest follows in reports.
     #[rpc(call, timeout_seconds = 10)]
-    async fn build_and_run_instance(&self, ctx: RequestContext, build: BuildRequest) -> Result<(), ComputeError>;
+    async fn build_and_run_instance(
+        &self,
+        ctx: RequestContext,
+        build: BuildRequest,
+    ) -> Result<(), ComputeError>;
 
     /// Destroy the guest and all it has on the host.
     #[rpc(cast)]
-    async fn terminate_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+    async fn terminate_instance(
+        &self,
+        ctx: RequestContext,
+        operation: Operation,
+    ) -> Result<(), ComputeError>;
 
     /// Power off.
     #[rpc(cast)]
-    async fn stop_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+    async fn stop_instance(
+        &self,
+        ctx: RequestContext,
+        operation: Operation,
+    ) -> Result<(), ComputeError>;
 
     /// Power on.
     #[rpc(cast)]
-    async fn start_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+    async fn start_instance(
+        &self,
+        ctx: RequestContext,
+        operation: Operation,
+    ) -> Result<(), ComputeError>;
 
     /// Reboot.
     #[rpc(cast)]
@@ -191,19 +209,35 @@ pub trait Compute {
 
     /// Pause in memory.
     #[rpc(cast)]
-    async fn pause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+    async fn pause_instance(
+        &self,
+        ctx: RequestContext,
+        operation: Operation,
+    ) -> Result<(), ComputeError>;
 
     /// Let a paused guest go on.
     #[rpc(cast)]
-    async fn unpause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+    async fn unpause_instance(
+        &self,
+        ctx: RequestContext,
+        operation: Operation,
+    ) -> Result<(), ComputeError>;
 
     /// Save to disk.
     #[rpc(cast)]
-    async fn suspend_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+    async fn suspend_instance(
+        &self,
+        ctx: RequestContext,
+        operation: Operation,
+    ) -> Result<(), ComputeError>;
 
     /// Bring back from disk.
     #[rpc(cast)]
-    async fn resume_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
+    async fn resume_instance(
+        &self,
+        ctx: RequestContext,
+        operation: Operation,
+    ) -> Result<(), ComputeError>;
 
     /// The guest's console, its last `tail_length` lines or all that is kept.
     #[rpc(call, timeout_seconds = 30)]
@@ -281,7 +315,11 @@ pub trait Compute {
 
     /// Asked of the source after the switch: remove what is left of the guest.
     #[rpc(call)]
-    async fn post_live_migration(&self, ctx: RequestContext, migration: LiveMigration) -> Result<(), ComputeError>;
+    async fn post_live_migration(
+        &self,
+        ctx: RequestContext,
+        migration: LiveMigration,
+    ) -> Result<(), ComputeError>;
 
     /// Asked of the destination before the switch: remove what `pre_live_migration` made. Refused with
     /// [`ComputeError::GuestRunsHere`] if the guest turns out to run there.
@@ -294,7 +332,11 @@ pub trait Compute {
 
     /// Asked of the source once the destination has nothing of the guest: let it run on here as before.
     #[rpc(call)]
-    async fn rollback_live_migration(&self, ctx: RequestContext, migration: LiveMigration) -> Result<(), ComputeError>;
+    async fn rollback_live_migration(
+        &self,
+        ctx: RequestContext,
+        migration: LiveMigration,
+    ) -> Result<(), ComputeError>;
 }
 
 /// What a conductor asks of a host to bring the two views of it together.
@@ -307,5 +349,9 @@ pub trait ComputeControl {
 
     /// What the host ought to hold. The first one after a start sets the host to work.
     #[rpc(call, timeout_seconds = 60)]
-    async fn reconcile(&self, ctx: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError>;
+    async fn reconcile(
+        &self,
+        ctx: RequestContext,
+        reconciliation: Reconciliation,
+    ) -> Result<(), ComputeError>;
 }

@@ -1,5 +1,6 @@
 //! Calling methods on other services.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -16,7 +17,11 @@ pub(crate) const DISPATCHER_MODULE: &str = "oslo_messaging.rpc.dispatcher";
 #[derive(Debug, Clone)]
 pub struct RpcClient {
     transport: Transport,
-    target: Target,
+    target: Arc<Target>,
+    /// Where calls and casts go; derived from the target.
+    route: Route,
+    /// What messages speak; begins as the target's.
+    version: Version,
     timeout: Option<Duration>,
     version_cap: Option<Version>,
 }
@@ -25,20 +30,22 @@ impl RpcClient {
     /// A client for `target`.
     #[must_use]
     pub fn new(transport: &Transport, target: Target) -> Self {
-        Self { transport: transport.clone(), target, timeout: None, version_cap: None }
+        let (route, version) = (route(transport, &target), target.version);
+        Self { transport: transport.clone(), target: Arc::new(target), route, version, timeout: None, version_cap: None }
     }
 
     /// The same client for one server of the topic.
     #[must_use]
     pub fn server(mut self, server: impl Into<String>) -> Self {
-        self.target.server = Some(server.into());
+        Arc::make_mut(&mut self.target).server = Some(server.into());
+        self.route = route(&self.transport, &self.target);
         self
     }
 
     /// The same client speaking `version`.
     #[must_use]
     pub fn version(mut self, version: Version) -> Self {
-        self.target.version = version;
+        self.version = version;
         self
     }
 
@@ -63,12 +70,6 @@ impl RpcClient {
         self.version_cap.is_none_or(|cap| cap.serves(version))
     }
 
-    /// Whom it talks to.
-    #[must_use]
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// Calls a method and waits for its answer.
     ///
     /// `context` must serialise to an object (or be null); its fields travel as `_context_<field>`.
@@ -90,7 +91,7 @@ impl RpcClient {
     /// [`MessagingError::Unroutable`] if no such server ever listened here.
     pub async fn cast(&self, context: Value, method: &str, args: Map<String, Value>) -> Result<(), MessagingError> {
         let request = self.request(context, method, args, None)?;
-        self.transport.publish(Publication::mandatory(self.route(), Message::new(request))).await
+        self.transport.publish(Publication::mandatory(self.route.clone(), Message::new(request))).await
     }
 
     /// Casts to every server of the topic that is up. That there is none is no error.
@@ -99,7 +100,7 @@ impl RpcClient {
     /// If the bus does not take the message.
     pub async fn fanout(&self, context: Value, method: &str, args: Map<String, Value>) -> Result<(), MessagingError> {
         let request = self.request(context, method, args, None)?;
-        let route = Route::Fanout { topic: self.target.topic.clone() };
+        let route = Route::Fanout { topic: self.target.topic.as_str().into() };
         let publication = Publication { mandatory: false, ..Publication::mandatory(route, Message::new(request)) };
         self.transport.publish(publication).await
     }
@@ -129,16 +130,16 @@ impl RpcClient {
         // The server refuses to be monitored more often than once a second.
         let monitor = (timeout > usual && usual >= Duration::from_secs(2)).then_some(usual);
         let message_id = wire::new_id();
-        let reply_to = ReplyTo { message_id: message_id.clone(), queue: self.transport.reply_queue().to_owned(), monitor };
-        let request = self.request(context, method, args, Some(reply_to))?;
-        let mut message = Message::new(request);
-        // A call that nobody took in time has no caller any more.
-        message.expiration = Some(timeout);
+        let reply_to = ReplyTo { message_id: message_id.clone(), queue: Arc::clone(self.transport.reply_queue()), monitor };
+        let mut message = Message::new(self.request(context, method, args, Some(reply_to))?);
+        let started = Instant::now();
 
         let timed_out = |after| MessagingError::Timeout { method: method.to_owned(), target: self.target.to_string(), after, message_id: message_id.clone() };
         let answer = async {
             let mut pending = self.transport.expect_reply(&message_id).await?;
-            self.transport.publish(Publication::mandatory(self.route(), message)).await?;
+            // A call that nobody took in time has no caller any more.
+            message.expiration = Some(timeout.saturating_sub(started.elapsed()));
+            self.transport.publish(Publication::mandatory(self.route.clone(), message)).await?;
             loop {
                 let reply = match monitor {
                     Some(silence) => tokio::time::timeout(silence, pending.next()).await.map_err(|_| timed_out(silence))??,
@@ -156,7 +157,7 @@ impl RpcClient {
                 "NoSuchMethod" => Err(MessagingError::NoSuchMethod { method: method.to_owned(), target: self.target.to_string() }),
                 "UnsupportedVersion" => Err(MessagingError::UnsupportedVersion {
                     method: method.to_owned(),
-                    requested: self.target.version,
+                    requested: self.version,
                     reason: format!("the server behind {} says: {}", self.target, failure.message),
                 }),
                 _ => Ok(Err(failure.clone())),
@@ -165,17 +166,13 @@ impl RpcClient {
         }
     }
 
-    fn route(&self) -> Route {
-        Route::Topic { exchange: self.transport.exchange(self.target.exchange.as_deref()).to_owned(), key: self.target.queue() }
-    }
-
     fn request(&self, context: Value, method: &str, args: Map<String, Value>, reply_to: Option<ReplyTo>) -> Result<Content, MessagingError> {
         if let Some(cap) = self.version_cap
-            && !cap.serves(self.target.version)
+            && !cap.serves(self.version)
         {
             return Err(MessagingError::UnsupportedVersion {
                 method: method.to_owned(),
-                requested: self.target.version,
+                requested: self.version,
                 reason: format!("this client is capped at {cap}"),
             });
         }
@@ -188,13 +185,17 @@ impl RpcClient {
             RequestMessage {
                 method: method.to_owned(),
                 namespace: self.target.namespace.clone(),
-                version: self.target.version,
+                version: self.version,
                 args,
                 context,
                 reply_to,
-                unique_id: wire::new_id(),
+                unique_id: wire::new_id().into(),
             }
             .into(),
         ))
     }
+}
+
+fn route(transport: &Transport, target: &Target) -> Route {
+    Route::Topic { exchange: transport.exchange(target.exchange.as_deref()).into(), key: target.queue().into() }
 }

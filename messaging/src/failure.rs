@@ -67,7 +67,6 @@ fn rebuild<E: RpcError>(class: &str, kwargs: &Map<String, Value>) -> Option<E> {
     let tagged = |value: Value| Value::Object(Map::from_iter([(class.to_owned(), value)]));
     let mut forms = vec![tagged(kwargs.clone().into())];
     match unnamed {
-        Some(none) if none.is_empty() => forms.push(class.into()),
         Some(mut fields) => {
             forms.push(tagged(fields.clone().into()));
             if let (Some(field), 1) = (fields.pop(), kwargs.len()) {
@@ -94,7 +93,7 @@ mod tests {
         NoRoom { host: String, free_mib: u64 },
         #[error("odd: {0}")]
         Odd(String),
-        #[error("pair: {0}, {1}")]
+        #[error("pair: {0}, {1:?}")]
         Pair(u8, Option<u8>),
         #[error("nothing in it")]
         Empty {},

@@ -3,6 +3,7 @@
 pub mod contract;
 
 mod client;
+mod dead_letters;
 mod endpoint;
 mod error;
 mod failure;
@@ -13,6 +14,7 @@ mod transport;
 mod wire;
 
 pub use client::RpcClient;
+pub use dead_letters::{DeadLetter, Fate};
 pub use endpoint::{Endpoint, Outcome, Request};
 pub use error::{CallError, MessagingError, RpcError};
 pub use notify::{Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority};

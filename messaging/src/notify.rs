@@ -68,7 +68,7 @@ impl FromStr for Priority {
 /// The queue of a topic's priority. It is made by whoever comes first, so that nothing is lost before a listener ever started.
 fn queue(transport: &Transport, topic: &str, priority: Priority) -> QueueSpec {
     let name = format!("{topic}.{priority}");
-    let route = Route::Topic { exchange: transport.exchange(None).to_owned(), key: name.clone() };
+    let route = Route::Topic { exchange: transport.exchange(None).into(), key: name.as_str().into() };
     QueueSpec { name, lifetime: Lifetime::Lasting, bound_to: Some(route) }
 }
 
@@ -162,8 +162,8 @@ impl Notifier {
             unique_id: wire::new_id(),
             context,
         };
-        let route = Route::Topic { exchange: self.transport.exchange(None).to_owned(), key: declare.name.clone() };
-        Publication { declare: Some(declare), ..Publication::mandatory(route, Message::new(Content::Notification(message.into()))) }
+        let route = Route::Topic { exchange: self.transport.exchange(None).into(), key: declare.name.as_str().into() };
+        Publication { declare: Some(Box::new(declare)), ..Publication::mandatory(route, Message::new(Content::Notification(message.into()))) }
     }
 }
 

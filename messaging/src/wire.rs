@@ -3,6 +3,7 @@
 //! Plain data and plain functions. Decoding is lenient where peers differ (unknown fields, missing optional ones, the 1.0
 //! envelope) and total: whatever the bytes, the answer is a message or [`MessagingError::Malformed`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -26,7 +27,7 @@ pub(crate) struct ReplyTo {
     /// `_msg_id`: what the answer refers to.
     pub(crate) message_id: String,
     /// `_reply_q`: the queue the caller consumes.
-    pub(crate) queue: String,
+    pub(crate) queue: Arc<str>,
     /// `_timeout`: the caller wants a sign of life at least this often while the method runs.
     pub(crate) monitor: Option<Duration>,
 }
@@ -42,7 +43,7 @@ pub(crate) struct RequestMessage {
     pub(crate) context: Map<String, Value>,
     /// Present on calls.
     pub(crate) reply_to: Option<ReplyTo>,
-    pub(crate) unique_id: String,
+    pub(crate) unique_id: Arc<str>,
 }
 
 /// An answer, or (with `ending` false) a sign of life of a call still running.
@@ -162,10 +163,10 @@ impl RequestMessage {
         message.insert("version".into(), self.version.to_string().into());
         if let Some(reply_to) = &self.reply_to {
             message.insert("_msg_id".into(), reply_to.message_id.clone().into());
-            message.insert("_reply_q".into(), reply_to.queue.clone().into());
+            message.insert("_reply_q".into(), (*reply_to.queue).into());
             message.insert("_timeout".into(), reply_to.monitor.map_or(Value::Null, |every| every.as_secs().into()));
         }
-        message.insert("_unique_id".into(), self.unique_id.clone().into());
+        message.insert("_unique_id".into(), (*self.unique_id).into());
         insert_context(&mut message, &self.context);
         seal(&message)
     }
@@ -187,13 +188,13 @@ impl RequestMessage {
         let reply_to = match (take_string(&mut message, "_msg_id")?, take_string(&mut message, "_reply_q")?) {
             (Some(message_id), Some(queue)) => Some(ReplyTo {
                 message_id,
-                queue,
+                queue: queue.into(),
                 monitor: message.get("_timeout").and_then(Value::as_f64).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             }),
             _ => None,
         };
         // Without an id of its own a message cannot be told from its repetition; a new id at least never collides.
-        let unique_id = take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id);
+        let unique_id = take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id).into();
         Ok(Self { method, namespace, version, args, context, reply_to, unique_id })
     }
 }

@@ -37,6 +37,8 @@ pub struct FlavorQuery {
     pub min_disk_gb: Option<i64>,
     /// At least this many MiB of memory.
     pub min_ram_mb: Option<i64>,
+    /// With this name.
+    pub name: Option<String>,
     /// What to sort by.
     pub sort: FlavorSort,
     /// Largest first.
@@ -147,6 +149,9 @@ pub async fn list(
     }
     if let Some(least) = wanted.min_ram_mb {
         query.push(" AND memory_mb >= ").bind(least)?;
+    }
+    if let Some(name) = &wanted.name {
+        query.push(" AND name = ").bind(name.clone())?;
     }
     let column = match wanted.sort {
         FlavorSort::Id => "id",

@@ -164,8 +164,8 @@ async fn ensure_flavors(connection: &mut Connection) -> Result<(), DbError> {
 }
 
 async fn name_taken(connection: &mut Connection, name: &str) -> Result<bool, DbError> {
-    let all = flavors::list(connection, &flavors::FlavorQuery::default()).await?;
-    Ok(all.iter().any(|flavor| flavor.name == name))
+    let wanted = flavors::FlavorQuery { name: Some(name.into()), ..Default::default() };
+    Ok(!flavors::list(connection, &wanted).await?.is_empty())
 }
 
 /// The images have fixed ids, so that two clouds made alike are alike and a script can name them.

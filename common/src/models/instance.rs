@@ -132,6 +132,9 @@ pub struct RequestSpec {
     /// The zone that the request named.
     #[serde(default)]
     pub availability_zone: Option<String>,
+    /// The only host that will do for the build, if an administrator named one. It must pass the filters too.
+    #[serde(default)]
+    pub requested_host: Option<String>,
     /// Hints for filters.
     #[serde(default)]
     pub hints: SchedulerHints,

@@ -79,9 +79,10 @@ impl Handling {
         }
         let request = match delivery.message.content.request() {
             Ok(request) => request,
-            Err(error) => return self.set_aside(delivery, error.to_string()).await,
+            // What happens seldom is boxed here and below: it would make every handler's task some times larger.
+            Err(error) => return Box::pin(self.set_aside(delivery, error.to_string())).await,
         };
-        let attempt: Attempt = (request.unique_id.clone(), delivery.message.deliveries);
+        let attempt: Attempt = (Arc::clone(&request.unique_id), delivery.message.deliveries);
         let standing = self.progress().begin(&attempt, delivery);
         let delivery = match standing {
             Standing::New(delivery) => delivery,
@@ -96,18 +97,18 @@ impl Handling {
             // Not a reason to pause: whoever had it before is gone, or gave it back.
             let reason = "it was delivered before to a server that did not finish it".to_owned();
             let repetitions = self.progress().end(&attempt, false);
-            return self.try_again(delivery, repetitions, reason).await;
+            return Box::pin(self.try_again(delivery, repetitions, reason)).await;
         }
         let ending = self.handle(&request).await;
         if let Ending::Failed(reason) = &ending {
             tracing::warn!(method = request.method, reason, "a cast failed");
-            self.pause(attempt.1).await;
+            Box::pin(self.pause(attempt.1)).await;
         }
         let repetitions = self.progress().end(&attempt, matches!(ending, Ending::Completed));
         match ending {
             Ending::Completed => settle(delivery, repetitions, Delivery::ack),
             Ending::Returned => settle(delivery, repetitions, Delivery::requeue),
-            Ending::Failed(reason) => self.try_again(delivery, repetitions, reason).await,
+            Ending::Failed(reason) => Box::pin(self.try_again(delivery, repetitions, reason)).await,
         }
     }
 
@@ -142,7 +143,7 @@ impl Handling {
             Some((reply_to, every)) if every >= SHORTEST_SIGN => {
                 tokio::select! {
                     result = work => result,
-                    never = self.signs_of_life(reply_to, every) => match never {},
+                    never = Box::pin(self.signs_of_life(reply_to, every)) => match never {},
                 }
             }
             _ => work.await,
@@ -170,7 +171,7 @@ impl Handling {
                 Ending::Completed
             }
             Err(MessagingError::Unroutable { .. }) => {
-                tracing::info!(queue = reply_to.queue, "a caller is gone before its answer came");
+                tracing::info!(queue = &*reply_to.queue, "a caller is gone before its answer came");
                 Ending::Completed
             }
             Err(error) => {
@@ -203,7 +204,7 @@ impl Handling {
         let sent = if deliveries >= self.transport.options().max_deliveries {
             self.transport.set_aside(message, &queue, format!("delivered {deliveries} times in vain; last: {reason}")).await
         } else {
-            let route = Route::Queue { name: queue.to_string() };
+            let route = Route::Queue { name: Arc::clone(&queue) };
             self.transport.publish(Publication::mandatory(route, message)).await
         };
         self.settle_by(sent, delivery, repetitions).await;
@@ -247,7 +248,7 @@ fn settle(delivery: Delivery, repetitions: Vec<Delivery>, how: fn(Delivery)) {
 
 fn answer(reply_to: &ReplyTo, outcome: Result<Value, Failure>, ending: bool) -> Publication {
     let reply = ReplyMessage { message_id: reply_to.message_id.clone(), unique_id: wire::new_id(), outcome, ending };
-    Publication::mandatory(Route::Queue { name: reply_to.queue.clone() }, Message::new(Content::Reply(reply.into())))
+    Publication::mandatory(Route::Queue { name: Arc::clone(&reply_to.queue) }, Message::new(Content::Reply(reply.into())))
 }
 
 /// Tries to deliver an answer for as long as its caller may take to come back.

@@ -106,7 +106,7 @@ impl RpcServerBuilder {
         let topic = &self.target.topic;
         let exchange = self.transport.exchange(self.target.exchange.as_deref());
         let lasting = |name: String| QueueSpec {
-            bound_to: Some(Route::Topic { exchange: exchange.to_owned(), key: name.clone() }),
+            bound_to: Some(Route::Topic { exchange: exchange.into(), key: name.as_str().into() }),
             name,
             lifetime: Lifetime::Lasting,
         };
@@ -117,7 +117,7 @@ impl RpcServerBuilder {
         queues.push(QueueSpec {
             name: format!("{topic}_fanout_{}", wire::new_id()),
             lifetime: Lifetime::Transient,
-            bound_to: Some(Route::Fanout { topic: topic.clone() }),
+            bound_to: Some(Route::Fanout { topic: topic.as_str().into() }),
         });
         queues
     }

@@ -1,6 +1,7 @@
 //! Which requests run and which were completed lately, so that a repetition is recognised.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 /// How many completed requests are remembered. A repetition comes right after a broken connection, so a few seconds' worth suffice.
 const REMEMBERED: usize = 4096;
@@ -19,15 +20,15 @@ pub(super) enum Standing<D> {
 
 /// A request's identity and how often it was delivered in vain. A copy made for another attempt has the same id but a higher count, so it is never
 /// mistaken for a repetition of the attempt that made it.
-pub(super) type Attempt = (String, u32);
+pub(super) type Attempt = (Arc<str>, u32);
 
 /// The table of requests of one server. `D` is a delivery.
 #[derive(Debug)]
 pub(super) struct Progress<D> {
     running: HashMap<Attempt, Vec<D>>,
-    completed: HashSet<String>,
+    completed: HashSet<Arc<str>>,
     /// The same ids, oldest first.
-    order: VecDeque<String>,
+    order: VecDeque<Arc<str>>,
 }
 
 impl<D> Progress<D> {
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     fn attempt(id: &str, deliveries: u32) -> Attempt {
-        (id.to_owned(), deliveries)
+        (id.into(), deliveries)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 
-use super::message::{Lifetime, Message, Publication, QueueSpec, Route, Subscription};
+use super::message::{Fetched, Lifetime, Message, Publication, QueueSpec, Route, Subscription};
 use super::replies::Replies;
 use super::subscriber::{self, Control, Delivery, Subscriber};
 use crate::error::MessagingError;
@@ -30,11 +30,14 @@ pub(crate) struct Bus {
 
 type QueueName = Arc<str>;
 
+/// Shared rather than copied with each message.
+type QueueNames = Arc<[QueueName]>;
+
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<QueueName, Queue>,
     /// By exchange, then by routing key. Fanout exchanges have the one key `""`.
-    bindings: HashMap<String, HashMap<String, Vec<QueueName>>>,
+    bindings: HashMap<String, HashMap<String, QueueNames>>,
     members: HashMap<u64, Member>,
     /// Reply queues hand each answer straight to the call that waits for it.
     reply_queues: HashMap<String, Weak<Replies>>,
@@ -65,7 +68,7 @@ struct Stored {
 /// A subscription's side of the bus.
 #[derive(Debug)]
 struct Member {
-    queues: Vec<QueueName>,
+    queues: QueueNames,
     prefetch: usize,
     unacknowledged: HashMap<u64, (QueueName, Stored)>,
     sender: mpsc::UnboundedSender<Delivery>,
@@ -93,11 +96,11 @@ impl Bus {
     }
 
     pub(super) fn add_reply_queue(&self, replies: &Arc<Replies>) {
-        self.lock().reply_queues.insert(replies.queue().to_owned(), Arc::downgrade(replies));
+        self.lock().reply_queues.insert(replies.queue().to_string(), Arc::downgrade(replies));
     }
 
     pub(super) fn remove_reply_queue(&self, replies: &Replies) {
-        self.lock().reply_queues.remove(replies.queue());
+        self.lock().reply_queues.remove(&**replies.queue());
     }
 
     /// Puts a message into every queue its route leads to. Waits while one of them is full.
@@ -128,7 +131,7 @@ impl Bus {
             state.declare(spec, false);
         }
         if let Route::Queue { name } = &publication.route
-            && let Some(replies) = state.reply_queues.get(name)
+            && let Some(replies) = state.reply_queues.get(&**name)
         {
             let replies = replies.upgrade();
             drop(state);
@@ -144,13 +147,13 @@ impl Bus {
         if queues.is_empty() && publication.mandatory {
             return Err(publication.route.unroutable());
         }
-        for name in &queues {
+        for name in queues.iter() {
             if state.queues.get(name).is_some_and(|queue| queue.ready.len() >= self.limit) {
                 return Ok(Published::Full(Arc::clone(name)));
             }
         }
         let expires = publication.message.expiration.and_then(|after| Instant::now().checked_add(after));
-        for name in &queues {
+        for name in queues.iter() {
             let sequence = state.next_sequence;
             state.next_sequence += 1;
             if let Some(queue) = state.queues.get_mut(name) {
@@ -167,7 +170,7 @@ impl Bus {
         let mut state = bus.lock();
         let id = state.next_member;
         state.next_member += 1;
-        let queues: Vec<QueueName> = subscription
+        let queues: QueueNames = subscription
             .queues
             .iter()
             .map(|spec| {
@@ -178,13 +181,20 @@ impl Bus {
                 name
             })
             .collect();
-        let member = Member { queues: queues.clone(), prefetch: subscription.prefetch.into(), unacknowledged: HashMap::new(), sender };
+        let member = Member { queues: Arc::clone(&queues), prefetch: subscription.prefetch.into(), unacknowledged: HashMap::new(), sender };
         state.members.insert(id, member);
-        for name in &queues {
+        for name in queues.iter() {
             bus.dispatch(&mut state, name);
         }
         drop(state);
         Subscriber { deliveries, control: Arc::new(Control::Memory(Membership { bus: Arc::clone(bus), id })) }
+    }
+
+    pub(super) fn fetch(bus: &Arc<Self>, spec: QueueSpec, max: usize) -> Fetched {
+        let prefetch = u16::try_from(max).unwrap_or(u16::MAX);
+        let mut subscriber = Self::subscribe(bus, Subscription { queues: vec![spec], prefetch, single_active: false });
+        let deliveries: Vec<Delivery> = std::iter::from_fn(|| subscriber.try_next()).collect();
+        Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(subscriber) }
     }
 
     /// Hands a queue's messages to its consumers as far as their prefetch allows.
@@ -215,8 +225,8 @@ impl Bus {
     }
 
     fn dispatch_all(self: &Arc<Self>, state: &mut State, id: u64) {
-        let queues = state.members.get(&id).map(|member| member.queues.clone()).unwrap_or_default();
-        for name in &queues {
+        let queues = state.members.get(&id).map(|member| Arc::clone(&member.queues)).unwrap_or_default();
+        for name in queues.iter() {
             self.dispatch(state, name);
         }
     }
@@ -241,7 +251,7 @@ impl Bus {
                 state.put_back(&name, stored);
             }
         }
-        for name in &queues {
+        for name in queues.iter() {
             let Some(queue) = state.queues.get_mut(name) else { continue };
             queue.consumers.retain(|consumer| *consumer != id);
             if queue.transient && queue.consumers.is_empty() {
@@ -296,25 +306,25 @@ impl State {
         }
         if let Some(route) = &spec.bound_to {
             let (exchange, key) = match route {
-                Route::Topic { exchange, key } => (exchange.clone(), key.clone()),
+                Route::Topic { exchange, key } => (exchange.to_string(), key.to_string()),
                 Route::Fanout { topic } => (Target::fanout_exchange(topic), String::new()),
                 // Every queue is bound to the default exchange anyway.
                 Route::Queue { .. } => return name,
             };
             let bound = self.bindings.entry(exchange).or_default().entry(key).or_default();
             if !bound.contains(&name) {
-                bound.push(Arc::clone(&name));
+                *bound = bound.iter().chain([&name]).cloned().collect();
             }
         }
         name
     }
 
-    fn routed(&self, route: &Route) -> Vec<QueueName> {
+    fn routed(&self, route: &Route) -> QueueNames {
         let bound = |exchange: &str, key: &str| self.bindings.get(exchange).and_then(|keys| keys.get(key)).cloned().unwrap_or_default();
         match route {
             Route::Topic { exchange, key } => bound(exchange, key),
             Route::Fanout { topic } => bound(&Target::fanout_exchange(topic), ""),
-            Route::Queue { name } => self.queues.get_key_value(name.as_str()).map(|(name, _)| Arc::clone(name)).into_iter().collect(),
+            Route::Queue { name } => self.queues.get_key_value(&**name).map(|(name, _)| Arc::clone(name)).into_iter().collect(),
         }
     }
 
@@ -331,7 +341,9 @@ impl State {
         self.queues.remove(name);
         for keys in self.bindings.values_mut() {
             for bound in keys.values_mut() {
-                bound.retain(|queue| queue != name);
+                if bound.contains(name) {
+                    *bound = bound.iter().filter(|queue| *queue != name).cloned().collect();
+                }
             }
         }
     }

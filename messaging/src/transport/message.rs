@@ -3,11 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::subscriber::Delivery;
 use crate::error::MessagingError;
 use crate::wire::{NotificationMessage, ReplyMessage, RequestMessage};
 
 /// The queue for messages that were set aside.
 pub(crate) const DEAD_LETTERS: &str = "dead_letters";
+
+/// The queue of dead letters as all declare it.
+pub(crate) fn dead_letters() -> QueueSpec {
+    QueueSpec { name: DEAD_LETTERS.into(), lifetime: Lifetime::Permanent, bound_to: None }
+}
 
 /// A message's content: structured within the process, bytes when it came from (or is not understood by) the wire.
 #[derive(Debug, Clone)]
@@ -59,12 +65,27 @@ fn not_a(kind: &str) -> MessagingError {
 }
 
 /// Why, when and from where a message was set aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct DeathCertificate {
     pub(crate) reason: String,
     pub(crate) queue: String,
     /// UTC, RFC 3339.
     pub(crate) time: String,
+}
+
+/// Messages taken from a queue one by one. Dropping it returns those that were not settled.
+pub(crate) struct Fetched {
+    pub(super) deliveries: std::vec::IntoIter<Delivery>,
+    /// The channel or subscription by which they were taken; what is not settled goes back when it ends.
+    pub(super) _hold: Box<dyn std::any::Any + Send>,
+}
+
+impl Iterator for Fetched {
+    type Item = Delivery;
+
+    fn next(&mut self) -> Option<Delivery> {
+        self.deliveries.next()
+    }
 }
 
 /// A message with what travels beside its content.
@@ -75,7 +96,7 @@ pub(crate) struct Message {
     pub(crate) deliveries: u32,
     /// Not worth delivering later than this after it was sent.
     pub(crate) expiration: Option<Duration>,
-    pub(crate) death: Option<DeathCertificate>,
+    pub(crate) death: Option<Box<DeathCertificate>>,
 }
 
 impl Message {
@@ -88,18 +109,18 @@ impl Message {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Route {
     /// By a control exchange to the queue bound to this key.
-    Topic { exchange: String, key: String },
+    Topic { exchange: Arc<str>, key: Arc<str> },
     /// To every queue bound to the topic's fanout exchange.
-    Fanout { topic: String },
+    Fanout { topic: Arc<str> },
     /// Straight into a queue, by the default exchange.
-    Queue { name: String },
+    Queue { name: Arc<str> },
 }
 
 impl Route {
     /// The exchange's name, for errors.
     pub(crate) fn exchange(&self) -> String {
         match self {
-            Self::Topic { exchange, .. } => exchange.clone(),
+            Self::Topic { exchange, .. } => exchange.to_string(),
             Self::Fanout { topic } => crate::target::Target::fanout_exchange(topic),
             Self::Queue { .. } => String::new(),
         }
@@ -127,7 +148,7 @@ pub(crate) struct Publication {
     /// Whether it is an error when no queue takes it.
     pub(crate) mandatory: bool,
     /// The queue is to exist before the message is sent.
-    pub(crate) declare: Option<QueueSpec>,
+    pub(crate) declare: Option<Box<QueueSpec>>,
 }
 
 impl Publication {
@@ -140,7 +161,9 @@ impl Publication {
 /// How long a queue lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Lifetime {
-    /// It stays, with its messages, while nobody consumes.
+    /// It stays, with its messages, whatever happens.
+    Permanent,
+    /// It stays, with its messages, while nobody consumes; over the broker's restart if the transport's `durable` says so.
     Lasting,
     /// It belongs to one consumer and vanishes some time after it.
     Transient,

@@ -12,7 +12,7 @@ pub(crate) mod message;
 mod replies;
 mod subscriber;
 
-pub(crate) use message::{Content, DEAD_LETTERS, DeathCertificate, Lifetime, Message, Publication, QueueSpec, Route, Subscription};
+pub(crate) use message::{Content, DEAD_LETTERS, DeathCertificate, Fetched, Lifetime, Message, Publication, QueueSpec, Route, Subscription};
 pub(crate) use replies::{PendingReply, Replies};
 pub(crate) use subscriber::{Delivery, Subscriber, Window};
 
@@ -163,7 +163,8 @@ impl Transport {
         }
         match &self.shared.driver {
             Driver::Memory(bus) => bus.publish(publication, self.shared.options.publish_timeout).await,
-            Driver::Amqp(bus) => bus.publish(&publication).await,
+            // Boxed, like the others below, so that what is sent in process is not moved about in futures made for a broker.
+            Driver::Amqp(bus) => Box::pin(bus.publish(&publication)).await,
         }
     }
 
@@ -173,7 +174,7 @@ impl Transport {
             return Err(MessagingError::Closed);
         }
         match &self.shared.driver {
-            Driver::Amqp(bus) => bus.publish_all(&publications).await,
+            Driver::Amqp(bus) => Box::pin(bus.publish_all(&publications)).await,
             Driver::Memory(_) => {
                 for publication in publications {
                     self.publish(publication).await?;
@@ -190,7 +191,16 @@ impl Transport {
         }
         match &self.shared.driver {
             Driver::Memory(bus) => Ok(memory::Bus::subscribe(bus, subscription)),
-            Driver::Amqp(bus) => bus.subscribe(subscription).await,
+            Driver::Amqp(bus) => Box::pin(bus.subscribe(subscription)).await,
+        }
+    }
+
+    /// Takes what is among the dead letters now, at most `max` messages.
+    pub(crate) async fn fetch_dead_letters(&self, max: usize) -> Result<Fetched, MessagingError> {
+        let spec = message::dead_letters();
+        match &self.shared.driver {
+            Driver::Memory(bus) => Ok(memory::Bus::fetch(bus, spec, max)),
+            Driver::Amqp(bus) => Box::pin(bus.fetch(&spec, max)).await,
         }
     }
 
@@ -199,22 +209,21 @@ impl Transport {
         tracing::warn!(queue, reason, "a message is set aside in `{DEAD_LETTERS}`");
         let death = DeathCertificate { reason, queue: queue.to_owned(), time: jiff::Timestamp::now().to_string() };
         // An expiration would make it vanish from there.
-        let message = Message { death: Some(death), expiration: None, ..message };
-        let spec = QueueSpec { name: DEAD_LETTERS.into(), lifetime: Lifetime::Lasting, bound_to: None };
+        let letter = Message { death: Some(Box::new(death)), expiration: None, ..message };
         let route = Route::Queue { name: DEAD_LETTERS.into() };
-        self.publish(Publication { declare: Some(spec), ..Publication::mandatory(route, message) }).await
+        self.publish(Publication { declare: Some(Box::new(message::dead_letters())), ..Publication::mandatory(route, letter) }).await
     }
 
     /// Makes sure the transport's reply queue is consumed and announces a call on it.
     pub(crate) async fn expect_reply(&self, message_id: &str) -> Result<PendingReply, MessagingError> {
         if let Driver::Amqp(bus) = &self.shared.driver {
-            bus.ensure_reply_queue().await?;
+            Box::pin(bus.ensure_reply_queue()).await?;
         }
         Replies::expect(&self.shared.replies, message_id)
     }
 
     /// Where answers to this transport's calls go.
-    pub(crate) fn reply_queue(&self) -> &str {
+    pub(crate) fn reply_queue(&self) -> &Arc<str> {
         self.shared.replies.queue()
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::{self, ReplyMessage};
 /// Answers are matched to calls by `_msg_id`; a reply nobody waits for (its caller gave up) is dropped.
 #[derive(Debug)]
 pub(crate) struct Replies {
-    queue: String,
+    queue: Arc<str>,
     waiting: Mutex<Waiting>,
 }
 
@@ -24,14 +24,14 @@ struct Waiting {
 impl Replies {
     /// With a queue name of its own, which stays the same over every reconnect, so that answers under way still arrive.
     pub(crate) fn new() -> Self {
-        Self { queue: format!("reply_{}", wire::new_id()), waiting: Mutex::default() }
+        Self { queue: format!("reply_{}", wire::new_id()).into(), waiting: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn queue(&self) -> &str {
+    pub(crate) fn queue(&self) -> &Arc<str> {
         &self.queue
     }
 

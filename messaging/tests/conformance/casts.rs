@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use novella_messaging::{Transport, TransportOptions};
+use novella_messaging::{Fate, Transport, TransportOptions};
 
 use crate::support::*;
 
@@ -136,18 +136,14 @@ pub async fn a_server_stops_gracefully_and_finishes_what_runs(bus: &impl Bus) {
     });
     client.perform(&context(), "wait".into()).await.unwrap();
     assert_eq!([crew.next_text().await, crew.next_text().await], ["wait", "wait"]);
-    let stopping = tokio::spawn(server.stop(PATIENCE));
-    // Once it stops it takes nothing any more: this waits for the next server.
-    eventually(|| async {
-        client.perform(&context(), "late".into()).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        if crew.rest().is_empty() { Ok(()) } else { Err("it still takes messages") }
-    })
-    .await;
+    let mut stopping = std::pin::pin!(server.stop(PATIENCE));
+    // From the first poll on it is told to stop.
+    assert!(futures_util::poll!(&mut stopping).is_pending());
     crew.gate.add_permits(2);
-    within(stopping).await.unwrap();
+    within(stopping).await;
     assert_eq!(within(call).await.unwrap().unwrap(), "host-1");
     assert_eq!(crew.rest().len(), 2);
+    client.perform(&context(), "late".into()).await.unwrap();
     let _next = crew.serve(&transport, "host-2").await;
     assert_eq!(crew.next().await, ("host-2".into(), "late".into()));
 }
@@ -177,17 +173,18 @@ pub async fn a_killed_servers_message_is_redelivered(bus: &impl Bus) {
 pub async fn a_message_that_kills_every_server_is_set_aside(bus: &impl Bus) {
     let mut crew = Crew::new();
     let transport = Transport::connect(&bus.url(), TransportOptions { max_deliveries: 3, ..bus.options() }).await.unwrap();
-    let mut server = crew.serve(&transport, "host-0").await;
+    crew.serve(&transport, "host").await.stop(PATIENCE).await;
     WorkClient::new(&transport).perform(&context(), "wait".into()).await.unwrap();
-    for life in 1..=3 {
-        assert_eq!(crew.next_text().await, "wait", "life {life}");
-        drop(server);
-        server = crew.serve(&transport, &format!("host-{life}")).await;
-    }
-    let letters = eventually(|| async { dead_letters(&transport).await }).await;
-    assert!(letters[0].reason.contains("3 times"), "{letters:?}");
-    assert_eq!((letters.len(), letters[0].queue.as_str()), (1, "work"));
-    assert_eq!(crew.rest(), []);
+    let letters = loop {
+        let server = crew.serve(&transport, "host").await;
+        let set_aside = eventually(async || dead_letters(&transport).await);
+        tokio::select! {
+            letters = set_aside => break letters,
+            _ = crew.next_text() => drop(server),
+        }
+    };
+    assert!(letters[0].reason.contains("delivered 3 times in vain"), "{letters:?}");
+    assert_eq!((letters[0].queue.as_str(), letters[0].deliveries), ("work", 3));
 }
 
 pub async fn a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_server_lives(bus: &impl Bus) {
@@ -200,7 +197,7 @@ pub async fn a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_serv
         for _ in 0..3 {
             assert_eq!(crew.next_text().await, job);
         }
-        let letters = eventually(|| async {
+        let letters = eventually(async || {
             let letters = dead_letters(&transport).await?;
             letters.iter().any(|letter| letter.reason.contains(reason)).then_some(letters).ok_or("not set aside yet".to_owned())
         })
@@ -228,4 +225,23 @@ pub async fn a_failed_cast_that_waits_for_its_next_attempt_holds_up_nobody(bus: 
         client.perform(&context(), number.to_string()).await.unwrap();
         assert_eq!(crew.next_text().await, number.to_string());
     }
+}
+
+pub async fn a_dead_letter_can_be_sent_again_or_deleted(bus: &impl Bus) {
+    let mut crew = Crew::new();
+    let transport = Transport::connect(&bus.url(), TransportOptions { max_deliveries: 1, ..bus.options() }).await.unwrap();
+    let _server = crew.serve(&transport, "host-1").await;
+    let client = WorkClient::new(&transport).server("host-1");
+    client.perform(&context(), "fail".into()).await.unwrap();
+    assert_eq!(crew.next_text().await, "fail");
+    let letters = eventually(async || dead_letters(&transport).await).await;
+    assert_eq!((letters[0].queue.as_str(), letters[0].request_id.as_deref()), ("work.host-1", Some("req-1")));
+    assert!(letters[0].body.contains("perform"));
+
+    assert_eq!(transport.dispose_of_dead_letters(10, |_| Fate::Resend).await.unwrap(), 1);
+    assert_eq!(crew.next_text().await, "fail");
+    let letters = eventually(async || dead_letters(&transport).await).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(transport.dispose_of_dead_letters(10, |letter| if letter == &letters[0] { Fate::Discard } else { Fate::Keep }).await.unwrap(), 1);
+    assert_eq!(transport.dead_letters(10).await.unwrap(), []);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use novella_messaging::{MessagingError, RpcError, RpcServer, Target, Transport, TransportOptions, Version};
+use novella_messaging::{DeadLetter, MessagingError, RpcError, RpcServer, Target, Transport, TransportOptions, Version};
 use novella_testing::Vhost;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
@@ -247,7 +247,7 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Tries again until it succeeds: for what heals in its own time.
-pub async fn eventually<T, F: Future<Output = Result<T, E>>, E: std::fmt::Debug>(mut attempt: impl FnMut() -> F) -> T {
+pub async fn eventually<T, E: std::fmt::Debug>(mut attempt: impl AsyncFnMut() -> Result<T, E>) -> T {
     let give_up = tokio::time::Instant::now() + PATIENCE;
     loop {
         match attempt().await {
@@ -263,3 +263,9 @@ pub fn is_unroutable<T>(result: &Result<T, MessagingError>) -> bool {
 }
 
 pub const OLD: Version = Version::new(1, 0);
+
+/// What was set aside; an error while nothing was.
+pub async fn dead_letters(transport: &Transport) -> Result<Vec<DeadLetter>, String> {
+    let letters = transport.dead_letters(100).await.unwrap();
+    if letters.is_empty() { Err("no dead letters".into()) } else { Ok(letters) }
+}

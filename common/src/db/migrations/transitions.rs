@@ -55,6 +55,19 @@ pub async fn leave(connection: &mut Connection, uuid: MigrationUuid, owner: Inca
     Ok(())
 }
 
+/// Gives back all that a conductor which stops still drives, so that another one goes on without waiting for it to count
+/// as gone. Not what it was about to tell a source to copy: without an owner that would be the source's.
+///
+/// # Errors
+/// Those of the database.
+pub async fn leave_all(connection: &mut Connection, owner: Incarnation) -> Result<(), DbError> {
+    sqlx::query("UPDATE migrations SET owner = NULL WHERE owner = $1 AND status <> 'running'")
+        .bind(owner.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// `accepted` → `queued`, with its destination; nobody's until it is admitted.
 ///
 /// # Errors

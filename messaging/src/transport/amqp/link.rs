@@ -115,6 +115,16 @@ impl Link {
         self.state.clone()
     }
 
+    /// The connection, as soon as there is one.
+    pub(super) async fn up(&self) -> Result<Arc<Connection>, MessagingError> {
+        let mut state = self.state.clone();
+        let settled = state.wait_for(|state| !matches!(state, State::Down { .. })).await;
+        match settled.as_deref() {
+            Ok(State::Up { connection, .. }) => Ok(Arc::clone(connection)),
+            _ => Err(MessagingError::Closed),
+        }
+    }
+
     /// Closes the connection and returns when the broker has taken note.
     pub(super) async fn close(&self) {
         self.closing.cancel();

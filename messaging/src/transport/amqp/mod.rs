@@ -7,11 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::options::BasicGetOptions;
+use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::Connection;
 use tokio::sync::OnceCell;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::message::Fetched;
 use super::{Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription, TransportOptions};
 use crate::error::MessagingError;
 
@@ -126,10 +130,37 @@ impl Bus {
         subscription::start(self.receiving.state(), self.receiving_address.clone(), self.options.clone(), subscription).await
     }
 
+    /// Takes up to `max` messages that are in the queue now.
+    pub(super) async fn fetch(&self, spec: &QueueSpec, max: usize) -> Result<Fetched, MessagingError> {
+        let patience = self.options.publish_timeout;
+        let fetch = async {
+            let connection = self.receiving.up().await?;
+            self.try_fetch(&connection, spec, max).await.map_err(|error| {
+                faults::permanent(&error, &format!("the queue `{}`", spec.name), &self.receiving_address)
+                    .unwrap_or_else(|| MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() })
+            })
+        };
+        tokio::time::timeout(patience, fetch).await.unwrap_or_else(|_| Err(self.why_not(patience)))
+    }
+
+    async fn try_fetch(&self, connection: &Connection, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
+        let channel = Arc::new(connection.create_channel().await?);
+        topology::declare_queue(&channel, spec, false, &self.options).await?;
+        let name: Arc<str> = spec.name.as_str().into();
+        let mut deliveries = Vec::new();
+        while deliveries.len() < max {
+            let queue = ShortString::try_new(&*name).unwrap_or_default();
+            let Some(got) = channel.basic_get(queue, BasicGetOptions::default()).await? else { break };
+            deliveries.push(subscription::delivery(&channel, &name, got.delivery));
+        }
+        // Closing the channel returns what is not settled, and it is closed when the last of its handles is dropped.
+        Ok(Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(channel) })
+    }
+
     /// Returns when the reply queue is consumed.
     pub(super) async fn ensure_reply_queue(&self) -> Result<(), MessagingError> {
         let start = || async {
-            let spec = QueueSpec { name: self.replies.queue().to_owned(), lifetime: Lifetime::Transient, bound_to: None };
+            let spec = QueueSpec { name: self.replies.queue().to_string(), lifetime: Lifetime::Transient, bound_to: None };
             let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH, single_active: false };
             let subscriber = self.subscribe(subscription).await?;
             tokio::spawn(take_replies(subscriber, Arc::clone(&self.replies), self.ended.clone()));

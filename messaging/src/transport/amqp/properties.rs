@@ -25,7 +25,7 @@ pub(super) fn of(message: &Message, id: &str) -> BasicProperties {
     if message.deliveries > 0 {
         headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(message.deliveries.into()));
     }
-    if let Some(DeathCertificate { reason, queue, time }) = &message.death {
+    if let Some(DeathCertificate { reason, queue, time }) = message.death.as_deref() {
         for (header, text) in [(DEATH_REASON, reason), (DEATH_QUEUE, queue), (DEATH_TIME, time)] {
             headers.insert(header.into(), AMQPValue::LongString(text.as_str().into()));
         }
@@ -57,7 +57,7 @@ pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
     };
     let expiration = properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok()).map(Duration::from_millis);
     let death = match (text(DEATH_REASON), text(DEATH_QUEUE), text(DEATH_TIME)) {
-        (Some(reason), Some(queue), Some(time)) => Some(DeathCertificate { reason, queue, time }),
+        (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathCertificate { reason, queue, time })),
         _ => None,
     };
     Message { content: Content::Encoded(Arc::from(body)), deliveries, expiration, death }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let death = DeathCertificate { reason: "it failed".into(), queue: "compute".into(), time: "2026-01-01T00:00:00Z".into() };
+        let death = Box::new(DeathCertificate { reason: "it failed".into(), queue: "compute".into(), time: "2026-01-01T00:00:00Z".into() });
         let sent = Message {
             content: Content::Encoded(Arc::from(*b"{}")),
             deliveries: 3,

@@ -36,7 +36,7 @@ pub(super) struct Job {
     /// The AMQP message id: what a returned message is recognised by.
     pub(super) id: String,
     route: Route,
-    declare: Option<QueueSpec>,
+    declare: Option<Box<QueueSpec>>,
     /// How often it was alone on a channel that broke, or its queue was missing.
     failures: u32,
     done: oneshot::Sender<Result<(), MessagingError>>,
@@ -52,10 +52,10 @@ impl Job {
             topology::check(spec)?;
         }
         let (exchange, key) = match route {
-            Route::Topic { exchange, key } => (exchange.clone(), key.as_str()),
+            Route::Topic { exchange, key } => (exchange.to_string(), &**key),
             // oslo.messaging leaves a fanout's routing key empty.
             Route::Fanout { .. } => (route.exchange(), ""),
-            Route::Queue { name } => (String::new(), name.as_str()),
+            Route::Queue { name } => (String::new(), &**name),
         };
         let (done, confirmed) = oneshot::channel();
         let id = wire::new_id();
@@ -94,7 +94,7 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn start(state: watch::Receiver<State>, address: Address, options: TransportOptions) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let task = Task { state, address, options, waiting, again: VecDeque::new() };
+        let task = Task { state, address, options, waiting, again: VecDeque::new(), broken_by: None };
         tokio::spawn(task.run());
         Self { jobs }
     }
@@ -112,6 +112,8 @@ struct Task {
     waiting: mpsc::Receiver<Job>,
     /// Sent on a channel that broke before they were confirmed.
     again: VecDeque<Job>,
+    /// What broke the last one.
+    broken_by: Option<lapin::Error>,
 }
 
 /// A channel for sending, and what is known to exist on its connection.
@@ -160,6 +162,7 @@ impl Task {
                     tracing::warn!(%error, unconfirmed = unconfirmed.len(), "the channel for sending broke; what was not confirmed is sent again");
                     // They were sent before those that had to be sent again already.
                     unconfirmed.into_iter().rev().for_each(|job| self.again.push_front(job));
+                    self.broken_by = Some(error);
                     // A connection that broke is noticed a moment later; without a pause this would spin until then.
                     tokio::time::sleep(pauses.next().unwrap_or_default().min(Duration::from_secs(1))).await;
                 }
@@ -198,9 +201,8 @@ impl Task {
             }
             job.failures += 1;
             if job.failures > BROKEN_CHANNELS {
-                let reason = "the broker closes the channel whenever it is sent".into();
-                let routing_key = job.route.key().to_owned();
-                job.finish(Err(MessagingError::Refused { routing_key, reason }));
+                let error = self.why_refused(&job);
+                job.finish(Err(error));
                 continue;
             }
             session.in_flight.send(job);
@@ -211,6 +213,19 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// What is wrong with a message that breaks channels.
+    fn why_refused(&self, job: &Job) -> MessagingError {
+        let what = format!("the exchange `{}`", job.exchange);
+        let known = self.broken_by.as_ref().and_then(|error| faults::permanent(error, &what, &self.address));
+        known.unwrap_or_else(|| MessagingError::Refused {
+            routing_key: job.route.key().to_owned(),
+            reason: match &self.broken_by {
+                Some(error) => format!("it breaks the channel: {error}"),
+                None => "it breaks the channel".into(),
+            },
+        })
     }
 
     async fn send(&mut self, session: &mut Session) -> End {

@@ -150,6 +150,16 @@ struct Task {
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
 }
 
+/// A delivery that settles on `channel`.
+pub(super) fn delivery(channel: &Arc<Channel>, queue: &Arc<str>, delivery: lapin::message::Delivery) -> Delivery {
+    Delivery {
+        message: properties::message(&delivery.properties, delivery.data),
+        queue: Arc::clone(queue),
+        redelivered: delivery.redelivered,
+        receipt: subscriber::Receipt::Amqp(Receipt { channel: Arc::clone(channel), tag: delivery.delivery_tag }),
+    }
+}
+
 /// The consumer tag of a subscription's queue.
 fn tag(number: usize) -> ShortString {
     ShortString::try_new((number + 1).to_string()).unwrap_or_default()
@@ -355,12 +365,7 @@ impl Task {
 
     fn deliver(&self, channel: &Arc<Channel>, number: usize, delivery: lapin::message::Delivery) {
         let Some(sender) = &self.sender else { return };
-        let delivery = Delivery {
-            message: properties::message(&delivery.properties, delivery.data),
-            queue: Arc::clone(&self.queues[number].name),
-            redelivered: delivery.redelivered,
-            receipt: subscriber::Receipt::Amqp(Receipt { channel: Arc::clone(channel), tag: delivery.delivery_tag }),
-        };
+        let delivery = self::delivery(channel, &self.queues[number].name, delivery);
         // A receiver that is gone ends the subscription, which returns the message.
         let _ = sender.send(delivery);
     }

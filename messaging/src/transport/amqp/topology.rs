@@ -16,12 +16,9 @@ pub(super) fn name(text: &str) -> Result<ShortString, MessagingError> {
 /// An exchange to declare before something is sent to it or bound to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Exchange {
-    pub(super) name: ShortStringKey,
+    pub(super) name: String,
     kind: Kind,
 }
-
-/// `ShortString`'s text; owned, so that it can be a key.
-pub(super) type ShortStringKey = String;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -33,7 +30,7 @@ impl Exchange {
     /// The exchange a route goes through, unless it is the default one, which always exists.
     pub(super) fn of(route: &Route) -> Option<Self> {
         match route {
-            Route::Topic { exchange, .. } => Some(Self { name: exchange.clone(), kind: Kind::Control }),
+            Route::Topic { exchange, .. } => Some(Self { name: exchange.to_string(), kind: Kind::Control }),
             Route::Fanout { topic } => Some(Self { name: Target::fanout_exchange(topic), kind: Kind::Fanout }),
             Route::Queue { .. } => None,
         }
@@ -71,6 +68,7 @@ pub(super) async fn declare_queue(channel: &Channel, spec: &QueueSpec, single_ac
     }
     let mut arguments = FieldTable::default();
     let durable = match spec.lifetime {
+        Lifetime::Permanent => true,
         Lifetime::Lasting => options.durable,
         Lifetime::Transient => {
             let milliseconds = i32::try_from(options.transient_queues_ttl.as_millis()).unwrap_or(i32::MAX);
@@ -87,7 +85,7 @@ pub(super) async fn declare_queue(channel: &Channel, spec: &QueueSpec, single_ac
     channel.queue_declare(short(&spec.name), flags, arguments).await?;
     if let (Some(exchange), Some(route)) = (exchange, &spec.bound_to) {
         let key = match route {
-            Route::Fanout { topic } => topic.as_str(),
+            Route::Fanout { topic } => &**topic,
             other => other.key(),
         };
         channel.queue_bind(short(&spec.name), short(&exchange.name), short(key), QueueBindOptions::default(), FieldTable::default()).await?;

@@ -1,0 +1,203 @@
+//! Values that the Compute API takes in more than one form, or within bounds (nova/api/validation/parameter_types.py).
+//! Parsed at the edge: what holds one of these types needs no further check.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de};
+use utoipa::{PartialSchema, ToSchema, openapi};
+
+use crate::query::truth;
+
+/// The largest number that Nova's database takes.
+const MAX_INTEGER: i64 = 0x7FFF_FFFF;
+
+/// `true`, or a word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flag(pub(crate) bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Flag;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a boolean")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Flag, E> {
+                Ok(Flag(value))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Flag, E> {
+                // One letter is not enough here, unlike in queries.
+                match truth(text) {
+                    Some(value) if text.len() > 1 || matches!(text, "0" | "1") => Ok(Flag(value)),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// An integer from `LEAST` on, or its digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Integer<const LEAST: i64>(pub(crate) i64);
+
+impl<'de, const LEAST: i64> Deserialize<'de> for Integer<LEAST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<const LEAST: i64>;
+        impl<const LEAST: i64> de::Visitor<'_> for Visitor<LEAST> {
+            type Value = Integer<LEAST>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an integer from {LEAST} to {MAX_INTEGER}")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Integer<LEAST>, E> {
+                if (LEAST..=MAX_INTEGER).contains(&value) {
+                    Ok(Integer(value))
+                } else {
+                    Err(E::invalid_value(de::Unexpected::Signed(value), &self))
+                }
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Integer<LEAST>, E> {
+                match i64::try_from(value) {
+                    Ok(value) => self.visit_i64(value),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(value), &self)),
+                }
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Integer<LEAST>, E> {
+                let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                match text.parse() {
+                    Ok(value) if digits => self.visit_i64(value),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// A name: 1 to 255 printable characters, with no space at either end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Err(de::Error::custom("'' is too short"));
+        }
+        if text.chars().count() > 255 {
+            return Err(de::Error::custom("it is longer than 255 characters"));
+        }
+        if text.trim() != text || text.chars().any(char::is_control) {
+            return Err(de::Error::custom(
+                "it must have only printable characters and can not start or end with whitespace",
+            ));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// A text of at most 255 printable characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Description(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Description {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.chars().count() > 255 {
+            return Err(de::Error::custom("it is longer than 255 characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(de::Error::custom("it must have only printable characters"));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// A UUID, with or without dashes, in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UuidText(pub(crate) uuid::Uuid);
+
+impl<'de> Deserialize<'de> for UuidText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        uuid::Uuid::try_parse(&text).map(Self).map_err(|_| de::Error::custom(format!("'{text}' is not a 'uuid'")))
+    }
+}
+
+/// A field that may be missing, null, or there: `null` says to clear what a missing field leaves as it is.
+pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+macro_rules! documented_as {
+    ($([$($generics:tt)*] $type:ty => $kind:ident;)*) => {
+        $(
+            impl<$($generics)*> PartialSchema for $type {
+                fn schema() -> openapi::RefOr<openapi::schema::Schema> {
+                    openapi::ObjectBuilder::new().schema_type(openapi::schema::Type::$kind).into()
+                }
+            }
+            impl<$($generics)*> ToSchema for $type {}
+        )*
+    };
+}
+
+documented_as! {
+    [] Flag => Boolean;
+    [const LEAST: i64] Integer<LEAST> => Integer;
+    [] Name => String;
+    [] Description => String;
+    [] UuidText => String;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    fn refused<T: for<'de> Deserialize<'de>>(value: Value) -> bool {
+        from_value::<T>(value).is_err()
+    }
+
+    #[test]
+    fn a_boolean_comes_in_many_words() {
+        for value in [json!(true), json!("True"), json!("1"), json!("yes"), json!("ON")] {
+            assert_eq!(from_value::<Flag>(value).unwrap(), Flag(true));
+        }
+        assert_eq!(from_value::<Flag>(json!("off")).unwrap(), Flag(false));
+        for value in [json!(1), json!("y"), json!("maybe"), json!(null), json!("")] {
+            assert!(refused::<Flag>(value));
+        }
+    }
+
+    #[test]
+    fn an_integer_may_be_written_in_digits_and_has_bounds() {
+        assert_eq!(from_value::<Integer<1>>(json!("12")).unwrap(), Integer(12));
+        assert_eq!(from_value::<Integer<0>>(json!(0)).unwrap(), Integer(0));
+        let too_much = [json!(0), json!(-1), json!("-1"), json!(1.5), json!("x"), json!(""), json!(i64::MAX), json!(true)];
+        for value in too_much {
+            assert!(refused::<Integer<1>>(value));
+        }
+    }
+
+    #[test]
+    fn a_name_is_short_printable_and_trimmed() {
+        assert!(from_value::<Name>(json!("my server ü")).is_ok());
+        for value in [json!(""), json!(" a"), json!("a "), json!("a\u{7}b"), json!("x".repeat(256)), json!(1)] {
+            assert!(refused::<Name>(value));
+        }
+    }
+}

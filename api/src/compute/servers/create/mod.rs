@@ -1,0 +1,323 @@
+//! `POST /servers`.
+//!
+//! ```text
+//! validate ──▶ one transaction: every instance (building, scheduling) with its action ──▶ one cast each ──▶ 202
+//!     │ 400                                                                         │ not taken: rows gone, 503
+//! ```
+
+mod request;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::{TryStreamExt, stream::FuturesUnordered};
+use jiff::Timestamp;
+use novella_common::{
+    RequestContext,
+    db::{Connection, DbError, actions, images, instances, services},
+    ids::{InstanceUuid, TaskId},
+    lifecycle::{PowerState, TaskState, VmState},
+    models::{Binary, Flavor, Image, Instance, RequestSpec},
+    policy,
+};
+use novella_messaging::MessagingError;
+use rand::RngExt;
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use self::request::{Placement, ServerRequest};
+use super::{
+    super::microversion::Microversion,
+    operation::{action_row, uninterrupted},
+};
+use crate::{
+    authentication::Caller,
+    body::JsonBody,
+    error::ApiError,
+    image,
+    links::{Link, Links},
+    state::Api,
+};
+
+/// Rows in one `INSERT`: SQLite binds at most 32766 values in a statement, and a row has 23.
+const ROWS_PER_STATEMENT: usize = 500;
+
+/// Messages that are on their way to the bus at once, where one request makes many servers.
+const CASTS_AT_ONCE: usize = 32;
+
+/// `{"server": {...}}`.
+#[derive(Serialize, ToSchema)]
+struct CreatedBody {
+    server: Created,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Created {
+    id: uuid::Uuid,
+    links: [Link; 2],
+    #[serde(rename = "OS-DCF:diskConfig")]
+    disk_config: &'static str,
+    security_groups: Vec<SecurityGroup>,
+    #[serde(rename = "adminPass")]
+    admin_pass: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SecurityGroup {
+    name: String,
+}
+
+/// Makes one server or several.
+#[utoipa::path(
+    post,
+    path = "/servers",
+    tag = "servers",
+    request_body(content = ServerRequest, description = "Under the key `server`; hints for the scheduler beside it."),
+    responses((status = 202, body = CreatedBody, headers(("Location" = String, description = "The server.")))),
+)]
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    version: Microversion,
+    links: Links,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    policy::SERVERS_CREATE.check_own(&caller.context)?;
+    let project = caller.project()?.to_owned();
+    let request = request::read(&body, version, api.config.max_servers_per_request)?;
+    let placement = placement(&caller, &request)?;
+
+    let mut connection = api.database.read().await?;
+    let flavor = super::super::flavors::find_in(&mut connection, &caller, &request.flavor_id).await?;
+    let flavor = flavor
+        .ok_or_else(|| ApiError::bad_request(format!("Flavor {} could not be found.", request.flavor_id)))?;
+    let image = usable_image(&mut connection, &caller, &request.image_id, &flavor).await?;
+    if let Some(zone) = &placement.zone {
+        check_zone(&mut connection, zone).await?;
+    }
+    if let Some(host) = &placement.host {
+        check_host(&mut connection, host).await?;
+    }
+    drop(connection);
+
+    let spec = RequestSpec {
+        availability_zone: placement.zone.clone(),
+        requested_host: placement.host.clone(),
+        hints: request.hints.clone(),
+        ..Default::default()
+    };
+    let instances = instances_for(&caller, &project, &request, &placement, &flavor, &image);
+    let first = instances[0].uuid;
+    let reservation_id = instances[0].reservation_id.clone();
+    let (for_work, context) = (api.clone(), caller.context.clone());
+    uninterrupted(async move { make(&for_work, &context, &instances, &spec).await }).await?;
+
+    if request.return_reservation_id {
+        return Ok((StatusCode::ACCEPTED, Json(json!({ "reservation_id": reservation_id }))).into_response());
+    }
+    let path = format!("servers/{first}");
+    let groups = request.security_groups.into_iter().map(|name| SecurityGroup { name }).collect();
+    let body = CreatedBody {
+        server: Created {
+            id: first.0,
+            links: links.of(&path),
+            disk_config: "MANUAL",
+            security_groups: groups,
+            admin_pass: request.admin_pass.unwrap_or_else(new_password),
+        },
+    };
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, links.compute(&path))], Json(body)).into_response())
+}
+
+/// Writes the instances and hands them to the schedulers.
+async fn make(
+    api: &Api,
+    context: &RequestContext,
+    instances: &[Instance],
+    spec: &RequestSpec,
+) -> Result<(), ApiError> {
+    let mut transaction = api.database.begin().await?;
+    for part in instances.chunks(ROWS_PER_STATEMENT) {
+        instances::insert(&mut transaction, part, spec).await?;
+        let rows: Vec<_> = part.iter().map(|instance| action_row(context, instance.uuid, "create")).collect();
+        actions::start(&mut transaction, &rows).await?;
+    }
+    transaction.commit().await.map_err(DbError::from)?;
+
+    let uuids: Vec<InstanceUuid> = instances.iter().map(|instance| instance.uuid).collect();
+    let Err(error) = cast_all(api, context, &uuids).await else { return Ok(()) };
+    let refused = ApiError::bus(&error);
+    // Also those whose message was taken: the client is told that nothing was made, and a scheduler that finds no row
+    // does nothing. One that was quick enough to take a row up keeps it.
+    let mut transaction = api.database.begin().await?;
+    for part in uuids.chunks(ROWS_PER_STATEMENT) {
+        instances::remove_uncast(&mut transaction, part).await?;
+    }
+    transaction.commit().await.map_err(DbError::from)?;
+    Err(refused)
+}
+
+async fn cast_all(api: &Api, context: &RequestContext, uuids: &[InstanceUuid]) -> Result<(), MessagingError> {
+    for part in uuids.chunks(CASTS_AT_ONCE) {
+        let casts: FuturesUnordered<_> =
+            part.iter().map(|uuid| api.scheduler.build_instance(context, *uuid)).collect();
+        casts.try_collect::<()>().await?;
+    }
+    Ok(())
+}
+
+/// The zone and the host that are asked for, if the caller may ask for a host.
+fn placement(caller: &Caller, request: &ServerRequest) -> Result<Placement, ApiError> {
+    let placement = request.placement()?;
+    if placement.forced {
+        policy::SERVERS_CREATE_FORCED_HOST.check_own(&caller.context)?;
+    } else if placement.host.is_some() {
+        policy::SERVERS_CREATE_REQUESTED.check_own(&caller.context)?;
+    }
+    Ok(placement)
+}
+
+async fn usable_image(
+    connection: &mut Connection,
+    caller: &Caller,
+    id: &str,
+    flavor: &Flavor,
+) -> Result<Image, ApiError> {
+    const GIB: i64 = 1 << 30;
+    let image = images::get(connection, id).await?.filter(|image| image::visible(image, caller));
+    let image = image.ok_or_else(|| ApiError::bad_request("Can not find requested image"))?;
+    if image.status != "active" {
+        return Err(ApiError::bad_request(format!("Image {id} is not active.")));
+    }
+    if flavor.memory_mb < image.min_ram_mb {
+        return Err(ApiError::bad_request("Flavor's memory is too small for requested image."));
+    }
+    // A flavor with no root disk takes the image's size, as in Nova.
+    let smallest = image.size.unwrap_or(0).max(image.min_disk_gb.saturating_mul(GIB));
+    let disk = flavor.disk_gb.saturating_mul(GIB);
+    if flavor.disk_gb > 0 && disk < smallest {
+        return Err(ApiError::bad_request(format!(
+            "Flavor's disk is too small for requested image. Flavor disk is {disk} bytes, image is {smallest} bytes."
+        )));
+    }
+    Ok(image)
+}
+
+async fn check_zone(connection: &mut Connection, zone: &str) -> Result<(), ApiError> {
+    let hosts = services::list(connection, Some(Binary::Compute.as_str()), None).await?;
+    if hosts.iter().any(|service| service.zone == zone && !service.disabled) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!("The requested availability zone is not available: {zone}")))
+}
+
+async fn check_host(connection: &mut Connection, host: &str) -> Result<(), ApiError> {
+    match services::find(connection, Binary::Compute, host).await? {
+        Some(_) => Ok(()),
+        None => Err(ApiError::bad_request(format!("Compute host {host} could not be found."))),
+    }
+}
+
+fn instances_for(
+    caller: &Caller,
+    project: &str,
+    request: &ServerRequest,
+    placement: &Placement,
+    flavor: &Flavor,
+    image: &Image,
+) -> Vec<Instance> {
+    let now = Timestamp::now();
+    let reservation_id = new_reservation_id();
+    (0..request.count)
+        .map(|index| {
+            let uuid = InstanceUuid::random();
+            // Several of one name are told apart by their number, as by Nova.
+            let numbered = |text: &str| match request.count {
+                1 => text.to_owned(),
+                _ => format!("{text}-{}", index + 1),
+            };
+            let hostname = request.hostname.as_deref().map(numbered);
+            Instance {
+                uuid,
+                project_id: project.to_owned(),
+                user_id: caller.token.user.id.clone(),
+                name: numbered(&request.name),
+                description: request.description.clone(),
+                hostname: hostname.unwrap_or_else(|| hostname_from(&numbered(&request.name), uuid)),
+                image_ref: Some(image.id.clone()),
+                flavor: flavor.clone(),
+                metadata: request.metadata.clone(),
+                requested_zone: placement.zone.clone(),
+                user_data: request.user_data.clone(),
+                key_name: None,
+                config_drive: request.config_drive,
+                reservation_id: reservation_id.clone(),
+                launch_index: i64::from(index),
+                host: None,
+                availability_zone: None,
+                vm_state: VmState::Building,
+                task_state: Some(TaskState::Scheduling),
+                power_state: PowerState::NoState,
+                task_id: Some(TaskId::random()),
+                task_request_id: Some(caller.context.request_id.clone()),
+                owner: None,
+                report_seq: 0,
+                attempts: 0,
+                created_at: now,
+                updated_at: now,
+                launched_at: None,
+                terminated_at: None,
+                deleted_at: None,
+            }
+        })
+        .collect()
+}
+
+/// A host name made of a name: letters, digits and dashes, at most 63, and never nothing.
+fn hostname_from(name: &str, uuid: InstanceUuid) -> String {
+    const LONGEST: usize = 63;
+    let plain: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if matches!(c, ' ' | '_' | '.') { '-' } else { c })
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(LONGEST)
+        .collect();
+    match plain.trim_matches('-') {
+        "" => format!("server-{uuid}"),
+        plain => plain.to_owned(),
+    }
+}
+
+/// One id for all servers of one request, in the form that Nova gives it.
+fn new_reservation_id() -> String {
+    format!("r-{}", random_text(b"0123456789abcdefghijklmnopqrstuvwxyz", 8))
+}
+
+/// The password that a create answers with where the request gave none.
+fn new_password() -> String {
+    // Without characters that are mistaken for each other.
+    random_text(b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", 12)
+}
+
+fn random_text(alphabet: &[u8], length: usize) -> String {
+    let mut rng = rand::rng();
+    (0..length).map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_is_made_of_any_name() {
+        let uuid = InstanceUuid(uuid::Uuid::nil());
+        assert_eq!(hostname_from("My Server_1", uuid), "my-server-1");
+        assert_eq!(hostname_from("-ü-", uuid), "server-00000000-0000-0000-0000-000000000000");
+        assert_eq!(hostname_from(&"a".repeat(255), uuid).len(), 63);
+    }
+}

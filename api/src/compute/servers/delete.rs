@@ -1,0 +1,83 @@
+//! `DELETE /servers/{id}`.
+//!
+//! Three ways. On a host that is up: the host is told, and the row goes when it reports. On no host, or on one that is
+//! down: the row goes here and now, with its claims; a scheduler that is choosing at this moment loses its
+//! compare-and-swap, and a host that comes back is cleared of the guest by reconciliation.
+
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+};
+use novella_common::{
+    RequestContext,
+    db::{allocations, instances},
+    lifecycle::{Action, TaskState},
+    models::Instance,
+    policy,
+};
+use novella_compute::rpcapi::Operation;
+
+use super::{
+    hosts,
+    operation::{self, uninterrupted},
+};
+use crate::{authentication::Caller, error::ApiError, state::Api};
+
+/// How often a delete looks again when the instance changes under it. Each change is a step of a build or of another
+/// operation; there are never this many in the time of two queries.
+const ATTEMPTS: usize = 5;
+
+/// Deletes a server.
+#[utoipa::path(
+    delete,
+    path = "/servers/{server_id}",
+    tag = "servers",
+    params(("server_id" = String, Path)),
+    responses((status = 204)),
+)]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let mut attempt = 1;
+    loop {
+        let instance = super::find(&api, &caller, &id, policy::SERVERS_DELETE).await?;
+        let (api, context) = (api.clone(), caller.context.clone());
+        match uninterrupted(async move { once(&api, &context, instance).await }).await {
+            // A delete takes over whatever is under way; it only has to see what that is.
+            Err(ApiError::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(StatusCode::NO_CONTENT),
+        }
+    }
+}
+
+async fn once(api: &Api, context: &RequestContext, instance: Instance) -> Result<(), ApiError> {
+    let host_up = match &instance.host {
+        Some(host) => hosts::is_up(api, &mut *api.database.read().await?, host).await?,
+        None => false,
+    };
+    match instance.host.clone().filter(|_| host_up) {
+        Some(host) => {
+            // Asked for already, and somebody is at it.
+            if instance.task_state == Some(TaskState::Deleting) {
+                return Ok(());
+            }
+            let uuid = instance.uuid;
+            let begun = operation::begin(api, context, instance, Action::Delete).await?.commit().await?;
+            let operation = Operation { instance: uuid, task_id: begun.task_id };
+            let client = api.compute.clone().server(host);
+            begun.hand_over(api, context, client.terminate_instance(context, operation)).await
+        }
+        None => {
+            let uuid = instance.uuid;
+            let mut beginning = operation::begin(api, context, instance, Action::Delete).await?;
+            allocations::release_all(&mut beginning.transaction, &[uuid]).await?;
+            instances::mark_deleted(&mut beginning.transaction, &[uuid]).await?;
+            beginning.commit().await?;
+            tracing::info!(instance = %uuid, "deleted without its host");
+            Ok(())
+        }
+    }
+}

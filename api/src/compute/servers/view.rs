@@ -1,0 +1,475 @@
+//! What is shown of a server, and at which versions.
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use novella_common::{
+    db::{Connection, DbError, images, instances},
+    ids::InstanceUuid,
+    lifecycle::server_status,
+    models::{Fault, Flavor, Instance, RequestSpec, SchedulerHints},
+    policy,
+};
+use serde::Serialize;
+use sha2::{Digest, Sha224};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    super::microversion::{FieldTable, Microversion, Shaped, field},
+    hosts,
+};
+use crate::{
+    authentication::Caller,
+    links::{Link, Links},
+    paging::Next,
+    state::Api,
+    times::{Micros, Seconds},
+};
+
+/// Which versions have which fields of a server; those not named are in all.
+const FIELDS: FieldTable = FieldTable(&[
+    field("OS-EXT-SRV-ATTR:hostname").since(3),
+    field("OS-EXT-SRV-ATTR:kernel_id").since(3),
+    field("OS-EXT-SRV-ATTR:launch_index").since(3),
+    field("OS-EXT-SRV-ATTR:ramdisk_id").since(3),
+    field("OS-EXT-SRV-ATTR:reservation_id").since(3),
+    field("OS-EXT-SRV-ATTR:root_device_name").since(3),
+    field("OS-EXT-SRV-ATTR:user_data").since(3),
+    field("locked").since(9),
+    field("host_status").since(16),
+    field("description").since(19),
+    field("tags").since(26),
+    field("trusted_image_certificates").since(63),
+    field("server_groups").since(71),
+    field("locked_reason").since(73),
+    field("pinned_availability_zone").since(96),
+    field("scheduler_hints").since(100),
+]);
+
+/// What the answer to a change of a server had to lack before 2.75.
+const FIELDS_AFTER_CHANGE: FieldTable = FieldTable(&[
+    field("OS-EXT-AZ:availability_zone").since(75),
+    field("OS-EXT-SRV-ATTR:host").since(75),
+    field("OS-EXT-SRV-ATTR:hostname").since(75),
+    field("OS-EXT-SRV-ATTR:hypervisor_hostname").since(75),
+    field("OS-EXT-SRV-ATTR:instance_name").since(75),
+    field("OS-EXT-SRV-ATTR:kernel_id").since(75),
+    field("OS-EXT-SRV-ATTR:launch_index").since(75),
+    field("OS-EXT-SRV-ATTR:ramdisk_id").since(75),
+    field("OS-EXT-SRV-ATTR:reservation_id").since(75),
+    field("OS-EXT-SRV-ATTR:root_device_name").since(75),
+    field("OS-EXT-SRV-ATTR:user_data").since(75),
+    field("OS-EXT-STS:power_state").since(75),
+    field("OS-EXT-STS:task_state").since(75),
+    field("OS-EXT-STS:vm_state").since(75),
+    field("OS-SRV-USG:launched_at").since(75),
+    field("OS-SRV-USG:terminated_at").since(75),
+    field("config_drive").since(75),
+    field("host_status").since(75),
+    field("key_name").since(75),
+    field("os-extended-volumes:volumes_attached").since(75),
+    field("security_groups").since(75),
+]);
+
+/// Where the device of a guest's root disk is.
+const ROOT_DEVICE: &str = "/dev/vda";
+
+/// A server in brief.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Brief<'i> {
+    id: Uuid,
+    name: &'i str,
+    links: [Link; 2],
+}
+
+/// A server in detail.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Detail<'i> {
+    id: Uuid,
+    name: &'i str,
+    links: [Link; 2],
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<FaultView<'i>>,
+    tenant_id: &'i str,
+    user_id: &'i str,
+    metadata: &'i BTreeMap<String, String>,
+    #[serde(rename = "hostId")]
+    host_id: String,
+    #[schema(value_type = Object)]
+    image: ImageOf<'i>,
+    #[schema(value_type = Object)]
+    flavor: FlavorOf<'i>,
+    #[schema(value_type = String)]
+    created: Seconds,
+    #[schema(value_type = String)]
+    updated: Seconds,
+    addresses: Addresses,
+    #[serde(rename = "accessIPv4")]
+    access_ip_v4: &'static str,
+    #[serde(rename = "accessIPv6")]
+    access_ip_v6: &'static str,
+    #[serde(rename = "OS-DCF:diskConfig")]
+    disk_config: &'static str,
+    #[serde(rename = "OS-EXT-AZ:availability_zone")]
+    availability_zone: &'i str,
+    config_drive: &'static str,
+    key_name: Option<&'i str>,
+    #[serde(rename = "OS-SRV-USG:launched_at")]
+    #[schema(value_type = Option<String>)]
+    launched_at: Option<Micros>,
+    #[serde(rename = "OS-SRV-USG:terminated_at")]
+    #[schema(value_type = Option<String>)]
+    terminated_at: Option<Micros>,
+    security_groups: [SecurityGroup; 1],
+    #[serde(rename = "OS-EXT-STS:task_state")]
+    task_state: Option<&'static str>,
+    #[serde(rename = "OS-EXT-STS:vm_state")]
+    vm_state: &'static str,
+    #[serde(rename = "OS-EXT-STS:power_state")]
+    power_state: i64,
+    #[serde(rename = "os-extended-volumes:volumes_attached")]
+    volumes_attached: [&'static str; 0],
+    locked: bool,
+    locked_reason: Option<&'static str>,
+    description: Option<&'i str>,
+    tags: [&'static str; 0],
+    trusted_image_certificates: Option<Vec<String>>,
+    server_groups: [&'static str; 0],
+    pinned_availability_zone: Option<&'i str>,
+    #[schema(value_type = Object)]
+    scheduler_hints: Option<&'i SchedulerHints>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_status: Option<&'static str>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:hostname", skip_serializing_if = "Option::is_none")]
+    hostname: Option<&'i str>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:host", skip_serializing_if = "Option::is_none")]
+    host: Option<Option<&'i str>>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:hypervisor_hostname", skip_serializing_if = "Option::is_none")]
+    hypervisor_hostname: Option<Option<&'i str>>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:instance_name", skip_serializing_if = "Option::is_none")]
+    instance_name: Option<String>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:reservation_id", skip_serializing_if = "Option::is_none")]
+    reservation_id: Option<&'i str>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:launch_index", skip_serializing_if = "Option::is_none")]
+    launch_index: Option<i64>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:kernel_id", skip_serializing_if = "Option::is_none")]
+    kernel_id: Option<&'static str>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:ramdisk_id", skip_serializing_if = "Option::is_none")]
+    ramdisk_id: Option<&'static str>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:root_device_name", skip_serializing_if = "Option::is_none")]
+    root_device_name: Option<&'static str>,
+    #[serde(rename = "OS-EXT-SRV-ATTR:user_data", skip_serializing_if = "Option::is_none")]
+    user_data: Option<Option<&'i str>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct FaultView<'i> {
+    code: i64,
+    #[schema(value_type = String)]
+    created: Seconds,
+    message: &'i str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'i str>,
+}
+
+/// Addresses by network: none, since there is no network service.
+#[derive(Serialize, ToSchema)]
+struct Addresses {}
+
+#[derive(Serialize, ToSchema)]
+struct SecurityGroup {
+    name: &'static str,
+}
+
+/// The image of a server; an empty text if it has none.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ImageOf<'i> {
+    Image {
+        id: &'i str,
+        links: [Link; 1],
+        /// From 2.98 on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        properties: Option<&'i BTreeMap<String, String>>,
+    },
+    None(&'static str),
+}
+
+/// The flavor of a server: named before 2.47, since then shown as it was when the server was made.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum FlavorOf<'i> {
+    Named {
+        id: &'i str,
+        links: [Link; 1],
+    },
+    Embedded {
+        vcpus: i64,
+        ram: i64,
+        disk: i64,
+        ephemeral: i64,
+        swap: i64,
+        original_name: &'i str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        extra_specs: Option<&'i BTreeMap<String, String>>,
+    },
+}
+
+/// `{"server": ...}`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ServerBody<'i> {
+    #[schema(value_type = Detail)]
+    server: Shaped<'i, Detail<'i>>,
+}
+
+/// `{"servers": [...]}`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ServersBody<'i> {
+    #[schema(value_type = Vec<Detail>)]
+    servers: Vec<Shaped<'i, Detail<'i>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers_links: Option<[Next; 1]>,
+}
+
+/// `{"servers": [...]}`, in brief.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BriefServersBody<'i> {
+    servers: Vec<Brief<'i>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers_links: Option<[Next; 1]>,
+}
+
+/// What the answer is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// `GET /servers/{id}`.
+    Show,
+    /// `GET /servers/detail`, which never names server groups.
+    List,
+    /// `PUT /servers/{id}`.
+    Change,
+}
+
+/// A list in brief.
+pub(super) fn brief_list<'i>(instances: &'i [Instance], links: &Links, servers_links: Option<[Next; 1]>) -> Response {
+    let brief = |instance: &'i Instance| Brief {
+        id: instance.uuid.0,
+        name: &instance.name,
+        links: links.of(&format!("servers/{}", instance.uuid)),
+    };
+    Json(BriefServersBody { servers: instances.iter().map(brief).collect(), servers_links }).into_response()
+}
+
+/// What is known of the servers of one answer beside their rows, and what the answer's version and caller see of it.
+pub(super) struct View<'a> {
+    version: Microversion,
+    links: &'a Links,
+    hidden: Vec<&'static str>,
+    extended: bool,
+    is_admin: bool,
+    faults: HashMap<InstanceUuid, Fault>,
+    host_status: Option<HashMap<String, &'static str>>,
+    specs: HashMap<InstanceUuid, RequestSpec>,
+    image_properties: Option<HashMap<String, BTreeMap<String, String>>>,
+}
+
+impl<'a> View<'a> {
+    /// Reads what is needed beside the rows: a query for each kind, whatever the number of servers.
+    ///
+    /// # Errors
+    /// The database can't be read.
+    pub(super) async fn load(
+        api: &Api,
+        connection: &mut Connection,
+        caller: &Caller,
+        version: Microversion,
+        links: &'a Links,
+        occasion: Occasion,
+        instances: &[Instance],
+    ) -> Result<Self, DbError> {
+        let mut hidden = FIELDS.hidden(version);
+        match occasion {
+            Occasion::Show => {}
+            Occasion::List => hidden.push("server_groups"),
+            Occasion::Change => hidden.extend(FIELDS_AFTER_CHANGE.hidden(version)),
+        }
+        let shown = |name: &str| !hidden.contains(&name);
+        let own = caller.context.project_id.as_deref();
+        let uuids: Vec<_> = instances.iter().map(|instance| instance.uuid).collect();
+
+        let broken: Vec<_> = instances.iter().filter(|instance| shows_fault(instance)).map(|i| i.uuid).collect();
+        let faults = instances::faults(connection, &broken).await?.into_iter().collect();
+        let sees_hosts = policy::SERVERS_SHOW_HOST_STATUS.allows(&caller.context, own);
+        let host_status = match sees_hosts && shown("host_status") && !instances.is_empty() {
+            true => Some(hosts::statuses(api, connection).await?),
+            false => None,
+        };
+        let specs = match shown("scheduler_hints") {
+            true => instances::list::request_specs(connection, &uuids).await?.into_iter().collect(),
+            false => HashMap::new(),
+        };
+        let image_properties = match version >= Microversion::v2(98) {
+            true => Some(image_properties(connection, instances).await?),
+            false => None,
+        };
+        Ok(Self {
+            version,
+            links,
+            extended: policy::EXTENDED_SERVER_ATTRIBUTES.allows(&caller.context, own),
+            is_admin: caller.context.is_admin,
+            hidden,
+            faults,
+            host_status,
+            specs,
+            image_properties,
+        })
+    }
+
+    pub(super) fn one(&self, instance: &Instance) -> Response {
+        Json(ServerBody { server: self.detail(instance) }).into_response()
+    }
+
+    pub(super) fn list(&self, instances: &[Instance], servers_links: Option<[Next; 1]>) -> Response {
+        let servers = instances.iter().map(|instance| self.detail(instance)).collect();
+        Json(ServersBody { servers, servers_links }).into_response()
+    }
+
+    fn detail<'i>(&'i self, instance: &'i Instance) -> Shaped<'i, Detail<'i>> {
+        let status = match instance.deleted_at {
+            Some(_) => "DELETED",
+            None => server_status(instance.vm_state, instance.task_state),
+        };
+        let extended = |value| self.extended.then_some(value);
+        let host = instance.host.as_deref();
+        let whole = Detail {
+            id: instance.uuid.0,
+            name: &instance.name,
+            links: self.links.of(&format!("servers/{}", instance.uuid)),
+            status,
+            progress: matches!(status, "ACTIVE" | "BUILD" | "MIGRATING").then_some(0),
+            fault: self.faults.get(&instance.uuid).map(|fault| self.fault(fault)),
+            tenant_id: &instance.project_id,
+            user_id: &instance.user_id,
+            metadata: &instance.metadata,
+            host_id: host.map(|host| host_id(&instance.project_id, host)).unwrap_or_default(),
+            image: self.image(instance),
+            flavor: self.flavor(&instance.flavor),
+            created: Seconds(instance.created_at),
+            updated: Seconds(instance.updated_at),
+            addresses: Addresses {},
+            access_ip_v4: "",
+            access_ip_v6: "",
+            disk_config: "MANUAL",
+            availability_zone: availability_zone(instance),
+            config_drive: if instance.config_drive { "True" } else { "" },
+            key_name: instance.key_name.as_deref(),
+            launched_at: instance.launched_at.map(Micros),
+            terminated_at: instance.terminated_at.map(Micros),
+            security_groups: [SecurityGroup { name: "default" }],
+            task_state: instance.task_state.map(|state| state.as_str()),
+            vm_state: instance.vm_state.as_str(),
+            power_state: instance.power_state.number(),
+            volumes_attached: [],
+            locked: false,
+            locked_reason: None,
+            description: instance.description.as_deref(),
+            tags: [],
+            trusted_image_certificates: None,
+            server_groups: [],
+            pinned_availability_zone: instance.requested_zone.as_deref(),
+            scheduler_hints: self.specs.get(&instance.uuid).map(|spec| &spec.hints),
+            host_status: self
+                .host_status
+                .as_ref()
+                .map(|statuses| host.and_then(|host| statuses.get(host)).copied().unwrap_or_default()),
+            // From 2.90 on everybody sees it.
+            hostname: (self.extended || self.version >= Microversion::v2(90)).then_some(&instance.hostname),
+            host: self.extended.then_some(host),
+            hypervisor_hostname: self.extended.then_some(host),
+            instance_name: self.extended.then(|| instance_name(instance)),
+            reservation_id: self.extended.then_some(&instance.reservation_id),
+            launch_index: self.extended.then_some(instance.launch_index),
+            kernel_id: extended(""),
+            ramdisk_id: extended(""),
+            root_device_name: extended(ROOT_DEVICE),
+            user_data: self.extended.then_some(instance.user_data.as_deref()),
+        };
+        Shaped { whole, hidden: &self.hidden }
+    }
+
+    /// Details of a fault that is not the user's are an administrator's matter.
+    fn fault<'i>(&self, fault: &'i Fault) -> FaultView<'i> {
+        let details = fault.details.as_deref().filter(|_| self.is_admin || fault.code != 500);
+        FaultView { code: fault.code, created: Seconds(fault.created_at), message: &fault.message, details }
+    }
+
+    fn image<'i>(&'i self, instance: &'i Instance) -> ImageOf<'i> {
+        match instance.image_ref.as_deref() {
+            None => ImageOf::None(""),
+            Some(id) => ImageOf::Image {
+                id,
+                links: self.links.bookmark_of(&format!("images/{id}")),
+                properties: self.image_properties.as_ref().map(|all| all.get(id).unwrap_or(&EMPTY)),
+            },
+        }
+    }
+
+    fn flavor<'i>(&self, flavor: &'i Flavor) -> FlavorOf<'i> {
+        if self.version < Microversion::v2(47) {
+            let links = self.links.bookmark_of(&format!("flavors/{}", flavor.id));
+            return FlavorOf::Named { id: &flavor.id, links };
+        }
+        FlavorOf::Embedded {
+            vcpus: flavor.vcpus,
+            ram: flavor.memory_mb,
+            disk: flavor.disk_gb,
+            ephemeral: flavor.ephemeral_gb,
+            swap: flavor.swap_mb,
+            original_name: &flavor.name,
+            // Whoever sees the server sees these: the rule is the same role in the same project.
+            extra_specs: Some(&flavor.extra_specs),
+        }
+    }
+}
+
+static EMPTY: BTreeMap<String, String> = BTreeMap::new();
+
+/// Nova shows a fault in these states only; one of an operation that failed without harm stays in the table.
+fn shows_fault(instance: &Instance) -> bool {
+    use novella_common::lifecycle::VmState;
+    matches!(instance.vm_state, VmState::Error | VmState::Deleted)
+}
+
+/// The zone of the host; before there is one, the zone that was asked for.
+fn availability_zone(instance: &Instance) -> &str {
+    instance.availability_zone.as_deref().or(instance.requested_zone.as_deref()).unwrap_or_default()
+}
+
+/// Tells a project which of its servers share a host, without telling which host that is.
+fn host_id(project_id: &str, host: &str) -> String {
+    let digest = Sha224::new().chain_update(project_id).chain_update(host).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A name that the hypervisor could have it under.
+fn instance_name(instance: &Instance) -> String {
+    format!("instance-{:08x}", instance.uuid.0.as_fields().0)
+}
+
+async fn image_properties(
+    connection: &mut Connection,
+    instances: &[Instance],
+) -> Result<HashMap<String, BTreeMap<String, String>>, DbError> {
+    let mut ids: Vec<_> = instances.iter().filter_map(|instance| instance.image_ref.clone()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let wanted = images::ImageQuery { ids: Some(ids), ..Default::default() };
+    Ok(images::list(connection, &wanted).await?.into_iter().map(|image| (image.id, image.properties)).collect())
+}

@@ -1,0 +1,176 @@
+//! What a request can come to but an answer, and how each service says so.
+//!
+//! A handler returns an [`ApiError`]. Its response carries the status and the text; the body is written by
+//! [`write_envelope`], the outermost layer but for the request id, in the envelope of the service that was asked:
+//! Nova's, Keystone's or Glance's. So nothing that goes wrong, in whatever layer, is answered in another form.
+
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use novella_common::{db::DbError, policy::Denied};
+use novella_messaging::MessagingError;
+use serde_json::json;
+
+/// Seconds after which a client may try again what failed because a part of the cloud could not be reached.
+const RETRY_AFTER_SECONDS: u16 = 5;
+
+/// What a request can come to but an answer. The text is for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400: the request does not say what it must.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 401: no token, or none that is valid.
+    #[error("The request you have made requires authentication.")]
+    Unauthorized,
+    /// 403: the caller may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 404: there is no such thing, or none that the caller may know of.
+    #[error("{0}")]
+    NotFound(String),
+    /// 405: the path is right, the method is not.
+    #[error("The method specified is not allowed for this resource.")]
+    MethodNotAllowed,
+    /// 406: the microversion is not served.
+    #[error("{0}")]
+    NotAcceptable(String),
+    /// 409: not in this state.
+    #[error("{0}")]
+    Conflict(String),
+    /// 410: was served once, by others.
+    #[error("This resource is gone.")]
+    Gone,
+    /// 413: the body is too large.
+    #[error("Request is too large: its body may have {limit} bytes at most.")]
+    TooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// 415: the body is not JSON.
+    #[error("Unsupported Content-Type")]
+    UnsupportedMediaType,
+    /// 501: Nova can, this cloud can't.
+    #[error("{0}")]
+    NotImplemented(String),
+    /// 503: a part of the cloud could not be reached; nothing was changed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A handler broke: a defect, answered as 500.
+    #[error("Unexpected API Error. The request id names it in the log.")]
+    Broken,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Gone => StatusCode::GONE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// 400 with this text.
+    pub(crate) fn bad_request(text: impl Into<String>) -> Self {
+        Self::BadRequest(text.into())
+    }
+
+    /// 404 with this text.
+    pub(crate) fn not_found(text: impl Into<String>) -> Self {
+        Self::NotFound(text.into())
+    }
+
+    /// The text of a path that leads nowhere.
+    pub(crate) fn no_such_path() -> Self {
+        Self::not_found("The resource could not be found.")
+    }
+
+    /// 503, because a message could not be handed to the bus.
+    pub(crate) fn bus(error: &MessagingError) -> Self {
+        tracing::error!(%error, "a message could not be handed over");
+        Self::Unavailable("The message bus cannot be reached; nothing was changed. Please try again.".into())
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        // The text may name what only an operator should see.
+        tracing::error!(%error, "the database failed");
+        Self::Unavailable("The database cannot be used at present. Please try again.".into())
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        Self::Forbidden(denied.to_string())
+    }
+}
+
+/// What [`write_envelope`] finds on a response that is an error without a body yet.
+#[derive(Clone, Debug)]
+struct Problem(String);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        if let Self::Unavailable(_) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response.extensions_mut().insert(Problem(self.to_string()));
+        response
+    }
+}
+
+/// The envelope of an error in the Compute API (nova/api/openstack/wsgi.py, `Fault`).
+fn nova_name(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "badRequest",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "itemNotFound",
+        405 => "badMethod",
+        409 => "conflictingRequest",
+        413 | 429 => "overLimit",
+        415 => "badMediaType",
+        501 => "notImplemented",
+        503 => "serviceUnavailable",
+        _ => "computeFault",
+    }
+}
+
+/// Writes the body of each error, in the envelope of the service that was asked.
+pub(crate) async fn write_envelope(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let (identity, image) = (path.starts_with("/identity"), path.starts_with("/image"));
+    let response = next.run(request).await;
+    let Some(Problem(message)) = response.extensions().get::<Problem>().cloned() else { return response };
+
+    let status = response.status();
+    let title = status.canonical_reason().unwrap_or_default();
+    // A missing token is refused by keystonemiddleware before a service sees the request, so in Keystone's words.
+    let body = if identity || status == StatusCode::UNAUTHORIZED {
+        json!({"error": {"code": status.as_u16(), "title": title, "message": message}})
+    } else if image {
+        json!({"code": format!("{} {title}", status.as_u16()), "title": title, "message": message})
+    } else {
+        json!({ nova_name(status): {"code": status.as_u16(), "message": message} })
+    };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    (parts, Json(body)).into_response()
+}

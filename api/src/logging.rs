@@ -1,0 +1,49 @@
+//! One span for each request, one line when it is answered, and its figures.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::StatusCode,
+    middleware::Next,
+    response::Response,
+};
+use tracing::{Span, field};
+
+use crate::request_id::RequestIds;
+
+/// The span of a request. It holds the path and not the query, and no header: neither a token nor what somebody
+/// searches for belongs into a log.
+pub(crate) fn span(request: &Request) -> Span {
+    let ids = request.extensions().get::<RequestIds>();
+    tracing::info_span!(
+        "request",
+        request_id = ids.map(|ids| ids.own.as_str()),
+        global_request_id = ids.and_then(|ids| ids.global.as_deref()),
+        method = %request.method(),
+        path = request.uri().path(),
+        project_id = field::Empty,
+    )
+}
+
+/// The line of an answered request.
+pub(crate) fn answered(response: &Response, latency: Duration, _span: &Span) {
+    let (status, latency_ms) = (response.status().as_u16(), latency.as_secs_f64() * 1000.0);
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(status, latency_ms, "answered");
+    } else {
+        tracing::info!(status, latency_ms, "answered");
+    }
+}
+
+/// Counts requests and measures their time, by route: a path with ids in it would make a figure of its own for each.
+pub(crate) async fn measure(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().to_string();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!("http_request_seconds", "method" => method, "route" => route, "status" => status)
+        .record(started.elapsed().as_secs_f64());
+    response
+}

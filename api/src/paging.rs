@@ -1,0 +1,68 @@
+//! Pages of a list: how much is asked for, from where on, and the link to the next.
+
+use crate::{error::ApiError, links::Links, query::Parameters};
+
+/// What part of a list a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// At most this many entries.
+    pub(crate) limit: i64,
+    /// After this entry.
+    pub(crate) marker: Option<String>,
+}
+
+impl Page {
+    /// Reads `limit` and `marker`; more than `max_limit` is cut down to it, as is no limit at all.
+    ///
+    /// # Errors
+    /// 400 for a limit that is no number from 0 on.
+    pub(crate) fn from_query(query: &Parameters, max_limit: u32) -> Result<Self, ApiError> {
+        let max = i64::from(max_limit);
+        let limit = match query.get("limit") {
+            None => max,
+            Some(text) => match text.parse::<u64>() {
+                Ok(limit) => i64::try_from(limit).unwrap_or(max).min(max),
+                Err(_) => {
+                    return Err(ApiError::bad_request(format!(
+                        "Invalid input for query parameters limit. Value: {text}. It must be an integer from 0 on."
+                    )));
+                }
+            },
+        };
+        Ok(Self { limit, marker: query.get("marker").map(ToOwned::to_owned) })
+    }
+
+    /// The query that asks for the next page, if a page of `len` entries that ends with `last` is full.
+    pub(crate) fn next_query(&self, query: &Parameters, len: usize, last: Option<&str>) -> Option<String> {
+        let full = i64::try_from(len).is_ok_and(|len| len >= self.limit);
+        let last = last.filter(|_| full && self.limit > 0)?;
+        let mut next = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in query.iter().filter(|(name, _)| *name != "marker") {
+            next.append_pair(name, value);
+        }
+        next.append_pair("marker", last);
+        Some(next.finish())
+    }
+
+    /// The `*_links` of a collection of the Compute API.
+    pub(crate) fn collection_links(
+        &self,
+        query: &Parameters,
+        links: &Links,
+        collection: &str,
+        len: usize,
+        last: Option<&str>,
+    ) -> Option<[Next; 1]> {
+        let next = self.next_query(query, len, last)?;
+        Some([Next { rel: "next", href: format!("{}?{next}", links.compute(collection)) }])
+    }
+}
+
+/// The link to the next page.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Next {
+    /// `next`.
+    pub(crate) rel: &'static str,
+    /// Where it is.
+    pub(crate) href: String,
+}

@@ -1,0 +1,94 @@
+//! The table that is printed: Markdown, as `docs/benchmarks.md` holds it.
+
+use std::{fmt::Write, time::Duration};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+/// What was measured of one shape of cloud.
+pub(super) struct Column {
+    name: &'static str,
+    rows: Vec<(String, String)>,
+}
+
+impl Column {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, rows: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn duration(&mut self, what: &str, took: Duration) {
+        self.rows.push((what.to_owned(), milliseconds(took.as_secs_f64() * 1e3)));
+    }
+
+    /// A histogram in microseconds.
+    pub(super) fn percentiles(&mut self, what: &str, histogram: &Histogram<u64>) {
+        #[allow(clippy::cast_precision_loss, reason = "microseconds of a benchmark")]
+        let at = |quantile| milliseconds(histogram.value_at_quantile(quantile) as f64 / 1e3);
+        self.rows.push((format!("{what}, p50 / p99"), format!("{} / {}", at(0.5), at(0.99))));
+    }
+
+    pub(super) fn rate(&mut self, what: &str, count: usize, took: Duration) {
+        #[allow(clippy::cast_precision_loss, reason = "a count of a benchmark")]
+        let rate = count as f64 / took.as_secs_f64();
+        self.rows.push((what.to_owned(), format!("{rate:.0} ({count} in {:.2} s)", took.as_secs_f64())));
+    }
+
+    /// The processes by name, with KiB each.
+    pub(super) fn memory(&mut self, what: &str, processes: &[(String, u64)]) {
+        #[allow(clippy::cast_precision_loss, reason = "KiB of a process")]
+        let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
+        let total: u64 = processes.iter().map(|(_, kib)| kib).sum();
+        let mut text = format!("{} MiB", mib(total));
+        if processes.len() > 1 {
+            let parts: Vec<_> = processes.iter().map(|(name, kib)| format!("{name} {}", mib(*kib))).collect();
+            let _ = write!(text, " ({})", parts.join(", "));
+        }
+        self.rows.push((what.to_owned(), text));
+    }
+}
+
+fn milliseconds(value: f64) -> String {
+    if value < 10.0 { format!("{value:.2} ms") } else { format!("{value:.0} ms") }
+}
+
+/// The machine, in a line.
+pub(super) fn machine() -> Result<String> {
+    let cores = std::thread::available_parallelism()?;
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, model)| model.trim().to_owned()))
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    Ok(format!("{cores} cores ({model}), novella {}\n", env!("CARGO_PKG_VERSION")))
+}
+
+/// All that was measured, a column for each shape.
+pub(super) fn table(columns: &[Column]) -> String {
+    let mut table = String::from("| |");
+    for column in columns {
+        let _ = write!(table, " {} |", column.name);
+    }
+    table.push_str("\n|---|");
+    table.push_str(&"---|".repeat(columns.len()));
+    table.push('\n');
+    // The rows of all columns, in the order in which they first occur.
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in columns.iter().flat_map(|column| &column.rows) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    for name in names {
+        let _ = write!(table, "| {name} |");
+        for column in columns {
+            let cell = column.rows.iter().find(|(row, _)| row == name).map_or("", |(_, value)| value.as_str());
+            let _ = write!(table, " {cell} |");
+        }
+        table.push('\n');
+    }
+    table
+}

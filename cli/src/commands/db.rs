@@ -1,0 +1,40 @@
+//! `novella db`: the schema, and what a new cloud begins with.
+
+use anyhow::Result;
+use clap::Subcommand;
+use novella_common::db::{
+    Database,
+    seed::{self, SeedConfig, SeededUser},
+};
+
+use crate::{
+    GlobalOptions,
+    config::{Config, Flags},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Bring the database to this program's schema, and put in the first flavors, images and the administrator
+    ///
+    /// The administrator's password is read from NOVELLA_ADMIN_PASSWORD. Safe to run again, and by several at once.
+    Sync,
+}
+
+#[allow(clippy::print_stdout, reason = "the command's own output")]
+pub(crate) async fn run(global: &GlobalOptions, command: DbCommand) -> Result<()> {
+    let DbCommand::Sync = command;
+    let (config, _) = Config::load(global, &Flags::default())?;
+    let database = Database::connect(&config.database).await?;
+    database.migrate().await?;
+    println!("schema up to date: {}", config.database.url);
+    let seeded =
+        seed::run(&database, &SeedConfig { admin_password: config.admin_password.clone(), ..SeedConfig::default() }).await?;
+    match seeded.admin {
+        SeededUser::Created => println!("user admin made"),
+        SeededUser::PasswordSet => println!("user admin has the given password now"),
+        SeededUser::Unchanged => println!("user admin is as it was"),
+        SeededUser::Missing => println!("user admin is not there: set NOVELLA_ADMIN_PASSWORD and run this again"),
+    }
+    database.close().await;
+    Ok(())
+}

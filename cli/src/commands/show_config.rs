@@ -1,0 +1,138 @@
+//! `novella config`: what is in force, and where from.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use comfy_table::{Table, presets};
+use figment::{
+    Figment,
+    value::{Num, Value},
+};
+use novella_common::config::SecretUrl;
+
+use crate::{
+    GlobalOptions,
+    config::{Config, Flags},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigOptions {
+    /// How to print
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// Key, value and source, a line each
+    Table,
+    /// A file that `--config` takes, secrets masked
+    Toml,
+}
+
+/// Keys whose values are never shown.
+const SECRETS: [&str; 1] = ["admin_password"];
+/// Keys of URLs, which are shown without their passwords.
+const URLS: [&str; 2] = ["bus.url", "database.url"];
+
+#[allow(clippy::print_stdout, reason = "the command's own output")]
+pub(crate) fn run(global: &GlobalOptions, options: &ConfigOptions) -> Result<()> {
+    let (config, figment) = Config::load(global, &Flags::default())?;
+    let mut lines = Vec::new();
+    flatten(&figment, "", &figment.extract::<Value>()?, &mut lines);
+    for (key, value, source) in &mut lines {
+        // The default of this one depends on the data folder.
+        if key == "database.url" && source == DEFAULT {
+            *value = format!("{:?}", config.database.url.to_string());
+        }
+    }
+    match options.format {
+        Format::Table => {
+            let mut table = Table::new();
+            table.load_style(presets::NOTHING);
+            table.set_header(["Key", "Value", "Source"]);
+            for (key, value, source) in &lines {
+                table.add_row([key, value, source]);
+            }
+            println!("{}", table.trim_fmt());
+        }
+        Format::Toml => {
+            let mut section = String::new();
+            // Keys of no section come first: a TOML table ends only where the next begins.
+            lines.sort_by_key(|(key, ..)| (key.contains('.'), key.clone()));
+            for (key, value, source) in &lines {
+                let (this, name) = key.rsplit_once('.').unwrap_or(("", key));
+                if this != section {
+                    println!("\n[{this}]");
+                    this.clone_into(&mut section);
+                }
+                if value == UNSET {
+                    println!("# {name} is not set");
+                } else {
+                    println!("{name} = {value}  # {source}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+const DEFAULT: &str = "default";
+const UNSET: &str = "(not set)";
+
+fn flatten(figment: &Figment, prefix: &str, value: &Value, lines: &mut Vec<(String, String, String)>) {
+    if let Value::Dict(_, entries) = value
+        && (prefix.is_empty() || !entries.is_empty())
+    {
+        for (name, value) in entries {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            flatten(figment, &key, value, lines);
+        }
+        return;
+    }
+    let shown = if SECRETS.contains(&prefix) && !matches!(value, Value::Empty(..)) {
+        "\"***\"".to_owned()
+    } else if let (true, Some(url)) = (URLS.contains(&prefix), value.as_str()) {
+        format!("{:?}", SecretUrl::new(url).to_string())
+    } else {
+        show(value)
+    };
+    lines.push((prefix.to_owned(), shown, source(figment, prefix)));
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Empty(..) => UNSET.to_owned(),
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Char(_, c) => format!("{:?}", c.to_string()),
+        Value::Bool(_, flag) => flag.to_string(),
+        Value::Num(_, number) => show_number(number),
+        Value::Array(_, items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
+        Value::Dict(_, entries) => {
+            let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key} = {}", show(value))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+    }
+}
+
+fn show_number(number: &Num) -> String {
+    match (number.to_i128(), number.to_u128(), number.to_f64()) {
+        (Some(number), ..) => number.to_string(),
+        (_, Some(number), _) => number.to_string(),
+        (.., Some(number)) => number.to_string(),
+        _ => format!("{number:?}"),
+    }
+}
+
+fn source(figment: &Figment, key: &str) -> String {
+    let Some(metadata) = figment.find_metadata(key) else { return DEFAULT.to_owned() };
+    match &metadata.source {
+        Some(figment::Source::File(path)) => path.display().to_string(),
+        Some(figment::Source::Code(_)) => DEFAULT.to_owned(),
+        _ if metadata.name.contains("environment") => {
+            let variable = key.to_uppercase().replace('.', "__");
+            format!("environment NOVELLA_{variable}")
+        }
+        Some(other) => other.to_string(),
+        None => metadata.name.to_string(),
+    }
+}

@@ -1,0 +1,146 @@
+//! A whole cloud in one process: the in-process bus, one database file, each service as it runs by itself elsewhere.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use novella_api::ApiService;
+use novella_common::{
+    db::{
+        Database,
+        seed::{self, SeedConfig},
+    },
+    models::Binary,
+    service::{ServiceIdentity, Shutdown},
+};
+use novella_compute::{ComputeService, Stores};
+use novella_conductor::ConductorService;
+use novella_messaging::Transport;
+use novella_scheduler::SchedulerService;
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+
+/// A cloud that runs.
+pub(crate) struct Cloud {
+    /// Where the API listens.
+    pub address: SocketAddr,
+    api: Shutdown,
+    hosts: Shutdown,
+    // Dropped, a compute host stops where it stands.
+    computes: Vec<ComputeService>,
+    conductor: ConductorService,
+    scheduler: SchedulerService,
+    transport: Transport,
+    database: Database,
+    grace: Duration,
+}
+
+/// Starts everything and waits until the hosts take work.
+///
+/// # Errors
+/// The first part that can't be started; the text says which and why.
+pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> Result<Cloud> {
+    // The address first: whoever starts a second cloud on it should hear so before anything is touched.
+    let listener = TcpListener::bind(config.api.listen)
+        .await
+        .with_context(|| format!("can't listen on {}; choose another address with --listen", config.api.listen))?;
+    // Then the hosts' files, which one process at a time can hold.
+    let stores = match state {
+        Some(folder) => Stores::open(folder).with_context(|| {
+            format!("can't open the hosts' state in {}; does another novella use it?", folder.display())
+        })?,
+        None => Stores::ephemeral()?,
+    };
+    let stores = Arc::new(stores);
+    let database = Database::connect(&config.database).await?;
+    database.migrate().await?;
+    let seed = SeedConfig { admin_password: config.admin_password.clone(), ..SeedConfig::default() };
+    seed::run(&database, &seed).await?;
+    let bus = &config.bus;
+    let transport = Transport::connect(bus.url.expose(), bus.transport_options("novella-up"))
+        .await
+        .with_context(|| format!("can't connect to the bus {}", bus.url))?;
+
+    let name = config.host()?;
+    let identity = |binary| ServiceIdentity::new(binary, name.clone());
+    // From the right to the left: who is asked is there before who asks.
+    let scheduler = SchedulerService::start(
+        database.clone(),
+        transport.clone(),
+        identity(Binary::Scheduler),
+        config.scheduler.clone(),
+        config.service.clone(),
+        &Shutdown::new(),
+    )
+    .await
+    .context("scheduler")?;
+    // The in-process bus is new, so nothing is in any queue: what was there when the last process ended is cast again.
+    let conductor = ConductorService::start(
+        database.clone(),
+        transport.clone(),
+        identity(Binary::Conductor),
+        config.conductor.clone(),
+        config.service.clone(),
+        transport.is_in_process(),
+        &Shutdown::new(),
+    )
+    .await
+    .context("conductor")?;
+
+    let hosts_shutdown = Shutdown::new();
+    let mut computes = Vec::with_capacity(usize::from(hosts));
+    for number in 1..=hosts {
+        let host = format!("host-{number}");
+        let service = ComputeService::start(
+            &transport,
+            ServiceIdentity::new(Binary::Compute, host.clone()),
+            config.compute.clone(),
+            Arc::clone(&stores),
+            config.service.report_interval,
+            hosts_shutdown.clone(),
+        );
+        computes.push(service.await.with_context(|| format!("compute host {host}"))?);
+    }
+    let api_shutdown = Shutdown::new();
+    let api = ApiService::start(
+        listener,
+        database.clone(),
+        transport.clone(),
+        config.api.clone(),
+        config.service.clone(),
+        identity(Binary::Api),
+        &api_shutdown,
+    )
+    .await
+    .context("api")?;
+    for service in &computes {
+        service.ready().await;
+    }
+    Ok(Cloud {
+        address: api.address(),
+        api: api_shutdown,
+        hosts: hosts_shutdown,
+        computes,
+        conductor,
+        scheduler,
+        transport,
+        database,
+        grace: config.service.graceful_shutdown_timeout,
+    })
+}
+
+impl Cloud {
+    /// Stops everything, from the left to the right: no new requests, then no new work, then the work itself.
+    pub(crate) async fn stop(self) {
+        self.api.request();
+        self.api.finished(self.grace).await;
+        self.scheduler.stop().await;
+        self.hosts.request();
+        self.hosts.finished(self.grace).await;
+        drop(self.computes);
+        // Last, since it writes down what the hosts still had to say.
+        self.conductor.stop().await;
+        self.transport.close().await;
+        self.database.close().await;
+    }
+}

@@ -1,0 +1,4 @@
+//! Starting services, and stopping them: what the commands that run something have in common.
+
+pub(crate) mod cloud;
+pub(crate) mod signals;

@@ -1,0 +1,47 @@
+//! Ctrl-C and SIGTERM ask a process to stop; a second one does not wait.
+
+use std::{future::Future, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What is said where a stop did not come to its end.
+const GOES_ON: &str = "what was under way goes on at the next start";
+
+/// The two signals, listened to from the moment this is made.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    pub(crate) fn listen() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listening for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+        })
+    }
+
+    /// Resolves at the next signal.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Runs `stop` to its end, but no longer than `grace`, and not on after another signal.
+    pub(crate) async fn finish(mut self, stop: impl Future<Output = ()>, grace: Duration) -> Result<()> {
+        tracing::info!("stopping");
+        tokio::select! {
+            ended = tokio::time::timeout(grace, stop) => {
+                if ended.is_err() {
+                    bail!("not everything had ended after {} s; {GOES_ON}", grace.as_secs_f64());
+                }
+                tracing::info!("stopped");
+                Ok(())
+            }
+            () = self.next() => bail!("stopped at once on a second signal; {GOES_ON}"),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Whole clouds: embedded in one process, or services apart on RabbitMQ and PostgreSQL.
+
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use novella_common::{
+    config::{DatabaseConfig, SecretUrl},
+    db::{Database, allocations},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    client::Client,
+    process::{Process, novella},
+};
+
+pub const PASSWORD: &str = "s3cret of the tests";
+/// How long anything may take that is waited for. Far more than it takes: only what is stuck reaches it.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// A cloud of real processes.
+pub struct Cloud {
+    pub endpoint: String,
+    processes: Vec<Process>,
+    database_url: String,
+    folder: TempDir,
+    // Dropped after the processes that use them.
+    _vhost: Option<novella_testing::Vhost>,
+    _postgres: Option<novella_testing::Database>,
+}
+
+/// What a test can set of a cloud.
+#[derive(Default)]
+pub struct Settings {
+    /// Further environment variables for every service.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+/// Short periods, so that what takes over after a crash does so within a test's patience.
+fn environment(settings: &Settings) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        ("NOVELLA_ADMIN_PASSWORD", PASSWORD),
+        ("NOVELLA_LOG__FILTER", "info"),
+        ("NOVELLA_SERVICE__REPORT_INTERVAL", "0.5"),
+        ("NOVELLA_SERVICE__SERVICE_DOWN_TIME", "3"),
+        ("NOVELLA_CONDUCTOR__TAKEOVER_INTERVAL", "0.5"),
+        ("NOVELLA_CONDUCTOR__RECONCILE_INTERVAL", "2"),
+        ("NOVELLA_CONDUCTOR__RESCHEDULE_AFTER", "3"),
+        ("NOVELLA_BUS__RPC_RESPONSE_TIMEOUT", "5"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    for (name, value) in &settings.environment {
+        environment.insert((*name).to_owned(), value.clone());
+    }
+    environment
+}
+
+impl Cloud {
+    /// `novella up` with three hosts.
+    pub async fn embedded(settings: Settings) -> Self {
+        let folder = TempDir::with_prefix("novella-test-").unwrap();
+        let data = folder.path().join("data");
+        let address = free_address();
+        let arguments = ["up", "--listen", &address, "--data", data.to_str().unwrap()];
+        let process = Process::start("up", &arguments, &environment(&settings), folder.path());
+        let cloud = Self {
+            endpoint: format!("http://{address}"),
+            processes: vec![process],
+            database_url: format!("sqlite://{}", data.join("novella.db").display()),
+            folder,
+            _vhost: None,
+            _postgres: None,
+        };
+        cloud.wait_until_ready().await;
+        cloud
+    }
+
+    /// Two APIs, two schedulers, two conductors and three compute hosts, each a process of its own.
+    pub async fn apart(settings: Settings) -> Self {
+        let vhost = novella_testing::Vhost::create().await;
+        let postgres = novella_testing::Database::postgres().await;
+        let folder = TempDir::with_prefix("novella-test-").unwrap();
+        let mut with_bus = environment(&settings);
+        with_bus.insert("NOVELLA_BUS__URL".into(), vhost.url().into());
+        let mut with_both = with_bus.clone();
+        with_both.insert("NOVELLA_DATABASE__URL".into(), postgres.url().into());
+
+        let synced = novella().args(["db", "sync"]).envs(&with_both).output().unwrap();
+        assert!(synced.status.success(), "db sync: {}", String::from_utf8_lossy(&synced.stderr));
+
+        let address = free_address();
+        let mut cloud = Self {
+            endpoint: format!("http://{address}"),
+            processes: Vec::new(),
+            database_url: postgres.url().to_owned(),
+            folder,
+            _vhost: Some(vhost),
+            _postgres: Some(postgres),
+        };
+        for name in ["scheduler-1", "scheduler-2", "conductor-1", "conductor-2"] {
+            let service = name.split('-').next().unwrap();
+            cloud.spawn(name, &[service, "--host", name, "--management", &free_address()], &with_both);
+        }
+        for name in ["host-1", "host-2", "host-3"] {
+            // A compute host is told of the bus only.
+            let mut environment = with_bus.clone();
+            let state = cloud.folder.path().join(name);
+            environment.insert("NOVELLA_COMPUTE__STATE_DIR".into(), state.to_str().unwrap().into());
+            cloud.spawn(name, &["compute", "--host", name, "--management", &free_address()], &environment);
+        }
+        let listen = ["api", "--host", "api-1", "--listen", &address, "--management", &free_address()];
+        cloud.spawn("api-1", &listen, &with_both);
+        cloud.wait_until_ready().await;
+        cloud
+    }
+
+    fn spawn(&mut self, name: &str, arguments: &[&str], environment: &BTreeMap<String, String>) {
+        let process = Process::start(name, arguments, environment, self.folder.path());
+        self.processes.push(process);
+    }
+
+    /// The process of this name; of the embedded cloud there is one, whatever the name.
+    pub fn process(&mut self, name: &str) -> &mut Process {
+        if self.processes.len() == 1 {
+            return &mut self.processes[0];
+        }
+        self.processes.iter_mut().find(|process| process.name == name).expect(name)
+    }
+
+    pub fn processes(&mut self) -> &mut [Process] {
+        &mut self.processes
+    }
+
+    pub fn is_embedded(&self) -> bool {
+        self._vhost.is_none()
+    }
+
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    pub fn vhost(&self) -> &novella_testing::Vhost {
+        self._vhost.as_ref().unwrap()
+    }
+
+    /// A client of the administrator's.
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.endpoint, "admin", PASSWORD, "admin").await
+    }
+
+    /// Waits until the API answers and three hosts take work.
+    pub async fn wait_until_ready(&self) {
+        let begun = Instant::now();
+        let http = reqwest::Client::new();
+        loop {
+            let answer = http.get(format!("{}/readyz", self.endpoint)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                break;
+            }
+            assert!(begun.elapsed() < LIMIT, "the API does not answer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let client = self.client().await;
+        wait_for("three compute hosts that are up", async || {
+            let list = client.get("/os-services?binary=nova-compute").await;
+            let up = |service: &&Value| service["state"] == "up";
+            list["services"].as_array().unwrap().iter().filter(up).count() == 3
+        })
+        .await;
+    }
+
+    /// The database, to look behind the API.
+    pub async fn database(&self) -> Database {
+        let config = DatabaseConfig { url: SecretUrl::new(&self.database_url), ..DatabaseConfig::default() };
+        Database::connect(&config).await.unwrap()
+    }
+
+    /// Every claim belongs to a server that is there, on the host it is on, and each host's sums are those of its
+    /// claims.
+    pub async fn assert_claims_add_up(&self) {
+        let client = self.client().await;
+        let database = self.database().await;
+        let mut connection = database.read().await.unwrap();
+        let wrong = allocations::discrepancies(&mut connection).await.unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let servers = client.get("/servers/detail?all_tenants=1").await;
+        let mut wanted: Vec<(String, String)> = servers["servers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|server| {
+                let host = server["OS-EXT-SRV-ATTR:host"].as_str()?;
+                Some((server["id"].as_str().unwrap().to_owned(), host.to_owned()))
+            })
+            .collect();
+        wanted.sort();
+        let mut held = allocations::all(&mut connection).await.unwrap();
+        held.sort();
+        assert_eq!(held, wanted, "the claims on the left, the servers on the right");
+    }
+}
+
+/// An address on which nothing listens now.
+pub fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Asks until it holds; fails if it does not within [`LIMIT`].
+pub async fn wait_for(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < LIMIT, "waited too long for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,210 @@
+//! How the steps and the end of an operation are journaled and reported.
+
+use jiff::Timestamp;
+use novella_common::{
+    ids::{InstanceUuid, TaskId},
+    lifecycle::{PowerState, TaskState, VmState},
+    models::{ActionEvent, EventResult},
+    reports::Progress,
+};
+
+use super::Manager;
+use crate::{
+    journal::{Entry, Operation, Say},
+    rpcapi::ComputeError,
+};
+
+/// How an operation on an instance ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// As wanted.
+    Done(VmState, PowerState),
+    /// Not as wanted.
+    Failed(Failure),
+    /// The instance and all it had here is gone.
+    Gone,
+}
+
+/// How an operation failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: ComputeError,
+    /// The new `vm_state`; `None`: as before.
+    pub(super) vm_state: Option<VmState>,
+    /// Whether another host might succeed.
+    pub(super) elsewhere: bool,
+    /// Whether the instance stays here.
+    pub(super) stays: bool,
+}
+
+/// What a guest's state is called in a row: as Nova has it, a guest saved to disk is shut down.
+pub(super) fn reported(power: PowerState) -> PowerState {
+    match power {
+        PowerState::Suspended => PowerState::Shutdown,
+        other => other,
+    }
+}
+
+impl Manager {
+    /// What the guest does now, as a row has it.
+    pub(super) fn power_of(&self, instance: InstanceUuid) -> PowerState {
+        self.driver()
+            .power_state(instance)
+            .map_or(PowerState::NoState, reported)
+    }
+
+    /// Reports that an operation has come to this state. Not waited for: whatever follows says more.
+    pub(super) fn tell_step(
+        &self,
+        instance: InstanceUuid,
+        task_id: TaskId,
+        task_state: TaskState,
+    ) -> Result<(), ComputeError> {
+        let power_state = self.power_of(instance);
+        let commit = self.journal().step(instance, task_id, |_, operation| {
+            Some(self.say(
+                &operation,
+                power_state,
+                Progress::Doing { task_state },
+                None,
+            ))
+        })?;
+        if let Some(commit) = commit {
+            commit.detach();
+        }
+        Ok(())
+    }
+
+    /// Writes down and reports the end of an operation. One that was taken over has none.
+    pub(super) async fn tell_end(
+        &self,
+        instance: InstanceUuid,
+        task_id: TaskId,
+        end: End,
+    ) -> Result<(), ComputeError> {
+        let power_now = self.power_of(instance);
+        let result = if matches!(end, End::Failed(_)) {
+            "error"
+        } else {
+            "success"
+        };
+        let commit = self.journal().step(instance, task_id, |entry, operation| {
+            metrics::counter!("compute_operations_total", "event" => operation.work.event(), "result" => result)
+                .increment(1);
+            entry.settle();
+            Some(self.say_end(entry, &operation, power_now, end))
+        })?;
+        match commit {
+            Some(commit) => Ok(commit.durable().await?),
+            None => Ok(()),
+        }
+    }
+
+    fn say_end(
+        &self,
+        entry: &mut Entry,
+        operation: &Operation,
+        power_now: PowerState,
+        end: End,
+    ) -> Say {
+        match end {
+            End::Done(vm_state, power_state) => self.say(
+                operation,
+                power_state,
+                Progress::Done { vm_state },
+                Some(EventResult::Success),
+            ),
+            End::Gone => {
+                entry.spec = None;
+                entry.incoming = None;
+                self.say(
+                    operation,
+                    PowerState::NoState,
+                    Progress::Gone,
+                    Some(EventResult::Success),
+                )
+            }
+            End::Failed(failure) => {
+                if !failure.stays {
+                    entry.spec = None;
+                }
+                let message = failure.error.to_string();
+                let progress = Progress::Failed {
+                    vm_state: failure.vm_state,
+                    details: Some(format!(
+                        "{} on host {}: {:?}",
+                        operation.work.event(),
+                        self.0.name,
+                        failure.error
+                    )),
+                    message,
+                    elsewhere: failure.elsewhere,
+                };
+                self.say(operation, power_now, progress, Some(EventResult::Error))
+            }
+        }
+    }
+
+    fn say(
+        &self,
+        operation: &Operation,
+        power_state: PowerState,
+        progress: Progress,
+        result: Option<EventResult>,
+    ) -> Say {
+        let details = match &progress {
+            Progress::Failed { details, .. } => details.clone(),
+            _ => None,
+        };
+        let event = ActionEvent {
+            event: operation.work.event().to_owned(),
+            host: Some(self.0.name.clone()),
+            start_time: operation.started,
+            finish_time: result.map(|_| Timestamp::now()),
+            result,
+            details,
+        };
+        Say::Instance {
+            task_id: Some(operation.task_id),
+            request_id: operation.request_id.clone(),
+            power_state,
+            progress,
+            event: Some(event),
+        }
+    }
+
+    /// Reports the end of an operation that could not even begin, and remembers it as over.
+    pub(super) async fn tell_refused(
+        &self,
+        instance: InstanceUuid,
+        operation: Operation,
+        end: End,
+    ) -> Result<(), ComputeError> {
+        let power_now = self.power_of(instance);
+        let commit = self.journal().change(instance, |entry| {
+            entry.remember(operation.task_id);
+            Some(self.say_end(entry, &operation, power_now, end))
+        })?;
+        Ok(commit.durable().await?)
+    }
+
+    /// Reports what has become of an instance that nothing is being done to.
+    pub(super) async fn tell_change(
+        &self,
+        instance: InstanceUuid,
+        power_state: PowerState,
+        progress: Progress,
+    ) -> Result<(), ComputeError> {
+        let commit = self.journal().change(instance, |entry| {
+            // An operation that has begun meanwhile will say what it finds.
+            entry.operation.is_none().then_some(Say::Instance {
+                task_id: None,
+                request_id: None,
+                power_state,
+                progress,
+                event: None,
+            })
+        })?;
+        Ok(commit.durable().await?)
+    }
+}

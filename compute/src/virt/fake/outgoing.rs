@@ -1,0 +1,403 @@
+//! The source's end of a simulated live migration: copying, in time, and the switch.
+
+use std::{io, sync::Arc, time::Duration};
+
+use novella_common::{
+    ids::{InstanceUuid, MigrationUuid},
+    lifecycle::PowerState,
+    models::MigrationProgress,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{oneshot, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    FakeDriver,
+    channel::{self, Begin, FromDestination, FromSource},
+    guest::Guest,
+    handover::{self, Transfer},
+    migration::{Door, Offer},
+    pause,
+    precopy::{Plan, Precopy},
+    settings::Settings,
+};
+use crate::{
+    rpcapi::{ComputeError, LiveMigration, MigrateData},
+    virt::{MigrationEnding, MigrationWatch},
+};
+
+const MIB: u64 = 1 << 20;
+
+/// Progress changes at least this often, so that a person who watches sees that it goes on; and at most so often, so
+/// that watching does not cost more than copying.
+const INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// A migration that leaves, as others can steer it.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    migration: MigrationUuid,
+    abort: CancellationToken,
+    hold: watch::Sender<bool>,
+    /// Cancelled when nothing of it moves any more.
+    ended: CancellationToken,
+}
+
+impl Outgoing {
+    pub(super) fn abort(&self) {
+        self.abort.cancel();
+    }
+
+    pub(super) fn hold(&self) {
+        self.hold.send_replace(true);
+    }
+}
+
+/// Why copying ended before the switch.
+enum Stopped {
+    Cancelled,
+    Failed(String),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(format!("the connection to the destination failed: {error}"))
+    }
+}
+
+/// What one copy needs to know.
+struct Copy {
+    instance: InstanceUuid,
+    migration: MigrationUuid,
+    destination: String,
+    door: Door,
+    plan: Plan,
+    /// In percent.
+    fails_at: Option<u64>,
+    progress: watch::Sender<MigrationProgress>,
+    hold: watch::Receiver<bool>,
+}
+
+impl FakeDriver {
+    pub(super) fn outgoing(
+        &self,
+        instance: InstanceUuid,
+        migration: MigrationUuid,
+    ) -> Option<Arc<Outgoing>> {
+        self.outgoing
+            .lock()
+            .get(&instance)
+            .filter(|outgoing| outgoing.migration == migration)
+            .cloned()
+    }
+
+    /// Ends the copying of a guest, if it is under way, and waits until nothing of it moves any more. A switch that
+    /// has begun runs to its end.
+    pub(super) async fn stop_copying(&self, instance: InstanceUuid) {
+        let outgoing = self.outgoing.lock().get(&instance).cloned();
+        if let Some(outgoing) = outgoing {
+            outgoing.abort();
+            outgoing.ended.cancelled().await;
+        }
+    }
+
+    pub(super) async fn send(
+        &self,
+        migration: &LiveMigration,
+        data: &MigrateData,
+    ) -> Result<MigrationWatch, ComputeError> {
+        let instance = migration.spec.uuid;
+        let offer = Offer::read(data)?;
+        let door = offer
+            .door
+            .ok_or_else(|| self.invalid(instance, "the destination was not prepared"))?;
+        let plan = self.guest(instance, |guest| self.plan(guest, offer.block_migration))?;
+        let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
+        let by_chance = self
+            .chance
+            .happens(self.config.migration_failure)
+            .then_some(self.config.migration_failure_at);
+
+        let (hold, hold_receiver) = watch::channel(false);
+        let (progress, progress_receiver) = watch::channel(Precopy::new(plan).progress());
+        let outgoing = Arc::new(Outgoing {
+            migration: migration.migration,
+            abort: CancellationToken::new(),
+            hold,
+            ended: CancellationToken::new(),
+        });
+        let commit = {
+            let mut all = self.outgoing.lock();
+            if all.contains_key(&instance) {
+                return Err(self.invalid(instance, "it is being copied already"));
+            }
+            let commit = self.hypervisor.change(instance, |guest| {
+                let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
+                handover::begin(&mut guest.transfer, migration.migration)
+                    .map_err(|error| self.invalid(instance, error.0))
+            })?;
+            all.insert(instance, outgoing.clone());
+            commit
+        };
+
+        let copy = Copy {
+            instance,
+            migration: migration.migration,
+            destination: migration.destination.clone(),
+            door,
+            plan,
+            fails_at: settings.fail_migration_at.or(by_chance),
+            progress,
+            hold: hold_receiver,
+        };
+        let (ending, ending_receiver) = oneshot::channel();
+        let me = self.me.clone();
+        self.spawn(async move {
+            let Some(driver) = me.upgrade() else { return };
+            let end = match commit.durable().await {
+                Ok(()) => driver.migrate(copy, &outgoing.abort).await,
+                Err(error) => MigrationEnding::Failed(error.to_string()),
+            };
+            driver.outgoing.lock().remove(&instance);
+            outgoing.ended.cancel();
+            // Nobody may be left to hear it.
+            let _ = ending.send(end);
+        });
+        Ok(MigrationWatch {
+            progress: progress_receiver,
+            ending: ending_receiver,
+        })
+    }
+
+    fn plan(&self, guest: &Guest, block_migration: bool) -> Plan {
+        let settings = Settings::of_built(&guest.spec);
+        let mib = |amount: i64| u64::try_from(amount).unwrap_or(0).saturating_mul(MIB);
+        let flavor = &guest.spec.flavor;
+        let disk = mib(flavor.disk_gb.saturating_mul(1024))
+            .min(self.config.disk_used_mib.saturating_mul(MIB));
+        let dirty_rate = settings
+            .dirty_rate_mib
+            .unwrap_or(self.config.dirty_rate_mib);
+        Plan {
+            memory: mib(flavor.memory_mb),
+            disk: if block_migration { disk } else { 0 },
+            dirty_rate: if guest.power == PowerState::Running {
+                dirty_rate.saturating_mul(MIB)
+            } else {
+                0
+            },
+            bandwidth: settings
+                .bandwidth_mib
+                .unwrap_or(self.config.bandwidth_mib)
+                .saturating_mul(MIB),
+            max_downtime: settings.max_downtime.unwrap_or(self.config.max_downtime),
+        }
+    }
+
+    async fn migrate(&self, mut copy: Copy, abort: &CancellationToken) -> MigrationEnding {
+        let copied = tokio::select! {
+            biased;
+            () = abort.cancelled() => Err(Stopped::Cancelled),
+            copied = self.copy(&mut copy) => copied,
+        };
+        match copied {
+            Ok((stream, precopy)) => self.switch(copy, stream, precopy).await,
+            Err(stopped) => {
+                let given_up = self
+                    .settle(copy.instance, |transfer| {
+                        handover::give_up(transfer, copy.migration)
+                    })
+                    .await;
+                match (stopped, given_up) {
+                    (_, Err(error)) => MigrationEnding::Failed(error.to_string()),
+                    (Stopped::Cancelled, Ok(())) => MigrationEnding::Cancelled,
+                    (Stopped::Failed(reason), Ok(())) => MigrationEnding::Failed(reason),
+                }
+            }
+        }
+    }
+
+    async fn copy(&self, copy: &mut Copy) -> Result<(TcpStream, Precopy), Stopped> {
+        let patience = self.config.peer_timeout;
+        let connect = tokio::time::timeout(patience, TcpStream::connect(&copy.door.address));
+        let mut stream = connect.await.map_err(|_| {
+            Stopped::Failed(format!(
+                "{} did not answer within {} s",
+                copy.door.address,
+                patience.as_secs_f64()
+            ))
+        })??;
+        stream.set_nodelay(true)?;
+        let begin = Begin {
+            host: copy.destination.clone(),
+            instance: copy.instance,
+            migration: copy.migration,
+            secret: copy.door.secret.clone(),
+        };
+        channel::send(&mut stream, &FromSource::Begin(begin)).await?;
+        expect(&mut stream, patience, |answer| {
+            matches!(answer, FromDestination::Ready)
+        })
+        .await?;
+
+        let mut precopy = Precopy::new(copy.plan);
+        let mut last = Instant::now();
+        loop {
+            let wait = self
+                .config
+                .progress_interval
+                .clamp(INTERVAL.0, INTERVAL.1)
+                .min(precopy.time_to_next());
+            let mut hold_now = false;
+            if !wait.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    // The sender lives as long as this task.
+                    _ = copy.hold.changed() => hold_now = true,
+                }
+            }
+            let now = Instant::now();
+            precopy.advance(now - last);
+            last = now;
+            if hold_now || *copy.hold.borrow() {
+                precopy.hold();
+            }
+            let progress = precopy.progress();
+            copy.progress.send_replace(progress);
+            let bytes = progress.memory_processed + progress.disk_processed;
+            channel::send(&mut stream, &FromSource::Copied { bytes }).await?;
+            expect(&mut stream, patience, |answer| {
+                matches!(answer, FromDestination::Received)
+            })
+            .await?;
+            if let Some(percent) = copy.fails_at
+                && precopy.percent() >= percent
+            {
+                return Err(Stopped::Failed(format!(
+                    "simulated failure after {percent} percent"
+                )));
+            }
+            self.still_runs(copy)?;
+            if precopy.converged() {
+                return Ok((stream, precopy));
+            }
+        }
+    }
+
+    fn still_runs(&self, copy: &Copy) -> Result<(), Stopped> {
+        let runs = self.hypervisor.look(copy.instance, |guest| {
+            guest.is_some_and(|guest| {
+                guest.transfer
+                    == Some(Transfer::Copying {
+                        migration: copy.migration,
+                    })
+                    && matches!(guest.power, PowerState::Running | PowerState::Paused)
+            })
+        });
+        if runs {
+            Ok(())
+        } else {
+            Err(Stopped::Failed("the guest died while it was copied".into()))
+        }
+    }
+
+    async fn switch(
+        &self,
+        copy: Copy,
+        mut stream: TcpStream,
+        mut precopy: Precopy,
+    ) -> MigrationEnding {
+        // From here on there is no abort. `switching` is on the disk before the destination can hear of it.
+        let mut frozen = None;
+        let switching = self.hypervisor.change(copy.instance, |guest| {
+            let guest = guest
+                .as_mut()
+                .ok_or_else(|| self.not_found(copy.instance))?;
+            handover::switch(&mut guest.transfer, copy.migration)
+                .map_err(|error| self.invalid(copy.instance, error.0))?;
+            frozen = Some(guest.clone());
+            Ok(())
+        });
+        let durable = match switching {
+            Ok(commit) => commit.durable().await.map_err(ComputeError::from),
+            Err(error) => Err(error),
+        };
+        let guest = match (durable, frozen) {
+            (Ok(()), Some(guest)) => Box::new(guest),
+            (Err(error), _) => return MigrationEnding::Failed(error.to_string()),
+            (Ok(()), None) => return MigrationEnding::Failed("the guest has gone".into()),
+        };
+        pause(precopy.downtime()).await;
+
+        let answer = async {
+            channel::send(&mut stream, &FromSource::Switch { guest }).await?;
+            channel::receive(&mut stream, self.config.peer_timeout).await
+        };
+        match answer.await {
+            Ok(FromDestination::Switched) => {
+                precopy.finish();
+                copy.progress.send_replace(precopy.progress());
+                match self
+                    .settle(copy.instance, |transfer| {
+                        handover::switched(transfer, copy.migration)
+                    })
+                    .await
+                {
+                    Ok(()) => MigrationEnding::Switched,
+                    Err(error) => MigrationEnding::Held(error.to_string()),
+                }
+            }
+            Ok(FromDestination::Refused { reason }) => {
+                let back = self.settle(copy.instance, |transfer| {
+                    // Can't be out of order: only this task ends `switching` while it runs.
+                    let _ = handover::roll_back_source(transfer, copy.migration);
+                });
+                match back.await {
+                    Ok(()) => {
+                        self.follow_fate(copy.instance);
+                        MigrationEnding::Failed(format!(
+                            "the destination refused the guest: {reason}"
+                        ))
+                    }
+                    Err(error) => MigrationEnding::Held(error.to_string()),
+                }
+            }
+            Ok(other) => MigrationEnding::Held(format!(
+                "the destination answered the switch with {other:?}"
+            )),
+            Err(error) => MigrationEnding::Held(format!(
+                "the destination did not answer the switch: {error}"
+            )),
+        }
+    }
+
+    async fn settle(
+        &self,
+        instance: InstanceUuid,
+        change: impl FnOnce(&mut Option<Transfer>),
+    ) -> Result<(), ComputeError> {
+        let commit = self.hypervisor.change(instance, |guest| {
+            if let Some(guest) = guest {
+                change(&mut guest.transfer);
+            }
+            Ok(())
+        })?;
+        Ok(commit.durable().await?)
+    }
+}
+
+async fn expect(
+    stream: &mut TcpStream,
+    patience: Duration,
+    wanted: impl FnOnce(&FromDestination) -> bool,
+) -> Result<(), Stopped> {
+    match channel::receive(stream, patience).await? {
+        FromDestination::Refused { reason } => Err(Stopped::Failed(reason)),
+        answer if wanted(&answer) => Ok(()),
+        answer => Err(Stopped::Failed(format!(
+            "the destination answered {answer:?} out of turn"
+        ))),
+    }
+}

@@ -1,0 +1,165 @@
+//! Power operations of simulated guests, and guests that die by themselves.
+
+use novella_common::{ids::InstanceUuid, lifecycle::PowerState};
+
+use super::{FakeDriver, guest::Moment, pause, settings::Settings};
+use crate::rpcapi::ComputeError;
+
+/// One power operation.
+pub(super) struct Change {
+    /// Its name in `fake:fail_power`.
+    name: &'static str,
+    /// The states it can begin in, besides the one it ends in.
+    from: &'static [PowerState],
+    to: PowerState,
+    moment: Moment,
+    /// Whether it does something even where its end is reached already.
+    always: bool,
+}
+
+use PowerState::{Crashed, NoState, Paused, Running, Shutdown, Suspended};
+
+const ANY: &[PowerState] = &[NoState, Running, Paused, Shutdown, Crashed, Suspended];
+
+pub(super) const POWER_OFF: Change = Change {
+    name: "power_off",
+    from: ANY,
+    to: Shutdown,
+    moment: Moment::PoweredOff,
+    always: false,
+};
+pub(super) const POWER_ON: Change = Change {
+    name: "power_on",
+    from: &[Shutdown, Crashed],
+    to: Running,
+    moment: Moment::Booted,
+    always: false,
+};
+pub(super) const REBOOT_SOFT: Change = Change {
+    name: "reboot",
+    from: &[Running],
+    to: Running,
+    moment: Moment::Booted,
+    always: true,
+};
+pub(super) const REBOOT_HARD: Change = Change {
+    name: "reboot",
+    from: ANY,
+    to: Running,
+    moment: Moment::Booted,
+    always: true,
+};
+pub(super) const PAUSE: Change = Change {
+    name: "pause",
+    from: &[Running],
+    to: Paused,
+    moment: Moment::Paused,
+    always: false,
+};
+pub(super) const UNPAUSE: Change = Change {
+    name: "unpause",
+    from: &[Paused],
+    to: Running,
+    moment: Moment::Unpaused,
+    always: false,
+};
+pub(super) const SUSPEND: Change = Change {
+    name: "suspend",
+    from: &[Running],
+    to: Suspended,
+    moment: Moment::Suspended,
+    always: false,
+};
+pub(super) const RESUME: Change = Change {
+    name: "resume",
+    from: &[Suspended],
+    to: Running,
+    moment: Moment::Resumed,
+    always: false,
+};
+
+impl FakeDriver {
+    pub(super) async fn change_power(
+        &self,
+        instance: InstanceUuid,
+        change: &Change,
+    ) -> Result<(), ComputeError> {
+        let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
+        if self.may_change(instance, change)? {
+            pause(settings.power_time.unwrap_or(self.config.power_seconds)).await;
+            if settings.fails(change.name) || self.chance.happens(self.config.power_failure) {
+                let message = format!(
+                    "the simulated hypervisor on {} failed to {} instance {instance}",
+                    self.host, change.name
+                );
+                return Err(ComputeError::Failed { message });
+            }
+        }
+        // Looked at once more: the guest may have died meanwhile.
+        if !self.may_change(instance, change)? {
+            return Ok(self.hypervisor.barrier().durable().await?);
+        }
+        let commit = self.hypervisor.change(instance, |guest| {
+            let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
+            guest.becomes(change.to, change.moment);
+            Ok(())
+        })?;
+        commit.durable().await?;
+        if change.to == Running {
+            self.follow_fate(instance);
+        }
+        Ok(())
+    }
+
+    /// Whether there is anything to do; an error if it can't be done.
+    fn may_change(&self, instance: InstanceUuid, change: &Change) -> Result<bool, ComputeError> {
+        let (here, power) = self.guest(instance, |guest| (guest.is_here(), guest.power))?;
+        if !here {
+            return Err(self.invalid(instance, "it is being moved to another host"));
+        }
+        if power == change.to && !change.always {
+            return Ok(false);
+        }
+        if !change.from.contains(&power) {
+            let reason = format!("cannot {} a guest in power state {power:?}", change.name);
+            return Err(self.invalid(instance, reason));
+        }
+        Ok(true)
+    }
+
+    /// Lets a guest die when its metadata says that it does.
+    pub(super) fn follow_fate(&self, instance: InstanceUuid) {
+        let fate = self.hypervisor.look(instance, |guest| {
+            let guest = guest.filter(|guest| guest.is_here() && guest.power == Running)?;
+            Some((guest.fate()?, guest.boots))
+        });
+        let Some(((after, power, moment), boots)) = fate else {
+            return;
+        };
+        let me = self.me.clone();
+        self.spawn(async move {
+            tokio::time::sleep(after).await;
+            let Some(driver) = me.upgrade() else { return };
+            let died = driver.hypervisor.change(instance, |guest| match guest {
+                Some(guest)
+                    if guest.is_here() && guest.power == Running && guest.boots == boots =>
+                {
+                    guest.becomes(power, moment);
+                    Ok(())
+                }
+                _ => Err(driver.invalid(instance, "it has gone or changed before")),
+            });
+            // Not this guest any more, or the process is about to end: nothing has happened.
+            let Ok(commit) = died else { return };
+            if commit.durable().await.is_err() {
+                return;
+            }
+            let events = driver.events.lock().clone();
+            if let Some(events) = events
+                && events.try_send(instance).is_err()
+            {
+                tracing::debug!(%instance, "a guest's end is left to reconciliation");
+            }
+        });
+    }
+}

@@ -1,0 +1,181 @@
+//! The driver: what a compute host must be able to do with guests, whatever the hypervisor is.
+//!
+//! Everything here can be called again: an operation that finds its work done says so. The manager calls it for one
+//! instance at a time, and may drop a call at any point (a delete takes over a build); what a dropped call has left
+//! is cleared by [`Driver::destroy`] or finished by calling again.
+//!
+//! Guests outlive the process that drives them: after a restart the driver finds them as they are.
+
+pub mod fake;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use novella_common::{
+    ids::{InstanceUuid, MigrationUuid},
+    lifecycle::PowerState,
+    models::{InstanceSpec, MigrationProgress, Resources},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::rpcapi::{ComputeError, LiveMigration, MigrateData, RebootType};
+
+/// A call under way.
+pub type Doing<'a, T> = BoxFuture<'a, Result<T, ComputeError>>;
+
+/// A driver, whichever it is.
+pub type AnyDriver = Arc<dyn Driver>;
+
+/// What the hypervisor is and has.
+#[derive(Clone, Debug)]
+pub struct Hardware {
+    /// What is physically there.
+    pub total: Resources,
+    /// The hypervisor's name, such as `fake` or `QEMU`.
+    pub hypervisor_type: String,
+    /// Its version as one integer: 7002000 is 7.2.0.
+    pub hypervisor_version: i64,
+    /// CPU model and features, as the hypervisor API shows them.
+    pub cpu_info: serde_json::Value,
+}
+
+/// How a started live migration ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MigrationEnding {
+    /// The guest runs on the destination.
+    Switched,
+    /// Given up because it was asked for; the guest is here as before.
+    Cancelled,
+    /// Given up; the guest is here as before.
+    Failed(String),
+    /// The destination was told to run the guest, and did not answer: it may run there, so it is held here until
+    /// somebody has asked the destination.
+    Held(String),
+}
+
+/// What became of a live migration while nobody watched it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationState {
+    /// It is not under way; the guest is here as before.
+    NotUnderWay,
+    /// See [`MigrationEnding::Held`].
+    Held,
+    /// The guest runs on the destination.
+    Switched,
+}
+
+/// A live migration under way.
+#[derive(Debug)]
+pub struct MigrationWatch {
+    /// How much is copied; changes at least twice a second while something is.
+    pub progress: watch::Receiver<MigrationProgress>,
+    /// How it ends. An error if the driver was closed.
+    pub ending: oneshot::Receiver<MigrationEnding>,
+}
+
+/// A hypervisor.
+pub trait Driver: Send + Sync + 'static {
+    /// What the hypervisor is and has.
+    fn hardware(&self) -> Hardware;
+
+    /// How long the host has been up, in the form of the command `uptime`.
+    fn uptime(&self) -> String;
+
+    /// Every guest that the hypervisor knows, incoming ones included.
+    fn guests(&self) -> Vec<(InstanceUuid, PowerState)>;
+
+    /// What one guest does; `None` if there is none.
+    fn power_state(&self, instance: InstanceUuid) -> Option<PowerState>;
+
+    /// Where the driver says which guests have changed by themselves: died, or powered off from inside. A hint to look
+    /// at the guest's state; one that gets lost is made up for by the next reconciliation. A second call ends the
+    /// first's receiver.
+    fn events(&self) -> mpsc::Receiver<InstanceUuid>;
+
+    /// First step of a build: networks.
+    fn plug_networks<'a>(&'a self, spec: &'a InstanceSpec) -> Doing<'a, ()>;
+
+    /// Second step of a build: disks.
+    fn attach_disks<'a>(&'a self, spec: &'a InstanceSpec) -> Doing<'a, ()>;
+
+    /// Last step of a build: the guest starts for the first time.
+    fn spawn<'a>(&'a self, spec: &'a InstanceSpec) -> Doing<'a, ()>;
+
+    /// Removes the guest and all it has here, in whatever state. That there is none is no error.
+    fn destroy(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// Powers off.
+    fn power_off(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// Powers on.
+    fn power_on(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// Reboots. A hard reboot works from every state; a soft one needs a running guest.
+    fn reboot(&self, instance: InstanceUuid, kind: RebootType) -> Doing<'_, ()>;
+
+    /// Pauses in memory.
+    fn pause(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// Lets a paused guest go on.
+    fn unpause(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// Saves to disk.
+    fn suspend(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// Brings back from disk.
+    fn resume(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// The console's last `tail` lines, or all that is kept.
+    fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> Doing<'_, String>;
+
+    /// On the destination: could it take the guest? Changes nothing.
+    fn check_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, MigrateData>;
+
+    /// On the source, with what the destination said: could it send the guest there? Changes nothing.
+    fn check_source<'a>(
+        &'a self,
+        migration: &'a LiveMigration,
+        data: &'a MigrateData,
+    ) -> Doing<'a, MigrateData>;
+
+    /// On the destination: makes all ready for the guest.
+    fn prepare_destination<'a>(
+        &'a self,
+        migration: &'a LiveMigration,
+        data: &'a MigrateData,
+    ) -> Doing<'a, MigrateData>;
+
+    /// On the source: begins to copy.
+    fn start_migration<'a>(
+        &'a self,
+        migration: &'a LiveMigration,
+        data: &'a MigrateData,
+    ) -> Doing<'a, MigrationWatch>;
+
+    /// On the source: what became of a migration that an earlier process started.
+    fn migration_state(
+        &self,
+        instance: InstanceUuid,
+        migration: MigrationUuid,
+    ) -> Doing<'_, MigrationState>;
+
+    /// On the source: gives up, if the guest has not begun to switch. Says nothing if there is nothing to give up.
+    fn abort_migration(&self, instance: InstanceUuid, migration: MigrationUuid);
+
+    /// On the source: holds the guest still, so that the copy ends.
+    fn force_complete_migration(&self, instance: InstanceUuid, migration: MigrationUuid);
+
+    /// On the destination, after the switch.
+    fn finish_at_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+
+    /// On the source, after the switch: removes what is left. Refused while the guest runs here.
+    fn cleanup_at_source<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+
+    /// On the destination, before the switch: removes what [`Driver::prepare_destination`] made. From then on the
+    /// source's switch is refused. Itself refused with [`ComputeError::GuestRunsHere`] if the switch came first.
+    fn rollback_at_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+
+    /// On the source, once the destination has nothing of the guest: lets it run on here as before. Stops the copying
+    /// if that still goes on.
+    fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+}

@@ -1,0 +1,53 @@
+//! `[conductor]`: long tasks, and what is looked after periodically.
+
+use std::time::Duration;
+
+use novella_common::config::seconds;
+use serde::{Deserialize, Serialize};
+
+/// `[conductor]`: long tasks, and what is looked after periodically.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConductorConfig {
+    /// How many live migrations may leave one host at once; the others wait as `queued`. Nova's default.
+    pub max_concurrent_live_migrations: u32,
+    /// On how many destinations a live migration that named none is tried before it is given up.
+    pub max_migration_destinations: u32,
+    /// Seconds in which each host is reconciled once: told what it ought to hold.
+    #[serde(with = "seconds")]
+    pub reconcile_interval: Duration,
+    /// How many hosts one conductor reconciles at once.
+    pub reconcile_concurrency: usize,
+    /// Seconds between two searches for work that nobody does any more.
+    #[serde(with = "seconds")]
+    pub takeover_interval: Duration,
+    /// Seconds after which a build that waits for a scheduler is cast again.
+    #[serde(with = "seconds")]
+    pub reschedule_after: Duration,
+    /// How many reports are written in one transaction.
+    pub report_batch: usize,
+    /// How often a call to a host is tried before a step of a migration counts as failed.
+    pub call_attempts: u32,
+    /// Seconds between two such tries.
+    #[serde(with = "seconds")]
+    pub call_retry_interval: Duration,
+    /// How many requests one conductor works on at once.
+    pub concurrency: usize,
+}
+
+impl Default for ConductorConfig {
+    fn default() -> Self {
+        Self {
+            max_concurrent_live_migrations: 1,
+            max_migration_destinations: 3,
+            reconcile_interval: Duration::from_secs(60),
+            reconcile_concurrency: 16,
+            takeover_interval: Duration::from_secs(5),
+            reschedule_after: Duration::from_secs(30),
+            report_batch: 500,
+            call_attempts: 3,
+            call_retry_interval: Duration::from_secs(2),
+            concurrency: 64,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What is asked of a conductor. The work goes on in the background, from the row: the message is acknowledged once the
+//! row says whose it is, or that it is nobody's.
+
+use std::sync::Arc;
+
+use novella_common::{
+    RequestContext,
+    db::{DbError, migrations},
+    ids::MigrationUuid,
+    models::MigrationStatus,
+};
+
+use crate::{
+    rpcapi::{Conductor, ConductorError},
+    shared::Shared,
+    tasks::{Migrations, live_migrate},
+};
+
+/// The conductor's manager.
+pub(crate) struct ConductorManager {
+    shared: Arc<Shared>,
+    migrations: Arc<Migrations>,
+}
+
+impl ConductorManager {
+    pub(crate) fn new(shared: Arc<Shared>, migrations: Arc<Migrations>) -> Self {
+        Self { shared, migrations }
+    }
+}
+
+fn unavailable(error: DbError) -> ConductorError {
+    ConductorError::DatabaseUnavailable { message: error.to_string() }
+}
+
+impl Conductor for ConductorManager {
+    async fn live_migrate_instance(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
+        // The message must not go before the row names an owner, or a crash in between would lose the migration until
+        // it is found by its age.
+        self.migrations.take_up(migration).await.map_err(unavailable)
+    }
+
+    async fn abort_live_migration(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
+        let row = {
+            let mut connection = self.shared.database.read().await.map_err(unavailable)?;
+            migrations::get(&mut connection, migration).await.map_err(unavailable)?
+        };
+        match row {
+            // Its source owns it. With an owner, that one looks whether an abort was requested before each step.
+            Some(row) if row.status == MigrationStatus::Running && row.owner.is_none() => {
+                live_migrate::abort_at_source(&self.shared, &row).await;
+                Ok(())
+            }
+            Some(row) if !row.status.is_final() => self.migrations.take_up(migration).await.map_err(unavailable),
+            _ => Ok(()),
+        }
+    }
+}

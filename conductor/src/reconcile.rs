@@ -1,0 +1,193 @@
+//! Bringing a host and its rows together.
+//!
+//! A host says what it holds, the conductor reads the rows and says what it ought to hold; the host does the rest. In
+//! this order, so that an instance which arrives on the host in between is not taken for one that nobody knows.
+
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use novella_common::{
+    RequestContext,
+    db::{Connection, DbError, instances, migrations, services},
+    ids::InstanceUuid,
+    lifecycle::{TaskState, VmState},
+    models::{Binary, Instance, Migration},
+};
+use novella_compute::rpcapi::{ComputeError, Holdings, OughtInstance, Reconciliation};
+use novella_messaging::CallError;
+use tokio::sync::Semaphore;
+
+use crate::{one_each::OneEach, shared::Shared};
+
+/// Why a host could not be reconciled; it is tried again, at its next hello or at the next round.
+#[derive(Debug, thiserror::Error)]
+enum ReconcileError {
+    #[error(transparent)]
+    Database(#[from] DbError),
+    #[error(transparent)]
+    Host(#[from] CallError<ComputeError>),
+}
+
+/// Reconciles hosts: at most one reconciliation of a host at a time, and not too many at once.
+pub(crate) struct Reconciler {
+    shared: Arc<Shared>,
+    under_way: OneEach<String>,
+    places: Semaphore,
+}
+
+impl Reconciler {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let places = Semaphore::new(shared.config.reconcile_concurrency.max(1));
+        Self { shared, under_way: OneEach::new(), places }
+    }
+
+    /// Reconciles a host in the background; if it is being reconciled, once more after that.
+    pub(crate) fn request(self: &Arc<Self>, host: String) {
+        if !self.under_way.begin(&host) {
+            return;
+        }
+        let this = Arc::clone(self);
+        self.shared.shutdown.spawn(async move {
+            loop {
+                tokio::select! {
+                    result = this.reconcile(&host) => if let Err(error) = result {
+                        tracing::warn!(host, %error, "host not reconciled; it is tried again");
+                    },
+                    () = this.shared.shutdown.requested() => return,
+                }
+                if !this.under_way.once_more(&host) {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn reconcile(&self, host: &str) -> Result<(), ReconcileError> {
+        // Closed never; an error would mean that there is no limit, which is no reason to stop.
+        let _place = self.places.acquire().await.ok();
+        let ctx = RequestContext::internal();
+        let control = self.shared.control.server(host);
+        let holdings = control.list_holdings(&ctx).await?;
+        let reconciliation = {
+            let mut connection = self.shared.database.read().await?;
+            compare(&mut connection, host, &holdings).await?
+        };
+        let (ought, removed) = (reconciliation.ought.len(), reconciliation.remove.len());
+        control.reconcile(&ctx, reconciliation).await?;
+        tracing::debug!(host, held = holdings.instances.len(), ought, removed, "host reconciled");
+        Ok(())
+    }
+
+    /// Reconciles each host that is up once in each `reconcile_interval`, evenly spread, until stopping is asked for.
+    /// The conductors share the hosts among them.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let interval = self.shared.config.reconcile_interval;
+        let shutdown = self.shared.shutdown.clone();
+        loop {
+            let hosts = match self.hosts_to_look_after().await {
+                Ok(hosts) => hosts,
+                Err(error) => {
+                    tracing::warn!(%error, "the hosts could not be listed; they are reconciled later");
+                    Vec::new()
+                }
+            };
+            let Some(gap) = u32::try_from(hosts.len()).ok().and_then(|count| interval.checked_div(count)) else {
+                if !shutdown.pause(interval).await {
+                    return;
+                }
+                continue;
+            };
+            for host in hosts {
+                if !shutdown.pause(gap).await {
+                    return;
+                }
+                self.request(host);
+            }
+        }
+    }
+
+    /// The hosts that are up and this conductor's share: each host belongs to one of the conductors that are up.
+    async fn hosts_to_look_after(&self) -> Result<Vec<String>, DbError> {
+        let services = {
+            let mut connection = self.shared.database.read().await?;
+            services::list(&mut connection, None, None).await?
+        };
+        let now = Timestamp::now();
+        let up = |binary: Binary| {
+            services
+                .iter()
+                .filter(move |service| service.binary == binary && service.is_up(now, self.shared.service_down_time))
+        };
+        let conductors = up(Binary::Conductor).count() as u64;
+        let place = up(Binary::Conductor).position(|service| service.incarnation == self.shared.incarnation);
+        let hosts = up(Binary::Compute).map(|service| service.host.clone());
+        Ok(match place {
+            Some(place) => hosts.filter(|host| hash(host) % conductors == place as u64).collect(),
+            // Not listed itself: better all hosts twice than some never.
+            None => hosts.collect(),
+        })
+    }
+}
+
+fn hash(host: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    host.hash(&mut hasher);
+    hasher.finish()
+}
+
+async fn compare(
+    connection: &mut Connection,
+    host: &str,
+    holdings: &Holdings,
+) -> Result<Reconciliation, DbError> {
+    let mut ours = instances::on_host(connection, host).await?;
+    // A scheduler is handing these over at this moment; neither theirs nor ours to settle.
+    let being_handed_over =
+        |instance: &Instance| instance.owner.is_some() && instance.task_state == Some(TaskState::Scheduling);
+    let expected: HashSet<InstanceUuid> = ours.iter().map(|instance| instance.uuid).collect();
+    ours.retain(|instance| !being_handed_over(instance));
+
+    let others: Vec<InstanceUuid> =
+        holdings.instances.iter().copied().filter(|held| !expected.contains(held)).collect();
+    let rows = instances::get_many(connection, &others).await?;
+    let migrations = migrations::transitions::under_way_of(connection, &others).await?;
+    let known: HashSet<InstanceUuid> = rows.iter().map(|row| row.uuid).collect();
+    for unknown in others.iter().filter(|other| !known.contains(other)) {
+        // The API writes a row before anything else, so this is no host's doing: the database is another one, or an
+        // old copy. To remove guests for that reason could remove all of a cloud.
+        tracing::warn!(host, instance = %unknown, "the host holds an instance that the database has never known; left alone");
+    }
+    let remove = rows.iter().filter(|row| is_foreign(row, host, &migrations)).map(|row| row.uuid).collect();
+    Ok(Reconciliation { ought: ours.into_iter().map(ought).collect(), remove })
+}
+
+/// Whether a held instance, whose row did not name the host a moment ago, is none of the host's business.
+fn is_foreign(row: &Instance, host: &str, migrations: &[Migration]) -> bool {
+    if row.deleted_at.is_some() {
+        return true;
+    }
+    let arrived = row.host.as_deref() == Some(host);
+    // It may be given to this host at any moment. Next time, then.
+    let waits_for_a_host =
+        row.host.is_none() && row.vm_state == VmState::Building && row.task_state == Some(TaskState::Scheduling);
+    let moves = migrations.iter().any(|migration| {
+        migration.instance == row.uuid
+            && (migration.destination.as_deref() == Some(host) || migration.source == host)
+    });
+    !arrived && !waits_for_a_host && !moves
+}
+
+fn ought(instance: Instance) -> OughtInstance {
+    OughtInstance {
+        spec: instance.spec(),
+        vm_state: instance.vm_state,
+        power_state: instance.power_state,
+        task: instance.task_state.zip(instance.task_id),
+        request_id: instance.task_request_id,
+        report_seq: instance.report_seq,
+    }
+}

@@ -1,0 +1,61 @@
+//! A batch of reports, sorted by what they are about.
+
+use std::collections::{BTreeMap, HashMap};
+
+use novella_common::{
+    ids::{Incarnation, InstanceUuid, MigrationUuid},
+    reports::{Fact, Hello, InstanceReport, MigrationReport, Report},
+};
+use novella_messaging::Notification;
+
+/// A batch of reports, sorted by what they are about; the order of the queue is kept within each.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// The last hello of each host.
+    pub(crate) hellos: BTreeMap<String, Hello>,
+    /// The hosts that were heard.
+    pub(crate) alive: HashMap<String, Incarnation>,
+    /// About instances, with the host that says so.
+    pub(crate) instances: BTreeMap<InstanceUuid, Vec<(String, InstanceReport)>>,
+    /// About live migrations, with the host that says so.
+    pub(crate) migrations: BTreeMap<MigrationUuid, Vec<(String, MigrationReport)>>,
+}
+
+impl Batch {
+    /// Reads notifications. One that is no report can never be applied: it is logged with all it holds and left out.
+    pub(crate) fn read<'a>(notifications: impl IntoIterator<Item = &'a Notification>) -> Self {
+        let mut batch = Self::default();
+        for notification in notifications {
+            match serde_json::from_value::<Report>(notification.payload.clone()) {
+                Ok(report) => batch.add(report),
+                Err(error) => {
+                    metrics::counter!("reports_malformed_total").increment(1);
+                    tracing::error!(
+                        %error,
+                        message_id = notification.message_id,
+                        publisher_id = notification.publisher_id,
+                        event_type = notification.event_type,
+                        payload = %notification.payload,
+                        "a notification on the reports' topic is no report; set aside in this log"
+                    );
+                }
+            }
+        }
+        batch
+    }
+
+    fn add(&mut self, report: Report) {
+        let host = report.host;
+        match report.fact {
+            Fact::Hello(hello) => {
+                self.alive.insert(host.clone(), hello.incarnation);
+                self.hellos.insert(host, hello);
+            }
+            Fact::Alive { incarnation } => {
+                self.alive.insert(host, incarnation);
+            }
+            Fact::Instance(report) => self.instances.entry(report.instance).or_default().push((host, report)),
+            Fact::Migration(report) => self.migrations.entry(report.migration).or_default().push((host, report)),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What compute hosts say, written down.
+//!
+//! All conductors listen, one at a time gets reports: so their order holds. It takes what waits, writes it in one
+//! transaction, does what follows from it, and acknowledges. If it dies before that, the next one gets the same reports
+//! again, and finds that they are written.
+
+mod batch;
+mod fold;
+mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use novella_common::{RequestContext, db::DbError, ids::InstanceUuid, reports::TOPIC};
+use novella_messaging::{MessagingError, Notification, NotificationListener, Priority, Transport};
+
+use self::{batch::Batch, write::Consequences};
+use crate::{reconcile::Reconciler, shared::Shared, tasks::Migrations};
+
+/// The pause before reports are tried again that could not be written.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes reports down.
+pub(crate) struct Reports {
+    shared: Arc<Shared>,
+    reconciler: Arc<Reconciler>,
+    migrations: Arc<Migrations>,
+}
+
+impl Reports {
+    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, migrations: Arc<Migrations>) -> Self {
+        Self { shared, reconciler, migrations }
+    }
+
+    /// Listens until stopping is asked for.
+    ///
+    /// # Errors
+    /// The queue can't be declared or consumed.
+    pub(crate) async fn start(self, transport: &Transport) -> Result<(), MessagingError> {
+        let size = self.shared.config.report_batch.clamp(1, 1000);
+        let listener = NotificationListener::builder(transport, TOPIC)
+            .priority(Priority::Info)
+            .single_active_consumer(true)
+            .prefetch(u16::try_from(size).unwrap_or(u16::MAX))
+            .start()
+            .await?;
+        let shared = Arc::clone(&self.shared);
+        shared.shutdown.spawn(self.run(listener, size));
+        Ok(())
+    }
+
+    async fn run(self, mut listener: NotificationListener, size: usize) {
+        let shutdown = self.shared.shutdown.clone();
+        loop {
+            let batch = tokio::select! {
+                batch = listener.next_batch(size) => batch,
+                () = shutdown.requested() => None,
+            };
+            let Some(batch) = batch else { break };
+            metrics::histogram!("reports_batch_size")
+                .record(u32::try_from(batch.notifications().len()).unwrap_or(u32::MAX));
+            match self.write(batch.notifications()).await {
+                Ok(()) => batch.ack().await,
+                Err(error) => {
+                    tracing::warn!(%error, "reports could not be written; they wait");
+                    batch.requeue().await;
+                    if !shutdown.pause(PAUSE).await {
+                        break;
+                    }
+                }
+            }
+        }
+        listener.stop().await;
+    }
+
+    /// Writes a batch; if that fails, each report by itself, so that one which can't be written does not stop the
+    /// others. An error means that the database can't be used.
+    async fn write(&self, notifications: &[Notification]) -> Result<(), DbError> {
+        let error = match self.write_together(notifications).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        tracing::warn!(%error, reports = notifications.len(), "a batch of reports could not be written");
+        for notification in notifications {
+            // A second try: two transactions may have been in each other's way.
+            let Err(first) = self.write_together(std::slice::from_ref(notification)).await else { continue };
+            let Err(error) = self.write_together(std::slice::from_ref(notification)).await else { continue };
+            // If the database does not answer, it is not the report's fault.
+            self.shared.database.ping().await?;
+            metrics::counter!("reports_unwritable_total").increment(1);
+            tracing::error!(
+                %first,
+                %error,
+                message_id = notification.message_id,
+                publisher_id = notification.publisher_id,
+                payload = %notification.payload,
+                "a report can't be written; set aside in this log"
+            );
+        }
+        Ok(())
+    }
+
+    async fn write_together(&self, notifications: &[Notification]) -> Result<(), DbError> {
+        let batch = Batch::read(notifications);
+        let mut transaction = self.shared.database.begin().await?;
+        let consequences = write::write(&self.shared, &mut transaction, &batch).await?;
+        transaction.commit().await?;
+        self.follow_up(consequences).await;
+        Ok(())
+    }
+
+    async fn follow_up(&self, consequences: Consequences) {
+        for host in consequences.reconcile {
+            self.reconciler.request(host);
+        }
+        for migration in consequences.migrations {
+            self.migrations.go_on(migration);
+        }
+        for (instance, request_id) in consequences.recast {
+            recast(&self.shared, instance, request_id.as_deref()).await;
+        }
+    }
+}
+
+/// Casts a build that waits for a host. If that fails, it goes on waiting: the search for work that nobody does finds
+/// it after `reschedule_after`.
+pub(crate) async fn recast(shared: &Shared, instance: InstanceUuid, request_id: Option<&str>) {
+    let ctx = request_id.map_or_else(RequestContext::internal, RequestContext::resumed);
+    match shared.scheduler.build_instance(&ctx, instance).await {
+        Ok(()) => tracing::info!(%instance, request_id = ctx.request_id, "build cast to a scheduler again"),
+        Err(error) => tracing::warn!(%instance, %error, "build not cast to a scheduler; it is tried again later"),
+    }
+}

@@ -1,0 +1,171 @@
+//! A batch of reports, written in one transaction of few statements.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use novella_common::{
+    db::{
+        Connection, DbError, actions, allocations, compute_nodes,
+        instances::{self, transitions},
+        migrations::{self, transitions::Progressed},
+        services,
+    },
+    ids::{InstanceUuid, MigrationUuid},
+    models::{Binary, Migration, MigrationStatus},
+    reports::{MigrationOutcome, MigrationReport},
+};
+
+use super::{batch::Batch, fold::fold};
+use crate::{shared::Shared, tasks::live_migrate};
+
+/// What is to be done once a batch is written.
+#[derive(Debug, Default)]
+pub(crate) struct Consequences {
+    /// Hosts that wait to be reconciled.
+    pub(crate) reconcile: Vec<String>,
+    /// Builds that wait for a scheduler again, with the requests they are for.
+    pub(crate) recast: Vec<(InstanceUuid, Option<String>)>,
+    /// Migrations that are this conductor's now.
+    pub(crate) migrations: Vec<MigrationUuid>,
+}
+
+/// Writes a batch.
+pub(crate) async fn write(
+    shared: &Shared,
+    connection: &mut Connection,
+    batch: &Batch,
+) -> Result<Consequences, DbError> {
+    let mut consequences = Consequences::default();
+    write_hosts(connection, batch, &mut consequences).await?;
+    write_instances(connection, batch, &mut consequences).await?;
+    write_migrations(shared, connection, batch, &mut consequences).await?;
+    Ok(consequences)
+}
+
+async fn write_hosts(
+    connection: &mut Connection,
+    batch: &Batch,
+    consequences: &mut Consequences,
+) -> Result<(), DbError> {
+    for (host, hello) in &batch.hellos {
+        let zone = &hello.inventory.availability_zone;
+        services::heartbeat(connection, Binary::Compute, host, zone, hello.incarnation).await?;
+        compute_nodes::upsert(connection, host, &hello.inventory).await?;
+        consequences.reconcile.push(host.clone());
+    }
+    let alive: Vec<_> = batch.alive.iter().map(|(host, incarnation)| (host.clone(), *incarnation)).collect();
+    services::compute_hosts_alive(connection, &alive).await
+}
+
+async fn write_instances(
+    connection: &mut Connection,
+    batch: &Batch,
+    consequences: &mut Consequences,
+) -> Result<(), DbError> {
+    if batch.instances.is_empty() {
+        return Ok(());
+    }
+    let uuids: Vec<InstanceUuid> = batch.instances.keys().copied().collect();
+    let now = Timestamp::now();
+    let mut folded = Vec::new();
+    for target in transitions::targets(connection, &uuids).await? {
+        let Some(reports) = batch.instances.get(&target.instance) else { continue };
+        let reports = reports.iter().map(|(host, report)| (host.as_str(), report));
+        let request_id = target.task_request_id.clone();
+        folded.push((target.instance, request_id, fold(&target, reports, now)));
+    }
+    let reported: Vec<_> = folded.iter().filter_map(|(_, _, folded)| folded.reported.clone()).collect();
+    let mut applied: HashSet<InstanceUuid> = transitions::apply(connection, &reported).await?;
+    let mut retried = Vec::new();
+    for (instance, request_id, folded) in &folded {
+        if let Some(elsewhere) = &folded.elsewhere
+            && transitions::reschedule(connection, elsewhere).await?
+        {
+            applied.insert(*instance);
+            consequences.recast.push((*instance, request_id.clone()));
+            retried.extend(request_id.clone().map(|request_id| (*instance, request_id)));
+        }
+    }
+
+    let mut events = Vec::new();
+    let mut gone = Vec::new();
+    for (instance, _, folded) in folded {
+        if !applied.contains(&instance) {
+            continue;
+        }
+        events.extend(folded.events);
+        if folded.gone {
+            gone.push(instance);
+        }
+        for fault in folded.faults {
+            instances::add_fault(connection, instance, &fault).await?;
+        }
+    }
+    actions::record_events(connection, &events).await?;
+    transitions::still_trying(connection, &retried).await?;
+    instances::mark_deleted(connection, &gone).await?;
+    allocations::release_all(connection, &gone).await
+}
+
+async fn write_migrations(
+    shared: &Shared,
+    connection: &mut Connection,
+    batch: &Batch,
+    consequences: &mut Consequences,
+) -> Result<(), DbError> {
+    if batch.migrations.is_empty() {
+        return Ok(());
+    }
+    let uuids: Vec<MigrationUuid> = batch.migrations.keys().copied().collect();
+    let mut newest: Vec<(Migration, &MigrationReport)> = Vec::new();
+    for migration in migrations::get_many(connection, &uuids).await? {
+        let report = batch.migrations.get(&migration.uuid).and_then(|reports| {
+            reports
+                .iter()
+                .filter(|(host, report)| *host == migration.source && report.task_id == migration.task_id)
+                .map(|(_, report)| report)
+                .max_by_key(|report| report.seq)
+        });
+        if let Some(report) = report {
+            newest.push((migration, report));
+        }
+    }
+    let progressed: Vec<Progressed> = newest
+        .iter()
+        .map(|(migration, report)| Progressed {
+            migration: migration.uuid,
+            seq: report.seq,
+            progress: report.progress,
+        })
+        .collect();
+    let written = migrations::transitions::progress(connection, &progressed).await?;
+    for (migration, report) in newest {
+        if !written.contains(&migration.uuid) {
+            continue;
+        }
+        let continues = match &report.outcome {
+            MigrationOutcome::Running => false,
+            MigrationOutcome::Switched => {
+                live_migrate::switched(shared, connection, &migration, MigrationStatus::Running).await?
+            }
+            MigrationOutcome::Cancelled => turn_back(shared, connection, &migration, None).await?,
+            MigrationOutcome::Failed { message } => {
+                turn_back(shared, connection, &migration, Some(message)).await?
+            }
+        };
+        if continues {
+            consequences.migrations.push(migration.uuid);
+        }
+    }
+    Ok(())
+}
+
+async fn turn_back(
+    shared: &Shared,
+    connection: &mut Connection,
+    migration: &Migration,
+    error: Option<&str>,
+) -> Result<bool, DbError> {
+    let (from, to) = (MigrationStatus::Running, MigrationStatus::Reverting);
+    migrations::transitions::turn(connection, migration.uuid, from, to, shared.incarnation, error).await
+}

@@ -1,0 +1,119 @@
+//! The conductor as a service: starts, says that it is there, stops.
+
+use std::{sync::Arc, time::Duration};
+
+use novella_common::{
+    config::ServiceConfig,
+    db::{Database, DbError, migrations},
+    service::{self, Readiness, ServiceIdentity, Shutdown},
+};
+use novella_messaging::{MessagingError, RpcServer, Target, Transport};
+
+use crate::{
+    ConductorConfig,
+    manager::ConductorManager,
+    reconcile::Reconciler,
+    reports::Reports,
+    rpcapi::{ConductorClient, ConductorEndpoint},
+    shared::Shared,
+    takeover::Takeover,
+    tasks::Migrations,
+};
+
+/// Why a conductor could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database can't be written.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The bus refuses.
+    #[error(transparent)]
+    Messaging(#[from] MessagingError),
+}
+
+/// A running conductor.
+pub struct ConductorService {
+    server: RpcServer,
+    shared: Arc<Shared>,
+    shutdown: Shutdown,
+    readiness: Readiness,
+    grace: Duration,
+}
+
+impl ConductorService {
+    /// Writes the service's row, then serves topic `conductor` and listens to reports.
+    ///
+    /// `bus_was_empty`: whether whatever had been cast before is lost, because the bus lived in a process that has
+    /// ended. Then all that waits is cast again at once.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(
+        database: Database,
+        transport: Transport,
+        identity: ServiceIdentity,
+        config: ConductorConfig,
+        service_config: ServiceConfig,
+        bus_was_empty: bool,
+        shutdown: &Shutdown,
+    ) -> Result<Self, StartError> {
+        let shutdown = shutdown.child();
+        service::announce(&database, &identity).await?;
+        // The heartbeat must outlive the tasks, so that what they still hold is not taken for orphaned.
+        service::keep_alive(database.clone(), identity.clone(), service_config.report_interval, &shutdown);
+        let concurrency = config.concurrency.max(1);
+        let shared = Arc::new(Shared::new(
+            database.clone(),
+            &transport,
+            identity.incarnation,
+            config,
+            service_config.service_down_time,
+            shutdown.clone(),
+        ));
+        let reconciler = Arc::new(Reconciler::new(Arc::clone(&shared)));
+        let migrations = Arc::new(Migrations::new(Arc::clone(&shared), Arc::clone(&reconciler)));
+        let reports = Reports::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&migrations));
+        reports.start(&transport).await?;
+        shutdown.spawn(Arc::clone(&reconciler).run());
+        let takeover = Takeover::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&migrations));
+        let manager = Arc::new(ConductorManager::new(Arc::clone(&shared), migrations));
+        let target = Target::new(ConductorClient::TOPIC).server(identity.host.clone());
+        let server = RpcServer::builder(&transport, target)
+            .endpoint(ConductorEndpoint::new(manager))
+            .concurrency(concurrency)
+            .start()
+            .await?;
+        shutdown.spawn(takeover.run(bus_was_empty));
+        tracing::info!(host = identity.host, incarnation = %identity.incarnation, "conductor started");
+        Ok(Self {
+            server,
+            shared,
+            shutdown,
+            readiness: Readiness::new().bus(&transport).database(&database),
+            grace: service_config.graceful_shutdown_timeout,
+        })
+    }
+
+    /// What it needs to be ready.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Takes no more requests and reports, and stops its tasks between two steps; another conductor goes on with them.
+    pub async fn stop(self) {
+        let Self { server, shared, shutdown, grace, .. } = self;
+        server.stop(grace).await;
+        shutdown.request();
+        shutdown.finished(grace).await;
+        if let Err(error) = give_back(&shared).await {
+            tracing::warn!(%error, "migrations in hand could not be given back; they are taken over later");
+        }
+        tracing::info!("conductor stopped");
+    }
+}
+
+async fn give_back(shared: &Shared) -> Result<(), DbError> {
+    let mut connection = shared.database.write().await?;
+    migrations::transitions::leave_all(&mut connection, shared.incarnation).await
+}

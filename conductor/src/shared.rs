@@ -1,0 +1,52 @@
+//! What all parts of a conductor stand on.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use novella_common::{db::Database, ids::Incarnation, service::Shutdown};
+use novella_compute::rpcapi::{ComputeClient, ComputeControlClient};
+use novella_messaging::Transport;
+use novella_scheduler::rpcapi::SchedulerClient;
+
+use crate::ConductorConfig;
+
+/// What all parts of a conductor stand on.
+pub(crate) struct Shared {
+    pub(crate) database: Database,
+    pub(crate) scheduler: SchedulerClient,
+    pub(crate) compute: ComputeClient,
+    pub(crate) control: ComputeControlClient,
+    /// This run: what rows that this conductor works on name as their owner.
+    pub(crate) incarnation: Incarnation,
+    pub(crate) config: ConductorConfig,
+    pub(crate) service_down_time: Duration,
+    /// Counts the spawned tasks and tells them to stop.
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        database: Database,
+        transport: &Transport,
+        incarnation: Incarnation,
+        config: ConductorConfig,
+        service_down_time: Duration,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            database,
+            scheduler: SchedulerClient::new(transport),
+            compute: ComputeClient::new(transport),
+            control: ComputeControlClient::new(transport),
+            incarnation,
+            config,
+            service_down_time,
+            shutdown,
+        }
+    }
+
+    /// Whoever was heard before this moment only counts as gone.
+    pub(crate) fn fresh_since(&self) -> Timestamp {
+        Timestamp::now() - self.service_down_time
+    }
+}

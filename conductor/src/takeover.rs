@@ -1,0 +1,286 @@
+//! Finding work that nobody does any more, and doing it or giving it to somebody.
+//!
+//! | found | then |
+//! | --- | --- |
+//! | an instance whose scheduler or conductor is gone, without a host | cast to a scheduler |
+//! | the same, with a host (it may or may not have accepted) | the host is reconciled |
+//! | a build that has waited too long for a scheduler | cast again |
+//! | a build on a host that is down | cast to a scheduler, without that host |
+//! | a deletion on a host that is down | finished here; what is left goes when the host is back and reconciled |
+//! | a migration whose conductor is gone | driven on |
+//! | a migration whose source is down | the destination is asked whether the guest runs there |
+//! | a queued migration | let in, if there is a place |
+//! | a claim for which there is no reason | given back, and logged: it should not happen |
+//!
+//! Every conductor searches. Each find is taken by a compare-and-swap, so two of them do nothing twice; and whatever is
+//! cast once too often finds its work done.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use novella_common::{
+    db::{
+        DbError, actions, allocations,
+        actions::EventOf,
+        instances::{self, transitions},
+        migrations, services,
+        takeover::{self, Orphan},
+    },
+    models::{ActionEvent, Binary, EventResult, MigrationStatus},
+};
+
+use crate::{reconcile::Reconciler, reports::recast, shared::Shared, tasks::Migrations};
+
+/// The event in the action of a deletion that was finished without the host.
+const LOCAL_DELETE: &str = "conductor_local_delete";
+
+/// How many builds are cast again in one search.
+const RECASTS: i64 = 500;
+
+/// How much longer than `service_down_time` a scheduler may keep a build before it counts as forgotten.
+const STUCK_FACTOR: u32 = 10;
+
+/// How old a claim must be before it is asked what it is for.
+const CLAIM_AGE: Duration = Duration::from_secs(60);
+
+/// How often, and how long apart, what the bus has lost is cast again while no scheduler listens yet.
+const RECAST_ATTEMPTS: u32 = 300;
+const RECAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Searches for work that nobody does.
+pub(crate) struct Takeover {
+    shared: Arc<Shared>,
+    reconciler: Arc<Reconciler>,
+    migrations: Arc<Migrations>,
+}
+
+impl Takeover {
+    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, migrations: Arc<Migrations>) -> Self {
+        Self { shared, reconciler, migrations }
+    }
+
+    /// Searches each `takeover_interval` until stopping is asked for. With `bus_was_empty`, first casts again all that
+    /// was in the queue.
+    pub(crate) async fn run(self, bus_was_empty: bool) {
+        let shutdown = self.shared.shutdown.clone();
+        let mut after_restart = bus_was_empty;
+        let mut claims_checked: Option<Timestamp> = None;
+        loop {
+            if after_restart {
+                match self.after_restart().await {
+                    Ok(()) => after_restart = false,
+                    Err(error) => tracing::warn!(%error, "what waited could not be cast again; tried again"),
+                }
+            }
+            if let Err(error) = self.search().await {
+                tracing::warn!(%error, "the search for abandoned work failed; it is repeated");
+            }
+            let due = claims_checked.is_none_or(|checked| {
+                Timestamp::now().duration_since(checked).unsigned_abs() >= self.shared.config.reconcile_interval
+            });
+            if due {
+                match self.release_claims().await {
+                    Ok(()) => claims_checked = Some(Timestamp::now()),
+                    Err(error) => tracing::warn!(%error, "the search for unreasonable claims failed; it is repeated"),
+                }
+            }
+            if !shutdown.pause(self.shared.config.takeover_interval).await {
+                return;
+            }
+        }
+    }
+
+    async fn search(&self) -> Result<(), DbError> {
+        self.orphans().await?;
+        self.waiting_builds().await?;
+        self.builds_on_dead_hosts().await?;
+        self.deletions().await?;
+        self.orphaned_migrations().await
+    }
+
+    async fn orphans(&self) -> Result<(), DbError> {
+        let fresh_since = self.shared.fresh_since();
+        let stuck_since = Timestamp::now() - self.shared.service_down_time * STUCK_FACTOR;
+        let orphans = {
+            let mut connection = self.shared.database.write().await?;
+            takeover::release_orphans(&mut connection, fresh_since, stuck_since).await?
+        };
+        for Orphan { instance, host, request_id } in orphans {
+            match host {
+                Some(host) => {
+                    tracing::info!(%instance, host, "its owner is gone; the host is reconciled");
+                    self.reconciler.request(host);
+                }
+                None => recast(&self.shared, instance, request_id.as_deref()).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn waiting_builds(&self) -> Result<(), DbError> {
+        // Without a scheduler they wait for a scheduler, and their messages with them; more messages would not help.
+        let up = {
+            let mut connection = self.shared.database.read().await?;
+            services::list(&mut connection, Some(Binary::Scheduler.as_str()), None).await?
+        };
+        let now = Timestamp::now();
+        if !up.iter().any(|scheduler| scheduler.is_up(now, self.shared.service_down_time)) {
+            return Ok(());
+        }
+        let waiting = {
+            let mut connection = self.shared.database.write().await?;
+            let since = now - self.shared.config.reschedule_after;
+            takeover::waiting_builds(&mut connection, since, RECASTS).await?
+        };
+        for build in waiting {
+            recast(&self.shared, build.instance, build.request_id.as_deref()).await;
+        }
+        Ok(())
+    }
+
+    async fn builds_on_dead_hosts(&self) -> Result<(), DbError> {
+        let found = {
+            let mut connection = self.shared.database.read().await?;
+            takeover::builds_on_dead_hosts(&mut connection, self.shared.fresh_since()).await?
+        };
+        for (orphan, elsewhere) in found {
+            let mut transaction = self.shared.database.begin().await?;
+            let ours = transitions::reschedule(&mut transaction, &elsewhere).await?;
+            transaction.commit().await?;
+            if ours {
+                tracing::info!(instance = %orphan.instance, host = elsewhere.host, "build taken from a host that is down");
+                recast(&self.shared, orphan.instance, orphan.request_id.as_deref()).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn deletions(&self) -> Result<(), DbError> {
+        let fresh_since = self.shared.fresh_since();
+        let found = {
+            let mut connection = self.shared.database.read().await?;
+            takeover::deletions_without_host(&mut connection, fresh_since).await?
+        };
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.shared.database.begin().await?;
+        // Once more, now that nobody else writes or the rows are about to be ours.
+        let found = takeover::deletions_without_host(&mut transaction, fresh_since).await?;
+        let now = Timestamp::now();
+        let events: Vec<EventOf> = found
+            .iter()
+            .filter_map(|orphan| {
+                let details = orphan
+                    .host
+                    .as_ref()
+                    .map(|host| format!("Host {host} is down; what it still holds is removed when it is back."));
+                let event = ActionEvent {
+                    event: LOCAL_DELETE.into(),
+                    host: None,
+                    start_time: now,
+                    finish_time: Some(now),
+                    result: Some(EventResult::Success),
+                    details,
+                };
+                let (instance, request_id) = (orphan.instance, orphan.request_id.clone()?);
+                Some(EventOf { instance, request_id, event })
+            })
+            .collect();
+        let gone: Vec<_> = found.iter().map(|orphan| orphan.instance).collect();
+        actions::record_events(&mut transaction, &events).await?;
+        instances::mark_deleted(&mut transaction, &gone).await?;
+        allocations::release_all(&mut transaction, &gone).await?;
+        transaction.commit().await?;
+        for Orphan { instance, host, .. } in found {
+            tracing::info!(%instance, host, "deleted without its host, which is down");
+        }
+        Ok(())
+    }
+
+    async fn orphaned_migrations(&self) -> Result<(), DbError> {
+        let fresh_since = self.shared.fresh_since();
+        let waiting_since = Timestamp::now() - self.shared.config.reschedule_after;
+        let (orphaned, lost, sources) = {
+            let mut connection = self.shared.database.read().await?;
+            let orphaned = takeover::orphaned_migrations(&mut connection, fresh_since, waiting_since).await?;
+            let lost = takeover::lost_copies(&mut connection, fresh_since).await?;
+            let lost = migrations::get_many(&mut connection, &lost).await?;
+            (orphaned, lost, takeover::sources_of_queued(&mut connection).await?)
+        };
+        for migration in orphaned {
+            self.migrations.go_on(migration);
+        }
+        for migration in lost {
+            tracing::info!(migration = %migration.uuid, source = migration.source, "its source no longer copies");
+            self.migrations.take_from_source(&migration).await?;
+        }
+        for source in sources {
+            self.migrations.admit(&source).await?;
+        }
+        Ok(())
+    }
+
+    async fn release_claims(&self) -> Result<(), DbError> {
+        let since = Timestamp::now() - CLAIM_AGE;
+        let mut transaction = self.shared.database.begin().await?;
+        let found = takeover::orphaned_allocations(&mut transaction, since).await?;
+        for (instance, host) in &found {
+            allocations::release(&mut transaction, *instance, host).await?;
+        }
+        transaction.commit().await?;
+        for (instance, host) in found {
+            metrics::counter!("orphaned_allocations_total").increment(1);
+            tracing::error!(%instance, host, "a claim without a reason was given back; this should not happen");
+        }
+        Ok(())
+    }
+
+    /// Casts again what was in the queues of a bus that is gone. What hosts were to do comes back when they are
+    /// reconciled.
+    async fn after_restart(&self) -> Result<(), DbError> {
+        let under_way = {
+            let mut connection = self.shared.database.read().await?;
+            let filter = migrations::MigrationFilter { under_way: true, ..Default::default() };
+            migrations::list(&mut connection, &filter).await?
+        };
+        for migration in under_way.iter().rev() {
+            if migration.status == MigrationStatus::Running {
+                // The cast that told the source to copy may be lost, and so may an abort; a source that copies already
+                // does nothing about a second one.
+                self.migrations.take_from_source(migration).await?;
+            } else {
+                self.migrations.go_on(migration.uuid);
+            }
+        }
+        // What is cast here changes its time, and what comes later has its own message.
+        let since = Timestamp::now();
+        loop {
+            let waiting = {
+                let mut connection = self.shared.database.write().await?;
+                takeover::waiting_builds(&mut connection, since, RECASTS).await?
+            };
+            for build in &waiting {
+                self.recast_patiently(build).await;
+            }
+            if waiting.len() < usize::try_from(RECASTS).unwrap_or(usize::MAX) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The scheduler of the same process may not listen yet.
+    async fn recast_patiently(&self, build: &Orphan) {
+        let ctx = novella_common::RequestContext::resumed(build.request_id.as_deref().unwrap_or_default());
+        for _ in 0..RECAST_ATTEMPTS {
+            match self.shared.scheduler.build_instance(&ctx, build.instance).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(instance = %build.instance, %error, "no scheduler yet"),
+            }
+            if !self.shared.shutdown.pause(RECAST_PAUSE).await {
+                return;
+            }
+        }
+        tracing::warn!(instance = %build.instance, "no scheduler listens; the build waits");
+    }
+}

@@ -1,0 +1,99 @@
+//! Messages that were set aside: what they were, why, and what becomes of them.
+
+use crate::error::MessagingError;
+use crate::transport::{Content, Delivery, Message, Publication, Route, Transport};
+
+/// A message in the durable queue `dead_letters`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Why it was set aside.
+    pub reason: String,
+    /// The queue it was taken from.
+    pub queue: String,
+    /// When, in UTC (RFC 3339).
+    pub time: String,
+    /// How often it was delivered in vain.
+    pub deliveries: u32,
+    /// The method, if it is an RPC request.
+    pub method: Option<String>,
+    /// The event type, if it is a notification.
+    pub event_type: Option<String>,
+    /// The request it belongs to, if its context says so.
+    pub request_id: Option<String>,
+    /// The whole body as text.
+    pub body: String,
+}
+
+impl DeadLetter {
+    fn read(message: &Message) -> Self {
+        let death = message.death.as_deref().cloned().unwrap_or_default();
+        let body = message.content.encode().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let (mut method, mut event_type, mut context) = (None, None, None);
+        if let Ok(request) = message.content.request() {
+            method = Some(request.method.clone());
+            context = Some(request.context.clone());
+        } else if let Ok(notification) = message.content.notification() {
+            event_type = Some(notification.event_type.clone());
+            context = Some(notification.context.clone());
+        }
+        let request_id = context.and_then(|context| context.get("request_id")?.as_str().map(str::to_owned));
+        Self { reason: death.reason, queue: death.queue, time: death.time, deliveries: message.deliveries, method, event_type, request_id, body }
+    }
+}
+
+/// What is to become of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays where it is.
+    Keep,
+    /// It goes back to the queue it was taken from, as if it had never been delivered.
+    Resend,
+    /// It is deleted.
+    Discard,
+}
+
+impl Transport {
+    /// The oldest messages that were set aside, at most `max` of them. They stay where they are.
+    ///
+    /// # Errors
+    /// If the bus cannot be reached.
+    pub async fn dead_letters(&self, max: usize) -> Result<Vec<DeadLetter>, MessagingError> {
+        let mut letters = Vec::new();
+        self.dispose_of_dead_letters(max, |letter| {
+            letters.push(letter.clone());
+            Fate::Keep
+        })
+        .await?;
+        Ok(letters)
+    }
+
+    /// Looks at the oldest messages that were set aside, at most `max` of them, and does with each what `decide` says. Returns how many were sent again or
+    /// deleted.
+    ///
+    /// # Errors
+    /// If the bus cannot be reached, or a message's queue is gone. What was not disposed of until then stays.
+    pub async fn dispose_of_dead_letters(&self, max: usize, mut decide: impl FnMut(&DeadLetter) -> Fate) -> Result<usize, MessagingError> {
+        let mut disposed = 0;
+        // What is not settled goes back when this is dropped.
+        let fetched = self.fetch_dead_letters(max).await?;
+        let mut kept: Vec<Delivery> = Vec::new();
+        for delivery in fetched {
+            let letter = DeadLetter::read(&delivery.message);
+            match decide(&letter) {
+                Fate::Keep => {
+                    kept.push(delivery);
+                    continue;
+                }
+                Fate::Resend => {
+                    let message = Message::new(Content::clone(&delivery.message.content));
+                    self.publish(Publication::mandatory(Route::Queue { name: letter.queue.into() }, message)).await?;
+                }
+                Fate::Discard => {}
+            }
+            delivery.ack();
+            disposed += 1;
+        }
+        kept.into_iter().for_each(Delivery::requeue);
+        Ok(disposed)
+    }
+}

@@ -1,0 +1,91 @@
+//! One suite of behaviours, shown on both buses; and what only a real broker can do to its clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs, reason = "tests")]
+
+mod calls;
+mod casts;
+mod faults;
+mod notifications;
+mod support;
+
+/// The behaviours as tests on one bus.
+macro_rules! suite {
+    ($bus:ty) => {
+        suite! { $bus, calls:
+            a_call_returns_the_managers_answer
+            many_calls_at_once_each_get_their_own_answer
+            a_typed_error_reaches_the_caller_as_its_own_type
+            an_error_of_another_kind_says_what_it_was
+            an_unknown_method_is_its_own_error
+            an_unsupported_version_is_its_own_error
+            a_capped_client_sends_nothing_newer
+            a_namespace_is_a_place_of_its_own
+            a_wrong_argument_is_an_error_that_names_it
+            unknown_arguments_and_missing_optional_ones_are_tolerated
+            a_handler_that_panics_fails_its_call_and_the_server_lives
+            a_call_times_out_with_a_clear_error
+            a_late_answer_disturbs_nobody
+            a_long_call_outlives_the_usual_timeout_while_its_server_lives
+            a_call_to_a_topic_nobody_ever_listened_on_is_unroutable_at_once
+            a_closed_transport_says_so
+        }
+        suite! { $bus, casts:
+            a_cast_is_processed_once_by_one_of_the_servers_sharing_a_topic
+            a_cast_to_one_server_reaches_that_server
+            a_fanout_reaches_every_server
+            a_fanout_to_nobody_is_no_error
+            a_cast_to_a_stopped_service_is_delivered_when_it_starts
+            a_message_to_a_topic_nobody_ever_listened_on_is_unroutable_at_once
+            only_the_unroutable_among_many_casts_fail
+            casts_from_one_sender_keep_concurrency_bounded_by_prefetch
+            a_server_stops_gracefully_and_finishes_what_runs
+            what_a_stopping_server_does_not_finish_in_time_is_delivered_to_another
+            a_killed_servers_message_is_redelivered
+            a_message_that_kills_every_server_is_set_aside
+            a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_server_lives
+            a_failed_cast_that_waits_for_its_next_attempt_holds_up_nobody
+            a_dead_letter_can_be_sent_again_or_deleted
+        }
+        suite! { $bus, notifications:
+            notifications_arrive_in_order_in_batches
+            a_notification_carries_what_it_was_sent_with
+            a_notification_waits_for_the_first_listener_ever
+            an_unacked_batch_is_redelivered
+            a_requeued_batch_comes_again
+            a_standby_listener_takes_over_when_the_active_one_goes
+            a_standby_listener_takes_over_also_if_the_notifier_came_first
+        }
+    };
+    ($bus:ty, $module:ident: $($behaviour:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() {
+                let bus = <$bus as crate::support::Bus>::create().await;
+                crate::$module::$behaviour(&bus).await;
+            }
+        )*
+    };
+}
+
+mod in_process {
+    suite!(crate::support::InProcess);
+}
+
+mod on_rabbitmq {
+    suite!(novella_testing::Vhost);
+
+    suite! { novella_testing::Vhost, faults:
+        a_cut_connection_is_survived
+        nothing_accepted_is_lost_and_nothing_is_done_twice_while_connections_are_cut
+        a_call_in_flight_survives_a_cut_connection
+        the_topics_queues_deleted_under_a_server_are_declared_again
+        the_reply_queue_deleted_under_a_client_heals
+        exchanges_deleted_under_everybody_heal
+        the_notifications_queue_deleted_under_a_notifier_is_declared_again
+        one_bad_publish_closes_nothing_for_others
+        a_malformed_message_is_set_aside_and_blocks_nobody
+        a_refused_connection_fails_at_once_and_says_why
+        a_queue_declared_otherwise_by_a_peer_is_an_error_that_names_it
+        a_stopped_server_leaves_only_what_is_to_last
+        a_call_to_a_server_that_is_down_does_not_outlive_its_caller
+    }
+}
