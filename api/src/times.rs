@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Serialize, Serializer};
 
+use crate::{error::ApiError, query::Parameters};
+
 macro_rules! forms {
     ($($(#[$doc:meta])* $name:ident($second:ident) => ($f:ident) $fraction:expr;)*) => {
         $(
@@ -58,6 +60,32 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     }
     let local = text.parse::<DateTime>().ok()?;
     TimeZone::UTC.to_timestamp(local).ok()
+}
+
+/// A time that a query filters by.
+///
+/// # Errors
+/// 400 that names the parameter.
+pub(crate) fn filter(query: &Parameters, name: &str) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    parse(text).map(Some).ok_or_else(|| {
+        ApiError::bad_request(format!(
+            "Invalid input for query parameters {name}. Value: {text}. It must be a time such as 2026-01-31T12:00:00Z."
+        ))
+    })
+}
+
+/// Refuses `changes-since` after `changes-before`.
+///
+/// # Errors
+/// 400 in Nova's words.
+pub(crate) fn check_order(since: Option<Timestamp>, before: Option<Timestamp>) -> Result<(), ApiError> {
+    match (since, before) {
+        (Some(since), Some(before)) if before < since => Err(ApiError::bad_request(
+            "The value of changes-since must be less than or equal to changes-before.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

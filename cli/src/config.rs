@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use etcetera::BaseStrategy;
-use figment::{Figment, Provider, providers::Serialized};
+use figment::{Figment, providers::Serialized};
 use novella_api::ApiConfig;
 use novella_common::config::{
     self, BusConfig, DatabaseConfig, LogConfig, ManagementConfig, Secret, SecretUrl, ServiceConfig,
@@ -97,8 +97,8 @@ pub(crate) fn sqlite_url(data: &Path) -> Result<String> {
     Ok(format!("sqlite://{path}"))
 }
 
-/// Whether no source but the defaults has set `key`.
+/// Whether neither a file nor a variable has set `key`. (Defaults and flags are values of the program's own code.)
 pub(crate) fn is_default(figment: &Figment, key: &str) -> bool {
-    let defaults = Serialized::defaults(()).metadata();
-    figment.find_metadata(key).is_none_or(|source| source.name == defaults.name)
+    let source = figment.find_metadata(key).and_then(|metadata| metadata.source.as_ref());
+    source.is_none_or(|source| matches!(source, figment::Source::Code(_)))
 }

@@ -3,6 +3,7 @@
 //! `rpcapi` is what others may ask, `manager` does it, `journal` remembers it across a crash, `virt` is the hypervisor.
 //! Nothing here can reach the database.
 
+mod config;
 mod journal;
 mod manager;
 mod reporter;
@@ -12,5 +13,6 @@ mod store;
 mod sync;
 pub mod virt;
 
-pub use service::{ComputeConfig, ComputeService, ComputeStartError, Stores};
+pub use config::ComputeConfig;
+pub use service::{ComputeService, ComputeStartError, Stores};
 pub use store::StoreError;

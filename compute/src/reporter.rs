@@ -119,6 +119,12 @@ impl Outbox {
         }
     }
 
+    /// Everything that waits.
+    #[cfg(test)]
+    pub(crate) fn drain(&self) -> Vec<Fact> {
+        self.queue.lock().take(usize::MAX)
+    }
+
     fn is_empty(&self) -> bool {
         self.queue.lock().by_seq.is_empty()
     }
@@ -210,5 +216,65 @@ impl Reporter {
             }
             _ => self.own.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use novella_common::{
+        lifecycle::{PowerState, VmState},
+        reports::{InstanceReport, Progress},
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn report(instance: u128, seq: i64) -> Fact {
+        Fact::Instance(InstanceReport {
+            instance: InstanceUuid(Uuid::from_u128(instance)),
+            seq,
+            task_id: None,
+            request_id: None,
+            power_state: PowerState::Running,
+            progress: Progress::Done {
+                vm_state: VmState::Active,
+            },
+            event: None,
+        })
+    }
+
+    fn numbers(facts: &[Fact]) -> Vec<i64> {
+        facts.iter().filter_map(fact_seq).collect()
+    }
+
+    #[test]
+    fn of_two_reports_about_the_same_only_the_newer_waits() {
+        let mut queue = Queue::default();
+        for fact in [report(1, 1), report(2, 2), report(1, 3)] {
+            queue.add(fact);
+        }
+        assert_eq!(numbers(&queue.take(10)), [2, 3]);
+    }
+
+    #[test]
+    fn what_could_not_be_sent_does_not_replace_what_is_newer() {
+        let mut queue = Queue::default();
+        queue.add(report(1, 1));
+        queue.add(report(2, 2));
+        let failed = queue.take(10);
+        queue.add(report(1, 3));
+        failed.into_iter().for_each(|fact| queue.add(fact));
+        assert_eq!(numbers(&queue.take(10)), [2, 3]);
+    }
+
+    #[test]
+    fn however_long_the_bus_is_away_what_waits_is_bounded_by_the_instances() {
+        let mut queue = Queue::default();
+        for seq in 0..10_000_i64 {
+            queue.add(report(seq.unsigned_abs().into(), seq));
+            queue.add(report(u128::from(seq.unsigned_abs() % 10), seq + 10_000));
+        }
+        assert_eq!(queue.by_seq.len(), queue.newest.len());
+        assert!(queue.by_seq.len() <= 10_000);
     }
 }

@@ -7,20 +7,19 @@
 //! Until a conductor has reconciled the host, the messages of `Compute` wait in their queue. Dropping the service ends
 //! it as a crash would: what was under way is in the journal.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use novella_common::{
-    config::seconds,
-    models::{AllocationRatios, Inventory, Resources},
+    models::{Inventory, Resources},
     reports::{Fact, Hello},
     service::{Check, ServiceIdentity, Shutdown},
 };
 use novella_messaging::{MessagingError, RpcServer, Target, Transport};
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    config::ComputeConfig,
     journal::Journal,
     manager::{Host, Manager, State},
     reporter::{Outbox, Reporter},
@@ -28,7 +27,7 @@ use crate::{
     store::{Store, StoreError},
     virt::{
         AnyDriver,
-        fake::{FakeConfig, FakeDriver, Hub, MigrationAddress},
+        fake::{FakeDriver, Hub, MigrationAddress},
     },
 };
 
@@ -38,60 +37,6 @@ const HELLO: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// How many messages of a host are worked on at once. Builds and migrations leave their slot at once, so this is for
 /// power operations and consoles.
 const CONCURRENCY: usize = 64;
-
-/// `[compute]`: a compute host.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ComputeConfig {
-    /// Which hypervisor: `fake`.
-    pub driver: String,
-    /// Where the host keeps its journal, and the fake hypervisor its guests. Unset: in memory, gone with the process.
-    pub state_dir: Option<PathBuf>,
-    /// How many builds run on one host at once; further ones wait.
-    pub max_concurrent_builds: usize,
-    /// How far the host may be overcommitted.
-    pub ratios: AllocationRatios,
-    /// vCPUs that the host keeps for itself.
-    pub reserved_vcpus: i64,
-    /// Memory in MiB that the host keeps for itself.
-    pub reserved_memory_mb: i64,
-    /// Disk in GiB that the host keeps for itself.
-    pub reserved_disk_gb: i64,
-    /// The zone that the host is in.
-    pub availability_zone: String,
-    /// The host's address, as the hypervisor API shows it.
-    pub host_ip: String,
-    /// Where the host listens for incoming live migrations. Port 0 takes any free one.
-    pub migration_address: SocketAddr,
-    /// The name or address that other hosts reach `migration_address` under, if it is not that itself.
-    pub migration_advertised: Option<String>,
-    /// Seconds that the row of a build may name this host before the host says that it never got it. Longer than the
-    /// scheduler waits for the host's answer.
-    #[serde(with = "seconds")]
-    pub lost_build_after: Duration,
-    /// The simulated hypervisor.
-    pub fake: FakeConfig,
-}
-
-impl Default for ComputeConfig {
-    fn default() -> Self {
-        Self {
-            driver: "fake".into(),
-            state_dir: None,
-            max_concurrent_builds: 10,
-            ratios: AllocationRatios::default(),
-            reserved_vcpus: 0,
-            reserved_memory_mb: 512,
-            reserved_disk_gb: 0,
-            availability_zone: "nova".into(),
-            host_ip: "127.0.0.1".into(),
-            migration_address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            migration_advertised: None,
-            lost_build_after: Duration::from_secs(15),
-            fake: FakeConfig::default(),
-        }
-    }
-}
 
 /// Why a compute host can't start.
 #[derive(Debug, thiserror::Error)]

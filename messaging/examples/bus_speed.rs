@@ -1,4 +1,5 @@
-//! How fast a bus is: `cargo run --release --example bus_speed -- [URL]`, by default the one in process.
+//! How fast a bus is: `cargo run --release --example bus_speed -- [URL]`, by default the one in
+//! process.
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
 use std::sync::Arc;
@@ -55,14 +56,24 @@ impl Speed for Counter {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| "memory://".into());
+    let url = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "memory://".into());
     let transport = Transport::connect(&url, TransportOptions::default()).await?;
     let counter = Arc::new(Counter(Semaphore::new(0)));
     let endpoint = SpeedEndpoint::new(Arc::clone(&counter));
-    let server = RpcServer::builder(&transport, Target::new("speed").server("here")).endpoint(endpoint).concurrency(256).start().await?;
+    let server = RpcServer::builder(&transport, Target::new("speed").server("here"))
+        .endpoint(endpoint)
+        .concurrency(256)
+        .start()
+        .await?;
     let client = SpeedClient::new(&transport);
-    let ctx =
-        Context { user_id: "u".repeat(32), project_id: "p".repeat(32), request_id: "req-1".into(), roles: vec!["member".into(), "reader".into()] };
+    let ctx = Context {
+        user_id: "u".repeat(32),
+        project_id: "p".repeat(32),
+        request_id: "req-1".into(),
+        roles: vec!["member".into(), "reader".into()],
+    };
     let fraction = if transport.is_in_process() { 1 } else { 10 };
 
     let mut took = Vec::with_capacity(CALLS);
@@ -73,7 +84,11 @@ async fn main() -> anyhow::Result<()> {
     }
     took.sort_unstable();
     let at = |percent: usize| took[(took.len() - 1) * percent / 100];
-    println!("calls, one after the other: p50 {:?}, p99 {:?}", at(50), at(99));
+    println!(
+        "calls, one after the other: p50 {:?}, p99 {:?}",
+        at(50),
+        at(99)
+    );
 
     let casts = CASTS / fraction;
     let started = Instant::now();
@@ -91,9 +106,17 @@ async fn main() -> anyhow::Result<()> {
         sender??;
     }
     let sent = started.elapsed();
-    counter.0.acquire_many(u32::try_from(casts / SENDERS * SENDERS)?).await?.forget();
+    counter
+        .0
+        .acquire_many(u32::try_from(casts / SENDERS * SENDERS)?)
+        .await?
+        .forget();
     let rate = |took: Duration| (casts as f64 / took.as_secs_f64()).round();
-    println!("casts, {SENDERS} senders: {} sent, {} handled per second", rate(sent), rate(started.elapsed()));
+    println!(
+        "casts, {SENDERS} senders: {} sent, {} handled per second",
+        rate(sent),
+        rate(started.elapsed())
+    );
 
     server.stop(Duration::from_secs(5)).await;
     transport.close().await;

@@ -1,5 +1,6 @@
-//! A service, its contract and its caller, on a bus within the process. With `amqp://guest:guest@localhost/` in place of `memory://` the two may run
-//! on different machines, and either may be written in Python with oslo.messaging.
+//! A service, its contract and its caller, on a bus within the process. With
+//! `amqp://guest:guest@localhost/` in place of `memory://` the two may run on different machines,
+//! and either may be written in Python with oslo.messaging.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,11 @@ struct Manager;
 
 impl Greeter for Manager {
     async fn greet(&self, _ctx: Context, name: String) -> Result<String, GreetError> {
-        if name.is_empty() { Err(GreetError::NoSuchPerson { name }) } else { Ok(format!("Hello, {name}!")) }
+        if name.is_empty() {
+            Err(GreetError::NoSuchPerson { name })
+        } else {
+            Ok(format!("Hello, {name}!"))
+        }
     }
 }
 
@@ -44,13 +49,21 @@ impl Greeter for Manager {
 async fn main() -> anyhow::Result<()> {
     let transport = Transport::connect("memory://", TransportOptions::default()).await?;
     let target = Target::new("greeter").server("host-1");
-    let server = RpcServer::builder(&transport, target).endpoint(GreeterEndpoint::new(Arc::new(Manager))).start().await?;
+    let server = RpcServer::builder(&transport, target)
+        .endpoint(GreeterEndpoint::new(Arc::new(Manager)))
+        .start()
+        .await?;
 
     let greeter = GreeterClient::new(&transport);
-    let ctx = Context { request_id: "req-1".into() };
+    let ctx = Context {
+        request_id: "req-1".into(),
+    };
     assert_eq!(greeter.greet(&ctx, "Ada".into()).await?, "Hello, Ada!");
     let refused = greeter.server("host-1").greet(&ctx, String::new()).await;
-    assert!(matches!(refused, Err(CallError::Remote(GreetError::NoSuchPerson { .. }))));
+    assert!(matches!(
+        refused,
+        Err(CallError::Remote(GreetError::NoSuchPerson { .. }))
+    ));
 
     server.stop(Duration::from_secs(5)).await;
     transport.close().await;

@@ -27,7 +27,11 @@ pub struct DeadLetter {
 impl DeadLetter {
     fn read(message: &Message) -> Self {
         let death = message.death.as_deref().cloned().unwrap_or_default();
-        let body = message.content.encode().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let body = message
+            .content
+            .encode()
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default();
         let (mut method, mut event_type, mut context) = (None, None, None);
         if let Ok(request) = message.content.request() {
             method = Some(request.method.clone());
@@ -36,8 +40,18 @@ impl DeadLetter {
             event_type = Some(notification.event_type.clone());
             context = Some(notification.context.clone());
         }
-        let request_id = context.and_then(|context| context.get("request_id")?.as_str().map(str::to_owned));
-        Self { reason: death.reason, queue: death.queue, time: death.time, deliveries: message.deliveries, method, event_type, request_id, body }
+        let request_id =
+            context.and_then(|context| context.get("request_id")?.as_str().map(str::to_owned));
+        Self {
+            reason: death.reason,
+            queue: death.queue,
+            time: death.time,
+            deliveries: message.deliveries,
+            method,
+            event_type,
+            request_id,
+            body,
+        }
     }
 }
 
@@ -67,12 +81,17 @@ impl Transport {
         Ok(letters)
     }
 
-    /// Looks at the oldest messages that were set aside, at most `max` of them, and does with each what `decide` says. Returns how many were sent again or
-    /// deleted.
+    /// Looks at the oldest messages that were set aside, at most `max` of them, and does with each
+    /// what `decide` says. Returns how many were sent again or deleted.
     ///
     /// # Errors
-    /// If the bus cannot be reached, or a message's queue is gone. What was not disposed of until then stays.
-    pub async fn dispose_of_dead_letters(&self, max: usize, mut decide: impl FnMut(&DeadLetter) -> Fate) -> Result<usize, MessagingError> {
+    /// If the bus cannot be reached, or a message's queue is gone. What was not disposed of until
+    /// then stays.
+    pub async fn dispose_of_dead_letters(
+        &self,
+        max: usize,
+        mut decide: impl FnMut(&DeadLetter) -> Fate,
+    ) -> Result<usize, MessagingError> {
         let mut disposed = 0;
         // What is not settled goes back when this is dropped.
         let fetched = self.fetch_dead_letters(max).await?;
@@ -86,7 +105,13 @@ impl Transport {
                 }
                 Fate::Resend => {
                     let message = Message::new(Content::clone(&delivery.message.content));
-                    self.publish(Publication::mandatory(Route::Queue { name: letter.queue.into() }, message)).await?;
+                    self.publish(Publication::mandatory(
+                        Route::Queue {
+                            name: letter.queue.into(),
+                        },
+                        message,
+                    ))
+                    .await?;
                 }
                 Fate::Discard => {}
             }

@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde_json::Value;
 
-use crate::client::DISPATCHER_MODULE;
 use crate::target::Version;
 use crate::wire::{Failure, RequestMessage};
 
@@ -20,8 +19,8 @@ pub trait Endpoint: Send + Sync + 'static {
     /// The version it serves, and with it all lower minors of that major.
     fn version(&self) -> Version;
 
-    /// Does what the request asks. Called only with requests of its namespace and a version it serves; may run more than once for
-    /// the same request, so it must be idempotent.
+    /// Does what the request asks. Called only with requests of its namespace and a version it
+    /// serves; may run more than once for the same request, so it must be idempotent.
     fn dispatch(&self, request: Request) -> BoxFuture<'_, Outcome>;
 }
 
@@ -31,7 +30,7 @@ pub enum Outcome {
     /// The method's result; null for those without.
     Returned(Value),
     /// The method's error. The caller gets it; a cast is tried again, and set aside in the end.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// This endpoint has no such method; another one might.
     NoSuchMethod,
 }
@@ -65,18 +64,21 @@ impl Request {
         &self.message.args
     }
 
-    /// One argument. One that is missing reads as null, so that an `Option` added in a later version can be left out by older senders.
+    /// One argument. One that is missing reads as null, so that an `Option` added in a later
+    /// version can be left out by older senders.
     ///
     /// # Errors
     /// An outcome that tells the caller which argument was wrong.
     pub fn argument<T: DeserializeOwned>(&self, name: &str) -> Result<T, Outcome> {
         let wrong = |what: String| {
             let message = format!("{}(): {what}", self.method());
-            Outcome::Failed(Failure { args: vec![message.clone().into()], message, ..Failure::of("builtins", "TypeError") })
+            Outcome::Failed(Failure::type_error(message))
         };
         match self.message.args.get(name) {
-            Some(value) => T::deserialize(value).map_err(|error| wrong(format!("the argument `{name}` is not valid: {error}"))),
-            None => T::deserialize(Value::Null).map_err(|_| wrong(format!("the argument `{name}` is missing"))),
+            Some(value) => T::deserialize(value)
+                .map_err(|error| wrong(format!("the argument `{name}` is not valid: {error}"))),
+            None => T::deserialize(Value::Null)
+                .map_err(|_| wrong(format!("the argument `{name}` is missing"))),
         }
     }
 
@@ -87,40 +89,21 @@ impl Request {
     pub fn context<C: DeserializeOwned>(&self) -> Result<C, Outcome> {
         C::deserialize((&self.message.context).into_deserializer()).map_err(|error| {
             let message = format!("{}(): the context is not valid: {error}", self.method());
-            Outcome::Failed(Failure { args: vec![message.clone().into()], message, ..Failure::of("builtins", "TypeError") })
+            Outcome::Failed(Failure::type_error(message))
         })
     }
 }
 
-impl Failure {
-    /// A failure without text or arguments.
-    pub(crate) fn of(module: &str, class: &str) -> Self {
-        Self { module: module.into(), class: class.into(), ..Self::default() }
-    }
-
-    fn with_text(self, message: String) -> Self {
-        Self { args: vec![message.clone().into()], message, ..self }
-    }
-
-    pub(crate) fn no_such_method(method: &str) -> Self {
-        Self::of(DISPATCHER_MODULE, "NoSuchMethod").with_text(format!("Endpoint does not support RPC method {method}"))
-    }
-
-    pub(crate) fn unsupported_version(method: &str, version: Version) -> Self {
-        Self::of(DISPATCHER_MODULE, "UnsupportedVersion")
-            .with_text(format!("Endpoint does not support RPC version {version}. Attempted method: {method}"))
-    }
-
-    pub(crate) fn panicked(method: &str, text: &str) -> Self {
-        Self::of("builtins", "RuntimeError").with_text(format!("the handler of {method} panicked: {text}"))
-    }
-}
-
 /// Finds the endpoint for a request, in the order they were given to the server.
-pub(crate) async fn dispatch(endpoints: &[Box<dyn Endpoint>], message: &Arc<RequestMessage>) -> Result<Value, Failure> {
+pub(crate) async fn dispatch(
+    endpoints: &[Box<dyn Endpoint>],
+    message: &Arc<RequestMessage>,
+) -> Result<Value, Box<Failure>> {
     let mut served = false;
     for endpoint in endpoints {
-        if endpoint.namespace() != message.namespace.as_deref() || !endpoint.version().serves(message.version) {
+        if endpoint.namespace() != message.namespace.as_deref()
+            || !endpoint.version().serves(message.version)
+        {
             continue;
         }
         served = true;

@@ -10,7 +10,8 @@ use crate::target::Version;
 /// Why a message could not be sent, answered or read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MessagingError {
-    /// A call got no answer in time. The work may or may not have been done: ask, or repeat what is idempotent.
+    /// A call got no answer in time. The work may or may not have been done: ask, or repeat what is
+    /// idempotent.
     #[error(
         "no answer to `{method}` from {target} within {} s (message {message_id}); the server may be down, slow or have \
          done the work nevertheless",
@@ -39,8 +40,8 @@ pub enum MessagingError {
         routing_key: String,
     },
 
-    /// The bus could not be reached in time. Whether the message was accepted is not known if the connection broke after it
-    /// was sent.
+    /// The bus could not be reached in time. Whether the message was accepted is not known if the
+    /// connection broke after it was sent.
     #[error("the bus was not reachable for {} s: {reason}; the transport keeps trying to reconnect", waited.as_secs_f64())]
     Disconnected {
         /// How long the sender waited for a connection.
@@ -68,7 +69,9 @@ pub enum MessagingError {
     },
 
     /// The method needs a version that the peer (or the client's version cap) does not have.
-    #[error("`{method}` needs version {requested}, which is not supported: {reason}; upgrade that side or cap the version")]
+    #[error(
+        "`{method}` needs version {requested}, which is not supported: {reason}; upgrade that side or cap the version"
+    )]
     UnsupportedVersion {
         /// The method.
         method: String,
@@ -108,14 +111,18 @@ pub enum MessagingError {
     },
 
     /// The transport's URL cannot be used.
-    #[error("the transport URL is not valid: {reason}; expected amqp://user:password@host:port/vhost, amqps://... or memory://")]
+    #[error(
+        "the transport URL is not valid: {reason}; expected amqp://user:password@host:port/vhost, amqps://... or memory://"
+    )]
     InvalidUrl {
         /// What is wrong with it, without the password.
         reason: String,
     },
 
     /// The broker knows the user but not the right, or does not know the user.
-    #[error("the broker at {address} refused access: {reason}; check user, password, virtual host and permissions")]
+    #[error(
+        "the broker at {address} refused access: {reason}; check user, password, virtual host and permissions"
+    )]
     AccessRefused {
         /// Host and port.
         address: String,
@@ -133,7 +140,9 @@ pub enum MessagingError {
     },
 
     /// An exchange or queue exists with other properties than the ones declared here.
-    #[error("{what} exists with other properties: {reason}; all peers of a virtual host must agree, see `durable`")]
+    #[error(
+        "{what} exists with other properties: {reason}; all peers of a virtual host must agree, see `durable`"
+    )]
     DeclaredOtherwise {
         /// The exchange or queue.
         what: String,
@@ -167,12 +176,15 @@ impl<E> CallError<E> {
     }
 }
 
-/// An error type that travels: an enum with serde's external tagging (the default of `#[derive(Serialize, Deserialize)]`).
+/// An error type that travels: an enum with serde's external tagging (the default of
+/// `#[derive(Serialize, Deserialize)]`).
 ///
-/// On the wire the variant's name is the exception's `class`, its fields are `kwargs`, and its `Display` text is `message`
-/// and `args[0]`. The caller's side rebuilds the same enum if `module` equals [`RpcError::MODULE`]; otherwise the caller
-/// gets [`MessagingError::Remote`].
-pub trait RpcError: std::error::Error + Serialize + DeserializeOwned + Send + Sync + 'static {
+/// On the wire the variant's name is the exception's `class`, its fields are `kwargs`, and its
+/// `Display` text is `message` and `args[0]`. The caller's side rebuilds the same enum if `module`
+/// equals [`RpcError::MODULE`]; otherwise the caller gets [`MessagingError::Remote`].
+pub trait RpcError:
+    std::error::Error + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     /// The Python module the error claims to live in, for instance `nova.exception`.
     const MODULE: &'static str;
 }

@@ -1,4 +1,8 @@
 //! RPC and notifications over AMQP or in process, wire-compatible with oslo.messaging.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")
+)]
 
 pub mod contract;
 
@@ -17,7 +21,9 @@ pub use client::RpcClient;
 pub use dead_letters::{DeadLetter, Fate};
 pub use endpoint::{Endpoint, Outcome, Request};
 pub use error::{CallError, MessagingError, RpcError};
-pub use notify::{Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority};
+pub use notify::{
+    Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority,
+};
 pub use novella_messaging_macros::contract;
 pub use server::{RpcServer, RpcServerBuilder};
 pub use target::{Target, Version};

@@ -1,4 +1,5 @@
-//! Where a message goes: exchange, topic, server, fanout; and which version of a contract it speaks.
+//! Where a message goes: exchange, topic, server, fanout; and which version of a contract it
+//! speaks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,8 +24,8 @@ impl Version {
         Self { major, minor }
     }
 
-    /// Whether an endpoint of this version can serve a message of version `requested`: the same major, and a minor that is
-    /// not below the requested one.
+    /// Whether an endpoint of this version can serve a message of version `requested`: the same
+    /// major, and a minor that is not below the requested one.
     #[must_use]
     pub const fn serves(self, requested: Version) -> bool {
         self.major == requested.major && self.minor >= requested.minor
@@ -72,8 +73,8 @@ pub struct Target {
     pub exchange: Option<String>,
     /// The kind of service, for instance `compute`. Servers of one topic share its queue.
     pub topic: String,
-    /// One server among those of the topic, for instance a host's name. A server must have one; a client without one
-    /// reaches any server of the topic.
+    /// One server among those of the topic, for instance a host's name. A server must have one; a
+    /// client without one reaches any server of the topic.
     pub server: Option<String>,
     /// Address every server of the topic at once. Only meaningful for casts.
     pub fanout: bool,
@@ -87,7 +88,10 @@ impl Target {
     /// Any server of `topic`, speaking version 1.0.
     #[must_use]
     pub fn new(topic: impl Into<String>) -> Self {
-        Self { topic: topic.into(), ..Self::default() }
+        Self {
+            topic: topic.into(),
+            ..Self::default()
+        }
     }
 
     /// The same target narrowed to one server.
@@ -111,7 +115,8 @@ impl Target {
         self
     }
 
-    /// The name of the queue (and the routing key) this target is reached by: `topic` or `topic.server`.
+    /// The name of the queue (and the routing key) this target is reached by: `topic` or
+    /// `topic.server`.
     pub(crate) fn queue(&self) -> String {
         match &self.server {
             Some(server) => format!("{}.{server}", self.topic),
@@ -158,8 +163,22 @@ mod tests {
     fn a_version_reads_what_it_writes_and_refuses_the_rest() {
         assert_eq!("1.17".parse::<Version>().unwrap(), Version::new(1, 17));
         assert_eq!("3".parse::<Version>().unwrap(), Version::new(3, 0));
-        for bad in ["", ".", "1.", ".1", "a.b", "1.x", "-1.0", "+1.0", "1.2.3", "99999999999.0"] {
-            assert!(bad.parse::<Version>().is_err(), "{bad:?} was read as a version");
+        for bad in [
+            "",
+            ".",
+            "1.",
+            ".1",
+            "a.b",
+            "1.x",
+            "-1.0",
+            "+1.0",
+            "1.2.3",
+            "99999999999.0",
+        ] {
+            assert!(
+                bad.parse::<Version>().is_err(),
+                "{bad:?} was read as a version"
+            );
         }
     }
 }

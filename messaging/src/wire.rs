@@ -1,7 +1,9 @@
-//! The messages, and their form on the wire: oslo.messaging's, envelope 2.0, which a RabbitMQ shared with Python peers carries.
+//! The messages, and their form on the wire: oslo.messaging's, envelope 2.0, which a RabbitMQ
+//! shared with Python peers carries.
 //!
-//! Plain data and plain functions. Decoding is lenient where peers differ (unknown fields, missing optional ones, the 1.0
-//! envelope) and total: whatever the bytes, the answer is a message or [`MessagingError::Malformed`].
+//! Plain data and plain functions. Decoding is lenient where peers differ (unknown fields, missing
+//! optional ones, the 1.0 envelope) and total: whatever the bytes, the answer is a message or
+//! [`MessagingError::Malformed`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +19,19 @@ const CONTEXT_PREFIX: &str = "_context_";
 
 /// A new id as oslo.messaging forms them: a random UUID's 32 hexadecimal digits.
 pub(crate) fn new_id() -> String {
-    // From the thread's generator: `Uuid::new_v4` asks the operating system each time, which costs more than a whole cast.
-    uuid::Builder::from_random_bytes(rand::random()).into_uuid().simple().to_string()
+    // From the thread's generator: `Uuid::new_v4` asks the operating system each time, which costs
+    // more than a whole cast.
+    uuid::Builder::from_random_bytes(rand::random())
+        .into_uuid()
+        .simple()
+        .to_string()
 }
 
 /// Where the answer to a call goes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ReplyTo {
     /// `_msg_id`: what the answer refers to.
-    pub(crate) message_id: String,
+    pub(crate) message_id: Arc<str>,
     /// `_reply_q`: the queue the caller consumes.
     pub(crate) queue: Arc<str>,
     /// `_timeout`: the caller wants a sign of life at least this often while the method runs.
@@ -49,9 +55,9 @@ pub(crate) struct RequestMessage {
 /// An answer, or (with `ending` false) a sign of life of a call still running.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ReplyMessage {
-    pub(crate) message_id: String,
+    pub(crate) message_id: Arc<str>,
     pub(crate) unique_id: String,
-    pub(crate) outcome: Result<Value, Failure>,
+    pub(crate) outcome: Result<Value, Box<Failure>>,
     pub(crate) ending: bool,
 }
 
@@ -101,23 +107,36 @@ fn seal(message: &Map<String, Value>) -> Result<Vec<u8>, MessagingError> {
         message: String,
     }
     let message = serde_json::to_string(message).map_err(|error| malformed(error.to_string()))?;
-    serde_json::to_vec(&Envelope { version: "2.0", message }).map_err(|error| malformed(error.to_string()))
+    serde_json::to_vec(&Envelope {
+        version: "2.0",
+        message,
+    })
+    .map_err(|error| malformed(error.to_string()))
 }
 
 /// Opens either envelope: 2.0, or 1.0, where the body is the message itself.
 fn open(body: &[u8]) -> Result<Map<String, Value>, MessagingError> {
-    let outer: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
+    let outer: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
     match (outer.get("oslo.version"), outer.get("oslo.message")) {
         (Some(version), Some(message)) => {
             // Any 2.x has this form; another major may not.
-            let major = version.as_str().and_then(|version| version.split('.').next());
+            let major = version
+                .as_str()
+                .and_then(|version| version.split('.').next());
             if major != Some("2") {
-                return Err(malformed(format!("the envelope's version is {version}, 2.0 is understood")));
+                return Err(malformed(format!(
+                    "the envelope's version is {version}, 2.0 is understood"
+                )));
             }
-            let message = message.as_str().ok_or_else(|| malformed("`oslo.message` is not a string"))?;
-            serde_json::from_str(message)
-                .map_err(|error| malformed(format!("`oslo.message` does not hold a JSON object: {error}")))
+            let message = message
+                .as_str()
+                .ok_or_else(|| malformed("`oslo.message` is not a string"))?;
+            serde_json::from_str(message).map_err(|error| {
+                malformed(format!(
+                    "`oslo.message` does not hold a JSON object: {error}"
+                ))
+            })
         }
         _ => Ok(outer),
     }
@@ -140,11 +159,16 @@ fn take_context(message: &mut Map<String, Value>) -> Map<String, Value> {
     context
 }
 
-fn take_string(message: &mut Map<String, Value>, field: &str) -> Result<Option<String>, MessagingError> {
+fn take_string(
+    message: &mut Map<String, Value>,
+    field: &str,
+) -> Result<Option<String>, MessagingError> {
     match message.remove(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(malformed(format!("`{field}` is {other}, expected a string"))),
+        Some(other) => Err(malformed(format!(
+            "`{field}` is {other}, expected a string"
+        ))),
     }
 }
 
@@ -162,9 +186,14 @@ impl RequestMessage {
         }
         message.insert("version".into(), self.version.to_string().into());
         if let Some(reply_to) = &self.reply_to {
-            message.insert("_msg_id".into(), reply_to.message_id.clone().into());
+            message.insert("_msg_id".into(), (*reply_to.message_id).into());
             message.insert("_reply_q".into(), (*reply_to.queue).into());
-            message.insert("_timeout".into(), reply_to.monitor.map_or(Value::Null, |every| every.as_secs().into()));
+            message.insert(
+                "_timeout".into(),
+                reply_to
+                    .monitor
+                    .map_or(Value::Null, |every| every.as_secs().into()),
+            );
         }
         message.insert("_unique_id".into(), (*self.unique_id).into());
         insert_context(&mut message, &self.context);
@@ -178,24 +207,45 @@ impl RequestMessage {
         let args = match message.remove("args") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(args)) => args,
-            Some(_) => return Err(malformed(format!("the `args` of `{method}` are not an object"))),
+            Some(_) => {
+                return Err(malformed(format!(
+                    "the `args` of `{method}` are not an object"
+                )));
+            }
         };
         let version = match take_string(&mut message, "version")? {
             Some(version) => version.parse()?,
             None => Version::default(),
         };
         let namespace = take_string(&mut message, "namespace")?;
-        let reply_to = match (take_string(&mut message, "_msg_id")?, take_string(&mut message, "_reply_q")?) {
+        let reply_to = match (
+            take_string(&mut message, "_msg_id")?,
+            take_string(&mut message, "_reply_q")?,
+        ) {
             (Some(message_id), Some(queue)) => Some(ReplyTo {
-                message_id,
+                message_id: message_id.into(),
                 queue: queue.into(),
-                monitor: message.get("_timeout").and_then(Value::as_f64).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+                monitor: message
+                    .get("_timeout")
+                    .and_then(Value::as_f64)
+                    .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             }),
             _ => None,
         };
-        // Without an id of its own a message cannot be told from its repetition; a new id at least never collides.
-        let unique_id = take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id).into();
-        Ok(Self { method, namespace, version, args, context, reply_to, unique_id })
+        // Without an id of its own a message cannot be told from its repetition; a new id at least
+        // never collides.
+        let unique_id = take_string(&mut message, "_unique_id")?
+            .unwrap_or_else(new_id)
+            .into();
+        Ok(Self {
+            method,
+            namespace,
+            version,
+            args,
+            context,
+            reply_to,
+            unique_id,
+        })
     }
 }
 
@@ -209,14 +259,14 @@ impl ReplyMessage {
         message.insert("result".into(), result);
         message.insert("failure".into(), failure);
         message.insert("ending".into(), self.ending.into());
-        message.insert("_msg_id".into(), self.message_id.clone().into());
+        message.insert("_msg_id".into(), (*self.message_id).into());
         message.insert("_unique_id".into(), self.unique_id.clone().into());
         seal(&message)
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, MessagingError> {
         let mut message = open(body)?;
-        let message_id = require_string(&mut message, "_msg_id")?;
+        let message_id = require_string(&mut message, "_msg_id")?.into();
         let outcome = match message.remove("failure") {
             None | Some(Value::Null) => Ok(message.remove("result").unwrap_or(Value::Null)),
             Some(failure) => Err(Failure::from_json(failure)?),
@@ -224,7 +274,10 @@ impl ReplyMessage {
         Ok(Self {
             message_id,
             outcome,
-            ending: message.get("ending").and_then(Value::as_bool).unwrap_or(true),
+            ending: message
+                .get("ending")
+                .and_then(Value::as_bool)
+                .unwrap_or(true),
             unique_id: take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id),
         })
     }
@@ -239,19 +292,32 @@ impl Failure {
     }
 
     /// Reads a failure from the JSON text that peers send, or from a plain object.
-    fn from_json(failure: Value) -> Result<Self, MessagingError> {
+    fn from_json(failure: Value) -> Result<Box<Self>, MessagingError> {
         let mut fields = match failure {
-            Value::String(text) => serde_json::from_str::<Map<String, Value>>(&text)
-                .map_err(|error| malformed(format!("`failure` does not hold a JSON object: {error}")))?,
+            Value::String(text) => {
+                serde_json::from_str::<Map<String, Value>>(&text).map_err(|error| {
+                    malformed(format!("`failure` does not hold a JSON object: {error}"))
+                })?
+            }
             Value::Object(fields) => fields,
-            other => return Err(malformed(format!("`failure` is {other}, expected JSON text"))),
+            other => {
+                return Err(malformed(format!(
+                    "`failure` is {other}, expected JSON text"
+                )));
+            }
         };
         let traceback = match fields.remove("tb") {
-            Some(Value::Array(lines)) => lines.into_iter().map(|line| line.as_str().map_or_else(|| line.to_string(), str::to_owned)).collect(),
+            Some(Value::Array(lines)) => lines
+                .into_iter()
+                .map(|line| {
+                    line.as_str()
+                        .map_or_else(|| line.to_string(), str::to_owned)
+                })
+                .collect(),
             Some(Value::String(text)) => vec![text],
             _ => Vec::new(),
         };
-        Ok(Self {
+        Ok(Box::new(Self {
             class: take_string(&mut fields, "class")?.unwrap_or_else(|| "Exception".into()),
             module: take_string(&mut fields, "module")?.unwrap_or_default(),
             message: take_string(&mut fields, "message")?.unwrap_or_default(),
@@ -264,7 +330,7 @@ impl Failure {
                 Some(Value::Object(kwargs)) => kwargs,
                 _ => Map::new(),
             },
-        })
+        }))
     }
 }
 

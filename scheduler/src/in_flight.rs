@@ -2,21 +2,40 @@
 
 use std::{
     collections::HashSet,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use novella_common::ids::InstanceUuid;
+use tokio::sync::Notify;
 
-/// The instances that handlers of this process are working on, so that a message which comes twice is worked on once.
+/// The instances that handlers of this process are working on: one handler each. A second one waits for the first, since
+/// it need not be a repetition: a host may fail a build, and the build be cast again, before the first handler has seen
+/// the host's answer.
+///
 /// Two schedulers can't both win for another reason: the compare-and-swap in the row.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InFlight(Arc<Mutex<HashSet<InstanceUuid>>>);
+pub(crate) struct InFlight(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    instances: Mutex<HashSet<InstanceUuid>>,
+    /// Some handler has ended.
+    ended: Notify,
+}
 
 impl InFlight {
-    /// Begins to work on an instance; `None` if a handler already does.
-    pub(crate) fn begin(&self, instance: InstanceUuid) -> Option<Working> {
-        let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(instance);
-        new.then(|| Working { all: self.clone(), instance })
+    /// Begins to work on an instance, once no other handler does.
+    pub(crate) async fn begin(&self, instance: InstanceUuid) -> Working {
+        loop {
+            let mut ended = pin!(self.0.ended.notified());
+            // From here on no end is missed.
+            ended.as_mut().enable();
+            if self.0.instances.lock().unwrap_or_else(PoisonError::into_inner).insert(instance) {
+                return Working { all: self.clone(), instance };
+            }
+            ended.await;
+        }
     }
 }
 
@@ -29,6 +48,7 @@ pub(crate) struct Working {
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.instance);
+        self.all.0.instances.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.instance);
+        self.all.0.ended.notify_waiters();
     }
 }

@@ -92,10 +92,7 @@ impl Scheduler for SchedulerManager {
     }
 
     async fn build_instance(&self, ctx: RequestContext, instance: InstanceUuid) -> Result<(), SchedulerError> {
-        let Some(_working) = self.in_flight.begin(instance) else {
-            tracing::debug!(%instance, "a second message for an instance that is being scheduled");
-            return Ok(());
-        };
+        let _working = self.in_flight.begin(instance).await;
         loop {
             let assigned = match self.placer.place(instance).await? {
                 Decision::Placed(assigned) => assigned,

@@ -1,9 +1,15 @@
 //! `/compute`: the OpenStack Compute API, one module per resource.
 
+mod availability_zones;
+mod extensions;
 mod flavors;
+mod hypervisors;
 mod inputs;
+mod limits;
 pub mod microversion;
+mod migrations;
 mod servers;
+mod services;
 mod strict_query;
 mod versions;
 
@@ -20,6 +26,12 @@ pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
     let resources = OpenApiRouter::new()
         .merge(flavors::router())
         .merge(servers::router())
+        .merge(migrations::router())
+        .merge(services::router())
+        .merge(hypervisors::router())
+        .merge(limits::router())
+        .merge(availability_zones::router())
+        .merge(extensions::router())
         .fallback(|| async { ApiError::no_such_path() })
         .layer(from_fn(microversion::negotiate))
         .layer(from_fn_with_state(api.clone(), authentication::required));

@@ -49,7 +49,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
         .set("log.filter", options.quiet.then_some("error"))?;
     let (mut config, figment) = Config::load(global, &flags)?;
     // A person looks at this terminal: without a word from them, only what needs attention is logged.
-    if is_default(&figment, "log.filter") {
+    if !options.quiet && is_default(&figment, "log.filter") {
         config.log.filter = "warn".to_owned();
     }
     telemetry::init_logging(&config.log)?;

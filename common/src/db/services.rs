@@ -175,3 +175,65 @@ pub async fn update(
     sql.push(" WHERE uuid = ").bind(uuid.to_owned())?;
     Ok(sql.execute(connection).await?.rows_affected() == 1)
 }
+
+/// What came of asking for the deletion of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// The service is gone, and with it the compute host that it was.
+    Deleted,
+    /// Nothing was changed: instances are on the host.
+    HostsInstances,
+    /// Nothing was changed: migrations from or to the host are under way.
+    HasMigrations,
+}
+
+/// Deletes a service, in the caller's transaction. A compute host goes only while nothing is on it or on its way there.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete(connection: &mut Connection, service: &Service) -> Result<Deletion, DbError> {
+    if service.binary == Binary::Compute {
+        let kept = remove_host(connection, &service.host).await?;
+        if kept != Deletion::Deleted {
+            return Ok(kept);
+        }
+    }
+    sqlx::query("DELETE FROM services WHERE uuid = $1")
+        .bind(service.uuid.clone())
+        .execute(connection)
+        .await?;
+    Ok(Deletion::Deleted)
+}
+
+/// Removes a host's row, if nothing is there. One statement: a claim changes the same row, so one that came first is seen
+/// in `allocation_count`, and one that comes later finds no host.
+async fn remove_host(connection: &mut Connection, host: &str) -> Result<Deletion, DbError> {
+    let removed = sqlx::query(
+        "DELETE FROM compute_nodes WHERE host = $1 AND allocation_count = 0 \
+         AND NOT EXISTS (SELECT 1 FROM instances WHERE host = $1 AND deleted_at IS NULL) \
+         AND NOT EXISTS (SELECT 1 FROM migrations WHERE (source = $1 OR destination = $1) \
+         AND status IN ('accepted', 'queued', 'preparing', 'running', 'post-migrating', 'reverting'))",
+    )
+    .bind(host.to_owned())
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if removed > 0 {
+        return Ok(Deletion::Deleted);
+    }
+    // Why not: there never was such a row, or something is there.
+    let left = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM compute_nodes WHERE host = $1) AS nodes, \
+         (SELECT COUNT(*) FROM instances WHERE host = $1 AND deleted_at IS NULL) AS instances",
+    )
+    .bind(host.to_owned())
+    .fetch_one(connection)
+    .await?;
+    Ok(if left.int("instances")? > 0 {
+        Deletion::HostsInstances
+    } else if left.int("nodes")? > 0 {
+        Deletion::HasMigrations
+    } else {
+        Deletion::Deleted
+    })
+}

@@ -382,3 +382,6 @@ pub(crate) fn fact_seq(fact: &Fact) -> Option<i64> {
         Fact::Hello(_) | Fact::Alive { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

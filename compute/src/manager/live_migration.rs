@@ -11,7 +11,6 @@
 use novella_common::{
     RequestContext,
     ids::{InstanceUuid, MigrationUuid, TaskId},
-    lifecycle::TaskState,
     models::MigrationProgress,
     reports::MigrationOutcome,
 };
@@ -151,8 +150,6 @@ impl Manager {
 
     async fn copy(&self, departure: &Departure) -> Result<(), ComputeError> {
         let migration = &departure.migration;
-        // So that the instance's action shows who copies, from when on.
-        self.tell_step(migration.spec.uuid, migration.task_id, TaskState::Migrating)?;
         match self
             .driver()
             .start_migration(migration, &departure.data)

@@ -7,7 +7,7 @@
 use futures_util::{StreamExt, stream};
 use novella_common::{
     ids::{InstanceUuid, TaskId},
-    lifecycle::{PowerState, VmState},
+    lifecycle::{PowerState, TaskState, VmState},
     reports::Progress,
 };
 
@@ -106,6 +106,7 @@ impl Manager {
     async fn see_to(&self, ought: OughtInstance) -> Result<(), ComputeError> {
         let instance = ought.spec.uuid;
         self.adopt(&ought).await?;
+        self.release(&ought).await?;
         let mut verdict = self.judge(&ought);
         if let Verdict::Forget(task_id) = verdict {
             tracing::info!(%instance, %task_id, "an operation is forgotten: its row does not know it");
@@ -183,6 +184,18 @@ impl Manager {
             None
         })?;
         Ok(commit.durable().await?)
+    }
+
+    /// Lets a guest run on that is held for a switch though its migration is over: the conductor ended it while this
+    /// host was down. The row must have been read after the migration had come to its end here, or it may be one from
+    /// before: that is so if nothing has begun or ended on the instance since the host was asked what it holds.
+    async fn release(&self, ought: &OughtInstance) -> Result<(), ComputeError> {
+        let instance = ought.spec.uuid;
+        let migrating = matches!(ought.task, Some((TaskState::Migrating, _)));
+        if migrating || !self.turns().is_free(instance) || !self.is_as_listed(instance) {
+            return Ok(());
+        }
+        self.driver().release(instance).await
     }
 
     /// Does what is in the journal and nobody does.

@@ -178,4 +178,8 @@ pub trait Driver: Send + Sync + 'static {
     /// On the source, once the destination has nothing of the guest: lets it run on here as before. Stops the copying
     /// if that still goes on.
     fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+
+    /// On the source, when no migration of the guest is under way any more and its row names this host: a guest that
+    /// is still held for a switch runs on here. Nothing happens to any other.
+    fn release(&self, instance: InstanceUuid) -> Doing<'_, ()>;
 }

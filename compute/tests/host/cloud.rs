@@ -65,6 +65,8 @@ struct Books {
 pub(crate) struct Cloud {
     pub(crate) transport: Transport,
     pub(crate) stores: Arc<Stores>,
+    /// Between two heartbeats.
+    pub(crate) beat: Duration,
     books: Arc<Mutex<Books>>,
     changed: watch::Sender<()>,
 }
@@ -126,6 +128,7 @@ impl Cloud {
         let cloud = Self {
             transport,
             stores: Arc::new(stores),
+            beat: Duration::from_secs(10),
             books: Arc::default(),
             changed: watch::channel(()).0,
         };
@@ -183,13 +186,12 @@ impl Cloud {
         shutdown: &Shutdown,
     ) -> ComputeService {
         let identity = ServiceIdentity::new(Binary::Compute, host);
-        let interval = Duration::from_millis(50);
         ComputeService::start(
             &self.transport,
             identity,
             config,
             self.stores.clone(),
-            interval,
+            self.beat,
             shutdown.clone(),
         )
         .await

@@ -26,10 +26,10 @@ const RESTLESS: &[(&str, &str)] = &[
     ("fake:bandwidth_mib", "256"),
 ];
 
-/// A guest that stands still for two seconds while it switches.
+/// A guest that stands still for four seconds while it switches.
 const SLOW_SWITCH: &[(&str, &str)] = &[
     ("fake:max_downtime_seconds", "3600"),
-    ("fake:bandwidth_mib", "256"),
+    ("fake:bandwidth_mib", "128"),
 ];
 
 /// Two hosts with files of their own, as on two machines.
@@ -571,7 +571,7 @@ async fn switching(pair: &Pair, instance: InstanceUuid) {
     pair.here
         .until(instance, "is about to switch", copied)
         .await;
-    // The stillness is two seconds long; there is no event to wait for on the way into it.
+    // The stillness is four seconds long; there is no event to wait for on the way into it.
     tokio::time::sleep(Duration::from_millis(300)).await;
 }
 
@@ -611,7 +611,7 @@ async fn a_source_that_dies_while_the_guest_switches_holds_it_until_the_destinat
 }
 
 #[tokio::test]
-async fn a_destination_that_dies_while_the_guest_switches_has_it_held_at_the_source() {
+async fn a_destination_that_dies_while_the_guest_stands_still_leaves_it_at_the_source() {
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", SLOW_SWITCH).await;
     let migration = pair.begin(instance).await;
@@ -623,6 +623,37 @@ async fn a_destination_that_dies_while_the_guest_switches_has_it_held_at_the_sou
     ));
     assert!(!pair.undo(&migration).await);
     pair.stops_on("source", instance).await;
+}
+
+#[tokio::test]
+async fn a_held_guest_runs_on_when_its_host_learns_that_the_migration_was_undone_without_it() {
+    let pair = Pair::start(instant()).await;
+    let instance = pair.here.built("source", SLOW_SWITCH).await;
+    let migration = pair.begin(instance).await;
+    switching(&pair, instance).await;
+    let Pair {
+        here,
+        there,
+        source,
+        destination,
+    } = pair;
+    drop(source);
+    here.compute("dest")
+        .rollback_live_migration_at_destination(&ctx(), migration)
+        .await
+        .unwrap();
+    here.edit(instance, |row| row.task = None);
+    let source = here.start("source", instant()).await;
+    here.reconcile("source").await;
+    assert_eq!(here.row(instance).vm_state, VmState::Active);
+    Pair {
+        here,
+        there,
+        source,
+        destination,
+    }
+    .stops_on("source", instance)
+    .await;
 }
 
 #[tokio::test]

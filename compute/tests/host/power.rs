@@ -288,7 +288,8 @@ async fn the_same_seed_gives_the_same_failures() {
 
 #[tokio::test]
 async fn a_heartbeat_comes_as_long_as_the_host_runs() {
-    let cloud = Cloud::new().await;
+    let mut cloud = Cloud::new().await;
+    cloud.beat = Duration::from_millis(20);
     let host = cloud.start("host-1", instant()).await;
     cloud
         .when(

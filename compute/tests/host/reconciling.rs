@@ -130,7 +130,10 @@ async fn a_guest_that_differs_from_its_row_is_reported() {
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
     cloud.edit(instance, |row| row.vm_state = VmState::Stopped);
-    cloud.reconcile("host-1").await;
+    // Once the host has let go of the instance: what it is still busy with, it does not judge.
+    while cloud.row(instance).vm_state != VmState::Active {
+        cloud.reconcile("host-1").await;
+    }
     let row = cloud
         .until(instance, "is active", |row| row.vm_state == VmState::Active)
         .await;
@@ -180,37 +183,20 @@ async fn a_host_that_lost_its_journal_but_not_its_guests_takes_them_back() {
 async fn a_thousand_hosts_fit_into_one_process() {
     let cloud = Cloud::with(Stores::ephemeral().unwrap()).await;
     let names: Vec<String> = (0..1000).map(|n| format!("host-{n}")).collect();
-    let t=std::time::Instant::now();
     let starts = names.iter().map(|name| cloud.start(name, instant()));
     let hosts = futures_util::future::join_all(starts).await;
-    assert_eq!(hosts.len(), 1000); eprintln!("STARTS {:?}", t.elapsed());
-    let cloud = &cloud;
+    assert_eq!(hosts.len(), 1000);
+    let specs: Vec<_> = names.iter().map(|_| server(&[])).collect();
     let builds = names
         .iter()
-        .map(|name| async move { (name, cloud.built(name, &[]).await) });
-    let all=futures_util::future::join_all(builds).await; eprintln!("BUILDS {:?}", t.elapsed());
-    for (name, instance) in all {
-        assert_eq!(cloud.row(instance).host, *name);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zz_rate() {
-    for dir in [false, true] {
-    let tmp = tempfile::tempdir().unwrap();
-    let cloud = Cloud::with(if dir {Stores::open(tmp.path()).unwrap()} else {Stores::ephemeral().unwrap()}).await;
-    let mut config = instant();
-    config.fake.vcpus = 100_000; config.fake.memory_mb = 100_000_000; config.fake.disk_gb = 1_000_000; config.max_concurrent_builds = 100;
-    let _host = cloud.start("host-1", config).await;
-    let one = std::time::Instant::now();
-    cloud.built("host-1", &[]).await;
-    eprintln!("ONE {:?}", one.elapsed());
-    let specs: Vec<_> = (0..3000).map(|_| server(&[])).collect();
-    let t = std::time::Instant::now();
-    use futures_util::StreamExt;
-    futures_util::stream::iter(&specs).for_each_concurrent(200, |spec| { let cloud = &cloud; async move { cloud.build("host-1", spec).await; } }).await;
-    eprintln!("ACCEPTED {:?}", t.elapsed());
-    for spec in &specs { cloud.until(spec.uuid, "active", |row| row.vm_state == VmState::Active).await; }
-    eprintln!("dir {dir} 3000 builds {:?}", t.elapsed());
+        .zip(&specs)
+        .map(|(name, spec)| cloud.build(name, spec));
+    futures_util::future::join_all(builds).await;
+    for spec in &specs {
+        cloud
+            .until(spec.uuid, "is active", |row| {
+                row.vm_state == VmState::Active
+            })
+            .await;
     }
 }

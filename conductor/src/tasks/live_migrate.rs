@@ -63,16 +63,13 @@ pub(crate) struct Drive<'a> {
     shared: &'a Shared,
     /// Destinations that have refused in this drive.
     refused: Vec<String>,
-    /// Whether this drive began with `preparing`: somebody else may have prepared the destination before.
-    resumed: bool,
-    begun: bool,
     /// A host that may hold something it should not.
     leftovers: Option<String>,
 }
 
 impl<'a> Drive<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Self {
-        Self { shared, refused: Vec::new(), resumed: false, begun: false, leftovers: None }
+        Self { shared, refused: Vec::new(), leftovers: None }
     }
 
     /// A host that is to be reconciled now, because it may hold something of the migration.
@@ -82,10 +79,6 @@ impl<'a> Drive<'a> {
 
     /// Does the step that the status names. The migration must be this conductor's.
     pub(crate) async fn step(&mut self, migration: &Migration) -> Result<Step, DbError> {
-        if !self.begun {
-            self.begun = true;
-            self.resumed = migration.status != MigrationStatus::Accepted;
-        }
         match migration.status {
             MigrationStatus::Accepted => self.choose(migration).await,
             // Driven only to be cancelled: without that it waits to be admitted.
@@ -110,7 +103,14 @@ impl<'a> Drive<'a> {
         };
         let candidates = match self.candidates(migration, &instance).await? {
             Ok(candidates) => candidates,
-            Err(reason) => return self.finish(migration, MigrationStatus::Error, Some(&reason)).await,
+            Err(CallError::Remote(none @ SchedulerError::NoValidHost { .. })) => {
+                return self.finish(migration, MigrationStatus::Error, Some(&none.to_string())).await;
+            }
+            Err(error) => {
+                // As a build would, it waits until there is a scheduler.
+                tracing::warn!(migration = %migration.uuid, %error, "no scheduler answers; asked again");
+                return Ok(Step::Again);
+            }
         };
         for candidate in candidates {
             let mut transaction = self.shared.database.begin().await?;
@@ -130,12 +130,12 @@ impl<'a> Drive<'a> {
         self.finish(migration, MigrationStatus::Error, Some(reason)).await
     }
 
-    /// The hosts that will do, as the scheduler says; the inner error is why there is none.
+    /// The hosts that will do, as the scheduler says.
     async fn candidates(
         &self,
         migration: &Migration,
         instance: &Instance,
-    ) -> Result<Result<Vec<Destination>, String>, DbError> {
+    ) -> Result<Result<Vec<Destination>, CallError<SchedulerError>>, DbError> {
         let mut spec = {
             let mut connection = self.shared.database.read().await?;
             instances::request_spec(&mut connection, instance.uuid).await?.unwrap_or_default()
@@ -152,14 +152,7 @@ impl<'a> Drive<'a> {
             ignore_hosts,
             only_host: migration.requested_destination.clone(),
         };
-        let ctx = context(migration);
-        let result = self
-            .patiently(|| self.shared.scheduler.select_destinations(&ctx, request.clone()), |error| match error {
-                CallError::Remote(error) => !matches!(error, SchedulerError::NoValidHost { .. }),
-                CallError::Messaging(_) => true,
-            })
-            .await;
-        Ok(result.map_err(|error| error.to_string()))
+        Ok(self.shared.scheduler.select_destinations(&context(migration), request).await)
     }
 
     // preparing -------------------------------------------------------------------------------------------------------
@@ -195,11 +188,15 @@ impl<'a> Drive<'a> {
             Ok(data) => data,
             Err(reason) => return self.elsewhere(migration, &instance, &reason).await,
         };
-        if self.abort_requested(migration).await? {
+        let begins = {
+            let mut connection = self.shared.database.write().await?;
+            let text = data.0.to_string();
+            transitions::prepare(&mut connection, migration.uuid, self.shared.incarnation, &text).await?
+        };
+        if !begins {
+            // An abort was requested; the row says so.
             return Ok(Step::Next);
         }
-        // From here on there is something to undo.
-        self.resumed = true;
         let prepared = self
             .call(migration, "compute_pre_live_migration", &order.destination, || {
                 destination.pre_live_migration(&ctx, order.clone(), data.clone())
@@ -229,6 +226,10 @@ impl<'a> Drive<'a> {
         reason: &str,
     ) -> Result<Step, DbError> {
         let Some(old) = &migration.destination else { return self.give_up(migration, Some(reason)).await };
+        if self.is_prepared(migration).await? {
+            // By a conductor that is gone: what is there must be undone before anything else.
+            return self.revert(migration, Some(reason)).await;
+        }
         self.refused.push(old.clone());
         let most = usize::try_from(self.shared.config.max_migration_destinations).unwrap_or(usize::MAX);
         if migration.requested_destination.is_some() || self.refused.len() >= most {
@@ -259,7 +260,7 @@ impl<'a> Drive<'a> {
 
     /// Ends a migration that was being prepared: at once if nothing was made on the destination yet.
     async fn give_up(&mut self, migration: &Migration, reason: Option<&str>) -> Result<Step, DbError> {
-        match (self.resumed, reason) {
+        match (self.is_prepared(migration).await?, reason) {
             (true, reason) => self.revert(migration, reason).await,
             (false, None) => self.finish(migration, MigrationStatus::Cancelled, None).await,
             (false, reason) => self.finish(migration, MigrationStatus::Error, reason).await,
@@ -281,8 +282,8 @@ impl<'a> Drive<'a> {
         let Some(instance) = self.instance(migration).await? else {
             return self.revert(migration, Some("The server was deleted meanwhile.")).await;
         };
-        let (Some(order), data) = (order(migration, &instance), self.migrate_data(migration).await?) else {
-            return self.revert(migration, Some("It has no destination.")).await;
+        let (Some(order), Some(data)) = (order(migration, &instance), self.migrate_data(migration).await?) else {
+            return self.revert(migration, Some("It has no destination, or none that was prepared.")).await;
         };
         if !self.is_up(&migration.source).await? {
             return self.resolve(migration, order).await;
@@ -463,15 +464,20 @@ impl<'a> Drive<'a> {
         Ok(instance.filter(|instance| instance.task_id == Some(migration.task_id)))
     }
 
-    async fn migrate_data(&self, migration: &Migration) -> Result<MigrateData, DbError> {
+    async fn migrate_data(&self, migration: &Migration) -> Result<Option<MigrateData>, DbError> {
         let mut connection = self.shared.database.read().await?;
         let text = transitions::migrate_data(&mut connection, migration.uuid).await?;
         let value = text.map(|text| serde_json::from_str(&text)).transpose();
-        value.map(|value| MigrateData(value.unwrap_or_default())).map_err(|error| DbError::Corrupt {
+        value.map(|value| value.map(MigrateData)).map_err(|error| DbError::Corrupt {
             column: "migrate_data",
             value: migration.uuid.to_string(),
             reason: error.to_string(),
         })
+    }
+
+    /// Whether the destination may hold something of the migration.
+    async fn is_prepared(&self, migration: &Migration) -> Result<bool, DbError> {
+        Ok(self.migrate_data(migration).await?.is_some())
     }
 
     async fn abort_requested(&self, migration: &Migration) -> Result<bool, DbError> {

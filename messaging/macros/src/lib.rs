@@ -1,5 +1,5 @@
-//! The contract macro of `novella-messaging`: one trait says what others may ask of a service, and the typed client and the server's dispatch are
-//! generated from it.
+//! The contract macro of `novella-messaging`: one trait says what others may ask of a service, and
+//! the typed client and the server's dispatch are generated from it.
 
 mod expand;
 mod parse;
@@ -25,13 +25,16 @@ use proc_macro::TokenStream;
 ///
 /// generates
 ///
-/// - the trait itself, whose futures are `Send` and which requires `Send + Sync + 'static`; a manager writes `impl Compute for Manager { async fn ... }`;
-/// - `ComputeClient`, with `new(&transport)`, `.server("host-1")`, `.timeout(..)`, `.version_cap(..)`, and each method taking `&ctx` and the other
-///   arguments by value: calls return `Result<T, CallError<E>>`, casts and fanouts `Result<(), MessagingError>`;
+/// - the trait itself, whose futures are `Send` and which requires `Send + Sync + 'static`; a
+///   manager writes `impl Compute for Manager { async fn ... }`;
+/// - `ComputeClient`, with `new(&transport)`, `.server("host-1")`, `.timeout(..)`,
+///   `.version_cap(..)`, and each method taking `&ctx` and the other arguments by value: calls
+///   return `Result<T, CallError<E>>`, casts and fanouts `Result<(), MessagingError>`;
 /// - `ComputeEndpoint`, with `new(Arc<manager>)`, for `RpcServer`.
 ///
-/// Options of the contract: `topic` and `version` (required), `namespace`. Of a method: the kind (`call`, `cast` or `fanout`; required), `since` (the
-/// version it came with; the major's `.0` by default), `timeout_seconds` (of a call).
+/// Options of the contract: `topic` and `version` (required), `namespace`. Of a method: the kind
+/// (`call`, `cast` or `fanout`; required), `since` (the version it came with; the major's `.0` by
+/// default), `timeout_seconds` (of a call).
 #[proc_macro_attribute]
 pub fn contract(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let contract = match parse::contract(attribute.into(), item.into()) {

@@ -1,12 +1,13 @@
-//! From the trait's syntax to what it means, with an error at the very place for everything that makes no sense.
+//! From the trait's syntax to what it means, with an error at the very place for everything that
+//! makes no sense.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::parse::Parser;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Error, FnArg, GenericArgument, Ident, ItemTrait, LitInt, LitStr, Pat, PathArguments, Receiver, Result, ReturnType, TraitItem, TraitItemFn,
-    Type,
+    Attribute, Error, FnArg, GenericArgument, Ident, ItemTrait, LitInt, LitStr, Pat, PathArguments,
+    Receiver, Result, ReturnType, TraitItem, TraitItemFn, Type,
 };
 
 /// `major.minor`.
@@ -62,8 +63,12 @@ fn combine(errors: &mut Option<Error>, error: Error) {
 }
 
 pub(crate) fn contract(attribute: TokenStream, item: TokenStream) -> Result<Contract> {
-    let mut item: ItemTrait = syn::parse2(item)
-        .map_err(|error| Error::new(error.span(), format!("#[contract] stands on a trait whose methods have no body ({error})")))?;
+    let mut item: ItemTrait = syn::parse2(item).map_err(|error| {
+        Error::new(
+            error.span(),
+            format!("#[contract] stands on a trait whose methods have no body ({error})"),
+        )
+    })?;
     let (mut topic, mut version, mut namespace) = (None, None, None);
     syn::meta::parser(|meta| {
         let text = || meta.value()?.parse::<LitStr>();
@@ -79,11 +84,21 @@ pub(crate) fn contract(attribute: TokenStream, item: TokenStream) -> Result<Cont
         Ok(())
     })
     .parse2(attribute)?;
-    let missing = |option: &str| Error::new(Span::call_site(), format!("the contract needs `{option}`, as in #[contract(topic = \"compute\", version = \"1.0\")]"));
+    let missing = |option: &str| {
+        Error::new(
+            Span::call_site(),
+            format!(
+                "the contract needs `{option}`, as in #[contract(topic = \"compute\", version = \"1.0\")]"
+            ),
+        )
+    };
     let topic = topic.ok_or_else(|| missing("topic"))?;
     let version = version.ok_or_else(|| missing("version"))?;
     if !item.generics.params.is_empty() {
-        return Err(Error::new(item.generics.span(), "a contract has no generic parameters: the other side could not know them"));
+        return Err(Error::new(
+            item.generics.span(),
+            "a contract has no generic parameters: the other side could not know them",
+        ));
     }
 
     let mut errors = None;
@@ -100,7 +115,13 @@ pub(crate) fn contract(attribute: TokenStream, item: TokenStream) -> Result<Cont
     }
     match errors {
         Some(errors) => Err(errors),
-        None => Ok(Contract { item, topic, version, namespace, methods }),
+        None => Ok(Contract {
+            item,
+            topic,
+            version,
+            namespace,
+            methods,
+        }),
     }
 }
 
@@ -108,24 +129,49 @@ fn read_version(text: &LitStr) -> Result<Version> {
     let value = text.value();
     value
         .split_once('.')
-        .and_then(|(major, minor)| Some(Version { major: major.parse().ok()?, minor: minor.parse().ok()? }))
-        .ok_or_else(|| Error::new(text.span(), format!("`{value}` is not a version of the form \"major.minor\"")))
+        .and_then(|(major, minor)| {
+            Some(Version {
+                major: major.parse().ok()?,
+                minor: minor.parse().ok()?,
+            })
+        })
+        .ok_or_else(|| {
+            Error::new(
+                text.span(),
+                format!("`{value}` is not a version of the form \"major.minor\""),
+            )
+        })
 }
 
 fn method(function: TraitItemFn, contract: Version) -> Result<Method> {
     let signature = function.sig;
     if let Some(body) = function.default {
-        return Err(Error::new(body.span(), "a contract's method has no body; the manager implements it"));
+        return Err(Error::new(
+            body.span(),
+            "a contract's method has no body; the manager implements it",
+        ));
     }
     if signature.asyncness.is_none() {
-        return Err(Error::new(signature.fn_token.span, "a contract's method is an `async fn`: its caller waits for a message"));
+        return Err(Error::new(
+            signature.fn_token.span,
+            "a contract's method is an `async fn`: its caller waits for a message",
+        ));
     }
     if !signature.generics.params.is_empty() {
-        return Err(Error::new(signature.generics.span(), "a contract's method has no generic parameters: the other side could not know them"));
+        return Err(Error::new(
+            signature.generics.span(),
+            "a contract's method has no generic parameters: the other side could not know them",
+        ));
     }
-    let (rpc, attributes): (Vec<_>, Vec<_>) = function.attrs.into_iter().partition(|attribute| attribute.path().is_ident("rpc"));
+    let (rpc, attributes): (Vec<_>, Vec<_>) = function
+        .attrs
+        .into_iter()
+        .partition(|attribute| attribute.path().is_ident("rpc"));
     let [rpc] = rpc.as_slice() else {
-        return Err(Error::new(signature.ident.span(), "say once how the method is reached: #[rpc(call)], #[rpc(cast)] or #[rpc(fanout)]"));
+        return Err(Error::new(
+            signature.ident.span(),
+            "say once how the method is reached: #[rpc(call)], #[rpc(cast)] or #[rpc(fanout)]",
+        ));
     };
     let options = options(rpc, contract)?;
     let (receiver, context, arguments) = inputs(&signature.inputs, &signature.ident)?;
@@ -178,28 +224,65 @@ fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
         }
         Ok(())
     })?;
-    let kind = kind.ok_or_else(|| Error::new(rpc.span(), "say how the method is reached: `call`, `cast` or `fanout`"))?;
+    let kind = kind.ok_or_else(|| {
+        Error::new(
+            rpc.span(),
+            "say how the method is reached: `call`, `cast` or `fanout`",
+        )
+    })?;
     if let Some(timeout) = timeout.as_ref().filter(|_| kind != Kind::Call) {
-        return Err(Error::new(timeout.span(), "only a call waits for an answer; a cast or fanout has no timeout"));
+        return Err(Error::new(
+            timeout.span(),
+            "only a call waits for an answer; a cast or fanout has no timeout",
+        ));
     }
     Ok(Options {
         kind,
-        since: since.unwrap_or(Version { major: contract.major, minor: 0 }),
+        since: since.unwrap_or(Version {
+            major: contract.major,
+            minor: 0,
+        }),
         timeout_seconds: timeout.map(|number| number.base10_parse()).transpose()?,
     })
 }
 
-fn inputs(inputs: &syn::punctuated::Punctuated<FnArg, syn::Token![,]>, method: &Ident) -> Result<(Receiver, Argument, Vec<Argument>)> {
+fn inputs(
+    inputs: &syn::punctuated::Punctuated<FnArg, syn::Token![,]>,
+    method: &Ident,
+) -> Result<(Receiver, Argument, Vec<Argument>)> {
     let mut inputs = inputs.iter();
     let receiver = match inputs.next() {
-        Some(FnArg::Receiver(receiver)) if receiver.reference.is_some() && receiver.mutability.is_none() => receiver.clone(),
-        other => return Err(Error::new(other.map_or(method.span(), Spanned::span), "a contract's method takes `&self` first")),
+        Some(FnArg::Receiver(receiver))
+            if receiver.reference.is_some() && receiver.mutability.is_none() =>
+        {
+            receiver.clone()
+        }
+        other => {
+            return Err(Error::new(
+                other.map_or(method.span(), Spanned::span),
+                "a contract's method takes `&self` first",
+            ));
+        }
     };
-    let mut arguments = inputs.map(argument).collect::<Result<Vec<_>>>()?.into_iter();
-    let missing = || Error::new(method.span(), "the first argument after `&self` is the caller's context, as in `ctx: RequestContext`");
+    let mut arguments = inputs
+        .map(argument)
+        .collect::<Result<Vec<_>>>()?
+        .into_iter();
+    let missing = || {
+        Error::new(
+            method.span(),
+            "the first argument after `&self` is the caller's context, as in `ctx: RequestContext`",
+        )
+    };
     let context = arguments.next().ok_or_else(missing)?;
-    if !matches!(context.name.to_string().as_str(), "ctx" | "context" | "_ctx" | "_context") {
-        return Err(Error::new(context.name.span(), "the first argument after `&self` is the caller's context and is called `ctx`"));
+    if !matches!(
+        context.name.to_string().as_str(),
+        "ctx" | "context" | "_ctx" | "_context"
+    ) {
+        return Err(Error::new(
+            context.name.span(),
+            "the first argument after `&self` is the caller's context and is called `ctx`",
+        ));
     }
     Ok((receiver, context, arguments.collect()))
 }
@@ -209,39 +292,76 @@ fn argument(input: &FnArg) -> Result<Argument> {
         return Err(Error::new(input.span(), "`self` comes first"));
     };
     let Pat::Ident(name) = &*typed.pat else {
-        return Err(Error::new(typed.pat.span(), "an argument is a plain name: it is its name on the wire"));
+        return Err(Error::new(
+            typed.pat.span(),
+            "an argument is a plain name: it is its name on the wire",
+        ));
     };
     if let Type::Reference(reference) = &*typed.ty {
-        return Err(Error::new(reference.span(), "arguments are owned: they arrive in another process"));
+        return Err(Error::new(
+            reference.span(),
+            "arguments are owned: they arrive in another process",
+        ));
     }
     if let Type::ImplTrait(opaque) = &*typed.ty {
-        return Err(Error::new(opaque.span(), "an argument has a concrete type: it is rebuilt in another process"));
+        return Err(Error::new(
+            opaque.span(),
+            "an argument has a concrete type: it is rebuilt in another process",
+        ));
     }
-    Ok(Argument { name: name.ident.clone(), ty: (*typed.ty).clone() })
+    Ok(Argument {
+        name: name.ident.clone(),
+        ty: (*typed.ty).clone(),
+    })
 }
 
 fn output(output: &ReturnType, method: &Ident, kind: Kind) -> Result<(Type, Type, Type)> {
     let expected = match kind {
-        Kind::Call => "a call returns `Result<T, E>`: `T` is what the caller gets, `E` the contract's error type",
-        Kind::Cast | Kind::Fanout => "a cast or fanout returns `Result<(), E>`: an error makes the message come again",
+        Kind::Call => {
+            "a call returns `Result<T, E>`: `T` is what the caller gets, `E` the contract's error type"
+        }
+        Kind::Cast | Kind::Fanout => {
+            "a cast or fanout returns `Result<(), E>`: an error makes the message come again"
+        }
     };
     let ReturnType::Type(_, ty) = output else {
         return Err(Error::new(method.span(), expected));
     };
     let arguments = match &**ty {
-        Type::Path(path) => path.path.segments.last().filter(|segment| segment.ident == "Result").map(|segment| &segment.arguments),
+        Type::Path(path) => path
+            .path
+            .segments
+            .last()
+            .filter(|segment| segment.ident == "Result")
+            .map(|segment| &segment.arguments),
         _ => None,
     };
     let Some(PathArguments::AngleBracketed(arguments)) = arguments else {
         return Err(Error::new(ty.span(), expected));
     };
-    let types: Vec<&Type> = arguments.args.iter().filter_map(|argument| if let GenericArgument::Type(ty) = argument { Some(ty) } else { None }).collect();
+    let types: Vec<&Type> = arguments
+        .args
+        .iter()
+        .filter_map(|argument| {
+            if let GenericArgument::Type(ty) = argument {
+                Some(ty)
+            } else {
+                None
+            }
+        })
+        .collect();
     let [value, error] = types.as_slice() else {
-        return Err(Error::new(ty.span(), format!("{expected} (write both types out, not an alias)")));
+        return Err(Error::new(
+            ty.span(),
+            format!("{expected} (write both types out, not an alias)"),
+        ));
     };
     let is_unit = matches!(value, Type::Tuple(tuple) if tuple.elems.is_empty());
     if kind != Kind::Call && !is_unit {
-        let message = format!("nobody waits for a cast's result, so `{}` goes nowhere: make it a call, or return `Result<(), E>`", value.to_token_stream());
+        let message = format!(
+            "nobody waits for a cast's result, so `{}` goes nowhere: make it a call, or return `Result<(), E>`",
+            value.to_token_stream()
+        );
         return Err(Error::new(value.span(), message));
     }
     Ok(((**ty).clone(), (*value).clone(), (*error).clone()))

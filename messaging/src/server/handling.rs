@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::Stopping;
@@ -21,9 +22,11 @@ use crate::wire::{self, Failure, ReplyMessage, ReplyTo, RequestMessage};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// At most this many failed casts wait for their next attempt; more are tried again without a pause, which bounds what a server holds.
+/// At most this many failed casts wait for their next attempt; more are tried again without a
+/// pause, which bounds what a server holds.
 const MOST_WAITING: u16 = 1000;
-/// How often, and how long apart, an answer is tried again whose reply queue is missing: its owner may be about to declare it again.
+/// How often, and how long apart, an answer is tried again whose reply queue is missing: its owner
+/// may be about to declare it again.
 const REPLY_ATTEMPTS: u32 = 20;
 const REPLY_PAUSE: Duration = Duration::from_millis(250);
 /// Callers that want signs of life more often than this each half interval get none.
@@ -37,7 +40,10 @@ pub(super) struct Handling {
     stopping: Stopping,
     window: Window,
     concurrency: u16,
-    /// Failed casts that wait. The broker is asked for as many messages more, so that waiting takes no handler's place.
+    /// One for each handler that may run.
+    slots: Semaphore,
+    /// Failed casts that wait. The broker is asked for as many messages more, so that waiting takes
+    /// no handler's place.
     waiting: AtomicU16,
 }
 
@@ -52,7 +58,12 @@ enum Ending {
 }
 
 impl Handling {
-    pub(super) fn new(transport: Transport, endpoints: Vec<Box<dyn Endpoint>>, window: Window, concurrency: u16) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        endpoints: Vec<Box<dyn Endpoint>>,
+        window: Window,
+        concurrency: u16,
+    ) -> Self {
         Self {
             transport,
             endpoints,
@@ -60,6 +71,7 @@ impl Handling {
             stopping: Stopping::new(),
             window,
             concurrency,
+            slots: Semaphore::new(concurrency.into()),
             waiting: AtomicU16::new(0),
         }
     }
@@ -79,7 +91,8 @@ impl Handling {
         }
         let request = match delivery.message.content.request() {
             Ok(request) => request,
-            // What happens seldom is boxed here and below: it would make every handler's task some times larger.
+            // What happens seldom is boxed here and below: it would make every handler's task some
+            // times larger.
             Err(error) => return Box::pin(self.set_aside(delivery, error.to_string())).await,
         };
         let attempt: Attempt = (Arc::clone(&request.unique_id), delivery.message.deliveries);
@@ -88,7 +101,8 @@ impl Handling {
             Standing::New(delivery) => delivery,
             Standing::Running => return,
             Standing::Completed(delivery) => {
-                metrics::counter!("rpc_redelivered_total", "outcome" => "completed_before").increment(1);
+                metrics::counter!("rpc_redelivered_total", "outcome" => "completed_before")
+                    .increment(1);
                 return delivery.ack();
             }
         };
@@ -99,12 +113,19 @@ impl Handling {
             let repetitions = self.progress().end(&attempt, false);
             return Box::pin(self.try_again(delivery, repetitions, reason)).await;
         }
-        let ending = self.handle(&request).await;
+        // A lost connection's deliveries come again while their handlers still run, so for that moment
+        // there are more of them than the prefetch allows.
+        let ending = match self.slots.acquire().await {
+            Ok(_slot) if !delivery.is_void() => self.handle(&request).await,
+            _ => Ending::Returned,
+        };
         if let Ending::Failed(reason) = &ending {
             tracing::warn!(method = request.method, reason, "a cast failed");
             Box::pin(self.pause(attempt.1)).await;
         }
-        let repetitions = self.progress().end(&attempt, matches!(ending, Ending::Completed));
+        let repetitions = self
+            .progress()
+            .end(&attempt, matches!(ending, Ending::Completed));
         match ending {
             Ending::Completed => settle(delivery, repetitions, Delivery::ack),
             Ending::Returned => settle(delivery, repetitions, Delivery::requeue),
@@ -123,23 +144,37 @@ impl Handling {
         let outcome = self.run(request).instrument(span).await;
         let label = match &outcome {
             Ok(_) => "ok",
-            Err(failure) if failure.module == crate::client::DISPATCHER_MODULE => "unsupported",
+            Err(failure) if failure.module == crate::failure::DISPATCHER_MODULE => "unsupported",
             Err(_) => "error",
         };
-        // An unknown method's name is the sender's invention, and each would be a series of its own.
-        let method = if label == "unsupported" { "unknown".to_owned() } else { request.method.clone() };
-        metrics::counter!("rpc_server_handled_total", "method" => method, "outcome" => label).increment(1);
+        // An unknown method's name is the sender's invention, and each would be a series of its
+        // own.
+        let method = if label == "unsupported" {
+            "unknown".to_owned()
+        } else {
+            request.method.clone()
+        };
+        metrics::counter!("rpc_server_handled_total", "method" => method, "outcome" => label)
+            .increment(1);
         match (&request.reply_to, outcome) {
             (Some(reply_to), outcome) => self.reply(reply_to, outcome).await,
             (None, Ok(_)) => Ending::Completed,
-            (None, Err(failure)) => Ending::Failed(format!("{}.{}: {}", failure.module, failure.class, failure.message)),
+            (None, Err(failure)) => Ending::Failed(format!(
+                "{}.{}: {}",
+                failure.module, failure.class, failure.message
+            )),
         }
     }
 
-    /// Runs the method; a panic is a failure like others. Callers that asked for them get signs of life meanwhile.
-    async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Failure> {
+    /// Runs the method; a panic is a failure like others. Callers that asked for them get signs of
+    /// life meanwhile.
+    async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
         let work = AssertUnwindSafe(endpoint::dispatch(&self.endpoints, request)).catch_unwind();
-        let result = match request.reply_to.as_ref().and_then(|reply_to| Some((reply_to, reply_to.monitor? / 2))) {
+        let result = match request
+            .reply_to
+            .as_ref()
+            .and_then(|reply_to| Some((reply_to, reply_to.monitor? / 2)))
+        {
             Some((reply_to, every)) if every >= SHORTEST_SIGN => {
                 tokio::select! {
                     result = work => result,
@@ -154,13 +189,21 @@ impl Handling {
     async fn signs_of_life(&self, reply_to: &ReplyTo, every: Duration) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(every).await;
-            if let Err(error) = self.transport.publish(answer(reply_to, Ok(Value::Null), false)).await {
+            if let Err(error) = self
+                .transport
+                .publish(answer(reply_to, Ok(Value::Null), false))
+                .await
+            {
                 tracing::debug!(%error, "a sign of life did not reach the caller");
             }
         }
     }
 
-    async fn reply(self: &Arc<Self>, reply_to: &ReplyTo, outcome: Result<Value, Failure>) -> Ending {
+    async fn reply(
+        self: &Arc<Self>,
+        reply_to: &ReplyTo,
+        outcome: Result<Value, Box<Failure>>,
+    ) -> Ending {
         let publication = answer(reply_to, outcome, true);
         match self.transport.publish(publication.clone()).await {
             Ok(()) => Ending::Completed,
@@ -171,7 +214,10 @@ impl Handling {
                 Ending::Completed
             }
             Err(MessagingError::Unroutable { .. }) => {
-                tracing::info!(queue = &*reply_to.queue, "a caller is gone before its answer came");
+                tracing::info!(
+                    queue = &*reply_to.queue,
+                    "a caller is gone before its answer came"
+                );
                 Ending::Completed
             }
             Err(error) => {
@@ -183,7 +229,9 @@ impl Handling {
 
     /// Waits a while before another attempt, growing with the number of those before.
     async fn pause(&self, attempts_before: u32) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << attempts_before.min(16)).min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << attempts_before.min(16))
+            .min(LONGEST_PAUSE);
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
         let _guard = Waiting(self);
         if waiting > MOST_WAITING {
@@ -196,27 +244,49 @@ impl Handling {
         }
     }
 
-    /// Replaces the message by a copy that counts one delivery more, or sets it aside if that were too many.
+    /// Replaces the message by a copy that counts one delivery more, or sets it aside if that were
+    /// too many.
     async fn try_again(&self, delivery: Delivery, repetitions: Vec<Delivery>, reason: String) {
         let deliveries = delivery.message.deliveries.saturating_add(1);
         let queue = Arc::clone(&delivery.queue);
-        let message = Message { deliveries, ..delivery.message.clone() };
+        let message = Message {
+            deliveries,
+            ..delivery.message.clone()
+        };
         let sent = if deliveries >= self.transport.options().max_deliveries {
-            self.transport.set_aside(message, &queue, format!("delivered {deliveries} times in vain; last: {reason}")).await
+            self.transport
+                .set_aside(
+                    message,
+                    &queue,
+                    format!("delivered {deliveries} times in vain; last: {reason}"),
+                )
+                .await
         } else {
-            let route = Route::Queue { name: Arc::clone(&queue) };
-            self.transport.publish(Publication::mandatory(route, message)).await
+            let route = Route::Queue {
+                name: Arc::clone(&queue),
+            };
+            self.transport
+                .publish(Publication::mandatory(route, message))
+                .await
         };
         self.settle_by(sent, delivery, repetitions).await;
     }
 
     async fn set_aside(&self, delivery: Delivery, reason: String) {
-        let sent = self.transport.set_aside(delivery.message.clone(), &delivery.queue, reason).await;
+        let sent = self
+            .transport
+            .set_aside(delivery.message.clone(), &delivery.queue, reason)
+            .await;
         self.settle_by(sent, delivery, Vec::new()).await;
     }
 
     /// Acknowledges a message that has found another place; else returns it.
-    async fn settle_by(&self, sent: Result<(), MessagingError>, delivery: Delivery, repetitions: Vec<Delivery>) {
+    async fn settle_by(
+        &self,
+        sent: Result<(), MessagingError>,
+        delivery: Delivery,
+        repetitions: Vec<Delivery>,
+    ) {
         match sent {
             Ok(()) => settle(delivery, repetitions, Delivery::ack),
             Err(error) => {
@@ -236,7 +306,9 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let waiting = self.0.waiting.fetch_sub(1, Ordering::Relaxed) - 1;
         if waiting < MOST_WAITING {
-            self.0.window.set(self.0.concurrency.saturating_add(waiting));
+            self.0
+                .window
+                .set(self.0.concurrency.saturating_add(waiting));
         }
     }
 }
@@ -246,9 +318,19 @@ fn settle(delivery: Delivery, repetitions: Vec<Delivery>, how: fn(Delivery)) {
     repetitions.into_iter().for_each(how);
 }
 
-fn answer(reply_to: &ReplyTo, outcome: Result<Value, Failure>, ending: bool) -> Publication {
-    let reply = ReplyMessage { message_id: reply_to.message_id.clone(), unique_id: wire::new_id(), outcome, ending };
-    Publication::mandatory(Route::Queue { name: Arc::clone(&reply_to.queue) }, Message::new(Content::Reply(reply.into())))
+fn answer(reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>, ending: bool) -> Publication {
+    let reply = ReplyMessage {
+        message_id: Arc::clone(&reply_to.message_id),
+        unique_id: wire::new_id(),
+        outcome,
+        ending,
+    };
+    Publication::mandatory(
+        Route::Queue {
+            name: Arc::clone(&reply_to.queue),
+        },
+        Message::new(Content::Reply(reply.into())),
+    )
 }
 
 /// Tries to deliver an answer for as long as its caller may take to come back.
@@ -261,7 +343,10 @@ async fn reply_late(transport: Transport, publication: Publication) {
             Err(error) => return tracing::warn!(%error, "an answer could not be sent"),
         }
     }
-    tracing::info!(queue = publication.route.key(), "a caller is gone before its answer came");
+    tracing::info!(
+        queue = publication.route.key(),
+        "a caller is gone before its answer came"
+    );
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

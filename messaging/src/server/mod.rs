@@ -1,7 +1,8 @@
 //! Answering calls and casts.
 //!
-//! A server consumes three queues: its topic's (shared with the topic's other servers), its own, and its share of the topic's fanout. A message
-//! stays the broker's until its handler has finished: a server that dies gives back what it had.
+//! A server consumes three queues: its topic's (shared with the topic's other servers), its own,
+//! and its share of the topic's fanout. A message stays the broker's until its handler has
+//! finished: a server that dies gives back what it had.
 //!
 //! ```text
 //! delivered ─┬─ malformed ──────────────────────────────────────────────────▶ dead_letters
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::Endpoint;
@@ -34,7 +35,8 @@ use handling::Handling;
 /// How many requests a server works on at once unless told otherwise.
 const DEFAULT_CONCURRENCY: usize = 64;
 
-/// A running server. Dropping it without [`RpcServer::stop`] ends it as a crash would: what was not finished is delivered again.
+/// A running server. Dropping it without [`RpcServer::stop`] ends it as a crash would: what was not
+/// finished is delivered again.
 #[derive(Debug)]
 pub struct RpcServer {
     stop: Option<oneshot::Sender<Duration>>,
@@ -42,14 +44,19 @@ pub struct RpcServer {
 }
 
 impl RpcServer {
-    /// Prepares a server for `target`, whose `server` is the name it is reached by alone; without one it has no queue of its own.
-    #[must_use]
+    /// Prepares a server for `target`, whose `server` is the name it is reached by alone; without
+    /// one it has no queue of its own.
     pub fn builder(transport: &Transport, target: Target) -> RpcServerBuilder {
-        RpcServerBuilder { transport: transport.clone(), target, endpoints: Vec::new(), concurrency: DEFAULT_CONCURRENCY }
+        RpcServerBuilder {
+            transport: transport.clone(),
+            target,
+            endpoints: Vec::new(),
+            concurrency: DEFAULT_CONCURRENCY,
+        }
     }
 
-    /// Takes no more messages, gives the running handlers up to `grace` to finish, returns what is then unfinished to its queue, and
-    /// deletes the server's fanout queue.
+    /// Takes no more messages, gives the running handlers up to `grace` to finish, returns what is
+    /// then unfinished to its queue, and deletes the server's fanout queue.
     pub async fn stop(mut self, grace: Duration) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(grace);
@@ -76,13 +83,15 @@ pub struct RpcServerBuilder {
 }
 
 impl RpcServerBuilder {
-    /// Adds an endpoint. Requests go to the first that has the namespace, the version and the method.
+    /// Adds an endpoint. Requests go to the first that has the namespace, the version and the
+    /// method.
     pub fn endpoint(mut self, endpoint: impl Endpoint) -> Self {
         self.endpoints.push(Box::new(endpoint));
         self
     }
 
-    /// How many requests it works on at once, which is also how many it takes from the broker. At least 1, at most 65 535; default 64.
+    /// How many requests it works on at once, which is also how many it takes from the broker. At
+    /// least 1, at most 65 535; default 64.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
         self
@@ -94,19 +103,34 @@ impl RpcServerBuilder {
     /// If the queues exist with other properties, access is refused, or the bus cannot be reached.
     pub async fn start(self) -> Result<RpcServer, MessagingError> {
         let prefetch = u16::try_from(self.concurrency.max(1)).unwrap_or(u16::MAX);
-        let subscription = Subscription { queues: self.queues(), prefetch, single_active: false };
+        let subscription = Subscription {
+            queues: self.queues(),
+            prefetch,
+            single_active: false,
+        };
         let subscriber = self.transport.subscribe(subscription).await?;
-        let handling = Arc::new(Handling::new(self.transport, self.endpoints, subscriber.window(), prefetch));
+        let handling = Arc::new(Handling::new(
+            self.transport,
+            self.endpoints,
+            subscriber.window(),
+            prefetch,
+        ));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(handling, subscriber, stopped));
-        Ok(RpcServer { stop: Some(stop), task })
+        Ok(RpcServer {
+            stop: Some(stop),
+            task,
+        })
     }
 
     fn queues(&self) -> Vec<QueueSpec> {
         let topic = &self.target.topic;
         let exchange = self.transport.exchange(self.target.exchange.as_deref());
         let lasting = |name: String| QueueSpec {
-            bound_to: Some(Route::Topic { exchange: exchange.into(), key: name.as_str().into() }),
+            bound_to: Some(Route::Topic {
+                exchange: exchange.into(),
+                key: name.as_str().into(),
+            }),
             name,
             lifetime: Lifetime::Lasting,
         };
@@ -117,14 +141,20 @@ impl RpcServerBuilder {
         queues.push(QueueSpec {
             name: format!("{topic}_fanout_{}", wire::new_id()),
             lifetime: Lifetime::Transient,
-            bound_to: Some(Route::Fanout { topic: topic.as_str().into() }),
+            bound_to: Some(Route::Fanout {
+                topic: topic.as_str().into(),
+            }),
         });
         queues
     }
 }
 
 /// The server's life: hand each delivery to a task of its own until told to stop.
-async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped: oneshot::Receiver<Duration>) {
+async fn serve(
+    handling: Arc<Handling>,
+    mut subscriber: Subscriber,
+    mut stopped: oneshot::Receiver<Duration>,
+) {
     // Dropped with this future, it takes the handlers along.
     let mut handlers = JoinSet::new();
     let grace = loop {
@@ -133,16 +163,28 @@ async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped:
             grace = &mut stopped => break grace.unwrap_or_default(),
             delivery = subscriber.next() => delivery,
         };
-        let Some(delivery) = delivery else { break Duration::ZERO };
+        let Some(delivery) = delivery else {
+            break Duration::ZERO;
+        };
         // The prefetch bounds how many there are.
         handlers.spawn(Arc::clone(&handling).process(delivery));
-        while handlers.try_join_next().is_some() {}
+        while let Some(ended) = handlers.try_join_next() {
+            note_panic(ended);
+        }
     };
     subscriber.cancel().await;
     handling.stopping().cancel();
-    let finished = tokio::time::timeout(grace, async { while handlers.join_next().await.is_some() {} }).await;
+    let finished = tokio::time::timeout(grace, async {
+        while let Some(ended) = handlers.join_next().await {
+            note_panic(ended);
+        }
+    })
+    .await;
     if finished.is_err() {
-        tracing::warn!(unfinished = handlers.len(), "stopping with unfinished requests, which go back to their queues");
+        tracing::warn!(
+            unfinished = handlers.len(),
+            "stopping with unfinished requests, which go back to their queues"
+        );
         handlers.shutdown().await;
     }
     subscriber.close().await;
@@ -150,3 +192,12 @@ async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped:
 
 /// Signals the pauses before another attempt that there is no time left for them.
 type Stopping = CancellationToken;
+
+/// Handlers' panics are caught where they run; one that arrives here is a defect of this crate.
+fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "handling a message panicked; it is delivered again when the server stops");
+    }
+}

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-/// How many completed requests are remembered. A repetition comes right after a broken connection, so a few seconds' worth suffice.
+/// How many completed requests are remembered. A repetition comes right after a broken connection,
+/// so a few seconds' worth suffice.
 const REMEMBERED: usize = 4096;
 
 /// What to do with a delivery.
@@ -13,13 +14,14 @@ pub(super) enum Standing<D> {
     New(D),
     /// Its work is done: acknowledge it.
     Completed(D),
-    /// The same message is being handled at this moment (its connection broke, so the broker delivered it again): it was put with the first and
-    /// comes out of [`Progress::end`].
+    /// The same message is being handled at this moment (its connection broke, so the broker
+    /// delivered it again): it was put with the first and comes out of [`Progress::end`].
     Running,
 }
 
-/// A request's identity and how often it was delivered in vain. A copy made for another attempt has the same id but a higher count, so it is never
-/// mistaken for a repetition of the attempt that made it.
+/// A request's identity and how often it was delivered in vain. A copy made for another attempt has
+/// the same id but a higher count, so it is never mistaken for a repetition of the attempt that
+/// made it.
 pub(super) type Attempt = (Arc<str>, u32);
 
 /// The table of requests of one server. `D` is a delivery.
@@ -33,7 +35,11 @@ pub(super) struct Progress<D> {
 
 impl<D> Progress<D> {
     pub(super) fn new() -> Self {
-        Self { running: HashMap::new(), completed: HashSet::new(), order: VecDeque::new() }
+        Self {
+            running: HashMap::new(),
+            completed: HashSet::new(),
+            order: VecDeque::new(),
+        }
     }
 
     /// Looks at a delivery and, if it is new, notes that it runs.
@@ -49,7 +55,8 @@ impl<D> Progress<D> {
         Standing::New(delivery)
     }
 
-    /// Ends an attempt; returns the deliveries of the same message that came meanwhile, to be settled like the first.
+    /// Ends an attempt; returns the deliveries of the same message that came meanwhile, to be
+    /// settled like the first.
     pub(super) fn end(&mut self, attempt: &Attempt, completed: bool) -> Vec<D> {
         let repetitions = self.running.remove(attempt).unwrap_or_default();
         if completed && self.completed.insert(attempt.0.clone()) {

@@ -12,10 +12,15 @@ pub(crate) const DEAD_LETTERS: &str = "dead_letters";
 
 /// The queue of dead letters as all declare it.
 pub(crate) fn dead_letters() -> QueueSpec {
-    QueueSpec { name: DEAD_LETTERS.into(), lifetime: Lifetime::Permanent, bound_to: None }
+    QueueSpec {
+        name: DEAD_LETTERS.into(),
+        lifetime: Lifetime::Permanent,
+        bound_to: None,
+    }
 }
 
-/// A message's content: structured within the process, bytes when it came from (or is not understood by) the wire.
+/// A message's content: structured within the process, bytes when it came from (or is not
+/// understood by) the wire.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     Request(Arc<RequestMessage>),
@@ -61,7 +66,9 @@ impl Content {
 }
 
 fn not_a(kind: &str) -> MessagingError {
-    MessagingError::Malformed { what: format!("the message in this queue is not a {kind}") }
+    MessagingError::Malformed {
+        what: format!("the message in this queue is not a {kind}"),
+    }
 }
 
 /// Why, when and from where a message was set aside.
@@ -76,7 +83,8 @@ pub(crate) struct DeathCertificate {
 /// Messages taken from a queue one by one. Dropping it returns those that were not settled.
 pub(crate) struct Fetched {
     pub(super) deliveries: std::vec::IntoIter<Delivery>,
-    /// The channel or subscription by which they were taken; what is not settled goes back when it ends.
+    /// The channel or subscription by which they were taken; what is not settled goes back when it
+    /// ends.
     pub(super) _hold: Box<dyn std::any::Any + Send>,
 }
 
@@ -101,7 +109,12 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new(content: Content) -> Self {
-        Self { content, deliveries: 0, expiration: None, death: None }
+        Self {
+            content,
+            deliveries: 0,
+            expiration: None,
+            death: None,
+        }
     }
 }
 
@@ -136,7 +149,10 @@ impl Route {
     }
 
     pub(crate) fn unroutable(&self) -> MessagingError {
-        MessagingError::Unroutable { exchange: self.exchange(), routing_key: self.key().to_owned() }
+        MessagingError::Unroutable {
+            exchange: self.exchange(),
+            routing_key: self.key().to_owned(),
+        }
     }
 }
 
@@ -154,7 +170,12 @@ pub(crate) struct Publication {
 impl Publication {
     /// A message that must reach a queue.
     pub(crate) fn mandatory(route: Route, message: Message) -> Self {
-        Self { route, message, mandatory: true, declare: None }
+        Self {
+            route,
+            message,
+            mandatory: true,
+            declare: None,
+        }
     }
 }
 
@@ -163,7 +184,8 @@ impl Publication {
 pub(crate) enum Lifetime {
     /// It stays, with its messages, whatever happens.
     Permanent,
-    /// It stays, with its messages, while nobody consumes; over the broker's restart if the transport's `durable` says so.
+    /// It stays, with its messages, while nobody consumes; over the broker's restart if the
+    /// transport's `durable` says so.
     Lasting,
     /// It belongs to one consumer and vanishes some time after it.
     Transient,

@@ -1,5 +1,5 @@
-//! The connection to a bus: RabbitMQ, or one within the process. What stands above (client, server, notifier, listener) does not
-//! know which.
+//! The connection to a bus: RabbitMQ, or one within the process. What stands above (client, server,
+//! notifier, listener) does not know which.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,10 @@ pub(crate) mod message;
 mod replies;
 mod subscriber;
 
-pub(crate) use message::{Content, DEAD_LETTERS, DeathCertificate, Fetched, Lifetime, Message, Publication, QueueSpec, Route, Subscription};
+pub(crate) use message::{
+    Content, DEAD_LETTERS, DeathCertificate, Fetched, Lifetime, Message, Publication, QueueSpec,
+    Route, Subscription,
+};
 pub(crate) use replies::{PendingReply, Replies};
 pub(crate) use subscriber::{Delivery, Subscriber, Window};
 
@@ -29,21 +32,28 @@ pub struct TransportOptions {
     pub publish_timeout: Duration,
     /// A connection on which nothing came for twice this time is dead. Whole seconds. Default 15 s.
     pub heartbeat: Duration,
-    /// Whether the control exchange and the topics' queues survive the broker's restart. All peers of a virtual host must agree;
-    /// oslo.messaging's default is `amqp_durable_queues = false`. Default true.
+    /// Whether the control exchange and the topics' queues survive the broker's restart. All peers
+    /// of a virtual host must agree; oslo.messaging's default is `amqp_durable_queues = false`.
+    /// Default true.
     pub durable: bool,
     /// A message is set aside after it was delivered this often in vain. Default 5.
     pub max_deliveries: u32,
-    /// How long fanout and reply queues outlive their owner, so that it finds them again after a break. Default 30 minutes.
+    /// How long fanout and reply queues outlive their owner, so that it finds them again after a
+    /// break. Default 30 minutes.
     pub transient_queues_ttl: Duration,
-    /// In process: a queue that holds this many messages takes no more until some are consumed. Default 100 000.
+    /// In process: a queue that holds this many messages takes no more until some are consumed.
+    /// Default 100 000.
     pub memory_queue_limit: usize,
 }
 
 impl Default for TransportOptions {
     fn default() -> Self {
         let program = std::env::args_os().next().map(std::path::PathBuf::from);
-        let program = program.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str()).unwrap_or("novella");
+        let program = program
+            .as_deref()
+            .and_then(|path| path.file_name())
+            .and_then(|name| name.to_str())
+            .unwrap_or("novella");
         Self {
             exchange: "novella".into(),
             connection_name: format!("{program}:{}", std::process::id()),
@@ -99,14 +109,18 @@ enum Driver {
 impl Transport {
     /// Connects to the bus that `url` names.
     ///
-    /// `amqp://user:password@host:port/vhost` and `amqps://...` reach RabbitMQ (no path, or `/`, means the virtual host `/`).
-    /// `memory://` makes a new bus within the process, private to this transport and its clones; `memory://name` joins the bus of that name in this
-    /// process, which lives as long as any transport on it.
+    /// `amqp://user:password@host:port/vhost` and `amqps://...` reach RabbitMQ (no path, or `/`,
+    /// means the virtual host `/`). `memory://` makes a new bus within the process, private to this
+    /// transport and its clones; `memory://name` joins the bus of that name in this process, which
+    /// lives as long as any transport on it.
     ///
     /// # Errors
-    /// At once and for good if the URL, the credentials or the virtual host are wrong or nothing listens there. A transport that was
-    /// once connected, on the other hand, never gives up.
-    pub async fn connect(url: &str, options: TransportOptions) -> Result<Transport, MessagingError> {
+    /// At once and for good if the URL, the credentials or the virtual host are wrong or nothing
+    /// listens there. A transport that was once connected, on the other hand, never gives up.
+    pub async fn connect(
+        url: &str,
+        options: TransportOptions,
+    ) -> Result<Transport, MessagingError> {
         let replies = Arc::new(Replies::new());
         let driver = match url.split_once("://") {
             Some(("memory", name)) => {
@@ -114,11 +128,27 @@ impl Transport {
                 bus.add_reply_queue(&replies);
                 Driver::Memory(bus)
             }
-            Some(("amqp" | "amqps", _)) => Driver::Amqp(Box::new(amqp::Bus::connect(url, options.clone(), Arc::clone(&replies)).await?)),
-            Some((scheme, _)) => return Err(MessagingError::InvalidUrl { reason: format!("unknown scheme `{scheme}`") }),
-            None => return Err(MessagingError::InvalidUrl { reason: "it has no scheme".into() }),
+            Some(("amqp" | "amqps", _)) => Driver::Amqp(Box::new(
+                amqp::Bus::connect(url, options.clone(), Arc::clone(&replies)).await?,
+            )),
+            Some((scheme, _)) => {
+                return Err(MessagingError::InvalidUrl {
+                    reason: format!("unknown scheme `{scheme}`"),
+                });
+            }
+            None => {
+                return Err(MessagingError::InvalidUrl {
+                    reason: "it has no scheme".into(),
+                });
+            }
         };
-        Ok(Self { shared: Arc::new(Shared { options, replies, driver }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                options,
+                replies,
+                driver,
+            }),
+        })
     }
 
     /// Whether messages flow at the moment.
@@ -136,11 +166,13 @@ impl Transport {
         matches!(self.shared.driver, Driver::Memory(_))
     }
 
-    /// Waits for what is being sent, then disconnects. Calls in flight fail with [`MessagingError::Closed`].
+    /// Waits for what is being sent, then disconnects. Calls in flight fail with
+    /// [`MessagingError::Closed`], servers and listeners end; what they had not finished is
+    /// delivered again, so they are better stopped before.
     pub async fn close(&self) {
         self.shared.replies.close();
         match &self.shared.driver {
-            Driver::Memory(bus) => bus.remove_reply_queue(&self.shared.replies),
+            Driver::Memory(bus) => bus.disconnect(self.reply_queue()),
             Driver::Amqp(bus) => bus.close().await,
         }
     }
@@ -162,14 +194,21 @@ impl Transport {
             return Err(MessagingError::Closed);
         }
         match &self.shared.driver {
-            Driver::Memory(bus) => bus.publish(publication, self.shared.options.publish_timeout).await,
-            // Boxed, like the others below, so that what is sent in process is not moved about in futures made for a broker.
+            Driver::Memory(bus) => {
+                bus.publish(publication, self.shared.options.publish_timeout)
+                    .await
+            }
+            // Boxed, like the others below, so that what is sent in process is not moved about in
+            // futures made for a broker.
             Driver::Amqp(bus) => Box::pin(bus.publish(&publication)).await,
         }
     }
 
     /// Sends many messages in this order, waiting for the bus only once all are on their way.
-    pub(crate) async fn publish_all(&self, publications: Vec<Publication>) -> Result<(), MessagingError> {
+    pub(crate) async fn publish_all(
+        &self,
+        publications: Vec<Publication>,
+    ) -> Result<(), MessagingError> {
         if self.shared.replies.is_closed() {
             return Err(MessagingError::Closed);
         }
@@ -185,13 +224,23 @@ impl Transport {
     }
 
     /// Declares the queues and consumes them; returns when messages can flow.
-    pub(crate) async fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, MessagingError> {
+    pub(crate) async fn subscribe(
+        &self,
+        subscription: Subscription,
+    ) -> Result<Subscriber, MessagingError> {
         if self.shared.replies.is_closed() {
             return Err(MessagingError::Closed);
         }
         match &self.shared.driver {
-            Driver::Memory(bus) => Ok(memory::Bus::subscribe(bus, subscription)),
-            Driver::Amqp(bus) => Box::pin(bus.subscribe(subscription)).await,
+            Driver::Memory(bus) => Ok(memory::Bus::subscribe(
+                bus,
+                subscription,
+                self.reply_queue(),
+            )),
+            Driver::Amqp(bus) => {
+                Box::pin(bus.subscribe(subscription, self.shared.options.rpc_response_timeout))
+                    .await
+            }
         }
     }
 
@@ -199,23 +248,46 @@ impl Transport {
     pub(crate) async fn fetch_dead_letters(&self, max: usize) -> Result<Fetched, MessagingError> {
         let spec = message::dead_letters();
         match &self.shared.driver {
-            Driver::Memory(bus) => Ok(memory::Bus::fetch(bus, spec, max)),
+            Driver::Memory(bus) => Ok(memory::Bus::fetch(bus, spec, max, self.reply_queue())),
             Driver::Amqp(bus) => Box::pin(bus.fetch(&spec, max)).await,
         }
     }
 
-    /// Puts a message into the queue of dead letters, with the reason, the time and the queue it comes from.
-    pub(crate) async fn set_aside(&self, message: Message, queue: &str, reason: String) -> Result<(), MessagingError> {
+    /// Puts a message into the queue of dead letters, with the reason, the time and the queue it
+    /// comes from.
+    pub(crate) async fn set_aside(
+        &self,
+        message: Message,
+        queue: &str,
+        reason: String,
+    ) -> Result<(), MessagingError> {
         tracing::warn!(queue, reason, "a message is set aside in `{DEAD_LETTERS}`");
-        let death = DeathCertificate { reason, queue: queue.to_owned(), time: jiff::Timestamp::now().to_string() };
+        let death = DeathCertificate {
+            reason,
+            queue: queue.to_owned(),
+            time: jiff::Timestamp::now().to_string(),
+        };
         // An expiration would make it vanish from there.
-        let letter = Message { death: Some(Box::new(death)), expiration: None, ..message };
-        let route = Route::Queue { name: DEAD_LETTERS.into() };
-        self.publish(Publication { declare: Some(Box::new(message::dead_letters())), ..Publication::mandatory(route, letter) }).await
+        let letter = Message {
+            death: Some(Box::new(death)),
+            expiration: None,
+            ..message
+        };
+        let route = Route::Queue {
+            name: DEAD_LETTERS.into(),
+        };
+        self.publish(Publication {
+            declare: Some(Box::new(message::dead_letters())),
+            ..Publication::mandatory(route, letter)
+        })
+        .await
     }
 
     /// Makes sure the transport's reply queue is consumed and announces a call on it.
-    pub(crate) async fn expect_reply(&self, message_id: &str) -> Result<PendingReply, MessagingError> {
+    pub(crate) async fn expect_reply(
+        &self,
+        message_id: &Arc<str>,
+    ) -> Result<PendingReply, MessagingError> {
         if let Driver::Amqp(bus) = &self.shared.driver {
             Box::pin(bus.ensure_reply_queue()).await?;
         }

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, oneshot};
 
 use crate::error::MessagingError;
 use crate::wire::{self, ReplyMessage};
 
-/// Answers are matched to calls by `_msg_id`; a reply nobody waits for (its caller gave up) is dropped.
+/// Answers are matched to calls by `_msg_id`; a reply nobody waits for (its caller gave up) is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Replies {
     queue: Arc<str>,
@@ -18,13 +19,24 @@ pub(crate) struct Replies {
 #[derive(Debug, Default)]
 struct Waiting {
     closed: bool,
-    calls: HashMap<String, mpsc::UnboundedSender<Arc<ReplyMessage>>>,
+    calls: HashMap<Arc<str>, Call>,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+struct Call {
+    answer: oneshot::Sender<Arc<ReplyMessage>>,
+    signs_of_life: Arc<Notify>,
 }
 
 impl Replies {
-    /// With a queue name of its own, which stays the same over every reconnect, so that answers under way still arrive.
+    /// With a queue name of its own, which stays the same over every reconnect, so that answers
+    /// under way still arrive.
     pub(crate) fn new() -> Self {
-        Self { queue: format!("reply_{}", wire::new_id()).into(), waiting: Mutex::default() }
+        Self {
+            queue: format!("reply_{}", wire::new_id()).into(),
+            waiting: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -36,26 +48,51 @@ impl Replies {
     }
 
     /// Announces a call, before it is sent.
-    pub(crate) fn expect(replies: &Arc<Self>, message_id: &str) -> Result<PendingReply, MessagingError> {
-        // Unbounded, but only signs of life can pile up in it, one each half monitoring interval.
-        let (sender, receiver) = mpsc::unbounded_channel();
+    pub(crate) fn expect(
+        replies: &Arc<Self>,
+        message_id: &Arc<str>,
+    ) -> Result<PendingReply, MessagingError> {
+        let (sender, answer) = oneshot::channel();
+        let signs_of_life = Arc::new(Notify::new());
         let mut waiting = replies.lock();
         if waiting.closed {
             return Err(MessagingError::Closed);
         }
-        waiting.calls.insert(message_id.to_owned(), sender);
+        waiting.calls.insert(
+            Arc::clone(message_id),
+            Call {
+                answer: sender,
+                signs_of_life: Arc::clone(&signs_of_life),
+            },
+        );
         drop(waiting);
-        Ok(PendingReply { message_id: message_id.to_owned(), receiver, replies: Arc::clone(replies) })
+        Ok(PendingReply {
+            message_id: Arc::clone(message_id),
+            answer,
+            signs_of_life,
+            replies: Arc::clone(replies),
+        })
     }
 
-    /// Hands an answer to its call.
+    /// Hands an answer, or a sign of life, to its call.
     pub(crate) fn deliver(&self, reply: Arc<ReplyMessage>) {
-        let delivered = match self.lock().calls.get(&reply.message_id) {
-            Some(call) => call.send(Arc::clone(&reply)).is_ok(),
-            None => false,
-        };
-        if !delivered {
-            tracing::debug!(message_id = %reply.message_id, "an answer came after its caller had given up");
+        let mut waiting = self.lock();
+        if !reply.ending {
+            if let Some(call) = waiting.calls.get(&reply.message_id) {
+                call.signs_of_life.notify_one();
+            }
+            return;
+        }
+        let call = waiting.calls.remove(&reply.message_id);
+        drop(waiting);
+        if call
+            .and_then(|call| call.answer.send(Arc::clone(&reply)).ok())
+            .is_none()
+        {
+            tracing::debug!(
+                message_id = &*reply.message_id,
+                "an answer came after its caller had given up"
+            );
         }
     }
 
@@ -74,15 +111,20 @@ impl Replies {
 /// A call's place in the table; dropping it gives up waiting.
 #[derive(Debug)]
 pub(crate) struct PendingReply {
-    message_id: String,
-    receiver: mpsc::UnboundedReceiver<Arc<ReplyMessage>>,
+    message_id: Arc<str>,
+    answer: oneshot::Receiver<Arc<ReplyMessage>>,
+    signs_of_life: Arc<Notify>,
     replies: Arc<Replies>,
 }
 
 impl PendingReply {
-    /// The next answer or sign of life.
-    pub(crate) async fn next(&mut self) -> Result<Arc<ReplyMessage>, MessagingError> {
-        self.receiver.recv().await.ok_or(MessagingError::Closed)
+    /// Waits for the answer, or for a sign of life, which is `None`.
+    pub(crate) async fn next(&mut self) -> Result<Option<Arc<ReplyMessage>>, MessagingError> {
+        tokio::select! {
+            biased;
+            answer = &mut self.answer => answer.map(Some).map_err(|_| MessagingError::Closed),
+            () = self.signs_of_life.notified() => Ok(None),
+        }
     }
 }
 

@@ -32,7 +32,8 @@ impl Subscriber {
         self.deliveries.try_recv().ok()
     }
 
-    /// Takes no more messages; what was delivered can still be acknowledged. What had arrived but was not taken goes back.
+    /// Takes no more messages; what was delivered can still be acknowledged. What had arrived but
+    /// was not taken goes back.
     pub(crate) async fn cancel(&mut self) {
         match &*self.control {
             Control::Memory(membership) => {
@@ -52,7 +53,8 @@ impl Subscriber {
         Window(Arc::downgrade(&self.control))
     }
 
-    /// Ends the subscription and deletes its transient queues. What is still not acknowledged goes back.
+    /// Ends the subscription and deletes its transient queues. What is still not acknowledged goes
+    /// back.
     pub(crate) async fn close(self) {
         match &*self.control {
             Control::Memory(membership) => membership.leave(),
@@ -77,7 +79,8 @@ impl Window {
     }
 }
 
-/// One message in hand. It stays the broker's until settled, or until its subscription ends, which returns it.
+/// One message in hand. It stays the broker's until settled, or until its subscription ends, which
+/// returns it.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) message: Message,
@@ -96,10 +99,11 @@ pub(super) enum Receipt {
 }
 
 impl Delivery {
-    /// Whether the broker has taken the message back, because the channel it came by is gone. It will be delivered again, here or elsewhere.
+    /// Whether the broker has taken the message back, because what it came by is gone. It will be
+    /// delivered again, here or elsewhere.
     pub(crate) fn is_void(&self) -> bool {
         match &self.receipt {
-            Receipt::Memory(_) => false,
+            Receipt::Memory(receipt) => receipt.is_void(),
             Receipt::Amqp(receipt) => receipt.is_void(),
         }
     }

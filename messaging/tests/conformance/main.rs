@@ -1,10 +1,17 @@
 //! One suite of behaviours, shown on both buses; and what only a real broker can do to its clients.
-#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod calls;
 mod casts;
 mod faults;
 mod notifications;
+mod proxy;
 mod support;
 
 /// The behaviours as tests on one bus.
@@ -27,6 +34,8 @@ macro_rules! suite {
             a_long_call_outlives_the_usual_timeout_while_its_server_lives
             a_call_to_a_topic_nobody_ever_listened_on_is_unroutable_at_once
             a_closed_transport_says_so
+            a_closed_transport_ends_its_servers_and_listeners
+            a_call_on_everybody_is_refused
         }
         suite! { $bus, casts:
             a_cast_is_processed_once_by_one_of_the_servers_sharing_a_topic
@@ -50,7 +59,7 @@ macro_rules! suite {
             a_notification_carries_what_it_was_sent_with
             a_notification_waits_for_the_first_listener_ever
             an_unacked_batch_is_redelivered
-            a_requeued_batch_comes_again
+            a_requeued_batch_comes_again_before_anything_newer
             a_standby_listener_takes_over_when_the_active_one_goes
             a_standby_listener_takes_over_also_if_the_notifier_came_first
         }
@@ -87,5 +96,7 @@ mod on_rabbitmq {
         a_queue_declared_otherwise_by_a_peer_is_an_error_that_names_it
         a_stopped_server_leaves_only_what_is_to_last
         a_call_to_a_server_that_is_down_does_not_outlive_its_caller
+        a_connection_that_hangs_silently_is_noticed_and_replaced
+        a_broker_that_is_down_is_waited_for
     }
 }

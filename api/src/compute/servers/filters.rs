@@ -1,6 +1,5 @@
 //! The query of a list of servers, read into what the database is asked.
 
-use jiff::Timestamp;
 use novella_common::{
     db::instances::list::{Deleted, InstanceQuery, Pattern, Sort, SortKey},
     ids::InstanceUuid,
@@ -247,22 +246,13 @@ impl<'q> Filters<'q> {
     }
 
     fn times(&self, wanted: &mut InstanceQuery) -> Result<bool, ApiError> {
-        let time = |name: &str| -> Result<Option<Timestamp>, ApiError> {
-            let Some(text) = self.get(name) else { return Ok(None) };
-            let time = times::parse(text);
-            time.map(Some).ok_or_else(|| {
-                ApiError::bad_request(format!("Invalid input for query parameters {name}. Value: {text}. It must be a time such as 2026-01-31T12:00:00Z."))
-            })
+        let time = |name: &str| match self.get(name) {
+            Some(_) => times::filter(self.query, name),
+            None => Ok(None),
         };
         wanted.changes_since = time("changes-since")?;
         wanted.changes_before = time("changes-before")?;
-        if let (Some(since), Some(before)) = (wanted.changes_since, wanted.changes_before)
-            && before < since
-        {
-            return Err(ApiError::bad_request(
-                "The value of changes-since must be less than or equal to changes-before.",
-            ));
-        }
+        times::check_order(wanted.changes_since, wanted.changes_before)?;
         Ok(true)
     }
 

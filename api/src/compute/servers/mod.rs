@@ -5,8 +5,12 @@ mod create;
 mod delete;
 mod filters;
 mod hosts;
+mod instance_actions;
+mod ips;
 mod list;
+mod metadata;
 mod metadata_rules;
+mod migrations;
 mod operation;
 mod show;
 mod update;
@@ -32,6 +36,11 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(update::update))
         .routes(routes!(delete::delete))
         .routes(routes!(actions::act))
+        .routes(routes!(ips::index))
+        .routes(routes!(ips::show))
+        .merge(metadata::router())
+        .merge(instance_actions::router())
+        .merge(migrations::router())
 }
 
 /// 404 for a server, in Nova's words.

@@ -14,8 +14,11 @@ use std::future::Future;
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{DbError, Transaction, actions, instances},
-    ids::{InstanceUuid, TaskId},
+    db::{
+        DbError, Transaction, actions, instances,
+        migrations::{self, NewMigration},
+    },
+    ids::{InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{self, Action, NotAllowed, Transition},
     models::{Instance, InstanceAction},
 };
@@ -79,15 +82,18 @@ pub(super) struct Beginning {
     /// The operation.
     pub(super) task_id: TaskId,
     before: Instance,
+    migration: Option<MigrationUuid>,
 }
 
 /// An operation that has begun: its row says so.
 #[derive(Debug)]
 pub(super) struct Begun {
-    /// The instance as it was before.
-    before: Instance,
     /// The operation.
     pub(super) task_id: TaskId,
+    /// The instance as it was before.
+    before: Instance,
+    /// The migration that is part of it.
+    migration: Option<MigrationUuid>,
 }
 
 /// Begins `action` on `instance`: its row and its history.
@@ -109,17 +115,27 @@ pub(super) async fn begin(
         return Err(overtaken(transition, instance.uuid));
     }
     actions::start(&mut transaction, &[action_row(context, instance.uuid, transition.instance_action)]).await?;
-    Ok(Beginning { transaction, task_id, before: instance })
+    Ok(Beginning { transaction, task_id, before: instance, migration: None })
 }
 
 impl Beginning {
+    /// Writes a migration that is part of the operation: it goes if the operation can't be handed over.
+    ///
+    /// # Errors
+    /// The database can't be written.
+    pub(super) async fn migrate(&mut self, new: &NewMigration) -> Result<(), ApiError> {
+        migrations::insert(&mut self.transaction, new).await?;
+        self.migration = Some(new.uuid);
+        Ok(())
+    }
+
     /// Makes it so.
     ///
     /// # Errors
     /// The database can't be written; then nothing has begun.
     pub(super) async fn commit(self) -> Result<Begun, ApiError> {
         self.transaction.commit().await.map_err(DbError::from)?;
-        Ok(Begun { before: self.before, task_id: self.task_id })
+        Ok(Begun { task_id: self.task_id, before: self.before, migration: self.migration })
     }
 }
 
@@ -137,6 +153,9 @@ impl Begun {
         let mut transaction = api.database.begin().await?;
         if instances::abandon_task(&mut transaction, &self.before, self.task_id).await? {
             actions::forget(&mut transaction, self.before.uuid, &context.request_id).await?;
+            if let Some(migration) = self.migration {
+                migrations::forget(&mut transaction, migration).await?;
+            }
             transaction.commit().await.map_err(DbError::from)?;
         }
         Err(refused)

@@ -453,7 +453,7 @@ fn availability_zone(instance: &Instance) -> &str {
 }
 
 /// Tells a project which of its servers share a host, without telling which host that is.
-fn host_id(project_id: &str, host: &str) -> String {
+pub(super) fn host_id(project_id: &str, host: &str) -> String {
     let digest = Sha224::new().chain_update(project_id).chain_update(host).finalize();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -205,26 +205,18 @@ pub async fn sizes_in_use(connection: &mut Connection, project_id: &str) -> Resu
     rows.iter().map(|row| Ok((row.json("flavor")?, row.int("instances")?))).collect()
 }
 
-/// Replaces an instance's metadata, if it is still what it was read as. Says whether it was.
+/// How many instances are on each host, and how many of them have something under way.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn replace_metadata(
-    connection: &mut Connection,
-    before: &Instance,
-    metadata: &std::collections::BTreeMap<String, String>,
-) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE instances SET metadata = $1, updated_at = $2 WHERE uuid = $3 AND metadata = $4 AND deleted_at IS NULL",
+pub async fn load_by_host(connection: &mut Connection) -> Result<Vec<(String, i64, i64)>, DbError> {
+    let rows = sqlx::query(
+        "SELECT host, COUNT(*) AS instances, COUNT(task_state) AS busy FROM instances \
+         WHERE deleted_at IS NULL AND host IS NOT NULL GROUP BY host",
     )
-    .bind(json("metadata", metadata)?)
-    .bind(micros(Timestamp::now()))
-    .bind(before.uuid.to_string())
-    .bind(json("metadata", &before.metadata)?)
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.text("host")?, row.int("instances")?, row.int("busy")?))).collect()
 }
 
 /// Adds the conditions. Says whether anything can fit them.
@@ -309,13 +301,13 @@ fn pattern(sql: &mut Sql, column: &'static str, wanted: &Pattern) -> Result<(), 
             sql.push(" AND REPLACE(").push(column).push(", ").bind(text.clone())?.push(", '') <> ").push(column);
         }
         Pattern::Prefix(text) => {
-            sql.push(" AND SUBSTR(").push(column).push(", 1, ").bind(length(text))?.push(") = ");
+            sql.push(" AND SUBSTR(").push(column).push(", 1, CAST(").bind(length(text))?.push(" AS INTEGER)) = ");
             sql.bind(text.clone())?;
         }
         Pattern::Suffix(text) => {
             sql.push(" AND LENGTH(").push(column).push(") >= ").bind(length(text))?;
-            sql.push(" AND SUBSTR(").push(column).push(", LENGTH(").push(column).push(") - ").bind(length(text))?;
-            sql.push(" + 1) = ").bind(text.clone())?;
+            sql.push(" AND SUBSTR(").push(column).push(", CAST(LENGTH(").push(column).push(") + 1 - ");
+            sql.bind(length(text))?.push(" AS INTEGER)) = ").bind(text.clone())?;
         }
         Pattern::Exact(text) => {
             sql.push(" AND ").push(column).push(" = ").bind(text.clone())?;

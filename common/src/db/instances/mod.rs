@@ -1,7 +1,8 @@
 //! Instances: their rows, and the compare-and-swap that begins and ends each operation.
 //!
-//! `list` holds what the API lists, `transitions` what schedulers and conductors change.
+//! `edits` holds what people change by hand, `list` what the API lists, `transitions` what schedulers and conductors change.
 
+pub mod edits;
 pub mod list;
 pub mod transitions;
 

@@ -245,3 +245,19 @@ pub async fn request_abort(connection: &mut Connection, uuid: MigrationUuid) -> 
     .rows_affected();
     Ok(changed == 1)
 }
+
+/// Takes back what [`request_abort`] wrote, because no conductor could be told.
+///
+/// # Errors
+/// Those of the database.
+pub async fn withdraw_abort(connection: &mut Connection, uuid: MigrationUuid) -> Result<(), DbError> {
+    sqlx::query(
+        "UPDATE migrations SET abort_requested = 0, updated_at = $1 WHERE uuid = $2 \
+         AND status IN ('accepted', 'queued', 'preparing', 'running')",
+    )
+    .bind(micros(Timestamp::now()))
+    .bind(uuid.to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -157,6 +157,31 @@ pub async fn admit(
     rows.iter().map(|row| row.parsed("uuid")).collect()
 }
 
+/// Writes that the destination is about to be prepared, so that from now on there is something to undo; not if an abort
+/// was requested. [`migrate_data`] is there from then on.
+///
+/// # Errors
+/// Those of the database.
+pub async fn prepare(
+    connection: &mut Connection,
+    uuid: MigrationUuid,
+    owner: Incarnation,
+    migrate_data: &str,
+) -> Result<bool, DbError> {
+    let changed = sqlx::query(
+        "UPDATE migrations SET migrate_data = $1, updated_at = $2 \
+         WHERE uuid = $3 AND owner = $4 AND status = 'preparing' AND abort_requested = 0",
+    )
+    .bind(migrate_data.to_owned())
+    .bind(micros(Timestamp::now()))
+    .bind(uuid.to_string())
+    .bind(owner.to_string())
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(changed == 1)
+}
+
 /// `preparing` → `running`, with what the drivers have agreed on; not if an abort was requested meanwhile.
 ///
 /// # Errors
@@ -181,7 +206,7 @@ pub async fn run(
     Ok(changed == 1)
 }
 
-/// What the drivers have agreed on, as [`run`] wrote it.
+/// What the drivers have agreed on so far, as [`prepare`] and [`run`] wrote it.
 ///
 /// # Errors
 /// Those of the database.

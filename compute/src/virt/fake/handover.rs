@@ -15,8 +15,8 @@
 //! 1. the source writes `switching` down before it says SWITCH, the destination `here` before it answers;
 //! 2. the destination takes a SWITCH only while it is `expected` with the same one-time secret; rolled back, it never
 //!    is again with that secret;
-//! 3. a source in `switching` goes back only when the destination has refused, or after the destination was rolled
-//!    back. Hearing nothing is not an answer.
+//! 3. a source in `switching` goes back only when it has not said SWITCH yet, when the destination has refused, or after
+//!    the destination was rolled back. Hearing nothing is not an answer.
 //!
 //! The functions here change one end's state and are called under that host's lock; the test below walks all of them
 //! in any order, with messages lost and both ends restarted.
@@ -178,7 +178,9 @@ mod tests {
         Prepare,
         Begin,
         GiveUp,
-        Switch,
+        Hold,
+        SaySwitch,
+        NeverMind,
         DeliverSwitch,
         LoseSwitch,
         DeliverAnswer,
@@ -198,7 +200,9 @@ mod tests {
             Prepare,
             Begin,
             GiveUp,
-            Switch,
+            Hold,
+            SaySwitch,
+            NeverMind,
             DeliverSwitch,
             LoseSwitch,
             DeliverAnswer,
@@ -218,6 +222,8 @@ mod tests {
         /// `None`: the destination has nothing of the guest.
         destination: Option<Option<Transfer>>,
         secrets: usize,
+        /// The source holds the guest and knows that it has not said SWITCH.
+        held_but_silent: bool,
         /// SWITCH messages under way, with their secrets.
         switches: Vec<OneTimeSecret>,
         answers: Vec<bool>,
@@ -270,9 +276,19 @@ mod tests {
                     }
                 }
                 Event::GiveUp => give_up(&mut self.source, M),
-                Event::Switch => {
+                Event::Hold => {
                     if switch(&mut self.source, M).is_ok() {
+                        self.held_but_silent = true;
+                    }
+                }
+                Event::SaySwitch => {
+                    if std::mem::take(&mut self.held_but_silent) {
                         self.switches.extend(self.known.clone());
+                    }
+                }
+                Event::NeverMind => {
+                    if std::mem::take(&mut self.held_but_silent) {
+                        let _ = roll_back_source(&mut self.source, M);
                     }
                 }
                 Event::DeliverSwitch => {
@@ -298,6 +314,7 @@ mod tests {
                 Event::LoseAnswer => drop(self.answers.pop()),
                 Event::SourceRestarts => {
                     restart(&mut self.source);
+                    self.held_but_silent = false;
                     // Its connection is gone, and what the destination would have answered on it.
                     self.answers.clear();
                 }

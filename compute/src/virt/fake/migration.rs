@@ -240,6 +240,24 @@ impl FakeDriver {
         Ok(())
     }
 
+    pub(super) async fn release_held(&self, instance: InstanceUuid) -> Result<(), ComputeError> {
+        let held = self
+            .hypervisor
+            .look(instance, |guest| match guest?.transfer {
+                Some(Transfer::Switching { migration }) => Some(migration),
+                _ => None,
+            });
+        let Some(migration) = held else { return Ok(()) };
+        let commit = self.hypervisor.change(instance, |guest| {
+            let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
+            handover::roll_back_source(&mut guest.transfer, migration)
+                .map_err(|error| self.invalid(instance, error.0))
+        })?;
+        commit.durable().await?;
+        self.follow_fate(instance);
+        Ok(())
+    }
+
     pub(super) async fn state_of_migration(
         &self,
         instance: InstanceUuid,

@@ -377,4 +377,8 @@ impl Driver for FakeDriver {
     fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()> {
         Box::pin(self.keep(migration))
     }
+
+    fn release(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+        Box::pin(self.release_held(instance))
+    }
 }

@@ -20,7 +20,6 @@ use super::{
     guest::Guest,
     handover::{self, Transfer},
     migration::{Door, Offer},
-    pause,
     precopy::{Plan, Precopy},
     settings::Settings,
 };
@@ -329,7 +328,13 @@ impl FakeDriver {
             (Err(error), _) => return MigrationEnding::Failed(error.to_string()),
             (Ok(()), None) => return MigrationEnding::Failed("the guest has gone".into()),
         };
-        pause(precopy.downtime()).await;
+        if let Err(Stopped::Failed(reason)) = self
+            .stand_still(&copy, &mut stream, precopy.downtime())
+            .await
+        {
+            // SWITCH was not said yet, so this is no doubt, only a failure.
+            return self.go_on_here(&copy, reason).await;
+        }
 
         let answer = async {
             channel::send(&mut stream, &FromSource::Switch { guest }).await?;
@@ -339,30 +344,18 @@ impl FakeDriver {
             Ok(FromDestination::Switched) => {
                 precopy.finish();
                 copy.progress.send_replace(precopy.progress());
-                match self
-                    .settle(copy.instance, |transfer| {
-                        handover::switched(transfer, copy.migration)
-                    })
-                    .await
-                {
+                let gone = |transfer: &mut _| handover::switched(transfer, copy.migration);
+                match self.settle(copy.instance, gone).await {
                     Ok(()) => MigrationEnding::Switched,
                     Err(error) => MigrationEnding::Held(error.to_string()),
                 }
             }
             Ok(FromDestination::Refused { reason }) => {
-                let back = self.settle(copy.instance, |transfer| {
-                    // Can't be out of order: only this task ends `switching` while it runs.
-                    let _ = handover::roll_back_source(transfer, copy.migration);
-                });
-                match back.await {
-                    Ok(()) => {
-                        self.follow_fate(copy.instance);
-                        MigrationEnding::Failed(format!(
-                            "the destination refused the guest: {reason}"
-                        ))
-                    }
-                    Err(error) => MigrationEnding::Held(error.to_string()),
-                }
+                self.go_on_here(
+                    &copy,
+                    format!("the destination refused the guest: {reason}"),
+                )
+                .await
             }
             Ok(other) => MigrationEnding::Held(format!(
                 "the destination answered the switch with {other:?}"
@@ -370,6 +363,45 @@ impl FakeDriver {
             Err(error) => MigrationEnding::Held(format!(
                 "the destination did not answer the switch: {error}"
             )),
+        }
+    }
+
+    /// Sends the last pages while the guest stands still. Says something from time to time, so that the destination
+    /// does not take the silence for the source's end.
+    async fn stand_still(
+        &self,
+        copy: &Copy,
+        stream: &mut TcpStream,
+        downtime: Duration,
+    ) -> Result<(), Stopped> {
+        let patience = self.config.peer_timeout;
+        let mut left = downtime;
+        while !left.is_zero() {
+            let step = left.min(patience / 4);
+            tokio::time::sleep(step).await;
+            left -= step;
+            let bytes = copy.progress.borrow().memory_processed;
+            channel::send(stream, &FromSource::Copied { bytes }).await?;
+            expect(stream, patience, |answer| {
+                matches!(answer, FromDestination::Received)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the guest run on, though it was held already: the destination certainly does not run it.
+    async fn go_on_here(&self, copy: &Copy, reason: String) -> MigrationEnding {
+        let back = self.settle(copy.instance, |transfer| {
+            // Can't be out of order: only this task ends `switching` while it runs.
+            let _ = handover::roll_back_source(transfer, copy.migration);
+        });
+        match back.await {
+            Ok(()) => {
+                self.follow_fate(copy.instance);
+                MigrationEnding::Failed(reason)
+            }
+            Err(error) => MigrationEnding::Held(error.to_string()),
         }
     }
 

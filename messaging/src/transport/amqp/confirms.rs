@@ -1,9 +1,11 @@
 //! The messages of one channel that the broker has not confirmed yet.
 //!
-//! The broker says that a mandatory message could not be routed by sending it back before its confirm. The client library attaches a message
-//! that came back to *some* confirm that arrives at that moment, not always its own. So messages that came back are recognised by their id, and a
-//! confirm counts only after every confirm that may carry its message has been looked at. Confirms are resolved in batches under a lock; having held
-//! that lock afterwards ([`InFlight::barrier`]) means that the batch is complete.
+//! The broker says that a mandatory message could not be routed by sending it back before its
+//! confirm. The client library attaches a message that came back to *some* confirm that arrives at
+//! that moment, not always its own. So messages that came back are recognised by their id, and a
+//! confirm counts only after every confirm that may carry its message has been looked at. Confirms
+//! are resolved in batches under a lock; having held that lock afterwards ([`InFlight::barrier`])
+//! means that the batch is complete.
 
 use std::collections::{BTreeMap, HashSet};
 use std::future::poll_fn;
@@ -72,24 +74,37 @@ impl InFlight {
         let number = self.next;
         self.next += 1;
         let channel = self.channel.clone();
-        let (exchange, key, body, properties) = (job.exchange.clone(), job.key.clone(), Arc::clone(&job.body), job.properties.clone());
-        let options = BasicPublishOptions { mandatory: job.mandatory, immediate: false };
+        let (exchange, key, body, properties) = (
+            job.exchange.clone(),
+            job.key.clone(),
+            Arc::clone(&job.body),
+            job.properties.clone(),
+        );
+        let options = BasicPublishOptions {
+            mandatory: job.mandatory,
+            immediate: false,
+        };
         let mut answer: BoxFuture<'static, Answer> = Box::pin(async move {
-            let confirm = match channel.basic_publish(exchange, key, options, &body, properties).await {
+            let confirm = match channel
+                .basic_publish(exchange, key, options, &body, properties)
+                .await
+            {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
             (number, confirm)
         });
         self.jobs.insert(number, job);
-        // Polled at once and here: the first poll hands the frames over, so the order of sending is the order of the calls.
+        // Polled at once and here: the first poll hands the frames over, so the order of sending is
+        // the order of the calls.
         match (&mut answer).now_or_never() {
             Some(answer) => self.answers.push(Box::pin(std::future::ready(answer))),
             None => self.answers.push(answer),
         }
     }
 
-    /// Waits for verdicts. An error means that the channel is gone; what is still in flight is to be taken with [`InFlight::into_jobs`].
+    /// Waits for verdicts. An error means that the channel is gone; what is still in flight is to
+    /// be taken with [`InFlight::into_jobs`].
     pub(super) async fn verdicts(&mut self) -> lapin::Result<Vec<(Job, Verdict)>> {
         if self.undecided.is_empty() {
             poll_fn(|context| self.collect(context)).await;
@@ -101,7 +116,8 @@ impl InFlight {
         }
         let decided = std::mem::take(&mut self.undecided);
         self.barrier();
-        // What was sent back is known now for all of `decided`; confirms that turn up only here wait for the next round.
+        // What was sent back is known now for all of `decided`; confirms that turn up only here
+        // wait for the next round.
         poll_fn(|context| Poll::Ready(self.collect(context).is_ready())).await;
         let verdicts = decided.into_iter().filter_map(|(number, confirmation)| {
             let job = self.jobs.remove(&number)?;
@@ -124,34 +140,60 @@ impl InFlight {
 
     /// Takes every answer that is there; pending if there is none.
     fn collect(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // The set pauses after some number of futures although more are ready, and says so only by waking its task.
-        let bell = Arc::new(Bell { rang: AtomicBool::new(false), task: context.waker().clone() });
+        // The set pauses after some number of futures although more are ready, and says so only by
+        // waking its task.
+        let bell = Arc::new(Bell {
+            rang: AtomicBool::new(false),
+            task: context.waker().clone(),
+        });
         let waker = Waker::from(Arc::clone(&bell));
         let mut listening = Context::from_waker(&waker);
         loop {
             bell.rang.store(false, Ordering::SeqCst);
             match Pin::new(&mut self.answers).poll_next(&mut listening) {
-                Poll::Ready(Some((number, Ok(Confirmation::Ack(message))))) => self.note(number, message, Confirmation::Ack(None)),
-                Poll::Ready(Some((number, Ok(Confirmation::Nack(message))))) => self.note(number, message, Confirmation::Nack(None)),
+                Poll::Ready(Some((number, Ok(Confirmation::Ack(message))))) => {
+                    self.note(number, message, Confirmation::Ack(None))
+                }
+                Poll::Ready(Some((number, Ok(Confirmation::Nack(message))))) => {
+                    self.note(number, message, Confirmation::Nack(None))
+                }
                 // The channel was opened with confirms.
-                Poll::Ready(Some((number, Ok(Confirmation::NotRequested)))) => self.note(number, None, Confirmation::Ack(None)),
+                Poll::Ready(Some((number, Ok(Confirmation::NotRequested)))) => {
+                    self.note(number, None, Confirmation::Ack(None))
+                }
                 Poll::Ready(Some((_, Err(error)))) => self.failure = Some(error),
                 Poll::Ready(None) => break,
                 Poll::Pending if bell.rang.load(Ordering::SeqCst) => {}
                 Poll::Pending => break,
             }
         }
-        if self.undecided.is_empty() && self.failure.is_none() { Poll::Pending } else { Poll::Ready(()) }
+        if self.undecided.is_empty() && self.failure.is_none() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
-    fn note(&mut self, number: u64, returned: Option<lapin::message::BasicReturnMessage>, confirmation: Confirmation) {
-        if let Some(id) = returned.and_then(|message| message.properties.message_id().as_ref().map(|id| id.to_string())) {
+    fn note(
+        &mut self,
+        number: u64,
+        returned: Option<lapin::message::BasicReturnMessage>,
+        confirmation: Confirmation,
+    ) {
+        if let Some(id) = returned.and_then(|message| {
+            message
+                .properties
+                .message_id()
+                .as_ref()
+                .map(|id| id.to_string())
+        }) {
             self.returned.insert(id);
         }
         self.undecided.push((number, confirmation));
     }
 
-    /// Returns after every confirm that was being resolved is resolved: this call takes the lock under which that is done.
+    /// Returns after every confirm that was being resolved is resolved: this call takes the lock
+    /// under which that is done.
     fn barrier(&self) {
         let _ = self.channel.wait_for_confirms().now_or_never();
     }

@@ -23,26 +23,43 @@ pub(super) fn connecting(error: &Error, address: &Address) -> MessagingError {
         let refused = matches!(
             refusal.kind(),
             // A missing virtual host, and one the user may not enter, are both "not allowed".
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
+                | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
         );
         if refused {
-            return MessagingError::AccessRefused { address: place, reason: refusal.get_message().to_string() };
+            return MessagingError::AccessRefused {
+                address: place,
+                reason: refusal.get_message().to_string(),
+            };
         }
     }
     let hint = match error.kind() {
-        ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => "; is a broker running there?",
+        ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "; is a broker running there?"
+        }
         _ => "",
     };
-    MessagingError::ConnectionFailed { address: place, reason: format!("{error}{hint}") }
+    MessagingError::ConnectionFailed {
+        address: place,
+        reason: format!("{error}{hint}"),
+    }
 }
 
 /// Whether declaring or consuming would fail in the same way again, and why.
 pub(super) fn permanent(error: &Error, what: &str, address: &Address) -> Option<MessagingError> {
-    let ErrorKind::ProtocolError(refusal) = error.kind() else { return None };
+    let ErrorKind::ProtocolError(refusal) = error.kind() else {
+        return None;
+    };
     let reason = refusal.get_message().to_string();
     match soft(error)? {
-        AMQPSoftError::PRECONDITIONFAILED => Some(MessagingError::DeclaredOtherwise { what: what.to_owned(), reason }),
-        AMQPSoftError::ACCESSREFUSED => Some(MessagingError::AccessRefused { address: address.place(), reason }),
+        AMQPSoftError::PRECONDITIONFAILED => Some(MessagingError::DeclaredOtherwise {
+            what: what.to_owned(),
+            reason,
+        }),
+        AMQPSoftError::ACCESSREFUSED => Some(MessagingError::AccessRefused {
+            address: address.place(),
+            reason,
+        }),
         _ => None,
     }
 }

@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, Event};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -24,7 +26,9 @@ use super::faults;
 use crate::error::MessagingError;
 
 /// How long a broker may take to accept a connection before the attempt counts as failed.
-const HANDSHAKE: Duration = Duration::from_secs(15);
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// What a client of AMQP 0-9-1 says first.
+const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 /// The longest pause between two attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often the connection is looked at, for the ways to end that make no event.
@@ -50,7 +54,9 @@ pub(super) enum State {
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Up { number, blocked, .. } => write!(f, "Up({number}, blocked: {blocked:?})"),
+            Self::Up {
+                number, blocked, ..
+            } => write!(f, "Up({number}, blocked: {blocked:?})"),
             Self::Down { reason, .. } => write!(f, "Down({reason})"),
             Self::Closed => f.write_str("Closed"),
         }
@@ -78,15 +84,52 @@ impl Address {
         format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
     }
 
+    /// Fails if the broker accepts connections but says nothing on them.
+    ///
+    /// An attempt of the client library that is given up while the broker is silent keeps its
+    /// thread until the socket ends, so while a broker hangs it is asked by a plain socket instead,
+    /// which leaves nothing behind.
+    async fn probe(&self) -> Result<(), MessagingError> {
+        let ask = async {
+            let mut socket =
+                TcpStream::connect((self.uri.authority.host.as_str(), self.uri.authority.port))
+                    .await?;
+            if self.uri.scheme == AMQPScheme::AMQP {
+                socket.write_all(PROTOCOL_HEADER).await?;
+                socket.read_u8().await?;
+            }
+            std::io::Result::Ok(())
+        };
+        match tokio::time::timeout(HANDSHAKE, ask).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(MessagingError::ConnectionFailed {
+                address: self.place(),
+                reason: error.to_string(),
+            }),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    fn silent(&self) -> MessagingError {
+        let reason = format!("it did not answer within {} s", HANDSHAKE.as_secs());
+        MessagingError::ConnectionFailed {
+            address: self.place(),
+            reason,
+        }
+    }
+
     async fn connect(&self) -> Result<Connection, MessagingError> {
-        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        match tokio::time::timeout(HANDSHAKE, Connection::connect_uri(self.uri.clone(), properties)).await {
+        let properties =
+            ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        match tokio::time::timeout(
+            HANDSHAKE,
+            Connection::connect_uri(self.uri.clone(), properties),
+        )
+        .await
+        {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(faults::connecting(&error, self)),
-            Err(_) => Err(MessagingError::ConnectionFailed {
-                address: self.place(),
-                reason: format!("it did not answer within {} s", HANDSHAKE.as_secs()),
-            }),
+            Err(_) => Err(self.silent()),
         }
     }
 }
@@ -103,11 +146,19 @@ impl Link {
     /// Connects once; from then on the connection is restored for ever.
     pub(super) async fn connect(address: Address) -> Result<Self, MessagingError> {
         let connection = Arc::new(address.connect().await?);
-        let (sender, state) = watch::channel(State::Up { connection: Arc::clone(&connection), number: 1, blocked: None });
+        let (sender, state) = watch::channel(State::Up {
+            connection: Arc::clone(&connection),
+            number: 1,
+            blocked: None,
+        });
         let closing = CancellationToken::new();
         tokio::spawn(keep(address, connection, sender, closing.clone()));
         let _end = closing.clone().drop_guard();
-        Ok(Self { state, closing, _end })
+        Ok(Self {
+            state,
+            closing,
+            _end,
+        })
     }
 
     /// The state, to watch.
@@ -118,7 +169,9 @@ impl Link {
     /// The connection, as soon as there is one.
     pub(super) async fn up(&self) -> Result<Arc<Connection>, MessagingError> {
         let mut state = self.state.clone();
-        let settled = state.wait_for(|state| !matches!(state, State::Down { .. })).await;
+        let settled = state
+            .wait_for(|state| !matches!(state, State::Down { .. }))
+            .await;
         match settled.as_deref() {
             Ok(State::Up { connection, .. }) => Ok(Arc::clone(connection)),
             _ => Err(MessagingError::Closed),
@@ -135,15 +188,28 @@ impl Link {
 }
 
 /// The connection's life.
-async fn keep(address: Address, mut connection: Arc<Connection>, state: watch::Sender<State>, closing: CancellationToken) {
+async fn keep(
+    address: Address,
+    mut connection: Arc<Connection>,
+    state: watch::Sender<State>,
+    closing: CancellationToken,
+) {
     let mut number = 1;
     loop {
         let reason = tokio::select! {
             reason = until_lost(&connection, &state) => reason,
             () = closing.cancelled() => break,
         };
-        tracing::warn!(broker = address.place(), connection = address.name, reason, "the connection to the broker is lost");
-        state.send_replace(State::Down { since: Instant::now(), reason });
+        tracing::warn!(
+            broker = address.place(),
+            connection = address.name,
+            reason,
+            "the connection to the broker is lost"
+        );
+        state.send_replace(State::Down {
+            since: Instant::now(),
+            reason,
+        });
         drop(connection);
         connection = tokio::select! {
             connection = restore(&address, &state) => Arc::new(connection),
@@ -151,12 +217,23 @@ async fn keep(address: Address, mut connection: Arc<Connection>, state: watch::S
         };
         number += 1;
         metrics::counter!("bus_reconnects_total").increment(1);
-        tracing::info!(broker = address.place(), connection = address.name, "connected to the broker again");
-        state.send_replace(State::Up { connection: Arc::clone(&connection), number, blocked: None });
+        tracing::info!(
+            broker = address.place(),
+            connection = address.name,
+            "connected to the broker again"
+        );
+        state.send_replace(State::Up {
+            connection: Arc::clone(&connection),
+            number,
+            blocked: None,
+        });
     }
     let goodbye = connection.close(200, "OK".into());
     if !matches!(tokio::time::timeout(HANDSHAKE, goodbye).await, Ok(Ok(()))) {
-        tracing::debug!(broker = address.place(), "the connection was gone before it could be closed");
+        tracing::debug!(
+            broker = address.place(),
+            "the connection was gone before it could be closed"
+        );
     }
     state.send_replace(State::Closed);
 }
@@ -180,8 +257,11 @@ async fn until_lost(connection: &Connection, state: &watch::Sender<State>) -> St
                 tracing::info!("the broker takes messages again");
                 set_blocked(state, None);
             }
-            // Errors of a channel come this way too; what counts is whether the connection still stands.
-            Some(Event::Error(error)) if !connection.status().connected() => return error.to_string(),
+            // Errors of a channel come this way too; what counts is whether the connection still
+            // stands.
+            Some(Event::Error(error)) if !connection.status().connected() => {
+                return error.to_string();
+            }
             _ if !connection.status().connected() => return "the broker closed it".into(),
             _ => {}
         }
@@ -199,11 +279,19 @@ fn set_blocked(state: &watch::Sender<State>, reason: Option<String>) {
 /// Connects, however long it takes.
 async fn restore(address: &Address, state: &watch::Sender<State>) -> Connection {
     let mut pauses = pauses();
+    let mut was_silent = false;
     loop {
         tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-        match address.connect().await {
+        let attempt = async {
+            if was_silent {
+                address.probe().await?;
+            }
+            address.connect().await
+        };
+        match attempt.await {
             Ok(connection) => return connection,
             Err(error) => {
+                was_silent = error == address.silent();
                 tracing::info!(%error, "still no connection to the broker");
                 state.send_modify(|state| {
                     if let State::Down { reason, .. } = state {

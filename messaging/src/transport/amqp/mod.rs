@@ -1,35 +1,41 @@
 //! The bus on RabbitMQ.
 //!
-//! A transport has two connections, so that a broker that stops taking messages can still hand some out: one for sending (two channels, see
-//! [`publisher`]; fanouts have their own since their exchange comes and goes with their listeners), one for consuming (a channel for each server,
-//! listener and the reply queue, see [`subscription`]). Each connection comes back by itself, see [`link`].
+//! A transport has two connections, so that a broker that stops taking messages can still hand some
+//! out: one for sending (two channels, see [`publisher`]; fanouts have their own since their
+//! exchange comes and goes with their listeners), one for consuming (a channel for each server,
+//! listener and the reply queue, see [`subscription`]). Each connection comes back by itself, see
+//! [`link`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::Connection;
 use lapin::options::BasicGetOptions;
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::Connection;
 use tokio::sync::OnceCell;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::message::Fetched;
-use super::{Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription, TransportOptions};
+use super::{
+    Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription,
+    TransportOptions,
+};
 use crate::error::MessagingError;
 
 mod confirms;
 mod faults;
+mod handle;
 mod link;
 mod properties;
 mod publisher;
 mod subscription;
 mod topology;
 
+pub(super) use handle::{Handle, Receipt};
 use link::{Address, Link, State};
 use publisher::{Job, Publisher};
-pub(super) use subscription::{Handle, Receipt};
 
 /// How many answers may be on their way to the calls that wait for them.
 const REPLY_PREFETCH: u16 = 1000;
@@ -53,13 +59,21 @@ pub(super) struct Bus {
 }
 
 impl Bus {
-    pub(super) async fn connect(url: &str, options: TransportOptions, replies: Arc<Replies>) -> Result<Self, MessagingError> {
+    pub(super) async fn connect(
+        url: &str,
+        options: TransportOptions,
+        replies: Arc<Replies>,
+    ) -> Result<Self, MessagingError> {
         let uri = parse(url, &options)?;
-        let address = |purpose: &str| Address { uri: uri.clone(), name: format!("{} ({purpose})", options.connection_name) };
+        let address = |purpose: &str| Address {
+            uri: uri.clone(),
+            name: format!("{} ({purpose})", options.connection_name),
+        };
         let (sending_address, receiving_address) = (address("sending"), address("receiving"));
         let sending = Link::connect(sending_address.clone()).await?;
         let receiving = Link::connect(receiving_address.clone()).await?;
-        let publisher = || Publisher::start(sending.state(), sending_address.clone(), options.clone());
+        let publisher =
+            || Publisher::start(sending.state(), sending_address.clone(), options.clone());
         let (messages, fanouts) = (publisher(), publisher());
         let ended = CancellationToken::new();
         let _end = ended.clone().drop_guard();
@@ -83,8 +97,20 @@ impl Bus {
         let mut health = Health::Connected;
         for link in [&self.sending, &self.receiving] {
             match &*link.state().borrow() {
-                State::Down { since, reason } => return Health::Reconnecting { since: *since, reason: reason.clone() },
-                State::Up { blocked: Some(reason), .. } => health = Health::Blocked { reason: reason.clone() },
+                State::Down { since, reason } => {
+                    return Health::Reconnecting {
+                        since: *since,
+                        reason: reason.clone(),
+                    };
+                }
+                State::Up {
+                    blocked: Some(reason),
+                    ..
+                } => {
+                    health = Health::Blocked {
+                        reason: reason.clone(),
+                    }
+                }
                 State::Up { .. } | State::Closed => {}
             }
         }
@@ -96,13 +122,20 @@ impl Bus {
     }
 
     /// Sends all, in order, then waits for all. The first failure is the answer.
-    pub(super) async fn publish_all(&self, publications: &[Publication]) -> Result<(), MessagingError> {
+    pub(super) async fn publish_all(
+        &self,
+        publications: &[Publication],
+    ) -> Result<(), MessagingError> {
         let _token = self.under_way.token();
         let send = async {
             let mut confirms = Vec::with_capacity(publications.len());
             for publication in publications {
                 let (job, confirmed) = Job::new(publication)?;
-                let publisher = if matches!(publication.route, Route::Fanout { .. }) { &self.fanouts } else { &self.messages };
+                let publisher = if matches!(publication.route, Route::Fanout { .. }) {
+                    &self.fanouts
+                } else {
+                    &self.messages
+                };
                 publisher.hand_over(job).await?;
                 confirms.push(confirmed);
             }
@@ -113,57 +146,122 @@ impl Bus {
             result
         };
         let patience = self.options.publish_timeout;
-        tokio::time::timeout(patience, send).await.unwrap_or_else(|_| Err(self.why_not(patience)))
+        tokio::time::timeout(patience, send)
+            .await
+            .unwrap_or_else(|_| Err(self.why_not(patience)))
     }
 
     /// Why a message was not confirmed in time.
     fn why_not(&self, waited: Duration) -> MessagingError {
         match &*self.sending.state().borrow() {
-            State::Up { blocked: Some(reason), .. } => MessagingError::Blocked { waited, reason: reason.clone() },
-            State::Up { .. } => MessagingError::Disconnected { waited, reason: "the broker did not confirm the message".into() },
-            State::Down { reason, .. } => MessagingError::Disconnected { waited, reason: reason.clone() },
+            State::Up {
+                blocked: Some(reason),
+                ..
+            } => MessagingError::Blocked {
+                waited,
+                reason: reason.clone(),
+            },
+            State::Up { .. } => MessagingError::Disconnected {
+                waited,
+                reason: "the broker did not confirm the message".into(),
+            },
+            State::Down { reason, .. } => MessagingError::Disconnected {
+                waited,
+                reason: reason.clone(),
+            },
             State::Closed => MessagingError::Closed,
         }
     }
 
-    pub(super) async fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, MessagingError> {
-        subscription::start(self.receiving.state(), self.receiving_address.clone(), self.options.clone(), subscription).await
+    pub(super) async fn subscribe(
+        &self,
+        subscription: Subscription,
+        patience: Duration,
+    ) -> Result<Subscriber, MessagingError> {
+        subscription::start(
+            self.receiving.state(),
+            self.receiving_address.clone(),
+            self.options.clone(),
+            subscription,
+            patience,
+        )
+        .await
     }
 
     /// Takes up to `max` messages that are in the queue now.
-    pub(super) async fn fetch(&self, spec: &QueueSpec, max: usize) -> Result<Fetched, MessagingError> {
+    pub(super) async fn fetch(
+        &self,
+        spec: &QueueSpec,
+        max: usize,
+    ) -> Result<Fetched, MessagingError> {
         let patience = self.options.publish_timeout;
         let fetch = async {
             let connection = self.receiving.up().await?;
-            self.try_fetch(&connection, spec, max).await.map_err(|error| {
-                faults::permanent(&error, &format!("the queue `{}`", spec.name), &self.receiving_address)
-                    .unwrap_or_else(|| MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() })
-            })
+            self.try_fetch(&connection, spec, max)
+                .await
+                .map_err(|error| {
+                    faults::permanent(
+                        &error,
+                        &format!("the queue `{}`", spec.name),
+                        &self.receiving_address,
+                    )
+                    .unwrap_or_else(|| MessagingError::Disconnected {
+                        waited: Duration::ZERO,
+                        reason: error.to_string(),
+                    })
+                })
         };
-        tokio::time::timeout(patience, fetch).await.unwrap_or_else(|_| Err(self.why_not(patience)))
+        tokio::time::timeout(patience, fetch)
+            .await
+            .unwrap_or_else(|_| Err(self.why_not(patience)))
     }
 
-    async fn try_fetch(&self, connection: &Connection, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
+    async fn try_fetch(
+        &self,
+        connection: &Connection,
+        spec: &QueueSpec,
+        max: usize,
+    ) -> lapin::Result<Fetched> {
         let channel = Arc::new(connection.create_channel().await?);
         topology::declare_queue(&channel, spec, false, &self.options).await?;
         let name: Arc<str> = spec.name.as_str().into();
         let mut deliveries = Vec::new();
         while deliveries.len() < max {
             let queue = ShortString::try_new(&*name).unwrap_or_default();
-            let Some(got) = channel.basic_get(queue, BasicGetOptions::default()).await? else { break };
-            deliveries.push(subscription::delivery(&channel, &name, got.delivery));
+            let Some(got) = channel.basic_get(queue, BasicGetOptions::default()).await? else {
+                break;
+            };
+            deliveries.push(handle::delivery(&channel, &name, got.delivery));
         }
-        // Closing the channel returns what is not settled, and it is closed when the last of its handles is dropped.
-        Ok(Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(channel) })
+        // Closing the channel returns what is not settled, and it is closed when the last of its
+        // handles is dropped.
+        Ok(Fetched {
+            deliveries: deliveries.into_iter(),
+            _hold: Box::new(channel),
+        })
     }
 
     /// Returns when the reply queue is consumed.
     pub(super) async fn ensure_reply_queue(&self) -> Result<(), MessagingError> {
         let start = || async {
-            let spec = QueueSpec { name: self.replies.queue().to_string(), lifetime: Lifetime::Transient, bound_to: None };
-            let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH, single_active: false };
-            let subscriber = self.subscribe(subscription).await?;
-            tokio::spawn(take_replies(subscriber, Arc::clone(&self.replies), self.ended.clone()));
+            let spec = QueueSpec {
+                name: self.replies.queue().to_string(),
+                lifetime: Lifetime::Transient,
+                bound_to: None,
+            };
+            let subscription = Subscription {
+                queues: vec![spec],
+                prefetch: REPLY_PREFETCH,
+                single_active: false,
+            };
+            let subscriber = self
+                .subscribe(subscription, self.options.publish_timeout)
+                .await?;
+            tokio::spawn(take_replies(
+                subscriber,
+                Arc::clone(&self.replies),
+                self.ended.clone(),
+            ));
             Ok(())
         };
         self.reply_queue.get_or_try_init(start).await.map(|_| ())
@@ -196,20 +294,34 @@ async fn take_replies(mut subscriber: Subscriber, replies: Arc<Replies>, ended: 
 
 /// Reads the URL. Errors never show it: it holds the password.
 fn parse(url: &str, options: &TransportOptions) -> Result<AMQPUri, MessagingError> {
-    let invalid = |reason: &str| MessagingError::InvalidUrl { reason: reason.to_owned() };
-    let mut uri: AMQPUri = url.parse().map_err(|error: String| if error.contains(url) { invalid("it is no URL") } else { invalid(&error) })?;
+    let invalid = |reason: &str| MessagingError::InvalidUrl {
+        reason: reason.to_owned(),
+    };
+    let mut uri: AMQPUri = url.parse().map_err(|error: String| {
+        if error.contains(url) {
+            invalid("it is no URL")
+        } else {
+            invalid(&error)
+        }
+    })?;
     if uri.vhost.is_empty() {
         // As oslo.messaging reads it.
         uri.vhost = "/".into();
     }
     if let Some(start) = url.find("://").map(|scheme| &url[scheme + 3..])
-        && let Some((address, _)) = start.rsplit_once('@').map_or(start, |(_, host)| host).strip_prefix('[').and_then(|host| host.split_once(']'))
+        && let Some((address, _)) = start
+            .rsplit_once('@')
+            .map_or(start, |(_, host)| host)
+            .strip_prefix('[')
+            .and_then(|host| host.split_once(']'))
     {
         // The parser takes an IPv6 address for no host at all.
         uri.authority.host = address.to_owned();
     }
     if uri.scheme == AMQPScheme::AMQPS && uri.authority.host.is_empty() {
-        return Err(invalid("amqps needs a host name, for the broker's certificate"));
+        return Err(invalid(
+            "amqps needs a host name, for the broker's certificate",
+        ));
     }
     let seconds = options.heartbeat.as_secs().clamp(1, u16::MAX.into());
     uri.query.heartbeat = uri.query.heartbeat.or(u16::try_from(seconds).ok());
@@ -235,7 +347,10 @@ mod tests {
     #[test]
     fn an_ipv6_address_is_a_host() {
         let uri = read("amqp://u:p@[::1]:5673/v");
-        assert_eq!((uri.authority.host.as_str(), uri.authority.port), ("::1", 5673));
+        assert_eq!(
+            (uri.authority.host.as_str(), uri.authority.port),
+            ("::1", 5673)
+        );
     }
 
     #[test]
@@ -246,8 +361,15 @@ mod tests {
 
     #[test]
     fn an_error_does_not_show_the_password() {
-        for url in ["amqp:secret", "amqp://u:secret@h:port/", "amqp://u:secret@h?heartbeat=x", "amqp://u:secret@ h"] {
-            let error = parse(url, &TransportOptions::default()).unwrap_err().to_string();
+        for url in [
+            "amqp:secret",
+            "amqp://u:secret@h:port/",
+            "amqp://u:secret@h?heartbeat=x",
+            "amqp://u:secret@ h",
+        ] {
+            let error = parse(url, &TransportOptions::default())
+                .unwrap_err()
+                .to_string();
             assert!(!error.contains("secret"), "{error}");
         }
     }

@@ -17,16 +17,30 @@ const DEATH_TIME: &str = "x-novella-death-time";
 /// Delivered again after the broker's restart.
 const PERSISTENT: u8 = 2;
 
-/// The properties that oslo.messaging sends, and Novella's own headers where there is something to say.
+/// The properties that oslo.messaging sends, and Novella's own headers where there is something to
+/// say.
 ///
-/// `id` becomes the AMQP message id, which oslo.messaging leaves unset; by it a returned message is recognised.
+/// `id` becomes the AMQP message id, which oslo.messaging leaves unset; by it a returned message is
+/// recognised.
 pub(super) fn of(message: &Message, id: &str) -> BasicProperties {
     let mut headers = FieldTable::default();
     if message.deliveries > 0 {
-        headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(message.deliveries.into()));
+        headers.insert(
+            DELIVERIES.into(),
+            AMQPValue::LongLongInt(message.deliveries.into()),
+        );
     }
-    if let Some(DeathCertificate { reason, queue, time }) = message.death.as_deref() {
-        for (header, text) in [(DEATH_REASON, reason), (DEATH_QUEUE, queue), (DEATH_TIME, time)] {
+    if let Some(DeathCertificate {
+        reason,
+        queue,
+        time,
+    }) = message.death.as_deref()
+    {
+        for (header, text) in [
+            (DEATH_REASON, reason),
+            (DEATH_QUEUE, queue),
+            (DEATH_TIME, time),
+        ] {
             headers.insert(header.into(), AMQPValue::LongString(text.as_str().into()));
         }
     }
@@ -38,14 +52,21 @@ pub(super) fn of(message: &Message, id: &str) -> BasicProperties {
         .with_priority(0)
         .with_message_id(ShortString::try_new(id).unwrap_or_default());
     match message.expiration {
-        Some(after) => properties.with_expiration(ShortString::try_new(after.as_millis().to_string()).unwrap_or_default()),
+        Some(after) => properties.with_expiration(
+            ShortString::try_new(after.as_millis().to_string()).unwrap_or_default(),
+        ),
         None => properties,
     }
 }
 
 /// A message as it came.
 pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
-    let header = |name: &str| properties.headers().as_ref().and_then(|headers| headers.inner().get(name));
+    let header = |name: &str| {
+        properties
+            .headers()
+            .as_ref()
+            .and_then(|headers| headers.inner().get(name))
+    };
     let text = |name: &str| match header(name) {
         Some(AMQPValue::LongString(text)) => Some(text.to_string()),
         _ => None,
@@ -55,12 +76,25 @@ pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
         Some(AMQPValue::LongInt(count)) => u32::try_from(*count).unwrap_or(0),
         _ => 0,
     };
-    let expiration = properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok()).map(Duration::from_millis);
+    let expiration = properties
+        .expiration()
+        .as_ref()
+        .and_then(|text| text.as_str().parse().ok())
+        .map(Duration::from_millis);
     let death = match (text(DEATH_REASON), text(DEATH_QUEUE), text(DEATH_TIME)) {
-        (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathCertificate { reason, queue, time })),
+        (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathCertificate {
+            reason,
+            queue,
+            time,
+        })),
         _ => None,
     };
-    Message { content: Content::Encoded(Arc::from(body)), deliveries, expiration, death }
+    Message {
+        content: Content::Encoded(Arc::from(body)),
+        deliveries,
+        expiration,
+        death,
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +103,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let death = Box::new(DeathCertificate { reason: "it failed".into(), queue: "compute".into(), time: "2026-01-01T00:00:00Z".into() });
+        let death = Box::new(DeathCertificate {
+            reason: "it failed".into(),
+            queue: "compute".into(),
+            time: "2026-01-01T00:00:00Z".into(),
+        });
         let sent = Message {
             content: Content::Encoded(Arc::from(*b"{}")),
             deliveries: 3,
@@ -77,7 +115,10 @@ mod tests {
             death: Some(death.clone()),
         };
         let came = message(&of(&sent, "id"), b"{}".to_vec());
-        assert_eq!((came.deliveries, came.expiration, came.death), (3, sent.expiration, Some(death)));
+        assert_eq!(
+            (came.deliveries, came.expiration, came.death),
+            (3, sent.expiration, Some(death))
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Sending: one channel, many messages in flight, every one confirmed or failed.
 //!
-//! A task owns the channel. Messages wait in a bounded queue while there is no connection or the broker is blocked. When the channel breaks, what was
-//! not confirmed is sent again on the next one, *one at a time*: so a message that breaks channels is found and failed, and the others get through.
+//! A task owns the channel. Messages wait in a bounded queue while there is no connection or the
+//! broker is blocked. When the channel breaks, what was not confirmed is sent again on the next
+//! one, *one at a time*: so a message that breaks channels is found and failed, and the others get
+//! through.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -20,7 +22,8 @@ use crate::error::MessagingError;
 use crate::transport::{Publication, QueueSpec, Route, TransportOptions};
 use crate::wire;
 
-/// How many messages may wait for the task, and how many for the broker's confirm. Further senders wait.
+/// How many messages may wait for the task, and how many for the broker's confirm. Further senders
+/// wait.
 const WAITING: usize = 1024;
 const IN_FLIGHT: usize = 2048;
 /// A message that was alone on this many channels that broke is what breaks them.
@@ -47,7 +50,12 @@ pub(super) type Confirmed = oneshot::Receiver<Result<(), MessagingError>>;
 
 impl Job {
     pub(super) fn new(publication: &Publication) -> Result<(Self, Confirmed), MessagingError> {
-        let Publication { route, message, mandatory, declare } = publication;
+        let Publication {
+            route,
+            message,
+            mandatory,
+            declare,
+        } = publication;
         if let Some(spec) = declare {
             topology::check(spec)?;
         }
@@ -92,16 +100,30 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn start(state: watch::Receiver<State>, address: Address, options: TransportOptions) -> Self {
+    pub(super) fn start(
+        state: watch::Receiver<State>,
+        address: Address,
+        options: TransportOptions,
+    ) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let task = Task { state, address, options, waiting, again: VecDeque::new(), broken_by: None };
+        let task = Task {
+            state,
+            address,
+            options,
+            waiting,
+            again: VecDeque::new(),
+            broken_by: None,
+        };
         tokio::spawn(task.run());
         Self { jobs }
     }
 
     /// Hands a message over for sending. Messages are sent in the order of these calls.
     pub(super) async fn hand_over(&self, job: Job) -> Result<(), MessagingError> {
-        self.jobs.send(job).await.map_err(|_| MessagingError::Closed)
+        self.jobs
+            .send(job)
+            .await
+            .map_err(|_| MessagingError::Closed)
     }
 }
 
@@ -161,10 +183,20 @@ impl Task {
                     let unconfirmed = session.in_flight.into_jobs();
                     tracing::warn!(%error, unconfirmed = unconfirmed.len(), "the channel for sending broke; what was not confirmed is sent again");
                     // They were sent before those that had to be sent again already.
-                    unconfirmed.into_iter().rev().for_each(|job| self.again.push_front(job));
+                    unconfirmed
+                        .into_iter()
+                        .rev()
+                        .for_each(|job| self.again.push_front(job));
                     self.broken_by = Some(error);
-                    // A connection that broke is noticed a moment later; without a pause this would spin until then.
-                    tokio::time::sleep(pauses.next().unwrap_or_default().min(Duration::from_secs(1))).await;
+                    // A connection that broke is noticed a moment later; without a pause this would
+                    // spin until then.
+                    tokio::time::sleep(
+                        pauses
+                            .next()
+                            .unwrap_or_default()
+                            .min(Duration::from_secs(1)),
+                    )
+                    .await;
                 }
             }
         }
@@ -177,11 +209,16 @@ impl Task {
         }
     }
 
-    /// Waits for a connection that takes messages; `None` when there will be none, or nothing to send.
+    /// Waits for a connection that takes messages; `None` when there will be none, or nothing to
+    /// send.
     async fn connection(&mut self) -> Option<(Arc<Connection>, u64)> {
         loop {
             match &*self.state.borrow_and_update() {
-                State::Up { connection, number, blocked: None } => return Some((Arc::clone(connection), *number)),
+                State::Up {
+                    connection,
+                    number,
+                    blocked: None,
+                } => return Some((Arc::clone(connection), *number)),
                 State::Closed => return None,
                 State::Up { .. } | State::Down { .. } => {}
             }
@@ -218,7 +255,10 @@ impl Task {
     /// What is wrong with a message that breaks channels.
     fn why_refused(&self, job: &Job) -> MessagingError {
         let what = format!("the exchange `{}`", job.exchange);
-        let known = self.broken_by.as_ref().and_then(|error| faults::permanent(error, &what, &self.address));
+        let known = self
+            .broken_by
+            .as_ref()
+            .and_then(|error| faults::permanent(error, &what, &self.address));
         known.unwrap_or_else(|| MessagingError::Refused {
             routing_key: job.route.key().to_owned(),
             reason: match &self.broken_by {
@@ -282,7 +322,10 @@ impl Task {
             },
             Verdict::Refused => {
                 let routing_key = job.route.key().to_owned();
-                job.finish(Err(MessagingError::Refused { routing_key, reason: "it answered with a negative confirm (basic.nack)".into() }));
+                job.finish(Err(MessagingError::Refused {
+                    routing_key,
+                    reason: "it answered with a negative confirm (basic.nack)".into(),
+                }));
             }
         }
     }
@@ -291,19 +334,40 @@ impl Task {
 impl Session {
     async fn open(connection: Arc<Connection>, number: u64) -> lapin::Result<Self> {
         let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { connection, number, in_flight: InFlight::new(channel), declaring: None, exchanges: HashSet::new(), queues: HashSet::new() })
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
+        Ok(Self {
+            connection,
+            number,
+            in_flight: InFlight::new(channel),
+            declaring: None,
+            exchanges: HashSet::new(),
+            queues: HashSet::new(),
+        })
     }
 
-    /// Makes sure that a message's exchange and queue exist. The inner error is the message's own and would come again.
-    async fn prepare(&mut self, job: &Job, address: &Address, options: &TransportOptions) -> lapin::Result<Option<MessagingError>> {
+    /// Makes sure that a message's exchange and queue exist. The inner error is the message's own
+    /// and would come again.
+    async fn prepare(
+        &mut self,
+        job: &Job,
+        address: &Address,
+        options: &TransportOptions,
+    ) -> lapin::Result<Option<MessagingError>> {
         if let Some(exchange) = Exchange::of(&job.route)
             && !self.exchanges.contains(&exchange)
         {
             let channel = self.declaring().await?;
             if let Err(error) = exchange.declare(&channel, options).await {
                 self.declaring = None;
-                return faults::permanent(&error, &format!("the exchange `{}`", exchange.name), address).map(Some).ok_or(error);
+                return faults::permanent(
+                    &error,
+                    &format!("the exchange `{}`", exchange.name),
+                    address,
+                )
+                .map(Some)
+                .ok_or(error);
             }
             self.exchanges.insert(exchange);
         }
@@ -313,14 +377,17 @@ impl Session {
             let channel = self.declaring().await?;
             let mut declared = topology::declare_queue(&channel, spec, false, options).await;
             if declared.as_ref().is_err_and(faults::is_declared_otherwise) {
-                // A listener declared it as it needs it (single active consumer). It is there, and that is enough to send.
+                // A listener declared it as it needs it (single active consumer). It is there, and
+                // that is enough to send.
                 self.declaring = None;
                 let channel = self.declaring().await?;
                 declared = topology::exists(&channel, &spec.name).await;
             }
             if let Err(error) = declared {
                 self.declaring = None;
-                return faults::permanent(&error, &format!("the queue `{}`", spec.name), address).map(Some).ok_or(error);
+                return faults::permanent(&error, &format!("the queue `{}`", spec.name), address)
+                    .map(Some)
+                    .ok_or(error);
             }
             self.queues.insert(spec.name.clone());
         }

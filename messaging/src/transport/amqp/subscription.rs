@@ -1,4 +1,5 @@
-//! Receiving: a channel that consumes a set of queues, and is made again whenever something takes it away.
+//! Receiving: a channel that consumes a set of queues, and is made again whenever something takes
+//! it away.
 //!
 //! | what happens | what is done |
 //! | --- | --- |
@@ -12,103 +13,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{FutureExt, StreamExt, stream};
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeleteOptions};
+use futures_util::{StreamExt, stream};
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::handle::{self, FAREWELL, Handle, Phase};
 use super::link::{self, Address, State};
-use super::{faults, properties, topology};
+use super::{faults, topology};
 use crate::error::MessagingError;
-use crate::transport::subscriber::{self, Control, Delivery, Subscriber};
+use crate::transport::subscriber::{Control, Delivery, Subscriber};
 use crate::transport::{Lifetime, QueueSpec, Subscription, TransportOptions};
 
 /// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
 const REASSERT: Duration = Duration::from_secs(15);
-/// How long ending a subscription in good order may take.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// How often a listener on standby looks whether the queue is free, where the broker cannot tell it.
+/// How often a listener on standby looks whether the queue is free, where the broker cannot tell
+/// it.
 const STANDBY: Duration = Duration::from_secs(1);
 
-/// What the subscription is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Phase {
-    Consuming,
-    /// No more deliveries; what was delivered can still be settled.
-    Cancelled,
-    /// Delete the transient queues and go.
-    Ended,
-}
-
-/// The handle on a subscription's task. Dropping it ends the subscription as a crash would, except that the broker notices at once.
-#[derive(Debug)]
-pub(in crate::transport) struct Handle {
-    phase: watch::Sender<Phase>,
-    prefetch: watch::Sender<u16>,
-}
-
-impl Handle {
-    pub(in crate::transport) fn cancel(&self) {
-        self.phase.send_if_modified(|phase| {
-            let consuming = *phase == Phase::Consuming;
-            if consuming {
-                *phase = Phase::Cancelled;
-            }
-            consuming
-        });
-    }
-
-    pub(in crate::transport) async fn end(&self) {
-        self.phase.send_replace(Phase::Ended);
-        // The task is gone when its receiver is.
-        let _ = tokio::time::timeout(2 * FAREWELL, self.phase.closed()).await;
-    }
-
-    pub(in crate::transport) fn set_prefetch(&self, prefetch: u16) {
-        self.prefetch.send_if_modified(|current| std::mem::replace(current, prefetch) != prefetch);
-    }
-}
-
-/// Settles one delivery, on the channel it came by.
-#[derive(Debug)]
-pub(in crate::transport) struct Receipt {
-    channel: Arc<Channel>,
-    tag: u64,
-}
-
-impl Receipt {
-    /// The frame is handed over at once, so these need not be awaited. If the channel is gone the broker has taken the message back already.
-    pub(in crate::transport) fn ack(&self) {
-        let _ = self.channel.basic_ack(self.tag, BasicAckOptions::default()).now_or_never();
-    }
-
-    /// Whether the channel is gone, so that the broker has taken the message back and will deliver it again.
-    pub(in crate::transport) fn is_void(&self) -> bool {
-        !self.channel.status().connected()
-    }
-
-    pub(in crate::transport) fn requeue(&self) {
-        let options = BasicNackOptions { multiple: false, requeue: true };
-        let _ = self.channel.basic_nack(self.tag, options).now_or_never();
-    }
-}
-
-/// Starts a subscription; returns when it consumes all its queues.
+/// Starts a subscription; returns when it consumes all its queues, or fails if that takes longer
+/// than `patience`.
 pub(super) async fn start(
     state: watch::Receiver<State>,
     address: Address,
     options: TransportOptions,
     subscription: Subscription,
+    patience: Duration,
 ) -> Result<Subscriber, MessagingError> {
     subscription.queues.iter().try_for_each(topology::check)?;
-    let patience = options.rpc_response_timeout;
     // As many messages as the prefetch allows can be in it.
     let (sender, deliveries) = mpsc::unbounded_channel();
     let (phase, follow) = watch::channel(Phase::Consuming);
     let (prefetch, window) = watch::channel(subscription.prefetch);
     let (started, start) = oneshot::channel();
-    let queues = subscription.queues.into_iter().map(|spec| Queue { name: spec.name.as_str().into(), spec, exclusive: false }).collect();
+    let queues = subscription
+        .queues
+        .into_iter()
+        .map(|spec| Queue {
+            name: spec.name.as_str().into(),
+            spec,
+            exclusive: false,
+        })
+        .collect();
     let task = Task {
         state,
         address,
@@ -122,17 +71,24 @@ pub(super) async fn start(
     };
     tokio::spawn(task.run());
     match tokio::time::timeout(patience, start).await {
-        Ok(Ok(Ok(()))) => Ok(Subscriber { deliveries, control: Arc::new(Control::Amqp(Handle { phase, prefetch })) }),
+        Ok(Ok(Ok(()))) => Ok(Subscriber {
+            deliveries,
+            control: Arc::new(Control::Amqp(Handle::new(phase, prefetch))),
+        }),
         Ok(Ok(Err(error))) => Err(error),
         Ok(Err(_)) => Err(MessagingError::Closed),
-        Err(_) => Err(MessagingError::Disconnected { waited: patience, reason: "the queues could not be consumed".into() }),
+        Err(_) => Err(MessagingError::Disconnected {
+            waited: patience,
+            reason: "the queues could not be consumed".into(),
+        }),
     }
 }
 
 struct Queue {
     spec: QueueSpec,
     name: Arc<str>,
-    /// It should have a single active consumer, but was declared without: then the consumer claims it for itself.
+    /// It should have a single active consumer, but was declared without: then the consumer claims
+    /// it for itself.
     exclusive: bool,
 }
 
@@ -150,16 +106,6 @@ struct Task {
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
 }
 
-/// A delivery that settles on `channel`.
-pub(super) fn delivery(channel: &Arc<Channel>, queue: &Arc<str>, delivery: lapin::message::Delivery) -> Delivery {
-    Delivery {
-        message: properties::message(&delivery.properties, delivery.data),
-        queue: Arc::clone(queue),
-        redelivered: delivery.redelivered,
-        receipt: subscriber::Receipt::Amqp(Receipt { channel: Arc::clone(channel), tag: delivery.delivery_tag }),
-    }
-}
-
 /// The consumer tag of a subscription's queue.
 fn tag(number: usize) -> ShortString {
     ShortString::try_new((number + 1).to_string()).unwrap_or_default()
@@ -167,7 +113,7 @@ fn tag(number: usize) -> ShortString {
 
 /// What a consumer says; the number is the queue's.
 enum Event {
-    Delivered(usize, lapin::message::Delivery),
+    Delivered(usize, Box<lapin::message::Delivery>),
     /// No more comes from it.
     Ended(usize),
 }
@@ -190,14 +136,21 @@ impl Task {
     async fn run(mut self) {
         let mut pauses = link::pauses();
         loop {
-            let Some(connection) = self.connection().await else { break };
+            let Some(connection) = self.connection().await else {
+                break;
+            };
             let end = match self.open(connection).await {
                 Ok(session) => {
                     pauses = link::pauses();
                     self.report(Ok(()));
                     self.follow(session).await
                 }
-                Err(error) if faults::is_taken(&error) && self.queues.iter().any(|queue| queue.exclusive) => End::Standby,
+                Err(error)
+                    if faults::is_taken(&error)
+                        && self.queues.iter().any(|queue| queue.exclusive) =>
+                {
+                    End::Standby
+                }
                 Err(error) => match (self.permanent(&error), self.started.is_some()) {
                     // The caller is to know; later, all that can be done is to try again.
                     (Some(error), true) => return self.report(Err(error)),
@@ -211,7 +164,11 @@ impl Task {
                     STANDBY.mul_f64(rand::random_range(0.75..1.25))
                 }
                 End::Broken(reason) => {
-                    tracing::warn!(reason, queue = self.label(), "consuming was interrupted; starting again");
+                    tracing::warn!(
+                        reason,
+                        queue = self.label(),
+                        "consuming was interrupted; starting again"
+                    );
                     pauses.next().unwrap_or_default()
                 }
             };
@@ -230,7 +187,9 @@ impl Task {
     async fn connection(&mut self) -> Option<Arc<Connection>> {
         loop {
             match &*self.state.borrow_and_update() {
-                State::Up { connection, .. } if *self.phase.borrow() == Phase::Consuming => return Some(Arc::clone(connection)),
+                State::Up { connection, .. } if *self.phase.borrow() == Phase::Consuming => {
+                    return Some(Arc::clone(connection));
+                }
                 State::Closed => return None,
                 State::Up { .. } | State::Down { .. } => {}
             }
@@ -256,50 +215,87 @@ impl Task {
     }
 
     fn permanent(&self, error: &lapin::Error) -> Option<MessagingError> {
-        let names: Vec<_> = self.queues.iter().map(|queue| format!("`{}`", queue.name)).collect();
-        faults::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
+        let names: Vec<_> = self
+            .queues
+            .iter()
+            .map(|queue| format!("`{}`", queue.name))
+            .collect();
+        faults::permanent(
+            error,
+            &format!("one of the queues {} or its exchange", names.join(", ")),
+            &self.address,
+        )
     }
 
     async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<Session> {
         let channel = Arc::new(connection.create_channel().await?);
-        let mut session = Session { connection, channel, events: SelectAll::new() };
+        let mut session = Session {
+            connection,
+            channel,
+            events: SelectAll::new(),
+        };
         let prefetch = *self.window.borrow_and_update();
         session.channel.basic_qos(prefetch, self.qos()).await?;
-        self.declare(&session.connection, 0..self.queues.len()).await?;
+        self.declare(&session.connection, 0..self.queues.len())
+            .await?;
         for number in 0..self.queues.len() {
             self.consume(&mut session, number).await?;
         }
         Ok(session)
     }
 
-    /// Several queues share one limit, and it can be changed while consuming; the broker can do both only for whole channels.
+    /// Several queues share one limit, and it can be changed while consuming; the broker can do
+    /// both only for whole channels.
     fn qos(&self) -> BasicQosOptions {
-        BasicQosOptions { global: self.queues.len() > 1 }
+        BasicQosOptions {
+            global: self.queues.len() > 1,
+        }
     }
 
     async fn consume(&self, session: &mut Session, number: usize) -> lapin::Result<()> {
         let queue = &self.queues[number];
-        let options = BasicConsumeOptions { exclusive: queue.exclusive, ..Default::default() };
+        let options = BasicConsumeOptions {
+            exclusive: queue.exclusive,
+            ..Default::default()
+        };
         let name = ShortString::try_new(&*queue.name).unwrap_or_default();
-        let consumer = session.channel.basic_consume(name, tag(number), options, FieldTable::default()).await?;
+        let consumer = session
+            .channel
+            .basic_consume(name, tag(number), options, FieldTable::default())
+            .await?;
         let events = consumer
             // An error ends the consumer; what it was, the channel and the connection know as well.
-            .filter_map(move |delivery| std::future::ready(delivery.ok().map(|delivery| Event::Delivered(number, delivery))))
+            .filter_map(move |delivery| {
+                std::future::ready(
+                    delivery
+                        .ok()
+                        .map(|delivery| Event::Delivered(number, Box::new(delivery))),
+                )
+            })
             .chain(stream::once(std::future::ready(Event::Ended(number))));
         session.events.push(events.boxed());
         Ok(())
     }
 
-    /// Declares queues, on a channel of their own: a declaration that fails breaks the channel, and that must not hit what is being worked on.
-    async fn declare(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<()> {
+    /// Declares queues, on a channel of their own: a declaration that fails breaks the channel, and
+    /// that must not hit what is being worked on.
+    async fn declare(
+        &mut self,
+        connection: &Connection,
+        numbers: Range<usize>,
+    ) -> lapin::Result<()> {
         let mut channel = connection.create_channel().await?;
         for queue in &mut self.queues[numbers] {
             let single_active = self.single_active && !queue.exclusive;
-            match topology::declare_queue(&channel, &queue.spec, single_active, &self.options).await {
+            match topology::declare_queue(&channel, &queue.spec, single_active, &self.options).await
+            {
                 Err(error) if single_active && faults::is_declared_otherwise(&error) => {
                     channel = connection.create_channel().await?;
                     topology::declare_queue(&channel, &queue.spec, false, &self.options).await?;
-                    tracing::info!(queue = &*queue.name, "the queue was declared without a single active consumer; claiming it exclusively instead");
+                    tracing::info!(
+                        queue = &*queue.name,
+                        "the queue was declared without a single active consumer; claiming it exclusively instead"
+                    );
                     queue.exclusive = true;
                 }
                 declared => declared?,
@@ -310,7 +306,10 @@ impl Task {
 
     /// Passes deliveries on until the session ends one way or another.
     async fn follow(&mut self, mut session: Session) -> End {
-        let mut reassert = tokio::time::interval_at(tokio::time::Instant::now() + REASSERT.mul_f64(rand::random_range(0.5..1.0)), REASSERT);
+        let mut reassert = tokio::time::interval_at(
+            tokio::time::Instant::now() + REASSERT.mul_f64(rand::random_range(0.5..1.0)),
+            REASSERT,
+        );
         loop {
             tokio::select! {
                 biased;
@@ -324,14 +323,12 @@ impl Task {
                     }
                 }
                 event = session.events.next() => match event {
-                    Some(Event::Delivered(number, delivery)) => self.deliver(&session.channel, number, delivery),
+                    Some(Event::Delivered(number, delivery)) => {
+                        self.deliver(&session.channel, number, delivery);
+                    }
                     Some(Event::Ended(number)) => {
-                        if !session.channel.status().connected() {
-                            return End::Broken("the channel was closed".into());
-                        }
-                        tracing::warn!(queue = &*self.queues[number].name, "the broker cancelled the consumer; declaring and consuming again");
-                        if let Err(error) = self.consume_again(&mut session, number).await {
-                            return End::Broken(error.to_string());
+                        if let Err(reason) = self.consume_again(&mut session, number).await {
+                            return End::Broken(reason);
                         }
                     }
                     // Drained after a cancel: what is left is to wait for the end.
@@ -349,23 +346,43 @@ impl Task {
                         return End::Broken(error.to_string());
                     }
                 }
-                _ = reassert.tick() => {
-                    if let Err(error) = self.declare(&session.connection, 0..self.queues.len()).await {
-                        tracing::warn!(%error, queue = self.label(), "the queues and their bindings could not be declared again");
-                    }
-                }
+                _ = reassert.tick() => self.reassert(&session.connection).await,
             }
         }
     }
 
-    async fn consume_again(&mut self, session: &mut Session, number: usize) -> lapin::Result<()> {
-        self.declare(&session.connection, number..number + 1).await?;
-        self.consume(session, number).await
+    /// A consumer's stream has ended: either with its channel, or by itself.
+    async fn consume_again(&mut self, session: &mut Session, number: usize) -> Result<(), String> {
+        if !session.channel.status().connected() {
+            return Err("the channel was closed".into());
+        }
+        let queue = &*self.queues[number].name;
+        tracing::warn!(
+            queue,
+            "the broker cancelled a consumer; declaring and consuming again"
+        );
+        let again = async {
+            self.declare(&session.connection, number..number + 1)
+                .await?;
+            self.consume(session, number).await
+        };
+        again.await.map_err(|error: lapin::Error| error.to_string())
     }
 
-    fn deliver(&self, channel: &Arc<Channel>, number: usize, delivery: lapin::message::Delivery) {
+    async fn reassert(&mut self, connection: &Connection) {
+        if let Err(error) = self.declare(connection, 0..self.queues.len()).await {
+            tracing::warn!(%error, queue = self.label(), "the queues could not be declared again");
+        }
+    }
+
+    fn deliver(
+        &self,
+        channel: &Arc<Channel>,
+        number: usize,
+        delivery: Box<lapin::message::Delivery>,
+    ) {
         let Some(sender) = &self.sender else { return };
-        let delivery = self::delivery(channel, &self.queues[number].name, delivery);
+        let delivery = handle::delivery(channel, &self.queues[number].name, *delivery);
         // A receiver that is gone ends the subscription, which returns the message.
         let _ = sender.send(delivery);
     }
@@ -374,7 +391,10 @@ impl Task {
     async fn drain(&mut self, session: &mut Session) {
         let quiet = async {
             for number in 0..self.queues.len() {
-                session.channel.basic_cancel(tag(number), BasicCancelOptions::default()).await?;
+                session
+                    .channel
+                    .basic_cancel(tag(number), BasicCancelOptions::default())
+                    .await?;
             }
             // Each consumer's stream ends after what came before its cancellation.
             while let Some(event) = session.events.next().await {
@@ -385,18 +405,28 @@ impl Task {
             lapin::Result::Ok(())
         };
         if !matches!(tokio::time::timeout(FAREWELL, quiet).await, Ok(Ok(()))) {
-            tracing::debug!(queue = self.label(), "the consumers were gone before they could be cancelled");
+            tracing::debug!(
+                queue = self.label(),
+                "the consumers were gone before they could be cancelled"
+            );
         }
         self.sender = None;
     }
 
-    /// Says goodbye: what is not settled goes back, and the transient queues are deleted if the subscription ends for good.
+    /// Says goodbye: what is not settled goes back, and the transient queues are deleted if the
+    /// subscription ends for good.
     async fn end(&mut self, channel: &Channel, delete: bool) -> End {
         let farewell = async {
             if delete {
-                for queue in self.queues.iter().filter(|queue| queue.spec.lifetime == Lifetime::Transient) {
+                for queue in self
+                    .queues
+                    .iter()
+                    .filter(|queue| queue.spec.lifetime == Lifetime::Transient)
+                {
                     let name = ShortString::try_new(&*queue.name).unwrap_or_default();
-                    channel.queue_delete(name, QueueDeleteOptions::default()).await?;
+                    channel
+                        .queue_delete(name, QueueDeleteOptions::default())
+                        .await?;
                 }
             }
             channel.close(200, "OK".into()).await

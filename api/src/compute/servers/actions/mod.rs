@@ -2,7 +2,10 @@
 //!
 //! The body has one key, the action's name. [`ACTIONS`] says which there are and in which versions.
 
+mod console;
+mod live_migrate;
 mod power;
+mod reset_state;
 
 use axum::{
     extract::{Path, State},
@@ -14,7 +17,7 @@ use serde_json::Value;
 use super::super::microversion::{Microversion, Served};
 use crate::{
     authentication::Caller,
-    body::{JsonBody, wrong},
+    body::JsonBody,
     error::ApiError,
     state::Api,
 };
@@ -29,10 +32,13 @@ enum ServerAction {
     Unpause,
     Suspend,
     Resume,
+    ConsoleOutput,
+    MigrateLive,
+    ResetState,
 }
 
 /// The actions by name, with the versions that have them.
-const ACTIONS: [(&str, Served, ServerAction); 7] = [
+const ACTIONS: [(&str, Served, ServerAction); 10] = [
     ("os-start", Served::ALWAYS, ServerAction::Start),
     ("os-stop", Served::ALWAYS, ServerAction::Stop),
     ("reboot", Served::ALWAYS, ServerAction::Reboot),
@@ -40,6 +46,9 @@ const ACTIONS: [(&str, Served, ServerAction); 7] = [
     ("unpause", Served::ALWAYS, ServerAction::Unpause),
     ("suspend", Served::ALWAYS, ServerAction::Suspend),
     ("resume", Served::ALWAYS, ServerAction::Resume),
+    ("os-getConsoleOutput", Served::ALWAYS, ServerAction::ConsoleOutput),
+    ("os-migrateLive", Served::ALWAYS, ServerAction::MigrateLive),
+    ("os-resetState", Served::ALWAYS, ServerAction::ResetState),
 ];
 
 /// Does something to a server.
@@ -69,7 +78,7 @@ pub(super) async fn act(
     if !served.includes(version) {
         return Err(ApiError::no_such_path());
     }
-    let request = ActionRequest { api, caller, id, argument: argument.clone(), name };
+    let request = ActionRequest { api, caller, version, id, argument: argument.clone() };
     match action {
         ServerAction::Start => power::start(request).await,
         ServerAction::Stop => power::stop(request).await,
@@ -78,32 +87,21 @@ pub(super) async fn act(
         ServerAction::Unpause => power::unpause(request).await,
         ServerAction::Suspend => power::suspend(request).await,
         ServerAction::Resume => power::resume(request).await,
+        ServerAction::ConsoleOutput => console::get_output(request).await,
+        ServerAction::MigrateLive => live_migrate::migrate_live(request).await,
+        ServerAction::ResetState => reset_state::reset_state(request).await,
     }
 }
 
 /// What every action is given.
-struct ActionRequest<'b> {
+struct ActionRequest {
     api: Api,
     caller: Caller,
+    version: Microversion,
     /// The server's id, as the path says it.
     id: String,
     /// What stands behind the action's name.
     argument: Value,
-    /// The action's name.
-    name: &'b str,
-}
-
-impl ActionRequest<'_> {
-    /// Refuses an argument where none is taken.
-    ///
-    /// # Errors
-    /// 400 for anything but null.
-    fn takes_nothing(&self) -> Result<(), ApiError> {
-        if self.argument.is_null() {
-            return Ok(());
-        }
-        Err(wrong(self.name, &self.argument, &format!("{} is not of type 'null'", self.argument)))
-    }
 }
 
 /// 202 without a body.

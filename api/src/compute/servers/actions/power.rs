@@ -48,32 +48,32 @@ impl Command {
 }
 
 /// `os-start`. What stands behind the name is ignored, as by Nova; likewise for the others but reboot.
-pub(super) async fn start(request: ActionRequest<'_>) -> Result<Response, ApiError> {
+pub(super) async fn start(request: ActionRequest) -> Result<Response, ApiError> {
     on_host(request, policy::SERVERS_START, Action::Start, Command::Start).await
 }
 
 /// `os-stop`.
-pub(super) async fn stop(request: ActionRequest<'_>) -> Result<Response, ApiError> {
+pub(super) async fn stop(request: ActionRequest) -> Result<Response, ApiError> {
     on_host(request, policy::SERVERS_STOP, Action::Stop, Command::Stop).await
 }
 
 /// `pause`.
-pub(super) async fn pause(request: ActionRequest<'_>) -> Result<Response, ApiError> {
+pub(super) async fn pause(request: ActionRequest) -> Result<Response, ApiError> {
     on_host(request, policy::PAUSE, Action::Pause, Command::Pause).await
 }
 
 /// `unpause`.
-pub(super) async fn unpause(request: ActionRequest<'_>) -> Result<Response, ApiError> {
+pub(super) async fn unpause(request: ActionRequest) -> Result<Response, ApiError> {
     on_host(request, policy::UNPAUSE, Action::Unpause, Command::Unpause).await
 }
 
 /// `suspend`.
-pub(super) async fn suspend(request: ActionRequest<'_>) -> Result<Response, ApiError> {
+pub(super) async fn suspend(request: ActionRequest) -> Result<Response, ApiError> {
     on_host(request, policy::SUSPEND, Action::Suspend, Command::Suspend).await
 }
 
 /// `resume`.
-pub(super) async fn resume(request: ActionRequest<'_>) -> Result<Response, ApiError> {
+pub(super) async fn resume(request: ActionRequest) -> Result<Response, ApiError> {
     on_host(request, policy::RESUME, Action::Resume, Command::Resume).await
 }
 
@@ -94,7 +94,7 @@ enum RebootWord {
 }
 
 /// `reboot`.
-pub(super) async fn reboot(request: ActionRequest<'_>) -> Result<Response, ApiError> {
+pub(super) async fn reboot(request: ActionRequest) -> Result<Response, ApiError> {
     let Reboot { kind } = typed("reboot", &request.argument)?;
     let (action, kind) = match kind {
         RebootWord::Soft => (Action::RebootSoft, RebootType::Soft),
@@ -105,7 +105,7 @@ pub(super) async fn reboot(request: ActionRequest<'_>) -> Result<Response, ApiEr
 
 /// Begins `action` and tells the server's host.
 async fn on_host(
-    request: ActionRequest<'_>,
+    request: ActionRequest,
     rule: Rule,
     action: Action,
     command: Command,

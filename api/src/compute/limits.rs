@@ -1,0 +1,135 @@
+//! `/limits`: how much a project may have, and has.
+//!
+//! There are no quotas: -1 says so, which is Nova's word for it. What can't be made here at all has the limit 0.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use novella_common::{db::instances, policy};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    microversion::{FieldTable, Microversion, Shaped, field},
+    strict_query,
+};
+use crate::{authentication::Caller, error::ApiError, query::Parameters, state::Api};
+
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(index))
+}
+
+const UNLIMITED: i64 = -1;
+
+/// What one server's metadata may have.
+const METADATA_ITEMS: i64 = 128;
+
+const FIELDS: FieldTable = FieldTable(&[
+    field("maxImageMeta").until(38),
+    field("maxPersonality").until(56),
+    field("maxPersonalitySize").until(56),
+    field("maxSecurityGroups").until(35),
+    field("maxSecurityGroupRules").until(35),
+    field("maxTotalFloatingIps").until(35),
+    field("totalFloatingIpsUsed").until(35),
+    field("totalSecurityGroupsUsed").until(35),
+]);
+
+const QUERY: FieldTable = FieldTable(&[field("reserved"), field("tenant_id")]);
+
+#[derive(Serialize, ToSchema)]
+struct LimitsBody<'h> {
+    limits: LimitsView<'h>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct LimitsView<'h> {
+    rate: [String; 0],
+    #[schema(value_type = Absolute)]
+    absolute: Shaped<'h, Absolute>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Absolute {
+    max_image_meta: i64,
+    max_personality: i64,
+    max_personality_size: i64,
+    max_security_group_rules: i64,
+    max_security_groups: i64,
+    max_server_group_members: i64,
+    max_server_groups: i64,
+    max_server_meta: i64,
+    max_total_cores: i64,
+    #[serde(rename = "maxTotalFloatingIps")]
+    max_total_floating_ips: i64,
+    max_total_instances: i64,
+    max_total_keypairs: i64,
+    #[serde(rename = "maxTotalRAMSize")]
+    max_total_ram_size: i64,
+    total_cores_used: i64,
+    #[serde(rename = "totalFloatingIpsUsed")]
+    total_floating_ips_used: i64,
+    total_instances_used: i64,
+    #[serde(rename = "totalRAMUsed")]
+    total_ram_used: i64,
+    total_security_groups_used: i64,
+    total_server_groups_used: i64,
+}
+
+/// Shows limits and use: one's own, or for administrators any project's.
+#[utoipa::path(
+    get,
+    path = "/limits",
+    tag = "limits",
+    params(("tenant_id" = Option<String>, Query)),
+    responses((status = 200, body = LimitsBody)),
+)]
+async fn index(
+    State(api): State<Api>,
+    caller: Caller,
+    version: Microversion,
+    query: Parameters,
+) -> Result<Response, ApiError> {
+    policy::LIMITS.check_own(&caller.context)?;
+    strict_query::check(&query, &QUERY, version, strict_query::LISTS)?;
+    let project = match query.get("tenant_id") {
+        Some(other) if caller.context.project_id.as_deref() != Some(other) => {
+            policy::LIMITS_OTHER_PROJECT.check_own(&caller.context)?;
+            other
+        }
+        _ => caller.project()?,
+    };
+    let sizes = instances::list::sizes_in_use(&mut *api.database.read().await?, project).await?;
+    let total = |of: fn(&novella_common::models::Flavor) -> i64| -> i64 {
+        sizes.iter().map(|(flavor, count)| of(flavor) * count).sum()
+    };
+    let absolute = Absolute {
+        max_image_meta: METADATA_ITEMS,
+        max_personality: 0,
+        max_personality_size: 0,
+        max_security_group_rules: 0,
+        max_security_groups: 0,
+        max_server_group_members: 0,
+        max_server_groups: 0,
+        max_server_meta: METADATA_ITEMS,
+        max_total_cores: UNLIMITED,
+        max_total_floating_ips: 0,
+        max_total_instances: UNLIMITED,
+        max_total_keypairs: 0,
+        max_total_ram_size: UNLIMITED,
+        total_cores_used: total(|flavor| flavor.vcpus),
+        total_floating_ips_used: 0,
+        total_instances_used: total(|_| 1),
+        total_ram_used: total(|flavor| flavor.memory_mb),
+        total_security_groups_used: 0,
+        total_server_groups_used: 0,
+    };
+    let hidden = FIELDS.hidden(version);
+    let absolute = Shaped { whole: absolute, hidden: &hidden };
+    Ok(Json(LimitsBody { limits: LimitsView { rate: [], absolute } }).into_response())
+}

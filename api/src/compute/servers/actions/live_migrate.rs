@@ -1,0 +1,218 @@
+//! `os-migrateLive`: a running server moves to another host.
+//!
+//! Written down here (task state, migration, action, in one transaction) and handed to a conductor, which finds a
+//! destination and drives the rest. Nova checked destinations before it answered until 2.34; here that was never so: the
+//! answer is 202, and the migration says how it went.
+
+use axum::response::Response;
+use novella_common::{
+    db::{Connection, migrations::NewMigration, services},
+    ids::MigrationUuid,
+    lifecycle::{Action, NotAllowed},
+    models::{Binary, Instance, MigrationKind},
+    policy,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        super::{
+            inputs::Flag,
+            microversion::{FieldTable, Microversion, field},
+        },
+        hosts,
+        operation::{self, not_allowed, uninterrupted},
+    },
+    ActionRequest, accepted,
+};
+use crate::{
+    body::{typed, wrong},
+    error::ApiError,
+    state::Api,
+};
+
+const FIELDS: FieldTable = FieldTable(&[
+    field("host"),
+    field("block_migration"),
+    field("disk_over_commit").until(24),
+    field("force").since(30).until(67),
+]);
+
+/// What `os-migrateLive` holds, at whatever version.
+#[derive(Debug, Deserialize)]
+struct Fields {
+    host: Option<String>,
+    block_migration: BlockMigration,
+    /// Required until 2.24; says how free disk space is counted, which no host here does in two ways.
+    #[serde(default)]
+    disk_over_commit: Option<Flag>,
+    #[serde(default)]
+    force: Option<Flag>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+enum BlockMigration {
+    Flag(Flag),
+    Auto(Auto),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum Auto {
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct MigrateLive {
+    host: Option<String>,
+    /// Whether disks are copied; `None`: the hosts decide.
+    block_migration: Option<bool>,
+}
+
+fn read(argument: &Value, version: Microversion) -> Result<MigrateLive, ApiError> {
+    const PLACE: &str = "os-migrateLive";
+    let Value::Object(object) = argument else {
+        return Err(wrong(PLACE, argument, &format!("{argument} is not of type 'object'")));
+    };
+    FIELDS.check(PLACE, object, version)?;
+    required(object, "host")?;
+    required(object, "block_migration")?;
+    if version < Microversion::v2(25) {
+        required(object, "disk_over_commit")?;
+    }
+    let fields: Fields = typed(PLACE, argument)?;
+    let host = fields.host.filter(|host| !host.is_empty());
+    let block_migration = match fields.block_migration {
+        BlockMigration::Flag(flag) => Some(flag.0),
+        BlockMigration::Auto(Auto::Auto) if version >= Microversion::v2(25) => None,
+        BlockMigration::Auto(_) => {
+            return Err(wrong("os-migrateLive.block_migration", &object["block_migration"], "It must be true or false."));
+        }
+    };
+    if fields.force.is_some_and(|flag| flag.0) {
+        return Err(ApiError::bad_request(match host {
+            None => "Can't force to a non-provided destination".to_owned(),
+            // A host that does not pass the scheduler's filters can't run the guest either, or has no room for it.
+            Some(_) => "force: a destination is always checked here; leave force out.".to_owned(),
+        }));
+    }
+    let _ = fields.disk_over_commit;
+    Ok(MigrateLive { host, block_migration })
+}
+
+fn required(object: &Map<String, Value>, name: &str) -> Result<(), ApiError> {
+    if object.contains_key(name) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "Invalid input for field/attribute os-migrateLive. '{name}' is a required property"
+    )))
+}
+
+/// `os-migrateLive`.
+pub(super) async fn migrate_live(request: ActionRequest) -> Result<Response, ApiError> {
+    let ActionRequest { api, caller, version, id, argument } = request;
+    let wanted = read(&argument, version)?;
+    let rule = match wanted.host {
+        Some(_) => policy::MIGRATE_LIVE_HOST,
+        None => policy::MIGRATE_LIVE,
+    };
+    let instance = super::super::find(&api, &caller, &id, rule).await?;
+    let source = instance.host.clone();
+    let no_host = || not_allowed(Action::LiveMigrate.transition(), instance.uuid, NotAllowed::NoHost);
+    let source = source.ok_or_else(no_host)?;
+    check_hosts(&api, &mut *api.database.read().await?, &instance, &source, wanted.host.as_deref()).await?;
+
+    let context = caller.context;
+    uninterrupted(async move {
+        let migration = MigrationUuid::random();
+        let uuid = instance.uuid;
+        let mut beginning = operation::begin(&api, &context, instance, Action::LiveMigrate).await?;
+        let new = NewMigration {
+            uuid: migration,
+            instance: uuid,
+            task_id: beginning.task_id,
+            kind: MigrationKind::LiveMigration,
+            source,
+            requested_destination: wanted.host,
+            block_migration: wanted.block_migration,
+            request_id: context.request_id.clone(),
+            user_id: context.user_id.clone(),
+            project_id: context.project_id.clone(),
+        };
+        beginning.migrate(&new).await?;
+        let begun = beginning.commit().await?;
+        begun.hand_over(&api, &context, api.conductor.live_migrate_instance(&context, migration)).await
+    })
+    .await?;
+    Ok(accepted())
+}
+
+/// What can be seen at once to lead nowhere.
+async fn check_hosts(
+    api: &Api,
+    connection: &mut Connection,
+    instance: &Instance,
+    source: &str,
+    destination: Option<&str>,
+) -> Result<(), ApiError> {
+    let unavailable =
+        |host: &str| ApiError::bad_request(format!("Compute service of {host} is unavailable at this time."));
+    if !hosts::is_up(api, connection, source).await? {
+        return Err(unavailable(source));
+    }
+    let Some(destination) = destination else { return Ok(()) };
+    if destination == source {
+        let uuid = instance.uuid;
+        return Err(ApiError::bad_request(format!("Unable to migrate instance ({uuid}) to current host ({source}).")));
+    }
+    if services::find(connection, Binary::Compute, destination).await?.is_none() {
+        return Err(ApiError::bad_request(format!("Compute host {destination} could not be found.")));
+    }
+    if !hosts::is_up(api, connection, destination).await? {
+        return Err(unavailable(destination));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(minor: u16, argument: &Value) -> Result<MigrateLive, String> {
+        read(argument, Microversion::v2(minor)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_version_has_its_form() {
+        let old = json!({"host": null, "block_migration": false, "disk_over_commit": "False"});
+        let new = json!({"host": "h", "block_migration": "auto"});
+        let forced = json!({"host": "h", "block_migration": "auto", "force": false});
+        assert_eq!(at(1, &old), Ok(MigrateLive { host: None, block_migration: Some(false) }));
+        assert_eq!(at(25, &new), Ok(MigrateLive { host: Some("h".into()), block_migration: None }));
+        assert!(at(24, &new).is_err() && at(25, &old).is_err());
+        assert!(at(30, &forced).is_ok() && at(67, &forced).is_ok());
+        assert!(at(29, &forced).is_err() && at(68, &forced).is_err());
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for (minor, argument, text) in [
+            (25, json!({"host": null}), "'block_migration' is a required property"),
+            (25, json!({"block_migration": "auto"}), "'host' is a required property"),
+            (1, json!({"host": null, "block_migration": true}), "'disk_over_commit' is a required property"),
+            (1, json!({"host": null, "block_migration": "auto", "disk_over_commit": true}), "block_migration"),
+            (25, json!({"host": 1, "block_migration": true}), "os-migrateLive.host"),
+            (25, json!(null), "is not of type 'object'"),
+            (30, json!({"host": null, "block_migration": true, "force": true}), "non-provided destination"),
+        ] {
+            let refused = at(minor, &argument).unwrap_err();
+            assert!(refused.contains(text), "{refused}");
+        }
+    }
+}

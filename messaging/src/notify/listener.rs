@@ -1,0 +1,317 @@
+//! Hearing notifications: in batches, in order, each again until it is acknowledged.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use super::{Priority, queue};
+use crate::error::MessagingError;
+use crate::transport::{Content, Delivery, Subscriber, Subscription, Transport};
+use crate::wire::NotificationMessage;
+
+/// A notification as a listener sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notification {
+    /// Identifies the notification over repeated deliveries.
+    pub message_id: String,
+    /// Who sent it.
+    pub publisher_id: String,
+    /// What happened, for instance `compute.instance.create.end`.
+    pub event_type: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The facts.
+    pub payload: Value,
+    /// When it was sent by the sender's clock: UTC, `2026-11-20 17:26:49.340149`.
+    pub timestamp: String,
+    /// The sender's context.
+    pub context: Map<String, Value>,
+}
+
+impl Notification {
+    fn read(content: &Content) -> Result<Self, MessagingError> {
+        let message = content.notification()?;
+        let priority = message.priority.parse()?;
+        let NotificationMessage {
+            message_id,
+            publisher_id,
+            event_type,
+            payload,
+            timestamp,
+            context,
+            ..
+        } = std::sync::Arc::unwrap_or_clone(message);
+        Ok(Self {
+            message_id,
+            publisher_id,
+            event_type,
+            priority,
+            payload,
+            timestamp,
+            context,
+        })
+    }
+}
+
+/// Takes notifications in batches. Dropping it returns what is not acknowledged.
+#[derive(Debug)]
+pub struct NotificationListener {
+    transport: Transport,
+    subscriber: Subscriber,
+    /// How many were taken from the subscription.
+    taken: u64,
+    /// Taken, and given back by a batch: to be taken again before anything newer, so that the order
+    /// holds. Through the queue they would come after what is here already.
+    again: BTreeMap<u64, Item>,
+    given_back: mpsc::UnboundedReceiver<Vec<Item>>,
+    /// For the batches to give back by.
+    give_back: mpsc::UnboundedSender<Vec<Item>>,
+}
+
+/// A notification that is not acknowledged yet.
+#[derive(Debug)]
+struct Item {
+    /// Its place in the order in which the listener got them.
+    place: u64,
+    notification: Notification,
+    delivery: Delivery,
+}
+
+impl NotificationListener {
+    /// Prepares a listener on `topic`, by default for [`Priority::Info`].
+    pub fn builder(transport: &Transport, topic: &str) -> NotificationListenerBuilder {
+        NotificationListenerBuilder {
+            transport: transport.clone(),
+            topic: topic.to_owned(),
+            priorities: Vec::new(),
+            single_active_consumer: false,
+            prefetch: 500,
+        }
+    }
+
+    /// Waits for a notification, then takes what else is already here, at most `max` in all, in the
+    /// order of the queue. `None` once the listener is stopped. A message that is no notification
+    /// is set aside and does not hold up the others.
+    ///
+    /// May be dropped while it waits; nothing is lost by that.
+    pub async fn next_batch(&mut self, max: usize) -> Option<Batch> {
+        let mut batch = Batch::new(self.give_back.clone());
+        while batch.is_empty() {
+            while let Ok(items) = self.given_back.try_recv() {
+                self.remember(items);
+            }
+            tokio::select! {
+                biased;
+                Some(items) = self.given_back.recv() => self.remember(items),
+                delivery = self.subscriber.next(), if self.again.is_empty() => {
+                    self.take(delivery?, &mut batch).await;
+                }
+                () = std::future::ready(()), if !self.again.is_empty() => {}
+            }
+            while batch.len() < max.max(1) {
+                let Some((_, item)) = self.again.pop_first() else {
+                    break;
+                };
+                batch.push(item);
+            }
+        }
+        while batch.len() < max {
+            let Some(delivery) = self.subscriber.try_next() else {
+                break;
+            };
+            self.take(delivery, &mut batch).await;
+        }
+        Some(batch)
+    }
+
+    /// Keeps what a batch gave back for the next one.
+    fn remember(&mut self, items: Vec<Item>) {
+        // What came by a connection that is lost comes again by the next.
+        let items = items.into_iter().filter(|item| !item.delivery.is_void());
+        self.again.extend(items.map(|item| (item.place, item)));
+    }
+
+    async fn take(&mut self, delivery: Delivery, batch: &mut Batch) {
+        let error = match Notification::read(&delivery.message.content) {
+            Ok(notification) => {
+                self.taken += 1;
+                return batch.push(Item {
+                    place: self.taken,
+                    notification,
+                    delivery,
+                });
+            }
+            Err(error) => error.to_string(),
+        };
+        let malformed = Unsettled(Some(delivery));
+        if let Some(delivery) = &malformed.0
+            && let Err(error) = self
+                .transport
+                .set_aside(delivery.message.clone(), &delivery.queue, error)
+                .await
+        {
+            tracing::warn!(%error, "a malformed notification could not be set aside; it goes back");
+            return;
+        }
+        malformed.ack();
+    }
+
+    /// Takes no more notifications. What was taken but not acknowledged goes back to the queue.
+    pub async fn stop(mut self) {
+        self.subscriber.cancel().await;
+        self.subscriber.close().await;
+    }
+}
+
+/// What a listener will be.
+#[derive(Debug)]
+#[must_use]
+pub struct NotificationListenerBuilder {
+    transport: Transport,
+    topic: String,
+    priorities: Vec<Priority>,
+    single_active_consumer: bool,
+    prefetch: u16,
+}
+
+impl NotificationListenerBuilder {
+    /// Listens to this priority; may be given several times. Order holds within each.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priorities.push(priority);
+        self
+    }
+
+    /// Whether only one of all the listeners gets notifications while the others stand by, so that
+    /// their order holds. On RabbitMQ this holds among listeners that ask for it.
+    pub fn single_active_consumer(mut self, only_one: bool) -> Self {
+        self.single_active_consumer = only_one;
+        self
+    }
+
+    /// How many notifications may be unacknowledged at once, which bounds a batch. Default 500.
+    pub fn prefetch(mut self, prefetch: u16) -> Self {
+        self.prefetch = prefetch.max(1);
+        self
+    }
+
+    /// Declares the queues and consumes them.
+    ///
+    /// # Errors
+    /// If the queues exist with other properties, access is refused, or the bus cannot be reached.
+    pub async fn start(self) -> Result<NotificationListener, MessagingError> {
+        let mut priorities = self.priorities;
+        if priorities.is_empty() {
+            priorities.push(Priority::Info);
+        }
+        let subscription = Subscription {
+            queues: priorities
+                .into_iter()
+                .map(|priority| queue(&self.transport, &self.topic, priority))
+                .collect(),
+            prefetch: self.prefetch,
+            single_active: self.single_active_consumer,
+        };
+        let subscriber = self.transport.subscribe(subscription).await?;
+        // Bounded by the prefetch, like all that is not acknowledged.
+        let (give_back, given_back) = mpsc::unbounded_channel();
+        Ok(NotificationListener {
+            transport: self.transport,
+            subscriber,
+            taken: 0,
+            again: BTreeMap::new(),
+            given_back,
+            give_back,
+        })
+    }
+}
+
+/// A delivery that goes back if nothing is decided about it.
+struct Unsettled(Option<Delivery>);
+
+impl Unsettled {
+    fn ack(mut self) {
+        if let Some(delivery) = self.0.take() {
+            delivery.ack();
+        }
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if let Some(delivery) = self.0.take() {
+            delivery.requeue();
+        }
+    }
+}
+
+/// Notifications in hand. Dropped without [`Batch::ack`], they go back.
+#[derive(Debug)]
+#[must_use = "a batch that is dropped goes back to the queue"]
+pub struct Batch {
+    notifications: Vec<Notification>,
+    /// Place and delivery of each.
+    deliveries: Vec<(u64, Delivery)>,
+    give_back: mpsc::UnboundedSender<Vec<Item>>,
+}
+
+impl Batch {
+    fn new(give_back: mpsc::UnboundedSender<Vec<Item>>) -> Self {
+        Self {
+            notifications: Vec::new(),
+            deliveries: Vec::new(),
+            give_back,
+        }
+    }
+
+    fn push(&mut self, item: Item) {
+        self.notifications.push(item.notification);
+        self.deliveries.push((item.place, item.delivery));
+    }
+
+    fn len(&self) -> usize {
+        self.notifications.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.notifications.is_empty()
+    }
+
+    /// In the order of the queue.
+    #[must_use]
+    pub fn notifications(&self) -> &[Notification] {
+        &self.notifications
+    }
+
+    /// They are written down and need not come again.
+    pub async fn ack(mut self) {
+        self.deliveries
+            .drain(..)
+            .for_each(|(_, delivery)| delivery.ack());
+    }
+
+    /// They come again, before any newer ones: at once from the same listener, which had better
+    /// wait for what was missing first, or from the next if this one is gone.
+    pub async fn requeue(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if self.deliveries.is_empty() {
+            return;
+        }
+        let notifications = self.notifications.drain(..);
+        let items: Vec<Item> = notifications
+            .zip(self.deliveries.drain(..))
+            .map(|(notification, (place, delivery))| Item {
+                place,
+                notification,
+                delivery,
+            })
+            .collect();
+        // A listener that is gone has returned them to the queue already.
+        let _ = self.give_back.send(items);
+    }
+}

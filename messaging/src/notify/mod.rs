@@ -1,0 +1,236 @@
+//! Notifications: facts for whoever is interested, kept in a queue until somebody is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::contract::context_fields;
+use crate::error::MessagingError;
+use crate::transport::{Content, Lifetime, Message, Publication, QueueSpec, Route, Transport};
+use crate::wire::{self, NotificationMessage};
+
+mod listener;
+
+pub use listener::{Batch, Notification, NotificationListener, NotificationListenerBuilder};
+
+/// How urgent a notification is. Each priority of a topic has a queue of its own,
+/// `<topic>.<priority>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// For the record.
+    Audit,
+    /// For developers.
+    Debug,
+    /// What usually happens.
+    Info,
+    /// What should not happen too often.
+    Warn,
+    /// What failed.
+    Error,
+    /// What needs somebody now.
+    Critical,
+    /// A measurement.
+    Sample,
+}
+
+impl Priority {
+    /// The lower-case name, as in the queue's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Sample => "sample",
+        }
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Priority {
+    type Err = MessagingError;
+
+    /// Reads either case.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        use Priority::{Audit, Critical, Debug, Error, Info, Sample, Warn};
+        [Audit, Debug, Info, Warn, Error, Critical, Sample]
+            .into_iter()
+            .find(|priority| priority.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| MessagingError::Malformed {
+                what: format!("`{text}` is no notification priority"),
+            })
+    }
+}
+
+/// The queue of a topic's priority. It is made by whoever comes first, so that nothing is lost
+/// before a listener ever started.
+fn queue(transport: &Transport, topic: &str, priority: Priority) -> QueueSpec {
+    let name = format!("{topic}.{priority}");
+    let route = Route::Topic {
+        exchange: transport.exchange(None).into(),
+        key: name.as_str().into(),
+    };
+    QueueSpec {
+        name,
+        lifetime: Lifetime::Lasting,
+        bound_to: Some(route),
+    }
+}
+
+/// Sends notifications. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Notifier {
+    transport: Transport,
+    topic: String,
+    publisher_id: String,
+}
+
+impl Notifier {
+    /// A notifier that signs as `publisher_id`, for instance `compute.host-1`.
+    #[must_use]
+    pub fn new(transport: &Transport, topic: &str, publisher_id: &str) -> Self {
+        Self {
+            transport: transport.clone(),
+            topic: topic.to_owned(),
+            publisher_id: publisher_id.to_owned(),
+        }
+    }
+
+    /// Sends one notification; returns when the bus has it in safe keeping.
+    ///
+    /// # Errors
+    /// If the payload or context cannot be serialised, or the bus does not take the message.
+    pub async fn notify<C: Serialize, P: Serialize>(
+        &self,
+        priority: Priority,
+        ctx: &C,
+        event_type: &str,
+        payload: &P,
+    ) -> Result<(), MessagingError> {
+        let payload = serde_json::to_value(payload).map_err(|error| MessagingError::Malformed {
+            what: format!("the payload of `{event_type}` cannot be serialised: {error}"),
+        })?;
+        self.transport
+            .publish(self.publication(
+                priority,
+                context_fields(ctx)?,
+                event_type.to_owned(),
+                payload,
+            ))
+            .await
+    }
+
+    /// Sends many notifications in this order and waits for the bus only once all are under way.
+    /// After an error any of them may or may not have been sent.
+    ///
+    /// # Errors
+    /// As [`Notifier::notify`].
+    pub async fn notify_many<C: Serialize, E: Into<String>>(
+        &self,
+        priority: Priority,
+        ctx: &C,
+        events: impl IntoIterator<Item = (E, Value)>,
+    ) -> Result<(), MessagingError> {
+        let context = context_fields(ctx)?;
+        let publications = events
+            .into_iter()
+            .map(|(event_type, payload)| {
+                self.publication(priority, context.clone(), event_type.into(), payload)
+            })
+            .collect();
+        self.transport.publish_all(publications).await
+    }
+
+    /// [`Notifier::notify`] with [`Priority::Info`].
+    ///
+    /// # Errors
+    /// As [`Notifier::notify`].
+    pub async fn info<C: Serialize, P: Serialize>(
+        &self,
+        ctx: &C,
+        event_type: &str,
+        payload: &P,
+    ) -> Result<(), MessagingError> {
+        self.notify(Priority::Info, ctx, event_type, payload).await
+    }
+
+    /// [`Notifier::notify`] with [`Priority::Warn`].
+    ///
+    /// # Errors
+    /// As [`Notifier::notify`].
+    pub async fn warn<C: Serialize, P: Serialize>(
+        &self,
+        ctx: &C,
+        event_type: &str,
+        payload: &P,
+    ) -> Result<(), MessagingError> {
+        self.notify(Priority::Warn, ctx, event_type, payload).await
+    }
+
+    /// [`Notifier::notify`] with [`Priority::Error`].
+    ///
+    /// # Errors
+    /// As [`Notifier::notify`].
+    pub async fn error<C: Serialize, P: Serialize>(
+        &self,
+        ctx: &C,
+        event_type: &str,
+        payload: &P,
+    ) -> Result<(), MessagingError> {
+        self.notify(Priority::Error, ctx, event_type, payload).await
+    }
+
+    /// [`Notifier::notify_many`] with [`Priority::Info`].
+    ///
+    /// # Errors
+    /// As [`Notifier::notify`].
+    pub async fn info_many<C: Serialize, E: Into<String>>(
+        &self,
+        ctx: &C,
+        events: impl IntoIterator<Item = (E, Value)>,
+    ) -> Result<(), MessagingError> {
+        self.notify_many(Priority::Info, ctx, events).await
+    }
+
+    fn publication(
+        &self,
+        priority: Priority,
+        context: Map<String, Value>,
+        event_type: String,
+        payload: Value,
+    ) -> Publication {
+        let declare = queue(&self.transport, &self.topic, priority);
+        let message = NotificationMessage {
+            message_id: uuid::Builder::from_random_bytes(rand::random())
+                .into_uuid()
+                .to_string(),
+            publisher_id: self.publisher_id.clone(),
+            event_type,
+            priority: priority.as_str().to_ascii_uppercase(),
+            payload,
+            timestamp: jiff::Timestamp::now()
+                .strftime("%Y-%m-%d %H:%M:%S%.6f")
+                .to_string(),
+            unique_id: wire::new_id(),
+            context,
+        };
+        let route = Route::Topic {
+            exchange: self.transport.exchange(None).into(),
+            key: declare.name.as_str().into(),
+        };
+        Publication {
+            declare: Some(Box::new(declare)),
+            ..Publication::mandatory(route, Message::new(Content::Notification(message.into())))
+        }
+    }
+}

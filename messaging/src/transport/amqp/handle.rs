@@ -1,0 +1,109 @@
+//! What the users of a subscription hold: its handle, and the receipts of its deliveries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use lapin::Channel;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use tokio::sync::watch;
+
+use super::properties;
+use crate::transport::subscriber::{self, Delivery};
+
+/// How long ending a subscription in good order may take.
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What the subscription is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(super) enum Phase {
+    Consuming,
+    /// No more deliveries; what was delivered can still be settled.
+    Cancelled,
+    /// Delete the transient queues and go.
+    Ended,
+}
+
+/// The handle on a subscription's task. Dropping it ends the subscription as a crash would, except
+/// that the broker notices at once.
+#[derive(Debug)]
+pub(in crate::transport) struct Handle {
+    phase: watch::Sender<Phase>,
+    prefetch: watch::Sender<u16>,
+}
+
+impl Handle {
+    pub(super) fn new(phase: watch::Sender<Phase>, prefetch: watch::Sender<u16>) -> Self {
+        Self { phase, prefetch }
+    }
+
+    pub(in crate::transport) fn cancel(&self) {
+        self.phase.send_if_modified(|phase| {
+            let consuming = *phase == Phase::Consuming;
+            if consuming {
+                *phase = Phase::Cancelled;
+            }
+            consuming
+        });
+    }
+
+    pub(in crate::transport) async fn end(&self) {
+        self.phase.send_replace(Phase::Ended);
+        // The task is gone when its receiver is.
+        let _ = tokio::time::timeout(2 * FAREWELL, self.phase.closed()).await;
+    }
+
+    pub(in crate::transport) fn set_prefetch(&self, prefetch: u16) {
+        self.prefetch
+            .send_if_modified(|current| std::mem::replace(current, prefetch) != prefetch);
+    }
+}
+
+/// Settles one delivery, on the channel it came by.
+#[derive(Debug)]
+pub(in crate::transport) struct Receipt {
+    channel: Arc<Channel>,
+    tag: u64,
+}
+
+impl Receipt {
+    /// The frame is handed over at once, so these need not be awaited. If the channel is gone the
+    /// broker has taken the message back already.
+    pub(in crate::transport) fn ack(&self) {
+        let _ = self
+            .channel
+            .basic_ack(self.tag, BasicAckOptions::default())
+            .now_or_never();
+    }
+
+    /// Whether the channel is gone, so that the broker has taken the message back and will deliver
+    /// it again.
+    pub(in crate::transport) fn is_void(&self) -> bool {
+        !self.channel.status().connected()
+    }
+
+    pub(in crate::transport) fn requeue(&self) {
+        let options = BasicNackOptions {
+            multiple: false,
+            requeue: true,
+        };
+        let _ = self.channel.basic_nack(self.tag, options).now_or_never();
+    }
+}
+
+/// A delivery that settles on `channel`.
+pub(super) fn delivery(
+    channel: &Arc<Channel>,
+    queue: &Arc<str>,
+    delivery: lapin::message::Delivery,
+) -> Delivery {
+    Delivery {
+        message: properties::message(&delivery.properties, delivery.data),
+        queue: Arc::clone(queue),
+        redelivered: delivery.redelivered,
+        receipt: subscriber::Receipt::Amqp(Receipt {
+            channel: Arc::clone(channel),
+            tag: delivery.delivery_tag,
+        }),
+    }
+}

@@ -1,0 +1,209 @@
+//! The queues, bindings and subscriptions of a bus, and how messages move between them: plain data
+//! and plain functions. Whoever calls them holds the lock.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::{Bus, Receipt};
+use crate::target::Target;
+use crate::transport::message::{Lifetime, Message, QueueSpec, Route};
+use crate::transport::replies::Replies;
+use crate::transport::subscriber::{self, Delivery};
+
+pub(super) type QueueName = Arc<str>;
+
+/// Shared rather than copied with each message.
+pub(super) type QueueNames = Arc<[QueueName]>;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) queues: HashMap<QueueName, Queue>,
+    /// By exchange, then by routing key. Fanout exchanges have the one key `""`.
+    pub(super) bindings: HashMap<String, HashMap<String, QueueNames>>,
+    pub(super) members: HashMap<u64, Member>,
+    /// Reply queues hand each answer straight to the call that waits for it.
+    pub(super) reply_queues: HashMap<String, Weak<Replies>>,
+    pub(super) next_member: u64,
+    pub(super) next_sequence: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// In the order of their sequence numbers, which a returned message keeps.
+    pub(super) ready: VecDeque<Stored>,
+    /// In the order they came; only the first gets messages if `single_active`.
+    pub(super) consumers: Vec<u64>,
+    /// Where the next round begins.
+    pub(super) turn: usize,
+    pub(super) single_active: bool,
+    pub(super) transient: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) sequence: u64,
+    pub(super) message: Message,
+    pub(super) redelivered: bool,
+    pub(super) expires: Option<Instant>,
+}
+
+/// A subscription's side of the bus.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// The transport it belongs to, by its reply queue's name.
+    pub(super) owner: Arc<str>,
+    pub(super) queues: QueueNames,
+    pub(super) prefetch: usize,
+    pub(super) unacknowledged: HashMap<u64, (QueueName, Stored)>,
+    pub(super) sender: mpsc::UnboundedSender<Delivery>,
+}
+
+impl Queue {
+    /// Whose turn it is among those who may take one more.
+    fn next_consumer(&mut self, members: &HashMap<u64, Member>) -> Option<u64> {
+        let takes_more = |id: &u64| {
+            members
+                .get(id)
+                .is_some_and(|member| member.unacknowledged.len() < member.prefetch)
+        };
+        if self.single_active {
+            return self.consumers.first().copied().filter(takes_more);
+        }
+        let count = self.consumers.len();
+        let found = (0..count)
+            .map(|step| (self.turn + step) % count)
+            .find(|place| takes_more(&self.consumers[*place]))?;
+        self.turn = found + 1;
+        Some(self.consumers[found])
+    }
+}
+
+impl State {
+    pub(super) fn declare(&mut self, spec: &QueueSpec, single_active: bool) -> QueueName {
+        let name: QueueName = match self.queues.get_key_value(spec.name.as_str()) {
+            Some((name, _)) => Arc::clone(name),
+            None => {
+                let name: QueueName = spec.name.as_str().into();
+                let queue = Queue {
+                    transient: spec.lifetime == Lifetime::Transient,
+                    ..Queue::default()
+                };
+                self.queues.insert(Arc::clone(&name), queue);
+                name
+            }
+        };
+        if single_active && let Some(queue) = self.queues.get_mut(&name) {
+            queue.single_active = true;
+        }
+        if let Some(route) = &spec.bound_to {
+            let (exchange, key) = match route {
+                Route::Topic { exchange, key } => (exchange.to_string(), key.to_string()),
+                Route::Fanout { topic } => (Target::fanout_exchange(topic), String::new()),
+                // Every queue is bound to the default exchange anyway.
+                Route::Queue { .. } => return name,
+            };
+            let bound = self
+                .bindings
+                .entry(exchange)
+                .or_default()
+                .entry(key)
+                .or_default();
+            if !bound.contains(&name) {
+                *bound = bound.iter().chain([&name]).cloned().collect();
+            }
+        }
+        name
+    }
+
+    pub(super) fn routed(&self, route: &Route) -> QueueNames {
+        let bound = |exchange: &str, key: &str| {
+            self.bindings
+                .get(exchange)
+                .and_then(|keys| keys.get(key))
+                .cloned()
+                .unwrap_or_default()
+        };
+        match route {
+            Route::Topic { exchange, key } => bound(exchange, key),
+            Route::Fanout { topic } => bound(&Target::fanout_exchange(topic), ""),
+            Route::Queue { name } => self
+                .queues
+                .get_key_value(&**name)
+                .map(|(name, _)| Arc::clone(name))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// Returns a message to its place.
+    pub(super) fn put_back(&mut self, name: &QueueName, mut stored: Stored) {
+        stored.redelivered = true;
+        if let Some(queue) = self.queues.get_mut(name) {
+            let place = queue
+                .ready
+                .partition_point(|other| other.sequence < stored.sequence);
+            queue.ready.insert(place, stored);
+        }
+    }
+
+    pub(super) fn remove_queue(&mut self, name: &QueueName) {
+        self.queues.remove(name);
+        for keys in self.bindings.values_mut() {
+            for bound in keys.values_mut() {
+                if bound.contains(name) {
+                    *bound = bound
+                        .iter()
+                        .filter(|queue| *queue != name)
+                        .cloned()
+                        .collect();
+                }
+            }
+        }
+    }
+
+    /// Hands a queue's messages to its consumers as far as their prefetch allows; their receipts
+    /// settle with `bus`. Returns whether this made room in a queue that was full.
+    pub(super) fn dispatch(&mut self, bus: &Arc<Bus>, name: &QueueName) -> bool {
+        let Some(queue) = self.queues.get_mut(name) else {
+            return false;
+        };
+        let was_full = queue.ready.len() >= bus.limit;
+        while let Some(first) = queue.ready.front() {
+            if first
+                .expires
+                .is_some_and(|expires| expires <= Instant::now())
+            {
+                queue.ready.pop_front();
+                continue;
+            }
+            let Some(id) = queue.next_consumer(&self.members) else {
+                break;
+            };
+            let Some(member) = self.members.get_mut(&id) else {
+                break;
+            };
+            let Some(stored) = queue.ready.pop_front() else {
+                break;
+            };
+            let delivery = Delivery {
+                message: stored.message.clone(),
+                queue: Arc::clone(name),
+                redelivered: stored.redelivered,
+                receipt: subscriber::Receipt::Memory(Receipt {
+                    bus: Arc::clone(bus),
+                    member: id,
+                    sequence: stored.sequence,
+                }),
+            };
+            member
+                .unacknowledged
+                .insert(stored.sequence, (Arc::clone(name), stored));
+            // If the receiver is gone its membership is about to end, which returns the message.
+            let _ = member.sender.send(delivery);
+        }
+        was_full && queue.ready.len() < bus.limit
+    }
+}
