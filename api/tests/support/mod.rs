@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex};
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
-use jiff::Timestamp;
 use novella_api::{Api, ApiConfig, router};
 use novella_common::{
     config::{DatabaseConfig, Secret, SecretUrl, ServiceConfig},
-    db::{Database, compute_nodes, instances, migrations, seed, services},
+    db::{Database, compute_nodes, instances, seed, services},
     ids::{Incarnation, InstanceUuid},
     lifecycle::{PowerState, TaskState, VmState},
     models::{AllocationRatios, Binary, Instance, Inventory, Resources},
@@ -81,6 +80,7 @@ impl Endpoint for Recorder {
 }
 
 pub struct Cloud {
+    pub on: On,
     pub database: Database,
     pub transport: Transport,
     pub router: Router,
@@ -91,6 +91,13 @@ pub struct Cloud {
 }
 
 impl Cloud {
+    /// The same without a conductor.
+    pub async fn with_only_a_scheduler(on: On) -> Self {
+        let cloud = Self::without_services(on, ApiConfig::default()).await;
+        cloud.record("scheduler", None, Value::Null).await;
+        cloud
+    }
+
     /// With a scheduler, a conductor, and users admin and demo.
     pub async fn new(on: On) -> Self {
         Self::configured(on, ApiConfig::default()).await
@@ -120,6 +127,7 @@ impl Cloud {
         let identity = ServiceIdentity::new(Binary::Api, "api-1");
         let api = Api::new(database.clone(), &transport, config, ServiceConfig::default(), &identity);
         Self {
+            on,
             database,
             transport,
             router: router(api),
@@ -341,11 +349,3 @@ impl Client<'_> {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 }
-
-/// Now, for rows that tests write.
-pub fn now() -> Timestamp {
-    Timestamp::now()
-}
-
-#[allow(unused_imports)]
-use migrations as _;

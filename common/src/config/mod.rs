@@ -29,12 +29,12 @@ pub fn sources<T: Serialize + Default>(file: Option<&Path>) -> Figment {
         // `file_exact`: a file that was named and is not there is an error, not a default.
         figment = figment.merge(Toml::file_exact(path));
     }
-    // NOVELLA_TEST_* is for the tests, NOVELLA_CONFIG names the file itself.
-    figment.merge(
-        Env::prefixed("NOVELLA_")
-            .filter(|key| !key.starts_with("test_") && key != "config")
-            .split("__"),
-    )
+    // NOVELLA_CONFIG and NOVELLA_DATA stand for flags; NOVELLA_TEST_* is for the tests.
+    let is_key = |name: &figment::value::UncasedStr| {
+        let name = name.as_str().to_ascii_lowercase();
+        !matches!(name.as_str(), "config" | "data") && !name.starts_with("test_")
+    };
+    figment.merge(Env::prefixed("NOVELLA_").filter(is_key).split("__"))
 }
 
 /// The configuration that `figment` amounts to.
