@@ -81,8 +81,10 @@ fn paths(api: &Api) -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build())
         .route("/", get(discovery::root))
         .nest("/identity", identity::router())
-        .nest("/compute", compute::router(api))
-        .nest("/image", image::router(api))
+        .nest("/compute", compute::versions())
+        .nest("/compute/v2.1", compute::router(api))
+        .nest("/image", image::versions())
+        .nest("/image/v2", image::router(api))
 }
 
 /// `/metrics` answers 404 like any path that leads nowhere.

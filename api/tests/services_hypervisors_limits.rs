@@ -1,4 +1,4 @@
-//! What operators look at and change: services, hypervisors, zones; and what users may have.
+//! What operators see and change of services and hypervisors, and what limits tell users.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -13,7 +13,6 @@ use support::{Answer, Client, Cloud, On};
 
 const SERVICES: &str = "/compute/v2.1/os-services";
 const HYPERVISORS: &str = "/compute/v2.1/os-hypervisors";
-const ZONES: &str = "/compute/v2.1/os-availability-zone";
 const LIMITS: &str = "/compute/v2.1/limits";
 
 /// A service that is not a compute host, with a heartbeat of now.
@@ -230,24 +229,6 @@ on_both! {
         }
     }
 
-    async fn statistics_are_the_sums_over_the_hosts_that_take_work(cloud: Cloud) {
-        for host in ["host-1", "host-2", "host-3"] {
-            cloud.write_host(host, "nova").await;
-        }
-        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
-        for host in ["host-1", "host-3"] {
-            let uuid = cloud.active_server(&demo, host, host).await;
-            claim(&cloud, uuid, host).await;
-        }
-        admin.put(&format!("{SERVICES}/disable"), &json!({"host": "host-3", "binary": "nova-compute"})).await;
-        let answer = admin.get(&format!("{HYPERVISORS}/statistics")).await;
-        assert_eq!(answer.body, json!({"hypervisor_statistics": {
-            "count": 2, "vcpus": 16, "vcpus_used": 1, "memory_mb": 32768, "memory_mb_used": 1536, "free_ram_mb": 31232,
-            "local_gb": 200, "local_gb_used": 1, "free_disk_gb": 199, "disk_available_least": 199, "running_vms": 1,
-            "current_workload": 0,
-        }}));
-    }
-
     async fn hypervisors_are_found_by_a_part_of_their_names(cloud: Cloud) {
         for host in ["rack1-a", "rack1-b", "rack2-a"] {
             cloud.write_host(host, "nova").await;
@@ -280,42 +261,6 @@ on_both! {
         let answer = admin.get(&path).await;
         assert_eq!(refused(&answer), (400, "Compute service of host-1 is unavailable at this time."));
         assert_eq!(admin.get(&format!("{HYPERVISORS}/999999/uptime")).await.status, 404);
-    }
-
-    async fn zones_are_those_of_the_compute_hosts(cloud: Cloud) {
-        cloud.write_host("host-1", "nova").await;
-        cloud.write_host("host-2", "nova").await;
-        cloud.write_host("host-3", "cellar").await;
-        write_service(&cloud, Binary::Scheduler, "control-1").await;
-        write_service(&cloud, Binary::Api, "control-2").await;
-        cloud.force_down("host-2").await;
-        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
-        for host in ["host-3"] {
-            admin.put(&format!("{SERVICES}/disable"), &json!({"host": host, "binary": "nova-compute"})).await;
-        }
-        assert_eq!(demo.get(ZONES).await.body, json!({"availabilityZoneInfo": [
-            {"zoneName": "nova", "zoneState": {"available": true}, "hosts": null},
-            {"zoneName": "cellar", "zoneState": {"available": false}, "hosts": null},
-        ]}));
-        assert_eq!(demo.get(&format!("{ZONES}/detail")).await.status, 403);
-        let mut detail = admin.get(&format!("{ZONES}/detail")).await.body;
-        for zone in detail["availabilityZoneInfo"].as_array_mut().unwrap() {
-            for host in zone["hosts"].as_object_mut().into_iter().flat_map(|hosts| hosts.values_mut()) {
-                for service in host.as_object_mut().unwrap().values_mut() {
-                    assert!(service["updated_at"].take().is_string());
-                }
-            }
-        }
-        assert_eq!(detail, json!({"availabilityZoneInfo": [
-            {"zoneName": "internal", "zoneState": {"available": true}, "hosts": {
-                "control-1": {"nova-scheduler": {"active": true, "available": true, "updated_at": null}},
-            }},
-            {"zoneName": "nova", "zoneState": {"available": true}, "hosts": {
-                "host-1": {"nova-compute": {"active": true, "available": true, "updated_at": null}},
-                "host-2": {"nova-compute": {"active": true, "available": false, "updated_at": null}},
-            }},
-            {"zoneName": "cellar", "zoneState": {"available": false}, "hosts": null},
-        ]}));
     }
 
     async fn limits_say_what_a_project_uses(cloud: Cloud) {

@@ -1,6 +1,8 @@
 //! `kill -9` of each service, in the middle of a build and of a live migration: afterwards everything is settled, and
 //! the claims add up.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use serde_json::json;

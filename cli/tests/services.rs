@@ -1,5 +1,7 @@
 //! Services as an operator meets them: started, listed, stopped, cut off.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt};

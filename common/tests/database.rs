@@ -1,5 +1,7 @@
 //! The database: the same behaviours on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

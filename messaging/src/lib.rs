@@ -1,4 +1,4 @@
-//! RPC and notifications over AMQP or in process, wire-compatible with oslo.messaging.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")

@@ -21,9 +21,19 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{authentication, error::ApiError, state::Api};
 
-/// The paths under `/compute`.
+/// The paths under `/compute`: which versions there are.
+pub(crate) fn versions() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .route("/", get(versions::list))
+        .route("/v2.0", get(versions::v2_0))
+        .route("/v2", get(versions::v2_0))
+        .route("/v2.1", get(versions::v2_1))
+}
+
+/// The paths under `/compute/v2.1`. To be nested there in one step: the fallback of a router that is nested twice is lost,
+/// and with it the 401 of a path that does not exist.
 pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
-    let resources = OpenApiRouter::new()
+    OpenApiRouter::new()
         .merge(flavors::router())
         .merge(servers::router())
         .merge(migrations::router())
@@ -34,11 +44,5 @@ pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
         .merge(extensions::router())
         .fallback(|| async { ApiError::no_such_path() })
         .layer(from_fn(microversion::negotiate))
-        .layer(from_fn_with_state(api.clone(), authentication::required));
-    OpenApiRouter::new()
-        .route("/", get(versions::list))
-        .route("/v2.0", get(versions::v2_0))
-        .route("/v2", get(versions::v2_0))
-        .route("/v2.1", get(versions::v2_1))
-        .nest("/v2.1", resources)
+        .layer(from_fn_with_state(api.clone(), authentication::required))
 }

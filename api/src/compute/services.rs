@@ -1,5 +1,7 @@
 //! `/os-services`: the services of the cloud, and what an operator says of compute hosts.
 
+mod delete;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -24,7 +26,7 @@ use super::{
 };
 use crate::{
     authentication::Caller,
-    body::{JsonBody, typed},
+    body::{JsonBody, typed, wrong},
     error::ApiError,
     query::Parameters,
     state::Api,
@@ -36,7 +38,7 @@ const BY_UUID: Microversion = Microversion::v2(53);
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(update))
+    OpenApiRouter::new().routes(routes!(index)).routes(routes!(update)).routes(routes!(delete::delete))
 }
 
 const FIELDS: FieldTable = FieldTable(&[field("forced_down").since(11)]);
@@ -141,7 +143,9 @@ async fn index(
     let given = |name: &str| query.get(name).filter(|text| !text.is_empty());
     let found = services::list(&mut *api.database.read().await?, given("binary"), given("host")).await?;
     let hidden = FIELDS.hidden(version);
-    let services = found.iter().map(|service| Shaped { whole: view(service, &api, version), hidden: &hidden });
+    // As in Nova, whose own API services are not in this list either.
+    let found = found.iter().filter(|service| service.binary != Binary::Api);
+    let services = found.map(|service| Shaped { whole: view(service, &api, version), hidden: &hidden });
     Ok(Json(ServicesBody { services: services.collect() }).into_response())
 }
 
@@ -223,6 +227,12 @@ fn reason(text: String) -> Result<String, ApiError> {
     Err(ApiError::bad_request("Invalid input for field/attribute disabled_reason. It must have 1 to 255 characters."))
 }
 
+/// Whether a text can be a host's name, as Nova's schema has it.
+fn is_host(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=255).contains(&text.len()) && text.chars().all(allowed)
+}
+
 fn only_compute(binary: &str) -> Result<(), ApiError> {
     if binary == Binary::Compute.as_str() {
         return Ok(());
@@ -252,6 +262,9 @@ async fn update_by_name(
     let asked: OldChange = typed("", &body.0)?;
     let given = asked.disabled_reason.map(reason).transpose()?;
     let (host, binary) = (asked.host, asked.binary);
+    if !is_host(&host) {
+        return Err(wrong("host", &Value::from(host), "It must have 1 to 255 letters, digits, dots, dashes and underscores."));
+    }
     let disabled = |reason: Option<String>| ServiceChange {
         disabled: Some(true),
         disabled_reason: Some(reason),

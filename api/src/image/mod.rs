@@ -23,21 +23,22 @@ use crate::{
 };
 use view::ImageView;
 
-/// The paths under `/image`.
+/// The paths under `/image`: which versions there are.
+pub(crate) fn versions() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().route("/", get(list_versions)).route("/versions", get(list_versions))
+}
+
+/// The paths under `/image/v2`.
 pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
-    let resources = OpenApiRouter::new()
+    OpenApiRouter::new()
         .routes(routes!(list::index))
         .routes(routes!(show))
         .fallback(|| async { ApiError::no_such_path() })
-        .layer(from_fn_with_state(api.clone(), authentication::required));
-    OpenApiRouter::new()
-        .route("/", get(versions))
-        .route("/versions", get(versions))
-        .nest("/v2", resources)
+        .layer(from_fn_with_state(api.clone(), authentication::required))
 }
 
 /// `GET /image`: 300 with the versions, as Glance.
-async fn versions(links: Links) -> impl IntoResponse {
+async fn list_versions(links: Links) -> impl IntoResponse {
     let version = |id: &str, status: &str| -> Value {
         json!({"id": id, "status": status, "links": [{"rel": "self", "href": format!("{}/image/v2/", links.base())}]})
     };

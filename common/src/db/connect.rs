@@ -161,7 +161,14 @@ impl Database {
             Kind::Sqlite => "BEGIN IMMEDIATE",
             Kind::Postgres => "BEGIN",
         };
-        Ok(self.writer.begin_with(begin).await?)
+        // In a task of its own, which goes on when the caller is dropped: a BEGIN that is dropped half-way leaves sqlx's
+        // PostgreSQL connection in the pool with a transaction open that nobody ends, and its locks held for good.
+        let writer = self.writer.clone();
+        match tokio::spawn(async move { writer.begin_with(begin).await }).await {
+            Ok(transaction) => Ok(transaction?),
+            // The runtime is going down.
+            Err(_) => Err(DbError::Sqlx(sqlx::Error::PoolClosed)),
+        }
     }
 
     /// Asks the database for a sign of life.

@@ -8,6 +8,8 @@
 mod building;
 mod cloud;
 mod migrating;
+mod migrating_broken;
+mod pair;
 mod power;
 mod reconciling;
 mod restarting;

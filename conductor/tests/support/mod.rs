@@ -81,7 +81,6 @@ impl Conductor {
 
 impl Cloud {
     pub async fn new(on: On) -> Self {
-        let _ = tracing_subscriber::fmt().with_env_filter("debug,sqlx=warn").with_writer(std::io::stderr).try_init();
         let own = match on {
             On::Sqlite => novella_testing::Database::sqlite(),
             On::Postgres => novella_testing::Database::postgres().await,

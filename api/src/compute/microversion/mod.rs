@@ -28,9 +28,11 @@ impl Microversion {
 
     /// The highest that is served.
     ///
-    /// Every version up to here is served truthfully for the resources that exist: what a version adds to a resource
-    /// that Novella does not have yet (keypairs, volumes, server groups, tags) is a 404 at every version alike.
-    pub const MAX: Self = Self::v2(25);
+    /// Every version up to here is served for the resources that exist: what a version adds to one that Novella does not
+    /// have yet (keypairs, volumes, server groups, tags) is a 404, or a 400 that says so, at every version alike. 2.104
+    /// lets `PUT /servers/{id}` move a server's pinned zone, which is part of what the scheduler was asked for and is
+    /// not changed by anybody yet.
+    pub const MAX: Self = Self::v2(103);
 
     /// Version 2.`minor`.
     #[must_use]

@@ -4,6 +4,7 @@ mod actions;
 mod create;
 mod delete;
 mod filters;
+mod hostname;
 mod hosts;
 mod instance_actions;
 mod ips;

@@ -1,4 +1,4 @@
-//! `PUT /servers/{id}`: a new name, a new description.
+//! `PUT /servers/{id}`: a new name, description, host name.
 
 use axum::{
     extract::{Path, State},
@@ -14,6 +14,7 @@ use super::{
         inputs::{Description, Name, present},
         microversion::{FieldTable, Microversion, field},
     },
+    hostname,
     view::{Occasion, ServerBody, View},
 };
 use crate::{
@@ -26,7 +27,8 @@ use crate::{
 
 /// What may be changed. Not among them, though Nova has them: `accessIPv4`, `accessIPv6` and `OS-DCF:diskConfig`, which
 /// no host here would act on; a request with them is refused instead of being half obeyed.
-const REQUEST: FieldTable = FieldTable(&[field("name"), field("description").since(19)]);
+const REQUEST: FieldTable =
+    FieldTable(&[field("name"), field("description").since(19), field("hostname").since(90)]);
 
 /// What `server` holds.
 #[derive(Deserialize, ToSchema)]
@@ -35,9 +37,11 @@ struct ServerChange {
     name: Option<Name>,
     #[serde(default, deserialize_with = "present")]
     description: Option<Option<Description>>,
+    #[serde(default)]
+    hostname: Option<String>,
 }
 
-/// Changes a server's name and description.
+/// Changes a server's name, description and host name.
 #[utoipa::path(
     put,
     path = "/servers/{server_id}",
@@ -57,12 +61,14 @@ pub(super) async fn update(
     let object = body.envelope("server")?;
     REQUEST.check("server", object, version)?;
     let change: ServerChange = typed("server", &Value::Object(object.clone()))?;
+    let hostname = change.hostname.map(|name| hostname::checked(name, version)).transpose()?;
     let instance = super::find(&api, &caller, &id, policy::SERVERS_UPDATE).await?;
 
     let name = change.name.as_ref().map(|name| name.0.as_str());
     let description = change.description.as_ref().map(|text| text.as_ref().map(|text| text.0.as_str()));
     let mut connection = api.database.write().await?;
-    if !instances::update_names(&mut connection, instance.uuid, name, description).await? {
+    let (uuid, hostname) = (instance.uuid, hostname.as_deref());
+    if !instances::update_names(&mut connection, uuid, name, description, hostname).await? {
         return Err(super::not_found(&id));
     }
     let instance = instances::get(&mut connection, instance.uuid).await?.ok_or_else(|| super::not_found(&id))?;

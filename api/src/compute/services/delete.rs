@@ -71,8 +71,8 @@ impl Wanted {
             let uuid = Uuid::try_parse(id).map_err(|_| ApiError::bad_request(format!("Invalid uuid {id}")))?;
             return Ok(Self::Uuid(uuid.to_string()));
         }
-        let number = id.parse().map_err(|_| ApiError::bad_request(format!("Invalid input received: id '{id}' must be an integer")))?;
-        Ok(Self::Number(number))
+        let number = id.parse().map(Self::Number);
+        number.map_err(|_| ApiError::bad_request(format!("Invalid input received: id '{id}' must be an integer")))
     }
 
     fn is(&self, service: &Service) -> bool {

@@ -341,6 +341,7 @@ pub async fn update_names(
     uuid: InstanceUuid,
     name: Option<&str>,
     description: Option<Option<&str>>,
+    hostname: Option<&str>,
 ) -> Result<bool, DbError> {
     let mut sql = Sql::new("UPDATE instances SET updated_at = ");
     sql.bind(micros(Timestamp::now()))?;
@@ -350,6 +351,9 @@ pub async fn update_names(
     if let Some(description) = description {
         sql.push(", description = ")
             .bind(description.map(ToOwned::to_owned))?;
+    }
+    if let Some(hostname) = hostname {
+        sql.push(", hostname = ").bind(hostname.to_owned())?;
     }
     sql.push(" WHERE deleted_at IS NULL AND uuid = ")
         .bind(uuid.to_string())?;

@@ -181,7 +181,10 @@ impl Task {
                 End::Finished => return,
                 End::Broken(error) => {
                     let unconfirmed = session.in_flight.into_jobs();
-                    tracing::warn!(%error, unconfirmed = unconfirmed.len(), "the channel for sending broke; what was not confirmed is sent again");
+                    if !unconfirmed.is_empty() {
+                        let count = unconfirmed.len();
+                        tracing::warn!(%error, count, "messages are sent again: their channel broke");
+                    }
                     // They were sent before those that had to be sent again already.
                     unconfirmed
                         .into_iter()
@@ -292,6 +295,10 @@ impl Task {
             jobs.splice(0..0, self.again.drain(..));
             let mut batch = std::mem::take(&mut jobs).into_iter();
             while let Some(job) = batch.next() {
+                // Its sender was told that it failed, so it had better not arrive.
+                if job.is_abandoned() {
+                    continue;
+                }
                 match session.prepare(&job, &self.address, &self.options).await {
                     Ok(None) => session.in_flight.send(job),
                     Ok(Some(error)) => job.finish(Err(error)),

@@ -352,3 +352,87 @@ impl Receipt {
         self.bus.settle(self.member, self.sequence, true);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::{Content, Lifetime, Message};
+
+    fn queue() -> QueueSpec {
+        QueueSpec {
+            name: "q".into(),
+            lifetime: Lifetime::Lasting,
+            bound_to: None,
+        }
+    }
+
+    fn publication() -> Publication {
+        let message = Message::new(Content::Encoded(Arc::from(*b"{}")));
+        let route = Route::Queue { name: "q".into() };
+        Publication {
+            declare: Some(Box::new(queue())),
+            ..Publication::mandatory(route, message)
+        }
+    }
+
+    fn subscribe(bus: &Arc<Bus>) -> Subscriber {
+        let subscription = Subscription {
+            queues: vec![queue()],
+            prefetch: 1,
+            single_active: false,
+        };
+        Bus::subscribe(bus, subscription, &"owner".into())
+    }
+
+    const NO_TIME: Duration = Duration::ZERO;
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_full_queue_holds_back_its_publishers() {
+        let bus = Bus::named("", 2);
+        bus.publish(publication(), NO_TIME).await.unwrap();
+        bus.publish(publication(), NO_TIME).await.unwrap();
+        let refused = bus.publish(publication(), NO_TIME).await;
+        assert!(
+            matches!(refused, Err(MessagingError::Blocked { .. })),
+            "{refused:?}"
+        );
+
+        let waiting = tokio::spawn({
+            let bus = Arc::clone(&bus);
+            async move { bus.publish(publication(), LONG).await }
+        });
+        let mut subscriber = subscribe(&bus);
+        for _ in 0..3 {
+            subscriber.next().await.unwrap().ack();
+        }
+        waiting.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_named_bus_lives_as_long_as_somebody_is_on_it() {
+        let bus = Bus::named("a name", 10);
+        bus.publish(publication(), NO_TIME).await.unwrap();
+        let same = Bus::named("a name", 10);
+        assert_eq!(subscribe(&same).next().await.unwrap().message.deliveries, 0);
+        drop((bus, same));
+        let another = Bus::named("a name", 10);
+        assert!(subscribe(&another).try_next().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_message_returns_to_its_place() {
+        let bus = Bus::named("", 10);
+        for _ in 0..3 {
+            bus.publish(publication(), NO_TIME).await.unwrap();
+        }
+        let mut one = subscribe(&bus);
+        let first = one.next().await.unwrap();
+        drop(one);
+        let mut two = subscribe(&bus);
+        let again = two.next().await.unwrap();
+        assert!(again.redelivered && !first.redelivered && first.is_void());
+        again.ack();
+        assert!(!two.next().await.unwrap().redelivered);
+    }
+}

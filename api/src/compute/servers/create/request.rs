@@ -16,6 +16,7 @@ use super::super::{
         inputs::{Description, Flag, Integer, Name, UuidText},
         microversion::{FieldTable, Microversion, field},
     },
+    hostname,
     metadata_rules::{self, Metadata},
 };
 use crate::{
@@ -222,7 +223,7 @@ pub(super) fn read(body: &JsonBody, version: Microversion, most: u32) -> Result<
     let count = count(&fields, most)?;
     metadata_rules::check_count(&fields.metadata.0)?;
     let user_data = fields.user_data.map(user_data).transpose()?;
-    let hostname = fields.hostname.map(|name| hostname(name, version)).transpose()?;
+    let hostname = fields.hostname.map(|name| hostname::checked(name, version)).transpose()?;
     let security_groups = security_groups(fields.security_groups)?;
     let host = one_host(fields.host, fields.hypervisor_hostname)?;
     // Before descriptions there was one all the same: the name.
@@ -383,20 +384,6 @@ fn user_data(text: String) -> Result<String, ApiError> {
         Ok(_) => Ok(joined),
         Err(_) => Err(ApiError::bad_request("Invalid input for field/attribute user_data. It is not a 'base64'.")),
     }
-}
-
-fn hostname(name: String, version: Microversion) -> Result<String, ApiError> {
-    // From 2.94 on it may be a fully qualified name.
-    let (qualified, longest) = if version >= Microversion::v2(94) { (true, 255) } else { (false, 63) };
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || (qualified && matches!(c, '.' | '_'));
-    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let fits = (2..=longest).contains(&name.len())
-        && name.chars().all(plain)
-        && (qualified || (ends(name.chars().next()) && ends(name.chars().last())));
-    if fits {
-        return Ok(name);
-    }
-    Err(wrong("server.hostname", &Value::from(name), "It is no host name."))
 }
 
 fn security_groups(groups: Option<Vec<SecurityGroup>>) -> Result<Vec<String>, ApiError> {

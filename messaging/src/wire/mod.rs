@@ -364,3 +364,6 @@ impl NotificationMessage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
