@@ -33,6 +33,20 @@ pub async fn is_gone(
     Ok(alive.is_none())
 }
 
+/// Ends a run of a service that stops: whatever still names it is orphaned at once, and not only when its last heartbeat
+/// has become old. The service itself counts as up for that long, as one that was killed does.
+///
+/// # Errors
+/// Those of the database.
+pub async fn retire(connection: &mut Connection, incarnation: Incarnation) -> Result<(), DbError> {
+    sqlx::query("UPDATE services SET incarnation = $1 WHERE incarnation = $2")
+        .bind(Incarnation::random().to_string())
+        .bind(incarnation.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// An instance that nobody works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {

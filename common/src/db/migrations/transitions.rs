@@ -42,26 +42,13 @@ pub async fn take(connection: &mut Connection, seen: &Migration, owner: Incarnat
     Ok(changed == 1)
 }
 
-/// Gives a migration back: to the queue, or to the source that copies.
+/// Leaves a running migration to its source. Nothing, if the source has ended it already.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn leave(connection: &mut Connection, uuid: MigrationUuid, owner: Incarnation) -> Result<(), DbError> {
-    sqlx::query("UPDATE migrations SET owner = NULL WHERE uuid = $1 AND owner = $2")
+    sqlx::query("UPDATE migrations SET owner = NULL WHERE uuid = $1 AND owner = $2 AND status = 'running'")
         .bind(uuid.to_string())
-        .bind(owner.to_string())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Gives back all that a conductor which stops still drives, so that another one goes on without waiting for it to count
-/// as gone. Not what it was about to tell a source to copy: without an owner that would be the source's.
-///
-/// # Errors
-/// Those of the database.
-pub async fn leave_all(connection: &mut Connection, owner: Incarnation) -> Result<(), DbError> {
-    sqlx::query("UPDATE migrations SET owner = NULL WHERE owner = $1 AND status <> 'running'")
         .bind(owner.to_string())
         .execute(connection)
         .await?;
