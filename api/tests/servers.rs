@@ -31,7 +31,14 @@ on_both! {
         let (admin, demo) = (cloud.admin().await, cloud.demo().await);
         let uuid = cloud.active_server(&demo, "s1", "host-1").await;
         let path = format!("{SERVERS}/{uuid}");
-        for (who, client, version) in [("demo", &demo, "2.1"), ("admin", &admin, "2.3"), ("admin", &admin, "2.19")] {
+        for (who, client, version) in [
+            ("demo", &demo, "2.1"),
+            ("admin", &admin, "2.3"),
+            ("admin", &admin, "2.19"),
+            ("demo", &demo, "2.47"),
+            ("demo", &demo, "2.100"),
+            ("admin", &admin, "2.100"),
+        ] {
             let answer = client.at(version).get(&path).await;
             assert_eq!(answer.header("openstack-api-version"), Some(format!("compute {version}").as_str()));
             insta::assert_json_snapshot!(format!("server_for_{who}_at_{version}"), answer.body, {
@@ -173,6 +180,42 @@ on_both! {
             ("2.19", json!({"name": "x"})),
         ] {
             assert_eq!(demo.at(version).put(&path, &body).await.status, 400, "{body}");
+        }
+    }
+
+    async fn an_answer_to_a_change_has_what_its_version_has(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let path = format!("{SERVERS}/{uuid}");
+        let change = json!({"server": {"hostname": "web-1"}});
+        assert_eq!(demo.at("2.89").put(&path, &change).await.status, 400);
+        let changed = demo.at("2.90").put(&path, &change).await;
+        assert_eq!(changed.body["server"]["OS-EXT-SRV-ATTR:hostname"], "web-1");
+        // From 2.75 on it is what a show has.
+        let shown = demo.at("2.90").get(&path).await;
+        assert_eq!(changed.body, shown.body);
+    }
+
+    async fn every_version_lists_and_shows(cloud: Cloud) {
+        let admin = cloud.admin().await;
+        cloud.start_host("host-1").await;
+        let uuid = cloud.active_server(&admin, "s", "host-1").await;
+        for minor in 1.. {
+            let version = format!("2.{minor}");
+            let client = admin.at(&version);
+            if client.get(SERVERS).await.status == 406 {
+                assert!(minor > 25, "{version}");
+                break;
+            }
+            let detail = client.get(&format!("{SERVERS}/detail")).await.body["servers"][0].clone();
+            let mut shown = client.get(&format!("{SERVERS}/{uuid}")).await.body["server"].clone();
+            shown.as_object_mut().unwrap().remove("server_groups");
+            assert_eq!(detail, shown, "{version}");
+            for path in ["flavors/detail", "os-migrations", "os-services", "os-hypervisors/detail", "limits",
+                "os-availability-zone", "os-aggregates", "extensions"] {
+                let answer = client.get(&format!("/compute/v2.1/{path}")).await;
+                assert_eq!((answer.status, answer.header("x-openstack-nova-api-version")), (200, Some(version.as_str())));
+            }
         }
     }
 

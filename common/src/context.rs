@@ -45,10 +45,7 @@ impl RequestContext {
     /// Work that goes on for a request known only by its id: what a service that takes over finds in the database.
     #[must_use]
     pub fn resumed(request_id: &str) -> Self {
-        Self {
-            request_id: request_id.to_owned(),
-            ..Self::internal()
-        }
+        Self { request_id: request_id.to_owned(), ..Self::internal() }
     }
 }
 

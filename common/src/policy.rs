@@ -35,14 +35,9 @@ where
     };
     for role in roles {
         let role = role.into();
-        let implied = ROLES
-            .iter()
-            .position(|known| *known == role)
-            .map_or(ROLES.len(), |index| index + 1);
+        let implied = ROLES.iter().position(|known| *known == role).map_or(ROLES.len(), |index| index + 1);
         add(role);
-        ROLES[implied..]
-            .iter()
-            .for_each(|role| add((*role).to_owned()));
+        ROLES[implied..].iter().for_each(|role| add((*role).to_owned()));
     }
     all
 }
@@ -98,11 +93,7 @@ impl Rule {
     /// # Errors
     /// [`Denied`] if it is not granted.
     pub fn check(&self, context: &RequestContext, project: Option<&str>) -> Result<(), Denied> {
-        if self.allows(context, project) {
-            Ok(())
-        } else {
-            Err(Denied { rule: self.name })
-        }
+        if self.allows(context, project) { Ok(()) } else { Err(Denied { rule: self.name }) }
     }
 
     /// As [`Rule::check`], for something of the caller's own project: a list, a new server.
@@ -244,6 +235,10 @@ rules! {
     HYPERVISORS_SEARCH = "os_compute_api:os-hypervisors:search", Who::Admin;
     /// List the servers on a hypervisor.
     HYPERVISORS_SERVERS = "os_compute_api:os-hypervisors:servers", Who::Admin;
+    /// List host aggregates.
+    AGGREGATES_INDEX = "os_compute_api:os-aggregates:index", Who::Admin;
+    /// Show a host aggregate.
+    AGGREGATES_SHOW = "os_compute_api:os-aggregates:show", Who::Admin;
     /// List availability zones.
     AVAILABILITY_ZONE_LIST = "os_compute_api:os-availability-zone:list", Who::Anyone;
     /// List availability zones with their hosts.
@@ -272,10 +267,7 @@ mod tests {
     #[test]
     fn each_role_implies_the_ones_below_it() {
         assert_eq!(with_implied_roles(["admin"]), ROLES);
-        assert_eq!(
-            with_implied_roles(["reader", "manager"]),
-            ["reader", "manager", "member"]
-        );
+        assert_eq!(with_implied_roles(["reader", "manager"]), ["reader", "manager", "member"]);
         assert_eq!(with_implied_roles(["service"]), ["service"]);
     }
 
@@ -291,10 +283,7 @@ mod tests {
 
     #[test]
     fn a_token_without_a_project_is_granted_nothing_that_belongs_to_one() {
-        let unscoped = RequestContext {
-            project_id: None,
-            ..context("p1", MEMBER)
-        };
+        let unscoped = RequestContext { project_id: None, ..context("p1", MEMBER) };
         assert!(!SERVERS_INDEX.allows(&unscoped, unscoped.project_id.as_deref()));
     }
 

@@ -14,9 +14,7 @@ use crate::config::{LogConfig, LogFormat};
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// `log.filter` does not parse.
-    #[error(
-        "log.filter '{filter}' is not a filter such as 'info' or 'info,novella_messaging=debug': {source}"
-    )]
+    #[error("log.filter '{filter}' is not a filter such as 'info' or 'info,novella_messaging=debug': {source}")]
     Filter {
         /// What was given.
         filter: String,
@@ -37,24 +35,12 @@ pub enum TelemetryError {
 /// A filter that does not parse, or logging that is already set up.
 pub fn init_logging(config: &LogConfig) -> Result<(), TelemetryError> {
     let text = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| config.filter.clone());
-    let filter = EnvFilter::try_new(&text).map_err(|source| TelemetryError::Filter {
-        filter: text,
-        source,
-    })?;
+    let filter = EnvFilter::try_new(&text).map_err(|source| TelemetryError::Filter { filter: text, source })?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.format {
-        LogFormat::Text => registry
-            .with(fmt::layer().with_writer(std::io::stderr))
-            .try_init()?,
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
         LogFormat::Json => {
-            registry
-                .with(
-                    fmt::layer()
-                        .json()
-                        .flatten_event(true)
-                        .with_writer(std::io::stderr),
-                )
-                .try_init()?;
+            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?;
         }
     }
     Ok(())
@@ -71,8 +57,7 @@ pub fn init_metrics() -> Result<(), TelemetryError> {
         return Ok(());
     }
     let builder = PrometheusBuilder::new().set_buckets(&[
-        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-        60.0,
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     ])?;
     let handle = builder.install_recorder()?;
     // Two threads that set up at once: the second `install_recorder` has failed above already.

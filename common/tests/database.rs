@@ -11,16 +11,13 @@ use novella_common::{
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{
-        ActionEvent, AllocationRatios, Binary, EventResult, Fault, Flavor, Instance,
-        InstanceAction, Inventory, RequestSpec, Resources,
+        ActionEvent, AllocationRatios, Binary, EventResult, Fault, Flavor, Instance, InstanceAction, Inventory,
+        RequestSpec, Resources,
     },
 };
 
 async fn open(url: &str) -> Database {
-    let config = DatabaseConfig {
-        url: SecretUrl::new(url),
-        ..DatabaseConfig::default()
-    };
+    let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
     let database = Database::connect(&config).await.unwrap();
     database.migrate().await.unwrap();
     database
@@ -79,21 +76,9 @@ fn new_instance() -> Instance {
 
 fn inventory(vcpus: i64) -> Inventory {
     Inventory {
-        total: Resources {
-            vcpus,
-            memory_mb: 100_000,
-            disk_gb: 1000,
-        },
-        reserved: Resources {
-            vcpus: 0,
-            memory_mb: 512,
-            disk_gb: 0,
-        },
-        ratios: AllocationRatios {
-            cpu: 1.0,
-            ram: 1.0,
-            disk: 1.0,
-        },
+        total: Resources { vcpus, memory_mb: 100_000, disk_gb: 1000 },
+        reserved: Resources { vcpus: 0, memory_mb: 512, disk_gb: 0 },
+        ratios: AllocationRatios { cpu: 1.0, ram: 1.0, disk: 1.0 },
         hypervisor_type: "fake".into(),
         hypervisor_version: 1_000_000,
         hypervisor_hostname: "host-1".into(),
@@ -106,33 +91,17 @@ fn inventory(vcpus: i64) -> Inventory {
 async fn a_new_instance_is_read_back_as_it_was_written(database: Database) {
     let written = [new_instance(), new_instance()];
     let mut tx = database.begin().await.unwrap();
-    instances::insert(&mut tx, &written, &RequestSpec::default())
-        .await
-        .unwrap();
+    instances::insert(&mut tx, &written, &RequestSpec::default()).await.unwrap();
     tx.commit().await.unwrap();
 
     let mut connection = database.read().await.unwrap();
     for instance in &written {
-        assert_eq!(
-            instances::get(&mut connection, instance.uuid)
-                .await
-                .unwrap()
-                .as_ref(),
-            Some(instance)
-        );
+        assert_eq!(instances::get(&mut connection, instance.uuid).await.unwrap().as_ref(), Some(instance));
     }
-    let spec = instances::request_spec(&mut connection, written[0].uuid)
-        .await
-        .unwrap();
+    let spec = instances::request_spec(&mut connection, written[0].uuid).await.unwrap();
     assert_eq!(spec, Some(RequestSpec::default()));
     let both = [written[0].uuid, written[1].uuid, InstanceUuid::random()];
-    assert_eq!(
-        instances::get_many(&mut connection, &both)
-            .await
-            .unwrap()
-            .len(),
-        2
-    );
+    assert_eq!(instances::get_many(&mut connection, &both).await.unwrap().len(), 2);
 }
 
 async fn of_two_operations_that_begin_at_once_one_wins(database: Database) {
@@ -141,31 +110,19 @@ async fn of_two_operations_that_begin_at_once_one_wins(database: Database) {
     instance.task_state = None;
     instance.task_id = None;
     let mut tx = database.begin().await.unwrap();
-    instances::insert(
-        &mut tx,
-        std::slice::from_ref(&instance),
-        &RequestSpec::default(),
-    )
-    .await
-    .unwrap();
+    instances::insert(&mut tx, std::slice::from_ref(&instance), &RequestSpec::default()).await.unwrap();
     tx.commit().await.unwrap();
 
     let begin = |task| {
         let (database, instance) = (database.clone(), instance.clone());
         tokio::spawn(async move {
             let mut tx = database.begin().await.unwrap();
-            let won = instances::begin_task(&mut tx, &instance, task, TaskId::random(), "req-2")
-                .await
-                .unwrap();
+            let won = instances::begin_task(&mut tx, &instance, task, TaskId::random(), "req-2").await.unwrap();
             tx.commit().await.unwrap();
             won
         })
     };
-    let tries = [
-        begin(TaskState::PoweringOff),
-        begin(TaskState::Pausing),
-        begin(TaskState::Suspending),
-    ];
+    let tries = [begin(TaskState::PoweringOff), begin(TaskState::Pausing), begin(TaskState::Suspending)];
     let mut winners = 0;
     for attempt in tries {
         winners += usize::from(attempt.await.unwrap());
@@ -180,52 +137,22 @@ async fn an_operation_that_was_not_handed_over_leaves_no_trace(database: Databas
     before.task_id = None;
     before.task_request_id = None;
     let mut connection = database.write().await.unwrap();
-    instances::insert(
-        &mut connection,
-        std::slice::from_ref(&before),
-        &RequestSpec::default(),
-    )
-    .await
-    .unwrap();
+    instances::insert(&mut connection, std::slice::from_ref(&before), &RequestSpec::default()).await.unwrap();
     let task = TaskId::random();
-    assert!(
-        instances::begin_task(&mut connection, &before, TaskState::Pausing, task, "req-2")
-            .await
-            .unwrap()
-    );
-    assert!(
-        !instances::abandon_task(&mut connection, &before, TaskId::random())
-            .await
-            .unwrap()
-    );
-    assert!(
-        instances::abandon_task(&mut connection, &before, task)
-            .await
-            .unwrap()
-    );
-    let after = instances::get(&mut connection, before.uuid)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (after.task_state, after.task_id, after.task_request_id),
-        (None, None, None)
-    );
+    assert!(instances::begin_task(&mut connection, &before, TaskState::Pausing, task, "req-2").await.unwrap());
+    assert!(!instances::abandon_task(&mut connection, &before, TaskId::random()).await.unwrap());
+    assert!(instances::abandon_task(&mut connection, &before, task).await.unwrap());
+    let after = instances::get(&mut connection, before.uuid).await.unwrap().unwrap();
+    assert_eq!((after.task_state, after.task_id, after.task_request_id), (None, None, None));
 }
 
 async fn claims_from_many_sides_at_once_never_overcommit_and_add_up(database: Database) {
     let mut connection = database.write().await.unwrap();
     for host in ["host-1", "host-2"] {
-        compute_nodes::upsert(&mut connection, host, &inventory(10))
-            .await
-            .unwrap();
+        compute_nodes::upsert(&mut connection, host, &inventory(10)).await.unwrap();
     }
     drop(connection);
-    let one = Resources {
-        vcpus: 1,
-        memory_mb: 10,
-        disk_gb: 1,
-    };
+    let one = Resources { vcpus: 1, memory_mb: 10, disk_gb: 1 };
     let mut claims = Vec::new();
     for number in 0..40 {
         let database = database.clone();
@@ -233,16 +160,10 @@ async fn claims_from_many_sides_at_once_never_overcommit_and_add_up(database: Da
             let instance = InstanceUuid::random();
             let host = if number % 2 == 0 { "host-1" } else { "host-2" };
             let mut tx = database.begin().await.unwrap();
-            let won = allocations::claim(&mut tx, instance, host, one)
-                .await
-                .unwrap();
+            let won = allocations::claim(&mut tx, instance, host, one).await.unwrap();
             // Made twice, it counts once.
             if won {
-                assert!(
-                    allocations::claim(&mut tx, instance, host, one)
-                        .await
-                        .unwrap()
-                );
+                assert!(allocations::claim(&mut tx, instance, host, one).await.unwrap());
             }
             tx.commit().await.unwrap();
             won.then_some((instance, host))
@@ -254,68 +175,35 @@ async fn claims_from_many_sides_at_once_never_overcommit_and_add_up(database: Da
     }
     assert_eq!(won.len(), 20);
     let mut connection = database.write().await.unwrap();
-    assert_eq!(
-        allocations::discrepancies(&mut connection).await.unwrap(),
-        Vec::<String>::new()
-    );
-    let node = compute_nodes::get(&mut connection, "host-1")
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (node.used.vcpus, node.instances, node.free().vcpus),
-        (10, 10, 0)
-    );
+    assert_eq!(allocations::discrepancies(&mut connection).await.unwrap(), Vec::<String>::new());
+    let node = compute_nodes::get(&mut connection, "host-1").await.unwrap().unwrap();
+    assert_eq!((node.used.vcpus, node.instances, node.free().vcpus), (10, 10, 0));
 
-    allocations::release(&mut connection, won[0].0, won[0].1)
-        .await
-        .unwrap();
+    allocations::release(&mut connection, won[0].0, won[0].1).await.unwrap();
     let rest: Vec<_> = won[1..].iter().map(|(instance, _)| *instance).collect();
-    allocations::release_all(&mut connection, &rest)
-        .await
-        .unwrap();
+    allocations::release_all(&mut connection, &rest).await.unwrap();
     for node in compute_nodes::list(&mut connection).await.unwrap() {
         assert_eq!(node.used, Resources::default());
     }
-    assert_eq!(
-        allocations::discrepancies(&mut connection).await.unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(allocations::discrepancies(&mut connection).await.unwrap(), Vec::<String>::new());
 }
 
 async fn a_heartbeat_makes_a_service_and_keeps_it_up(database: Database) {
     let mut connection = database.write().await.unwrap();
     let first = Incarnation::random();
-    services::heartbeat(&mut connection, Binary::Compute, "host-1", "nova", first)
-        .await
-        .unwrap();
+    services::heartbeat(&mut connection, Binary::Compute, "host-1", "nova", first).await.unwrap();
     let second = Incarnation::random();
-    services::heartbeat(&mut connection, Binary::Compute, "host-1", "nova", second)
-        .await
-        .unwrap();
-    let seen = services::find(&mut connection, Binary::Compute, "host-1")
-        .await
-        .unwrap()
-        .unwrap();
+    services::heartbeat(&mut connection, Binary::Compute, "host-1", "nova", second).await.unwrap();
+    let seen = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
     assert_eq!(seen.incarnation, second);
     assert!(seen.is_up(Timestamp::now(), std::time::Duration::from_secs(60)));
 
     // A heartbeat of the run that is over must not keep it up; one of the present run does.
-    services::compute_hosts_alive(&mut connection, &[("host-1".into(), first)])
-        .await
-        .unwrap();
-    let unchanged = services::get(&mut connection, &seen.uuid)
-        .await
-        .unwrap()
-        .unwrap();
+    services::compute_hosts_alive(&mut connection, &[("host-1".into(), first)]).await.unwrap();
+    let unchanged = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
     assert_eq!(unchanged.last_seen, seen.last_seen);
-    services::compute_hosts_alive(&mut connection, &[("host-1".into(), second)])
-        .await
-        .unwrap();
-    let later = services::get(&mut connection, &seen.uuid)
-        .await
-        .unwrap()
-        .unwrap();
+    services::compute_hosts_alive(&mut connection, &[("host-1".into(), second)]).await.unwrap();
+    let later = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
     assert!(later.last_seen > seen.last_seen);
 
     let down = services::ServiceChange {
@@ -323,15 +211,8 @@ async fn a_heartbeat_makes_a_service_and_keeps_it_up(database: Database) {
         disabled: Some(true),
         disabled_reason: Some(Some("broken fan".into())),
     };
-    assert!(
-        services::update(&mut connection, &seen.uuid, &down)
-            .await
-            .unwrap()
-    );
-    let down = services::get(&mut connection, &seen.uuid)
-        .await
-        .unwrap()
-        .unwrap();
+    assert!(services::update(&mut connection, &seen.uuid, &down).await.unwrap());
+    let down = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
     assert!(!down.is_up(Timestamp::now(), std::time::Duration::from_secs(60)));
     assert_eq!(down.disabled_reason.as_deref(), Some("broken fan"));
 }
@@ -350,12 +231,8 @@ async fn actions_keep_their_events_as_they_last_stood(database: Database) {
         updated_at: now,
         message: None,
     };
-    actions::start(&mut connection, &[action("req-1"), action("req-2")])
-        .await
-        .unwrap();
-    actions::start(&mut connection, &[action("req-1")])
-        .await
-        .unwrap();
+    actions::start(&mut connection, &[action("req-1"), action("req-2")]).await.unwrap();
+    actions::start(&mut connection, &[action("req-1")]).await.unwrap();
     let event = |request: &str, result: Option<EventResult>| actions::EventOf {
         instance,
         request_id: request.into(),
@@ -368,32 +245,16 @@ async fn actions_keep_their_events_as_they_last_stood(database: Database) {
             details: None,
         },
     };
-    actions::record_events(&mut connection, &[event("req-1", None)])
-        .await
-        .unwrap();
-    let batch = [
-        event("req-1", Some(EventResult::Success)),
-        event("req-2", None),
-        event("req-2", Some(EventResult::Error)),
-    ];
-    actions::record_events(&mut connection, &batch)
-        .await
-        .unwrap();
+    actions::record_events(&mut connection, &[event("req-1", None)]).await.unwrap();
+    let batch =
+        [event("req-1", Some(EventResult::Success)), event("req-2", None), event("req-2", Some(EventResult::Error))];
+    actions::record_events(&mut connection, &batch).await.unwrap();
 
     let listed = actions::list(&mut connection, instance).await.unwrap();
-    assert_eq!(
-        listed
-            .iter()
-            .map(|a| a.request_id.as_str())
-            .collect::<Vec<_>>(),
-        ["req-2", "req-1"]
-    );
+    assert_eq!(listed.iter().map(|a| a.request_id.as_str()).collect::<Vec<_>>(), ["req-2", "req-1"]);
     assert_eq!(listed[0].message.as_deref(), Some("Error"));
     assert_eq!(listed[1].message, None);
-    let (_, events) = actions::get(&mut connection, instance, "req-1")
-        .await
-        .unwrap()
-        .unwrap();
+    let (_, events) = actions::get(&mut connection, instance, "req-1").await.unwrap().unwrap();
     assert_eq!(events, [event("req-1", Some(EventResult::Success)).event]);
 }
 
@@ -407,13 +268,9 @@ async fn the_newest_fault_of_each_instance_is_shown(database: Database) {
         created_at: Timestamp::from_second(1_700_000_000).unwrap(),
     };
     for (instance, text) in [(one, "first"), (two, "other"), (one, "second")] {
-        instances::add_fault(&mut connection, instance, &fault(text))
-            .await
-            .unwrap();
+        instances::add_fault(&mut connection, instance, &fault(text)).await.unwrap();
     }
-    let mut faults = instances::faults(&mut connection, &[one, two])
-        .await
-        .unwrap();
+    let mut faults = instances::faults(&mut connection, &[one, two]).await.unwrap();
     faults.sort_by(|a, b| a.1.message.cmp(&b.1.message));
     assert_eq!(faults, [(two, fault("other")), (one, fault("second"))]);
 }
@@ -421,26 +278,10 @@ async fn the_newest_fault_of_each_instance_is_shown(database: Database) {
 async fn a_deleted_instance_is_only_found_among_the_deleted(database: Database) {
     let mut connection = database.write().await.unwrap();
     let instance = new_instance();
-    instances::insert(
-        &mut connection,
-        std::slice::from_ref(&instance),
-        &RequestSpec::default(),
-    )
-    .await
-    .unwrap();
-    instances::mark_deleted(&mut connection, &[instance.uuid])
-        .await
-        .unwrap();
-    assert_eq!(
-        instances::get(&mut connection, instance.uuid)
-            .await
-            .unwrap(),
-        None
-    );
-    let kept = instances::get_with_deleted(&mut connection, instance.uuid)
-        .await
-        .unwrap()
-        .unwrap();
+    instances::insert(&mut connection, std::slice::from_ref(&instance), &RequestSpec::default()).await.unwrap();
+    instances::mark_deleted(&mut connection, &[instance.uuid]).await.unwrap();
+    assert_eq!(instances::get(&mut connection, instance.uuid).await.unwrap(), None);
+    let kept = instances::get_with_deleted(&mut connection, instance.uuid).await.unwrap().unwrap();
     assert_eq!((kept.vm_state, kept.task_state), (VmState::Deleted, None));
     assert!(kept.deleted_at.is_some());
 }

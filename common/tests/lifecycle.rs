@@ -1,6 +1,8 @@
 //! The state table: walked at random, it never leads anywhere that it does not name.
 
-use novella_common::lifecycle::{Action, Ending, NotAllowed, PowerState, TaskState, Tasks, VmState, check, server_status};
+use novella_common::lifecycle::{
+    Action, Ending, NotAllowed, PowerState, TaskState, Tasks, VmState, check, server_status,
+};
 use proptest::prelude::*;
 
 fn any_action() -> impl Strategy<Value = Action> {

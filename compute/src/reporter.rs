@@ -143,7 +143,7 @@ impl Reporter {
     pub(crate) fn new(transport: &Transport, host: &str) -> Self {
         Self {
             host: host.to_owned(),
-            notifier: Notifier::new(transport, TOPIC, &format!("compute.{host}")),
+            notifier: Notifier::new(transport, TOPIC, &format!("compute.{host}")).single_active_consumer(true),
             own: RequestContext::internal(),
         }
     }

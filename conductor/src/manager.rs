@@ -47,8 +47,8 @@ impl Conductor for ConductorManager {
         match row {
             // Its source owns it. With an owner, that one looks whether an abort was requested before each step.
             Some(row) if row.status == MigrationStatus::Running && row.owner.is_none() => {
-                live_migrate::abort_at_source(&self.shared, &row).await;
-                Ok(())
+                let told = live_migrate::abort_at_source(&self.shared, &row).await;
+                told.map_err(|error| ConductorError::BusUnavailable { message: error.to_string() })
             }
             Some(row) if !row.status.is_final() => self.migrations.take_up(migration).await.map_err(unavailable),
             _ => Ok(()),

@@ -139,11 +139,7 @@ fn hash(host: &str) -> u64 {
     hasher.finish()
 }
 
-async fn compare(
-    connection: &mut Connection,
-    host: &str,
-    holdings: &Holdings,
-) -> Result<Reconciliation, DbError> {
+async fn compare(connection: &mut Connection, host: &str, holdings: &Holdings) -> Result<Reconciliation, DbError> {
     let mut ours = instances::on_host(connection, host).await?;
     // A scheduler is handing these over at this moment; neither theirs nor ours to settle.
     let being_handed_over =
@@ -175,8 +171,7 @@ fn is_foreign(row: &Instance, host: &str, migrations: &[Migration]) -> bool {
     let waits_for_a_host =
         row.host.is_none() && row.vm_state == VmState::Building && row.task_state == Some(TaskState::Scheduling);
     let moves = migrations.iter().any(|migration| {
-        migration.instance == row.uuid
-            && (migration.destination.as_deref() == Some(host) || migration.source == host)
+        migration.instance == row.uuid && (migration.destination.as_deref() == Some(host) || migration.source == host)
     });
     !arrived && !waits_for_a_host && !moves
 }

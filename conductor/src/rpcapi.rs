@@ -17,6 +17,12 @@ pub enum ConductorError {
         /// How.
         message: String,
     },
+    /// The bus did not take a message to a host; the message is delivered again.
+    #[error("The conductor could not reach the hosts: {message}")]
+    BusUnavailable {
+        /// How.
+        message: String,
+    },
 }
 
 impl RpcError for ConductorError {

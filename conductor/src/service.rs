@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use novella_common::{
     config::ServiceConfig,
-    db::{Database, DbError, migrations},
+    db::{Database, DbError, takeover},
     service::{self, Readiness, ServiceIdentity, Shutdown},
 };
 use novella_messaging::{MessagingError, RpcServer, Target, Transport};
@@ -106,14 +106,14 @@ impl ConductorService {
         server.stop(grace).await;
         shutdown.request();
         shutdown.finished(grace).await;
-        if let Err(error) = give_back(&shared).await {
-            tracing::warn!(%error, "migrations in hand could not be given back; they are taken over later");
+        if let Err(error) = retire(&shared).await {
+            tracing::warn!(%error, "what was in hand is taken over only when the last heartbeat is old");
         }
         tracing::info!("conductor stopped");
     }
 }
 
-async fn give_back(shared: &Shared) -> Result<(), DbError> {
+async fn retire(shared: &Shared) -> Result<(), DbError> {
     let mut connection = shared.database.write().await?;
-    migrations::transitions::leave_all(&mut connection, shared.incarnation).await
+    takeover::retire(&mut connection, shared.incarnation).await
 }

@@ -19,9 +19,11 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use novella_common::{
+    RequestContext,
     db::{
-        DbError, actions, allocations,
+        DbError, actions,
         actions::EventOf,
+        allocations,
         instances::{self, transitions},
         migrations, services,
         takeover::{self, Orphan},
@@ -271,7 +273,7 @@ impl Takeover {
 
     /// The scheduler of the same process may not listen yet.
     async fn recast_patiently(&self, build: &Orphan) {
-        let ctx = novella_common::RequestContext::resumed(build.request_id.as_deref().unwrap_or_default());
+        let ctx = build.request_id.as_deref().map_or_else(RequestContext::internal, RequestContext::resumed);
         for _ in 0..RECAST_ATTEMPTS {
             match self.shared.scheduler.build_instance(&ctx, build.instance).await {
                 Ok(()) => return,

@@ -16,15 +16,7 @@ use novella_messaging::Notifier;
 use support::{Cloud, big, building, hosts::Building, idle, size, waiting};
 
 fn report(instance: InstanceUuid, task_id: Option<TaskId>, seq: i64, progress: Progress) -> InstanceReport {
-    InstanceReport {
-        instance,
-        seq,
-        task_id,
-        request_id: None,
-        power_state: PowerState::Running,
-        progress,
-        event: None,
-    }
+    InstanceReport { instance, seq, task_id, request_id: None, power_state: PowerState::Running, progress, event: None }
 }
 
 fn done(vm_state: VmState) -> Progress {

@@ -56,9 +56,7 @@ impl Speed for Counter {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let url = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "memory://".into());
+    let url = std::env::args().nth(1).unwrap_or_else(|| "memory://".into());
     let transport = Transport::connect(&url, TransportOptions::default()).await?;
     let counter = Arc::new(Counter(Semaphore::new(0)));
     let endpoint = SpeedEndpoint::new(Arc::clone(&counter));
@@ -84,11 +82,7 @@ async fn main() -> anyhow::Result<()> {
     }
     took.sort_unstable();
     let at = |percent: usize| took[(took.len() - 1) * percent / 100];
-    println!(
-        "calls, one after the other: p50 {:?}, p99 {:?}",
-        at(50),
-        at(99)
-    );
+    println!("calls, one after the other: p50 {:?}, p99 {:?}", at(50), at(99));
 
     let casts = CASTS / fraction;
     let started = Instant::now();
@@ -106,17 +100,9 @@ async fn main() -> anyhow::Result<()> {
         sender??;
     }
     let sent = started.elapsed();
-    counter
-        .0
-        .acquire_many(u32::try_from(casts / SENDERS * SENDERS)?)
-        .await?
-        .forget();
+    counter.0.acquire_many(u32::try_from(casts / SENDERS * SENDERS)?).await?.forget();
     let rate = |took: Duration| (casts as f64 / took.as_secs_f64()).round();
-    println!(
-        "casts, {SENDERS} senders: {} sent, {} handled per second",
-        rate(sent),
-        rate(started.elapsed())
-    );
+    println!("casts, {SENDERS} senders: {} sent, {} handled per second", rate(sent), rate(started.elapsed()));
 
     server.stop(Duration::from_secs(5)).await;
     transport.close().await;

@@ -37,11 +37,7 @@ struct Manager;
 
 impl Greeter for Manager {
     async fn greet(&self, _ctx: Context, name: String) -> Result<String, GreetError> {
-        if name.is_empty() {
-            Err(GreetError::NoSuchPerson { name })
-        } else {
-            Ok(format!("Hello, {name}!"))
-        }
+        if name.is_empty() { Err(GreetError::NoSuchPerson { name }) } else { Ok(format!("Hello, {name}!")) }
     }
 }
 
@@ -49,21 +45,14 @@ impl Greeter for Manager {
 async fn main() -> anyhow::Result<()> {
     let transport = Transport::connect("memory://", TransportOptions::default()).await?;
     let target = Target::new("greeter").server("host-1");
-    let server = RpcServer::builder(&transport, target)
-        .endpoint(GreeterEndpoint::new(Arc::new(Manager)))
-        .start()
-        .await?;
+    let server =
+        RpcServer::builder(&transport, target).endpoint(GreeterEndpoint::new(Arc::new(Manager))).start().await?;
 
     let greeter = GreeterClient::new(&transport);
-    let ctx = Context {
-        request_id: "req-1".into(),
-    };
+    let ctx = Context { request_id: "req-1".into() };
     assert_eq!(greeter.greet(&ctx, "Ada".into()).await?, "Hello, Ada!");
     let refused = greeter.server("host-1").greet(&ctx, String::new()).await;
-    assert!(matches!(
-        refused,
-        Err(CallError::Remote(GreetError::NoSuchPerson { .. }))
-    ));
+    assert!(matches!(refused, Err(CallError::Remote(GreetError::NoSuchPerson { .. }))));
 
     server.stop(Duration::from_secs(5)).await;
     transport.close().await;

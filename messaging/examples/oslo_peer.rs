@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use novella_messaging::{
-    CallError, NotificationListener, Notifier, RpcError, RpcServer, Target, Transport,
-    TransportOptions,
+    CallError, NotificationListener, Notifier, RpcError, RpcServer, Target, Transport, TransportOptions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -83,75 +82,42 @@ impl Rust for Manager {
     }
 
     async fn visit(&self, ctx: Context) -> Result<Value, VisitError> {
-        let failed = |error: &dyn std::fmt::Display| VisitError::Host {
-            reason: error.to_string(),
-        };
+        let failed = |error: &dyn std::fmt::Display| VisitError::Host { reason: error.to_string() };
         let echo = self
             .python
             .server("there")
             .echo(&ctx, json!({ "ünï": [1, null, "\u{1F980}"] }))
             .await
             .map_err(|error| failed(&error))?;
-        let failure = self
-            .python
-            .fail(&ctx)
-            .await
-            .err()
-            .map(|error| error.to_string());
+        let failure = self.python.fail(&ctx).await.err().map(|error| error.to_string());
         let missing = matches!(
             self.python.missing(&ctx).await,
-            Err(CallError::Messaging(
-                novella_messaging::MessagingError::NoSuchMethod { .. }
-            ))
+            Err(CallError::Messaging(novella_messaging::MessagingError::NoSuchMethod { .. }))
         );
-        self.python
-            .note(&ctx, "a cast".into())
-            .await
-            .map_err(|error| failed(&error))?;
-        self.python
-            .ring(&ctx, "a fanout".into())
-            .await
-            .map_err(|error| failed(&error))?;
-        self.notifier
-            .info(&ctx, "visit.end", &json!({ "stars": 5 }))
-            .await
-            .map_err(|error| failed(&error))?;
+        self.python.note(&ctx, "a cast".into()).await.map_err(|error| failed(&error))?;
+        self.python.ring(&ctx, "a fanout".into()).await.map_err(|error| failed(&error))?;
+        self.notifier.info(&ctx, "visit.end", &json!({ "stars": 5 })).await.map_err(|error| failed(&error))?;
         Ok(json!({ "echo": echo, "failure": failure, "missing": missing }))
     }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let url = std::env::args()
-        .nth(1)
-        .ok_or_else(|| anyhow::anyhow!("which broker? amqp://user:password@host/vhost"))?;
+    let url =
+        std::env::args().nth(1).ok_or_else(|| anyhow::anyhow!("which broker? amqp://user:password@host/vhost"))?;
     // oslo.messaging declares its queues as transient unless told otherwise, and all peers must
     // agree.
-    let options = TransportOptions {
-        exchange: "openstack".into(),
-        durable: false,
-        ..TransportOptions::default()
-    };
+    let options = TransportOptions { exchange: "openstack".into(), durable: false, ..TransportOptions::default() };
     let transport = Transport::connect(&url, options).await?;
-    let manager = Manager {
-        python: PythonClient::new(&transport),
-        notifier: Notifier::new(&transport, "visits", "rust.here"),
-    };
+    let manager =
+        Manager { python: PythonClient::new(&transport), notifier: Notifier::new(&transport, "visits", "rust.here") };
     let target = Target::new("rust").server("here");
-    let server = RpcServer::builder(&transport, target)
-        .endpoint(RustEndpoint::new(Arc::new(manager)))
-        .start()
-        .await?;
+    let server = RpcServer::builder(&transport, target).endpoint(RustEndpoint::new(Arc::new(manager))).start().await?;
 
     // The Python side says goodbye by a notification.
-    let mut listener = NotificationListener::builder(&transport, "goodbyes")
-        .start()
-        .await?;
+    let mut listener = NotificationListener::builder(&transport, "goodbyes").start().await?;
     if let Some(batch) = listener.next_batch(1).await {
-        anyhow::ensure!(
-            batch.notifications()[0].event_type == "goodbye",
-            "{batch:?}"
-        );
+        anyhow::ensure!(batch.notifications()[0].event_type == "goodbye", "{batch:?}");
         batch.ack().await;
     }
     server.stop(Duration::from_secs(5)).await;

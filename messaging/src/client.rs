@@ -12,7 +12,7 @@ use crate::transport::{Content, Message, Publication, Route, Transport};
 use crate::wire::{self, Failure, ReplyTo, RequestMessage};
 
 /// Sends calls, casts and fanouts to a target. Cheap to clone. The typed clients that
-/// [`contract`](crate::contract) generates stand on it.
+/// [`contract`](macro@crate::contract) generates stand on it.
 #[derive(Debug, Clone)]
 pub struct RpcClient {
     transport: Transport,
@@ -84,62 +84,35 @@ impl RpcClient {
     /// # Errors
     /// An exception of the remote side is [`MessagingError::Remote`]; see the other variants for
     /// the rest.
-    pub async fn call(
-        &self,
-        context: Value,
-        method: &str,
-        args: Map<String, Value>,
-    ) -> Result<Value, MessagingError> {
-        self.call_for_outcome(context, method, args)
-            .await?
-            .map_err(|failure| MessagingError::Remote {
-                class: failure.class,
-                module: failure.module,
-                message: failure.message,
-                traceback: failure.traceback,
-            })
+    pub async fn call(&self, context: Value, method: &str, args: Map<String, Value>) -> Result<Value, MessagingError> {
+        self.call_for_outcome(context, method, args).await?.map_err(|failure| MessagingError::Remote {
+            class: failure.class,
+            module: failure.module,
+            message: failure.message,
+            traceback: failure.traceback,
+        })
     }
 
     /// Hands a method to one server and returns when the bus has it in safe keeping.
     ///
     /// # Errors
     /// [`MessagingError::Unroutable`] if no such server ever listened here.
-    pub async fn cast(
-        &self,
-        context: Value,
-        method: &str,
-        args: Map<String, Value>,
-    ) -> Result<(), MessagingError> {
+    pub async fn cast(&self, context: Value, method: &str, args: Map<String, Value>) -> Result<(), MessagingError> {
         if self.target.fanout {
             return self.fanout(context, method, args).await;
         }
         let request = self.request(context, method, args, None)?;
-        self.transport
-            .publish(Publication::mandatory(
-                self.route.clone(),
-                Message::new(request),
-            ))
-            .await
+        self.transport.publish(Publication::mandatory(self.route.clone(), Message::new(request))).await
     }
 
     /// Casts to every server of the topic that is up. That there is none is no error.
     ///
     /// # Errors
     /// If the bus does not take the message.
-    pub async fn fanout(
-        &self,
-        context: Value,
-        method: &str,
-        args: Map<String, Value>,
-    ) -> Result<(), MessagingError> {
+    pub async fn fanout(&self, context: Value, method: &str, args: Map<String, Value>) -> Result<(), MessagingError> {
         let request = self.request(context, method, args, None)?;
-        let route = Route::Fanout {
-            topic: self.target.topic.as_str().into(),
-        };
-        let publication = Publication {
-            mandatory: false,
-            ..Publication::mandatory(route, Message::new(request))
-        };
+        let route = Route::Fanout { topic: self.target.topic.as_str().into() };
+        let publication = Publication { mandatory: false, ..Publication::mandatory(route, Message::new(request)) };
         self.transport.publish(publication).await
     }
 
@@ -159,7 +132,8 @@ impl RpcClient {
             Err(MessagingError::Timeout { .. }) => "timeout",
             Err(_) => "error",
         };
-        metrics::histogram!("rpc_client_call_seconds", "method" => method.to_owned(), "outcome" => label).record(started.elapsed().as_secs_f64());
+        metrics::histogram!("rpc_client_call_seconds", "method" => method.to_owned(), "outcome" => label)
+            .record(started.elapsed().as_secs_f64());
         outcome
     }
 
@@ -170,10 +144,7 @@ impl RpcClient {
         args: Map<String, Value>,
     ) -> Result<Result<Value, Box<Failure>>, MessagingError> {
         if self.target.fanout {
-            let what = format!(
-                "`{method}` is called on {}: many would answer; cast it",
-                self.target
-            );
+            let what = format!("`{method}` is called on {}: many would answer; cast it", self.target);
             return Err(MessagingError::Malformed { what });
         }
         let usual = self.transport.options().rpc_response_timeout;
@@ -181,11 +152,8 @@ impl RpcClient {
         // The server refuses to be monitored more often than once a second.
         let monitor = (timeout > usual && usual >= Duration::from_secs(2)).then_some(usual);
         let message_id: Arc<str> = wire::new_id().into();
-        let reply_to = ReplyTo {
-            message_id: Arc::clone(&message_id),
-            queue: Arc::clone(self.transport.reply_queue()),
-            monitor,
-        };
+        let reply_to =
+            ReplyTo { message_id: Arc::clone(&message_id), queue: Arc::clone(self.transport.reply_queue()), monitor };
         let mut message = Message::new(self.request(context, method, args, Some(reply_to))?);
         let started = Instant::now();
 
@@ -199,14 +167,12 @@ impl RpcClient {
             let mut pending = self.transport.expect_reply(&message_id).await?;
             // A call that nobody took in time has no caller any more.
             message.expiration = Some(timeout.saturating_sub(started.elapsed()));
-            self.transport
-                .publish(Publication::mandatory(self.route.clone(), message))
-                .await?;
+            self.transport.publish(Publication::mandatory(self.route.clone(), message)).await?;
             loop {
                 let answer = match monitor {
-                    Some(silence) => tokio::time::timeout(silence, pending.next())
-                        .await
-                        .map_err(|_| timed_out(silence))??,
+                    Some(silence) => {
+                        tokio::time::timeout(silence, pending.next()).await.map_err(|_| timed_out(silence))??
+                    }
                     None => pending.next().await?,
                 };
                 if let Some(answer) = answer {
@@ -214,23 +180,17 @@ impl RpcClient {
                 }
             }
         };
-        let reply = tokio::time::timeout(timeout, answer)
-            .await
-            .map_err(|_| timed_out(timeout))??;
+        let reply = tokio::time::timeout(timeout, answer).await.map_err(|_| timed_out(timeout))??;
         match &reply.outcome {
             Ok(result) => Ok(Ok(result.clone())),
             Err(failure) if failure.module == DISPATCHER_MODULE => match failure.class.as_str() {
-                "NoSuchMethod" => Err(MessagingError::NoSuchMethod {
-                    method: method.to_owned(),
-                    target: self.target.to_string(),
-                }),
+                "NoSuchMethod" => {
+                    Err(MessagingError::NoSuchMethod { method: method.to_owned(), target: self.target.to_string() })
+                }
                 "UnsupportedVersion" => Err(MessagingError::UnsupportedVersion {
                     method: method.to_owned(),
                     requested: self.version,
-                    reason: format!(
-                        "the server behind {} says: {}",
-                        self.target, failure.message
-                    ),
+                    reason: format!("the server behind {} says: {}", self.target, failure.message),
                 }),
                 _ => Ok(Err(failure.clone())),
             },
@@ -258,9 +218,7 @@ impl RpcClient {
             Value::Object(context) => context,
             Value::Null => Map::new(),
             other => {
-                return Err(MessagingError::Malformed {
-                    what: format!("the context is {other}, expected an object"),
-                });
+                return Err(MessagingError::Malformed { what: format!("the context is {other}, expected an object") });
             }
         };
         Ok(Content::Request(
@@ -279,8 +237,5 @@ impl RpcClient {
 }
 
 fn route(transport: &Transport, target: &Target) -> Route {
-    Route::Topic {
-        exchange: transport.exchange(target.exchange.as_deref()).into(),
-        key: target.queue().into(),
-    }
+    Route::Topic { exchange: transport.exchange(target.exchange.as_deref()).into(), key: target.queue().into() }
 }

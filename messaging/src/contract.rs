@@ -44,12 +44,8 @@ pub(crate) fn context_fields<C: Serialize>(ctx: &C) -> Result<Map<String, Value>
     match serde_json::to_value(ctx) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(Value::Null) => Ok(Map::new()),
-        Ok(other) => Err(MessagingError::Malformed {
-            what: format!("the context is {other}, expected a struct"),
-        }),
-        Err(error) => Err(MessagingError::Malformed {
-            what: format!("the context cannot be serialised: {error}"),
-        }),
+        Ok(other) => Err(MessagingError::Malformed { what: format!("the context is {other}, expected a struct") }),
+        Err(error) => Err(MessagingError::Malformed { what: format!("the context cannot be serialised: {error}") }),
     }
 }
 
@@ -76,37 +72,25 @@ impl Stub {
     /// Stands on `client`.
     #[must_use]
     pub fn new(client: RpcClient) -> Self {
-        Self {
-            client,
-            timeout: None,
-        }
+        Self { client, timeout: None }
     }
 
     /// See [`RpcClient::server`].
     #[must_use]
     pub fn server(&self, server: String) -> Self {
-        Self {
-            client: self.client.clone().server(server),
-            ..self.clone()
-        }
+        Self { client: self.client.clone().server(server), ..self.clone() }
     }
 
     /// See [`RpcClient::timeout`].
     #[must_use]
     pub fn timeout(&self, timeout: Duration) -> Self {
-        Self {
-            timeout: Some(timeout),
-            ..self.clone()
-        }
+        Self { timeout: Some(timeout), ..self.clone() }
     }
 
     /// See [`RpcClient::version_cap`].
     #[must_use]
     pub fn version_cap(&self, cap: Version) -> Self {
-        Self {
-            client: self.client.clone().version_cap(cap),
-            ..self.clone()
-        }
+        Self { client: self.client.clone().version_cap(cap), ..self.clone() }
     }
 
     /// See [`RpcClient::can_send_version`].
@@ -127,23 +111,14 @@ impl Stub {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn call<C, T, E>(
-        &self,
-        method: Method,
-        ctx: &C,
-        args: Arguments,
-    ) -> Result<T, CallError<E>>
+    pub async fn call<C, T, E>(&self, method: Method, ctx: &C, args: Arguments) -> Result<T, CallError<E>>
     where
         C: Serialize,
         T: DeserializeOwned,
         E: RpcError,
     {
         let context = Value::Object(context_fields(ctx)?);
-        match self
-            .client(method)
-            .call_for_outcome(context, method.name, args.0)
-            .await?
-        {
+        match self.client(method).call_for_outcome(context, method.name, args.0).await? {
             Ok(result) => serde_json::from_value(result).map_err(|error| {
                 CallError::Messaging(MessagingError::Malformed {
                     what: format!("the result of `{}` is not valid: {error}", method.name),
@@ -157,12 +132,7 @@ impl Stub {
     ///
     /// # Errors
     /// See [`RpcClient::cast`].
-    pub async fn cast<C: Serialize>(
-        &self,
-        method: Method,
-        ctx: &C,
-        args: Arguments,
-    ) -> Result<(), MessagingError> {
+    pub async fn cast<C: Serialize>(&self, method: Method, ctx: &C, args: Arguments) -> Result<(), MessagingError> {
         let context = Value::Object(context_fields(ctx)?);
         self.client(method).cast(context, method.name, args.0).await
     }
@@ -171,16 +141,9 @@ impl Stub {
     ///
     /// # Errors
     /// See [`RpcClient::fanout`].
-    pub async fn fanout<C: Serialize>(
-        &self,
-        method: Method,
-        ctx: &C,
-        args: Arguments,
-    ) -> Result<(), MessagingError> {
+    pub async fn fanout<C: Serialize>(&self, method: Method, ctx: &C, args: Arguments) -> Result<(), MessagingError> {
         let context = Value::Object(context_fields(ctx)?);
-        self.client(method)
-            .fanout(context, method.name, args.0)
-            .await
+        self.client(method).fanout(context, method.name, args.0).await
     }
 }
 

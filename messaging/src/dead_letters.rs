@@ -27,11 +27,8 @@ pub struct DeadLetter {
 impl DeadLetter {
     fn read(message: &Message) -> Self {
         let death = message.death.as_deref().cloned().unwrap_or_default();
-        let body = message
-            .content
-            .encode()
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default();
+        let body =
+            message.content.encode().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let (mut method, mut event_type, mut context) = (None, None, None);
         if let Ok(request) = message.content.request() {
             method = Some(request.method.clone());
@@ -40,8 +37,7 @@ impl DeadLetter {
             event_type = Some(notification.event_type.clone());
             context = Some(notification.context.clone());
         }
-        let request_id =
-            context.and_then(|context| context.get("request_id")?.as_str().map(str::to_owned));
+        let request_id = context.and_then(|context| context.get("request_id")?.as_str().map(str::to_owned));
         Self {
             reason: death.reason,
             queue: death.queue,
@@ -105,13 +101,7 @@ impl Transport {
                 }
                 Fate::Resend => {
                     let message = Message::new(Content::clone(&delivery.message.content));
-                    self.publish(Publication::mandatory(
-                        Route::Queue {
-                            name: letter.queue.into(),
-                        },
-                        message,
-                    ))
-                    .await?;
+                    self.publish(Publication::mandatory(Route::Queue { name: letter.queue.into() }, message)).await?;
                 }
                 Fate::Discard => {}
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::target::Version;
 use crate::wire::{Failure, RequestMessage};
 
-/// Something that answers requests. [`contract`](crate::contract) generates one from a trait.
+/// Something that answers requests. [`contract`](macro@crate::contract) generates one from a trait.
 pub trait Endpoint: Send + Sync + 'static {
     /// The namespace it serves; `None` is a namespace of its own.
     fn namespace(&self) -> Option<&str> {
@@ -75,10 +75,10 @@ impl Request {
             Outcome::Failed(Failure::type_error(message))
         };
         match self.message.args.get(name) {
-            Some(value) => T::deserialize(value)
-                .map_err(|error| wrong(format!("the argument `{name}` is not valid: {error}"))),
-            None => T::deserialize(Value::Null)
-                .map_err(|_| wrong(format!("the argument `{name}` is missing"))),
+            Some(value) => {
+                T::deserialize(value).map_err(|error| wrong(format!("the argument `{name}` is not valid: {error}")))
+            }
+            None => T::deserialize(Value::Null).map_err(|_| wrong(format!("the argument `{name}` is missing"))),
         }
     }
 
@@ -101,9 +101,7 @@ pub(crate) async fn dispatch(
 ) -> Result<Value, Box<Failure>> {
     let mut served = false;
     for endpoint in endpoints {
-        if endpoint.namespace() != message.namespace.as_deref()
-            || !endpoint.version().serves(message.version)
-        {
+        if endpoint.namespace() != message.namespace.as_deref() || !endpoint.version().serves(message.version) {
             continue;
         }
         served = true;

@@ -120,9 +120,7 @@ pub enum MessagingError {
     },
 
     /// The broker knows the user but not the right, or does not know the user.
-    #[error(
-        "the broker at {address} refused access: {reason}; check user, password, virtual host and permissions"
-    )]
+    #[error("the broker at {address} refused access: {reason}; check user, password, virtual host and permissions")]
     AccessRefused {
         /// Host and port.
         address: String,
@@ -140,9 +138,7 @@ pub enum MessagingError {
     },
 
     /// An exchange or queue exists with other properties than the ones declared here.
-    #[error(
-        "{what} exists with other properties: {reason}; all peers of a virtual host must agree, see `durable`"
-    )]
+    #[error("{what} exists with other properties: {reason}; all peers of a virtual host must agree, see `durable`")]
     DeclaredOtherwise {
         /// The exchange or queue.
         what: String,
@@ -182,9 +178,7 @@ impl<E> CallError<E> {
 /// On the wire the variant's name is the exception's `class`, its fields are `kwargs`, and its
 /// `Display` text is `message` and `args[0]`. The caller's side rebuilds the same enum if `module`
 /// equals [`RpcError::MODULE`]; otherwise the caller gets [`MessagingError::Remote`].
-pub trait RpcError:
-    std::error::Error + Serialize + DeserializeOwned + Send + Sync + 'static
-{
+pub trait RpcError: std::error::Error + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The Python module the error claims to live in, for instance `nova.exception`.
     const MODULE: &'static str;
 }

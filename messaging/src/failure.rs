@@ -32,17 +32,12 @@ impl Failure {
     }
 
     pub(crate) fn unsupported_version(method: &str, version: Version) -> Box<Self> {
-        let message =
-            format!("Endpoint does not support RPC version {version}. Attempted method: {method}");
+        let message = format!("Endpoint does not support RPC version {version}. Attempted method: {method}");
         Self::new(DISPATCHER_MODULE, "UnsupportedVersion", message)
     }
 
     pub(crate) fn panicked(method: &str, text: &str) -> Box<Self> {
-        Self::new(
-            "builtins",
-            "RuntimeError",
-            format!("the handler of {method} panicked: {text}"),
-        )
+        Self::new("builtins", "RuntimeError", format!("the handler of {method} panicked: {text}"))
     }
 
     pub(crate) fn unserialisable(error: &serde_json::Error) -> Box<Self> {
@@ -56,11 +51,7 @@ impl Failure {
             Err(error) => return Self::unserialisable(&error),
         };
         let failure = *Self::new(E::MODULE, &class, error.to_string());
-        Box::new(Self {
-            traceback: chain(error),
-            kwargs,
-            ..failure
-        })
+        Box::new(Self { traceback: chain(error), kwargs, ..failure })
     }
 
     /// The error of the contract's own type, if it is one.
@@ -70,19 +61,8 @@ impl Failure {
         {
             return CallError::Remote(error);
         }
-        let Self {
-            class,
-            module,
-            message,
-            traceback,
-            ..
-        } = self;
-        CallError::Messaging(MessagingError::Remote {
-            class,
-            module,
-            message,
-            traceback,
-        })
+        let Self { class, module, message, traceback, .. } = self;
+        CallError::Messaging(MessagingError::Remote { class, module, message, traceback })
     }
 }
 
@@ -104,14 +84,9 @@ fn variant(value: Value) -> (String, Map<String, Value>) {
         Value::String(name) => (name, Map::new()),
         Value::Object(fields) if fields.len() == 1 => match fields.into_iter().next() {
             Some((name, Value::Object(fields))) => (name, fields),
-            Some((name, Value::Array(fields))) => (
-                name,
-                fields
-                    .into_iter()
-                    .enumerate()
-                    .map(|(place, value)| (place.to_string(), value))
-                    .collect(),
-            ),
+            Some((name, Value::Array(fields))) => {
+                (name, fields.into_iter().enumerate().map(|(place, value)| (place.to_string(), value)).collect())
+            }
             Some((name, value)) => (name, Map::from_iter([("0".to_owned(), value)])),
             None => ("Error".into(), Map::new()),
         },
@@ -123,9 +98,7 @@ fn variant(value: Value) -> (String, Map<String, Value>) {
 /// Puts it together again: the forms a variant of that name with those fields may have, until one
 /// fits.
 fn rebuild<E: RpcError>(class: &str, kwargs: &Map<String, Value>) -> Option<E> {
-    let unnamed: Option<Vec<Value>> = (0..kwargs.len())
-        .map(|place| kwargs.get(&place.to_string()).cloned())
-        .collect();
+    let unnamed: Option<Vec<Value>> = (0..kwargs.len()).map(|place| kwargs.get(&place.to_string()).cloned()).collect();
     let tagged = |value: Value| Value::Object(Map::from_iter([(class.to_owned(), value)]));
     let mut forms = vec![tagged(kwargs.clone().into())];
     if let Some(mut fields) = unnamed {
@@ -136,9 +109,7 @@ fn rebuild<E: RpcError>(class: &str, kwargs: &Map<String, Value>) -> Option<E> {
     }
     // Peers add fields of their own (`code`) to an exception without any.
     forms.push(class.into());
-    forms
-        .into_iter()
-        .find_map(|form| serde_json::from_value(form).ok())
+    forms.into_iter().find_map(|form| serde_json::from_value(form).ok())
 }
 
 #[cfg(test)]
@@ -172,17 +143,11 @@ mod tests {
     fn every_shape_of_variant_survives_the_journey() {
         for error in [
             HostError::InstanceNotFound,
-            HostError::NoRoom {
-                host: "h1".into(),
-                free_mib: 7,
-            },
+            HostError::NoRoom { host: "h1".into(), free_mib: 7 },
             HostError::Odd("x".into()),
             HostError::Pair(1, None),
             HostError::Empty {},
-            HostError::Nested(Box::new(HostError::NoRoom {
-                host: "h2".into(),
-                free_mib: 0,
-            })),
+            HostError::Nested(Box::new(HostError::NoRoom { host: "h2".into(), free_mib: 0 })),
             HostError::Nested(Box::new(HostError::InstanceNotFound)),
             HostError::List(vec![1]),
             HostError::List(vec![]),
@@ -190,19 +155,13 @@ mod tests {
         ] {
             let failure = Failure::of_error(&error);
             assert_eq!(failure.message, error.to_string());
-            assert_eq!(
-                failure.into_call_error::<HostError>(),
-                CallError::Remote(error)
-            );
+            assert_eq!(failure.into_call_error::<HostError>(), CallError::Remote(error));
         }
     }
 
     #[test]
     fn an_error_of_another_module_stays_foreign() {
-        let failure = Failure {
-            module: "nova.exception".into(),
-            ..*Failure::of_error(&HostError::InstanceNotFound)
-        };
+        let failure = Failure { module: "nova.exception".into(), ..*Failure::of_error(&HostError::InstanceNotFound) };
         let error = failure.into_call_error::<HostError>();
         assert!(
             matches!(error, CallError::Messaging(MessagingError::Remote { class, .. }) if class == "InstanceNotFound")
@@ -211,23 +170,14 @@ mod tests {
 
     #[test]
     fn a_variant_this_side_does_not_know_stays_foreign() {
-        let failure = Failure {
-            class: "Newer".into(),
-            ..*Failure::of_error(&HostError::InstanceNotFound)
-        };
-        assert!(matches!(
-            failure.into_call_error::<HostError>(),
-            CallError::Messaging(MessagingError::Remote { .. })
-        ));
+        let failure = Failure { class: "Newer".into(), ..*Failure::of_error(&HostError::InstanceNotFound) };
+        assert!(matches!(failure.into_call_error::<HostError>(), CallError::Messaging(MessagingError::Remote { .. })));
     }
 
     #[test]
     fn fields_added_by_the_peer_are_tolerated() {
         let mut failure = Failure::of_error(&HostError::InstanceNotFound);
         failure.kwargs.insert("code".into(), 404.into());
-        assert_eq!(
-            failure.into_call_error::<HostError>(),
-            CallError::Remote(HostError::InstanceNotFound)
-        );
+        assert_eq!(failure.into_call_error::<HostError>(), CallError::Remote(HostError::InstanceNotFound));
     }
 }

@@ -1,8 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "tests"))]
 
 pub mod contract;
 
@@ -21,9 +18,7 @@ pub use client::RpcClient;
 pub use dead_letters::{DeadLetter, Fate};
 pub use endpoint::{Endpoint, Outcome, Request};
 pub use error::{CallError, MessagingError, RpcError};
-pub use notify::{
-    Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority,
-};
+pub use notify::{Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority};
 pub use novella_messaging_macros::contract;
 pub use server::{RpcServer, RpcServerBuilder};
 pub use target::{Target, Version};

@@ -88,10 +88,7 @@ impl Target {
     /// Any server of `topic`, speaking version 1.0.
     #[must_use]
     pub fn new(topic: impl Into<String>) -> Self {
-        Self {
-            topic: topic.into(),
-            ..Self::default()
-        }
+        Self { topic: topic.into(), ..Self::default() }
     }
 
     /// The same target narrowed to one server.
@@ -163,22 +160,8 @@ mod tests {
     fn a_version_reads_what_it_writes_and_refuses_the_rest() {
         assert_eq!("1.17".parse::<Version>().unwrap(), Version::new(1, 17));
         assert_eq!("3".parse::<Version>().unwrap(), Version::new(3, 0));
-        for bad in [
-            "",
-            ".",
-            "1.",
-            ".1",
-            "a.b",
-            "1.x",
-            "-1.0",
-            "+1.0",
-            "1.2.3",
-            "99999999999.0",
-        ] {
-            assert!(
-                bad.parse::<Version>().is_err(),
-                "{bad:?} was read as a version"
-            );
+        for bad in ["", ".", "1.", ".1", "a.b", "1.x", "-1.0", "+1.0", "1.2.3", "99999999999.0"] {
+            assert!(bad.parse::<Version>().is_err(), "{bad:?} was read as a version");
         }
     }
 }

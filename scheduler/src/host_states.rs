@@ -46,8 +46,7 @@ impl HostStates {
             .into_iter()
             .map(|row| HostState {
                 enabled: !row.disabled,
-                up: !row.forced_down
-                    && now.duration_since(row.last_seen).unsigned_abs() <= self.service_down_time,
+                up: !row.forced_down && now.duration_since(row.last_seen).unsigned_abs() <= self.service_down_time,
                 failures: self.failures.get(&row.host).copied().unwrap_or(0),
                 host: row.host,
                 availability_zone: row.availability_zone,

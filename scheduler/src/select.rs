@@ -88,9 +88,8 @@ impl Selector {
             .zip(weights)
             .map(|(index, weight)| (weight, if self.shuffle { rng.random() } else { 0 }, index))
             .collect();
-        let best_first = |a: &(f64, u32, usize), b: &(f64, u32, usize)| {
-            b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2))
-        };
+        let best_first =
+            |a: &(f64, u32, usize), b: &(f64, u32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2));
         let wanted_count = count.max(self.subset_size);
         if wanted_count < order.len() {
             order.select_nth_unstable_by(wanted_count, best_first);
@@ -110,8 +109,7 @@ impl Selector {
             return Err(NoneLeft::NoHosts);
         }
         let eligible = |host: &HostState| {
-            wanted.only_host.as_ref().is_none_or(|only| *only == host.host)
-                && !wanted.ignore_hosts.contains(&host.host)
+            wanted.only_host.as_ref().is_none_or(|only| *only == host.host) && !wanted.ignore_hosts.contains(&host.host)
         };
         let mut left: Vec<usize> = (0..hosts.len()).filter(|index| eligible(&hosts[*index])).collect();
         if left.is_empty() {
@@ -134,13 +132,7 @@ impl Selector {
         let mut weights = vec![0.0; left.len()];
         let mut values = Vec::with_capacity(left.len());
         for (multiplier, weigher) in &self.weighers {
-            add_weights(
-                &**weigher,
-                *multiplier,
-                left.iter().map(|index| &hosts[*index]),
-                &mut weights,
-                &mut values,
-            );
+            add_weights(&**weigher, *multiplier, left.iter().map(|index| &hosts[*index]), &mut weights, &mut values);
         }
         weights
     }

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use novella_common::{
     config::ServiceConfig,
-    db::{Database, DbError},
+    db::{Database, DbError, takeover},
+    ids::Incarnation,
     service::{self, Readiness, ServiceIdentity, Shutdown},
 };
 use novella_messaging::{MessagingError, RpcServer, Target, Transport};
 
 use crate::{
-    Placer, SchedulerConfig, SchedulerManager,
-    filters,
+    Placer, SchedulerConfig, SchedulerManager, filters,
     rpcapi::{SchedulerClient, SchedulerEndpoint},
 };
 
@@ -39,6 +39,8 @@ fn known() -> String {
 /// A running scheduler.
 pub struct SchedulerService {
     server: RpcServer,
+    database: Database,
+    incarnation: Incarnation,
     shutdown: Shutdown,
     readiness: Readiness,
     grace: Duration,
@@ -60,9 +62,8 @@ impl SchedulerService {
         let shutdown = shutdown.child();
         service::announce(&database, &identity).await?;
         service::keep_alive(database.clone(), identity.clone(), service_config.report_interval, &shutdown);
-        let placer =
-            Placer::start(database.clone(), identity.incarnation, &config, service_config.service_down_time)
-                .map_err(|name| StartError::UnknownFilter { name })?;
+        let placer = Placer::start(database.clone(), identity.incarnation, &config, service_config.service_down_time)
+            .map_err(|name| StartError::UnknownFilter { name })?;
         let manager = Arc::new(SchedulerManager::new(placer, &transport));
         let target = Target::new(SchedulerClient::TOPIC).server(identity.host.clone());
         let server = RpcServer::builder(&transport, target)
@@ -75,6 +76,8 @@ impl SchedulerService {
             server,
             shutdown,
             readiness: Readiness::new().bus(&transport).database(&database),
+            database,
+            incarnation: identity.incarnation,
             grace: service_config.graceful_shutdown_timeout,
         })
     }
@@ -88,9 +91,18 @@ impl SchedulerService {
     /// Takes no more requests, finishes those in hand within `graceful_shutdown_timeout`, and ends the heartbeat last,
     /// so that what is still in hand is not taken for orphaned.
     pub async fn stop(self) {
-        self.server.stop(self.grace).await;
-        self.shutdown.request();
-        self.shutdown.finished(self.grace).await;
+        let Self { server, database, incarnation, shutdown, grace, .. } = self;
+        server.stop(grace).await;
+        shutdown.request();
+        shutdown.finished(grace).await;
+        if let Err(error) = retire(&database, incarnation).await {
+            tracing::warn!(%error, "what was in hand is taken over only when the last heartbeat is old");
+        }
         tracing::info!("scheduler stopped");
     }
+}
+
+async fn retire(database: &Database, incarnation: Incarnation) -> Result<(), DbError> {
+    let mut connection = database.write().await?;
+    takeover::retire(&mut connection, incarnation).await
 }

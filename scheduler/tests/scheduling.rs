@@ -388,4 +388,32 @@ mod on_sqlite_only {
         let text = result.err().unwrap().to_string();
         assert!(text.contains("NoSuchFilter") && text.contains("ComputeFilter"), "{text}");
     }
+
+    /// Takes as long as the contract lets a host take for its answer.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_host_that_does_not_answer_is_left_and_its_late_yes_changes_nothing() {
+        let cloud = Cloud::new(On::Sqlite).await;
+        let too_late = std::sync::Arc::new(tokio::sync::Notify::new());
+        let waits = std::sync::Arc::clone(&too_late);
+        let late = Behaviour::First(Arc::new(move |_| {
+            let waits = Arc::clone(&waits);
+            Box::pin(async move { waits.notified().await })
+        }));
+        let slow = cloud.start_host("slow", size(64, 65536, 640), late).await;
+        let good = cloud.start_host("good", size(4, 4096, 40), Behaviour::Accept).await;
+        cloud.start_scheduler("s1", SchedulerConfig::default()).await;
+        let uuid = cloud.write_instance(RequestSpec::default()).await;
+        cloud.build(uuid).await;
+        let instance = cloud.until(uuid, |row| row.host.as_deref() == Some("good") && row.owner.is_none()).await;
+        too_late.notify_one();
+        while slow.builds().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_ne!(Some(slow.builds()[0].task_id), instance.task_id);
+        assert_eq!(good.builds().len(), 1);
+        assert_eq!(cloud.instance(uuid).await, instance);
+        assert_eq!(cloud.nodes().await["slow"].instances, 0);
+        cloud.assert_sums().await;
+        cloud.stop().await;
+    }
 }

@@ -1,5 +1,6 @@
 //! `/compute`: the OpenStack Compute API, one module per resource.
 
+mod aggregates;
 mod availability_zones;
 mod extensions;
 mod flavors;
@@ -40,6 +41,7 @@ pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
         .merge(services::router())
         .merge(hypervisors::router())
         .merge(limits::router())
+        .merge(aggregates::router())
         .merge(availability_zones::router())
         .merge(extensions::router())
         .fallback(|| async { ApiError::no_such_path() })

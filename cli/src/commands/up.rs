@@ -46,11 +46,11 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     let flags = Flags::default()
         .set("api.listen", options.listen)?
         .set("admin_password", options.admin_password)?
-        .set("log.filter", options.quiet.then_some("error"))?;
+        .set("log.filter", options.quiet.then_some("error,lapin=off"))?;
     let (mut config, figment) = Config::load(global, &flags)?;
     // A person looks at this terminal: without a word from them, only what needs attention is logged.
     if !options.quiet && is_default(&figment, "log.filter") {
-        config.log.filter = "warn".to_owned();
+        config.log.filter = "warn,lapin=off".to_owned();
     }
     telemetry::init_logging(&config.log)?;
     telemetry::init_metrics()?;

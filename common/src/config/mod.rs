@@ -42,9 +42,7 @@ pub fn sources<T: Serialize + Default>(file: Option<&Path>) -> Figment {
 /// # Errors
 /// The first key that is unknown or has a value of the wrong type.
 pub fn extract<T: DeserializeOwned>(figment: &Figment) -> Result<T, ConfigError> {
-    figment
-        .extract()
-        .map_err(|error| ConfigError(Box::new(error)))
+    figment.extract().map_err(|error| ConfigError(Box::new(error)))
 }
 
 /// `[bus]`: the message bus.
@@ -112,11 +110,7 @@ pub struct DatabaseConfig {
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self {
-            url: SecretUrl::new(""),
-            max_connections: 10,
-            acquire_timeout: Duration::from_secs(5),
-        }
+        Self { url: SecretUrl::new(""), max_connections: 10, acquire_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -151,10 +145,8 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            filter: "info".into(),
-            format: LogFormat::Text,
-        }
+        // lapin logs as errors what the bus library handles and reports itself.
+        Self { filter: "info,lapin=off".into(), format: LogFormat::Text }
     }
 }
 

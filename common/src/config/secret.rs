@@ -92,18 +92,9 @@ mod tests {
     #[test]
     fn a_url_is_shown_without_its_password() {
         let shown = |url: &str| SecretUrl::new(url).to_string();
-        assert_eq!(
-            shown("amqp://guest:s3cret@host:5672/vhost"),
-            "amqp://guest:***@host:5672/vhost"
-        );
-        assert_eq!(
-            shown("postgres://u:p@ss@host/db"),
-            "postgres://u:***@host/db"
-        );
-        assert_eq!(
-            shown("sqlite:///var/lib/novella.db"),
-            "sqlite:///var/lib/novella.db"
-        );
+        assert_eq!(shown("amqp://guest:s3cret@host:5672/vhost"), "amqp://guest:***@host:5672/vhost");
+        assert_eq!(shown("postgres://u:p@ss@host/db"), "postgres://u:***@host/db");
+        assert_eq!(shown("sqlite:///var/lib/novella.db"), "sqlite:///var/lib/novella.db");
         assert_eq!(shown("memory://"), "memory://");
     }
 }

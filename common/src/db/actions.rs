@@ -13,8 +13,7 @@ use crate::{
     models::{ActionEvent, EventResult, InstanceAction},
 };
 
-const COLUMNS: &str =
-    "instance_uuid, request_id, action, user_id, project_id, start_time, updated_at, message";
+const COLUMNS: &str = "instance_uuid, request_id, action, user_id, project_id, start_time, updated_at, message";
 
 fn action(row: &AnyRow) -> Result<InstanceAction, DbError> {
     Ok(InstanceAction {
@@ -61,11 +60,7 @@ pub async fn start(connection: &mut Connection, actions: &[InstanceAction]) -> R
 ///
 /// # Errors
 /// Those of the database.
-pub async fn forget(
-    connection: &mut Connection,
-    instance: InstanceUuid,
-    request_id: &str,
-) -> Result<(), DbError> {
+pub async fn forget(connection: &mut Connection, instance: InstanceUuid, request_id: &str) -> Result<(), DbError> {
     sqlx::query("DELETE FROM instance_actions WHERE instance_uuid = $1 AND request_id = $2")
         .bind(instance.to_string())
         .bind(request_id.to_owned())
@@ -94,10 +89,7 @@ pub async fn record_events(connection: &mut Connection, events: &[EventOf]) -> R
     // One statement may touch a row once only: of an event that is in the batch twice, the last stands.
     let mut newest = std::collections::BTreeMap::new();
     for of in events {
-        newest.insert(
-            (of.instance, &of.request_id, &of.event.event, &of.event.host),
-            of,
-        );
+        newest.insert((of.instance, &of.request_id, &of.event.event, &of.event.host), of);
     }
     if newest.is_empty() {
         return Ok(());
@@ -111,12 +103,10 @@ pub async fn record_events(connection: &mut Connection, events: &[EventOf]) -> R
         sql.bind(of.instance.to_string())?.push(", ");
         sql.bind(of.request_id.clone())?.push(", ");
         sql.bind(of.event.event.clone())?.push(", ");
-        sql.bind(of.event.host.clone().unwrap_or_default())?
-            .push(", ");
+        sql.bind(of.event.host.clone().unwrap_or_default())?.push(", ");
         sql.bind(micros(of.event.start_time))?.push(", ");
         sql.bind(of.event.finish_time.map(micros))?.push(", ");
-        sql.bind(of.event.result.map(EventResult::as_str))?
-            .push(", ");
+        sql.bind(of.event.result.map(EventResult::as_str))?.push(", ");
         sql.bind(of.event.details.clone())?.push(")");
     }
     sql.push(
@@ -156,20 +146,11 @@ pub async fn record_events(connection: &mut Connection, events: &[EventOf]) -> R
 ///
 /// # Errors
 /// Those of the database.
-pub async fn list(
-    connection: &mut Connection,
-    instance: InstanceUuid,
-) -> Result<Vec<InstanceAction>, DbError> {
+pub async fn list(connection: &mut Connection, instance: InstanceUuid) -> Result<Vec<InstanceAction>, DbError> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS)
-        .push(" FROM instance_actions WHERE instance_uuid = ")
-        .bind(instance.to_string())?;
+    sql.push(COLUMNS).push(" FROM instance_actions WHERE instance_uuid = ").bind(instance.to_string())?;
     sql.push(" ORDER BY id DESC");
-    sql.fetch_all(connection)
-        .await?
-        .iter()
-        .map(action)
-        .collect()
+    sql.fetch_all(connection).await?.iter().map(action).collect()
 }
 
 /// One action with its events, newest first.
@@ -182,17 +163,9 @@ pub async fn get(
     request_id: &str,
 ) -> Result<Option<(InstanceAction, Vec<ActionEvent>)>, DbError> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS)
-        .push(" FROM instance_actions WHERE instance_uuid = ")
-        .bind(instance.to_string())?;
+    sql.push(COLUMNS).push(" FROM instance_actions WHERE instance_uuid = ").bind(instance.to_string())?;
     sql.push(" AND request_id = ").bind(request_id.to_owned())?;
-    let Some(found) = sql
-        .fetch_all(connection)
-        .await?
-        .first()
-        .map(action)
-        .transpose()?
-    else {
+    let Some(found) = sql.fetch_all(connection).await?.first().map(action).transpose()? else {
         return Ok(None);
     };
     let events = sqlx::query(

@@ -70,11 +70,7 @@ pub async fn claim(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn release(
-    connection: &mut Connection,
-    instance: InstanceUuid,
-    host: &str,
-) -> Result<(), DbError> {
+pub async fn release(connection: &mut Connection, instance: InstanceUuid, host: &str) -> Result<(), DbError> {
     let row = sqlx::query(
         "DELETE FROM allocations WHERE instance_uuid = $1 AND host = $2 RETURNING vcpus, memory_mb, disk_gb",
     )
@@ -83,11 +79,8 @@ pub async fn release(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(()) };
-    let resources = Resources {
-        vcpus: row.int("vcpus")?,
-        memory_mb: row.int("memory_mb")?,
-        disk_gb: row.int("disk_gb")?,
-    };
+    let resources =
+        Resources { vcpus: row.int("vcpus")?, memory_mb: row.int("memory_mb")?, disk_gb: row.int("disk_gb")? };
     give_back(connection, host, resources, 1).await
 }
 
@@ -95,16 +88,12 @@ pub async fn release(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn release_all(
-    connection: &mut Connection,
-    instances: &[InstanceUuid],
-) -> Result<(), DbError> {
+pub async fn release_all(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<(), DbError> {
     if instances.is_empty() {
         return Ok(());
     }
     let mut sql = Sql::new("DELETE FROM allocations WHERE instance_uuid IN ");
-    sql.bind_list(instances.iter().map(ToString::to_string))?
-        .push(" RETURNING host, vcpus, memory_mb, disk_gb");
+    sql.bind_list(instances.iter().map(ToString::to_string))?.push(" RETURNING host, vcpus, memory_mb, disk_gb");
     // One update a host, in the order of the names: two transactions that touch the same hosts can't wait for each
     // other in a circle.
     let mut by_host = std::collections::BTreeMap::<String, (Resources, i64)>::new();
@@ -123,12 +112,7 @@ pub async fn release_all(
     Ok(())
 }
 
-async fn give_back(
-    connection: &mut Connection,
-    host: &str,
-    resources: Resources,
-    count: i64,
-) -> Result<(), DbError> {
+async fn give_back(connection: &mut Connection, host: &str, resources: Resources, count: i64) -> Result<(), DbError> {
     sqlx::query(
         "UPDATE compute_nodes SET vcpus_used = vcpus_used - $1, memory_mb_used = memory_mb_used - $2, \
          disk_gb_used = disk_gb_used - $3, allocation_count = allocation_count - $4, generation = generation + 1 \
@@ -175,17 +159,9 @@ pub async fn discrepancies(connection: &mut Connection) -> Result<Vec<String>, D
             row.int("disk_gb_used")?,
             row.int("allocation_count")?,
         );
-        let counted = (
-            row.int("vcpus")?,
-            row.int("memory_mb")?,
-            row.int("disk_gb")?,
-            row.int("allocations")?,
-        );
+        let counted = (row.int("vcpus")?, row.int("memory_mb")?, row.int("disk_gb")?, row.int("allocations")?);
         if kept != counted {
-            wrong.push(format!(
-                "{}: the sums say {kept:?}, the allocations {counted:?}",
-                row.text("host")?
-            ));
+            wrong.push(format!("{}: the sums say {kept:?}, the allocations {counted:?}", row.text("host")?));
         }
     }
     Ok(wrong)

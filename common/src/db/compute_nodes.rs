@@ -41,11 +41,7 @@ pub(super) fn compute_node(row: &AnyRow) -> Result<ComputeNode, DbError> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn upsert(
-    connection: &mut Connection,
-    host: &str,
-    inventory: &Inventory,
-) -> Result<(), DbError> {
+pub async fn upsert(connection: &mut Connection, host: &str, inventory: &Inventory) -> Result<(), DbError> {
     let capacity = inventory.capacity();
     sqlx::query(
         "INSERT INTO compute_nodes (uuid, host, inventory, vcpus_capacity, memory_mb_capacity, disk_gb_capacity, \
@@ -72,13 +68,8 @@ pub async fn upsert(
 /// Those of the database.
 pub async fn list(connection: &mut Connection) -> Result<Vec<ComputeNode>, DbError> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS)
-        .push(" FROM compute_nodes n ORDER BY n.host");
-    sql.fetch_all(connection)
-        .await?
-        .iter()
-        .map(compute_node)
-        .collect()
+    sql.push(COLUMNS).push(" FROM compute_nodes n ORDER BY n.host");
+    sql.fetch_all(connection).await?.iter().map(compute_node).collect()
 }
 
 /// One compute host.
@@ -87,12 +78,6 @@ pub async fn list(connection: &mut Connection) -> Result<Vec<ComputeNode>, DbErr
 /// Those of the database.
 pub async fn get(connection: &mut Connection, host: &str) -> Result<Option<ComputeNode>, DbError> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS)
-        .push(" FROM compute_nodes n WHERE n.host = ")
-        .bind(host.to_owned())?;
-    sql.fetch_all(connection)
-        .await?
-        .first()
-        .map(compute_node)
-        .transpose()
+    sql.push(COLUMNS).push(" FROM compute_nodes n WHERE n.host = ").bind(host.to_owned())?;
+    sql.fetch_all(connection).await?.first().map(compute_node).transpose()
 }

@@ -51,9 +51,7 @@ impl Database {
             Some("sqlite") => Kind::Sqlite,
             Some("postgres" | "postgresql") => Kind::Postgres,
             _ => {
-                return Err(DbError::Url {
-                    url: config.url.to_string(),
-                });
+                return Err(DbError::Url { url: config.url.to_string() });
             }
         };
         let pool = |connections: u32| {
@@ -71,14 +69,8 @@ impl Database {
                 // A SQLite connection is a thread and a page cache: few of them, kept for good.
                 let keep = |options: AnyPoolOptions| options.idle_timeout(None).max_lifetime(None);
                 let writer = keep(pool(1)).connect_with(options.clone()).await?;
-                let readers = keep(pool(config.max_connections.min(4)))
-                    .connect_with(options)
-                    .await?;
-                Ok(Self {
-                    kind,
-                    writer,
-                    readers,
-                })
+                let readers = keep(pool(config.max_connections.min(4))).connect_with(options).await?;
+                Ok(Self { kind, writer, readers })
             }
             Kind::Postgres => {
                 let options = AnyConnectOptions::from_str(url)?;
@@ -86,11 +78,7 @@ impl Database {
                     .max_lifetime(Duration::from_secs(30 * 60))
                     .connect_with(options)
                     .await?;
-                Ok(Self {
-                    kind,
-                    writer: both.clone(),
-                    readers: both,
-                })
+                Ok(Self { kind, writer: both.clone(), readers: both })
             }
         }
     }
@@ -108,16 +96,9 @@ impl Database {
     /// # Errors
     /// [`DbError::SchemaOutOfDate`] if one is missing.
     pub async fn check_schema(&self) -> Result<(), DbError> {
-        let newest = self
-            .migrations()
-            .iter()
-            .map(|migration| migration.version)
-            .max()
-            .unwrap_or(0);
+        let newest = self.migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
         let applied: Result<Option<i64>, sqlx::Error> =
-            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
-                .fetch_one(&self.readers)
-                .await;
+            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&self.readers).await;
         match applied {
             Ok(Some(version)) if version >= newest => Ok(()),
             Ok(_) => Err(DbError::SchemaOutOfDate),

@@ -7,9 +7,7 @@ pub enum DbError {
     #[error("database: {0}")]
     Sqlx(#[source] sqlx::Error),
     /// The URL is not one of a database that is supported.
-    #[error(
-        "database.url '{url}' is not of the form sqlite:///path/to/file or postgres://user:password@host/name"
-    )]
+    #[error("database.url '{url}' is not of the form sqlite:///path/to/file or postgres://user:password@host/name")]
     Url {
         /// The URL, without its password.
         url: String,

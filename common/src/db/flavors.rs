@@ -95,12 +95,7 @@ pub async fn insert(connection: &mut Connection, flavor: &Flavor) -> Result<(), 
 pub async fn get(connection: &mut Connection, id: &str) -> Result<Option<Flavor>, DbError> {
     let mut query = Sql::new(COLUMNS);
     query.push(" AND id = ").bind(id.to_owned())?;
-    query
-        .fetch_all(connection)
-        .await?
-        .first()
-        .map(read)
-        .transpose()
+    query.fetch_all(connection).await?.first().map(read).transpose()
 }
 
 /// Gives a flavor another description. Says whether there is such a flavor.
@@ -125,10 +120,7 @@ pub async fn set_description(
 /// # Errors
 /// The database can't be written.
 pub async fn delete(connection: &mut Connection, id: &str) -> Result<bool, DbError> {
-    let done = sqlx::query("DELETE FROM flavors WHERE id = $1")
-        .bind(id)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query("DELETE FROM flavors WHERE id = $1").bind(id).execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -136,10 +128,7 @@ pub async fn delete(connection: &mut Connection, id: &str) -> Result<bool, DbErr
 ///
 /// # Errors
 /// The database can't be read.
-pub async fn list(
-    connection: &mut Connection,
-    wanted: &FlavorQuery,
-) -> Result<Vec<Flavor>, DbError> {
+pub async fn list(connection: &mut Connection, wanted: &FlavorQuery) -> Result<Vec<Flavor>, DbError> {
     let mut query = Sql::new(COLUMNS);
     if let Some(is_public) = wanted.is_public {
         query.push(" AND is_public = ").bind(i64::from(is_public))?;
@@ -163,39 +152,19 @@ pub async fn list(
     if let Some(after) = &wanted.after {
         let beyond = if wanted.descending { " < " } else { " > " };
         query.push(" AND (").push(column).push(beyond);
-        sort_value(&mut query, wanted.sort, after)?
-            .push(" OR (")
-            .push(column)
-            .push(" = ");
-        sort_value(&mut query, wanted.sort, after)?
-            .push(" AND id")
-            .push(beyond)
-            .bind(after.id.clone())?;
+        sort_value(&mut query, wanted.sort, after)?.push(" OR (").push(column).push(" = ");
+        sort_value(&mut query, wanted.sort, after)?.push(" AND id").push(beyond).bind(after.id.clone())?;
         query.push("))");
     }
     let direction = if wanted.descending { " DESC" } else { " ASC" };
-    query
-        .push(" ORDER BY ")
-        .push(column)
-        .push(direction)
-        .push(", id")
-        .push(direction);
+    query.push(" ORDER BY ").push(column).push(direction).push(", id").push(direction);
     if let Some(limit) = wanted.limit {
         query.push(" LIMIT ").bind(limit)?;
     }
-    query
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(read)
-        .collect()
+    query.fetch_all(connection).await?.iter().map(read).collect()
 }
 
-fn sort_value<'q>(
-    query: &'q mut Sql,
-    sort: FlavorSort,
-    flavor: &Flavor,
-) -> Result<&'q mut Sql, DbError> {
+fn sort_value<'q>(query: &'q mut Sql, sort: FlavorSort, flavor: &Flavor) -> Result<&'q mut Sql, DbError> {
     match sort {
         FlavorSort::Id => query.bind(flavor.id.clone()),
         FlavorSort::Name => query.bind(flavor.name.clone()),

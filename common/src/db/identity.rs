@@ -95,21 +95,17 @@ pub fn hash_password(password: &Secret) -> Result<String, DbError> {
 /// A hash that is not in PHC form.
 pub fn verify_password(password: &Secret, hash: &str) -> Result<bool, DbError> {
     let hash = PasswordHash::new(hash).map_err(|error| DbError::Password(error.to_string()))?;
-    Ok(Argon2::default()
-        .verify_password(password.expose().as_bytes(), &hash)
-        .is_ok())
+    Ok(Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
 }
 
 /// What a token is known by in the database. A token is 256 random bits, so one round of SHA-256 is enough.
 #[must_use]
 pub fn token_hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes())
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    Sha256::digest(token.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn project_of(row: &AnyRow) -> Result<Project, DbError> {
@@ -122,11 +118,7 @@ fn project_of(row: &AnyRow) -> Result<Project, DbError> {
 }
 
 fn user_of(row: &AnyRow) -> Result<User, DbError> {
-    Ok(User {
-        id: row.text("user_id")?,
-        name: row.text("user_name")?,
-        enabled: row.flag("user_enabled")?,
-    })
+    Ok(User { id: row.text("user_id")?, name: row.text("user_name")?, enabled: row.flag("user_enabled")? })
 }
 
 macro_rules! select_projects {
@@ -158,20 +150,12 @@ pub async fn insert_project(connection: &mut Connection, project: &Project) -> R
 ///
 /// # Errors
 /// The database can't be read.
-pub async fn project(
-    connection: &mut Connection,
-    which: &Reference,
-) -> Result<Option<Project>, DbError> {
+pub async fn project(connection: &mut Connection, which: &Reference) -> Result<Option<Project>, DbError> {
     let query = match which {
         Reference::Id(id) => sqlx::query(select_projects!("WHERE p.id = $1")).bind(id),
         Reference::Name(name) => sqlx::query(select_projects!("WHERE p.name = $1")).bind(name),
     };
-    query
-        .fetch_optional(connection)
-        .await?
-        .as_ref()
-        .map(project_of)
-        .transpose()
+    query.fetch_optional(connection).await?.as_ref().map(project_of).transpose()
 }
 
 /// Every project, by name.
@@ -179,9 +163,7 @@ pub async fn project(
 /// # Errors
 /// The database can't be read.
 pub async fn projects(connection: &mut Connection) -> Result<Vec<Project>, DbError> {
-    let rows = sqlx::query(select_projects!("ORDER BY p.name"))
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query(select_projects!("ORDER BY p.name")).fetch_all(connection).await?;
     rows.iter().map(project_of).collect()
 }
 
@@ -189,10 +171,7 @@ pub async fn projects(connection: &mut Connection) -> Result<Vec<Project>, DbErr
 ///
 /// # Errors
 /// The database can't be read.
-pub async fn projects_of_user(
-    connection: &mut Connection,
-    user_id: &str,
-) -> Result<Vec<Project>, DbError> {
+pub async fn projects_of_user(connection: &mut Connection, user_id: &str) -> Result<Vec<Project>, DbError> {
     let rows = sqlx::query(select_projects!(
         "WHERE p.enabled = 1 AND EXISTS (SELECT 1 FROM role_assignments r \
          WHERE r.project_id = p.id AND r.user_id = $1) ORDER BY p.name"
@@ -207,11 +186,7 @@ pub async fn projects_of_user(
 ///
 /// # Errors
 /// A name or an id that is taken (see [`DbError::is_unique_violation`]).
-pub async fn insert_user(
-    connection: &mut Connection,
-    user: &User,
-    password_hash: &str,
-) -> Result<(), DbError> {
+pub async fn insert_user(connection: &mut Connection, user: &User, password_hash: &str) -> Result<(), DbError> {
     sqlx::query("INSERT INTO users (id, name, password_hash, enabled) VALUES ($1, $2, $3, $4)")
         .bind(&user.id)
         .bind(&user.name)
@@ -226,20 +201,13 @@ pub async fn insert_user(
 ///
 /// # Errors
 /// The database can't be written.
-pub async fn set_password(
-    connection: &mut Connection,
-    user_id: &str,
-    password_hash: &str,
-) -> Result<(), DbError> {
+pub async fn set_password(connection: &mut Connection, user_id: &str, password_hash: &str) -> Result<(), DbError> {
     sqlx::query("UPDATE users SET password_hash = $1 WHERE id = $2")
         .bind(password_hash)
         .bind(user_id)
         .execute(&mut *connection)
         .await?;
-    sqlx::query("DELETE FROM tokens WHERE user_id = $1")
-        .bind(user_id)
-        .execute(connection)
-        .await?;
+    sqlx::query("DELETE FROM tokens WHERE user_id = $1").bind(user_id).execute(connection).await?;
     Ok(())
 }
 
@@ -247,12 +215,11 @@ pub async fn set_password(
 ///
 /// # Errors
 /// The database can't be read.
-pub async fn user(
-    connection: &mut Connection,
-    which: &Reference,
-) -> Result<Option<(User, String)>, DbError> {
-    const BY_ID: &str = "SELECT id AS user_id, name AS user_name, enabled AS user_enabled, password_hash FROM users WHERE id = $1";
-    const BY_NAME: &str = "SELECT id AS user_id, name AS user_name, enabled AS user_enabled, password_hash FROM users WHERE name = $1";
+pub async fn user(connection: &mut Connection, which: &Reference) -> Result<Option<(User, String)>, DbError> {
+    const BY_ID: &str =
+        "SELECT id AS user_id, name AS user_name, enabled AS user_enabled, password_hash FROM users WHERE id = $1";
+    const BY_NAME: &str =
+        "SELECT id AS user_id, name AS user_name, enabled AS user_enabled, password_hash FROM users WHERE name = $1";
     let query = match which {
         Reference::Id(id) => sqlx::query(BY_ID).bind(id),
         Reference::Name(name) => sqlx::query(BY_NAME).bind(name),
@@ -268,11 +235,9 @@ pub async fn user(
 /// # Errors
 /// The database can't be read.
 pub async fn users(connection: &mut Connection) -> Result<Vec<User>, DbError> {
-    let rows = sqlx::query(
-        "SELECT id AS user_id, name AS user_name, enabled AS user_enabled FROM users ORDER BY name",
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query("SELECT id AS user_id, name AS user_name, enabled AS user_enabled FROM users ORDER BY name")
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(user_of).collect()
 }
 
@@ -299,18 +264,12 @@ pub async fn assign_role(
 ///
 /// # Errors
 /// The database can't be read.
-pub async fn roles(
-    connection: &mut Connection,
-    user_id: &str,
-    project_id: &str,
-) -> Result<Vec<String>, DbError> {
-    let rows = sqlx::query(
-        "SELECT role FROM role_assignments WHERE user_id = $1 AND project_id = $2 ORDER BY role",
-    )
-    .bind(user_id)
-    .bind(project_id)
-    .fetch_all(connection)
-    .await?;
+pub async fn roles(connection: &mut Connection, user_id: &str, project_id: &str) -> Result<Vec<String>, DbError> {
+    let rows = sqlx::query("SELECT role FROM role_assignments WHERE user_id = $1 AND project_id = $2 ORDER BY role")
+        .bind(user_id)
+        .bind(project_id)
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(|row| row.text("role")).collect()
 }
 
@@ -318,11 +277,7 @@ pub async fn roles(
 ///
 /// # Errors
 /// The database can't be written.
-pub async fn insert_token(
-    connection: &mut Connection,
-    hash: &str,
-    token: &Token,
-) -> Result<(), DbError> {
+pub async fn insert_token(connection: &mut Connection, hash: &str, token: &Token) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO tokens (token_hash, user_id, project_id, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
     )
@@ -340,11 +295,7 @@ pub async fn insert_token(
 ///
 /// # Errors
 /// The database can't be read.
-pub async fn token(
-    connection: &mut Connection,
-    hash: &str,
-    now: Timestamp,
-) -> Result<Option<Token>, DbError> {
+pub async fn token(connection: &mut Connection, hash: &str, now: Timestamp) -> Result<Option<Token>, DbError> {
     let row = sqlx::query(
         "SELECT t.issued_at, t.expires_at, u.id AS user_id, u.name AS user_name, u.enabled AS user_enabled, \
          p.id AS project_id, p.name AS project_name, p.description AS project_description, \
@@ -367,13 +318,7 @@ pub async fn token(
         Some(project) => roles(connection, &user.id, &project.id).await?,
         None => Vec::new(),
     };
-    Ok(Some(Token {
-        user,
-        project,
-        roles,
-        issued_at: row.time("issued_at")?,
-        expires_at: row.time("expires_at")?,
-    }))
+    Ok(Some(Token { user, project, roles, issued_at: row.time("issued_at")?, expires_at: row.time("expires_at")? }))
 }
 
 /// Ends a token. Says whether there was one.
@@ -381,10 +326,7 @@ pub async fn token(
 /// # Errors
 /// The database can't be written.
 pub async fn delete_token(connection: &mut Connection, hash: &str) -> Result<bool, DbError> {
-    let done = sqlx::query("DELETE FROM tokens WHERE token_hash = $1")
-        .bind(hash)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query("DELETE FROM tokens WHERE token_hash = $1").bind(hash).execute(connection).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -392,14 +334,8 @@ pub async fn delete_token(connection: &mut Connection, hash: &str) -> Result<boo
 ///
 /// # Errors
 /// The database can't be written.
-pub async fn delete_expired_tokens(
-    connection: &mut Connection,
-    now: Timestamp,
-) -> Result<u64, DbError> {
-    let done = sqlx::query("DELETE FROM tokens WHERE expires_at <= $1")
-        .bind(micros(now))
-        .execute(connection)
-        .await?;
+pub async fn delete_expired_tokens(connection: &mut Connection, now: Timestamp) -> Result<u64, DbError> {
+    let done = sqlx::query("DELETE FROM tokens WHERE expires_at <= $1").bind(micros(now)).execute(connection).await?;
     Ok(done.rows_affected())
 }
 
@@ -417,9 +353,6 @@ mod tests {
 
     #[test]
     fn a_token_is_known_by_its_sha256() {
-        assert_eq!(
-            token_hash("abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(token_hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

@@ -108,12 +108,7 @@ pub async fn insert(connection: &mut Connection, image: &Image) -> Result<(), Db
 pub async fn get(connection: &mut Connection, id: &str) -> Result<Option<Image>, DbError> {
     let mut query = Sql::new(COLUMNS);
     query.push(" AND id = ").bind(id.to_owned())?;
-    query
-        .fetch_all(connection)
-        .await?
-        .first()
-        .map(read)
-        .transpose()
+    query.fetch_all(connection).await?.first().map(read).transpose()
 }
 
 /// The images that fit, in order.
@@ -123,10 +118,7 @@ pub async fn get(connection: &mut Connection, id: &str) -> Result<Option<Image>,
 pub async fn list(connection: &mut Connection, wanted: &ImageQuery) -> Result<Vec<Image>, DbError> {
     let mut query = Sql::new(COLUMNS);
     if let Some(project) = &wanted.visible_to {
-        query
-            .push(" AND (visibility IN ('public', 'community') OR owner = ")
-            .bind(project.clone())?
-            .push(")");
+        query.push(" AND (visibility IN ('public', 'community') OR owner = ").bind(project.clone())?.push(")");
     }
     for (column, values) in [
         (" AND name IN ", &wanted.names),
@@ -158,39 +150,19 @@ pub async fn list(connection: &mut Connection, wanted: &ImageQuery) -> Result<Ve
     if let Some(after) = &wanted.after {
         let beyond = if wanted.ascending { " > " } else { " < " };
         query.push(" AND (").push(column).push(beyond);
-        sort_value(&mut query, wanted.sort, after)?
-            .push(" OR (")
-            .push(column)
-            .push(" = ");
-        sort_value(&mut query, wanted.sort, after)?
-            .push(" AND id")
-            .push(beyond)
-            .bind(after.id.clone())?;
+        sort_value(&mut query, wanted.sort, after)?.push(" OR (").push(column).push(" = ");
+        sort_value(&mut query, wanted.sort, after)?.push(" AND id").push(beyond).bind(after.id.clone())?;
         query.push("))");
     }
     let direction = if wanted.ascending { " ASC" } else { " DESC" };
-    query
-        .push(" ORDER BY ")
-        .push(column)
-        .push(direction)
-        .push(", id")
-        .push(direction);
+    query.push(" ORDER BY ").push(column).push(direction).push(", id").push(direction);
     if let Some(limit) = wanted.limit {
         query.push(" LIMIT ").bind(limit)?;
     }
-    query
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(read)
-        .collect()
+    query.fetch_all(connection).await?.iter().map(read).collect()
 }
 
-fn sort_value<'q>(
-    query: &'q mut Sql,
-    sort: ImageSort,
-    image: &Image,
-) -> Result<&'q mut Sql, DbError> {
+fn sort_value<'q>(query: &'q mut Sql, sort: ImageSort, image: &Image) -> Result<&'q mut Sql, DbError> {
     match sort {
         ImageSort::CreatedAt => query.bind(micros(image.created_at)),
         ImageSort::UpdatedAt => query.bind(micros(image.updated_at)),

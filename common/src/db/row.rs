@@ -38,9 +38,7 @@ pub(super) trait Columns {
     }
 
     fn time_or_null(&self, column: &'static str) -> Result<Option<Timestamp>, DbError> {
-        self.int_or_null(column)?
-            .map(|micros| timestamp(column, micros))
-            .transpose()
+        self.int_or_null(column)?.map(|micros| timestamp(column, micros)).transpose()
     }
 
     fn parsed<T>(&self, column: &'static str) -> Result<T, DbError>
@@ -54,18 +52,12 @@ pub(super) trait Columns {
     where
         T: FromStr<Err: ToString>,
     {
-        self.text_or_null(column)?
-            .map(|text| parse(column, &text))
-            .transpose()
+        self.text_or_null(column)?.map(|text| parse(column, &text)).transpose()
     }
 
     fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, DbError> {
         let text = self.text(column)?;
-        serde_json::from_str(&text).map_err(|error| DbError::Corrupt {
-            column,
-            reason: error.to_string(),
-            value: text,
-        })
+        serde_json::from_str(&text).map_err(|error| DbError::Corrupt { column, reason: error.to_string(), value: text })
     }
 }
 
@@ -91,11 +83,7 @@ fn parse<T>(column: &'static str, text: &str) -> Result<T, DbError>
 where
     T: FromStr<Err: ToString>,
 {
-    text.parse().map_err(|error: T::Err| DbError::Corrupt {
-        column,
-        value: text.to_owned(),
-        reason: error.to_string(),
-    })
+    text.parse().map_err(|error: T::Err| DbError::Corrupt { column, value: text.to_owned(), reason: error.to_string() })
 }
 
 fn timestamp(column: &'static str, micros: i64) -> Result<Timestamp, DbError> {

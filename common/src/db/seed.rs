@@ -119,16 +119,11 @@ impl Prepared {
     }
 }
 
-async fn ensure_project(
-    connection: &mut Connection,
-    name: &str,
-    description: &str,
-) -> Result<Project, DbError> {
+async fn ensure_project(connection: &mut Connection, name: &str, description: &str) -> Result<Project, DbError> {
     if let Some(project) = identity::project(connection, &Reference::Name(name.into())).await? {
         return Ok(project);
     }
-    let project =
-        Project { id: identity::new_id(), name: name.into(), description: description.into(), enabled: true };
+    let project = Project { id: identity::new_id(), name: name.into(), description: description.into(), enabled: true };
     identity::insert_project(connection, &project).await?;
     Ok(project)
 }

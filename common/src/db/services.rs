@@ -65,10 +65,7 @@ pub async fn heartbeat(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn compute_hosts_alive(
-    connection: &mut Connection,
-    hosts: &[(String, Incarnation)],
-) -> Result<(), DbError> {
+pub async fn compute_hosts_alive(connection: &mut Connection, hosts: &[(String, Incarnation)]) -> Result<(), DbError> {
     if hosts.is_empty() {
         return Ok(());
     }
@@ -103,11 +100,7 @@ pub async fn list(
         sql.push(" AND host = ").bind(host.to_owned())?;
     }
     sql.push(" ORDER BY id");
-    sql.fetch_all(connection)
-        .await?
-        .iter()
-        .map(service)
-        .collect()
+    sql.fetch_all(connection).await?.iter().map(service).collect()
 }
 
 /// One service by its UUID.
@@ -116,29 +109,16 @@ pub async fn list(
 /// Those of the database.
 pub async fn get(connection: &mut Connection, uuid: &str) -> Result<Option<Service>, DbError> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS)
-        .push(" FROM services WHERE uuid = ")
-        .bind(uuid.to_owned())?;
-    sql.fetch_all(connection)
-        .await?
-        .first()
-        .map(service)
-        .transpose()
+    sql.push(COLUMNS).push(" FROM services WHERE uuid = ").bind(uuid.to_owned())?;
+    sql.fetch_all(connection).await?.first().map(service).transpose()
 }
 
 /// One service by what and where it is.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn find(
-    connection: &mut Connection,
-    binary: Binary,
-    host: &str,
-) -> Result<Option<Service>, DbError> {
-    Ok(list(connection, Some(binary.as_str()), Some(host))
-        .await?
-        .into_iter()
-        .next())
+pub async fn find(connection: &mut Connection, binary: Binary, host: &str) -> Result<Option<Service>, DbError> {
+    Ok(list(connection, Some(binary.as_str()), Some(host)).await?.into_iter().next())
 }
 
 /// What an operator can change of a service. `None` leaves it as it is.
@@ -156,11 +136,7 @@ pub struct ServiceChange {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn update(
-    connection: &mut Connection,
-    uuid: &str,
-    change: &ServiceChange,
-) -> Result<bool, DbError> {
+pub async fn update(connection: &mut Connection, uuid: &str, change: &ServiceChange) -> Result<bool, DbError> {
     // `uuid = uuid` lets each change below begin with a comma.
     let mut sql = Sql::new("UPDATE services SET uuid = uuid");
     if let Some(disabled) = change.disabled {
@@ -198,10 +174,7 @@ pub async fn delete(connection: &mut Connection, service: &Service) -> Result<De
             return Ok(kept);
         }
     }
-    sqlx::query("DELETE FROM services WHERE uuid = $1")
-        .bind(service.uuid.clone())
-        .execute(connection)
-        .await?;
+    sqlx::query("DELETE FROM services WHERE uuid = $1").bind(service.uuid.clone()).execute(connection).await?;
     Ok(Deletion::Deleted)
 }
 

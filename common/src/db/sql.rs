@@ -16,11 +16,7 @@ pub(super) struct Sql {
 
 impl Sql {
     pub(super) fn new(text: &'static str) -> Self {
-        Self {
-            text: text.to_owned(),
-            arguments: AnyArguments::default(),
-            bound: 0,
-        }
+        Self { text: text.to_owned(), arguments: AnyArguments::default(), bound: 0 }
     }
 
     /// Adds fixed text.
@@ -35,9 +31,7 @@ impl Sql {
         T: Encode<'v, Any> + Type<Any> + 'v,
     {
         use sqlx::Arguments;
-        self.arguments
-            .add(value)
-            .map_err(|error| DbError::Sqlx(sqlx::Error::Encode(error)))?;
+        self.arguments.add(value).map_err(|error| DbError::Sqlx(sqlx::Error::Encode(error)))?;
         self.bound += 1;
         self.text.push('$');
         self.text.push_str(&self.bound.to_string());
@@ -59,21 +53,11 @@ impl Sql {
         Ok(self.push(")"))
     }
 
-    pub(super) async fn fetch_all(
-        self,
-        connection: &mut Connection,
-    ) -> Result<Vec<AnyRow>, DbError> {
-        Ok(sqlx::query_with(AssertSqlSafe(self.text), self.arguments)
-            .fetch_all(connection)
-            .await?)
+    pub(super) async fn fetch_all(self, connection: &mut Connection) -> Result<Vec<AnyRow>, DbError> {
+        Ok(sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(connection).await?)
     }
 
-    pub(super) async fn execute(
-        self,
-        connection: &mut Connection,
-    ) -> Result<AnyQueryResult, DbError> {
-        Ok(sqlx::query_with(AssertSqlSafe(self.text), self.arguments)
-            .execute(connection)
-            .await?)
+    pub(super) async fn execute(self, connection: &mut Connection) -> Result<AnyQueryResult, DbError> {
+        Ok(sqlx::query_with(AssertSqlSafe(self.text), self.arguments).execute(connection).await?)
     }
 }

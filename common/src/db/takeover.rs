@@ -93,11 +93,7 @@ pub async fn release_orphans(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn waiting_builds(
-    connection: &mut Connection,
-    since: Timestamp,
-    limit: i64,
-) -> Result<Vec<Orphan>, DbError> {
+pub async fn waiting_builds(connection: &mut Connection, since: Timestamp, limit: i64) -> Result<Vec<Orphan>, DbError> {
     let rows = sqlx::query(
         "UPDATE instances SET updated_at = $1 WHERE vm_state = 'building' AND task_state = 'scheduling' \
          AND host IS NULL AND owner IS NULL AND deleted_at IS NULL AND updated_at < $2 AND uuid IN \
@@ -138,8 +134,7 @@ pub async fn builds_on_dead_hosts(
             let mut spec: RequestSpec = row.json("request_spec")?;
             spec.excluded_hosts.push(host.clone());
             spec.last_failure = Some(format!("Host {host} went down."));
-            let elsewhere =
-                Elsewhere { instance: orphan.instance, host, attempt: row.parsed("task_id")?, spec };
+            let elsewhere = Elsewhere { instance: orphan.instance, host, attempt: row.parsed("task_id")?, spec };
             Ok((orphan, elsewhere))
         })
         .collect()
@@ -193,10 +188,7 @@ pub async fn orphaned_migrations(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn lost_copies(
-    connection: &mut Connection,
-    fresh_since: Timestamp,
-) -> Result<Vec<MigrationUuid>, DbError> {
+pub async fn lost_copies(connection: &mut Connection, fresh_since: Timestamp) -> Result<Vec<MigrationUuid>, DbError> {
     let rows = sqlx::query(
         "SELECT uuid FROM migrations WHERE status = 'running' AND owner IS NULL AND (NOT EXISTS \
          (SELECT 1 FROM services s WHERE s.binary_name = 'nova-compute' AND s.host = migrations.source \

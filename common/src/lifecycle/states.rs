@@ -141,16 +141,9 @@ impl TryFrom<i64> for PowerState {
     type Error = String;
 
     fn try_from(number: i64) -> Result<Self, String> {
-        [
-            Self::NoState,
-            Self::Running,
-            Self::Paused,
-            Self::Shutdown,
-            Self::Crashed,
-            Self::Suspended,
-        ]
-        .into_iter()
-        .find(|state| state.number() == number)
-        .ok_or_else(|| format!("unknown power state {number}"))
+        [Self::NoState, Self::Running, Self::Paused, Self::Shutdown, Self::Crashed, Self::Suspended]
+            .into_iter()
+            .find(|state| state.number() == number)
+            .ok_or_else(|| format!("unknown power state {number}"))
     }
 }

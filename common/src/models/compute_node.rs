@@ -18,9 +18,7 @@ impl Resources {
     /// Whether `self` is enough for `wanted`, in each of the three.
     #[must_use]
     pub fn covers(&self, wanted: &Resources) -> bool {
-        self.vcpus >= wanted.vcpus
-            && self.memory_mb >= wanted.memory_mb
-            && self.disk_gb >= wanted.disk_gb
+        self.vcpus >= wanted.vcpus && self.memory_mb >= wanted.memory_mb && self.disk_gb >= wanted.disk_gb
     }
 
     /// What is left of `self` after `taken`; may be negative where an operator made the host smaller.
@@ -59,11 +57,7 @@ pub struct AllocationRatios {
 /// Nova's defaults: 4.0 / 1.0 / 1.0.
 impl Default for AllocationRatios {
     fn default() -> Self {
-        Self {
-            cpu: 4.0,
-            ram: 1.0,
-            disk: 1.0,
-        }
+        Self { cpu: 4.0, ram: 1.0, disk: 1.0 }
     }
 }
 
@@ -102,11 +96,7 @@ impl Inventory {
         };
         Resources {
             vcpus: scaled(self.total.vcpus, self.reserved.vcpus, self.ratios.cpu),
-            memory_mb: scaled(
-                self.total.memory_mb,
-                self.reserved.memory_mb,
-                self.ratios.ram,
-            ),
+            memory_mb: scaled(self.total.memory_mb, self.reserved.memory_mb, self.ratios.ram),
             disk_gb: scaled(self.total.disk_gb, self.reserved.disk_gb, self.ratios.disk),
         }
     }

@@ -99,15 +99,8 @@ impl Readiness {
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     let (ready, parts) = readiness.ask().await;
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (
-        status,
-        Json(serde_json::json!({ "ready": ready, "parts": parts })),
-    )
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "ready": ready, "parts": parts })))
 }
 
 /// The three paths; to be merged into a router or served by [`serve_management`].
@@ -133,10 +126,7 @@ pub async fn serve_management(
     let stop = shutdown.clone();
     shutdown.spawn(async move {
         let until = async move { stop.requested().await };
-        if let Err(error) = axum::serve(listener, management_router(readiness))
-            .with_graceful_shutdown(until)
-            .await
-        {
+        if let Err(error) = axum::serve(listener, management_router(readiness)).with_graceful_shutdown(until).await {
             tracing::error!(%error, "the management listener ended");
         }
     });

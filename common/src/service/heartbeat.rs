@@ -14,23 +14,12 @@ use crate::{
 /// The database can't be written.
 pub async fn announce(database: &Database, identity: &ServiceIdentity) -> Result<(), DbError> {
     let mut connection = database.write().await?;
-    services::heartbeat(
-        &mut connection,
-        identity.binary,
-        &identity.host,
-        Binary::INTERNAL_ZONE,
-        identity.incarnation,
-    )
-    .await
+    services::heartbeat(&mut connection, identity.binary, &identity.host, Binary::INTERNAL_ZONE, identity.incarnation)
+        .await
 }
 
 /// Repeats the heartbeat each `interval` until stopping is asked for. A failed one is logged and tried again.
-pub fn keep_alive(
-    database: Database,
-    identity: ServiceIdentity,
-    interval: Duration,
-    shutdown: &Shutdown,
-) {
+pub fn keep_alive(database: Database, identity: ServiceIdentity, interval: Duration, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn(async move {
         while stop.pause(interval).await {

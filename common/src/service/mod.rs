@@ -26,10 +26,6 @@ pub struct ServiceIdentity {
 impl ServiceIdentity {
     /// The identity of a service that starts now.
     pub fn new(binary: Binary, host: impl Into<String>) -> Self {
-        Self {
-            binary,
-            host: host.into(),
-            incarnation: Incarnation::random(),
-        }
+        Self { binary, host: host.into(), incarnation: Incarnation::random() }
     }
 }

@@ -25,10 +25,7 @@ impl Shutdown {
     /// A part of a process that can be stopped by itself, and is stopped with the whole.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self {
-            token: self.token.child_token(),
-            tasks: TaskTracker::new(),
-        }
+        Self { token: self.token.child_token(), tasks: TaskTracker::new() }
     }
 
     /// Asks all to stop.

@@ -39,8 +39,7 @@ pub(crate) fn fold<'a>(
     let mut row = target.clone();
     let mut folded = Folded::default();
     for (host, report) in reports {
-        let applies =
-            row.host.as_deref() == Some(host) && report.seq > row.report_seq && row.task_id == report.task_id;
+        let applies = row.host.as_deref() == Some(host) && report.seq > row.report_seq && row.task_id == report.task_id;
         if !applies || folded.gone || folded.elsewhere.is_some() {
             metrics::counter!("reports_dropped_total").increment(1);
             continue;
@@ -95,8 +94,7 @@ fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &Progress,
                 let mut spec = row.spec.clone();
                 spec.excluded_hosts.push(host.to_owned());
                 spec.last_failure = Some(format!("Host {host}: {}", text()));
-                folded.elsewhere =
-                    Some(Elsewhere { instance: row.instance, host: host.to_owned(), attempt, spec });
+                folded.elsewhere = Some(Elsewhere { instance: row.instance, host: host.to_owned(), attempt, spec });
                 return;
             }
             folded.faults.push(Fault {
@@ -135,3 +133,6 @@ fn end_task(row: &mut Target) {
     row.task_id = None;
     row.task_request_id = None;
 }
+
+#[cfg(test)]
+mod tests;

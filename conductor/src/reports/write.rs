@@ -132,11 +132,7 @@ async fn write_migrations(
     }
     let progressed: Vec<Progressed> = newest
         .iter()
-        .map(|(migration, report)| Progressed {
-            migration: migration.uuid,
-            seq: report.seq,
-            progress: report.progress,
-        })
+        .map(|(migration, report)| Progressed { migration: migration.uuid, seq: report.seq, progress: report.progress })
         .collect();
     let written = migrations::transitions::progress(connection, &progressed).await?;
     for (migration, report) in newest {
@@ -149,9 +145,7 @@ async fn write_migrations(
                 live_migrate::switched(shared, connection, &migration, MigrationStatus::Running).await?
             }
             MigrationOutcome::Cancelled => turn_back(shared, connection, &migration, None).await?,
-            MigrationOutcome::Failed { message } => {
-                turn_back(shared, connection, &migration, Some(message)).await?
-            }
+            MigrationOutcome::Failed { message } => turn_back(shared, connection, &migration, Some(message)).await?,
         };
         if continues {
             consequences.migrations.push(migration.uuid);

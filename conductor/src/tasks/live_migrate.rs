@@ -18,34 +18,26 @@
 //!
 //! The destination is undone before the source lets the guest run on: it must not run on both. Each step can be done
 //! again: whoever takes over begins with the step that the status names.
-//!
-//! The events in the instance's action have Nova's names: the service and the method.
 
-use std::future::Future;
+mod asking;
+mod events;
 
 use jiff::Timestamp;
 use novella_common::{
-    RequestContext,
     db::{
-        Connection, DbError,
-        actions::{self, EventOf},
-        allocations,
+        Connection, DbError, allocations,
         instances::{self, transitions::switch_host},
         migrations::transitions,
         services,
     },
-    models::{ActionEvent, Binary, EventResult, Instance, Migration, MigrationStatus, Service},
+    models::{Binary, Instance, Migration, MigrationStatus},
 };
-use novella_compute::rpcapi::{ComputeClient, ComputeError, LiveMigration, MigrateData};
+use novella_compute::rpcapi::{ComputeError, LiveMigration};
 use novella_messaging::{CallError, MessagingError};
 use novella_scheduler::rpcapi::{Destination, DestinationRequest, SchedulerError};
 
+use self::asking::{context, order};
 use crate::shared::Shared;
-
-/// The event of the whole task.
-const TASK: &str = "conductor_live_migrate_instance";
-/// The event of the copy.
-const COPY: &str = "compute_live_migration";
 
 /// What to do after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +89,7 @@ impl<'a> Drive<'a> {
         if migration.abort_requested {
             return self.finish(migration, MigrationStatus::Cancelled, None).await;
         }
-        self.record(migration, event(TASK, None, migration.created_at, None)).await?;
+        self.record(migration, events::event(events::TASK, None, migration.created_at, None)).await?;
         let Some(instance) = self.instance(migration).await? else {
             return self.overtaken(migration).await;
         };
@@ -210,8 +202,8 @@ impl<'a> Drive<'a> {
         let mut transaction = self.shared.database.begin().await?;
         let text = data.0.to_string();
         if transitions::run(&mut transaction, migration.uuid, self.shared.incarnation, &text).await? {
-            let begun = event(COPY, Some(&migration.source), Timestamp::now(), None);
-            write_event(&mut transaction, migration, begun).await?;
+            let begun = events::event(events::COPY, Some(&migration.source), Timestamp::now(), None);
+            events::write(&mut transaction, migration, begun).await?;
             transaction.commit().await?;
         }
         // Otherwise an abort was requested in between; the row says so.
@@ -219,12 +211,7 @@ impl<'a> Drive<'a> {
     }
 
     /// After a host has refused, and nothing was changed on either: another destination, if the request named none.
-    async fn elsewhere(
-        &mut self,
-        migration: &Migration,
-        instance: &Instance,
-        reason: &str,
-    ) -> Result<Step, DbError> {
+    async fn elsewhere(&mut self, migration: &Migration, instance: &Instance, reason: &str) -> Result<Step, DbError> {
         let Some(old) = &migration.destination else { return self.give_up(migration, Some(reason)).await };
         if self.is_prepared(migration).await? {
             // By a conductor that is gone: what is there must be undone before anything else.
@@ -301,7 +288,10 @@ impl<'a> Drive<'a> {
         }
         // An abort that came while this conductor owned the migration was left to it.
         if self.abort_requested(migration).await? {
-            abort_at_source(self.shared, migration).await;
+            let told = self.patiently(|| abort_at_source(self.shared, migration), |_| true).await;
+            if let Err(error) = told {
+                tracing::warn!(migration = %migration.uuid, %error, "the source could not be told to give up");
+            }
         }
         Ok(Step::Rest)
     }
@@ -392,7 +382,7 @@ impl<'a> Drive<'a> {
                 |error| matches!(error, CallError::Messaging(_)),
             )
             .await;
-        self.record(migration, ended(name, &order.destination, began, &result)).await?;
+        self.record(migration, events::ended(name, &order.destination, began, &result)).await?;
         match result {
             Err(CallError::Remote(ComputeError::GuestRunsHere { .. })) => return self.has_switched(migration).await,
             Err(CallError::Messaging(error)) if self.is_up(&order.destination).await? => {
@@ -441,7 +431,7 @@ impl<'a> Drive<'a> {
         instances::end_task(&mut transaction, migration.instance, migration.task_id, None).await?;
         let error = migration.error.as_deref().or(error);
         let failed = status == MigrationStatus::Error;
-        close_events(&mut transaction, migration, &[TASK, COPY], failed, error).await?;
+        events::close(&mut transaction, migration, &[events::TASK, events::COPY], failed, error).await?;
         if let Some(destination) = &migration.destination
             && status != MigrationStatus::Completed
         {
@@ -453,101 +443,6 @@ impl<'a> Drive<'a> {
             "live migration ended");
         // The driver sees that it has ended, and lets the next one in.
         Ok(Step::Next)
-    }
-
-    // Asking ----------------------------------------------------------------------------------------------------------
-
-    /// The instance, if its operation is still this migration.
-    async fn instance(&self, migration: &Migration) -> Result<Option<Instance>, DbError> {
-        let mut connection = self.shared.database.read().await?;
-        let instance = instances::get(&mut connection, migration.instance).await?;
-        Ok(instance.filter(|instance| instance.task_id == Some(migration.task_id)))
-    }
-
-    async fn migrate_data(&self, migration: &Migration) -> Result<Option<MigrateData>, DbError> {
-        let mut connection = self.shared.database.read().await?;
-        let text = transitions::migrate_data(&mut connection, migration.uuid).await?;
-        let value = text.map(|text| serde_json::from_str(&text)).transpose();
-        value.map(|value| value.map(MigrateData)).map_err(|error| DbError::Corrupt {
-            column: "migrate_data",
-            value: migration.uuid.to_string(),
-            reason: error.to_string(),
-        })
-    }
-
-    /// Whether the destination may hold something of the migration.
-    async fn is_prepared(&self, migration: &Migration) -> Result<bool, DbError> {
-        Ok(self.migrate_data(migration).await?.is_some())
-    }
-
-    async fn abort_requested(&self, migration: &Migration) -> Result<bool, DbError> {
-        let mut connection = self.shared.database.read().await?;
-        let row = novella_common::db::migrations::get(&mut connection, migration.uuid).await?;
-        Ok(row.is_some_and(|row| row.abort_requested))
-    }
-
-    async fn is_up(&self, host: &str) -> Result<bool, DbError> {
-        let service = compute_service(self.shared, host).await?;
-        Ok(service.is_some_and(|service| service.is_up(Timestamp::now(), self.shared.service_down_time)))
-    }
-
-    fn host(&self, host: &str) -> ComputeClient {
-        self.shared.compute.server(host)
-    }
-
-    /// Calls a host, and writes the call into the instance's action. The inner error is why it failed.
-    async fn call<T, F>(
-        &self,
-        migration: &Migration,
-        name: &str,
-        host: &str,
-        call: impl Fn() -> F,
-    ) -> Result<Result<T, String>, DbError>
-    where
-        F: Future<Output = Result<T, CallError<ComputeError>>>,
-    {
-        let began = Timestamp::now();
-        // Without an answer the host may be doing it: once is enough, unless the bus was away.
-        let bus_was_away = |error: &CallError<ComputeError>| {
-            matches!(
-                error,
-                CallError::Messaging(
-                    MessagingError::Disconnected { .. }
-                        | MessagingError::Blocked { .. }
-                        | MessagingError::Unroutable { .. }
-                )
-            )
-        };
-        let result = self.patiently(call, bus_was_away).await;
-        self.record(migration, ended(name, host, began, &result)).await?;
-        Ok(result.map_err(|error| error.to_string()))
-    }
-
-    /// Tries a call `call_attempts` times while it fails in a way that may pass.
-    async fn patiently<T, E, F>(
-        &self,
-        call: impl Fn() -> F,
-        may_pass: impl Fn(&E) -> bool,
-    ) -> Result<T, E>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        let mut left = self.shared.config.call_attempts.max(1);
-        loop {
-            left -= 1;
-            match call().await {
-                Err(error) if left > 0 && may_pass(&error) => {
-                    self.shared.shutdown.pause(self.shared.config.call_retry_interval).await;
-                }
-                result => return result,
-            }
-        }
-    }
-
-    async fn record(&self, migration: &Migration, event: ActionEvent) -> Result<(), DbError> {
-        let mut transaction = self.shared.database.begin().await?;
-        write_event(&mut transaction, migration, event).await?;
-        Ok(transaction.commit().await?)
     }
 }
 
@@ -570,94 +465,12 @@ pub(crate) async fn switched(
     if switch_host(connection, instance, migration.task_id, source, destination, &zone).await? {
         allocations::release(connection, instance, source).await?;
     }
-    close_events(connection, migration, &[COPY], false, None).await?;
+    events::close(connection, migration, &[events::COPY], false, None).await?;
     Ok(true)
 }
 
 /// Tells the source to give up. An abort that comes too late is ignored there.
-pub(crate) async fn abort_at_source(shared: &Shared, migration: &Migration) {
+pub(crate) async fn abort_at_source(shared: &Shared, migration: &Migration) -> Result<(), MessagingError> {
     let source = shared.compute.server(&migration.source);
-    let ctx = context(migration);
-    if let Err(error) = source.live_migration_abort(&ctx, migration.instance, migration.uuid).await {
-        tracing::warn!(migration = %migration.uuid, %error, "the source could not be told to give up; it is told again");
-    }
-}
-
-async fn compute_service(shared: &Shared, host: &str) -> Result<Option<Service>, DbError> {
-    let mut connection = shared.database.read().await?;
-    services::find(&mut connection, Binary::Compute, host).await
-}
-
-fn context(migration: &Migration) -> RequestContext {
-    RequestContext {
-        user_id: migration.user_id.clone(),
-        project_id: migration.project_id.clone(),
-        ..RequestContext::resumed(&migration.request_id)
-    }
-}
-
-fn order(migration: &Migration, instance: &Instance) -> Option<LiveMigration> {
-    Some(LiveMigration {
-        migration: migration.uuid,
-        task_id: migration.task_id,
-        spec: instance.spec(),
-        vm_state: instance.vm_state,
-        source: migration.source.clone(),
-        destination: migration.destination.clone()?,
-        block_migration: migration.block_migration,
-    })
-}
-
-fn event(name: &str, host: Option<&str>, start: Timestamp, end: Option<(EventResult, Option<String>)>) -> ActionEvent {
-    let (result, details) = end.map_or((None, None), |(result, details)| (Some(result), details));
-    ActionEvent {
-        event: name.to_owned(),
-        host: host.map(ToOwned::to_owned),
-        start_time: start,
-        finish_time: result.map(|_| Timestamp::now()),
-        result,
-        details,
-    }
-}
-
-fn ended<T>(name: &str, host: &str, began: Timestamp, result: &Result<T, CallError<ComputeError>>) -> ActionEvent {
-    let end = match result {
-        Ok(_) => (EventResult::Success, None),
-        Err(error) => (EventResult::Error, Some(error.to_string())),
-    };
-    event(name, Some(host), began, Some(end))
-}
-
-async fn write_event(connection: &mut Connection, migration: &Migration, event: ActionEvent) -> Result<(), DbError> {
-    let (instance, request_id) = (migration.instance, migration.request_id.clone());
-    actions::record_events(connection, &[EventOf { instance, request_id, event }]).await
-}
-
-/// Ends those of the named events that have begun and not ended.
-async fn close_events(
-    connection: &mut Connection,
-    migration: &Migration,
-    names: &[&str],
-    failed: bool,
-    details: Option<&str>,
-) -> Result<(), DbError> {
-    let Some((_, events)) = actions::get(connection, migration.instance, &migration.request_id).await? else {
-        return Ok(());
-    };
-    let result = if failed { EventResult::Error } else { EventResult::Success };
-    let closed: Vec<EventOf> = events
-        .into_iter()
-        .filter(|event| event.finish_time.is_none() && names.contains(&event.event.as_str()))
-        .map(|event| EventOf {
-            instance: migration.instance,
-            request_id: migration.request_id.clone(),
-            event: ActionEvent {
-                finish_time: Some(Timestamp::now()),
-                result: Some(result),
-                details: details.map(ToOwned::to_owned),
-                ..event
-            },
-        })
-        .collect();
-    actions::record_events(connection, &closed).await
+    source.live_migration_abort(&context(migration), migration.instance, migration.uuid).await
 }

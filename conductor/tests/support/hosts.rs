@@ -18,7 +18,7 @@ use novella_common::{
 };
 use novella_compute::rpcapi::{
     BuildRequest, Compute, ComputeControl, ComputeControlEndpoint, ComputeEndpoint, ComputeError, Holdings,
-    LiveMigration, MigrateData, Operation, Reconciliation, RebootType,
+    LiveMigration, MigrateData, Operation, RebootType, Reconciliation,
 };
 use novella_messaging::{Notifier, RpcServer, Target, Transport};
 use tokio::sync::Notify;
@@ -409,11 +409,7 @@ impl Compute for Host {
         Ok(())
     }
 
-    async fn rollback_live_migration(
-        &self,
-        _: RequestContext,
-        migration: LiveMigration,
-    ) -> Result<(), ComputeError> {
+    async fn rollback_live_migration(&self, _: RequestContext, migration: LiveMigration) -> Result<(), ComputeError> {
         self.called("rollback_live_migration").await?;
         self.hosts.stage().copying.remove(&migration.spec.uuid);
         Ok(())

@@ -211,12 +211,8 @@ impl Cloud {
 
     /// An active instance on `host`, with nothing under way.
     pub async fn active(&self, host: &str) -> InstanceUuid {
-        let instance = Instance {
-            vm_state: VmState::Active,
-            power_state: PowerState::Running,
-            host: Some(host.into()),
-            ..idle()
-        };
+        let instance =
+            Instance { vm_state: VmState::Active, power_state: PowerState::Running, host: Some(host.into()), ..idle() };
         self.write(&instance).await;
         instance.uuid
     }
@@ -288,9 +284,7 @@ impl Cloud {
         let task_id = TaskId::random();
         let mut connection = self.database.write().await.unwrap();
         let request_id = format!("req-{task_id}");
-        assert!(
-            instances::begin_task(&mut connection, &instance, task_state, task_id, &request_id).await.unwrap()
-        );
+        assert!(instances::begin_task(&mut connection, &instance, task_state, task_id, &request_id).await.unwrap());
         task_id
     }
 

@@ -36,22 +36,10 @@ fn wire_name(name: &Ident) -> LitStr {
 
 /// The trait, with futures that can move between threads.
 fn interface(contract: &Contract) -> TokenStream {
-    let (attributes, visibility, name) = (
-        &contract.item.attrs,
-        &contract.item.vis,
-        &contract.item.ident,
-    );
+    let (attributes, visibility, name) = (&contract.item.attrs, &contract.item.vis, &contract.item.ident);
     let supertraits = contract.item.supertraits.iter();
     let methods = contract.methods.iter().map(|method| {
-        let Method {
-            name,
-            attributes,
-            receiver,
-            context,
-            arguments,
-            output,
-            ..
-        } = method;
+        let Method { name, attributes, receiver, context, arguments, output, .. } = method;
         let (context_name, context_type) = (&context.name, &context.ty);
         let names = arguments.iter().map(|argument| &argument.name);
         let types = arguments.iter().map(|argument| &argument.ty);
@@ -70,19 +58,13 @@ fn interface(contract: &Contract) -> TokenStream {
 }
 
 fn client(contract: &Contract) -> TokenStream {
-    let (visibility, interface, topic) =
-        (&contract.item.vis, &contract.item.ident, &contract.topic);
+    let (visibility, interface, topic) = (&contract.item.vis, &contract.item.ident, &contract.topic);
     let name = format_ident!("{interface}Client", span = interface.span());
     let contract_version = version(contract.version);
-    let namespace = contract
-        .namespace
-        .as_ref()
-        .map(|namespace| quote! { .namespace(#namespace) });
+    let namespace = contract.namespace.as_ref().map(|namespace| quote! { .namespace(#namespace) });
     let methods = contract.methods.iter().map(client_method);
-    let doc = format!(
-        "Calls the services of topic `{}`; generated from [`{interface}`]. Cheap to clone.",
-        topic.value()
-    );
+    let doc =
+        format!("Calls the services of topic `{}`; generated from [`{interface}`]. Cheap to clone.", topic.value());
     quote! {
         #[doc = #doc]
         #[derive(Debug, Clone)]
@@ -137,16 +119,7 @@ fn client(contract: &Contract) -> TokenStream {
 }
 
 fn client_method(method: &Method) -> TokenStream {
-    let Method {
-        name,
-        attributes,
-        kind,
-        context,
-        arguments,
-        value,
-        error,
-        ..
-    } = method;
+    let Method { name, attributes, kind, context, arguments, value, error, .. } = method;
     let (context_name, context_type) = (&context.name, &context.ty);
     let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
     let types = arguments.iter().map(|argument| &argument.ty);
@@ -161,18 +134,11 @@ fn client_method(method: &Method) -> TokenStream {
     };
     let (list, description) = (hidden("list"), hidden("description"));
     let (send, result) = match kind {
-        Kind::Call => (
-            quote! { call },
-            quote! { ::core::result::Result<#value, ::novella_messaging::CallError<#error>> },
-        ),
-        Kind::Cast => (
-            quote! { cast },
-            quote! { ::core::result::Result<(), ::novella_messaging::MessagingError> },
-        ),
-        Kind::Fanout => (
-            quote! { fanout },
-            quote! { ::core::result::Result<(), ::novella_messaging::MessagingError> },
-        ),
+        Kind::Call => {
+            (quote! { call }, quote! { ::core::result::Result<#value, ::novella_messaging::CallError<#error>> })
+        }
+        Kind::Cast => (quote! { cast }, quote! { ::core::result::Result<(), ::novella_messaging::MessagingError> }),
+        Kind::Fanout => (quote! { fanout }, quote! { ::core::result::Result<(), ::novella_messaging::MessagingError> }),
     };
     quote! {
         #(#attributes)*
@@ -198,10 +164,7 @@ fn endpoint(contract: &Contract) -> TokenStream {
         Some(namespace) => quote! { ::core::option::Option::Some(#namespace) },
         None => quote! { ::core::option::Option::None },
     };
-    let arms = contract
-        .methods
-        .iter()
-        .map(|method| endpoint_arm(interface, method, &request));
+    let arms = contract.methods.iter().map(|method| endpoint_arm(interface, method, &request));
     let doc = format!("Answers requests to a [`{interface}`].");
     quote! {
         #[doc = #doc]
@@ -240,13 +203,7 @@ fn endpoint(contract: &Contract) -> TokenStream {
 }
 
 fn endpoint_arm(interface: &Ident, method: &Method, request: &Ident) -> TokenStream {
-    let Method {
-        name,
-        kind,
-        context,
-        arguments,
-        ..
-    } = method;
+    let Method { name, kind, context, arguments, .. } = method;
     let (context_name, context_type) = (&context.name, &context.ty);
     let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
     let types = arguments.iter().map(|argument| &argument.ty);

@@ -6,8 +6,8 @@ use quote::ToTokens;
 use syn::parse::Parser;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Error, FnArg, GenericArgument, Ident, ItemTrait, LitInt, LitStr, Pat, PathArguments,
-    Receiver, Result, ReturnType, TraitItem, TraitItemFn, Type,
+    Attribute, Error, FnArg, GenericArgument, Ident, ItemTrait, LitInt, LitStr, Pat, PathArguments, Receiver, Result,
+    ReturnType, TraitItem, TraitItemFn, Type,
 };
 
 /// `major.minor`.
@@ -64,10 +64,7 @@ fn combine(errors: &mut Option<Error>, error: Error) {
 
 pub(crate) fn contract(attribute: TokenStream, item: TokenStream) -> Result<Contract> {
     let mut item: ItemTrait = syn::parse2(item).map_err(|error| {
-        Error::new(
-            error.span(),
-            format!("#[contract] stands on a trait whose methods have no body ({error})"),
-        )
+        Error::new(error.span(), format!("#[contract] stands on a trait whose methods have no body ({error})"))
     })?;
     let (mut topic, mut version, mut namespace) = (None, None, None);
     syn::meta::parser(|meta| {
@@ -87,9 +84,7 @@ pub(crate) fn contract(attribute: TokenStream, item: TokenStream) -> Result<Cont
     let missing = |option: &str| {
         Error::new(
             Span::call_site(),
-            format!(
-                "the contract needs `{option}`, as in #[contract(topic = \"compute\", version = \"1.0\")]"
-            ),
+            format!("the contract needs `{option}`, as in #[contract(topic = \"compute\", version = \"1.0\")]"),
         )
     };
     let topic = topic.ok_or_else(|| missing("topic"))?;
@@ -115,13 +110,7 @@ pub(crate) fn contract(attribute: TokenStream, item: TokenStream) -> Result<Cont
     }
     match errors {
         Some(errors) => Err(errors),
-        None => Ok(Contract {
-            item,
-            topic,
-            version,
-            namespace,
-            methods,
-        }),
+        None => Ok(Contract { item, topic, version, namespace, methods }),
     }
 }
 
@@ -129,27 +118,14 @@ fn read_version(text: &LitStr) -> Result<Version> {
     let value = text.value();
     value
         .split_once('.')
-        .and_then(|(major, minor)| {
-            Some(Version {
-                major: major.parse().ok()?,
-                minor: minor.parse().ok()?,
-            })
-        })
-        .ok_or_else(|| {
-            Error::new(
-                text.span(),
-                format!("`{value}` is not a version of the form \"major.minor\""),
-            )
-        })
+        .and_then(|(major, minor)| Some(Version { major: major.parse().ok()?, minor: minor.parse().ok()? }))
+        .ok_or_else(|| Error::new(text.span(), format!("`{value}` is not a version of the form \"major.minor\"")))
 }
 
 fn method(function: TraitItemFn, contract: Version) -> Result<Method> {
     let signature = function.sig;
     if let Some(body) = function.default {
-        return Err(Error::new(
-            body.span(),
-            "a contract's method has no body; the manager implements it",
-        ));
+        return Err(Error::new(body.span(), "a contract's method has no body; the manager implements it"));
     }
     if signature.asyncness.is_none() {
         return Err(Error::new(
@@ -163,10 +139,8 @@ fn method(function: TraitItemFn, contract: Version) -> Result<Method> {
             "a contract's method has no generic parameters: the other side could not know them",
         ));
     }
-    let (rpc, attributes): (Vec<_>, Vec<_>) = function
-        .attrs
-        .into_iter()
-        .partition(|attribute| attribute.path().is_ident("rpc"));
+    let (rpc, attributes): (Vec<_>, Vec<_>) =
+        function.attrs.into_iter().partition(|attribute| attribute.path().is_ident("rpc"));
     let [rpc] = rpc.as_slice() else {
         return Err(Error::new(
             signature.ident.span(),
@@ -200,7 +174,9 @@ struct Options {
 fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
     let (mut kind, mut since, mut timeout) = (None, None, None);
     rpc.parse_nested_meta(|meta| {
-        let named = [("call", Kind::Call), ("cast", Kind::Cast), ("fanout", Kind::Fanout)].into_iter().find(|(name, _)| meta.path.is_ident(name));
+        let named = [("call", Kind::Call), ("cast", Kind::Cast), ("fanout", Kind::Fanout)]
+            .into_iter()
+            .find(|(name, _)| meta.path.is_ident(name));
         if let Some((_, this)) = named {
             if kind.replace(this).is_some() {
                 return Err(meta.error("a method is a call, a cast or a fanout, only one of them"));
@@ -209,7 +185,10 @@ fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
             let text: LitStr = meta.value()?.parse()?;
             let version = read_version(&text)?;
             if version.major != contract.major || version > contract {
-                let message = format!("the contract's version is {}.{}; `since` lies within its major and not above it", contract.major, contract.minor);
+                let message = format!(
+                    "the contract's version is {}.{}; `since` lies within its major and not above it",
+                    contract.major, contract.minor
+                );
                 return Err(Error::new(text.span(), message));
             }
             since = Some(version);
@@ -220,28 +199,20 @@ fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
             }
             timeout = Some(number);
         } else {
-            return Err(meta.error("unknown option; there are `call`, `cast`, `fanout`, `since = \"1.1\"` and `timeout_seconds = 120`"));
+            return Err(meta.error(
+                "unknown option; there are `call`, `cast`, `fanout`, `since = \"1.1\"` and `timeout_seconds = 120`",
+            ));
         }
         Ok(())
     })?;
-    let kind = kind.ok_or_else(|| {
-        Error::new(
-            rpc.span(),
-            "say how the method is reached: `call`, `cast` or `fanout`",
-        )
-    })?;
+    let kind =
+        kind.ok_or_else(|| Error::new(rpc.span(), "say how the method is reached: `call`, `cast` or `fanout`"))?;
     if let Some(timeout) = timeout.as_ref().filter(|_| kind != Kind::Call) {
-        return Err(Error::new(
-            timeout.span(),
-            "only a call waits for an answer; a cast or fanout has no timeout",
-        ));
+        return Err(Error::new(timeout.span(), "only a call waits for an answer; a cast or fanout has no timeout"));
     }
     Ok(Options {
         kind,
-        since: since.unwrap_or(Version {
-            major: contract.major,
-            minor: 0,
-        }),
+        since: since.unwrap_or(Version { major: contract.major, minor: 0 }),
         timeout_seconds: timeout.map(|number| number.base10_parse()).transpose()?,
     })
 }
@@ -252,9 +223,7 @@ fn inputs(
 ) -> Result<(Receiver, Argument, Vec<Argument>)> {
     let mut inputs = inputs.iter();
     let receiver = match inputs.next() {
-        Some(FnArg::Receiver(receiver))
-            if receiver.reference.is_some() && receiver.mutability.is_none() =>
-        {
+        Some(FnArg::Receiver(receiver)) if receiver.reference.is_some() && receiver.mutability.is_none() => {
             receiver.clone()
         }
         other => {
@@ -264,10 +233,7 @@ fn inputs(
             ));
         }
     };
-    let mut arguments = inputs
-        .map(argument)
-        .collect::<Result<Vec<_>>>()?
-        .into_iter();
+    let mut arguments = inputs.map(argument).collect::<Result<Vec<_>>>()?.into_iter();
     let missing = || {
         Error::new(
             method.span(),
@@ -275,10 +241,7 @@ fn inputs(
         )
     };
     let context = arguments.next().ok_or_else(missing)?;
-    if !matches!(
-        context.name.to_string().as_str(),
-        "ctx" | "context" | "_ctx" | "_context"
-    ) {
+    if !matches!(context.name.to_string().as_str(), "ctx" | "context" | "_ctx" | "_context") {
         return Err(Error::new(
             context.name.span(),
             "the first argument after `&self` is the caller's context and is called `ctx`",
@@ -292,48 +255,29 @@ fn argument(input: &FnArg) -> Result<Argument> {
         return Err(Error::new(input.span(), "`self` comes first"));
     };
     let Pat::Ident(name) = &*typed.pat else {
-        return Err(Error::new(
-            typed.pat.span(),
-            "an argument is a plain name: it is its name on the wire",
-        ));
+        return Err(Error::new(typed.pat.span(), "an argument is a plain name: it is its name on the wire"));
     };
     if let Type::Reference(reference) = &*typed.ty {
-        return Err(Error::new(
-            reference.span(),
-            "arguments are owned: they arrive in another process",
-        ));
+        return Err(Error::new(reference.span(), "arguments are owned: they arrive in another process"));
     }
     if let Type::ImplTrait(opaque) = &*typed.ty {
-        return Err(Error::new(
-            opaque.span(),
-            "an argument has a concrete type: it is rebuilt in another process",
-        ));
+        return Err(Error::new(opaque.span(), "an argument has a concrete type: it is rebuilt in another process"));
     }
-    Ok(Argument {
-        name: name.ident.clone(),
-        ty: (*typed.ty).clone(),
-    })
+    Ok(Argument { name: name.ident.clone(), ty: (*typed.ty).clone() })
 }
 
 fn output(output: &ReturnType, method: &Ident, kind: Kind) -> Result<(Type, Type, Type)> {
     let expected = match kind {
-        Kind::Call => {
-            "a call returns `Result<T, E>`: `T` is what the caller gets, `E` the contract's error type"
-        }
-        Kind::Cast | Kind::Fanout => {
-            "a cast or fanout returns `Result<(), E>`: an error makes the message come again"
-        }
+        Kind::Call => "a call returns `Result<T, E>`: `T` is what the caller gets, `E` the contract's error type",
+        Kind::Cast | Kind::Fanout => "a cast or fanout returns `Result<(), E>`: an error makes the message come again",
     };
     let ReturnType::Type(_, ty) = output else {
         return Err(Error::new(method.span(), expected));
     };
     let arguments = match &**ty {
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .filter(|segment| segment.ident == "Result")
-            .map(|segment| &segment.arguments),
+        Type::Path(path) => {
+            path.path.segments.last().filter(|segment| segment.ident == "Result").map(|segment| &segment.arguments)
+        }
         _ => None,
     };
     let Some(PathArguments::AngleBracketed(arguments)) = arguments else {
@@ -342,19 +286,10 @@ fn output(output: &ReturnType, method: &Ident, kind: Kind) -> Result<(Type, Type
     let types: Vec<&Type> = arguments
         .args
         .iter()
-        .filter_map(|argument| {
-            if let GenericArgument::Type(ty) = argument {
-                Some(ty)
-            } else {
-                None
-            }
-        })
+        .filter_map(|argument| if let GenericArgument::Type(ty) = argument { Some(ty) } else { None })
         .collect();
     let [value, error] = types.as_slice() else {
-        return Err(Error::new(
-            ty.span(),
-            format!("{expected} (write both types out, not an alias)"),
-        ));
+        return Err(Error::new(ty.span(), format!("{expected} (write both types out, not an alias)")));
     };
     let is_unit = matches!(value, Type::Tuple(tuple) if tuple.elems.is_empty());
     if kind != Kind::Call && !is_unit {
@@ -368,225 +303,4 @@ fn output(output: &ReturnType, method: &Ident, kind: Kind) -> Result<(Type, Type
 }
 
 #[cfg(test)]
-mod tests {
-    use quote::quote;
-
-    use super::*;
-
-    /// What the compiler would say of a contract with this in it.
-    fn complaint(method: TokenStream) -> String {
-        let contract = contract(
-            quote!(topic = "t", version = "1.1"),
-            quote!(trait T { #method }),
-        );
-        contract
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default()
-    }
-
-    #[test]
-    fn what_makes_sense_is_accepted() {
-        for method in [
-            quote!(
-                #[rpc(call, since = "1.1", timeout_seconds = 9)]
-                async fn m(&self, ctx: C, a: Vec<u8>) -> Result<u8, E>;
-            ),
-            quote!(
-                #[rpc(cast)]
-                async fn m(&self, ctx: C) -> Result<(), E>;
-            ),
-            quote!(
-                #[rpc(fanout)]
-                async fn m(&self, ctx: C) -> std::result::Result<(), E>;
-            ),
-        ] {
-            assert_eq!(complaint(method), "");
-        }
-    }
-
-    #[test]
-    fn every_mistake_is_told_in_its_own_words() {
-        for (method, expected) in [
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&self, ctx: C) -> u8;
-                ),
-                "a call returns `Result<T, E>`",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&self, ctx: C);
-                ),
-                "a call returns `Result<T, E>`",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&self, ctx: C) -> Result<u8>;
-                ),
-                "not an alias",
-            ),
-            (
-                quote!(
-                    #[rpc(cast)]
-                    async fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "nobody waits for a cast's result",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&self) -> Result<u8, E>;
-                ),
-                "the caller's context",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&self, id: u8) -> Result<u8, E>;
-                ),
-                "is called `ctx`",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(ctx: C) -> Result<u8, E>;
-                ),
-                "`&self` first",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&mut self, ctx: C) -> Result<u8, E>;
-                ),
-                "`&self` first",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "is an `async fn`",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&self, ctx: C) -> Result<u8, E> {}
-                ),
-                "has no body",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m<T>(&self, ctx: C) -> Result<T, E>;
-                ),
-                "no generic parameters",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&self, ctx: C, a: &str) -> Result<u8, E>;
-                ),
-                "arguments are owned",
-            ),
-            (
-                quote!(
-                    #[rpc(call)]
-                    async fn m(&self, ctx: C, (a, b): (u8, u8)) -> Result<u8, E>;
-                ),
-                "a plain name",
-            ),
-            (
-                quote!(
-                    async fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "say once how the method is reached",
-            ),
-            (
-                quote!(
-                    #[rpc(since = "1.0")]
-                    async fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "`call`, `cast` or `fanout`",
-            ),
-            (
-                quote!(
-                    #[rpc(call, cast)]
-                    async fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "only one of them",
-            ),
-            (
-                quote!(
-                    #[rpc(call, since = "1.2")]
-                    async fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "the contract's version is 1.1",
-            ),
-            (
-                quote!(
-                    #[rpc(call, since = "x")]
-                    async fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "\"major.minor\"",
-            ),
-            (
-                quote!(
-                    #[rpc(call, timeout_seconds = 0)]
-                    async fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "no time to answer",
-            ),
-            (
-                quote!(
-                    #[rpc(cast, timeout_seconds = 1)]
-                    async fn m(&self, ctx: C) -> Result<(), E>;
-                ),
-                "only a call waits",
-            ),
-            (
-                quote!(
-                    #[rpc(call, retries = 1)]
-                    async fn m(&self, ctx: C) -> Result<u8, E>;
-                ),
-                "unknown option",
-            ),
-            (
-                quote!(
-                    const N: u8;
-                ),
-                "only methods",
-            ),
-        ] {
-            let complaint = complaint(method.clone());
-            assert!(complaint.contains(expected), "{method} gives `{complaint}`");
-        }
-    }
-
-    #[test]
-    fn the_contract_itself_needs_a_topic_and_a_version() {
-        for (options, expected) in [
-            (quote!(version = "1.0"), "needs `topic`"),
-            (quote!(topic = "t"), "needs `version`"),
-            (quote!(topic = "t", version = "1"), "\"major.minor\""),
-            (
-                quote!(topic = "t", version = "1.0", color = "red"),
-                "unknown option",
-            ),
-        ] {
-            let error = contract(
-                options,
-                quote!(
-                    trait T {}
-                ),
-            )
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
-}
+mod tests;

@@ -33,24 +33,9 @@ impl Notification {
     fn read(content: &Content) -> Result<Self, MessagingError> {
         let message = content.notification()?;
         let priority = message.priority.parse()?;
-        let NotificationMessage {
-            message_id,
-            publisher_id,
-            event_type,
-            payload,
-            timestamp,
-            context,
-            ..
-        } = std::sync::Arc::unwrap_or_clone(message);
-        Ok(Self {
-            message_id,
-            publisher_id,
-            event_type,
-            priority,
-            payload,
-            timestamp,
-            context,
-        })
+        let NotificationMessage { message_id, publisher_id, event_type, payload, timestamp, context, .. } =
+            std::sync::Arc::unwrap_or_clone(message);
+        Ok(Self { message_id, publisher_id, event_type, priority, payload, timestamp, context })
     }
 }
 
@@ -136,20 +121,13 @@ impl NotificationListener {
         let error = match Notification::read(&delivery.message.content) {
             Ok(notification) => {
                 self.taken += 1;
-                return batch.push(Item {
-                    place: self.taken,
-                    notification,
-                    delivery,
-                });
+                return batch.push(Item { place: self.taken, notification, delivery });
             }
             Err(error) => error.to_string(),
         };
         let malformed = Unsettled(Some(delivery));
         if let Some(delivery) = &malformed.0
-            && let Err(error) = self
-                .transport
-                .set_aside(delivery.message.clone(), &delivery.queue, error)
-                .await
+            && let Err(error) = self.transport.set_aside(delivery.message.clone(), &delivery.queue, error).await
         {
             tracing::warn!(%error, "a malformed notification could not be set aside; it goes back");
             return;
@@ -183,7 +161,8 @@ impl NotificationListenerBuilder {
     }
 
     /// Whether only one of all the listeners gets notifications while the others stand by, so that
-    /// their order holds. On RabbitMQ this holds among listeners that ask for it.
+    /// their order holds. On RabbitMQ this holds among listeners that ask for it; the notifiers should say it too
+    /// ([`Notifier::single_active_consumer`](super::Notifier::single_active_consumer)).
     pub fn single_active_consumer(mut self, only_one: bool) -> Self {
         self.single_active_consumer = only_one;
         self
@@ -207,10 +186,9 @@ impl NotificationListenerBuilder {
         let subscription = Subscription {
             queues: priorities
                 .into_iter()
-                .map(|priority| queue(&self.transport, &self.topic, priority))
+                .map(|priority| queue(&self.transport, &self.topic, priority, self.single_active_consumer))
                 .collect(),
             prefetch: self.prefetch,
-            single_active: self.single_active_consumer,
         };
         let subscriber = self.transport.subscribe(subscription).await?;
         // Bounded by the prefetch, like all that is not acknowledged.
@@ -257,11 +235,7 @@ pub struct Batch {
 
 impl Batch {
     fn new(give_back: mpsc::UnboundedSender<Vec<Item>>) -> Self {
-        Self {
-            notifications: Vec::new(),
-            deliveries: Vec::new(),
-            give_back,
-        }
+        Self { notifications: Vec::new(), deliveries: Vec::new(), give_back }
     }
 
     fn push(&mut self, item: Item) {
@@ -285,9 +259,7 @@ impl Batch {
 
     /// They are written down and need not come again.
     pub async fn ack(mut self) {
-        self.deliveries
-            .drain(..)
-            .for_each(|(_, delivery)| delivery.ack());
+        self.deliveries.drain(..).for_each(|(_, delivery)| delivery.ack());
     }
 
     /// They come again, before any newer ones: at once from the same listener, which had better
@@ -305,11 +277,7 @@ impl Drop for Batch {
         let notifications = self.notifications.drain(..);
         let items: Vec<Item> = notifications
             .zip(self.deliveries.drain(..))
-            .map(|(notification, (place, delivery))| Item {
-                place,
-                notification,
-                delivery,
-            })
+            .map(|(notification, (place, delivery))| Item { place, notification, delivery })
             .collect();
         // A listener that is gone has returned them to the queue already.
         let _ = self.give_back.send(items);

@@ -66,25 +66,16 @@ impl FromStr for Priority {
         [Audit, Debug, Info, Warn, Error, Critical, Sample]
             .into_iter()
             .find(|priority| priority.as_str().eq_ignore_ascii_case(text))
-            .ok_or_else(|| MessagingError::Malformed {
-                what: format!("`{text}` is no notification priority"),
-            })
+            .ok_or_else(|| MessagingError::Malformed { what: format!("`{text}` is no notification priority") })
     }
 }
 
 /// The queue of a topic's priority. It is made by whoever comes first, so that nothing is lost
 /// before a listener ever started.
-fn queue(transport: &Transport, topic: &str, priority: Priority) -> QueueSpec {
+fn queue(transport: &Transport, topic: &str, priority: Priority, single_active: bool) -> QueueSpec {
     let name = format!("{topic}.{priority}");
-    let route = Route::Topic {
-        exchange: transport.exchange(None).into(),
-        key: name.as_str().into(),
-    };
-    QueueSpec {
-        name,
-        lifetime: Lifetime::Lasting,
-        bound_to: Some(route),
-    }
+    let route = Route::Topic { exchange: transport.exchange(None).into(), key: name.as_str().into() };
+    QueueSpec { name, lifetime: Lifetime::Lasting, bound_to: Some(route), single_active }
 }
 
 /// Sends notifications. Cheap to clone.
@@ -93,6 +84,7 @@ pub struct Notifier {
     transport: Transport,
     topic: String,
     publisher_id: String,
+    single_active_consumer: bool,
 }
 
 impl Notifier {
@@ -103,7 +95,16 @@ impl Notifier {
             transport: transport.clone(),
             topic: topic.to_owned(),
             publisher_id: publisher_id.to_owned(),
+            single_active_consumer: false,
         }
+    }
+
+    /// Says that the topic's listeners ask for a single active consumer. Whoever comes first declares the queue, so
+    /// both sides should say the same.
+    #[must_use]
+    pub fn single_active_consumer(mut self, only_one: bool) -> Self {
+        self.single_active_consumer = only_one;
+        self
     }
 
     /// Sends one notification; returns when the bus has it in safe keeping.
@@ -120,14 +121,7 @@ impl Notifier {
         let payload = serde_json::to_value(payload).map_err(|error| MessagingError::Malformed {
             what: format!("the payload of `{event_type}` cannot be serialised: {error}"),
         })?;
-        self.transport
-            .publish(self.publication(
-                priority,
-                context_fields(ctx)?,
-                event_type.to_owned(),
-                payload,
-            ))
-            .await
+        self.transport.publish(self.publication(priority, context_fields(ctx)?, event_type.to_owned(), payload)).await
     }
 
     /// Sends many notifications in this order and waits for the bus only once all are under way.
@@ -144,9 +138,7 @@ impl Notifier {
         let context = context_fields(ctx)?;
         let publications = events
             .into_iter()
-            .map(|(event_type, payload)| {
-                self.publication(priority, context.clone(), event_type.into(), payload)
-            })
+            .map(|(event_type, payload)| self.publication(priority, context.clone(), event_type.into(), payload))
             .collect();
         self.transport.publish_all(publications).await
     }
@@ -209,25 +201,18 @@ impl Notifier {
         event_type: String,
         payload: Value,
     ) -> Publication {
-        let declare = queue(&self.transport, &self.topic, priority);
+        let declare = queue(&self.transport, &self.topic, priority, self.single_active_consumer);
         let message = NotificationMessage {
-            message_id: uuid::Builder::from_random_bytes(rand::random())
-                .into_uuid()
-                .to_string(),
+            message_id: uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string(),
             publisher_id: self.publisher_id.clone(),
             event_type,
             priority: priority.as_str().to_ascii_uppercase(),
             payload,
-            timestamp: jiff::Timestamp::now()
-                .strftime("%Y-%m-%d %H:%M:%S%.6f")
-                .to_string(),
+            timestamp: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
             unique_id: wire::new_id(),
             context,
         };
-        let route = Route::Topic {
-            exchange: self.transport.exchange(None).into(),
-            key: declare.name.as_str().into(),
-        };
+        let route = Route::Topic { exchange: self.transport.exchange(None).into(), key: declare.name.as_str().into() };
         Publication {
             declare: Some(Box::new(declare)),
             ..Publication::mandatory(route, Message::new(Content::Notification(message.into())))

@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::Stopping;
 use super::progress::{Attempt, Progress, Standing};
 use crate::endpoint::{self, Endpoint};
 use crate::error::MessagingError;
@@ -37,7 +37,8 @@ pub(super) struct Handling {
     transport: Transport,
     endpoints: Vec<Box<dyn Endpoint>>,
     progress: Mutex<Progress<Delivery>>,
-    stopping: Stopping,
+    /// Tells the pauses before another attempt that there is no time left for them.
+    stopping: CancellationToken,
     window: Window,
     concurrency: u16,
     /// One for each handler that may run.
@@ -68,7 +69,7 @@ impl Handling {
             transport,
             endpoints,
             progress: Mutex::new(Progress::new()),
-            stopping: Stopping::new(),
+            stopping: CancellationToken::new(),
             window,
             concurrency,
             slots: Semaphore::new(concurrency.into()),
@@ -76,7 +77,7 @@ impl Handling {
         }
     }
 
-    pub(super) fn stopping(&self) -> &Stopping {
+    pub(super) fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
@@ -101,8 +102,7 @@ impl Handling {
             Standing::New(delivery) => delivery,
             Standing::Running => return,
             Standing::Completed(delivery) => {
-                metrics::counter!("rpc_redelivered_total", "outcome" => "completed_before")
-                    .increment(1);
+                metrics::counter!("rpc_redelivered_total", "outcome" => "completed_before").increment(1);
                 return delivery.ack();
             }
         };
@@ -123,9 +123,7 @@ impl Handling {
             tracing::warn!(method = request.method, reason, "a cast failed");
             Box::pin(self.pause(attempt.1)).await;
         }
-        let repetitions = self
-            .progress()
-            .end(&attempt, matches!(ending, Ending::Completed));
+        let repetitions = self.progress().end(&attempt, matches!(ending, Ending::Completed));
         match ending {
             Ending::Completed => settle(delivery, repetitions, Delivery::ack),
             Ending::Returned => settle(delivery, repetitions, Delivery::requeue),
@@ -149,20 +147,14 @@ impl Handling {
         };
         // An unknown method's name is the sender's invention, and each would be a series of its
         // own.
-        let method = if label == "unsupported" {
-            "unknown".to_owned()
-        } else {
-            request.method.clone()
-        };
-        metrics::counter!("rpc_server_handled_total", "method" => method, "outcome" => label)
-            .increment(1);
+        let method = if label == "unsupported" { "unknown".to_owned() } else { request.method.clone() };
+        metrics::counter!("rpc_server_handled_total", "method" => method, "outcome" => label).increment(1);
         match (&request.reply_to, outcome) {
             (Some(reply_to), outcome) => self.reply(reply_to, outcome).await,
             (None, Ok(_)) => Ending::Completed,
-            (None, Err(failure)) => Ending::Failed(format!(
-                "{}.{}: {}",
-                failure.module, failure.class, failure.message
-            )),
+            (None, Err(failure)) => {
+                Ending::Failed(format!("{}.{}: {}", failure.module, failure.class, failure.message))
+            }
         }
     }
 
@@ -170,11 +162,7 @@ impl Handling {
     /// life meanwhile.
     async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
         let work = AssertUnwindSafe(endpoint::dispatch(&self.endpoints, request)).catch_unwind();
-        let result = match request
-            .reply_to
-            .as_ref()
-            .and_then(|reply_to| Some((reply_to, reply_to.monitor? / 2)))
-        {
+        let result = match request.reply_to.as_ref().and_then(|reply_to| Some((reply_to, reply_to.monitor? / 2))) {
             Some((reply_to, every)) if every >= SHORTEST_SIGN => {
                 tokio::select! {
                     result = work => result,
@@ -189,21 +177,13 @@ impl Handling {
     async fn signs_of_life(&self, reply_to: &ReplyTo, every: Duration) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(every).await;
-            if let Err(error) = self
-                .transport
-                .publish(answer(reply_to, Ok(Value::Null), false))
-                .await
-            {
+            if let Err(error) = self.transport.publish(answer(reply_to, Ok(Value::Null), false)).await {
                 tracing::debug!(%error, "a sign of life did not reach the caller");
             }
         }
     }
 
-    async fn reply(
-        self: &Arc<Self>,
-        reply_to: &ReplyTo,
-        outcome: Result<Value, Box<Failure>>,
-    ) -> Ending {
+    async fn reply(self: &Arc<Self>, reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>) -> Ending {
         let publication = answer(reply_to, outcome, true);
         match self.transport.publish(publication.clone()).await {
             Ok(()) => Ending::Completed,
@@ -214,10 +194,7 @@ impl Handling {
                 Ending::Completed
             }
             Err(MessagingError::Unroutable { .. }) => {
-                tracing::info!(
-                    queue = &*reply_to.queue,
-                    "a caller is gone before its answer came"
-                );
+                tracing::info!(queue = &*reply_to.queue, "a caller is gone before its answer came");
                 Ending::Completed
             }
             Err(error) => {
@@ -229,9 +206,7 @@ impl Handling {
 
     /// Waits a while before another attempt, growing with the number of those before.
     async fn pause(&self, attempts_before: u32) {
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << attempts_before.min(16))
-            .min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE.saturating_mul(1 << attempts_before.min(16)).min(LONGEST_PAUSE);
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
         let _guard = Waiting(self);
         if waiting > MOST_WAITING {
@@ -249,44 +224,25 @@ impl Handling {
     async fn try_again(&self, delivery: Delivery, repetitions: Vec<Delivery>, reason: String) {
         let deliveries = delivery.message.deliveries.saturating_add(1);
         let queue = Arc::clone(&delivery.queue);
-        let message = Message {
-            deliveries,
-            ..delivery.message.clone()
-        };
+        let message = Message { deliveries, ..delivery.message.clone() };
         let sent = if deliveries >= self.transport.options().max_deliveries {
             self.transport
-                .set_aside(
-                    message,
-                    &queue,
-                    format!("delivered {deliveries} times in vain; last: {reason}"),
-                )
+                .set_aside(message, &queue, format!("delivered {deliveries} times in vain; last: {reason}"))
                 .await
         } else {
-            let route = Route::Queue {
-                name: Arc::clone(&queue),
-            };
-            self.transport
-                .publish(Publication::mandatory(route, message))
-                .await
+            let route = Route::Queue { name: Arc::clone(&queue) };
+            self.transport.publish(Publication::mandatory(route, message)).await
         };
         self.settle_by(sent, delivery, repetitions).await;
     }
 
     async fn set_aside(&self, delivery: Delivery, reason: String) {
-        let sent = self
-            .transport
-            .set_aside(delivery.message.clone(), &delivery.queue, reason)
-            .await;
+        let sent = self.transport.set_aside(delivery.message.clone(), &delivery.queue, reason).await;
         self.settle_by(sent, delivery, Vec::new()).await;
     }
 
     /// Acknowledges a message that has found another place; else returns it.
-    async fn settle_by(
-        &self,
-        sent: Result<(), MessagingError>,
-        delivery: Delivery,
-        repetitions: Vec<Delivery>,
-    ) {
+    async fn settle_by(&self, sent: Result<(), MessagingError>, delivery: Delivery, repetitions: Vec<Delivery>) {
         match sent {
             Ok(()) => settle(delivery, repetitions, Delivery::ack),
             Err(error) => {
@@ -306,9 +262,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let waiting = self.0.waiting.fetch_sub(1, Ordering::Relaxed) - 1;
         if waiting < MOST_WAITING {
-            self.0
-                .window
-                .set(self.0.concurrency.saturating_add(waiting));
+            self.0.window.set(self.0.concurrency.saturating_add(waiting));
         }
     }
 }
@@ -319,16 +273,10 @@ fn settle(delivery: Delivery, repetitions: Vec<Delivery>, how: fn(Delivery)) {
 }
 
 fn answer(reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>, ending: bool) -> Publication {
-    let reply = ReplyMessage {
-        message_id: Arc::clone(&reply_to.message_id),
-        unique_id: wire::new_id(),
-        outcome,
-        ending,
-    };
+    let reply =
+        ReplyMessage { message_id: Arc::clone(&reply_to.message_id), unique_id: wire::new_id(), outcome, ending };
     Publication::mandatory(
-        Route::Queue {
-            name: Arc::clone(&reply_to.queue),
-        },
+        Route::Queue { name: Arc::clone(&reply_to.queue) },
         Message::new(Content::Reply(reply.into())),
     )
 }
@@ -343,10 +291,7 @@ async fn reply_late(transport: Transport, publication: Publication) {
             Err(error) => return tracing::warn!(%error, "an answer could not be sent"),
         }
     }
-    tracing::info!(
-        queue = publication.route.key(),
-        "a caller is gone before its answer came"
-    );
+    tracing::info!(queue = publication.route.key(), "a caller is gone before its answer came");
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use crate::endpoint::Endpoint;
 use crate::error::MessagingError;
@@ -103,36 +102,22 @@ impl RpcServerBuilder {
     /// If the queues exist with other properties, access is refused, or the bus cannot be reached.
     pub async fn start(self) -> Result<RpcServer, MessagingError> {
         let prefetch = u16::try_from(self.concurrency.max(1)).unwrap_or(u16::MAX);
-        let subscription = Subscription {
-            queues: self.queues(),
-            prefetch,
-            single_active: false,
-        };
+        let subscription = Subscription { queues: self.queues(), prefetch };
         let subscriber = self.transport.subscribe(subscription).await?;
-        let handling = Arc::new(Handling::new(
-            self.transport,
-            self.endpoints,
-            subscriber.window(),
-            prefetch,
-        ));
+        let handling = Arc::new(Handling::new(self.transport, self.endpoints, subscriber.window(), prefetch));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(handling, subscriber, stopped));
-        Ok(RpcServer {
-            stop: Some(stop),
-            task,
-        })
+        Ok(RpcServer { stop: Some(stop), task })
     }
 
     fn queues(&self) -> Vec<QueueSpec> {
         let topic = &self.target.topic;
         let exchange = self.transport.exchange(self.target.exchange.as_deref());
         let lasting = |name: String| QueueSpec {
-            bound_to: Some(Route::Topic {
-                exchange: exchange.into(),
-                key: name.as_str().into(),
-            }),
+            bound_to: Some(Route::Topic { exchange: exchange.into(), key: name.as_str().into() }),
             name,
             lifetime: Lifetime::Lasting,
+            single_active: false,
         };
         let mut queues = vec![lasting(topic.clone())];
         if self.target.server.is_some() {
@@ -141,20 +126,15 @@ impl RpcServerBuilder {
         queues.push(QueueSpec {
             name: format!("{topic}_fanout_{}", wire::new_id()),
             lifetime: Lifetime::Transient,
-            bound_to: Some(Route::Fanout {
-                topic: topic.as_str().into(),
-            }),
+            bound_to: Some(Route::Fanout { topic: topic.as_str().into() }),
+            single_active: false,
         });
         queues
     }
 }
 
 /// The server's life: hand each delivery to a task of its own until told to stop.
-async fn serve(
-    handling: Arc<Handling>,
-    mut subscriber: Subscriber,
-    mut stopped: oneshot::Receiver<Duration>,
-) {
+async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped: oneshot::Receiver<Duration>) {
     // Dropped with this future, it takes the handlers along.
     let mut handlers = JoinSet::new();
     let grace = loop {
@@ -181,17 +161,11 @@ async fn serve(
     })
     .await;
     if finished.is_err() {
-        tracing::warn!(
-            unfinished = handlers.len(),
-            "stopping with unfinished requests, which go back to their queues"
-        );
+        tracing::warn!(unfinished = handlers.len(), "stopping with unfinished requests, which go back to their queues");
         handlers.shutdown().await;
     }
     subscriber.close().await;
 }
-
-/// Signals the pauses before another attempt that there is no time left for them.
-type Stopping = CancellationToken;
 
 /// Handlers' panics are caught where they run; one that arrives here is a defect of this crate.
 fn note_panic(ended: Result<(), JoinError>) {

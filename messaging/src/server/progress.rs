@@ -35,11 +35,7 @@ pub(super) struct Progress<D> {
 
 impl<D> Progress<D> {
     pub(super) fn new() -> Self {
-        Self {
-            running: HashMap::new(),
-            completed: HashSet::new(),
-            order: VecDeque::new(),
-        }
+        Self { running: HashMap::new(), completed: HashSet::new(), order: VecDeque::new() }
     }
 
     /// Looks at a delivery and, if it is new, notes that it runs.

@@ -12,11 +12,7 @@ pub(crate) const DEAD_LETTERS: &str = "dead_letters";
 
 /// The queue of dead letters as all declare it.
 pub(crate) fn dead_letters() -> QueueSpec {
-    QueueSpec {
-        name: DEAD_LETTERS.into(),
-        lifetime: Lifetime::Permanent,
-        bound_to: None,
-    }
+    QueueSpec { name: DEAD_LETTERS.into(), lifetime: Lifetime::Permanent, bound_to: None, single_active: false }
 }
 
 /// A message's content: structured within the process, bytes when it came from (or is not
@@ -66,9 +62,7 @@ impl Content {
 }
 
 fn not_a(kind: &str) -> MessagingError {
-    MessagingError::Malformed {
-        what: format!("the message in this queue is not a {kind}"),
-    }
+    MessagingError::Malformed { what: format!("the message in this queue is not a {kind}") }
 }
 
 /// Why, when and from where a message was set aside.
@@ -109,12 +103,7 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new(content: Content) -> Self {
-        Self {
-            content,
-            deliveries: 0,
-            expiration: None,
-            death: None,
-        }
+        Self { content, deliveries: 0, expiration: None, death: None }
     }
 }
 
@@ -149,10 +138,7 @@ impl Route {
     }
 
     pub(crate) fn unroutable(&self) -> MessagingError {
-        MessagingError::Unroutable {
-            exchange: self.exchange(),
-            routing_key: self.key().to_owned(),
-        }
+        MessagingError::Unroutable { exchange: self.exchange(), routing_key: self.key().to_owned() }
     }
 }
 
@@ -170,12 +156,7 @@ pub(crate) struct Publication {
 impl Publication {
     /// A message that must reach a queue.
     pub(crate) fn mandatory(route: Route, message: Message) -> Self {
-        Self {
-            route,
-            message,
-            mandatory: true,
-            declare: None,
-        }
+        Self { route, message, mandatory: true, declare: None }
     }
 }
 
@@ -198,6 +179,8 @@ pub(crate) struct QueueSpec {
     pub(crate) lifetime: Lifetime,
     /// What is routed into it besides messages addressed to its name.
     pub(crate) bound_to: Option<Route>,
+    /// Only one of its consumers gets messages; another takes over when that one goes.
+    pub(crate) single_active: bool,
 }
 
 /// What a consumer asks for.
@@ -206,6 +189,4 @@ pub(crate) struct Subscription {
     pub(crate) queues: Vec<QueueSpec>,
     /// How many messages may be unacknowledged at once, over all the queues.
     pub(crate) prefetch: u16,
-    /// Only one of a queue's consumers gets messages; another takes over when it goes.
-    pub(crate) single_active: bool,
 }

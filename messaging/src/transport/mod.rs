@@ -13,8 +13,7 @@ mod replies;
 mod subscriber;
 
 pub(crate) use message::{
-    Content, DEAD_LETTERS, DeathCertificate, Fetched, Lifetime, Message, Publication, QueueSpec,
-    Route, Subscription,
+    Content, DEAD_LETTERS, DeathCertificate, Fetched, Lifetime, Message, Publication, QueueSpec, Route, Subscription,
 };
 pub(crate) use replies::{PendingReply, Replies};
 pub(crate) use subscriber::{Delivery, Subscriber, Window};
@@ -49,11 +48,8 @@ pub struct TransportOptions {
 impl Default for TransportOptions {
     fn default() -> Self {
         let program = std::env::args_os().next().map(std::path::PathBuf::from);
-        let program = program
-            .as_deref()
-            .and_then(|path| path.file_name())
-            .and_then(|name| name.to_str())
-            .unwrap_or("novella");
+        let program =
+            program.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str()).unwrap_or("novella");
         Self {
             exchange: "novella".into(),
             connection_name: format!("{program}:{}", std::process::id()),
@@ -73,7 +69,8 @@ impl Default for TransportOptions {
 pub enum Health {
     /// They do.
     Connected,
-    /// The connection is lost; the transport tries to get it back, for ever.
+    /// The connection is lost, or a queue cannot be consumed; the transport tries to get it back,
+    /// for ever.
     Reconnecting {
         /// When it was lost.
         since: Instant,
@@ -117,10 +114,7 @@ impl Transport {
     /// # Errors
     /// At once and for good if the URL, the credentials or the virtual host are wrong or nothing
     /// listens there. A transport that was once connected, on the other hand, never gives up.
-    pub async fn connect(
-        url: &str,
-        options: TransportOptions,
-    ) -> Result<Transport, MessagingError> {
+    pub async fn connect(url: &str, options: TransportOptions) -> Result<Transport, MessagingError> {
         let replies = Arc::new(Replies::new());
         let driver = match url.split_once("://") {
             Some(("memory", name)) => {
@@ -128,27 +122,17 @@ impl Transport {
                 bus.add_reply_queue(&replies);
                 Driver::Memory(bus)
             }
-            Some(("amqp" | "amqps", _)) => Driver::Amqp(Box::new(
-                amqp::Bus::connect(url, options.clone(), Arc::clone(&replies)).await?,
-            )),
+            Some(("amqp" | "amqps", _)) => {
+                Driver::Amqp(Box::new(amqp::Bus::connect(url, options.clone(), Arc::clone(&replies)).await?))
+            }
             Some((scheme, _)) => {
-                return Err(MessagingError::InvalidUrl {
-                    reason: format!("unknown scheme `{scheme}`"),
-                });
+                return Err(MessagingError::InvalidUrl { reason: format!("unknown scheme `{scheme}`") });
             }
             None => {
-                return Err(MessagingError::InvalidUrl {
-                    reason: "it has no scheme".into(),
-                });
+                return Err(MessagingError::InvalidUrl { reason: "it has no scheme".into() });
             }
         };
-        Ok(Self {
-            shared: Arc::new(Shared {
-                options,
-                replies,
-                driver,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { options, replies, driver }) })
     }
 
     /// Whether messages flow at the moment.
@@ -194,10 +178,7 @@ impl Transport {
             return Err(MessagingError::Closed);
         }
         match &self.shared.driver {
-            Driver::Memory(bus) => {
-                bus.publish(publication, self.shared.options.publish_timeout)
-                    .await
-            }
+            Driver::Memory(bus) => bus.publish(publication, self.shared.options.publish_timeout).await,
             // Boxed, like the others below, so that what is sent in process is not moved about in
             // futures made for a broker.
             Driver::Amqp(bus) => Box::pin(bus.publish(&publication)).await,
@@ -205,10 +186,7 @@ impl Transport {
     }
 
     /// Sends many messages in this order, waiting for the bus only once all are on their way.
-    pub(crate) async fn publish_all(
-        &self,
-        publications: Vec<Publication>,
-    ) -> Result<(), MessagingError> {
+    pub(crate) async fn publish_all(&self, publications: Vec<Publication>) -> Result<(), MessagingError> {
         if self.shared.replies.is_closed() {
             return Err(MessagingError::Closed);
         }
@@ -224,23 +202,13 @@ impl Transport {
     }
 
     /// Declares the queues and consumes them; returns when messages can flow.
-    pub(crate) async fn subscribe(
-        &self,
-        subscription: Subscription,
-    ) -> Result<Subscriber, MessagingError> {
+    pub(crate) async fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, MessagingError> {
         if self.shared.replies.is_closed() {
             return Err(MessagingError::Closed);
         }
         match &self.shared.driver {
-            Driver::Memory(bus) => Ok(memory::Bus::subscribe(
-                bus,
-                subscription,
-                self.reply_queue(),
-            )),
-            Driver::Amqp(bus) => {
-                Box::pin(bus.subscribe(subscription, self.shared.options.rpc_response_timeout))
-                    .await
-            }
+            Driver::Memory(bus) => Ok(memory::Bus::subscribe(bus, subscription, self.reply_queue())),
+            Driver::Amqp(bus) => Box::pin(bus.subscribe(subscription, self.shared.options.rpc_response_timeout)).await,
         }
     }
 
@@ -255,27 +223,12 @@ impl Transport {
 
     /// Puts a message into the queue of dead letters, with the reason, the time and the queue it
     /// comes from.
-    pub(crate) async fn set_aside(
-        &self,
-        message: Message,
-        queue: &str,
-        reason: String,
-    ) -> Result<(), MessagingError> {
+    pub(crate) async fn set_aside(&self, message: Message, queue: &str, reason: String) -> Result<(), MessagingError> {
         tracing::warn!(queue, reason, "a message is set aside in `{DEAD_LETTERS}`");
-        let death = DeathCertificate {
-            reason,
-            queue: queue.to_owned(),
-            time: jiff::Timestamp::now().to_string(),
-        };
+        let death = DeathCertificate { reason, queue: queue.to_owned(), time: jiff::Timestamp::now().to_string() };
         // An expiration would make it vanish from there.
-        let letter = Message {
-            death: Some(Box::new(death)),
-            expiration: None,
-            ..message
-        };
-        let route = Route::Queue {
-            name: DEAD_LETTERS.into(),
-        };
+        let letter = Message { death: Some(Box::new(death)), expiration: None, ..message };
+        let route = Route::Queue { name: DEAD_LETTERS.into() };
         self.publish(Publication {
             declare: Some(Box::new(message::dead_letters())),
             ..Publication::mandatory(route, letter)
@@ -284,10 +237,7 @@ impl Transport {
     }
 
     /// Makes sure the transport's reply queue is consumed and announces a call on it.
-    pub(crate) async fn expect_reply(
-        &self,
-        message_id: &Arc<str>,
-    ) -> Result<PendingReply, MessagingError> {
+    pub(crate) async fn expect_reply(&self, message_id: &Arc<str>) -> Result<PendingReply, MessagingError> {
         if let Driver::Amqp(bus) = &self.shared.driver {
             Box::pin(bus.ensure_reply_queue()).await?;
         }

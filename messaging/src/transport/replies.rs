@@ -33,10 +33,7 @@ impl Replies {
     /// With a queue name of its own, which stays the same over every reconnect, so that answers
     /// under way still arrive.
     pub(crate) fn new() -> Self {
-        Self {
-            queue: format!("reply_{}", wire::new_id()).into(),
-            waiting: Mutex::default(),
-        }
+        Self { queue: format!("reply_{}", wire::new_id()).into(), waiting: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -48,30 +45,18 @@ impl Replies {
     }
 
     /// Announces a call, before it is sent.
-    pub(crate) fn expect(
-        replies: &Arc<Self>,
-        message_id: &Arc<str>,
-    ) -> Result<PendingReply, MessagingError> {
+    pub(crate) fn expect(replies: &Arc<Self>, message_id: &Arc<str>) -> Result<PendingReply, MessagingError> {
         let (sender, answer) = oneshot::channel();
         let signs_of_life = Arc::new(Notify::new());
         let mut waiting = replies.lock();
         if waiting.closed {
             return Err(MessagingError::Closed);
         }
-        waiting.calls.insert(
-            Arc::clone(message_id),
-            Call {
-                answer: sender,
-                signs_of_life: Arc::clone(&signs_of_life),
-            },
-        );
+        waiting
+            .calls
+            .insert(Arc::clone(message_id), Call { answer: sender, signs_of_life: Arc::clone(&signs_of_life) });
         drop(waiting);
-        Ok(PendingReply {
-            message_id: Arc::clone(message_id),
-            answer,
-            signs_of_life,
-            replies: Arc::clone(replies),
-        })
+        Ok(PendingReply { message_id: Arc::clone(message_id), answer, signs_of_life, replies: Arc::clone(replies) })
     }
 
     /// Hands an answer, or a sign of life, to its call.
@@ -85,14 +70,8 @@ impl Replies {
         }
         let call = waiting.calls.remove(&reply.message_id);
         drop(waiting);
-        if call
-            .and_then(|call| call.answer.send(Arc::clone(&reply)).ok())
-            .is_none()
-        {
-            tracing::debug!(
-                message_id = &*reply.message_id,
-                "an answer came after its caller had given up"
-            );
+        if call.and_then(|call| call.answer.send(Arc::clone(&reply)).ok()).is_none() {
+            tracing::debug!(message_id = &*reply.message_id, "an answer came after its caller had given up");
         }
     }
 

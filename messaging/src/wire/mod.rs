@@ -21,10 +21,7 @@ const CONTEXT_PREFIX: &str = "_context_";
 pub(crate) fn new_id() -> String {
     // From the thread's generator: `Uuid::new_v4` asks the operating system each time, which costs
     // more than a whole cast.
-    uuid::Builder::from_random_bytes(rand::random())
-        .into_uuid()
-        .simple()
-        .to_string()
+    uuid::Builder::from_random_bytes(rand::random()).into_uuid().simple().to_string()
 }
 
 /// Where the answer to a call goes.
@@ -107,36 +104,23 @@ fn seal(message: &Map<String, Value>) -> Result<Vec<u8>, MessagingError> {
         message: String,
     }
     let message = serde_json::to_string(message).map_err(|error| malformed(error.to_string()))?;
-    serde_json::to_vec(&Envelope {
-        version: "2.0",
-        message,
-    })
-    .map_err(|error| malformed(error.to_string()))
+    serde_json::to_vec(&Envelope { version: "2.0", message }).map_err(|error| malformed(error.to_string()))
 }
 
 /// Opens either envelope: 2.0, or 1.0, where the body is the message itself.
 fn open(body: &[u8]) -> Result<Map<String, Value>, MessagingError> {
-    let outer: Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
+    let outer: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
     match (outer.get("oslo.version"), outer.get("oslo.message")) {
         (Some(version), Some(message)) => {
             // Any 2.x has this form; another major may not.
-            let major = version
-                .as_str()
-                .and_then(|version| version.split('.').next());
+            let major = version.as_str().and_then(|version| version.split('.').next());
             if major != Some("2") {
-                return Err(malformed(format!(
-                    "the envelope's version is {version}, 2.0 is understood"
-                )));
+                return Err(malformed(format!("the envelope's version is {version}, 2.0 is understood")));
             }
-            let message = message
-                .as_str()
-                .ok_or_else(|| malformed("`oslo.message` is not a string"))?;
-            serde_json::from_str(message).map_err(|error| {
-                malformed(format!(
-                    "`oslo.message` does not hold a JSON object: {error}"
-                ))
-            })
+            let message = message.as_str().ok_or_else(|| malformed("`oslo.message` is not a string"))?;
+            serde_json::from_str(message)
+                .map_err(|error| malformed(format!("`oslo.message` does not hold a JSON object: {error}")))
         }
         _ => Ok(outer),
     }
@@ -159,16 +143,11 @@ fn take_context(message: &mut Map<String, Value>) -> Map<String, Value> {
     context
 }
 
-fn take_string(
-    message: &mut Map<String, Value>,
-    field: &str,
-) -> Result<Option<String>, MessagingError> {
+fn take_string(message: &mut Map<String, Value>, field: &str) -> Result<Option<String>, MessagingError> {
     match message.remove(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(malformed(format!(
-            "`{field}` is {other}, expected a string"
-        ))),
+        Some(other) => Err(malformed(format!("`{field}` is {other}, expected a string"))),
     }
 }
 
@@ -188,12 +167,7 @@ impl RequestMessage {
         if let Some(reply_to) = &self.reply_to {
             message.insert("_msg_id".into(), (*reply_to.message_id).into());
             message.insert("_reply_q".into(), (*reply_to.queue).into());
-            message.insert(
-                "_timeout".into(),
-                reply_to
-                    .monitor
-                    .map_or(Value::Null, |every| every.as_secs().into()),
-            );
+            message.insert("_timeout".into(), reply_to.monitor.map_or(Value::Null, |every| every.as_secs().into()));
         }
         message.insert("_unique_id".into(), (*self.unique_id).into());
         insert_context(&mut message, &self.context);
@@ -208,9 +182,7 @@ impl RequestMessage {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(args)) => args,
             Some(_) => {
-                return Err(malformed(format!(
-                    "the `args` of `{method}` are not an object"
-                )));
+                return Err(malformed(format!("the `args` of `{method}` are not an object")));
             }
         };
         let version = match take_string(&mut message, "version")? {
@@ -218,10 +190,7 @@ impl RequestMessage {
             None => Version::default(),
         };
         let namespace = take_string(&mut message, "namespace")?;
-        let reply_to = match (
-            take_string(&mut message, "_msg_id")?,
-            take_string(&mut message, "_reply_q")?,
-        ) {
+        let reply_to = match (take_string(&mut message, "_msg_id")?, take_string(&mut message, "_reply_q")?) {
             (Some(message_id), Some(queue)) => Some(ReplyTo {
                 message_id: message_id.into(),
                 queue: queue.into(),
@@ -234,18 +203,8 @@ impl RequestMessage {
         };
         // Without an id of its own a message cannot be told from its repetition; a new id at least
         // never collides.
-        let unique_id = take_string(&mut message, "_unique_id")?
-            .unwrap_or_else(new_id)
-            .into();
-        Ok(Self {
-            method,
-            namespace,
-            version,
-            args,
-            context,
-            reply_to,
-            unique_id,
-        })
+        let unique_id = take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id).into();
+        Ok(Self { method, namespace, version, args, context, reply_to, unique_id })
     }
 }
 
@@ -274,10 +233,7 @@ impl ReplyMessage {
         Ok(Self {
             message_id,
             outcome,
-            ending: message
-                .get("ending")
-                .and_then(Value::as_bool)
-                .unwrap_or(true),
+            ending: message.get("ending").and_then(Value::as_bool).unwrap_or(true),
             unique_id: take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id),
         })
     }
@@ -294,26 +250,17 @@ impl Failure {
     /// Reads a failure from the JSON text that peers send, or from a plain object.
     fn from_json(failure: Value) -> Result<Box<Self>, MessagingError> {
         let mut fields = match failure {
-            Value::String(text) => {
-                serde_json::from_str::<Map<String, Value>>(&text).map_err(|error| {
-                    malformed(format!("`failure` does not hold a JSON object: {error}"))
-                })?
-            }
+            Value::String(text) => serde_json::from_str::<Map<String, Value>>(&text)
+                .map_err(|error| malformed(format!("`failure` does not hold a JSON object: {error}")))?,
             Value::Object(fields) => fields,
             other => {
-                return Err(malformed(format!(
-                    "`failure` is {other}, expected JSON text"
-                )));
+                return Err(malformed(format!("`failure` is {other}, expected JSON text")));
             }
         };
         let traceback = match fields.remove("tb") {
-            Some(Value::Array(lines)) => lines
-                .into_iter()
-                .map(|line| {
-                    line.as_str()
-                        .map_or_else(|| line.to_string(), str::to_owned)
-                })
-                .collect(),
+            Some(Value::Array(lines)) => {
+                lines.into_iter().map(|line| line.as_str().map_or_else(|| line.to_string(), str::to_owned)).collect()
+            }
             Some(Value::String(text)) => vec![text],
             _ => Vec::new(),
         };

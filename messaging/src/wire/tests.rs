@@ -16,8 +16,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
-            btree_map(any::<String>(), inner, 0..4)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
+            btree_map(any::<String>(), inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
@@ -124,11 +123,7 @@ proptest! {
 }
 
 fn read_everything(body: &[u8]) {
-    let _ = (
-        RequestMessage::decode(body),
-        ReplyMessage::decode(body),
-        NotificationMessage::decode(body),
-    );
+    let _ = (RequestMessage::decode(body), ReplyMessage::decode(body), NotificationMessage::decode(body));
 }
 
 /// As captured from oslo.messaging 18.3.1.
@@ -142,10 +137,7 @@ fn a_call_of_oslo_messaging_is_understood() {
         namespace: None,
         version: Version::new(1, 7),
         args: json!({ "payload": "hello" }).as_object().unwrap().clone(),
-        context: json!({ "user_id": "u1", "request_id": "req-1" })
-            .as_object()
-            .unwrap()
-            .clone(),
+        context: json!({ "user_id": "u1", "request_id": "req-1" }).as_object().unwrap().clone(),
         reply_to: Some(ReplyTo {
             message_id: "8f468e1dbf9846abbedd60f0ddf15b7b".into(),
             queue: "reply_38fddebb252346c6a36613ffe97c1df4".into(),
@@ -154,10 +146,7 @@ fn a_call_of_oslo_messaging_is_understood() {
         unique_id: "6503b1f02e4440a59817c740cf5f32c8".into(),
     };
     let envelope = json!({ "oslo.version": "2.0", "oslo.message": inner }).to_string();
-    assert_eq!(
-        RequestMessage::decode(envelope.as_bytes()).unwrap(),
-        expected
-    );
+    assert_eq!(RequestMessage::decode(envelope.as_bytes()).unwrap(), expected);
     // The envelope 1.0 is the message itself.
     assert_eq!(RequestMessage::decode(inner.as_bytes()).unwrap(), expected);
 }
@@ -167,16 +156,9 @@ fn a_failure_of_oslo_messaging_is_understood() {
     let failure = r#"{"class": "ValueError", "module": "builtins", "message": "('a bad value', 42)",
         "tb": ["Traceback (most recent call last):\n", "..."], "args": ["a bad value", 42], "kwargs": {}}"#;
     let message = json!({ "result": null, "failure": failure, "ending": true, "_msg_id": "m", "_unique_id": "u" });
-    let envelope =
-        json!({ "oslo.version": "2.0", "oslo.message": message.to_string() }).to_string();
-    let failure = ReplyMessage::decode(envelope.as_bytes())
-        .unwrap()
-        .outcome
-        .unwrap_err();
-    assert_eq!(
-        (failure.class.as_str(), failure.module.as_str()),
-        ("ValueError", "builtins")
-    );
+    let envelope = json!({ "oslo.version": "2.0", "oslo.message": message.to_string() }).to_string();
+    let failure = ReplyMessage::decode(envelope.as_bytes()).unwrap().outcome.unwrap_err();
+    assert_eq!((failure.class.as_str(), failure.module.as_str()), ("ValueError", "builtins"));
     assert_eq!(failure.args, [json!("a bad value"), json!(42)]);
     assert_eq!(failure.traceback.len(), 2);
 }
@@ -190,17 +172,13 @@ fn a_message_without_a_version_speaks_1_0_and_gets_an_id() {
 
 #[test]
 fn a_newer_major_of_the_envelope_is_refused() {
-    let error =
-        RequestMessage::decode(br#"{"oslo.version": "3.0", "oslo.message": "{}"}"#).unwrap_err();
+    let error = RequestMessage::decode(br#"{"oslo.version": "3.0", "oslo.message": "{}"}"#).unwrap_err();
     assert!(error.to_string().contains("3.0"), "{error}");
 }
 
 #[test]
 fn ids_have_the_form_of_oslo_messaging() {
     let id = new_id();
-    assert!(
-        id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "{id}"
-    );
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
     assert_ne!(id, new_id());
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use novella_messaging::{
-    CallError, Health, MessagingError, NotificationListener, Notifier, RpcClient, RpcServer,
-    Target, Transport, TransportOptions,
+    CallError, Health, MessagingError, NotificationListener, Notifier, RpcClient, RpcServer, Target, Transport,
+    TransportOptions,
 };
 use novella_testing::Vhost;
 use serde_json::json;
@@ -25,11 +25,7 @@ async fn everything_works(client: &WorkClient, crew: &mut Crew) {
         client.ring(&context(), "ding".into()).await.unwrap();
         // A fanout that nobody hears is no error, so the healed state shows only in being heard.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if crew.rest().iter().any(|(_, what)| what == "ding") {
-            Ok(())
-        } else {
-            Err("not heard")
-        }
+        if crew.rest().iter().any(|(_, what)| what == "ding") { Ok(()) } else { Err("not heard") }
     })
     .await;
     client.perform(&context(), "to any".into()).await.unwrap();
@@ -50,9 +46,7 @@ pub async fn a_cut_connection_is_survived(vhost: &Vhost) {
     assert_eq!(transport.health(), Health::Connected);
 }
 
-pub async fn nothing_accepted_is_lost_and_nothing_is_done_twice_while_connections_are_cut(
-    vhost: &Vhost,
-) {
+pub async fn nothing_accepted_is_lost_and_nothing_is_done_twice_while_connections_are_cut(vhost: &Vhost) {
     let mut crew = Crew::new();
     let (receiver, sender) = (vhost.connect().await, vhost.connect().await);
     let _server = crew.serve_at_once(&receiver, "host-1", 4).await;
@@ -113,21 +107,11 @@ pub async fn the_reply_queue_deleted_under_a_client_heals(vhost: &Vhost) {
     });
     assert_eq!(crew.next_text().await, "wait");
     let queues = vhost.queues().await;
-    vhost
-        .delete_queue(
-            queues
-                .iter()
-                .find(|queue| queue.starts_with("reply_"))
-                .unwrap(),
-        )
-        .await;
+    vhost.delete_queue(queues.iter().find(|queue| queue.starts_with("reply_")).unwrap()).await;
     crew.gate.add_permits(1);
     // Also the answer that is due while there is no queue for it.
     assert_eq!(within(call).await.unwrap().unwrap(), "host-1");
-    assert_eq!(
-        client.echo(&context(), "again".into()).await.unwrap().1,
-        "again"
-    );
+    assert_eq!(client.echo(&context(), "again".into()).await.unwrap().1, "again");
 }
 
 pub async fn exchanges_deleted_under_everybody_heal(vhost: &Vhost) {
@@ -146,10 +130,7 @@ pub async fn the_notifications_queue_deleted_under_a_notifier_is_declared_again(
     notifier.info(&context(), "first", &()).await.unwrap();
     vhost.delete_queue("reports.info").await;
     notifier.info(&context(), "second", &()).await.unwrap();
-    let mut listener = NotificationListener::builder(&transport, "reports")
-        .start()
-        .await
-        .unwrap();
+    let mut listener = NotificationListener::builder(&transport, "reports").start().await.unwrap();
     let batch = within(listener.next_batch(10)).await.unwrap();
     assert_eq!(batch.notifications()[0].event_type, "second");
     batch.ack().await;
@@ -167,12 +148,8 @@ pub async fn one_bad_publish_closes_nothing_for_others(vhost: &Vhost) {
             let (good, bad) = (good.clone(), bad.clone());
             tokio::spawn(async move {
                 if number == 25 {
-                    let refused = bad
-                        .cast(json!(context()), "perform", serde_json::Map::new())
-                        .await;
-                    let Err(MessagingError::AccessRefused { reason, .. }) = refused else {
-                        panic!("{refused:?}")
-                    };
+                    let refused = bad.cast(json!(context()), "perform", serde_json::Map::new()).await;
+                    let Err(MessagingError::AccessRefused { reason, .. }) = refused else { panic!("{refused:?}") };
                     assert!(reason.contains("forbidden"), "{reason}");
                 } else {
                     good.perform(&context(), number.to_string()).await.unwrap();
@@ -192,41 +169,21 @@ pub async fn one_bad_publish_closes_nothing_for_others(vhost: &Vhost) {
 
 /// Restricts the routing keys of what this run's user may send to the control exchange.
 async fn allow_to_send_only(vhost: &Vhost, keys: &str) {
-    let mut url =
-        reqwest::Url::parse(&std::env::var("NOVELLA_TEST_RABBITMQ_API").unwrap()).unwrap();
+    let mut url = reqwest::Url::parse(&std::env::var("NOVELLA_TEST_RABBITMQ_API").unwrap()).unwrap();
     let user = url.username().to_owned();
-    url.path_segments_mut()
-        .unwrap()
-        .extend(["api", "topic-permissions", vhost.name(), &user]);
+    url.path_segments_mut().unwrap().extend(["api", "topic-permissions", vhost.name(), &user]);
     let permission = json!({ "exchange": "novella", "write": keys, "read": ".*" });
-    reqwest::Client::new()
-        .put(url)
-        .json(&permission)
-        .send()
-        .await
-        .unwrap()
-        .error_for_status()
-        .unwrap();
+    reqwest::Client::new().put(url).json(&permission).send().await.unwrap().error_for_status().unwrap();
 }
 
 pub async fn a_malformed_message_is_set_aside_and_blocks_nobody(vhost: &Vhost) {
     let (transport, mut crew) = (vhost.connect().await, Crew::new());
     let _server = crew.serve_at_once(&transport, "host-1", 1).await;
-    let mut listener = NotificationListener::builder(&transport, "reports")
-        .start()
-        .await
-        .unwrap();
-    let other = Connection::connect(vhost.url(), ConnectionProperties::default())
-        .await
-        .unwrap();
+    let mut listener = NotificationListener::builder(&transport, "reports").start().await.unwrap();
+    let other = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
     let channel = other.create_channel().await.unwrap();
     for queue in ["work", "reports.info"] {
-        for body in [
-            &b"\xff\x00"[..],
-            b"[]",
-            b"{}",
-            br#"{"oslo.version": "2.0", "oslo.message": "no"}"#,
-        ] {
+        for body in [&b"\xff\x00"[..], b"[]", b"{}", br#"{"oslo.version": "2.0", "oslo.message": "no"}"#] {
             channel
                 .basic_publish(
                     "".into(),
@@ -239,122 +196,92 @@ pub async fn a_malformed_message_is_set_aside_and_blocks_nobody(vhost: &Vhost) {
                 .unwrap();
         }
     }
-    WorkClient::new(&transport)
-        .perform(&context(), "next".into())
-        .await
-        .unwrap();
+    WorkClient::new(&transport).perform(&context(), "next".into()).await.unwrap();
     assert_eq!(crew.next_text().await, "next");
-    Notifier::new(&transport, "reports", "p")
-        .info(&context(), "next", &())
-        .await
-        .unwrap();
+    Notifier::new(&transport, "reports", "p").info(&context(), "next", &()).await.unwrap();
     let batch = within(listener.next_batch(10)).await.unwrap();
     assert_eq!(batch.notifications()[0].event_type, "next");
     let letters = eventually(async || {
         let letters = transport.dead_letters(20).await.unwrap();
-        if letters.len() == 8 {
-            Ok(letters)
-        } else {
-            Err(letters)
-        }
+        if letters.len() == 8 { Ok(letters) } else { Err(letters) }
     })
     .await;
-    assert!(
-        letters
-            .iter()
-            .all(|letter| letter.reason.starts_with("malformed message")),
-        "{letters:?}"
-    );
+    assert!(letters.iter().all(|letter| letter.reason.starts_with("malformed message")), "{letters:?}");
 }
 
 pub async fn a_refused_connection_fails_at_once_and_says_why(vhost: &Vhost) {
-    let connect = async |url: String| {
-        Transport::connect(&url, TransportOptions::default())
-            .await
-            .unwrap_err()
-    };
+    let connect = async |url: String| Transport::connect(&url, TransportOptions::default()).await.unwrap_err();
 
     let wrong_password = vhost.url().replacen("@", "x@", 1);
     let error = connect(wrong_password.clone()).await;
-    assert!(
-        matches!(error, MessagingError::AccessRefused { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, MessagingError::AccessRefused { .. }), "{error:?}");
     let password = wrong_password.split([':', '@']).nth(2).unwrap();
     assert!(!format!("{error} {error:?}").contains(password));
 
     let error = connect(format!("{}-not-there", vhost.url())).await;
-    let MessagingError::AccessRefused { reason, .. } = &error else {
-        panic!("{error:?}")
-    };
+    let MessagingError::AccessRefused { reason, .. } = &error else { panic!("{error:?}") };
     assert!(reason.contains("not-there"), "{reason}");
 
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = connect(format!("amqp://{free}/")).await;
-    let MessagingError::ConnectionFailed { address, reason } = &error else {
-        panic!("{error:?}")
-    };
+    let MessagingError::ConnectionFailed { address, reason } = &error else { panic!("{error:?}") };
     assert_eq!(*address, free.to_string());
     assert!(reason.contains("is a broker running"), "{reason}");
 }
 
 pub async fn a_queue_declared_otherwise_by_a_peer_is_an_error_that_names_it(vhost: &Vhost) {
-    let other = Connection::connect(vhost.url(), ConnectionProperties::default())
-        .await
-        .unwrap();
+    let other = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
     let channel = other.create_channel().await.unwrap();
-    channel
-        .queue_declare(
-            "work".into(),
-            QueueDeclareOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .unwrap();
+    channel.queue_declare("work".into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
     let transport = vhost.connect().await;
-    let started = RpcServer::builder(&transport, Target::new("work").server("host-1"))
-        .start()
-        .await;
-    let Err(MessagingError::DeclaredOtherwise { what, reason }) = started else {
-        panic!("{started:?}")
-    };
-    assert!(
-        what.contains("`work`") && reason.contains("durable"),
-        "{what}: {reason}"
-    );
+    let started = RpcServer::builder(&transport, Target::new("work").server("host-1")).start().await;
+    let Err(MessagingError::DeclaredOtherwise { what, reason }) = started else { panic!("{started:?}") };
+    assert!(what.contains("`work`") && reason.contains("durable"), "{what}: {reason}");
     // The same peers agree with `durable: false`.
-    let options = TransportOptions {
-        durable: false,
-        exchange: "other".into(),
-        ..TransportOptions::default()
-    };
+    let options = TransportOptions { durable: false, exchange: "other".into(), ..TransportOptions::default() };
     let transport = Transport::connect(vhost.url(), options).await.unwrap();
     let crew = Crew::new();
     let _server = crew.serve(&transport, "host-1").await;
-    WorkClient::new(&transport)
-        .echo(&context(), "agreed".into())
-        .await
-        .unwrap();
+    WorkClient::new(&transport).echo(&context(), "agreed".into()).await.unwrap();
+}
+
+/// The connection stands, and yet the server hears nothing: health must not say that all is well.
+pub async fn a_server_that_cannot_get_its_queue_back_is_not_healthy(vhost: &Vhost) {
+    let (transport, mut crew) = (vhost.connect().await, Crew::new());
+    let _server = crew.serve(&transport, "host-1").await;
+    let client = WorkClient::new(&transport);
+    everything_works(&client, &mut crew).await;
+    let other = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
+    let usurp = async || {
+        let channel = other.create_channel().await.unwrap();
+        // Sent together, so that the server has no time to declare it again in between.
+        let _ = tokio::join!(
+            channel.queue_delete("work".into(), QueueDeleteOptions::default()),
+            channel.queue_declare("work".into(), QueueDeclareOptions::default(), FieldTable::default()),
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let reason = eventually(async || {
+        usurp().await;
+        match transport.health() {
+            Health::Reconnecting { reason, .. } => Ok(reason),
+            well => Err(well),
+        }
+    })
+    .await;
+    assert!(reason.contains("`work` is not consumed") && reason.contains("durable"), "{reason}");
+    vhost.delete_queue("work").await;
+    everything_works(&client, &mut crew).await;
+    assert_eq!(transport.health(), Health::Connected);
 }
 
 pub async fn a_stopped_server_leaves_only_what_is_to_last(vhost: &Vhost) {
     let (transport, crew) = (vhost.connect().await, Crew::new());
     let server = crew.serve(&transport, "host-1").await;
-    WorkClient::new(&transport)
-        .echo(&context(), "call".into())
-        .await
-        .unwrap();
+    WorkClient::new(&transport).echo(&context(), "call".into()).await.unwrap();
     assert_eq!(vhost.queues().await.len(), 4);
     server.stop(PATIENCE).await;
-    let queues: Vec<_> = vhost
-        .queues()
-        .await
-        .into_iter()
-        .filter(|queue| !queue.starts_with("reply_"))
-        .collect();
+    let queues: Vec<_> = vhost.queues().await.into_iter().filter(|queue| !queue.starts_with("reply_")).collect();
     assert_eq!(queues, ["work", "work.host-1"]);
 }
 
@@ -362,15 +289,8 @@ pub async fn a_call_to_a_server_that_is_down_does_not_outlive_its_caller(vhost: 
     let (transport, mut crew) = (vhost.connect().await, Crew::new());
     crew.serve(&transport, "host-1").await.stop(PATIENCE).await;
     let client = WorkClient::new(&transport);
-    let error = client
-        .timeout(Duration::from_millis(200))
-        .wait(&context())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, CallError::Messaging(MessagingError::Timeout { .. })),
-        "{error:?}"
-    );
+    let error = client.timeout(Duration::from_millis(200)).wait(&context()).await.unwrap_err();
+    assert!(matches!(error, CallError::Messaging(MessagingError::Timeout { .. })), "{error:?}");
     vhost.wait_for_messages("work", 0).await;
     let _server = crew.serve(&transport, "host-1").await;
     client.perform(&context(), "next".into()).await.unwrap();
@@ -378,15 +298,7 @@ pub async fn a_call_to_a_server_that_is_down_does_not_outlive_its_caller(vhost: 
 }
 
 async fn connect_through(proxy: &Proxy, options: TransportOptions) -> Transport {
-    Transport::connect(
-        proxy.url(),
-        TransportOptions {
-            heartbeat: Duration::from_secs(1),
-            ..options
-        },
-    )
-    .await
-    .unwrap()
+    Transport::connect(proxy.url(), TransportOptions { heartbeat: Duration::from_secs(1), ..options }).await.unwrap()
 }
 
 /// Waits until the transport says that it is not well.
@@ -413,20 +325,11 @@ pub async fn a_connection_that_hangs_silently_is_noticed_and_replaced(vhost: &Vh
 
 pub async fn a_broker_that_is_down_is_waited_for(vhost: &Vhost) {
     let (proxy, mut crew) = (Proxy::before(vhost.url()).await, Crew::new());
-    let transport = connect_through(
-        &proxy,
-        TransportOptions {
-            publish_timeout: PATIENCE,
-            ..TransportOptions::default()
-        },
-    )
-    .await;
+    let transport =
+        connect_through(&proxy, TransportOptions { publish_timeout: PATIENCE, ..TransportOptions::default() }).await;
     let hasty = connect_through(
         &proxy,
-        TransportOptions {
-            publish_timeout: Duration::from_millis(200),
-            ..TransportOptions::default()
-        },
+        TransportOptions { publish_timeout: Duration::from_millis(200), ..TransportOptions::default() },
     )
     .await;
     let _server = crew.serve(&transport, "host-1").await;
@@ -435,13 +338,8 @@ pub async fn a_broker_that_is_down_is_waited_for(vhost: &Vhost) {
 
     proxy.set(Network::Down);
     until_unwell(&hasty).await;
-    let error = WorkClient::new(&hasty)
-        .perform(&context(), "hasty".into())
-        .await
-        .unwrap_err();
-    let MessagingError::Disconnected { waited, .. } = error else {
-        panic!("{error:?}")
-    };
+    let error = WorkClient::new(&hasty).perform(&context(), "hasty".into()).await.unwrap_err();
+    let MessagingError::Disconnected { waited, .. } = error else { panic!("{error:?}") };
     assert_eq!(waited, Duration::from_millis(200));
 
     let waiting = tokio::spawn({

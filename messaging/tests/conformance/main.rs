@@ -1,11 +1,5 @@
 //! One suite of behaviours, shown on both buses; and what only a real broker can do to its clients.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    unreachable_pub,
-    missing_docs,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs, reason = "tests")]
 
 mod calls;
 mod casts;
@@ -94,6 +88,7 @@ mod on_rabbitmq {
         a_malformed_message_is_set_aside_and_blocks_nobody
         a_refused_connection_fails_at_once_and_says_why
         a_queue_declared_otherwise_by_a_peer_is_an_error_that_names_it
+        a_server_that_cannot_get_its_queue_back_is_not_healthy
         a_stopped_server_leaves_only_what_is_to_last
         a_call_to_a_server_that_is_down_does_not_outlive_its_caller
         a_connection_that_hangs_silently_is_noticed_and_replaced

@@ -20,18 +20,11 @@ async fn next(listener: &mut NotificationListener, max: usize) -> Batch {
 }
 
 fn numbers(batch: &Batch) -> Vec<u64> {
-    batch
-        .notifications()
-        .iter()
-        .map(|notification| notification.payload["number"].as_u64().unwrap())
-        .collect()
+    batch.notifications().iter().map(|notification| notification.payload["number"].as_u64().unwrap()).collect()
 }
 
 fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<(String, Value)> {
-    numbers
-        .into_iter()
-        .map(|number| ("test.event".to_owned(), json!({ "number": number })))
-        .collect()
+    numbers.into_iter().map(|number| ("test.event".to_owned(), json!({ "number": number }))).collect()
 }
 
 /// Takes batches until this many notifications have come.
@@ -50,15 +43,9 @@ pub async fn notifications_arrive_in_order_in_batches(bus: &impl Bus) {
     let transport = bus.connect().await;
     let mut listener = listen(&transport, false).await;
     let notifier = Notifier::new(&transport, "reports", "compute.host-1");
-    notifier
-        .info_many(&context(), events(0..150))
-        .await
-        .unwrap();
+    notifier.info_many(&context(), events(0..150)).await.unwrap();
     for number in 150..200 {
-        notifier
-            .info(&context(), "test.event", &json!({ "number": number }))
-            .await
-            .unwrap();
+        notifier.info(&context(), "test.event", &json!({ "number": number })).await.unwrap();
     }
     assert_eq!(take(&mut listener, 200).await, (0..200).collect::<Vec<_>>());
 }
@@ -76,19 +63,14 @@ pub async fn a_notification_carries_what_it_was_sent_with(bus: &impl Bus) {
         .await
         .unwrap();
     let batch = next(&mut listener, 10).await;
-    let [notification] = batch.notifications() else {
-        panic!("{batch:?}")
-    };
+    let [notification] = batch.notifications() else { panic!("{batch:?}") };
     assert_eq!(notification.publisher_id, "compute.host-1");
     assert_eq!(notification.event_type, "host.on_fire");
     assert_eq!(notification.priority, Priority::Error);
     assert_eq!(notification.payload, json!({ "since": 1 }));
     assert_eq!(Value::from(notification.context.clone()), json!(context()));
     assert_eq!(notification.message_id.len(), 36);
-    assert_eq!(
-        notification.timestamp.len(),
-        "2026-11-20 17:26:49.340149".len()
-    );
+    assert_eq!(notification.timestamp.len(), "2026-11-20 17:26:49.340149".len());
     batch.ack().await;
 }
 
@@ -108,10 +90,7 @@ pub async fn a_notification_waits_for_the_first_listener_ever(bus: &impl Bus) {
 pub async fn an_unacked_batch_is_redelivered(bus: &impl Bus) {
     let transport = bus.connect().await;
     let mut listener = listen(&transport, true).await;
-    Notifier::new(&transport, "reports", "p")
-        .info_many(&context(), events(0..10))
-        .await
-        .unwrap();
+    Notifier::new(&transport, "reports", "p").info_many(&context(), events(0..10)).await.unwrap();
     let mut first = next(&mut listener, 4).await;
     while first.notifications().len() < 4 {
         // It was taken before all were there.
@@ -132,18 +111,12 @@ pub async fn a_requeued_batch_comes_again_before_anything_newer(bus: &impl Bus) 
     notifier.info_many(&context(), events(0..20)).await.unwrap();
     let first = next(&mut listener, 3).await;
     let second = next(&mut listener, 3).await;
-    assert_eq!(
-        (numbers(&first)[0], numbers(&second)[0]),
-        (0, first.notifications().len() as u64)
-    );
+    assert_eq!((numbers(&first)[0], numbers(&second)[0]), (0, first.notifications().len() as u64));
     second.requeue().await;
     drop(first);
     assert_eq!(take(&mut listener, 20).await, (0..20).collect::<Vec<_>>());
     // Given back for good when the listener goes.
-    notifier
-        .info_many(&context(), events(20..25))
-        .await
-        .unwrap();
+    notifier.info_many(&context(), events(20..25)).await.unwrap();
     next(&mut listener, 1).await.requeue().await;
     listener.stop().await;
     let mut other = listen(&transport, true).await;
@@ -157,10 +130,7 @@ pub async fn a_standby_listener_takes_over_when_the_active_one_goes(bus: &impl B
     let notifier = Notifier::new(&one, "reports", "p");
     notifier.info_many(&context(), events(0..50)).await.unwrap();
     assert_eq!(take(&mut active, 50).await, (0..50).collect::<Vec<_>>());
-    notifier
-        .info_many(&context(), events(50..60))
-        .await
-        .unwrap();
+    notifier.info_many(&context(), events(50..60)).await.unwrap();
     let unfinished = next(&mut active, 40).await;
     assert_eq!(numbers(&unfinished)[0], 50);
     let over = tokio::spawn(async move { take(&mut standby, 10).await });
@@ -179,9 +149,6 @@ pub async fn a_standby_listener_takes_over_also_if_the_notifier_came_first(bus: 
     notifier.info_many(&context(), events(1..30)).await.unwrap();
     assert_eq!(take(&mut active, 30).await, (0..30).collect::<Vec<_>>());
     active.stop().await;
-    notifier
-        .info_many(&context(), events(30..40))
-        .await
-        .unwrap();
+    notifier.info_many(&context(), events(30..40)).await.unwrap();
     assert_eq!(take(&mut standby, 10).await, (30..40).collect::<Vec<_>>());
 }

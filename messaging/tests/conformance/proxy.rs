@@ -42,11 +42,8 @@ impl Proxy {
 async fn accept(listener: TcpListener, broker: String, network: watch::Sender<Network>) {
     loop {
         let (mut client, _) = listener.accept().await.unwrap();
-        let (broker, mut down, (out, back)) = (
-            broker.clone(),
-            network.subscribe(),
-            (network.subscribe(), network.subscribe()),
-        );
+        let (broker, mut down, (out, back)) =
+            (broker.clone(), network.subscribe(), (network.subscribe(), network.subscribe()));
         tokio::spawn(async move {
             let pass = async {
                 let Ok(mut broker) = TcpStream::connect(broker).await else {
@@ -78,10 +75,7 @@ async fn pump(
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        if network
-            .wait_for(|network| *network == Network::Well)
-            .await
-            .is_err()
+        if network.wait_for(|network| *network == Network::Well).await.is_err()
             || to.write_all(&buffer[..count]).await.is_err()
         {
             return;

@@ -25,9 +25,7 @@ pub trait Bus {
     }
 
     async fn connect(&self) -> Transport {
-        Transport::connect(&self.url(), self.options())
-            .await
-            .unwrap()
+        Transport::connect(&self.url(), self.options()).await.unwrap()
     }
 }
 
@@ -41,10 +39,7 @@ impl Bus for InProcess {
     async fn create() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let _transport =
-            Transport::connect(&format!("memory://{name}"), TransportOptions::default())
-                .await
-                .unwrap();
+        let _transport = Transport::connect(&format!("memory://{name}"), TransportOptions::default()).await.unwrap();
         Self { name, _transport }
     }
 
@@ -71,10 +66,7 @@ pub struct Context {
 }
 
 pub fn context() -> Context {
-    Context {
-        user_id: "u1".into(),
-        request_id: "req-1".into(),
-    }
+    Context { user_id: "u1".into(), request_id: "req-1".into() }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
@@ -211,12 +203,7 @@ impl Crew {
     /// With the gate closed.
     pub fn new() -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        Self {
-            events,
-            sender,
-            gate: Arc::new(Semaphore::new(0)),
-            most_running: Arc::default(),
-        }
+        Self { events, sender, gate: Arc::new(Semaphore::new(0)), most_running: Arc::default() }
     }
 
     pub fn manager(&self, name: &str) -> Arc<Manager> {
@@ -233,12 +220,7 @@ impl Crew {
         self.serve_at_once(transport, name, 8).await
     }
 
-    pub async fn serve_at_once(
-        &self,
-        transport: &Transport,
-        name: &str,
-        concurrency: usize,
-    ) -> RpcServer {
+    pub async fn serve_at_once(&self, transport: &Transport, name: &str, concurrency: usize) -> RpcServer {
         RpcServer::builder(transport, Target::new("work").server(name))
             .endpoint(WorkEndpoint::new(self.manager(name)))
             .concurrency(concurrency)
@@ -264,23 +246,16 @@ impl Crew {
 
 /// The outcome of something that happens soon or never.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("what should happen soon does not happen")
+    tokio::time::timeout(PATIENCE, future).await.expect("what should happen soon does not happen")
 }
 
 /// Tries again until it succeeds: for what heals in its own time.
-pub async fn eventually<T, E: std::fmt::Debug>(
-    mut attempt: impl AsyncFnMut() -> Result<T, E>,
-) -> T {
+pub async fn eventually<T, E: std::fmt::Debug>(mut attempt: impl AsyncFnMut() -> Result<T, E>) -> T {
     let give_up = tokio::time::Instant::now() + PATIENCE;
     loop {
         match attempt().await {
             Ok(value) => return value,
-            Err(error) => assert!(
-                tokio::time::Instant::now() < give_up,
-                "it does not heal: {error:?}"
-            ),
+            Err(error) => assert!(tokio::time::Instant::now() < give_up, "it does not heal: {error:?}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -295,9 +270,5 @@ pub const OLD: Version = Version::new(1, 0);
 /// What was set aside; an error while nothing was.
 pub async fn dead_letters(transport: &Transport) -> Result<Vec<DeadLetter>, String> {
     let letters = transport.dead_letters(100).await.unwrap();
-    if letters.is_empty() {
-        Err("no dead letters".into())
-    } else {
-        Ok(letters)
-    }
+    if letters.is_empty() { Err("no dead letters".into()) } else { Ok(letters) }
 }

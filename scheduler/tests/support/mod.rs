@@ -52,7 +52,6 @@ pub enum Behaviour {
     Accept,
     Refuse,
     Panic,
-    Never,
     /// Runs this, then accepts.
     First(Arc<dyn Fn(BuildRequest) -> futures::BoxFuture + Send + Sync>),
 }
@@ -294,7 +293,6 @@ impl Compute for StubHost {
                 return Err(ComputeError::ComputeResourcesUnavailable { host: "h".into(), reason: "full".into() });
             }
             Behaviour::Panic => panic!("the host's handler breaks"),
-            Behaviour::Never => std::future::pending().await,
             Behaviour::First(work) => work(build.clone()).await,
         }
         self.builds.lock().unwrap().push(build);

@@ -2,9 +2,11 @@
 
 use axum::{extract::State, response::Response};
 use novella_common::{
-    db::{Connection, instances},
+    db::{
+        Connection,
+        instances::{self, list::InstanceQuery},
+    },
     ids::InstanceUuid,
-    models::Instance,
     policy::{self, Rule},
 };
 
@@ -17,7 +19,7 @@ use crate::{
     authentication::Caller,
     error::ApiError,
     links::Links,
-    paging::{Next, Page},
+    paging::Page,
     query::Parameters,
     state::Api,
 };
@@ -42,9 +44,14 @@ pub(super) async fn index(
     query: Parameters,
 ) -> Result<Response, ApiError> {
     policy::SERVERS_INDEX.check_own(&caller.context)?;
-    let asked = Asked { caller: &caller, version, links: &links, query: &query };
+    let asked = Asked { caller: &caller, version, query: &query };
     let mut connection = api.database.read().await?;
-    let (found, next) = asked.page(&api, &mut connection, "servers", policy::SERVERS_INDEX_ALL).await?;
+    let Some((page, wanted)) = asked.read(&api, &mut connection, policy::SERVERS_INDEX_ALL).await? else {
+        return Ok(brief_list(&[], &links, None));
+    };
+    let found = instances::list::names(&mut connection, &wanted).await?;
+    let last = found.last().map(|(uuid, _)| uuid.to_string());
+    let next = page.collection_links(&query, &links, "servers", found.len(), last.as_deref());
     Ok(brief_list(&found, &links, next))
 }
 
@@ -68,31 +75,39 @@ pub(super) async fn detail(
     query: Parameters,
 ) -> Result<Response, ApiError> {
     policy::SERVERS_DETAIL.check_own(&caller.context)?;
-    let asked = Asked { caller: &caller, version, links: &links, query: &query };
+    let asked = Asked { caller: &caller, version, query: &query };
     let mut connection = api.database.read().await?;
-    let (found, next) = asked.page(&api, &mut connection, "servers/detail", policy::SERVERS_DETAIL_ALL).await?;
+    let (found, next) = match asked.read(&api, &mut connection, policy::SERVERS_DETAIL_ALL).await? {
+        None => (Vec::new(), None),
+        Some((page, wanted)) => {
+            let found = instances::list::list(&mut connection, &wanted).await?;
+            let last = found.last().map(|instance| instance.uuid.to_string());
+            let next = page.collection_links(&query, &links, "servers/detail", found.len(), last.as_deref());
+            (found, next)
+        }
+    };
     let view = View::load(&api, &mut connection, &caller, version, &links, Occasion::List, &found).await?;
     Ok(view.list(&found, next))
 }
 
+/// A list that is asked for.
 struct Asked<'a> {
     caller: &'a Caller,
     version: Microversion,
-    links: &'a Links,
     query: &'a Parameters,
 }
 
 impl Asked<'_> {
-    async fn page(
+    /// Which page of what; `None`: of what nothing can fit.
+    async fn read(
         &self,
         api: &Api,
         connection: &mut Connection,
-        collection: &str,
         all_projects: Rule,
-    ) -> Result<(Vec<Instance>, Option<[Next; 1]>), ApiError> {
+    ) -> Result<Option<(Page, InstanceQuery)>, ApiError> {
         let page = Page::from_query(self.query, api.config.max_limit)?;
         let Some(mut wanted) = filters::read(self.query, self.caller, self.version, all_projects)? else {
-            return Ok((Vec::new(), None));
+            return Ok(None);
         };
         wanted.limit = Some(page.limit);
         if let Some(marker) = &page.marker {
@@ -104,9 +119,6 @@ impl Asked<'_> {
             let after = after.ok_or_else(|| ApiError::bad_request(format!("marker [{marker}] not found")))?;
             wanted.after = Some(Box::new(after));
         }
-        let found = instances::list::list(connection, &wanted).await?;
-        let last = found.last().map(|instance| instance.uuid.to_string());
-        let next = page.collection_links(self.query, self.links, collection, found.len(), last.as_deref());
-        Ok((found, next))
+        Ok(Some((page, wanted)))
     }
 }

@@ -258,13 +258,17 @@ pub(super) enum Occasion {
 }
 
 /// A list in brief.
-pub(super) fn brief_list<'i>(instances: &'i [Instance], links: &Links, servers_links: Option<[Next; 1]>) -> Response {
-    let brief = |instance: &'i Instance| Brief {
-        id: instance.uuid.0,
-        name: &instance.name,
-        links: links.of(&format!("servers/{}", instance.uuid)),
-    };
-    Json(BriefServersBody { servers: instances.iter().map(brief).collect(), servers_links }).into_response()
+pub(super) fn brief_list(
+    servers: &[(InstanceUuid, String)],
+    links: &Links,
+    servers_links: Option<[Next; 1]>,
+) -> Response {
+    let servers = servers.iter().map(|(uuid, name)| Brief {
+        id: uuid.0,
+        name,
+        links: links.of(&format!("servers/{uuid}")),
+    });
+    Json(BriefServersBody { servers: servers.collect(), servers_links }).into_response()
 }
 
 /// What is known of the servers of one answer beside their rows, and what the answer's version and caller see of it.
@@ -454,8 +458,10 @@ fn availability_zone(instance: &Instance) -> &str {
 
 /// Tells a project which of its servers share a host, without telling which host that is.
 pub(super) fn host_id(project_id: &str, host: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digest = Sha224::new().chain_update(project_id).chain_update(host).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xF)]);
+    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 /// A name that the hypervisor could have it under.

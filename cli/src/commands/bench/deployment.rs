@@ -114,7 +114,7 @@ impl Deployment {
             .env_remove("NOVELLA_DATABASE__URL")
             .env_remove("NOVELLA_BUS__URL")
             .env("NOVELLA_ADMIN_PASSWORD", self.password.expose())
-            .env("NOVELLA_LOG__FILTER", "error")
+            .env("NOVELLA_LOG__FILTER", "error,lapin=off")
             // Room for all that is booted, and a hypervisor that takes no time.
             .env("NOVELLA_COMPUTE__FAKE__VCPUS", "100000")
             .env("NOVELLA_COMPUTE__FAKE__MEMORY_MB", "100000000")

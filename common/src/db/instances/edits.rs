@@ -40,11 +40,7 @@ pub async fn replace_metadata(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn reset_state(
-    connection: &mut Connection,
-    before: &Instance,
-    vm_state: VmState,
-) -> Result<bool, DbError> {
+pub async fn reset_state(connection: &mut Connection, before: &Instance, vm_state: VmState) -> Result<bool, DbError> {
     let changed = sqlx::query(
         "UPDATE instances SET vm_state = $1, task_state = NULL, task_id = NULL, task_request_id = NULL, owner = NULL, \
          updated_at = $2 WHERE uuid = $3 AND deleted_at IS NULL AND vm_state = $4 \

@@ -118,10 +118,7 @@ pub async fn insert(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn remove_uncast(
-    connection: &mut Connection,
-    instances: &[InstanceUuid],
-) -> Result<(), DbError> {
+pub async fn remove_uncast(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<(), DbError> {
     if instances.is_empty() {
         return Ok(());
     }
@@ -133,8 +130,7 @@ pub async fn remove_uncast(
     );
     actions.execute(connection).await?;
     let mut rows = Sql::new("DELETE FROM instances WHERE uuid IN ");
-    rows.bind_list(ids())?
-        .push(" AND task_state = 'scheduling' AND host IS NULL AND owner IS NULL");
+    rows.bind_list(ids())?.push(" AND task_state = 'scheduling' AND host IS NULL AND owner IS NULL");
     rows.execute(connection).await?;
     Ok(())
 }
@@ -143,42 +139,25 @@ pub async fn remove_uncast(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn get(
-    connection: &mut Connection,
-    uuid: InstanceUuid,
-) -> Result<Option<Instance>, DbError> {
-    Ok(get_with_deleted(connection, uuid)
-        .await?
-        .filter(|instance| instance.deleted_at.is_none()))
+pub async fn get(connection: &mut Connection, uuid: InstanceUuid) -> Result<Option<Instance>, DbError> {
+    Ok(get_with_deleted(connection, uuid).await?.filter(|instance| instance.deleted_at.is_none()))
 }
 
 /// An instance, deleted ones too.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn get_with_deleted(
-    connection: &mut Connection,
-    uuid: InstanceUuid,
-) -> Result<Option<Instance>, DbError> {
+pub async fn get_with_deleted(connection: &mut Connection, uuid: InstanceUuid) -> Result<Option<Instance>, DbError> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS)
-        .push(" FROM instances WHERE uuid = ")
-        .bind(uuid.to_string())?;
-    sql.fetch_all(connection)
-        .await?
-        .first()
-        .map(instance)
-        .transpose()
+    sql.push(COLUMNS).push(" FROM instances WHERE uuid = ").bind(uuid.to_string())?;
+    sql.fetch_all(connection).await?.first().map(instance).transpose()
 }
 
 /// Several instances at once, deleted ones too, in no order.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn get_many(
-    connection: &mut Connection,
-    uuids: &[InstanceUuid],
-) -> Result<Vec<Instance>, DbError> {
+pub async fn get_many(connection: &mut Connection, uuids: &[InstanceUuid]) -> Result<Vec<Instance>, DbError> {
     let mut found = Vec::with_capacity(uuids.len());
     // SQLite takes at most 32766 bound values; a list this long is read in parts.
     for part in uuids.chunks(1000) {
@@ -198,24 +177,15 @@ pub async fn get_many(
 /// Those of the database.
 pub async fn on_host(connection: &mut Connection, host: &str) -> Result<Vec<Instance>, DbError> {
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS)
-        .push(" FROM instances WHERE deleted_at IS NULL AND host = ")
-        .bind(host.to_owned())?;
-    sql.fetch_all(connection)
-        .await?
-        .iter()
-        .map(instance)
-        .collect()
+    sql.push(COLUMNS).push(" FROM instances WHERE deleted_at IS NULL AND host = ").bind(host.to_owned())?;
+    sql.fetch_all(connection).await?.iter().map(instance).collect()
 }
 
 /// What the scheduler was asked for.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn request_spec(
-    connection: &mut Connection,
-    uuid: InstanceUuid,
-) -> Result<Option<RequestSpec>, DbError> {
+pub async fn request_spec(connection: &mut Connection, uuid: InstanceUuid) -> Result<Option<RequestSpec>, DbError> {
     let row = sqlx::query("SELECT request_spec FROM instances WHERE uuid = $1")
         .bind(uuid.to_string())
         .fetch_optional(connection)
@@ -260,11 +230,7 @@ pub async fn begin_task(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn abandon_task(
-    connection: &mut Connection,
-    before: &Instance,
-    task_id: TaskId,
-) -> Result<bool, DbError> {
+pub async fn abandon_task(connection: &mut Connection, before: &Instance, task_id: TaskId) -> Result<bool, DbError> {
     let changed = sqlx::query(
         "UPDATE instances SET task_state = $1, task_id = $2, task_request_id = $3, updated_at = $4 \
          WHERE uuid = $5 AND task_id = $6",
@@ -310,24 +276,16 @@ pub async fn end_task(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn mark_deleted(
-    connection: &mut Connection,
-    uuids: &[InstanceUuid],
-) -> Result<(), DbError> {
+pub async fn mark_deleted(connection: &mut Connection, uuids: &[InstanceUuid]) -> Result<(), DbError> {
     if uuids.is_empty() {
         return Ok(());
     }
     let now = micros(Timestamp::now());
-    let mut sql =
-        Sql::new("UPDATE instances SET vm_state = 'deleted', task_state = NULL, task_id = NULL, ");
-    sql.push(
-        "task_request_id = NULL, owner = NULL, host = NULL, power_state = 0, terminated_at = ",
-    )
-    .bind(now)?;
+    let mut sql = Sql::new("UPDATE instances SET vm_state = 'deleted', task_state = NULL, task_id = NULL, ");
+    sql.push("task_request_id = NULL, owner = NULL, host = NULL, power_state = 0, terminated_at = ").bind(now)?;
     sql.push(", deleted_at = ").bind(now)?;
     sql.push(", updated_at = ").bind(now)?;
-    sql.push(" WHERE deleted_at IS NULL AND uuid IN ")
-        .bind_list(uuids.iter().map(ToString::to_string))?;
+    sql.push(" WHERE deleted_at IS NULL AND uuid IN ").bind_list(uuids.iter().map(ToString::to_string))?;
     sql.execute(connection).await?;
     Ok(())
 }
@@ -349,14 +307,12 @@ pub async fn update_names(
         sql.push(", name = ").bind(name.to_owned())?;
     }
     if let Some(description) = description {
-        sql.push(", description = ")
-            .bind(description.map(ToOwned::to_owned))?;
+        sql.push(", description = ").bind(description.map(ToOwned::to_owned))?;
     }
     if let Some(hostname) = hostname {
         sql.push(", hostname = ").bind(hostname.to_owned())?;
     }
-    sql.push(" WHERE deleted_at IS NULL AND uuid = ")
-        .bind(uuid.to_string())?;
+    sql.push(" WHERE deleted_at IS NULL AND uuid = ").bind(uuid.to_string())?;
     Ok(sql.execute(connection).await?.rows_affected() == 1)
 }
 
@@ -364,11 +320,7 @@ pub async fn update_names(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn add_fault(
-    connection: &mut Connection,
-    uuid: InstanceUuid,
-    fault: &Fault,
-) -> Result<(), DbError> {
+pub async fn add_fault(connection: &mut Connection, uuid: InstanceUuid, fault: &Fault) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO instance_faults (instance_uuid, code, message, details, created_at) VALUES ($1, $2, $3, $4, $5)",
     )
@@ -397,8 +349,7 @@ pub async fn faults(
         "SELECT instance_uuid, code, message, details, created_at FROM instance_faults WHERE id IN \
          (SELECT MAX(id) FROM instance_faults WHERE instance_uuid IN ",
     );
-    sql.bind_list(uuids.iter().map(ToString::to_string))?
-        .push(" GROUP BY instance_uuid)");
+    sql.bind_list(uuids.iter().map(ToString::to_string))?.push(" GROUP BY instance_uuid)");
     sql.fetch_all(connection)
         .await?
         .iter()

@@ -306,10 +306,7 @@ pub async fn finish(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn under_way_of(
-    connection: &mut Connection,
-    instances: &[InstanceUuid],
-) -> Result<Vec<Migration>, DbError> {
+pub async fn under_way_of(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<Vec<Migration>, DbError> {
     if instances.is_empty() {
         return Ok(Vec::new());
     }

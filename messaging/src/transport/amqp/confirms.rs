@@ -74,21 +74,11 @@ impl InFlight {
         let number = self.next;
         self.next += 1;
         let channel = self.channel.clone();
-        let (exchange, key, body, properties) = (
-            job.exchange.clone(),
-            job.key.clone(),
-            Arc::clone(&job.body),
-            job.properties.clone(),
-        );
-        let options = BasicPublishOptions {
-            mandatory: job.mandatory,
-            immediate: false,
-        };
+        let (exchange, key, body, properties) =
+            (job.exchange.clone(), job.key.clone(), Arc::clone(&job.body), job.properties.clone());
+        let options = BasicPublishOptions { mandatory: job.mandatory, immediate: false };
         let mut answer: BoxFuture<'static, Answer> = Box::pin(async move {
-            let confirm = match channel
-                .basic_publish(exchange, key, options, &body, properties)
-                .await
-            {
+            let confirm = match channel.basic_publish(exchange, key, options, &body, properties).await {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
@@ -142,10 +132,7 @@ impl InFlight {
     fn collect(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // The set pauses after some number of futures although more are ready, and says so only by
         // waking its task.
-        let bell = Arc::new(Bell {
-            rang: AtomicBool::new(false),
-            task: context.waker().clone(),
-        });
+        let bell = Arc::new(Bell { rang: AtomicBool::new(false), task: context.waker().clone() });
         let waker = Waker::from(Arc::clone(&bell));
         let mut listening = Context::from_waker(&waker);
         loop {
@@ -167,26 +154,12 @@ impl InFlight {
                 Poll::Pending => break,
             }
         }
-        if self.undecided.is_empty() && self.failure.is_none() {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
+        if self.undecided.is_empty() && self.failure.is_none() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    fn note(
-        &mut self,
-        number: u64,
-        returned: Option<lapin::message::BasicReturnMessage>,
-        confirmation: Confirmation,
-    ) {
-        if let Some(id) = returned.and_then(|message| {
-            message
-                .properties
-                .message_id()
-                .as_ref()
-                .map(|id| id.to_string())
-        }) {
+    fn note(&mut self, number: u64, returned: Option<lapin::message::BasicReturnMessage>, confirmation: Confirmation) {
+        if let Some(id) = returned.and_then(|message| message.properties.message_id().as_ref().map(|id| id.to_string()))
+        {
             self.returned.insert(id);
         }
         self.undecided.push((number, confirmation));

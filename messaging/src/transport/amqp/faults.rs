@@ -23,26 +23,17 @@ pub(super) fn connecting(error: &Error, address: &Address) -> MessagingError {
         let refused = matches!(
             refusal.kind(),
             // A missing virtual host, and one the user may not enter, are both "not allowed".
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
-                | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
         );
         if refused {
-            return MessagingError::AccessRefused {
-                address: place,
-                reason: refusal.get_message().to_string(),
-            };
+            return MessagingError::AccessRefused { address: place, reason: refusal.get_message().to_string() };
         }
     }
     let hint = match error.kind() {
-        ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
-            "; is a broker running there?"
-        }
+        ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => "; is a broker running there?",
         _ => "",
     };
-    MessagingError::ConnectionFailed {
-        address: place,
-        reason: format!("{error}{hint}"),
-    }
+    MessagingError::ConnectionFailed { address: place, reason: format!("{error}{hint}") }
 }
 
 /// Whether declaring or consuming would fail in the same way again, and why.
@@ -52,14 +43,8 @@ pub(super) fn permanent(error: &Error, what: &str, address: &Address) -> Option<
     };
     let reason = refusal.get_message().to_string();
     match soft(error)? {
-        AMQPSoftError::PRECONDITIONFAILED => Some(MessagingError::DeclaredOtherwise {
-            what: what.to_owned(),
-            reason,
-        }),
-        AMQPSoftError::ACCESSREFUSED => Some(MessagingError::AccessRefused {
-            address: address.place(),
-            reason,
-        }),
+        AMQPSoftError::PRECONDITIONFAILED => Some(MessagingError::DeclaredOtherwise { what: what.to_owned(), reason }),
+        AMQPSoftError::ACCESSREFUSED => Some(MessagingError::AccessRefused { address: address.place(), reason }),
         _ => None,
     }
 }

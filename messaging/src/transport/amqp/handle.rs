@@ -54,8 +54,7 @@ impl Handle {
     }
 
     pub(in crate::transport) fn set_prefetch(&self, prefetch: u16) {
-        self.prefetch
-            .send_if_modified(|current| std::mem::replace(current, prefetch) != prefetch);
+        self.prefetch.send_if_modified(|current| std::mem::replace(current, prefetch) != prefetch);
     }
 }
 
@@ -70,10 +69,7 @@ impl Receipt {
     /// The frame is handed over at once, so these need not be awaited. If the channel is gone the
     /// broker has taken the message back already.
     pub(in crate::transport) fn ack(&self) {
-        let _ = self
-            .channel
-            .basic_ack(self.tag, BasicAckOptions::default())
-            .now_or_never();
+        let _ = self.channel.basic_ack(self.tag, BasicAckOptions::default()).now_or_never();
     }
 
     /// Whether the channel is gone, so that the broker has taken the message back and will deliver
@@ -83,27 +79,17 @@ impl Receipt {
     }
 
     pub(in crate::transport) fn requeue(&self) {
-        let options = BasicNackOptions {
-            multiple: false,
-            requeue: true,
-        };
+        let options = BasicNackOptions { multiple: false, requeue: true };
         let _ = self.channel.basic_nack(self.tag, options).now_or_never();
     }
 }
 
 /// A delivery that settles on `channel`.
-pub(super) fn delivery(
-    channel: &Arc<Channel>,
-    queue: &Arc<str>,
-    delivery: lapin::message::Delivery,
-) -> Delivery {
+pub(super) fn delivery(channel: &Arc<Channel>, queue: &Arc<str>, delivery: lapin::message::Delivery) -> Delivery {
     Delivery {
         message: properties::message(&delivery.properties, delivery.data),
         queue: Arc::clone(queue),
         redelivered: delivery.redelivered,
-        receipt: subscriber::Receipt::Amqp(Receipt {
-            channel: Arc::clone(channel),
-            tag: delivery.delivery_tag,
-        }),
+        receipt: subscriber::Receipt::Amqp(Receipt { channel: Arc::clone(channel), tag: delivery.delivery_tag }),
     }
 }

@@ -54,9 +54,7 @@ pub(super) enum State {
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Up {
-                number, blocked, ..
-            } => write!(f, "Up({number}, blocked: {blocked:?})"),
+            Self::Up { number, blocked, .. } => write!(f, "Up({number}, blocked: {blocked:?})"),
             Self::Down { reason, .. } => write!(f, "Down({reason})"),
             Self::Closed => f.write_str("Closed"),
         }
@@ -91,9 +89,7 @@ impl Address {
     /// which leaves nothing behind.
     async fn probe(&self) -> Result<(), MessagingError> {
         let ask = async {
-            let mut socket =
-                TcpStream::connect((self.uri.authority.host.as_str(), self.uri.authority.port))
-                    .await?;
+            let mut socket = TcpStream::connect((self.uri.authority.host.as_str(), self.uri.authority.port)).await?;
             if self.uri.scheme == AMQPScheme::AMQP {
                 socket.write_all(PROTOCOL_HEADER).await?;
                 socket.read_u8().await?;
@@ -102,31 +98,21 @@ impl Address {
         };
         match tokio::time::timeout(HANDSHAKE, ask).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(MessagingError::ConnectionFailed {
-                address: self.place(),
-                reason: error.to_string(),
-            }),
+            Ok(Err(error)) => {
+                Err(MessagingError::ConnectionFailed { address: self.place(), reason: error.to_string() })
+            }
             Err(_) => Err(self.silent()),
         }
     }
 
     fn silent(&self) -> MessagingError {
         let reason = format!("it did not answer within {} s", HANDSHAKE.as_secs());
-        MessagingError::ConnectionFailed {
-            address: self.place(),
-            reason,
-        }
+        MessagingError::ConnectionFailed { address: self.place(), reason }
     }
 
     async fn connect(&self) -> Result<Connection, MessagingError> {
-        let properties =
-            ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        match tokio::time::timeout(
-            HANDSHAKE,
-            Connection::connect_uri(self.uri.clone(), properties),
-        )
-        .await
-        {
+        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        match tokio::time::timeout(HANDSHAKE, Connection::connect_uri(self.uri.clone(), properties)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(faults::connecting(&error, self)),
             Err(_) => Err(self.silent()),
@@ -146,19 +132,12 @@ impl Link {
     /// Connects once; from then on the connection is restored for ever.
     pub(super) async fn connect(address: Address) -> Result<Self, MessagingError> {
         let connection = Arc::new(address.connect().await?);
-        let (sender, state) = watch::channel(State::Up {
-            connection: Arc::clone(&connection),
-            number: 1,
-            blocked: None,
-        });
+        let (sender, state) =
+            watch::channel(State::Up { connection: Arc::clone(&connection), number: 1, blocked: None });
         let closing = CancellationToken::new();
         tokio::spawn(keep(address, connection, sender, closing.clone()));
         let _end = closing.clone().drop_guard();
-        Ok(Self {
-            state,
-            closing,
-            _end,
-        })
+        Ok(Self { state, closing, _end })
     }
 
     /// The state, to watch.
@@ -169,9 +148,7 @@ impl Link {
     /// The connection, as soon as there is one.
     pub(super) async fn up(&self) -> Result<Arc<Connection>, MessagingError> {
         let mut state = self.state.clone();
-        let settled = state
-            .wait_for(|state| !matches!(state, State::Down { .. }))
-            .await;
+        let settled = state.wait_for(|state| !matches!(state, State::Down { .. })).await;
         match settled.as_deref() {
             Ok(State::Up { connection, .. }) => Ok(Arc::clone(connection)),
             _ => Err(MessagingError::Closed),
@@ -206,10 +183,7 @@ async fn keep(
             reason,
             "the connection to the broker is lost"
         );
-        state.send_replace(State::Down {
-            since: Instant::now(),
-            reason,
-        });
+        state.send_replace(State::Down { since: Instant::now(), reason });
         drop(connection);
         connection = tokio::select! {
             connection = restore(&address, &state) => Arc::new(connection),
@@ -217,23 +191,12 @@ async fn keep(
         };
         number += 1;
         metrics::counter!("bus_reconnects_total").increment(1);
-        tracing::info!(
-            broker = address.place(),
-            connection = address.name,
-            "connected to the broker again"
-        );
-        state.send_replace(State::Up {
-            connection: Arc::clone(&connection),
-            number,
-            blocked: None,
-        });
+        tracing::info!(broker = address.place(), connection = address.name, "connected to the broker again");
+        state.send_replace(State::Up { connection: Arc::clone(&connection), number, blocked: None });
     }
     let goodbye = connection.close(200, "OK".into());
     if !matches!(tokio::time::timeout(HANDSHAKE, goodbye).await, Ok(Ok(()))) {
-        tracing::debug!(
-            broker = address.place(),
-            "the connection was gone before it could be closed"
-        );
+        tracing::debug!(broker = address.place(), "the connection was gone before it could be closed");
     }
     state.send_replace(State::Closed);
 }

@@ -18,15 +18,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::message::Fetched;
-use super::{
-    Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription,
-    TransportOptions,
-};
+use super::{Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription, TransportOptions};
 use crate::error::MessagingError;
 
 mod confirms;
 mod faults;
 mod handle;
+mod hearing;
 mod link;
 mod properties;
 mod publisher;
@@ -34,6 +32,7 @@ mod subscription;
 mod topology;
 
 pub(super) use handle::{Handle, Receipt};
+use hearing::Hearing;
 use link::{Address, Link, State};
 use publisher::{Job, Publisher};
 
@@ -52,6 +51,7 @@ pub(super) struct Bus {
     replies: Arc<Replies>,
     /// Set when the reply queue is consumed, from the first call on.
     reply_queue: OnceCell<()>,
+    hearing: Hearing,
     /// What [`Bus::close`] waits for.
     under_way: TaskTracker,
     ended: CancellationToken,
@@ -65,15 +65,12 @@ impl Bus {
         replies: Arc<Replies>,
     ) -> Result<Self, MessagingError> {
         let uri = parse(url, &options)?;
-        let address = |purpose: &str| Address {
-            uri: uri.clone(),
-            name: format!("{} ({purpose})", options.connection_name),
-        };
+        let address =
+            |purpose: &str| Address { uri: uri.clone(), name: format!("{} ({purpose})", options.connection_name) };
         let (sending_address, receiving_address) = (address("sending"), address("receiving"));
         let sending = Link::connect(sending_address.clone()).await?;
         let receiving = Link::connect(receiving_address.clone()).await?;
-        let publisher =
-            || Publisher::start(sending.state(), sending_address.clone(), options.clone());
+        let publisher = || Publisher::start(sending.state(), sending_address.clone(), options.clone());
         let (messages, fanouts) = (publisher(), publisher());
         let ended = CancellationToken::new();
         let _end = ended.clone().drop_guard();
@@ -86,30 +83,26 @@ impl Bus {
             fanouts,
             replies,
             reply_queue: OnceCell::new(),
+            hearing: Hearing::default(),
             under_way: TaskTracker::new(),
             ended,
             _end,
         })
     }
 
-    /// The worse of the two connections' states.
+    /// The worst of the two connections' and all subscriptions' states.
     pub(super) fn health(&self) -> Health {
-        let mut health = Health::Connected;
+        let mut health = match self.hearing.deaf() {
+            Some((since, reason)) => Health::Reconnecting { since, reason },
+            None => Health::Connected,
+        };
         for link in [&self.sending, &self.receiving] {
             match &*link.state().borrow() {
                 State::Down { since, reason } => {
-                    return Health::Reconnecting {
-                        since: *since,
-                        reason: reason.clone(),
-                    };
+                    return Health::Reconnecting { since: *since, reason: reason.clone() };
                 }
-                State::Up {
-                    blocked: Some(reason),
-                    ..
-                } => {
-                    health = Health::Blocked {
-                        reason: reason.clone(),
-                    }
+                State::Up { blocked: Some(reason), .. } if health == Health::Connected => {
+                    health = Health::Blocked { reason: reason.clone() };
                 }
                 State::Up { .. } | State::Closed => {}
             }
@@ -122,20 +115,14 @@ impl Bus {
     }
 
     /// Sends all, in order, then waits for all. The first failure is the answer.
-    pub(super) async fn publish_all(
-        &self,
-        publications: &[Publication],
-    ) -> Result<(), MessagingError> {
+    pub(super) async fn publish_all(&self, publications: &[Publication]) -> Result<(), MessagingError> {
         let _token = self.under_way.token();
         let send = async {
             let mut confirms = Vec::with_capacity(publications.len());
             for publication in publications {
                 let (job, confirmed) = Job::new(publication)?;
-                let publisher = if matches!(publication.route, Route::Fanout { .. }) {
-                    &self.fanouts
-                } else {
-                    &self.messages
-                };
+                let publisher =
+                    if matches!(publication.route, Route::Fanout { .. }) { &self.fanouts } else { &self.messages };
                 publisher.hand_over(job).await?;
                 confirms.push(confirmed);
             }
@@ -146,29 +133,17 @@ impl Bus {
             result
         };
         let patience = self.options.publish_timeout;
-        tokio::time::timeout(patience, send)
-            .await
-            .unwrap_or_else(|_| Err(self.why_not(patience)))
+        tokio::time::timeout(patience, send).await.unwrap_or_else(|_| Err(self.why_not(patience)))
     }
 
     /// Why a message was not confirmed in time.
     fn why_not(&self, waited: Duration) -> MessagingError {
         match &*self.sending.state().borrow() {
-            State::Up {
-                blocked: Some(reason),
-                ..
-            } => MessagingError::Blocked {
-                waited,
-                reason: reason.clone(),
-            },
-            State::Up { .. } => MessagingError::Disconnected {
-                waited,
-                reason: "the broker did not confirm the message".into(),
-            },
-            State::Down { reason, .. } => MessagingError::Disconnected {
-                waited,
-                reason: reason.clone(),
-            },
+            State::Up { blocked: Some(reason), .. } => MessagingError::Blocked { waited, reason: reason.clone() },
+            State::Up { .. } => {
+                MessagingError::Disconnected { waited, reason: "the broker did not confirm the message".into() }
+            }
+            State::Down { reason, .. } => MessagingError::Disconnected { waited, reason: reason.clone() },
             State::Closed => MessagingError::Closed,
         }
     }
@@ -183,47 +158,31 @@ impl Bus {
             self.receiving_address.clone(),
             self.options.clone(),
             subscription,
+            self.hearing.register(),
             patience,
         )
         .await
     }
 
     /// Takes up to `max` messages that are in the queue now.
-    pub(super) async fn fetch(
-        &self,
-        spec: &QueueSpec,
-        max: usize,
-    ) -> Result<Fetched, MessagingError> {
+    pub(super) async fn fetch(&self, spec: &QueueSpec, max: usize) -> Result<Fetched, MessagingError> {
         let patience = self.options.publish_timeout;
         let fetch = async {
             let connection = self.receiving.up().await?;
-            self.try_fetch(&connection, spec, max)
-                .await
-                .map_err(|error| {
-                    faults::permanent(
-                        &error,
-                        &format!("the queue `{}`", spec.name),
-                        &self.receiving_address,
-                    )
+            self.try_fetch(&connection, spec, max).await.map_err(|error| {
+                faults::permanent(&error, &format!("the queue `{}`", spec.name), &self.receiving_address)
                     .unwrap_or_else(|| MessagingError::Disconnected {
                         waited: Duration::ZERO,
                         reason: error.to_string(),
                     })
-                })
+            })
         };
-        tokio::time::timeout(patience, fetch)
-            .await
-            .unwrap_or_else(|_| Err(self.why_not(patience)))
+        tokio::time::timeout(patience, fetch).await.unwrap_or_else(|_| Err(self.why_not(patience)))
     }
 
-    async fn try_fetch(
-        &self,
-        connection: &Connection,
-        spec: &QueueSpec,
-        max: usize,
-    ) -> lapin::Result<Fetched> {
+    async fn try_fetch(&self, connection: &Connection, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
         let channel = Arc::new(connection.create_channel().await?);
-        topology::declare_queue(&channel, spec, false, &self.options).await?;
+        topology::declare_queue(&channel, spec, &self.options).await?;
         let name: Arc<str> = spec.name.as_str().into();
         let mut deliveries = Vec::new();
         while deliveries.len() < max {
@@ -235,33 +194,17 @@ impl Bus {
         }
         // Closing the channel returns what is not settled, and it is closed when the last of its
         // handles is dropped.
-        Ok(Fetched {
-            deliveries: deliveries.into_iter(),
-            _hold: Box::new(channel),
-        })
+        Ok(Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(channel) })
     }
 
     /// Returns when the reply queue is consumed.
     pub(super) async fn ensure_reply_queue(&self) -> Result<(), MessagingError> {
         let start = || async {
-            let spec = QueueSpec {
-                name: self.replies.queue().to_string(),
-                lifetime: Lifetime::Transient,
-                bound_to: None,
-            };
-            let subscription = Subscription {
-                queues: vec![spec],
-                prefetch: REPLY_PREFETCH,
-                single_active: false,
-            };
-            let subscriber = self
-                .subscribe(subscription, self.options.publish_timeout)
-                .await?;
-            tokio::spawn(take_replies(
-                subscriber,
-                Arc::clone(&self.replies),
-                self.ended.clone(),
-            ));
+            let spec =
+                QueueSpec { name: self.replies.queue().to_string(), lifetime: Lifetime::Transient, bound_to: None, single_active: false };
+            let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH };
+            let subscriber = self.subscribe(subscription, self.options.publish_timeout).await?;
+            tokio::spawn(take_replies(subscriber, Arc::clone(&self.replies), self.ended.clone()));
             Ok(())
         };
         self.reply_queue.get_or_try_init(start).await.map(|_| ())
@@ -294,16 +237,10 @@ async fn take_replies(mut subscriber: Subscriber, replies: Arc<Replies>, ended: 
 
 /// Reads the URL. Errors never show it: it holds the password.
 fn parse(url: &str, options: &TransportOptions) -> Result<AMQPUri, MessagingError> {
-    let invalid = |reason: &str| MessagingError::InvalidUrl {
-        reason: reason.to_owned(),
-    };
-    let mut uri: AMQPUri = url.parse().map_err(|error: String| {
-        if error.contains(url) {
-            invalid("it is no URL")
-        } else {
-            invalid(&error)
-        }
-    })?;
+    let invalid = |reason: &str| MessagingError::InvalidUrl { reason: reason.to_owned() };
+    let mut uri: AMQPUri = url
+        .parse()
+        .map_err(|error: String| if error.contains(url) { invalid("it is no URL") } else { invalid(&error) })?;
     if uri.vhost.is_empty() {
         // As oslo.messaging reads it.
         uri.vhost = "/".into();
@@ -319,9 +256,7 @@ fn parse(url: &str, options: &TransportOptions) -> Result<AMQPUri, MessagingErro
         uri.authority.host = address.to_owned();
     }
     if uri.scheme == AMQPScheme::AMQPS && uri.authority.host.is_empty() {
-        return Err(invalid(
-            "amqps needs a host name, for the broker's certificate",
-        ));
+        return Err(invalid("amqps needs a host name, for the broker's certificate"));
     }
     let seconds = options.heartbeat.as_secs().clamp(1, u16::MAX.into());
     uri.query.heartbeat = uri.query.heartbeat.or(u16::try_from(seconds).ok());
@@ -347,10 +282,7 @@ mod tests {
     #[test]
     fn an_ipv6_address_is_a_host() {
         let uri = read("amqp://u:p@[::1]:5673/v");
-        assert_eq!(
-            (uri.authority.host.as_str(), uri.authority.port),
-            ("::1", 5673)
-        );
+        assert_eq!((uri.authority.host.as_str(), uri.authority.port), ("::1", 5673));
     }
 
     #[test]
@@ -361,15 +293,8 @@ mod tests {
 
     #[test]
     fn an_error_does_not_show_the_password() {
-        for url in [
-            "amqp:secret",
-            "amqp://u:secret@h:port/",
-            "amqp://u:secret@h?heartbeat=x",
-            "amqp://u:secret@ h",
-        ] {
-            let error = parse(url, &TransportOptions::default())
-                .unwrap_err()
-                .to_string();
+        for url in ["amqp:secret", "amqp://u:secret@h:port/", "amqp://u:secret@h?heartbeat=x", "amqp://u:secret@ h"] {
+            let error = parse(url, &TransportOptions::default()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
     }

@@ -25,22 +25,10 @@ const PERSISTENT: u8 = 2;
 pub(super) fn of(message: &Message, id: &str) -> BasicProperties {
     let mut headers = FieldTable::default();
     if message.deliveries > 0 {
-        headers.insert(
-            DELIVERIES.into(),
-            AMQPValue::LongLongInt(message.deliveries.into()),
-        );
+        headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(message.deliveries.into()));
     }
-    if let Some(DeathCertificate {
-        reason,
-        queue,
-        time,
-    }) = message.death.as_deref()
-    {
-        for (header, text) in [
-            (DEATH_REASON, reason),
-            (DEATH_QUEUE, queue),
-            (DEATH_TIME, time),
-        ] {
+    if let Some(DeathCertificate { reason, queue, time }) = message.death.as_deref() {
+        for (header, text) in [(DEATH_REASON, reason), (DEATH_QUEUE, queue), (DEATH_TIME, time)] {
             headers.insert(header.into(), AMQPValue::LongString(text.as_str().into()));
         }
     }
@@ -52,21 +40,16 @@ pub(super) fn of(message: &Message, id: &str) -> BasicProperties {
         .with_priority(0)
         .with_message_id(ShortString::try_new(id).unwrap_or_default());
     match message.expiration {
-        Some(after) => properties.with_expiration(
-            ShortString::try_new(after.as_millis().to_string()).unwrap_or_default(),
-        ),
+        Some(after) => {
+            properties.with_expiration(ShortString::try_new(after.as_millis().to_string()).unwrap_or_default())
+        }
         None => properties,
     }
 }
 
 /// A message as it came.
 pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
-    let header = |name: &str| {
-        properties
-            .headers()
-            .as_ref()
-            .and_then(|headers| headers.inner().get(name))
-    };
+    let header = |name: &str| properties.headers().as_ref().and_then(|headers| headers.inner().get(name));
     let text = |name: &str| match header(name) {
         Some(AMQPValue::LongString(text)) => Some(text.to_string()),
         _ => None,
@@ -76,25 +59,13 @@ pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
         Some(AMQPValue::LongInt(count)) => u32::try_from(*count).unwrap_or(0),
         _ => 0,
     };
-    let expiration = properties
-        .expiration()
-        .as_ref()
-        .and_then(|text| text.as_str().parse().ok())
-        .map(Duration::from_millis);
+    let expiration =
+        properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok()).map(Duration::from_millis);
     let death = match (text(DEATH_REASON), text(DEATH_QUEUE), text(DEATH_TIME)) {
-        (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathCertificate {
-            reason,
-            queue,
-            time,
-        })),
+        (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathCertificate { reason, queue, time })),
         _ => None,
     };
-    Message {
-        content: Content::Encoded(Arc::from(body)),
-        deliveries,
-        expiration,
-        death,
-    }
+    Message { content: Content::Encoded(Arc::from(body)), deliveries, expiration, death }
 }
 
 #[cfg(test)]
@@ -115,10 +86,7 @@ mod tests {
             death: Some(death.clone()),
         };
         let came = message(&of(&sent, "id"), b"{}".to_vec());
-        assert_eq!(
-            (came.deliveries, came.expiration, came.death),
-            (3, sent.expiration, Some(death))
-        );
+        assert_eq!((came.deliveries, came.expiration, came.death), (3, sent.expiration, Some(death)));
     }
 
     #[test]

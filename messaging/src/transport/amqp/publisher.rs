@@ -50,12 +50,7 @@ pub(super) type Confirmed = oneshot::Receiver<Result<(), MessagingError>>;
 
 impl Job {
     pub(super) fn new(publication: &Publication) -> Result<(Self, Confirmed), MessagingError> {
-        let Publication {
-            route,
-            message,
-            mandatory,
-            declare,
-        } = publication;
+        let Publication { route, message, mandatory, declare } = publication;
         if let Some(spec) = declare {
             topology::check(spec)?;
         }
@@ -100,30 +95,16 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn start(
-        state: watch::Receiver<State>,
-        address: Address,
-        options: TransportOptions,
-    ) -> Self {
+    pub(super) fn start(state: watch::Receiver<State>, address: Address, options: TransportOptions) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let task = Task {
-            state,
-            address,
-            options,
-            waiting,
-            again: VecDeque::new(),
-            broken_by: None,
-        };
+        let task = Task { state, address, options, waiting, again: VecDeque::new(), broken_by: None };
         tokio::spawn(task.run());
         Self { jobs }
     }
 
     /// Hands a message over for sending. Messages are sent in the order of these calls.
     pub(super) async fn hand_over(&self, job: Job) -> Result<(), MessagingError> {
-        self.jobs
-            .send(job)
-            .await
-            .map_err(|_| MessagingError::Closed)
+        self.jobs.send(job).await.map_err(|_| MessagingError::Closed)
     }
 }
 
@@ -186,20 +167,11 @@ impl Task {
                         tracing::warn!(%error, count, "messages are sent again: their channel broke");
                     }
                     // They were sent before those that had to be sent again already.
-                    unconfirmed
-                        .into_iter()
-                        .rev()
-                        .for_each(|job| self.again.push_front(job));
+                    unconfirmed.into_iter().rev().for_each(|job| self.again.push_front(job));
                     self.broken_by = Some(error);
                     // A connection that broke is noticed a moment later; without a pause this would
                     // spin until then.
-                    tokio::time::sleep(
-                        pauses
-                            .next()
-                            .unwrap_or_default()
-                            .min(Duration::from_secs(1)),
-                    )
-                    .await;
+                    tokio::time::sleep(pauses.next().unwrap_or_default().min(Duration::from_secs(1))).await;
                 }
             }
         }
@@ -217,11 +189,7 @@ impl Task {
     async fn connection(&mut self) -> Option<(Arc<Connection>, u64)> {
         loop {
             match &*self.state.borrow_and_update() {
-                State::Up {
-                    connection,
-                    number,
-                    blocked: None,
-                } => return Some((Arc::clone(connection), *number)),
+                State::Up { connection, number, blocked: None } => return Some((Arc::clone(connection), *number)),
                 State::Closed => return None,
                 State::Up { .. } | State::Down { .. } => {}
             }
@@ -258,10 +226,7 @@ impl Task {
     /// What is wrong with a message that breaks channels.
     fn why_refused(&self, job: &Job) -> MessagingError {
         let what = format!("the exchange `{}`", job.exchange);
-        let known = self
-            .broken_by
-            .as_ref()
-            .and_then(|error| faults::permanent(error, &what, &self.address));
+        let known = self.broken_by.as_ref().and_then(|error| faults::permanent(error, &what, &self.address));
         known.unwrap_or_else(|| MessagingError::Refused {
             routing_key: job.route.key().to_owned(),
             reason: match &self.broken_by {
@@ -341,9 +306,7 @@ impl Task {
 impl Session {
     async fn open(connection: Arc<Connection>, number: u64) -> lapin::Result<Self> {
         let channel = connection.create_channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(Self {
             connection,
             number,
@@ -368,13 +331,9 @@ impl Session {
             let channel = self.declaring().await?;
             if let Err(error) = exchange.declare(&channel, options).await {
                 self.declaring = None;
-                return faults::permanent(
-                    &error,
-                    &format!("the exchange `{}`", exchange.name),
-                    address,
-                )
-                .map(Some)
-                .ok_or(error);
+                return faults::permanent(&error, &format!("the exchange `{}`", exchange.name), address)
+                    .map(Some)
+                    .ok_or(error);
             }
             self.exchanges.insert(exchange);
         }
@@ -382,10 +341,10 @@ impl Session {
             && !self.queues.contains(&spec.name)
         {
             let channel = self.declaring().await?;
-            let mut declared = topology::declare_queue(&channel, spec, false, options).await;
+            let mut declared = topology::declare_queue(&channel, spec, options).await;
             if declared.as_ref().is_err_and(faults::is_declared_otherwise) {
-                // A listener declared it as it needs it (single active consumer). It is there, and
-                // that is enough to send.
+                // Somebody declared it as it needs it (a single active consumer, say). It is there, and that is
+                // enough to send.
                 self.declaring = None;
                 let channel = self.declaring().await?;
                 declared = topology::exists(&channel, &spec.name).await;

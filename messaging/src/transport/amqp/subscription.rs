@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use futures_util::stream::{BoxStream, SelectAll};
 use futures_util::{StreamExt, stream};
-use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions,
-};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::handle::{self, FAREWELL, Handle, Phase};
+use super::hearing::Ear;
 use super::link::{self, Address, State};
 use super::{faults, topology};
 use crate::error::MessagingError;
@@ -41,6 +40,7 @@ pub(super) async fn start(
     address: Address,
     options: TransportOptions,
     subscription: Subscription,
+    ear: Ear,
     patience: Duration,
 ) -> Result<Subscriber, MessagingError> {
     subscription.queues.iter().try_for_each(topology::check)?;
@@ -52,35 +52,27 @@ pub(super) async fn start(
     let queues = subscription
         .queues
         .into_iter()
-        .map(|spec| Queue {
-            name: spec.name.as_str().into(),
-            spec,
-            exclusive: false,
-        })
+        .map(|spec| Queue { name: spec.name.as_str().into(), spec, exclusive: false })
         .collect();
     let task = Task {
         state,
         address,
         options,
         queues,
-        single_active: subscription.single_active,
         phase: follow,
         window,
         sender: Some(sender),
         started: Some(started),
+        ear,
     };
     tokio::spawn(task.run());
     match tokio::time::timeout(patience, start).await {
-        Ok(Ok(Ok(()))) => Ok(Subscriber {
-            deliveries,
-            control: Arc::new(Control::Amqp(Handle::new(phase, prefetch))),
-        }),
+        Ok(Ok(Ok(()))) => Ok(Subscriber { deliveries, control: Arc::new(Control::Amqp(Handle::new(phase, prefetch))) }),
         Ok(Ok(Err(error))) => Err(error),
         Ok(Err(_)) => Err(MessagingError::Closed),
-        Err(_) => Err(MessagingError::Disconnected {
-            waited: patience,
-            reason: "the queues could not be consumed".into(),
-        }),
+        Err(_) => {
+            Err(MessagingError::Disconnected { waited: patience, reason: "the queues could not be consumed".into() })
+        }
     }
 }
 
@@ -97,13 +89,14 @@ struct Task {
     address: Address,
     options: TransportOptions,
     queues: Vec<Queue>,
-    single_active: bool,
     phase: watch::Receiver<Phase>,
     window: watch::Receiver<u16>,
     /// Gone when nothing more will be delivered.
     sender: Option<mpsc::UnboundedSender<Delivery>>,
     /// Gone when the start was reported.
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
+    /// Where it says whether it hears anything.
+    ear: Ear,
 }
 
 /// The consumer tag of a subscription's queue.
@@ -142,13 +135,11 @@ impl Task {
             let end = match self.open(connection).await {
                 Ok(session) => {
                     pauses = link::pauses();
+                    self.ear.regain();
                     self.report(Ok(()));
                     self.follow(session).await
                 }
-                Err(error)
-                    if faults::is_taken(&error)
-                        && self.queues.iter().any(|queue| queue.exclusive) =>
-                {
+                Err(error) if faults::is_taken(&error) && self.queues.iter().any(|queue| queue.exclusive) => {
                     End::Standby
                 }
                 Err(error) => match (self.permanent(&error), self.started.is_some()) {
@@ -160,15 +151,13 @@ impl Task {
             let pause = match end {
                 End::Over => break,
                 End::Standby => {
+                    self.ear.regain();
                     self.report(Ok(()));
                     STANDBY.mul_f64(rand::random_range(0.75..1.25))
                 }
                 End::Broken(reason) => {
-                    tracing::warn!(
-                        reason,
-                        queue = self.label(),
-                        "consuming was interrupted; starting again"
-                    );
+                    tracing::warn!(reason, queue = self.label(), "consuming was interrupted; starting again");
+                    self.ear.lose(&format!("`{}` is not consumed: {reason}", self.label()));
                     pauses.next().unwrap_or_default()
                 }
             };
@@ -215,29 +204,16 @@ impl Task {
     }
 
     fn permanent(&self, error: &lapin::Error) -> Option<MessagingError> {
-        let names: Vec<_> = self
-            .queues
-            .iter()
-            .map(|queue| format!("`{}`", queue.name))
-            .collect();
-        faults::permanent(
-            error,
-            &format!("one of the queues {} or its exchange", names.join(", ")),
-            &self.address,
-        )
+        let names: Vec<_> = self.queues.iter().map(|queue| format!("`{}`", queue.name)).collect();
+        faults::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
     }
 
     async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<Session> {
         let channel = Arc::new(connection.create_channel().await?);
-        let mut session = Session {
-            connection,
-            channel,
-            events: SelectAll::new(),
-        };
+        let mut session = Session { connection, channel, events: SelectAll::new() };
         let prefetch = *self.window.borrow_and_update();
         session.channel.basic_qos(prefetch, self.qos()).await?;
-        self.declare(&session.connection, 0..self.queues.len())
-            .await?;
+        self.declare(&session.connection, 0..self.queues.len()).await?;
         for number in 0..self.queues.len() {
             self.consume(&mut session, number).await?;
         }
@@ -247,30 +223,18 @@ impl Task {
     /// Several queues share one limit, and it can be changed while consuming; the broker can do
     /// both only for whole channels.
     fn qos(&self) -> BasicQosOptions {
-        BasicQosOptions {
-            global: self.queues.len() > 1,
-        }
+        BasicQosOptions { global: self.queues.len() > 1 }
     }
 
     async fn consume(&self, session: &mut Session, number: usize) -> lapin::Result<()> {
         let queue = &self.queues[number];
-        let options = BasicConsumeOptions {
-            exclusive: queue.exclusive,
-            ..Default::default()
-        };
+        let options = BasicConsumeOptions { exclusive: queue.exclusive, ..Default::default() };
         let name = ShortString::try_new(&*queue.name).unwrap_or_default();
-        let consumer = session
-            .channel
-            .basic_consume(name, tag(number), options, FieldTable::default())
-            .await?;
+        let consumer = session.channel.basic_consume(name, tag(number), options, FieldTable::default()).await?;
         let events = consumer
             // An error ends the consumer; what it was, the channel and the connection know as well.
             .filter_map(move |delivery| {
-                std::future::ready(
-                    delivery
-                        .ok()
-                        .map(|delivery| Event::Delivered(number, Box::new(delivery))),
-                )
+                std::future::ready(delivery.ok().map(|delivery| Event::Delivered(number, Box::new(delivery))))
             })
             .chain(stream::once(std::future::ready(Event::Ended(number))));
         session.events.push(events.boxed());
@@ -279,19 +243,14 @@ impl Task {
 
     /// Declares queues, on a channel of their own: a declaration that fails breaks the channel, and
     /// that must not hit what is being worked on.
-    async fn declare(
-        &mut self,
-        connection: &Connection,
-        numbers: Range<usize>,
-    ) -> lapin::Result<()> {
+    async fn declare(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<()> {
         let mut channel = connection.create_channel().await?;
         for queue in &mut self.queues[numbers] {
-            let single_active = self.single_active && !queue.exclusive;
-            match topology::declare_queue(&channel, &queue.spec, single_active, &self.options).await
-            {
-                Err(error) if single_active && faults::is_declared_otherwise(&error) => {
+            match topology::declare_queue(&channel, &queue.spec, &self.options).await {
+                Err(error) if queue.spec.single_active && faults::is_declared_otherwise(&error) => {
                     channel = connection.create_channel().await?;
-                    topology::declare_queue(&channel, &queue.spec, false, &self.options).await?;
+                    queue.spec.single_active = false;
+                    topology::declare_queue(&channel, &queue.spec, &self.options).await?;
                     tracing::info!(
                         queue = &*queue.name,
                         "the queue was declared without a single active consumer; claiming it exclusively instead"
@@ -312,7 +271,6 @@ impl Task {
         );
         loop {
             tokio::select! {
-                biased;
                 changed = self.phase.changed() => {
                     let phase = changed.is_ok().then(|| *self.phase.borrow_and_update());
                     match phase {
@@ -357,13 +315,9 @@ impl Task {
             return Err("the channel was closed".into());
         }
         let queue = &*self.queues[number].name;
-        tracing::warn!(
-            queue,
-            "the broker cancelled a consumer; declaring and consuming again"
-        );
+        tracing::warn!(queue, "the broker cancelled a consumer; declaring and consuming again");
         let again = async {
-            self.declare(&session.connection, number..number + 1)
-                .await?;
+            self.declare(&session.connection, number..number + 1).await?;
             self.consume(session, number).await
         };
         again.await.map_err(|error: lapin::Error| error.to_string())
@@ -375,12 +329,7 @@ impl Task {
         }
     }
 
-    fn deliver(
-        &self,
-        channel: &Arc<Channel>,
-        number: usize,
-        delivery: Box<lapin::message::Delivery>,
-    ) {
+    fn deliver(&self, channel: &Arc<Channel>, number: usize, delivery: Box<lapin::message::Delivery>) {
         let Some(sender) = &self.sender else { return };
         let delivery = handle::delivery(channel, &self.queues[number].name, *delivery);
         // A receiver that is gone ends the subscription, which returns the message.
@@ -391,10 +340,7 @@ impl Task {
     async fn drain(&mut self, session: &mut Session) {
         let quiet = async {
             for number in 0..self.queues.len() {
-                session
-                    .channel
-                    .basic_cancel(tag(number), BasicCancelOptions::default())
-                    .await?;
+                session.channel.basic_cancel(tag(number), BasicCancelOptions::default()).await?;
             }
             // Each consumer's stream ends after what came before its cancellation.
             while let Some(event) = session.events.next().await {
@@ -405,10 +351,7 @@ impl Task {
             lapin::Result::Ok(())
         };
         if !matches!(tokio::time::timeout(FAREWELL, quiet).await, Ok(Ok(()))) {
-            tracing::debug!(
-                queue = self.label(),
-                "the consumers were gone before they could be cancelled"
-            );
+            tracing::debug!(queue = self.label(), "the consumers were gone before they could be cancelled");
         }
         self.sender = None;
     }
@@ -418,15 +361,9 @@ impl Task {
     async fn end(&mut self, channel: &Channel, delete: bool) -> End {
         let farewell = async {
             if delete {
-                for queue in self
-                    .queues
-                    .iter()
-                    .filter(|queue| queue.spec.lifetime == Lifetime::Transient)
-                {
+                for queue in self.queues.iter().filter(|queue| queue.spec.lifetime == Lifetime::Transient) {
                     let name = ShortString::try_new(&*queue.name).unwrap_or_default();
-                    channel
-                        .queue_delete(name, QueueDeleteOptions::default())
-                        .await?;
+                    channel.queue_delete(name, QueueDeleteOptions::default()).await?;
                 }
             }
             channel.close(200, "OK".into()).await

@@ -10,9 +10,8 @@ use crate::transport::{Lifetime, QueueSpec, Route, TransportOptions};
 
 /// A name as AMQP writes it: at most 255 bytes.
 pub(super) fn name(text: &str) -> Result<ShortString, MessagingError> {
-    ShortString::try_new(text).map_err(|error| MessagingError::Malformed {
-        what: format!("the name `{text}` is too long for AMQP: {error}"),
-    })
+    ShortString::try_new(text)
+        .map_err(|error| MessagingError::Malformed { what: format!("the name `{text}` is too long for AMQP: {error}") })
 }
 
 /// An exchange to declare before something is sent to it or bound to it.
@@ -32,42 +31,20 @@ impl Exchange {
     /// The exchange a route goes through, unless it is the default one, which always exists.
     pub(super) fn of(route: &Route) -> Option<Self> {
         match route {
-            Route::Topic { exchange, .. } => Some(Self {
-                name: exchange.to_string(),
-                kind: Kind::Control,
-            }),
-            Route::Fanout { topic } => Some(Self {
-                name: Target::fanout_exchange(topic),
-                kind: Kind::Fanout,
-            }),
+            Route::Topic { exchange, .. } => Some(Self { name: exchange.to_string(), kind: Kind::Control }),
+            Route::Fanout { topic } => Some(Self { name: Target::fanout_exchange(topic), kind: Kind::Fanout }),
             Route::Queue { .. } => None,
         }
     }
 
-    pub(super) async fn declare(
-        &self,
-        channel: &Channel,
-        options: &TransportOptions,
-    ) -> lapin::Result<()> {
+    pub(super) async fn declare(&self, channel: &Channel, options: &TransportOptions) -> lapin::Result<()> {
         let (kind, flags) = match self.kind {
-            Kind::Control => (
-                ExchangeKind::Topic,
-                ExchangeDeclareOptions {
-                    durable: options.durable,
-                    ..Default::default()
-                },
-            ),
-            Kind::Fanout => (
-                ExchangeKind::Fanout,
-                ExchangeDeclareOptions {
-                    auto_delete: true,
-                    ..Default::default()
-                },
-            ),
+            Kind::Control => {
+                (ExchangeKind::Topic, ExchangeDeclareOptions { durable: options.durable, ..Default::default() })
+            }
+            Kind::Fanout => (ExchangeKind::Fanout, ExchangeDeclareOptions { auto_delete: true, ..Default::default() }),
         };
-        channel
-            .exchange_declare(short(&self.name), kind, flags, FieldTable::default())
-            .await
+        channel.exchange_declare(short(&self.name), kind, flags, FieldTable::default()).await
     }
 }
 
@@ -90,7 +67,6 @@ pub(super) fn check(spec: &QueueSpec) -> Result<(), MessagingError> {
 pub(super) async fn declare_queue(
     channel: &Channel,
     spec: &QueueSpec,
-    single_active: bool,
     options: &TransportOptions,
 ) -> lapin::Result<()> {
     let exchange = spec.bound_to.as_ref().and_then(Exchange::of);
@@ -102,24 +78,18 @@ pub(super) async fn declare_queue(
         Lifetime::Permanent => true,
         Lifetime::Lasting => options.durable,
         Lifetime::Transient => {
-            let milliseconds =
-                i32::try_from(options.transient_queues_ttl.as_millis()).unwrap_or(i32::MAX);
+            let milliseconds = i32::try_from(options.transient_queues_ttl.as_millis()).unwrap_or(i32::MAX);
             if milliseconds > 0 {
                 arguments.insert("x-expires".into(), AMQPValue::LongInt(milliseconds));
             }
             false
         }
     };
-    if single_active {
+    if spec.single_active {
         arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     }
-    let flags = QueueDeclareOptions {
-        durable,
-        ..Default::default()
-    };
-    channel
-        .queue_declare(short(&spec.name), flags, arguments)
-        .await?;
+    let flags = QueueDeclareOptions { durable, ..Default::default() };
+    channel.queue_declare(short(&spec.name), flags, arguments).await?;
     if let (Some(exchange), Some(route)) = (exchange, &spec.bound_to) {
         let key = match route {
             Route::Fanout { topic } => &**topic,
@@ -140,12 +110,6 @@ pub(super) async fn declare_queue(
 
 /// Whether a queue exists, whatever its properties.
 pub(super) async fn exists(channel: &Channel, queue: &str) -> lapin::Result<()> {
-    let flags = QueueDeclareOptions {
-        passive: true,
-        ..Default::default()
-    };
-    channel
-        .queue_declare(short(queue), flags, FieldTable::default())
-        .await
-        .map(|_| ())
+    let flags = QueueDeclareOptions { passive: true, ..Default::default() };
+    channel.queue_declare(short(queue), flags, FieldTable::default()).await.map(|_| ())
 }

@@ -37,13 +37,7 @@ impl Bus {
     /// The bus of that name, or a new private one if the name is empty. `limit` counts for whoever
     /// makes it.
     pub(super) fn named(name: &str, limit: usize) -> Arc<Self> {
-        let new = || {
-            Arc::new(Self {
-                state: Mutex::default(),
-                room: Notify::new(),
-                limit,
-            })
-        };
+        let new = || Arc::new(Self { state: Mutex::default(), room: Notify::new(), limit });
         if name.is_empty() {
             return new();
         }
@@ -62,21 +56,15 @@ impl Bus {
     }
 
     pub(super) fn add_reply_queue(&self, replies: &Arc<Replies>) {
-        self.lock()
-            .reply_queues
-            .insert(replies.queue().to_string(), Arc::downgrade(replies));
+        self.lock().reply_queues.insert(replies.queue().to_string(), Arc::downgrade(replies));
     }
 
     /// Takes a transport off the bus: its reply queue, and its subscriptions.
     pub(super) fn disconnect(self: &Arc<Self>, owner: &Arc<str>) {
         let mut state = self.lock();
         state.reply_queues.remove(&**owner);
-        let members: Vec<u64> = state
-            .members
-            .iter()
-            .filter(|(_, member)| member.owner == *owner)
-            .map(|(id, _)| *id)
-            .collect();
+        let members: Vec<u64> =
+            state.members.iter().filter(|(_, member)| member.owner == *owner).map(|(id, _)| *id).collect();
         drop(state);
         for id in members {
             self.leave(id, true);
@@ -103,25 +91,16 @@ impl Bus {
             };
             let left = patience.saturating_sub(started.elapsed());
             if tokio::time::timeout(left, room).await.is_err() {
-                let reason = format!(
-                    "the queue `{queue}` holds {} messages that nobody consumes",
-                    self.limit
-                );
-                return Err(MessagingError::Blocked {
-                    waited: patience,
-                    reason,
-                });
+                let reason = format!("the queue `{queue}` holds {} messages that nobody consumes", self.limit);
+                return Err(MessagingError::Blocked { waited: patience, reason });
             }
         }
     }
 
-    fn try_publish(
-        self: &Arc<Self>,
-        publication: &Publication,
-    ) -> Result<Published, MessagingError> {
+    fn try_publish(self: &Arc<Self>, publication: &Publication) -> Result<Published, MessagingError> {
         let mut state = self.lock();
         if let Some(spec) = &publication.declare {
-            state.declare(spec, false);
+            state.declare(spec);
         }
         if let Route::Queue { name } = &publication.route
             && let Some(replies) = state.reply_queues.get(&**name)
@@ -141,18 +120,11 @@ impl Bus {
             return Err(publication.route.unroutable());
         }
         for name in queues.iter() {
-            if state
-                .queues
-                .get(name)
-                .is_some_and(|queue| queue.ready.len() >= self.limit)
-            {
+            if state.queues.get(name).is_some_and(|queue| queue.ready.len() >= self.limit) {
                 return Ok(Published::Full(Arc::clone(name)));
             }
         }
-        let expires = publication
-            .message
-            .expiration
-            .and_then(|after| Instant::now().checked_add(after));
+        let expires = publication.message.expiration.and_then(|after| Instant::now().checked_add(after));
         for name in queues.iter() {
             let sequence = state.next_sequence;
             state.next_sequence += 1;
@@ -170,11 +142,7 @@ impl Bus {
     }
 
     /// `owner` is the name of the transport's reply queue.
-    pub(super) fn subscribe(
-        bus: &Arc<Self>,
-        subscription: Subscription,
-        owner: &Arc<str>,
-    ) -> Subscriber {
+    pub(super) fn subscribe(bus: &Arc<Self>, subscription: Subscription, owner: &Arc<str>) -> Subscriber {
         // As many messages as the member's prefetch allows can be in it.
         let (sender, deliveries) = mpsc::unbounded_channel();
         let mut state = bus.lock();
@@ -184,7 +152,7 @@ impl Bus {
             .queues
             .iter()
             .map(|spec| {
-                let name = state.declare(spec, subscription.single_active);
+                let name = state.declare(spec);
                 if let Some(queue) = state.queues.get_mut(&name) {
                     queue.consumers.push(id);
                 }
@@ -203,31 +171,15 @@ impl Bus {
             bus.dispatch(&mut state, name);
         }
         drop(state);
-        Subscriber {
-            deliveries,
-            control: Arc::new(Control::Memory(Membership {
-                bus: Arc::clone(bus),
-                id,
-            })),
-        }
+        Subscriber { deliveries, control: Arc::new(Control::Memory(Membership { bus: Arc::clone(bus), id })) }
     }
 
     pub(super) fn fetch(bus: &Arc<Self>, spec: QueueSpec, max: usize, owner: &Arc<str>) -> Fetched {
         let prefetch = u16::try_from(max).unwrap_or(u16::MAX);
-        let mut subscriber = Self::subscribe(
-            bus,
-            Subscription {
-                queues: vec![spec],
-                prefetch,
-                single_active: false,
-            },
-            owner,
-        );
+        let mut subscriber =
+            Self::subscribe(bus, Subscription { queues: vec![spec], prefetch }, owner);
         let deliveries: Vec<Delivery> = std::iter::from_fn(|| subscriber.try_next()).collect();
-        Fetched {
-            deliveries: deliveries.into_iter(),
-            _hold: Box::new(subscriber),
-        }
+        Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(subscriber) }
     }
 
     fn dispatch(self: &Arc<Self>, state: &mut State, name: &QueueName) {
@@ -237,11 +189,7 @@ impl Bus {
     }
 
     fn dispatch_all(self: &Arc<Self>, state: &mut State, id: u64) {
-        let queues = state
-            .members
-            .get(&id)
-            .map(|member| Arc::clone(&member.queues))
-            .unwrap_or_default();
+        let queues = state.members.get(&id).map(|member| Arc::clone(&member.queues)).unwrap_or_default();
         for name in queues.iter() {
             self.dispatch(state, name);
         }
@@ -359,28 +307,17 @@ mod tests {
     use crate::transport::{Content, Lifetime, Message};
 
     fn queue() -> QueueSpec {
-        QueueSpec {
-            name: "q".into(),
-            lifetime: Lifetime::Lasting,
-            bound_to: None,
-        }
+        QueueSpec { name: "q".into(), lifetime: Lifetime::Lasting, bound_to: None, single_active: false }
     }
 
     fn publication() -> Publication {
         let message = Message::new(Content::Encoded(Arc::from(*b"{}")));
         let route = Route::Queue { name: "q".into() };
-        Publication {
-            declare: Some(Box::new(queue())),
-            ..Publication::mandatory(route, message)
-        }
+        Publication { declare: Some(Box::new(queue())), ..Publication::mandatory(route, message) }
     }
 
     fn subscribe(bus: &Arc<Bus>) -> Subscriber {
-        let subscription = Subscription {
-            queues: vec![queue()],
-            prefetch: 1,
-            single_active: false,
-        };
+        let subscription = Subscription { queues: vec![queue()], prefetch: 1 };
         Bus::subscribe(bus, subscription, &"owner".into())
     }
 
@@ -393,10 +330,7 @@ mod tests {
         bus.publish(publication(), NO_TIME).await.unwrap();
         bus.publish(publication(), NO_TIME).await.unwrap();
         let refused = bus.publish(publication(), NO_TIME).await;
-        assert!(
-            matches!(refused, Err(MessagingError::Blocked { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(MessagingError::Blocked { .. })), "{refused:?}");
 
         let waiting = tokio::spawn({
             let bus = Arc::clone(&bus);

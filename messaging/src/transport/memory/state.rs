@@ -64,38 +64,30 @@ pub(super) struct Member {
 impl Queue {
     /// Whose turn it is among those who may take one more.
     fn next_consumer(&mut self, members: &HashMap<u64, Member>) -> Option<u64> {
-        let takes_more = |id: &u64| {
-            members
-                .get(id)
-                .is_some_and(|member| member.unacknowledged.len() < member.prefetch)
-        };
+        let takes_more = |id: &u64| members.get(id).is_some_and(|member| member.unacknowledged.len() < member.prefetch);
         if self.single_active {
             return self.consumers.first().copied().filter(takes_more);
         }
         let count = self.consumers.len();
-        let found = (0..count)
-            .map(|step| (self.turn + step) % count)
-            .find(|place| takes_more(&self.consumers[*place]))?;
+        let found =
+            (0..count).map(|step| (self.turn + step) % count).find(|place| takes_more(&self.consumers[*place]))?;
         self.turn = found + 1;
         Some(self.consumers[found])
     }
 }
 
 impl State {
-    pub(super) fn declare(&mut self, spec: &QueueSpec, single_active: bool) -> QueueName {
+    pub(super) fn declare(&mut self, spec: &QueueSpec) -> QueueName {
         let name: QueueName = match self.queues.get_key_value(spec.name.as_str()) {
             Some((name, _)) => Arc::clone(name),
             None => {
                 let name: QueueName = spec.name.as_str().into();
-                let queue = Queue {
-                    transient: spec.lifetime == Lifetime::Transient,
-                    ..Queue::default()
-                };
+                let queue = Queue { transient: spec.lifetime == Lifetime::Transient, ..Queue::default() };
                 self.queues.insert(Arc::clone(&name), queue);
                 name
             }
         };
-        if single_active && let Some(queue) = self.queues.get_mut(&name) {
+        if spec.single_active && let Some(queue) = self.queues.get_mut(&name) {
             queue.single_active = true;
         }
         if let Some(route) = &spec.bound_to {
@@ -105,12 +97,7 @@ impl State {
                 // Every queue is bound to the default exchange anyway.
                 Route::Queue { .. } => return name,
             };
-            let bound = self
-                .bindings
-                .entry(exchange)
-                .or_default()
-                .entry(key)
-                .or_default();
+            let bound = self.bindings.entry(exchange).or_default().entry(key).or_default();
             if !bound.contains(&name) {
                 *bound = bound.iter().chain([&name]).cloned().collect();
             }
@@ -120,21 +107,14 @@ impl State {
 
     pub(super) fn routed(&self, route: &Route) -> QueueNames {
         let bound = |exchange: &str, key: &str| {
-            self.bindings
-                .get(exchange)
-                .and_then(|keys| keys.get(key))
-                .cloned()
-                .unwrap_or_default()
+            self.bindings.get(exchange).and_then(|keys| keys.get(key)).cloned().unwrap_or_default()
         };
         match route {
             Route::Topic { exchange, key } => bound(exchange, key),
             Route::Fanout { topic } => bound(&Target::fanout_exchange(topic), ""),
-            Route::Queue { name } => self
-                .queues
-                .get_key_value(&**name)
-                .map(|(name, _)| Arc::clone(name))
-                .into_iter()
-                .collect(),
+            Route::Queue { name } => {
+                self.queues.get_key_value(&**name).map(|(name, _)| Arc::clone(name)).into_iter().collect()
+            }
         }
     }
 
@@ -142,9 +122,7 @@ impl State {
     pub(super) fn put_back(&mut self, name: &QueueName, mut stored: Stored) {
         stored.redelivered = true;
         if let Some(queue) = self.queues.get_mut(name) {
-            let place = queue
-                .ready
-                .partition_point(|other| other.sequence < stored.sequence);
+            let place = queue.ready.partition_point(|other| other.sequence < stored.sequence);
             queue.ready.insert(place, stored);
         }
     }
@@ -154,11 +132,7 @@ impl State {
         for keys in self.bindings.values_mut() {
             for bound in keys.values_mut() {
                 if bound.contains(name) {
-                    *bound = bound
-                        .iter()
-                        .filter(|queue| *queue != name)
-                        .cloned()
-                        .collect();
+                    *bound = bound.iter().filter(|queue| *queue != name).cloned().collect();
                 }
             }
         }
@@ -172,10 +146,7 @@ impl State {
         };
         let was_full = queue.ready.len() >= bus.limit;
         while let Some(first) = queue.ready.front() {
-            if first
-                .expires
-                .is_some_and(|expires| expires <= Instant::now())
-            {
+            if first.expires.is_some_and(|expires| expires <= Instant::now()) {
                 queue.ready.pop_front();
                 continue;
             }
@@ -198,9 +169,7 @@ impl State {
                     sequence: stored.sequence,
                 }),
             };
-            member
-                .unacknowledged
-                .insert(stored.sequence, (Arc::clone(name), stored));
+            member.unacknowledged.insert(stored.sequence, (Arc::clone(name), stored));
             // If the receiver is gone its membership is about to end, which returns the message.
             let _ = member.sender.send(delivery);
         }

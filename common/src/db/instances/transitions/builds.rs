@@ -108,10 +108,7 @@ pub async fn place(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn revert_placements(
-    connection: &mut Connection,
-    placements: &[&Placement],
-) -> Result<(), DbError> {
+pub async fn revert_placements(connection: &mut Connection, placements: &[&Placement]) -> Result<(), DbError> {
     if placements.is_empty() {
         return Ok(());
     }
@@ -176,11 +173,7 @@ pub struct TakenBack {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn take_back(
-    connection: &mut Connection,
-    taken: &TakenBack,
-    owner: Incarnation,
-) -> Result<bool, DbError> {
+pub async fn take_back(connection: &mut Connection, taken: &TakenBack, owner: Incarnation) -> Result<bool, DbError> {
     let changed = sqlx::query(
         "UPDATE instances SET host = NULL, availability_zone = NULL, report_seq = 0, request_spec = $1, owner = NULL, \
          attempts = attempts - $2, updated_at = $3 WHERE uuid = $4 AND task_id = $5 AND host = $6 AND owner = $7 AND deleted_at IS NULL \
@@ -277,7 +270,8 @@ pub async fn hosts_of(
     if uuids.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut sql = Sql::new("SELECT uuid, host FROM instances WHERE host IS NOT NULL AND deleted_at IS NULL AND uuid IN ");
+    let mut sql =
+        Sql::new("SELECT uuid, host FROM instances WHERE host IS NOT NULL AND deleted_at IS NULL AND uuid IN ");
     sql.bind_list(uuids.iter().map(ToString::to_string))?;
     sql.fetch_all(connection).await?.iter().map(|row| Ok((row.parsed("uuid")?, row.text("host")?))).collect()
 }

@@ -1,30 +1,28 @@
-//! Decisions and what is written of them, many at a time.
-//!
-//! One task decides for the whole process. It takes all requests that wait, decides them one after the other on one
-//! picture of the hosts, so that each sees the claims of those before it, and writes all of them in one transaction: the
-//! more requests wait, the more share the price of a commit. What was decided on a picture that has proved wrong (a
-//! host was fuller than it looked) goes another round on a new one.
+//! The task that decides, and writes what it has decided.
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use novella_common::{
     db::{
-        Connection, Database, DbError,
-        actions::{self, EventOf},
-        allocations,
-        instances::transitions::{self, Build, GivenUp, Placement, TakenBack},
+        Connection, Database, DbError, actions, allocations,
+        instances::transitions::{self, Build, GivenUp, Placement},
         takeover,
     },
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{TaskState, VmState},
-    models::{ActionEvent, EventResult, Fault, Instance, RequestSpec, Resources},
+    models::{RequestSpec, Resources},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::{
+    Assignment, Decision, Job, answer,
+    giving_up::{failure, give_up},
+    refuse,
+};
 use crate::{
     NoneLeft, SchedulerConfig, Selector, Wanted,
     host_state::named_instances,
@@ -32,116 +30,36 @@ use crate::{
     rpcapi::{Destination, DestinationRequest, SchedulerError},
 };
 
-/// The event that a scheduler leaves in an instance's action when it finds no host. OpenStack has none for this; the
-/// name follows its rule, the service and the method.
-const EVENT: &str = "scheduler_build_instance";
-
 /// The most requests that are written in one transaction: what waits behind it waits some milliseconds only.
 const BATCH: usize = 256;
 
-/// How often a decision is made anew because other schedulers were faster.
-const ROUNDS: u32 = 20;
-
-/// What became of an instance that was to be placed.
-#[derive(Debug)]
-pub(crate) enum Decision {
-    /// It has a host and a claim there, and is this scheduler's until the host has accepted.
-    Placed(Box<Assignment>),
-    /// It does not wait for a host, or another scheduler looks for one.
-    NotWaiting,
-    /// There is no host; it is in ERROR.
-    GivenUp,
-}
-
-/// An instance and the host that is to build it.
-#[derive(Clone, Debug)]
-pub(crate) struct Assignment {
-    pub(crate) instance: Instance,
-    pub(crate) spec: RequestSpec,
-    pub(crate) host: String,
-    pub(crate) attempt: TaskId,
-}
-
-type Answer<T> = oneshot::Sender<Result<T, SchedulerError>>;
-
-enum Job {
-    Place { instance: InstanceUuid, round: u32, answer: Answer<Decision> },
-    HandOver { instance: InstanceUuid, attempt: TaskId, host: String, answer: Answer<()> },
-    TakeBack { taken: Box<TakenBack>, blame: bool, answer: Answer<bool> },
-    Select { request: Box<DestinationRequest>, round: u32, answer: Answer<Vec<Destination>> },
-}
-
-/// The way to the task that decides. Clones share it; it ends when the last is dropped.
-#[derive(Clone)]
-pub struct Placer {
-    jobs: mpsc::Sender<Job>,
-}
-
-impl Placer {
-    /// Starts the task. `owner` is this run of this scheduler, as its service row says.
-    ///
-    /// # Errors
-    /// The first name in `enabled_filters` that is no filter's.
-    pub fn start(
-        database: Database,
-        owner: Incarnation,
-        config: &SchedulerConfig,
-        service_down_time: std::time::Duration,
-    ) -> Result<Self, String> {
-        let (sender, receiver) = mpsc::channel(config.concurrency.max(1) * 2);
-        let desk = Desk {
-            hosts: HostStates::new(database.clone(), service_down_time, config.host_state_max_age),
-            selector: Selector::new(config)?,
-            max_attempts: i64::from(config.max_attempts.max(1)),
-            owner,
-            service_down_time,
-            database,
-        };
-        tokio::spawn(desk.run(receiver));
-        Ok(Self { jobs: sender })
-    }
-
-    pub(crate) async fn place(&self, instance: InstanceUuid) -> Result<Decision, SchedulerError> {
-        self.ask(|answer| Job::Place { instance, round: 0, answer }).await
-    }
-
-    pub(crate) async fn hand_over(&self, assigned: &Assignment) -> Result<(), SchedulerError> {
-        let (instance, attempt, host) = (assigned.instance.uuid, assigned.attempt, assigned.host.clone());
-        self.ask(|answer| Job::HandOver { instance, attempt, host, answer }).await
-    }
-
-    /// `blame`: whether it speaks against the host that it did not take the build.
-    pub(crate) async fn take_back(&self, taken: TakenBack, blame: bool) -> Result<bool, SchedulerError> {
-        self.ask(|answer| Job::TakeBack { taken: Box::new(taken), blame, answer }).await
-    }
-
-    pub(crate) async fn select(&self, request: DestinationRequest) -> Result<Vec<Destination>, SchedulerError> {
-        self.ask(|answer| Job::Select { request: Box::new(request), round: 0, answer }).await
-    }
-
-    async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, SchedulerError> {
-        let stopped = || SchedulerError::DatabaseUnavailable { message: "the scheduler is stopping".into() };
-        let (sender, receiver) = oneshot::channel();
-        self.jobs.send(job(sender)).await.map_err(|_| stopped())?;
-        receiver.await.map_err(|_| stopped())?
-    }
-}
-
 /// The task that decides, with all it knows.
-struct Desk {
+pub(super) struct Desk {
     database: Database,
     hosts: HostStates,
     selector: Selector,
     max_attempts: i64,
     owner: Incarnation,
-    service_down_time: std::time::Duration,
+    service_down_time: Duration,
 }
 
 /// What a round has decided for one job, before it is written.
 enum Plan {
-    Place { placement: Placement, resources: Resources, build: Box<Build> },
-    Adopt { build: Box<Build>, host: String, attempt: TaskId, seen_owner: Incarnation },
-    GiveUp { given_up: GivenUp, request_id: Option<String> },
+    Place {
+        placement: Placement,
+        resources: Resources,
+        build: Box<Build>,
+    },
+    Adopt {
+        build: Box<Build>,
+        host: String,
+        attempt: TaskId,
+        seen_owner: Incarnation,
+    },
+    GiveUp {
+        given_up: GivenUp,
+        request_id: Option<String>,
+    },
     NotWaiting,
     /// On a younger picture.
     Again,
@@ -151,7 +69,7 @@ enum Plan {
 }
 
 /// What a round has come to for one job.
-enum Written {
+pub(super) enum Written {
     Decided(Decision),
     Again,
     HandedOver,
@@ -160,7 +78,25 @@ enum Written {
 }
 
 impl Desk {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    /// A desk of `owner`'s; the error is the first name in `enabled_filters` that is no filter's.
+    pub(super) fn new(
+        database: Database,
+        owner: Incarnation,
+        config: &SchedulerConfig,
+        service_down_time: Duration,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            hosts: HostStates::new(database.clone(), service_down_time, config.host_state_max_age),
+            selector: Selector::new(config)?,
+            max_attempts: i64::from(config.max_attempts.max(1)),
+            owner,
+            service_down_time,
+            database,
+        })
+    }
+
+    /// Works until the last [`super::Placer`] is gone.
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut waiting = Vec::new();
         loop {
             if waiting.is_empty() {
@@ -197,7 +133,8 @@ impl Desk {
                 for job in jobs {
                     match self.attempt(std::slice::from_ref(&job)).await {
                         Ok(results) => {
-                            again.extend(results.into_iter().zip([job]).filter_map(|(result, job)| answer(job, result)));
+                            again
+                                .extend(results.into_iter().zip([job]).filter_map(|(result, job)| answer(job, result)));
                         }
                         Err(error) => refuse(job, &error),
                     }
@@ -300,7 +237,7 @@ impl Desk {
             (None, ..) => {}
         }
         if instance.attempts >= self.max_attempts {
-            return give_up(&build, None);
+            return given_up(&build, None);
         }
         let resources = instance.flavor.resources();
         let wanted = wanted(&build.spec, resources, named);
@@ -319,10 +256,10 @@ impl Desk {
                     };
                     Plan::Place { placement, resources, build: Box::new(build) }
                 }
-                None => give_up(&build, None),
+                None => given_up(&build, None),
             },
             Err(_) if !fresh => Plan::Again,
-            Err(none_left) => give_up(&build, Some(&none_left)),
+            Err(none_left) => given_up(&build, Some(&none_left)),
         }
     }
 
@@ -381,8 +318,7 @@ impl Desk {
                 },
                 Plan::Adopt { build, host, attempt, seen_owner } => {
                     let uuid = build.instance.uuid;
-                    let adopted =
-                        transitions::adopt(&mut transaction, uuid, attempt, seen_owner, self.owner).await?;
+                    let adopted = transitions::adopt(&mut transaction, uuid, attempt, seen_owner, self.owner).await?;
                     Written::Decided(match adopted {
                         true => assignment(*build, host, attempt),
                         false => Decision::NotWaiting,
@@ -471,63 +407,12 @@ fn unwritten(plan: Plan) -> Written {
     }
 }
 
+fn given_up(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
+    Plan::GiveUp { given_up: give_up(build, none_left), request_id: build.instance.task_request_id.clone() }
+}
+
 fn assignment(build: Build, host: String, attempt: TaskId) -> Decision {
     Decision::Placed(Box::new(Assignment { instance: build.instance, spec: build.spec, host, attempt }))
-}
-
-/// Answers a job, or gives it back for another round.
-fn answer(job: Job, result: Written) -> Option<Job> {
-    // Whoever asked may be gone; then nobody needs the answer, and the row says what was decided.
-    match (job, result) {
-        (Job::Place { instance, round, answer }, Written::Again) if round < ROUNDS => {
-            Some(Job::Place { instance, round: round + 1, answer })
-        }
-        (Job::Select { request, round, answer }, Written::Again) => {
-            Some(Job::Select { request, round: round + 1, answer })
-        }
-        (Job::Place { answer, .. }, Written::Decided(decision)) => {
-            let outcome = match &decision {
-                Decision::Placed(_) => "placed",
-                Decision::NotWaiting => "not_waiting",
-                Decision::GivenUp => "no_valid_host",
-            };
-            metrics::counter!("scheduler_decisions_total", "outcome" => outcome).increment(1);
-            let _ = answer.send(Ok(decision));
-            None
-        }
-        (Job::Place { answer, .. }, _) => {
-            let reason = format!("Each host that looked free was full when it was claimed, {ROUNDS} times in a row.");
-            let _ = answer.send(Err(SchedulerError::NoValidHost { reason }));
-            None
-        }
-        (Job::HandOver { answer, .. }, _) => {
-            let _ = answer.send(Ok(()));
-            None
-        }
-        (Job::TakeBack { answer, .. }, result) => {
-            let _ = answer.send(Ok(matches!(result, Written::TakenBack(true))));
-            None
-        }
-        (Job::Select { answer, .. }, Written::Selected(selected)) => {
-            let _ = answer.send(selected);
-            None
-        }
-        (Job::Select { answer, .. }, _) => {
-            let _ = answer.send(Ok(Vec::new()));
-            None
-        }
-    }
-}
-
-fn refuse(job: Job, error: &DbError) {
-    tracing::warn!(%error, "a decision could not be made or written");
-    let error = SchedulerError::DatabaseUnavailable { message: error.to_string() };
-    match job {
-        Job::Place { answer, .. } => drop(answer.send(Err(error))),
-        Job::HandOver { answer, .. } => drop(answer.send(Err(error))),
-        Job::TakeBack { answer, .. } => drop(answer.send(Err(error))),
-        Job::Select { answer, .. } => drop(answer.send(Err(error))),
-    }
 }
 
 /// The instances that the hints name.
@@ -547,51 +432,5 @@ fn wanted(spec: &RequestSpec, resources: Resources, named: &HashMap<InstanceUuid
         only_host: None,
         different_from: hosts("different_host"),
         same_as: hosts("same_host"),
-    }
-}
-
-/// The texts are Nova's: clients and tests look for them.
-fn give_up(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
-    let instance = &build.instance;
-    let message = if instance.attempts > 0 {
-        format!(
-            "No valid host was found. Exceeded maximum number of retries. Exhausted all hosts available for retrying \
-             build failures for instance {}.",
-            instance.uuid
-        )
-    } else {
-        "No valid host was found. There are not enough hosts available.".to_owned()
-    };
-    let details: Vec<String> = [none_left.map(ToString::to_string), build.spec.last_failure.clone()]
-        .into_iter()
-        .flatten()
-        .collect();
-    let fault = Fault {
-        code: 500,
-        message,
-        details: (!details.is_empty()).then(|| details.join("\n")),
-        created_at: Timestamp::now(),
-    };
-    let given_up =
-        GivenUp { instance: instance.uuid, seen_task: instance.task_id, seen_owner: instance.owner, fault };
-    Plan::GiveUp { given_up, request_id: instance.task_request_id.clone() }
-}
-
-fn failure(given_up: &GivenUp, request_id: String) -> EventOf {
-    let at = given_up.fault.created_at;
-    EventOf {
-        instance: given_up.instance,
-        request_id,
-        event: ActionEvent {
-            event: EVENT.into(),
-            host: None,
-            start_time: at,
-            finish_time: Some(at),
-            result: Some(EventResult::Error),
-            details: Some(match &given_up.fault.details {
-                Some(details) => format!("{}\n{details}", given_up.fault.message),
-                None => given_up.fault.message.clone(),
-            }),
-        },
     }
 }

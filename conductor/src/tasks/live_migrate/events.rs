@@ -1,0 +1,90 @@
+//! What a live migration leaves in the instance's action.
+//!
+//! The events have Nova's names: the service and the method.
+
+use jiff::Timestamp;
+use novella_common::{
+    db::{
+        Connection, DbError,
+        actions::{self, EventOf},
+    },
+    models::{ActionEvent, EventResult, Migration},
+};
+use novella_compute::rpcapi::ComputeError;
+use novella_messaging::CallError;
+
+/// The event of the whole task.
+pub(super) const TASK: &str = "conductor_live_migrate_instance";
+/// The event of the copy.
+pub(super) const COPY: &str = "compute_live_migration";
+
+/// An event that began at `start`, and has ended if `end` says how.
+pub(super) fn event(
+    name: &str,
+    host: Option<&str>,
+    start: Timestamp,
+    end: Option<(EventResult, Option<String>)>,
+) -> ActionEvent {
+    let (result, details) = end.map_or((None, None), |(result, details)| (Some(result), details));
+    ActionEvent {
+        event: name.to_owned(),
+        host: host.map(ToOwned::to_owned),
+        start_time: start,
+        finish_time: result.map(|_| Timestamp::now()),
+        result,
+        details,
+    }
+}
+
+/// The event of a call that has ended.
+pub(super) fn ended<T>(
+    name: &str,
+    host: &str,
+    began: Timestamp,
+    result: &Result<T, CallError<ComputeError>>,
+) -> ActionEvent {
+    let end = match result {
+        Ok(_) => (EventResult::Success, None),
+        Err(error) => (EventResult::Error, Some(error.to_string())),
+    };
+    event(name, Some(host), began, Some(end))
+}
+
+/// Writes an event as it stands now.
+pub(super) async fn write(
+    connection: &mut Connection,
+    migration: &Migration,
+    event: ActionEvent,
+) -> Result<(), DbError> {
+    let (instance, request_id) = (migration.instance, migration.request_id.clone());
+    actions::record_events(connection, &[EventOf { instance, request_id, event }]).await
+}
+
+/// Ends those of the named events that have begun and not ended.
+pub(super) async fn close(
+    connection: &mut Connection,
+    migration: &Migration,
+    names: &[&str],
+    failed: bool,
+    details: Option<&str>,
+) -> Result<(), DbError> {
+    let Some((_, events)) = actions::get(connection, migration.instance, &migration.request_id).await? else {
+        return Ok(());
+    };
+    let result = if failed { EventResult::Error } else { EventResult::Success };
+    let closed: Vec<EventOf> = events
+        .into_iter()
+        .filter(|event| event.finish_time.is_none() && names.contains(&event.event.as_str()))
+        .map(|event| EventOf {
+            instance: migration.instance,
+            request_id: migration.request_id.clone(),
+            event: ActionEvent {
+                finish_time: Some(Timestamp::now()),
+                result: Some(result),
+                details: details.map(ToOwned::to_owned),
+                ..event
+            },
+        })
+        .collect();
+    actions::record_events(connection, &closed).await
+}
