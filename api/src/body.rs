@@ -2,6 +2,8 @@
 //!
 //! Refusals are worded as Nova's JSON schemas word them: `Invalid input for field/attribute min_count. Value: -1. ...`.
 
+use std::time::Duration;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
@@ -11,8 +13,12 @@ use axum::{
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
+use tokio::time::timeout;
 
 use crate::{error::ApiError, state::Api};
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request's body as JSON.
 pub(crate) struct JsonBody(pub(crate) Value);
@@ -30,7 +36,10 @@ impl FromRequest<Api> for JsonBody {
         if !is_json {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let bytes = Bytes::from_request(request, api).await.map_err(|rejection| unread(rejection, api))?;
+        // A client that stops in the middle must not keep its place among the requests that are worked on.
+        let bytes = timeout(PATIENCE, Bytes::from_request(request, api)).await;
+        let bytes = bytes.map_err(|_| ApiError::RequestTimeout { seconds: PATIENCE.as_secs() })?;
+        let bytes = bytes.map_err(|rejection| unread(rejection, api))?;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| ApiError::bad_request(format!("Malformed request body: {error}")))
@@ -66,9 +75,7 @@ impl JsonBody {
     /// # Errors
     /// 400 if it is something else.
     pub(crate) fn object(&self) -> Result<&Map<String, Value>, ApiError> {
-        self.0
-            .as_object()
-            .ok_or_else(|| ApiError::bad_request("Malformed request body: a JSON object is expected."))
+        self.0.as_object().ok_or_else(|| ApiError::bad_request("Malformed request body: a JSON object is expected."))
     }
 }
 

@@ -6,8 +6,9 @@
 
 use axum::{
     Json,
+    body::Body,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -39,6 +40,12 @@ pub enum ApiError {
     /// 406: the microversion is not served.
     #[error("{0}")]
     NotAcceptable(String),
+    /// 408: the body did not come in time.
+    #[error("The body of the request did not arrive within {seconds} s.")]
+    RequestTimeout {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// 409: not in this state.
     #[error("{0}")]
     Conflict(String),
@@ -74,6 +81,7 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::RequestTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Gone => StatusCode::GONE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -102,7 +110,13 @@ impl ApiError {
     /// 503, because a message could not be handed to the bus.
     pub(crate) fn bus(error: &MessagingError) -> Self {
         tracing::error!(%error, "a message could not be handed over");
-        Self::Unavailable("The message bus cannot be reached; nothing was changed. Please try again.".into())
+        Self::Unavailable(match error {
+            MessagingError::Unroutable { routing_key, .. } => format!(
+                "No service has ever listened for what this needs ({routing_key}); nothing was changed. Please try \
+                 again when it runs."
+            ),
+            _ => "The message bus cannot be reached; nothing was changed. Please try again.".into(),
+        })
     }
 }
 
@@ -157,10 +171,19 @@ pub(crate) async fn write_envelope(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let (identity, image) = (path.starts_with("/identity"), path.starts_with("/image"));
     let response = next.run(request).await;
-    let Some(Problem(message)) = response.extensions().get::<Problem>().cloned() else { return response };
-
     let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let message = match parts.extensions.remove::<Problem>() {
+        Some(Problem(message)) => message,
+        None if is_json(&parts.headers) => return Response::from_parts(parts, body),
+        // Not from here: a path that is no UTF-8, say, which the router refuses by itself.
+        None => text_of(body).await,
+    };
     let title = status.canonical_reason().unwrap_or_default();
+    let message = if message.is_empty() { title.to_owned() } else { message };
     // A missing token is refused by keystonemiddleware before a service sees the request, so in Keystone's words.
     let body = if identity || status == StatusCode::UNAUTHORIZED {
         json!({"error": {"code": status.as_u16(), "title": title, "message": message}})
@@ -169,8 +192,18 @@ pub(crate) async fn write_envelope(request: Request, next: Next) -> Response {
     } else {
         json!({ nova_name(status): {"code": status.as_u16(), "message": message} })
     };
-    let (mut parts, _) = response.into_parts();
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // The body's own; those of the new one are set with it.
+    parts.headers.remove(header::CONTENT_TYPE);
     parts.headers.remove(header::CONTENT_LENGTH);
     (parts, Json(body)).into_response()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|form| form.as_bytes().starts_with(b"application/json"))
+}
+
+async fn text_of(body: Body) -> String {
+    const LONGEST: usize = 4096;
+    let bytes = axum::body::to_bytes(body, LONGEST).await.unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
 }

@@ -27,7 +27,9 @@ impl FromRequestParts<Api> for Links {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         let base = match &api.config.endpoint {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None => asked_for(parts).ok_or_else(|| ApiError::bad_request("The Host header is missing or malformed."))?,
+            None => {
+                asked_for(parts).ok_or_else(|| ApiError::bad_request("The Host header is missing or malformed."))?
+            }
         };
         let project = parts.extensions.get::<ProjectInPath>().map(|project| project.0.clone());
         Ok(Self { base, project })

@@ -76,9 +76,8 @@ fn sweep_tokens(database: Database, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn(async move {
         while stop.pause(TOKEN_SWEEP).await {
-            let swept = async {
-                identity::delete_expired_tokens(&mut *database.write().await?, Timestamp::now()).await
-            };
+            let swept =
+                async { identity::delete_expired_tokens(&mut *database.write().await?, Timestamp::now()).await };
             match swept.await {
                 Ok(0) => {}
                 Ok(tokens) => tracing::debug!(tokens, "expired tokens removed"),

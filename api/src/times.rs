@@ -81,9 +81,9 @@ pub(crate) fn filter(query: &Parameters, name: &str) -> Result<Option<Timestamp>
 /// 400 in Nova's words.
 pub(crate) fn check_order(since: Option<Timestamp>, before: Option<Timestamp>) -> Result<(), ApiError> {
     match (since, before) {
-        (Some(since), Some(before)) if before < since => Err(ApiError::bad_request(
-            "The value of changes-since must be less than or equal to changes-before.",
-        )),
+        (Some(since), Some(before)) if before < since => {
+            Err(ApiError::bad_request("The value of changes-since must be less than or equal to changes-before."))
+        }
         _ => Ok(()),
     }
 }
@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn a_time_without_an_offset_is_in_utc() {
         let expected: Timestamp = "2026-01-31T12:00:05Z".parse().unwrap();
-        for text in ["2026-01-31T12:00:05Z", "2026-01-31T12:00:05", "2026-01-31 12:00:05", "2026-01-31T13:00:05+01:00"] {
+        for text in ["2026-01-31T12:00:05Z", "2026-01-31T12:00:05", "2026-01-31 12:00:05", "2026-01-31T13:00:05+01:00"]
+        {
             assert_eq!(parse(text), Some(expected), "{text}");
         }
         assert_eq!(parse("yesterday"), None);

@@ -74,6 +74,13 @@ on_both! {
         assert_eq!((form.status, &form.body["badMediaType"]["code"]), (415, &json!(415)));
     }
 
+    async fn a_path_that_is_no_text_is_refused_like_any_other(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let answer = demo.get(&format!("{SERVERS}/%FF")).await;
+        assert_eq!((answer.status, &answer.body["badRequest"]["code"]), (400, &json!(400)), "{:?}", answer.body);
+        assert_eq!(demo.get(&format!("{SERVERS}?name=%FF%GG")).await.status, 200);
+    }
+
     async fn a_body_over_the_limit_is_refused(cloud: Cloud) {
         let demo = cloud.demo().await;
         let mut body = create("s");
@@ -128,4 +135,13 @@ on_both! {
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
         assert!(!answer.message().contains("instances"), "{}", answer.message());
     }
+}
+
+#[tokio::test]
+async fn more_requests_than_may_be_worked_on_are_refused_at_once_and_health_is_still_seen() {
+    let config = ApiConfig { max_in_flight: 0, ..ApiConfig::default() };
+    let cloud = Cloud::configured(On::Sqlite, config).await;
+    let answer = cloud.anonymous().get(SERVERS).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert_eq!(cloud.anonymous().get("/readyz").await.status, 200);
 }

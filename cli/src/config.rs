@@ -58,7 +58,9 @@ impl Config {
         // The name is part of a queue's name, a routing key and a path of the API.
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         if host.is_empty() || host.len() > 200 || !host.chars().all(fits) {
-            bail!("host '{host}' is not of 1 to 200 letters, digits, '-', '_', '.' and ':'; set NOVELLA_HOST or --host");
+            bail!(
+                "host '{host}' is not of 1 to 200 letters, digits, '-', '_', '.' and ':'; set NOVELLA_HOST or --host"
+            );
         }
         Ok(host)
     }

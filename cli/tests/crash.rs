@@ -70,9 +70,11 @@ async fn assert_settled(cloud: &Cloud, client: &Client, servers: &[String]) {
     }
     wait_for("the end of every migration", async || {
         let list = client.get("/os-migrations").await;
-        list["migrations"].as_array().unwrap().iter().all(|migration| {
-            matches!(migration["status"].as_str().unwrap(), "completed" | "cancelled" | "error")
-        })
+        list["migrations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|migration| matches!(migration["status"].as_str().unwrap(), "completed" | "cancelled" | "error"))
     })
     .await;
     cloud.assert_claims_add_up().await;
@@ -111,9 +113,11 @@ async fn in_the_middle_of_a_live_migration(mut cloud: Cloud, victim: Victim) {
     client.live_migrate(&id, Some(destination)).await;
     wait_for("a live migration that copies", async || {
         let list = client.get(&format!("/servers/{id}/migrations")).await;
-        list["migrations"].as_array().unwrap().iter().any(|migration| {
-            migration["status"] == "running" && migration["memory_processed_bytes"].as_i64() > Some(0)
-        })
+        list["migrations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|migration| migration["status"] == "running" && migration["memory_processed_bytes"].as_i64() > Some(0))
     })
     .await;
     kill_and_restart(&mut cloud, &victim.names(&source, destination)).await;

@@ -32,11 +32,8 @@ async fn every_service_is_listed_as_up(cloud: Cloud) {
     let binaries: HashSet<&str> = list.iter().map(|service| service["binary"].as_str().unwrap()).collect();
     assert_eq!(binaries, HashSet::from(["nova-scheduler", "nova-conductor", "nova-compute", "nova-api"]));
 
-    let table = novella()
-        .args(["service", "list"])
-        .env("NOVELLA_DATABASE__URL", cloud.database_url())
-        .output()
-        .unwrap();
+    let table =
+        novella().args(["service", "list"]).env("NOVELLA_DATABASE__URL", cloud.database_url()).output().unwrap();
     let table = String::from_utf8(table.stdout).unwrap();
     let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(header, ["Binary", "Host", "Zone", "Status", "State", "Updated_At"]);

@@ -86,7 +86,11 @@ async fn a_server_goes_through_each_power_state(cloud: Cloud) {
         assert_eq!(settled["OS-EXT-STS:power_state"], power_state, "{action}");
     }
     let console = client
-        .request(Method::POST, &format!("/servers/{id}/action"), Some(&json!({ "os-getConsoleOutput": { "length": 5 } })))
+        .request(
+            Method::POST,
+            &format!("/servers/{id}/action"),
+            Some(&json!({ "os-getConsoleOutput": { "length": 5 } })),
+        )
         .await;
     assert_eq!(console.0, StatusCode::OK);
     assert!(!console.1["output"].as_str().unwrap().is_empty());
@@ -114,11 +118,10 @@ async fn the_readme_walk_works_as_it_is_written(cloud: Cloud) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/walk.sh");
     let endpoint = cloud.endpoint.clone();
     // The README's password stands in single quotes of a shell.
-    let output = tokio::task::spawn_blocking(move || {
-        Command::new(script).args([endpoint.as_str(), PASSWORD]).output().unwrap()
-    })
-    .await
-    .unwrap();
+    let output =
+        tokio::task::spawn_blocking(move || Command::new(script).args([endpoint.as_str(), PASSWORD]).output().unwrap())
+            .await
+            .unwrap();
     assert!(
         output.status.success(),
         "{}{}",

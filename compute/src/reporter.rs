@@ -150,13 +150,8 @@ impl Reporter {
 
     /// Sends one fact about the host itself, once.
     pub(crate) async fn send(&self, fact: Fact) -> Result<(), MessagingError> {
-        let report = Report {
-            host: self.host.clone(),
-            fact,
-        };
-        self.notifier
-            .info(&self.own, report.event_type(), &report)
-            .await
+        let report = Report { host: self.host.clone(), fact };
+        self.notifier.info(&self.own, report.event_type(), &report).await
     }
 
     /// Sends what comes into the outbox; once stopping is asked for, until the outbox is empty.
@@ -190,14 +185,9 @@ impl Reporter {
     async fn send_all(&self, facts: &[Fact]) -> Result<(), MessagingError> {
         let mut events = Vec::with_capacity(facts.len());
         for fact in facts {
-            let report = Report {
-                host: self.host.clone(),
-                fact: fact.clone(),
-            };
-            let payload =
-                serde_json::to_value(&report).map_err(|error| MessagingError::Malformed {
-                    what: format!("a report can't be written: {error}"),
-                })?;
+            let report = Report { host: self.host.clone(), fact: fact.clone() };
+            let payload = serde_json::to_value(&report)
+                .map_err(|error| MessagingError::Malformed { what: format!("a report can't be written: {error}") })?;
             events.push((report.event_type(), payload));
         }
         metrics::counter!("compute_reports_sent_total").increment(facts.len() as u64);
@@ -211,9 +201,7 @@ impl Reporter {
             _ => None,
         });
         match requests.next().flatten() {
-            Some(first) if requests.all(|other| other == Some(first)) => {
-                RequestContext::resumed(first)
-            }
+            Some(first) if requests.all(|other| other == Some(first)) => RequestContext::resumed(first),
             _ => self.own.clone(),
         }
     }
@@ -236,9 +224,7 @@ mod tests {
             task_id: None,
             request_id: None,
             power_state: PowerState::Running,
-            progress: Progress::Done {
-                vm_state: VmState::Active,
-            },
+            progress: Progress::Done { vm_state: VmState::Active },
             event: None,
         })
     }

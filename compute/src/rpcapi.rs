@@ -131,10 +131,17 @@ pub enum ComputeError {
         reason: String,
     },
     /// A rollback was asked of a destination on which the guest already runs: the migration has succeeded.
-    #[error(
-        "Instance {instance} already runs on host {host}: its migration can no longer be undone."
-    )]
+    #[error("Instance {instance} already runs on host {host}: its migration can no longer be undone.")]
     GuestRunsHere {
+        /// Which.
+        instance: InstanceUuid,
+        /// This host.
+        host: String,
+    },
+    /// A rollback was asked of a source that has told the destination to run the guest, before the destination has said
+    /// that it does not: only the destination knows where the guest runs.
+    #[error("Instance {instance} is held on host {host} until the destination says that it does not run it.")]
+    GuestHeld {
         /// Which.
         instance: InstanceUuid,
         /// This host.
@@ -168,35 +175,19 @@ pub trait Compute {
     /// Take over the build of an instance. Answers as soon as the host has written down that it owns the build; the
     /// rest follows in reports.
     #[rpc(call, timeout_seconds = 10)]
-    async fn build_and_run_instance(
-        &self,
-        ctx: RequestContext,
-        build: BuildRequest,
-    ) -> Result<(), ComputeError>;
+    async fn build_and_run_instance(&self, ctx: RequestContext, build: BuildRequest) -> Result<(), ComputeError>;
 
     /// Destroy the guest and all it has on the host.
     #[rpc(cast)]
-    async fn terminate_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError>;
+    async fn terminate_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
 
     /// Power off.
     #[rpc(cast)]
-    async fn stop_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError>;
+    async fn stop_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
 
     /// Power on.
     #[rpc(cast)]
-    async fn start_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError>;
+    async fn start_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
 
     /// Reboot.
     #[rpc(cast)]
@@ -209,35 +200,19 @@ pub trait Compute {
 
     /// Pause in memory.
     #[rpc(cast)]
-    async fn pause_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError>;
+    async fn pause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
 
     /// Let a paused guest go on.
     #[rpc(cast)]
-    async fn unpause_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError>;
+    async fn unpause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
 
     /// Save to disk.
     #[rpc(cast)]
-    async fn suspend_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError>;
+    async fn suspend_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
 
     /// Bring back from disk.
     #[rpc(cast)]
-    async fn resume_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError>;
+    async fn resume_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
 
     /// The guest's console, its last `tail_length` lines or all that is kept.
     #[rpc(call, timeout_seconds = 30)]
@@ -315,11 +290,7 @@ pub trait Compute {
 
     /// Asked of the source after the switch: remove what is left of the guest.
     #[rpc(call)]
-    async fn post_live_migration(
-        &self,
-        ctx: RequestContext,
-        migration: LiveMigration,
-    ) -> Result<(), ComputeError>;
+    async fn post_live_migration(&self, ctx: RequestContext, migration: LiveMigration) -> Result<(), ComputeError>;
 
     /// Asked of the destination before the switch: remove what `pre_live_migration` made. Refused with
     /// [`ComputeError::GuestRunsHere`] if the guest turns out to run there.
@@ -330,12 +301,15 @@ pub trait Compute {
         migration: LiveMigration,
     ) -> Result<(), ComputeError>;
 
-    /// Asked of the source once the destination has nothing of the guest: let it run on here as before.
+    /// Asked of the source: let the guest run on here as before. `confirmed`: the destination has said that it has
+    /// nothing of the guest. Without that it is refused with [`ComputeError::GuestHeld`] where the guest was about to
+    /// switch, since it may run there.
     #[rpc(call)]
     async fn rollback_live_migration(
         &self,
         ctx: RequestContext,
         migration: LiveMigration,
+        confirmed: bool,
     ) -> Result<(), ComputeError>;
 }
 
@@ -349,9 +323,5 @@ pub trait ComputeControl {
 
     /// What the host ought to hold. The first one after a start sets the host to work.
     #[rpc(call, timeout_seconds = 60)]
-    async fn reconcile(
-        &self,
-        ctx: RequestContext,
-        reconciliation: Reconciliation,
-    ) -> Result<(), ComputeError>;
+    async fn reconcile(&self, ctx: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError>;
 }

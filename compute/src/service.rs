@@ -76,10 +76,8 @@ impl Stores {
     /// # Errors
     /// The directory can't be made, or a file in it can't be opened.
     pub fn open(state_dir: &std::path::Path) -> Result<Self, ComputeStartError> {
-        std::fs::create_dir_all(state_dir).map_err(|reason| ComputeStartError::StateDir {
-            path: state_dir.to_owned(),
-            reason,
-        })?;
+        std::fs::create_dir_all(state_dir)
+            .map_err(|reason| ComputeStartError::StateDir { path: state_dir.to_owned(), reason })?;
         Ok(Self {
             journal: Arc::new(Store::open(&state_dir.join("journal.redb"))?),
             hypervisor: Arc::new(Store::open(&state_dir.join("fake-hypervisor.redb"))?),
@@ -146,8 +144,7 @@ impl ComputeService {
         let driver = open_driver(&identity.host, &config, &shared, life.clone()).await?;
         let inventory = inventory(&identity.host, &config, &driver);
         let outbox = Arc::new(Outbox::default());
-        let journal =
-            Arc::new(Journal::open(&shared.journal, &identity.host, outbox.clone()).await?);
+        let journal = Arc::new(Journal::open(&shared.journal, &identity.host, outbox.clone()).await?);
         let stopping = CancellationToken::new();
         let manager = Manager::new(Host {
             name: identity.host.clone(),
@@ -160,13 +157,10 @@ impl ComputeService {
             stopping: stopping.clone(),
             state: State::default(),
         });
-        let control = RpcServer::builder(
-            transport,
-            Target::new("compute-control").server(&identity.host),
-        )
-        .endpoint(ComputeControlEndpoint::new(Arc::new(manager.clone())))
-        .start()
-        .await?;
+        let control = RpcServer::builder(transport, Target::new("compute-control").server(&identity.host))
+            .endpoint(ComputeControlEndpoint::new(Arc::new(manager.clone())))
+            .start()
+            .await?;
 
         let (ready, is_ready) = watch::channel(false);
         let run = Run {
@@ -186,12 +180,7 @@ impl ComputeService {
             // What has not ended within its grace must not go on behind the back of a service that has.
             life.cancel();
         });
-        Ok(Self {
-            identity,
-            ready: is_ready,
-            stores: shared,
-            _life: guard,
-        })
+        Ok(Self { identity, ready: is_ready, stores: shared, _life: guard })
     }
 
     /// Resolves when the host has been reconciled and serves. Says whether it does: not if it was stopped before.
@@ -208,11 +197,7 @@ impl ComputeService {
     /// For `/readyz`: whether the host works, and if not, why.
     #[must_use]
     pub fn check(&self) -> Check {
-        let (host, ready, stores) = (
-            self.identity.host.clone(),
-            self.ready.clone(),
-            Arc::downgrade(&self.stores),
-        );
+        let (host, ready, stores) = (self.identity.host.clone(), self.ready.clone(), Arc::downgrade(&self.stores));
         Arc::new(move || {
             let failure = stores.upgrade().and_then(|stores| stores.failure());
             let state = match failure {
@@ -243,33 +228,18 @@ async fn open_driver(
         ));
     }
     if host.contains('\0') || host.is_empty() {
-        return Err(ComputeStartError::Config(format!(
-            "'{}' is no host name",
-            host.escape_default()
-        )));
+        return Err(ComputeStartError::Config(format!("'{}' is no host name", host.escape_default())));
     }
     match config.driver.as_str() {
         "fake" => {
             if let Some(problem) = config.fake.problem() {
                 return Err(ComputeStartError::Config(problem));
             }
-            let address = MigrationAddress {
-                listen: config.migration_address,
-                advertised: config.migration_advertised.clone(),
-            };
-            Ok(FakeDriver::open(
-                &shared.hypervisor,
-                &shared.hub,
-                host,
-                config.fake.clone(),
-                address,
-                life,
-            )
-            .await?)
+            let address =
+                MigrationAddress { listen: config.migration_address, advertised: config.migration_advertised.clone() };
+            Ok(FakeDriver::open(&shared.hypervisor, &shared.hub, host, config.fake.clone(), address, life).await?)
         }
-        other => Err(ComputeStartError::Config(format!(
-            "driver is '{other}'; there is 'fake'"
-        ))),
+        other => Err(ComputeStartError::Config(format!("driver is '{other}'; there is 'fake'"))),
     }
 }
 
@@ -341,10 +311,7 @@ impl Run {
         let mut reconciled = self.manager.reconciled();
         let mut delay = HELLO.0;
         loop {
-            let hello = Hello {
-                incarnation: self.identity.incarnation,
-                inventory: self.inventory.clone(),
-            };
+            let hello = Hello { incarnation: self.identity.incarnation, inventory: self.inventory.clone() };
             if let Err(error) = reporter.send(Fact::Hello(hello)).await {
                 tracing::warn!(host = self.identity.host, %error, "hello could not be said yet");
             }
@@ -359,14 +326,11 @@ impl Run {
 
     async fn start_server(&self) -> Option<RpcServer> {
         loop {
-            let server = RpcServer::builder(
-                &self.transport,
-                Target::new("compute").server(&self.identity.host),
-            )
-            .endpoint(ComputeEndpoint::new(Arc::new(self.manager.clone())))
-            .concurrency(CONCURRENCY)
-            .start()
-            .await;
+            let server = RpcServer::builder(&self.transport, Target::new("compute").server(&self.identity.host))
+                .endpoint(ComputeEndpoint::new(Arc::new(self.manager.clone())))
+                .concurrency(CONCURRENCY)
+                .start()
+                .await;
             match server {
                 Ok(server) => return Some(server),
                 Err(error) => {
@@ -381,9 +345,7 @@ impl Run {
 
     async fn keep_alive(&self, reporter: &Reporter) {
         while self.shutdown.pause(self.report_interval).await {
-            let alive = Fact::Alive {
-                incarnation: self.identity.incarnation,
-            };
+            let alive = Fact::Alive { incarnation: self.identity.incarnation };
             if let Err(error) = reporter.send(alive).await {
                 tracing::warn!(host = self.identity.host, %error, "a heartbeat could not be sent");
             }

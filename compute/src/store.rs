@@ -46,9 +46,7 @@ pub enum StoreError {
         reason: String,
     },
     /// Reading or writing failed. Nothing is written any more until the process is restarted.
-    #[error(
-        "the state file failed: {reason}; nothing is written any more, restart once the disk is well"
-    )]
+    #[error("the state file failed: {reason}; nothing is written any more, restart once the disk is well")]
     Failed {
         /// What the disk said.
         reason: String,
@@ -100,17 +98,12 @@ pub(crate) struct Change {
 impl Store {
     /// Opens or creates the file. It holds what users sent (`user_data`), so only its owner may read it.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |reason: String| StoreError::Open {
-            path: path.display().to_string(),
-            reason,
-        };
+        let failed = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
         let mut options = std::fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options
-            .open(path)
-            .map_err(|error| failed(error.to_string()))?;
+        let file = options.open(path).map_err(|error| failed(error.to_string()))?;
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create_file(file)
@@ -122,10 +115,7 @@ impl Store {
     pub(crate) fn in_memory() -> Result<Self, StoreError> {
         let database = Database::builder()
             .create_with_backend(InMemoryBackend::new())
-            .map_err(|error| StoreError::Open {
-                path: "(memory)".into(),
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| StoreError::Open { path: "(memory)".into(), reason: error.to_string() })?;
         Self::start(database)
     }
 
@@ -141,16 +131,8 @@ impl Store {
                 let (database, failed) = (database.clone(), failed.clone());
                 move || run(&database, &queue, &failed)
             })
-            .map_err(|error| StoreError::Failed {
-                reason: error.to_string(),
-            })?;
-        Ok(Self {
-            database,
-            submissions: Some(submissions),
-            writer: Some(writer),
-            failed,
-            epochs: Shared::default(),
-        })
+            .map_err(|error| StoreError::Failed { reason: error.to_string() })?;
+        Ok(Self { database, submissions: Some(submissions), writer: Some(writer), failed, epochs: Shared::default() })
     }
 
     /// Why nothing is written any more, if so.
@@ -161,19 +143,11 @@ impl Store {
     fn submit(&self, changes: Vec<Change>, then: Option<Box<dyn FnOnce() + Send>>) -> Commit {
         let (done, receiver) = oneshot::channel();
         let gone = match &self.submissions {
-            Some(queue) => queue
-                .send(Submission {
-                    changes,
-                    then,
-                    done,
-                })
-                .is_err(),
+            Some(queue) => queue.send(Submission { changes, then, done }).is_err(),
             None => true,
         };
         if gone {
-            Commit::refused(StoreError::Failed {
-                reason: "its writer has ended".into(),
-            })
+            Commit::refused(StoreError::Failed { reason: "its writer has ended".into() })
         } else {
             Commit(Ok(receiver))
         }
@@ -207,11 +181,7 @@ impl Drop for Store {
     }
 }
 
-fn run(
-    database: &Database,
-    queue: &mpsc::Receiver<Submission>,
-    failed: &Shared<Option<StoreError>>,
-) {
+fn run(database: &Database, queue: &mpsc::Receiver<Submission>, failed: &Shared<Option<StoreError>>) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(MOST_AT_ONCE - 1));
@@ -237,9 +207,7 @@ fn run(
 
 fn write(database: &Database, batch: &[Submission]) -> Result<(), StoreError> {
     let started = std::time::Instant::now();
-    commit(database, batch).map_err(|error| StoreError::Failed {
-        reason: error.to_string(),
-    })?;
+    commit(database, batch).map_err(|error| StoreError::Failed { reason: error.to_string() })?;
     metrics::histogram!("compute_store_commit_seconds").record(started.elapsed().as_secs_f64());
     Ok(())
 }
@@ -273,9 +241,7 @@ impl Commit {
     pub(crate) async fn durable(self) -> Result<(), StoreError> {
         match self.0?.await {
             Ok(outcome) => outcome,
-            Err(_) => Err(StoreError::Failed {
-                reason: "its writer has ended".into(),
-            }),
+            Err(_) => Err(StoreError::Failed { reason: "its writer has ended".into() }),
         }
     }
 
@@ -295,10 +261,7 @@ pub(crate) struct Partition {
 
 impl Partition {
     /// Takes over the part of `host`, with all that is in it (keys without the host's prefix).
-    pub(crate) async fn open(
-        store: &Arc<Store>,
-        host: &str,
-    ) -> Result<(Self, Vec<Record>), StoreError> {
+    pub(crate) async fn open(store: &Arc<Store>, host: &str) -> Result<(Self, Vec<Record>), StoreError> {
         // A zero ends the name: `host-1` is no prefix of `host-10`.
         let mut prefix = host.as_bytes().to_vec();
         prefix.push(0);
@@ -308,37 +271,21 @@ impl Partition {
             *epoch += 1;
             *epoch
         };
-        let partition = Self {
-            store: store.clone(),
-            host: host.to_owned(),
-            prefix,
-            epoch,
-        };
+        let partition = Self { store: store.clone(), host: host.to_owned(), prefix, epoch };
         // What the former holder submitted before it was fenced off comes first.
         partition.barrier().durable().await?;
         let found = partition.store.scan(&partition.prefix);
-        Ok((
-            partition,
-            found.map_err(|error| StoreError::Failed {
-                reason: error.to_string(),
-            })?,
-        ))
+        Ok((partition, found.map_err(|error| StoreError::Failed { reason: error.to_string() })?))
     }
 
     /// Submits changes; `then` runs when they are durable. Call it under the lock that orders the changes.
-    pub(crate) fn submit(
-        &self,
-        mut changes: Vec<Change>,
-        then: Option<Box<dyn FnOnce() + Send>>,
-    ) -> Commit {
+    pub(crate) fn submit(&self, mut changes: Vec<Change>, then: Option<Box<dyn FnOnce() + Send>>) -> Commit {
         for change in &mut changes {
             change.key.splice(0..0, self.prefix.iter().copied());
         }
         let epochs = self.store.epochs.lock();
         if epochs.get(&self.host) != Some(&self.epoch) {
-            return Commit::refused(StoreError::Superseded {
-                host: self.host.clone(),
-            });
+            return Commit::refused(StoreError::Superseded { host: self.host.clone() });
         }
         self.store.submit(changes, then)
     }
@@ -350,10 +297,7 @@ impl Partition {
 
     /// An error about a record of this host that can't be read.
     pub(crate) fn damaged(&self, reason: impl ToString) -> StoreError {
-        StoreError::Damaged {
-            host: self.host.clone(),
-            reason: reason.to_string(),
-        }
+        StoreError::Damaged { host: self.host.clone(), reason: reason.to_string() }
     }
 }
 
@@ -363,10 +307,7 @@ mod tests {
     use super::*;
 
     fn put(key: &str, value: &str) -> Vec<Change> {
-        vec![Change {
-            key: key.into(),
-            value: Some(value.into()),
-        }]
+        vec![Change { key: key.into(), value: Some(value.into()) }]
     }
 
     #[tokio::test]
@@ -391,10 +332,7 @@ mod tests {
         let store = Arc::new(Store::in_memory().unwrap());
         let (old, _) = Partition::open(&store, "host-1").await.unwrap();
         let (new, _) = Partition::open(&store, "host-1").await.unwrap();
-        assert!(matches!(
-            old.submit(put("a", "old"), None).durable().await,
-            Err(StoreError::Superseded { .. })
-        ));
+        assert!(matches!(old.submit(put("a", "old"), None).durable().await, Err(StoreError::Superseded { .. })));
         new.submit(put("a", "new"), None).durable().await.unwrap();
     }
 
@@ -405,9 +343,7 @@ mod tests {
         let seen = Arc::new(Shared::new(Vec::new()));
         for n in 0..1000 {
             let seen = seen.clone();
-            partition
-                .submit(put("a", "x"), Some(Box::new(move || seen.lock().push(n))))
-                .detach();
+            partition.submit(put("a", "x"), Some(Box::new(move || seen.lock().push(n)))).detach();
         }
         partition.barrier().durable().await.unwrap();
         assert_eq!(*seen.lock(), (0..1000).collect::<Vec<_>>());

@@ -403,6 +403,41 @@ on_both! {
         cloud.stop().await;
     }
 
+    async fn a_guest_that_may_run_on_a_destination_that_is_down_is_not_let_go_on_its_source(cloud: Cloud) {
+        cloud.start_host("source", big()).await;
+        cloud.start_scheduler().await;
+        cloud.start_conductor().await;
+        for (switched, fenced, end) in [
+            (true, false, MigrationStatus::Completed),
+            (false, false, MigrationStatus::Error),
+            (false, true, MigrationStatus::Error),
+        ] {
+            cloud.start_host("dest", big()).await;
+            let uuid = cloud.active("source").await;
+            cloud.hosts.copy_by(Copying::Hold);
+            let copies = cloud.hosts.calls("live_migration");
+            let migration = cloud.migrate(uuid, Some("dest")).await;
+            cloud.hosts.called("live_migration", copies + 1).await;
+            cloud.until_status(&migration, MigrationStatus::Running).await;
+            cloud.hosts.stop("dest").await;
+            cloud.silence("dest").await;
+            let asked = cloud.hosts.calls("rollback_live_migration");
+            cloud.hosts.lose_sight(uuid, switched).await;
+            // The source is asked again and again, and keeps the guest still.
+            cloud.hosts.called("rollback_live_migration", asked + 2).await;
+            assert_eq!(cloud.migration(migration.uuid).await.status, MigrationStatus::Reverting);
+            if fenced {
+                cloud.fence("dest").await;
+            } else {
+                cloud.start_host("dest", big()).await;
+            }
+            cloud.until_status(&migration, end).await;
+            cloud.assert_settled(uuid).await;
+            cloud.hosts.stop("dest").await;
+        }
+        cloud.stop().await;
+    }
+
     async fn a_server_deleted_while_it_moves_leaves_no_claim_and_no_guest(cloud: Cloud) {
         let uuid = two_hosts(&cloud).await;
         cloud.start_conductor().await;

@@ -32,22 +32,11 @@ impl Database {
         let name = format!("test_{}", Uuid::new_v4().simple());
         // template0 and not template1: a connection to its template makes CREATE DATABASE fail, and nobody can have one
         // to template0.
-        execute(
-            url.as_str(),
-            format!("CREATE DATABASE {name} TEMPLATE template0"),
-        )
-        .await
-        .unwrap_or_else(|error| {
-            panic!(
-                "no database on the server of {}: {error}",
-                environment::POSTGRES_URL
-            )
-        });
+        execute(url.as_str(), format!("CREATE DATABASE {name} TEMPLATE template0"))
+            .await
+            .unwrap_or_else(|error| panic!("no database on the server of {}: {error}", environment::POSTGRES_URL));
         url.set_path(&name);
-        Self {
-            url: url.into(),
-            place: Place::Server { name },
-        }
+        Self { url: url.into(), place: Place::Server { name } }
     }
 
     /// A new SQLite database in a temporary folder. The file is created by the first connection that is allowed to
@@ -56,13 +45,9 @@ impl Database {
     /// # Panics
     /// If the folder for temporary files cannot be written.
     pub fn sqlite() -> Self {
-        let folder =
-            TempDir::with_prefix("novella-test-").expect("a folder for a temporary database");
+        let folder = TempDir::with_prefix("novella-test-").expect("a folder for a temporary database");
         let url = format!("sqlite://{}", folder.path().join("novella.db").display());
-        Self {
-            url,
-            place: Place::Folder(folder),
-        }
+        Self { url, place: Place::Folder(folder) }
     }
 
     /// The URL for whoever connects: `postgres://...` with user and password, or `sqlite://PATH`.
@@ -76,12 +61,9 @@ impl Drop for Database {
         if let Place::Server { name } = &self.place {
             let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
             teardown::wait_for(format!("database {name}"), move || async move {
-                execute(
-                    environment::url(environment::POSTGRES_URL).as_str(),
-                    statement,
-                )
-                .await
-                .map_err(|error| error.to_string())
+                execute(environment::url(environment::POSTGRES_URL).as_str(), statement)
+                    .await
+                    .map_err(|error| error.to_string())
             });
         }
     }
@@ -91,9 +73,7 @@ impl Drop for Database {
 async fn execute(url: &str, statement: String) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect(url).await?;
     // The only variable part of a statement here is a name made from a UUID.
-    sqlx::raw_sql(AssertSqlSafe(statement))
-        .execute(&mut connection)
-        .await?;
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
     connection.close().await
 }
 
@@ -106,10 +86,7 @@ mod tests {
         let database = Database::sqlite();
         let url = format!("{}?mode=rwc", database.url());
         let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        sqlx::query("CREATE TABLE t (a INTEGER)")
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        sqlx::query("CREATE TABLE t (a INTEGER)").execute(&mut connection).await.unwrap();
         let path = database.url().strip_prefix("sqlite://").unwrap().to_owned();
         assert!(std::fs::exists(&path).unwrap());
         drop(database);
@@ -124,17 +101,9 @@ mod tests {
             let database = Database::postgres().await;
             let url = database.url().to_owned();
             let mut connection = PgConnection::connect(&url).await.unwrap();
-            sqlx::query("CREATE TABLE t (a INTEGER)")
-                .execute(&mut connection)
-                .await
-                .unwrap();
+            sqlx::query("CREATE TABLE t (a INTEGER)").execute(&mut connection).await.unwrap();
             let mut other = PgConnection::connect(Database::postgres().await.url()).await;
-            assert!(
-                sqlx::query("SELECT a FROM t")
-                    .execute(other.as_mut().unwrap())
-                    .await
-                    .is_err()
-            );
+            assert!(sqlx::query("SELECT a FROM t").execute(other.as_mut().unwrap()).await.is_err());
 
             drop(database);
             assert!(connection.ping().await.is_err());

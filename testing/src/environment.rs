@@ -24,8 +24,8 @@ pub(crate) fn url(variable: &str) -> Url {
     match value.parse() {
         Ok(url) => url,
         // The value is not shown: it holds a password.
-        Err(error) => panic!(
-            "{variable} is not a URL ({error}): set it as ./test does, SCHEME://USER:PASSWORD@HOST:PORT"
-        ),
+        Err(error) => {
+            panic!("{variable} is not a URL ({error}): set it as ./test does, SCHEME://USER:PASSWORD@HOST:PORT")
+        }
     }
 }

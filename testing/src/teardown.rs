@@ -9,10 +9,7 @@ use tokio::runtime;
 /// `Drop` cannot await, and a test's runtime has one thread, which is the one that drops; so the work gets a thread and
 /// a runtime to itself. A failure is reported and not raised: the test may be panicking already, and a second panic
 /// would abort the process and hide the first.
-#[expect(
-    clippy::print_stderr,
-    reason = "there is no one to return the error to, and tests have no log"
-)]
+#[expect(clippy::print_stderr, reason = "there is no one to return the error to, and tests have no log")]
 pub(crate) fn wait_for<F>(what: String, work: impl FnOnce() -> F + Send + 'static)
 where
     F: Future<Output = Result<(), String>>,

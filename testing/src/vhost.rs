@@ -33,25 +33,11 @@ impl Vhost {
         let mut amqp = environment::url(environment::AMQP_URL);
         amqp.set_path(&name);
         let management = Management::new();
-        let vhost = Self {
-            name,
-            url: amqp.into(),
-            management,
-        };
-        vhost
-            .management
-            .expect(Method::PUT, &["vhosts", &vhost.name], None)
-            .await;
+        let vhost = Self { name, url: amqp.into(), management };
+        vhost.management.expect(Method::PUT, &["vhosts", &vhost.name], None).await;
         let user = vhost.management.root.username().to_owned();
         let everything = json!({ "configure": ".*", "write": ".*", "read": ".*" });
-        vhost
-            .management
-            .expect(
-                Method::PUT,
-                &["permissions", &vhost.name, &user],
-                Some(everything),
-            )
-            .await;
+        vhost.management.expect(Method::PUT, &["permissions", &vhost.name, &user], Some(everything)).await;
         vhost
     }
 
@@ -70,9 +56,7 @@ impl Vhost {
     /// # Panics
     /// If the broker refuses.
     pub async fn delete(&self) {
-        self.management
-            .expect(Method::DELETE, &["vhosts", &self.name], None)
-            .await;
+        self.management.expect(Method::DELETE, &["vhosts", &self.name], None).await;
     }
 
     /// The names of all queues, sorted.
@@ -91,10 +75,7 @@ impl Vhost {
     pub async fn messages(&self, queue: &str) -> u64 {
         // Totals of all queues, since a queue asked for by name answers with samples that are seconds old.
         let totals = [("disable_stats", "true"), ("enable_queue_totals", "true")];
-        let list = self
-            .management
-            .query(&["queues", &self.name], &totals)
-            .await;
+        let list = self.management.query(&["queues", &self.name], &totals).await;
         let Some(queue) = objects(&list).iter().find(|object| object["name"] == queue) else {
             panic!("there is no queue {queue}, only {:?}", names(&list));
         };
@@ -113,10 +94,7 @@ impl Vhost {
             if found == count {
                 return;
             }
-            assert!(
-                Instant::now() < give_up,
-                "queue {queue} holds {found} messages, not {count}"
-            );
+            assert!(Instant::now() < give_up, "queue {queue} holds {found} messages, not {count}");
             sleep(BETWEEN_QUESTIONS).await;
         }
     }
@@ -126,9 +104,7 @@ impl Vhost {
     /// # Panics
     /// If there is no such queue.
     pub async fn delete_queue(&self, name: &str) {
-        self.management
-            .expect(Method::DELETE, &["queues", &self.name, name], None)
-            .await;
+        self.management.expect(Method::DELETE, &["queues", &self.name, name], None).await;
     }
 
     /// Deletes an exchange, used or not.
@@ -136,9 +112,7 @@ impl Vhost {
     /// # Panics
     /// If there is no such exchange.
     pub async fn delete_exchange(&self, name: &str) {
-        self.management
-            .expect(Method::DELETE, &["exchanges", &self.name, name], None)
-            .await;
+        self.management.expect(Method::DELETE, &["exchanges", &self.name, name], None).await;
     }
 
     /// Has the broker close every connection to this virtual host, and returns how many there were.
@@ -150,10 +124,7 @@ impl Vhost {
         let connections = self.connections().await;
         for connection in &connections {
             // One that closed by itself meanwhile is as closed as the others.
-            let answer = self
-                .management
-                .send(Method::DELETE, &["connections", connection], None)
-                .await;
+            let answer = self.management.send(Method::DELETE, &["connections", connection], None).await;
             let status = answer.status();
             assert!(
                 status.is_success() || status == StatusCode::NOT_FOUND,
@@ -168,20 +139,11 @@ impl Vhost {
     async fn connections(&self) -> Vec<String> {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            let found = names(
-                &self
-                    .management
-                    .get(&["vhosts", &self.name, "connections"])
-                    .await,
-            );
+            let found = names(&self.management.get(&["vhosts", &self.name, "connections"]).await);
             if !found.is_empty() {
                 return found;
             }
-            assert!(
-                Instant::now() < give_up,
-                "nothing is connected to virtual host {}",
-                self.name
-            );
+            assert!(Instant::now() < give_up, "nothing is connected to virtual host {}", self.name);
             sleep(BETWEEN_QUESTIONS).await;
         }
     }
@@ -212,20 +174,13 @@ struct Management {
 
 impl Management {
     fn new() -> Self {
-        Self {
-            http: Client::new(),
-            root: environment::url(environment::RABBITMQ_API),
-        }
+        Self { http: Client::new(), root: environment::url(environment::RABBITMQ_API) }
     }
 
     /// A request on the path of these segments. Each is escaped as a whole: names may hold a `/`.
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let mut url = self.root.clone();
-        url.path_segments_mut()
-            .expect("an http URL has a path")
-            .clear()
-            .push("api")
-            .extend(path);
+        url.path_segments_mut().expect("an http URL has a path").clear().push("api").extend(path);
         self.http.request(method, url)
     }
 
@@ -250,10 +205,7 @@ impl Management {
     async fn query(&self, path: &[&str], query: &[(&str, &str)]) -> Value {
         let answer = answer_to(self.request(Method::GET, path).query(query)).await;
         assert_success(&answer, &Method::GET, path);
-        answer
-            .json()
-            .await
-            .expect("JSON from RabbitMQ's management API")
+        answer.json().await.expect("JSON from RabbitMQ's management API")
     }
 }
 
@@ -261,33 +213,22 @@ async fn answer_to(request: RequestBuilder) -> Response {
     match request.send().await {
         Ok(answer) => answer,
         // The URL holds the password.
-        Err(error) => panic!(
-            "no answer at {}: {}",
-            environment::RABBITMQ_API,
-            error.without_url()
-        ),
+        Err(error) => panic!("no answer at {}: {}", environment::RABBITMQ_API, error.without_url()),
     }
 }
 
 fn assert_success(answer: &Response, method: &Method, path: &[&str]) {
     let status = answer.status();
-    assert!(
-        status.is_success(),
-        "RabbitMQ answers {method} {} with {status}",
-        path.join("/")
-    );
+    assert!(status.is_success(), "RabbitMQ answers {method} {} with {status}", path.join("/"));
 }
 
 fn objects(list: &Value) -> &[Value] {
-    list.as_array()
-        .expect("a list from RabbitMQ's management API")
+    list.as_array().expect("a list from RabbitMQ's management API")
 }
 
 /// The `name` of each object in a list, sorted.
 fn names(list: &Value) -> Vec<String> {
-    let names = objects(list)
-        .iter()
-        .filter_map(|object| object["name"].as_str());
+    let names = objects(list).iter().filter_map(|object| object["name"].as_str());
     let mut names: Vec<String> = names.map(Into::into).collect();
     names.sort();
     names
@@ -308,17 +249,9 @@ mod on_rabbitmq {
     #[tokio::test]
     async fn what_happens_in_one_virtual_host_is_not_seen_in_another() {
         let (one, other) = (Vhost::create().await, Vhost::create().await);
-        let channel = connect(one.url())
-            .await
-            .unwrap()
-            .create_channel()
-            .await
-            .unwrap();
+        let channel = connect(one.url()).await.unwrap().create_channel().await.unwrap();
         let (options, table) = (QueueDeclareOptions::durable(), FieldTable::default());
-        channel
-            .queue_declare("a/b c".into(), options, table)
-            .await
-            .unwrap();
+        channel.queue_declare("a/b c".into(), options, table).await.unwrap();
         assert_eq!(one.queues().await, ["a/b c"]);
         assert!(other.queues().await.is_empty());
         one.delete_queue("a/b c").await;
@@ -328,30 +261,14 @@ mod on_rabbitmq {
     #[tokio::test]
     async fn messages_are_counted() {
         let vhost = Vhost::create().await;
-        let channel = connect(vhost.url())
-            .await
-            .unwrap()
-            .create_channel()
-            .await
-            .unwrap();
+        let channel = connect(vhost.url()).await.unwrap().create_channel().await.unwrap();
         let (options, table) = (QueueDeclareOptions::durable(), FieldTable::default());
-        channel
-            .queue_declare("q".into(), options, table)
-            .await
-            .unwrap();
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .unwrap();
+        channel.queue_declare("q".into(), options, table).await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
         for _ in 0..3 {
             let options = BasicPublishOptions::default();
             let properties = BasicProperties::default();
-            channel
-                .basic_publish("".into(), "q".into(), options, b"body", properties)
-                .await
-                .unwrap()
-                .await
-                .unwrap();
+            channel.basic_publish("".into(), "q".into(), options, b"body", properties).await.unwrap().await.unwrap();
         }
         vhost.wait_for_messages("q", 3).await;
     }

@@ -187,7 +187,8 @@ mod tests {
     fn an_integer_may_be_written_in_digits_and_has_bounds() {
         assert_eq!(from_value::<Integer<1>>(json!("12")).unwrap(), Integer(12));
         assert_eq!(from_value::<Integer<0>>(json!(0)).unwrap(), Integer(0));
-        let too_much = [json!(0), json!(-1), json!("-1"), json!(1.5), json!("x"), json!(""), json!(i64::MAX), json!(true)];
+        let too_much =
+            [json!(0), json!(-1), json!("-1"), json!(1.5), json!("x"), json!(""), json!(i64::MAX), json!(true)];
         for value in too_much {
             assert!(refused::<Integer<1>>(value));
         }

@@ -46,12 +46,8 @@ const FIELDS: FieldTable = FieldTable(&[field("forced_down").since(11)]);
 const QUERY: FieldTable = FieldTable(&[field("host"), field("binary")]);
 
 /// A change, by what is to be done (until 2.52).
-const OLD_CHANGE: FieldTable = FieldTable(&[
-    field("host"),
-    field("binary"),
-    field("disabled_reason"),
-    field("forced_down").since(11),
-]);
+const OLD_CHANGE: FieldTable =
+    FieldTable(&[field("host"), field("binary"), field("disabled_reason"), field("forced_down").since(11)]);
 
 /// A change, of one service (from 2.53).
 const CHANGE: FieldTable = FieldTable(&[field("status"), field("disabled_reason"), field("forced_down")]);
@@ -252,18 +248,17 @@ struct OldChange {
     forced_down: Option<Flag>,
 }
 
-async fn update_by_name(
-    api: &Api,
-    version: Microversion,
-    what: &str,
-    body: &JsonBody,
-) -> Result<Response, ApiError> {
+async fn update_by_name(api: &Api, version: Microversion, what: &str, body: &JsonBody) -> Result<Response, ApiError> {
     OLD_CHANGE.check("service", body.object()?, version)?;
     let asked: OldChange = typed("", &body.0)?;
     let given = asked.disabled_reason.map(reason).transpose()?;
     let (host, binary) = (asked.host, asked.binary);
     if !is_host(&host) {
-        return Err(wrong("host", &Value::from(host), "It must have 1 to 255 letters, digits, dots, dashes and underscores."));
+        return Err(wrong(
+            "host",
+            &Value::from(host),
+            "It must have 1 to 255 letters, digits, dots, dashes and underscores.",
+        ));
     }
     let disabled = |reason: Option<String>| ServiceChange {
         disabled: Some(true),
@@ -291,8 +286,8 @@ async fn update_by_name(
     only_compute(&binary)?;
     let mut connection = api.database.write().await?;
     let service = services::find(&mut connection, Binary::Compute, &host).await?;
-    let service = service
-        .ok_or_else(|| ApiError::not_found(format!("Could not find binary {binary} on host {host}.")))?;
+    let service =
+        service.ok_or_else(|| ApiError::not_found(format!("Could not find binary {binary} on host {host}.")))?;
     services::update(&mut connection, &service.uuid, &change).await?;
     Ok(Json::<Value>(json!({ "service": answer })).into_response())
 }

@@ -10,9 +10,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use novella_common::{
     config::Secret,
-    db::identity::{
-        self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, Token, User,
-    },
+    db::identity::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, Token, User},
 };
 use rand::TryRng;
 use serde::Deserialize;
@@ -290,11 +288,7 @@ pub(super) async fn validate(
     params(("X-Subject-Token" = String, Header, description = "The token to end.")),
     responses((status = 204)),
 )]
-pub(super) async fn revoke(
-    State(api): State<Api>,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn revoke(State(api): State<Api>, caller: Caller, headers: HeaderMap) -> Result<StatusCode, ApiError> {
     let (hash, _) = subject(&api, &caller, &headers).await?;
     identity::delete_token(&mut *api.database.write().await?, &hash).await?;
     api.tokens.forget(&hash);
@@ -310,11 +304,7 @@ pub(super) async fn catalog(_caller: Caller, links: Links) -> Json<Value> {
 
 /// The projects that the caller can get a token for.
 #[utoipa::path(get, path = "/v3/auth/projects", tag = "identity", responses((status = 200)))]
-pub(super) async fn projects(
-    State(api): State<Api>,
-    caller: Caller,
-    links: Links,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn projects(State(api): State<Api>, caller: Caller, links: Links) -> Result<Json<Value>, ApiError> {
     let found = identity::projects_of_user(&mut *api.database.read().await?, &caller.token.user.id).await?;
     let projects: Vec<_> = found.into_iter().map(|project| ProjectView::new(project, &links)).collect();
     let own = links.identity("auth/projects");

@@ -182,11 +182,7 @@ pub(super) async fn user(
 
 /// The roles. A role's id is its name.
 #[utoipa::path(get, path = "/v3/roles", tag = "identity", responses((status = 200)))]
-pub(super) async fn roles(
-    caller: Caller,
-    links: Links,
-    query: Parameters,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn roles(caller: Caller, links: Links, query: Parameters) -> Result<Json<Value>, ApiError> {
     administrators_only(&caller, "identity:list_roles")?;
     let wanted = query.get("name");
     let roles = policy::ROLES.into_iter().filter(|role| wanted.is_none_or(|wanted| wanted == *role)).map(|role| {
@@ -206,11 +202,7 @@ fn default_domain(links: &Links) -> Value {
 
 /// The domains: one.
 #[utoipa::path(get, path = "/v3/domains", tag = "identity", responses((status = 200)))]
-pub(super) async fn domains(
-    caller: Caller,
-    links: Links,
-    query: Parameters,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn domains(caller: Caller, links: Links, query: Parameters) -> Result<Json<Value>, ApiError> {
     administrators_only(&caller, "identity:list_domains")?;
     let shown = query.get("name").is_none_or(|name| name == DEFAULT_DOMAIN_NAME);
     Ok(collection("domains", shown.then(|| default_domain(&links)).into_iter().collect(), &links))
@@ -218,11 +210,7 @@ pub(super) async fn domains(
 
 /// One domain, by id.
 #[utoipa::path(get, path = "/v3/domains/{domain_id}", tag = "identity", responses((status = 200)))]
-pub(super) async fn domain(
-    caller: Caller,
-    links: Links,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn domain(caller: Caller, links: Links, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     administrators_only(&caller, "identity:get_domain")?;
     if id != DEFAULT_DOMAIN_ID {
         return Err(not_found("domain", &id));

@@ -6,12 +6,7 @@ mod directory;
 mod passwords;
 mod token_view;
 
-use axum::{
-    Json,
-    http::StatusCode,
-    response::IntoResponse,
-    routing::get,
-};
+use axum::{Json, http::StatusCode, response::IntoResponse, routing::get};
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -87,13 +87,7 @@ const DEFAULT_DOMAIN: Domain = Domain { id: DEFAULT_DOMAIN_ID, name: DEFAULT_DOM
 
 impl TokenBody {
     /// The view of `token`, known by `hash`. `methods`: how it was come by.
-    pub(crate) fn new(
-        token: &Token,
-        hash: &str,
-        methods: &[&'static str],
-        links: &Links,
-        with_catalog: bool,
-    ) -> Self {
+    pub(crate) fn new(token: &Token, hash: &str, methods: &[&'static str], links: &Links, with_catalog: bool) -> Self {
         let User { id, name, .. } = token.user.clone();
         let scoped = token.project.is_some();
         Self {

@@ -61,11 +61,7 @@ pub(crate) fn visible(image: &Image, caller: &Caller) -> bool {
     params(("image_id" = String, Path)),
     responses((status = 200, body = ImageView)),
 )]
-async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<ImageView>, ApiError> {
+async fn show(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Json<ImageView>, ApiError> {
     let image = images::get(&mut *api.database.read().await?, &id).await?;
     let image = image.filter(|image| visible(image, &caller));
     let image = image.ok_or_else(|| ApiError::not_found(format!("No image found with ID {id}")))?;

@@ -47,7 +47,8 @@ impl Credentials {
     /// `OS_AUTH_URL` and its like; else the file that `OS_CLIENT_CONFIG_FILE` names; else the one in the data folder.
     pub(crate) fn find(global: &GlobalOptions) -> Result<Self> {
         if let Ok(auth_url) = env::var("OS_AUTH_URL") {
-            let variable = |name: &str| env::var(name).with_context(|| format!("OS_AUTH_URL is set, but {name} is not"));
+            let variable =
+                |name: &str| env::var(name).with_context(|| format!("OS_AUTH_URL is set, but {name} is not"));
             return Ok(Self {
                 auth_url: normalised(&auth_url),
                 username: variable("OS_USERNAME")?,

@@ -28,7 +28,8 @@ pub(crate) async fn run(global: &GlobalOptions, command: DbCommand) -> Result<()
     database.migrate().await?;
     println!("schema up to date: {}", config.database.url);
     let seeded =
-        seed::run(&database, &SeedConfig { admin_password: config.admin_password.clone(), ..SeedConfig::default() }).await?;
+        seed::run(&database, &SeedConfig { admin_password: config.admin_password.clone(), ..SeedConfig::default() })
+            .await?;
     match seeded.admin {
         SeededUser::Created => println!("user admin made"),
         SeededUser::PasswordSet => println!("user admin has the given password now"),

@@ -58,9 +58,9 @@ pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<(
     process
         .run(async |process, transport| {
             let config = &process.config;
-            let listener = TcpListener::bind(config.api.listen)
-                .await
-                .with_context(|| format!("can't listen on {}; choose another address with --listen", config.api.listen))?;
+            let listener = TcpListener::bind(config.api.listen).await.with_context(|| {
+                format!("can't listen on {}; choose another address with --listen", config.api.listen)
+            })?;
             let database = process.database().await?;
             ApiService::start(
                 listener,
@@ -149,7 +149,10 @@ pub(crate) async fn compute(global: &GlobalOptions, options: ComputeOptions) -> 
                 );
                 services.push(service.await?);
             }
-            let readiness = Readiness::new().bus(&transport);
+            let mut readiness = Readiness::new().bus(&transport);
+            for service in &services {
+                readiness = readiness.part(format!("host {}", service.identity().host), service.check());
+            }
             // Dropped, a host stops where it stands: kept until the end.
             Ok(Started { readiness, stop: Box::pin(async move { drop(services) }) })
         })

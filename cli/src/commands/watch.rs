@@ -230,9 +230,7 @@ impl Screen {
         }
         let bar = self.migrations.entry(id.clone()).or_insert_with(|| {
             let bar = self.bars.add(ProgressBar::new(1));
-            bar.set_style(style(
-                "{spinner} {prefix:24!} [{bar:30}] {binary_bytes} of {binary_total_bytes} {msg}",
-            ));
+            bar.set_style(style("{spinner} {prefix:24!} [{bar:30}] {binary_bytes} of {binary_total_bytes} {msg}"));
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });

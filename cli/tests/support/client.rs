@@ -75,7 +75,8 @@ impl Client {
 
     /// Asks for a server; 202 at once.
     pub async fn create(&self, name: &str, metadata: Value) -> String {
-        let (status, body) = self.request(Method::POST, "/servers", Some(&self.create_body(name, metadata).await)).await;
+        let (status, body) =
+            self.request(Method::POST, "/servers", Some(&self.create_body(name, metadata).await)).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         body["server"]["id"].as_str().unwrap().to_owned()
     }
@@ -128,10 +129,7 @@ impl Client {
     }
 
     pub async fn wait_for_task(&self, id: &str, task: &str) {
-        wait_for(&format!("task_state {task}"), async || {
-            self.server(id).await["OS-EXT-STS:task_state"] == task
-        })
-        .await;
+        wait_for(&format!("task_state {task}"), async || self.server(id).await["OS-EXT-STS:task_state"] == task).await;
     }
 
     pub async fn wait_until_gone(&self, id: &str) {

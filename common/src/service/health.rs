@@ -22,7 +22,7 @@ pub type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send +
 /// What a service needs to be ready.
 #[derive(Clone, Default)]
 pub struct Readiness {
-    checks: BTreeMap<&'static str, Check>,
+    checks: BTreeMap<String, Check>,
 }
 
 impl Readiness {
@@ -65,7 +65,14 @@ impl Readiness {
     where
         F: Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
     {
-        self.checks.insert(name, Arc::new(check));
+        self.checks.insert(name.to_owned(), Arc::new(check));
+        self
+    }
+
+    /// A part that brings its own check.
+    #[must_use]
+    pub fn part(mut self, name: impl Into<String>, check: Check) -> Self {
+        self.checks.insert(name.into(), check);
         self
     }
 
@@ -76,7 +83,7 @@ impl Readiness {
         self
     }
 
-    async fn ask(&self) -> (bool, BTreeMap<&'static str, String>) {
+    async fn ask(&self) -> (bool, BTreeMap<&str, String>) {
         let mut ready = true;
         let mut parts = BTreeMap::new();
         for (name, check) in &self.checks {
@@ -91,7 +98,7 @@ impl Readiness {
                     format!("no answer within {} s", CHECK_TIMEOUT.as_secs())
                 }
             };
-            parts.insert(*name, state);
+            parts.insert(name.as_str(), state);
         }
         (ready, parts)
     }

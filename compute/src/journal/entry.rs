@@ -67,17 +67,12 @@ pub(crate) struct Departure {
 impl Entry {
     /// What it takes from the host.
     pub(crate) fn holds(&self) -> Resources {
-        self.spec
-            .as_ref()
-            .map(|spec| spec.flavor.resources())
-            .unwrap_or_default()
+        self.spec.as_ref().map(|spec| spec.flavor.resources()).unwrap_or_default()
     }
 
     /// Whether the operation is the one under way.
     pub(crate) fn does(&self, task_id: TaskId) -> bool {
-        self.operation
-            .as_ref()
-            .is_some_and(|operation| operation.task_id == task_id)
+        self.operation.as_ref().is_some_and(|operation| operation.task_id == task_id)
     }
 
     /// The operation is over, or taken over; a message for it that comes again finds it done.
@@ -98,11 +93,7 @@ impl Entry {
     /// What tells this stay of the instance from an earlier or later one on the same host.
     pub(crate) fn identity(&self) -> Identity {
         Identity {
-            task: self
-                .operation
-                .as_ref()
-                .map(|operation| operation.task_id)
-                .or(self.settled.back().copied()),
+            task: self.operation.as_ref().map(|operation| operation.task_id).or(self.settled.back().copied()),
             incoming: self.incoming.as_ref().map(|migration| migration.migration),
         }
     }
@@ -117,12 +108,7 @@ pub(crate) struct Identity {
 
 impl Operation {
     pub(crate) fn new(task_id: TaskId, request_id: Option<String>, work: Work) -> Self {
-        Self {
-            task_id,
-            request_id,
-            work,
-            started: Timestamp::now(),
-        }
+        Self { task_id, request_id, work, started: Timestamp::now() }
     }
 }
 
@@ -163,10 +149,7 @@ impl Work {
     /// Whether it goes ahead of what is under way instead of waiting for it: the table lets it begin during other
     /// operations.
     pub(crate) fn takes_over(&self) -> bool {
-        matches!(
-            self,
-            Self::Build | Self::Terminate | Self::Reboot(RebootType::Hard)
-        )
+        matches!(self, Self::Build | Self::Terminate | Self::Reboot(RebootType::Hard))
     }
 
     /// The power operation or deletion that a `task_state` stands for, for a host that never heard of it; `None` for
@@ -176,9 +159,7 @@ impl Work {
             TaskState::PoweringOff => Some(Self::Stop),
             TaskState::PoweringOn => Some(Self::Start),
             TaskState::Rebooting | TaskState::RebootStarted => Some(Self::Reboot(RebootType::Soft)),
-            TaskState::RebootingHard | TaskState::RebootStartedHard => {
-                Some(Self::Reboot(RebootType::Hard))
-            }
+            TaskState::RebootingHard | TaskState::RebootStartedHard => Some(Self::Reboot(RebootType::Hard)),
             TaskState::Pausing => Some(Self::Pause),
             TaskState::Unpausing => Some(Self::Unpause),
             TaskState::Suspending => Some(Self::Suspend),

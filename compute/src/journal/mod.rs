@@ -64,45 +64,18 @@ pub(crate) enum Say {
         event: Option<ActionEvent>,
     },
     /// About its migration.
-    Migration {
-        migration: MigrationUuid,
-        task_id: TaskId,
-        progress: MigrationProgress,
-        outcome: MigrationOutcome,
-    },
+    Migration { migration: MigrationUuid, task_id: TaskId, progress: MigrationProgress, outcome: MigrationOutcome },
 }
 
 impl Say {
     fn numbered(self, instance: InstanceUuid, seq: i64) -> Fact {
         match self {
-            Self::Instance {
-                task_id,
-                request_id,
-                power_state,
-                progress,
-                event,
-            } => Fact::Instance(InstanceReport {
-                instance,
-                seq,
-                task_id,
-                request_id,
-                power_state,
-                progress,
-                event,
-            }),
-            Self::Migration {
-                migration,
-                task_id,
-                progress,
-                outcome,
-            } => Fact::Migration(MigrationReport {
-                migration,
-                instance,
-                seq,
-                task_id,
-                progress,
-                outcome,
-            }),
+            Self::Instance { task_id, request_id, power_state, progress, event } => {
+                Fact::Instance(InstanceReport { instance, seq, task_id, request_id, power_state, progress, event })
+            }
+            Self::Migration { migration, task_id, progress, outcome } => {
+                Fact::Migration(MigrationReport { migration, instance, seq, task_id, progress, outcome })
+            }
         }
     }
 }
@@ -137,11 +110,7 @@ pub(crate) enum Needs {
 
 impl Journal {
     /// Takes over what an earlier run of the host has written down.
-    pub(crate) async fn open(
-        store: &Arc<Store>,
-        host: &str,
-        outbox: Arc<Outbox>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) async fn open(store: &Arc<Store>, host: &str, outbox: Arc<Outbox>) -> Result<Self, StoreError> {
         let (partition, found) = Partition::open(store, host).await?;
         let mut entries = HashMap::new();
         // A new journal begins above all numbers that the host can have used before its disk was lost.
@@ -153,35 +122,21 @@ impl Journal {
                 continue;
             }
             let uuid = Uuid::from_slice(&key).map_err(|error| partition.damaged(error))?;
-            let entry: Entry =
-                serde_json::from_slice(&value).map_err(|error| partition.damaged(error))?;
+            let entry: Entry = serde_json::from_slice(&value).map_err(|error| partition.damaged(error))?;
             held = held.plus(&entry.holds());
             entries.insert(InstanceUuid(uuid), entry);
         }
-        Ok(Self {
-            state: Shared::new(State { entries, seq, held }),
-            partition,
-            outbox,
-        })
+        Ok(Self { state: Shared::new(State { entries, seq, held }), partition, outbox })
     }
 
     /// What is remembered of an instance.
-    pub(crate) fn look<R>(
-        &self,
-        instance: InstanceUuid,
-        look: impl FnOnce(Option<&Entry>) -> R,
-    ) -> R {
+    pub(crate) fn look<R>(&self, instance: InstanceUuid, look: impl FnOnce(Option<&Entry>) -> R) -> R {
         look(self.state.lock().entries.get(&instance))
     }
 
     /// Every instance that something is remembered of.
     pub(crate) fn identities(&self) -> HashMap<InstanceUuid, Identity> {
-        self.state
-            .lock()
-            .entries
-            .iter()
-            .map(|(instance, entry)| (*instance, entry.identity()))
-            .collect()
+        self.state.lock().entries.iter().map(|(instance, entry)| (*instance, entry.identity())).collect()
     }
 
     /// What the host's instances hold in all.
@@ -211,10 +166,7 @@ impl Journal {
         }
         match needs {
             Needs::Room(spec, capacity) => {
-                let building = entry
-                    .operation
-                    .as_ref()
-                    .is_some_and(|operation| operation.work == Work::Build);
+                let building = entry.operation.as_ref().is_some_and(|operation| operation.work == Work::Build);
                 if entry.spec.is_some() && !building {
                     return Ok(Begun::Occupied);
                 }
@@ -229,8 +181,7 @@ impl Journal {
         }
         entry.settle();
         entry.operation = Some(operation);
-        self.put(&mut state, instance, Some(entry), None)
-            .map(Begun::New)
+        self.put(&mut state, instance, Some(entry), None).map(Begun::New)
     }
 
     /// Makes an instance the host's own that comes by another way than an operation of its own. `admit` may refuse.
@@ -251,8 +202,7 @@ impl Journal {
             return Ok(Begun::NoRoom(free));
         }
         entry.spec = Some(spec.clone());
-        self.put(&mut state, instance, Some(entry), None)
-            .map(Begun::New)
+        self.put(&mut state, instance, Some(entry), None).map(Begun::New)
     }
 
     /// Changes what is remembered of an instance (nothing, if it is new), and reports what the change says.
@@ -275,11 +225,7 @@ impl Journal {
         change: impl FnOnce(&mut Entry, Operation) -> Option<Say>,
     ) -> Result<Option<Commit>, StoreError> {
         let mut state = self.state.lock();
-        let Some(entry) = state
-            .entries
-            .get(&instance)
-            .filter(|entry| entry.does(task_id))
-        else {
+        let Some(entry) = state.entries.get(&instance).filter(|entry| entry.does(task_id)) else {
             return Ok(None);
         };
         let mut entry = entry.clone();
@@ -310,14 +256,8 @@ impl Journal {
     }
 
     /// Sends the last report of an instance again, if it is newer than `after`.
-    pub(crate) async fn repeat(
-        &self,
-        instance: InstanceUuid,
-        after: i64,
-    ) -> Result<(), StoreError> {
-        let last = self.look(instance, |entry| {
-            entry.and_then(|entry| entry.last_report.clone())
-        });
+    pub(crate) async fn repeat(&self, instance: InstanceUuid, after: i64) -> Result<(), StoreError> {
+        let last = self.look(instance, |entry| entry.and_then(|entry| entry.last_report.clone()));
         if let Some(fact) = last
             && fact_seq(&fact).is_some_and(|seq| seq > after)
         {
@@ -342,25 +282,16 @@ impl Journal {
             seq += 1;
             let fact = say.numbered(instance, seq);
             entry.last_report = Some(fact.clone());
-            let counter =
-                serde_json::to_vec(&seq).map_err(|error| self.partition.damaged(error))?;
-            changes.push(Change {
-                key: COUNTER.to_vec(),
-                value: Some(counter),
-            });
+            let counter = serde_json::to_vec(&seq).map_err(|error| self.partition.damaged(error))?;
+            changes.push(Change { key: COUNTER.to_vec(), value: Some(counter) });
             let outbox = self.outbox.clone();
             then = Some(Box::new(move || outbox.push(fact)));
         }
         let value = match &entry {
-            Some(entry) => {
-                Some(serde_json::to_vec(entry).map_err(|error| self.partition.damaged(error))?)
-            }
+            Some(entry) => Some(serde_json::to_vec(entry).map_err(|error| self.partition.damaged(error))?),
             None => None,
         };
-        changes.push(Change {
-            key: instance.0.as_bytes().to_vec(),
-            value,
-        });
+        changes.push(Change { key: instance.0.as_bytes().to_vec(), value });
 
         state.seq = seq;
         let now_held = entry.as_ref().map(Entry::holds).unwrap_or_default();

@@ -69,9 +69,7 @@ fn said() -> Say {
         task_id: None,
         request_id: None,
         power_state: PowerState::Running,
-        progress: Progress::Done {
-            vm_state: VmState::Active,
-        },
+        progress: Progress::Done { vm_state: VmState::Active },
         event: None,
     }
 }
@@ -97,12 +95,7 @@ impl Heard {
             }
             prop_assert!(seq > *newest);
             *newest = seq;
-            prop_assert!(
-                self.numbers.last().is_none_or(|last| *last < seq),
-                "{} after {:?}",
-                seq,
-                self.numbers
-            );
+            prop_assert!(self.numbers.last().is_none_or(|last| *last < seq), "{} after {:?}", seq, self.numbers);
             self.numbers.push(seq);
         }
         Ok(())
@@ -112,64 +105,36 @@ impl Heard {
 async fn walk(events: Vec<Event>) -> Result<(), TestCaseError> {
     let store = Arc::new(Store::in_memory().unwrap());
     let outbox = Arc::new(Outbox::default());
-    let mut journal = Journal::open(&store, "host-1", outbox.clone())
-        .await
-        .unwrap();
+    let mut journal = Journal::open(&store, "host-1", outbox.clone()).await.unwrap();
     let mut heard = Heard::default();
-    let capacity = Resources {
-        vcpus: 100,
-        memory_mb: 1 << 20,
-        disk_gb: 1 << 20,
-    };
+    let capacity = Resources { vcpus: 100, memory_mb: 1 << 20, disk_gb: 1 << 20 };
     for event in events {
         match event {
             Event::Begin(number) => {
                 let operation = Operation::new(TaskId::random(), None, Work::Build);
                 let needs = Needs::Room(Box::new(spec(number)), capacity);
-                if let Begun::New(commit) =
-                    journal.begin(instance(number), operation, &needs).unwrap()
-                {
+                if let Begun::New(commit) = journal.begin(instance(number), operation, &needs).unwrap() {
                     commit.durable().await.unwrap();
                 }
             }
             Event::Step(number) | Event::End(number) => {
-                let task = journal.look(instance(number), |entry| {
-                    Some(entry?.operation.as_ref()?.task_id)
+                let task = journal.look(instance(number), |entry| Some(entry?.operation.as_ref()?.task_id));
+                let step = journal.step(instance(number), task.unwrap_or_else(TaskId::random), |entry, _| {
+                    if matches!(event, Event::End(_)) {
+                        entry.settle();
+                    }
+                    Some(said())
                 });
-                let step = journal.step(
-                    instance(number),
-                    task.unwrap_or_else(TaskId::random),
-                    |entry, _| {
-                        if matches!(event, Event::End(_)) {
-                            entry.settle();
-                        }
-                        Some(said())
-                    },
-                );
                 if let Some(commit) = step.unwrap() {
                     commit.durable().await.unwrap();
                 }
             }
             Event::Happen(number) => {
-                journal
-                    .change(instance(number), |_| Some(said()))
-                    .unwrap()
-                    .durable()
-                    .await
-                    .unwrap();
+                journal.change(instance(number), |_| Some(said())).unwrap().durable().await.unwrap();
             }
-            Event::Forget(number) => journal
-                .forget(instance(number))
-                .unwrap()
-                .durable()
-                .await
-                .unwrap(),
+            Event::Forget(number) => journal.forget(instance(number)).unwrap().durable().await.unwrap(),
             Event::Repeat(number) => journal.repeat(instance(number), 0).await.unwrap(),
-            Event::Restart => {
-                journal = Journal::open(&store, "host-1", outbox.clone())
-                    .await
-                    .unwrap()
-            }
+            Event::Restart => journal = Journal::open(&store, "host-1", outbox.clone()).await.unwrap(),
         }
         heard.take(&outbox)?;
         let (mut held, mut newest) = (Resources::default(), HashMap::new());
@@ -177,13 +142,7 @@ async fn walk(events: Vec<Event>) -> Result<(), TestCaseError> {
             journal.look(instance(number), |entry| {
                 let Some(entry) = entry else { return };
                 held = held.plus(&entry.holds());
-                newest.extend(
-                    entry
-                        .last_report
-                        .as_ref()
-                        .and_then(fact_seq)
-                        .map(|seq| (instance(number), seq)),
-                );
+                newest.extend(entry.last_report.as_ref().and_then(fact_seq).map(|seq| (instance(number), seq)));
             });
         }
         prop_assert_eq!(journal.held(), held);

@@ -18,11 +18,7 @@ use crate::{
 
 impl Manager {
     /// Takes over a build: answers once it is written down, and goes on outside the RPC slot.
-    pub(super) async fn accept_build(
-        &self,
-        ctx: RequestContext,
-        build: BuildRequest,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn accept_build(&self, ctx: RequestContext, build: BuildRequest) -> Result<(), ComputeError> {
         let instance = build.spec.uuid;
         let operation = journal::Operation::new(build.task_id, Some(ctx.request_id), Work::Build);
         // The claim was made by the scheduler. Refused here is only what can't be: a host that was made smaller, or
@@ -59,11 +55,7 @@ impl Manager {
         }
     }
 
-    async fn build_when_permitted(
-        &self,
-        task_id: TaskId,
-        spec: &InstanceSpec,
-    ) -> Result<(), ComputeError> {
+    async fn build_when_permitted(&self, task_id: TaskId, spec: &InstanceSpec) -> Result<(), ComputeError> {
         let permit = tokio::select! {
             biased;
             // The next start takes it up.
@@ -83,12 +75,7 @@ impl Manager {
                 }
                 // What the server itself asks for is wrong everywhere.
                 let elsewhere = !matches!(error, ComputeError::InvalidState { .. });
-                End::Failed(Failure {
-                    error,
-                    vm_state: Some(VmState::Error),
-                    elsewhere,
-                    stays: false,
-                })
+                End::Failed(Failure { error, vm_state: Some(VmState::Error), elsewhere, stays: false })
             }
         };
         self.tell_end(instance, task_id, end).await
@@ -110,35 +97,17 @@ impl Manager {
     }
 
     /// Deletes an instance, whatever is being done to it, and whether it is here or not.
-    pub(super) async fn terminate(
-        &self,
-        request_id: Option<String>,
-        operation: Operation,
-    ) -> Result<(), ComputeError> {
-        let Some(turn) = self
-            .begin(operation, request_id, Work::Terminate, Needs::Nothing)
-            .await?
-        else {
+    pub(super) async fn terminate(&self, request_id: Option<String>, operation: Operation) -> Result<(), ComputeError> {
+        let Some(turn) = self.begin(operation, request_id, Work::Terminate, Needs::Nothing).await? else {
             return Ok(());
         };
-        turn.run(self.destroy_and_tell(operation.instance, operation.task_id))
-            .await
-            .unwrap_or(Ok(()))
+        turn.run(self.destroy_and_tell(operation.instance, operation.task_id)).await.unwrap_or(Ok(()))
     }
 
-    pub(super) async fn destroy_and_tell(
-        &self,
-        instance: InstanceUuid,
-        task_id: TaskId,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn destroy_and_tell(&self, instance: InstanceUuid, task_id: TaskId) -> Result<(), ComputeError> {
         let end = match self.driver().destroy(instance).await {
             Ok(()) => End::Gone,
-            Err(error) => End::Failed(Failure {
-                error,
-                vm_state: Some(VmState::Error),
-                elsewhere: false,
-                stays: true,
-            }),
+            Err(error) => End::Failed(Failure { error, vm_state: Some(VmState::Error), elsewhere: false, stays: true }),
         };
         self.tell_end(instance, task_id, end).await
     }

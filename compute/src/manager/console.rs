@@ -7,11 +7,7 @@ use crate::rpcapi::ComputeError;
 
 impl Manager {
     /// The guest's console, its last `tail` lines or all that is kept.
-    pub(super) async fn console(
-        &self,
-        instance: InstanceUuid,
-        tail: Option<usize>,
-    ) -> Result<String, ComputeError> {
+    pub(super) async fn console(&self, instance: InstanceUuid, tail: Option<usize>) -> Result<String, ComputeError> {
         self.driver().console_output(instance, tail).await
     }
 

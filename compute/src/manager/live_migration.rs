@@ -34,20 +34,14 @@ pub(super) enum Wish {
 }
 
 impl Manager {
-    pub(super) async fn check_destination(
-        &self,
-        migration: &LiveMigration,
-    ) -> Result<MigrateData, ComputeError> {
+    pub(super) async fn check_destination(&self, migration: &LiveMigration) -> Result<MigrateData, ComputeError> {
         let instance = migration.spec.uuid;
         if migration.source == self.0.name {
             let reason = format!("instance {instance} is on host {} already", self.0.name);
             return Err(ComputeError::MigrationPreCheckError { reason });
         }
         let free = self.0.inventory.capacity().less(&self.journal().held());
-        let own = self
-            .journal()
-            .look(instance, |entry| entry.map(crate::journal::Entry::holds))
-            .unwrap_or_default();
+        let own = self.journal().look(instance, |entry| entry.map(crate::journal::Entry::holds)).unwrap_or_default();
         if !free.plus(&own).covers(&migration.spec.flavor.resources()) {
             return Err(self.no_room(free));
         }
@@ -69,10 +63,7 @@ impl Manager {
     ) -> Result<MigrateData, ComputeError> {
         let instance = migration.spec.uuid;
         let turn = self.turn(instance).await?;
-        match self
-            .journal()
-            .expect(migration, self.0.inventory.capacity())?
-        {
+        match self.journal().expect(migration, self.0.inventory.capacity())? {
             Begun::New(commit) => commit.durable().await?,
             Begun::UnderWay => self.journal().barrier().durable().await?,
             Begun::NoRoom(free) => return Err(self.no_room(free)),
@@ -80,10 +71,7 @@ impl Manager {
                 return Err(self.invalid(instance, "it is here already"));
             }
         }
-        match turn
-            .run(self.driver().prepare_destination(migration, data))
-            .await
-        {
+        match turn.run(self.driver().prepare_destination(migration, data)).await {
             Some(Ok(data)) => Ok(data),
             Some(Err(error)) => {
                 // The conductor undoes it too, but may be gone by then.
@@ -109,16 +97,10 @@ impl Manager {
         migration: LiveMigration,
         data: MigrateData,
     ) -> Result<(), ComputeError> {
-        let operation = Operation {
-            instance: migration.spec.uuid,
-            task_id: migration.task_id,
-        };
+        let operation = Operation { instance: migration.spec.uuid, task_id: migration.task_id };
         let departure = Departure { migration, data };
         let work = Work::LiveMigration(Box::new(departure.clone()));
-        match self
-            .begin(operation, Some(ctx.request_id), work, Needs::Instance)
-            .await
-        {
+        match self.begin(operation, Some(ctx.request_id), work, Needs::Instance).await {
             Ok(Some(turn)) => {
                 let manager = self.clone();
                 self.spawn(async move {
@@ -133,14 +115,8 @@ impl Manager {
             Err(error @ ComputeError::InstanceNotFound { .. }) => {
                 let commit = self.journal().change(operation.instance, |entry| {
                     entry.remember(operation.task_id);
-                    let outcome = MigrationOutcome::Failed {
-                        message: error.to_string(),
-                    };
-                    Some(say(
-                        &departure.migration,
-                        MigrationProgress::default(),
-                        outcome,
-                    ))
+                    let outcome = MigrationOutcome::Failed { message: error.to_string() };
+                    Some(say(&departure.migration, MigrationProgress::default(), outcome))
                 })?;
                 Ok(commit.durable().await?)
             }
@@ -150,22 +126,15 @@ impl Manager {
 
     async fn copy(&self, departure: &Departure) -> Result<(), ComputeError> {
         let migration = &departure.migration;
-        match self
-            .driver()
-            .start_migration(migration, &departure.data)
-            .await
-        {
+        match self.driver().start_migration(migration, &departure.data).await {
             Ok(watch) => {
                 // What came while the driver had not begun yet.
                 self.steer(migration.spec.uuid, migration.migration);
                 self.follow(migration, watch).await
             }
             Err(error) => {
-                let outcome = MigrationOutcome::Failed {
-                    message: error.to_string(),
-                };
-                self.tell_outcome(migration, MigrationProgress::default(), outcome)
-                    .await
+                let outcome = MigrationOutcome::Failed { message: error.to_string() };
+                self.tell_outcome(migration, MigrationProgress::default(), outcome).await
             }
         }
     }
@@ -186,11 +155,7 @@ impl Manager {
     fn steer(&self, instance: InstanceUuid, migration: MigrationUuid) {
         let wishes: Vec<Wish> = {
             let wishes = self.0.state.wishes.lock();
-            wishes
-                .iter()
-                .filter(|(of, _)| *of == migration)
-                .map(|(_, wish)| *wish)
-                .collect()
+            wishes.iter().filter(|(of, _)| *of == migration).map(|(_, wish)| *wish).collect()
         };
         for wish in wishes {
             match wish {
@@ -200,11 +165,7 @@ impl Manager {
         }
     }
 
-    async fn follow(
-        &self,
-        migration: &LiveMigration,
-        mut watch: MigrationWatch,
-    ) -> Result<(), ComputeError> {
+    async fn follow(&self, migration: &LiveMigration, mut watch: MigrationWatch) -> Result<(), ComputeError> {
         let instance = migration.spec.uuid;
         let ending = loop {
             tokio::select! {
@@ -226,9 +187,7 @@ impl Manager {
         let outcome = match ending {
             MigrationEnding::Switched => MigrationOutcome::Switched,
             MigrationEnding::Cancelled => MigrationOutcome::Cancelled,
-            MigrationEnding::Failed(message) | MigrationEnding::Held(message) => {
-                MigrationOutcome::Failed { message }
-            }
+            MigrationEnding::Failed(message) | MigrationEnding::Held(message) => MigrationOutcome::Failed { message },
         };
         let progress = *watch.progress.borrow();
         self.tell_outcome(migration, progress, outcome).await
@@ -237,27 +196,18 @@ impl Manager {
     /// Reports what has become of a migration that an earlier run of this host was copying.
     pub(super) async fn resume_departure(&self, departure: &Departure) -> Result<(), ComputeError> {
         let migration = &departure.migration;
-        let state = self
-            .driver()
-            .migration_state(migration.spec.uuid, migration.migration)
-            .await;
+        let state = self.driver().migration_state(migration.spec.uuid, migration.migration).await;
         let outcome = match state {
             Ok(MigrationState::Switched) => MigrationOutcome::Switched,
-            Ok(MigrationState::NotUnderWay) => MigrationOutcome::Failed {
-                message: format!("host {} was restarted while it copied", self.0.name),
-            },
+            Ok(MigrationState::NotUnderWay) => {
+                MigrationOutcome::Failed { message: format!("host {} was restarted while it copied", self.0.name) }
+            }
             Ok(MigrationState::Held) => MigrationOutcome::Failed {
-                message: format!(
-                    "host {} was restarted while the guest switched",
-                    self.0.name
-                ),
+                message: format!("host {} was restarted while the guest switched", self.0.name),
             },
-            Err(error) => MigrationOutcome::Failed {
-                message: error.to_string(),
-            },
+            Err(error) => MigrationOutcome::Failed { message: error.to_string() },
         };
-        self.tell_outcome(migration, MigrationProgress::default(), outcome)
-            .await
+        self.tell_outcome(migration, MigrationProgress::default(), outcome).await
     }
 
     async fn tell_outcome(
@@ -266,22 +216,17 @@ impl Manager {
         progress: MigrationProgress,
         outcome: MigrationOutcome,
     ) -> Result<(), ComputeError> {
-        let commit = self
-            .journal()
-            .step(migration.spec.uuid, migration.task_id, |entry, _| {
-                entry.settle();
-                Some(say(migration, progress, outcome))
-            })?;
+        let commit = self.journal().step(migration.spec.uuid, migration.task_id, |entry, _| {
+            entry.settle();
+            Some(say(migration, progress, outcome))
+        })?;
         match commit {
             Some(commit) => Ok(commit.durable().await?),
             None => Ok(()),
         }
     }
 
-    pub(super) async fn complete_arrival(
-        &self,
-        migration: &LiveMigration,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn complete_arrival(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
         let instance = migration.spec.uuid;
         let _turn = self.turn(instance).await?;
         self.driver().finish_at_destination(migration).await?;
@@ -296,10 +241,7 @@ impl Manager {
         Ok(commit.durable().await?)
     }
 
-    pub(super) async fn complete_departure(
-        &self,
-        migration: &LiveMigration,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn complete_departure(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
         let instance = migration.spec.uuid;
         let _turn = self.interrupt(migration).await?;
         self.driver().cleanup_at_source(migration).await?;
@@ -319,12 +261,9 @@ impl Manager {
         Ok(())
     }
 
-    pub(super) async fn undo_departure(
-        &self,
-        migration: &LiveMigration,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn undo_departure(&self, migration: &LiveMigration, confirmed: bool) -> Result<(), ComputeError> {
         let _turn = self.interrupt(migration).await?;
-        self.driver().rollback_at_source(migration).await?;
+        self.driver().rollback_at_source(migration, confirmed).await?;
         // The conductor knows how it ended: no report. And should the message to copy only come now, it finds the
         // migration over.
         let commit = self.journal().change(migration.spec.uuid, |entry| {
@@ -350,19 +289,12 @@ impl Manager {
     }
 
     pub(super) fn does(&self, instance: InstanceUuid, task_id: TaskId) -> bool {
-        self.journal().look(instance, |entry| {
-            entry.is_some_and(|entry| entry.does(task_id))
-        })
+        self.journal().look(instance, |entry| entry.is_some_and(|entry| entry.does(task_id)))
     }
 }
 
 fn say(migration: &LiveMigration, progress: MigrationProgress, outcome: MigrationOutcome) -> Say {
-    Say::Migration {
-        migration: migration.migration,
-        task_id: migration.task_id,
-        progress,
-        outcome,
-    }
+    Say::Migration { migration: migration.migration, task_id: migration.task_id, progress, outcome }
 }
 
 impl crate::journal::Journal {
@@ -372,31 +304,19 @@ impl crate::journal::Journal {
         migration: &LiveMigration,
         capacity: novella_common::models::Resources,
     ) -> Result<Begun, StoreError> {
-        self.admit(
-            migration.spec.uuid,
-            &migration.spec,
-            capacity,
-            |entry| match &entry.incoming {
-                Some(incoming) if incoming.migration == migration.migration => {
-                    Some(Begun::UnderWay)
-                }
-                _ if entry.spec.is_some() => Some(Begun::Occupied),
-                _ => {
-                    entry.incoming = Some(migration.clone());
-                    None
-                }
-            },
-        )
+        self.admit(migration.spec.uuid, &migration.spec, capacity, |entry| match &entry.incoming {
+            Some(incoming) if incoming.migration == migration.migration => Some(Begun::UnderWay),
+            _ if entry.spec.is_some() => Some(Begun::Occupied),
+            _ => {
+                entry.incoming = Some(migration.clone());
+                None
+            }
+        })
     }
 
     /// Forgets an incoming migration's instance.
-    fn no_longer_expect(
-        &self,
-        migration: &LiveMigration,
-    ) -> Result<Option<crate::store::Commit>, StoreError> {
+    fn no_longer_expect(&self, migration: &LiveMigration) -> Result<Option<crate::store::Commit>, StoreError> {
         let this = |incoming: &LiveMigration| incoming.migration == migration.migration;
-        self.forget_if(migration.spec.uuid, |entry| {
-            entry.incoming.as_ref().is_some_and(this)
-        })
+        self.forget_if(migration.spec.uuid, |entry| entry.incoming.as_ref().is_some_and(this))
     }
 }

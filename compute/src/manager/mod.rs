@@ -42,8 +42,8 @@ use turns::Turns;
 use crate::{
     journal::{Begun, Identity, Journal, Needs, Work},
     rpcapi::{
-        BuildRequest, Compute, ComputeControl, ComputeError, Holdings, LiveMigration, MigrateData,
-        Operation, RebootType, Reconciliation,
+        BuildRequest, Compute, ComputeControl, ComputeError, Holdings, LiveMigration, MigrateData, Operation,
+        RebootType, Reconciliation,
     },
     sync::Shared,
     virt::AnyDriver,
@@ -103,10 +103,7 @@ impl Manager {
 
     /// Runs work outside an RPC slot.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.0
-            .state
-            .tasks
-            .spawn(self.0.life.clone().run_until_cancelled_owned(work));
+        self.0.state.tasks.spawn(self.0.life.clone().run_until_cancelled_owned(work));
     }
 
     fn driver(&self) -> &AnyDriver {
@@ -122,18 +119,11 @@ impl Manager {
     }
 
     fn invalid(&self, instance: InstanceUuid, reason: &str) -> ComputeError {
-        ComputeError::InvalidState {
-            instance,
-            host: self.0.name.clone(),
-            reason: reason.to_owned(),
-        }
+        ComputeError::InvalidState { instance, host: self.0.name.clone(), reason: reason.to_owned() }
     }
 
     fn not_found(&self, instance: InstanceUuid) -> ComputeError {
-        ComputeError::InstanceNotFound {
-            instance,
-            host: self.0.name.clone(),
-        }
+        ComputeError::InstanceNotFound { instance, host: self.0.name.clone() }
     }
 
     fn no_room(&self, free: novella_common::models::Resources) -> ComputeError {
@@ -148,9 +138,8 @@ impl Manager {
 
     /// Whether the operation is under way or over: then a message for it is a repetition.
     fn knows(&self, instance: InstanceUuid, task_id: TaskId) -> bool {
-        self.journal().look(instance, |entry| {
-            entry.is_some_and(|entry| entry.does(task_id) || entry.settled.contains(&task_id))
-        })
+        self.journal()
+            .look(instance, |entry| entry.is_some_and(|entry| entry.does(task_id) || entry.settled.contains(&task_id)))
     }
 
     /// Waits for the instance's turn as the work is entitled to, and makes it the host's own. `None` if there is
@@ -170,11 +159,8 @@ impl Manager {
             self.turns().enter(instance).await
         };
         let Some(turn) = turn else { return Ok(None) };
-        let begun = self.journal().begin(
-            instance,
-            crate::journal::Operation::new(task_id, request_id, work),
-            &needs,
-        )?;
+        let begun =
+            self.journal().begin(instance, crate::journal::Operation::new(task_id, request_id, work), &needs)?;
         match begun {
             Begun::New(commit) => commit.durable().await?,
             // Whoever began it has lost the turn without finishing, so it is ours to finish.
@@ -192,38 +178,20 @@ impl Manager {
 }
 
 impl Compute for Manager {
-    async fn build_and_run_instance(
-        &self,
-        ctx: RequestContext,
-        build: BuildRequest,
-    ) -> Result<(), ComputeError> {
+    async fn build_and_run_instance(&self, ctx: RequestContext, build: BuildRequest) -> Result<(), ComputeError> {
         self.accept_build(ctx, build).await
     }
 
-    async fn terminate_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError> {
+    async fn terminate_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
         self.terminate(Some(ctx.request_id), operation).await
     }
 
-    async fn stop_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Stop)
-            .await
+    async fn stop_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
+        self.power(Some(ctx.request_id), operation, Work::Stop).await
     }
 
-    async fn start_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Start)
-            .await
+    async fn start_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
+        self.power(Some(ctx.request_id), operation, Work::Start).await
     }
 
     async fn reboot_instance(
@@ -232,44 +200,23 @@ impl Compute for Manager {
         operation: Operation,
         reboot_type: RebootType,
     ) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Reboot(reboot_type))
-            .await
+        self.power(Some(ctx.request_id), operation, Work::Reboot(reboot_type)).await
     }
 
-    async fn pause_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Pause)
-            .await
+    async fn pause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
+        self.power(Some(ctx.request_id), operation, Work::Pause).await
     }
 
-    async fn unpause_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Unpause)
-            .await
+    async fn unpause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
+        self.power(Some(ctx.request_id), operation, Work::Unpause).await
     }
 
-    async fn suspend_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Suspend)
-            .await
+    async fn suspend_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
+        self.power(Some(ctx.request_id), operation, Work::Suspend).await
     }
 
-    async fn resume_instance(
-        &self,
-        ctx: RequestContext,
-        operation: Operation,
-    ) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Resume)
-            .await
+    async fn resume_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
+        self.power(Some(ctx.request_id), operation, Work::Resume).await
     }
 
     async fn get_console_output(
@@ -348,11 +295,7 @@ impl Compute for Manager {
         self.complete_arrival(&migration).await
     }
 
-    async fn post_live_migration(
-        &self,
-        _ctx: RequestContext,
-        migration: LiveMigration,
-    ) -> Result<(), ComputeError> {
+    async fn post_live_migration(&self, _ctx: RequestContext, migration: LiveMigration) -> Result<(), ComputeError> {
         self.complete_departure(&migration).await
     }
 
@@ -368,8 +311,9 @@ impl Compute for Manager {
         &self,
         _ctx: RequestContext,
         migration: LiveMigration,
+        confirmed: bool,
     ) -> Result<(), ComputeError> {
-        self.undo_departure(&migration).await
+        self.undo_departure(&migration, confirmed).await
     }
 }
 
@@ -378,11 +322,7 @@ impl ComputeControl for Manager {
         Ok(self.holdings())
     }
 
-    async fn reconcile(
-        &self,
-        _ctx: RequestContext,
-        reconciliation: Reconciliation,
-    ) -> Result<(), ComputeError> {
+    async fn reconcile(&self, _ctx: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError> {
         self.bring_together(reconciliation).await
     }
 }

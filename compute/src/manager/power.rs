@@ -26,26 +26,14 @@ impl Manager {
         work: Work,
     ) -> Result<(), ComputeError> {
         let Operation { instance, task_id } = operation;
-        match self
-            .begin(operation, request_id.clone(), work.clone(), Needs::Instance)
-            .await
-        {
-            Ok(Some(turn)) => turn
-                .run(self.change_power(instance, task_id, &work))
-                .await
-                .unwrap_or(Ok(())),
+        match self.begin(operation, request_id.clone(), work.clone(), Needs::Instance).await {
+            Ok(Some(turn)) => turn.run(self.change_power(instance, task_id, &work)).await.unwrap_or(Ok(())),
             Ok(None) => Ok(()),
             Err(error @ ComputeError::InstanceNotFound { .. }) => {
                 // If a row does name this host, its guest is lost, and somebody must say so.
-                let failure = Failure {
-                    error,
-                    vm_state: Some(VmState::Error),
-                    elsewhere: false,
-                    stays: false,
-                };
+                let failure = Failure { error, vm_state: Some(VmState::Error), elsewhere: false, stays: false };
                 let operation = journal::Operation::new(task_id, request_id, work);
-                self.tell_refused(instance, operation, End::Failed(failure))
-                    .await
+                self.tell_refused(instance, operation, End::Failed(failure)).await
             }
             Err(error) => Err(error),
         }
@@ -67,25 +55,14 @@ impl Manager {
                 // As in Nova, a hard reboot is the last resort: when it fails the instance is in error. So it is when
                 // its guest is lost. Otherwise nothing has changed.
                 let lost = matches!(error, ComputeError::InstanceNotFound { .. });
-                let vm_state = (lost || matches!(work, Work::Reboot(RebootType::Hard)))
-                    .then_some(VmState::Error);
-                End::Failed(Failure {
-                    error,
-                    vm_state,
-                    elsewhere: false,
-                    stays: true,
-                })
+                let vm_state = (lost || matches!(work, Work::Reboot(RebootType::Hard))).then_some(VmState::Error);
+                End::Failed(Failure { error, vm_state, elsewhere: false, stays: true })
             }
         };
         self.tell_end(instance, task_id, end).await
     }
 
-    async fn apply(
-        &self,
-        instance: InstanceUuid,
-        task_id: TaskId,
-        work: &Work,
-    ) -> Result<(), ComputeError> {
+    async fn apply(&self, instance: InstanceUuid, task_id: TaskId, work: &Work) -> Result<(), ComputeError> {
         let driver = self.driver();
         let doing: Doing<'_, ()> = match work {
             Work::Stop => driver.power_off(instance),
@@ -124,16 +101,12 @@ impl Manager {
             return;
         };
         let idle = self.journal().look(instance, |entry| {
-            entry.is_some_and(|entry| {
-                entry.spec.is_some() && entry.operation.is_none() && entry.incoming.is_none()
-            })
+            entry.is_some_and(|entry| entry.spec.is_some() && entry.operation.is_none() && entry.incoming.is_none())
         });
         let power = self.driver().power_state(instance);
         if idle && let Some(power @ (PowerState::Crashed | PowerState::Shutdown)) = power {
             tracing::info!(%instance, ?power, "a guest ended by itself");
-            let stopped = Progress::Done {
-                vm_state: VmState::Stopped,
-            };
+            let stopped = Progress::Done { vm_state: VmState::Stopped };
             if let Err(error) = self.tell_change(instance, reported(power), stopped).await {
                 tracing::warn!(%instance, %error, "a guest's end is left to reconciliation");
             }

@@ -45,10 +45,7 @@ impl Manager {
     }
 
     /// Makes the host what it ought to be.
-    pub(super) async fn bring_together(
-        &self,
-        reconciliation: Reconciliation,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn bring_together(&self, reconciliation: Reconciliation) -> Result<(), ComputeError> {
         let Reconciliation { ought, remove } = reconciliation;
         stream::iter(remove)
             .for_each_concurrent(AT_ONCE, async |instance| {
@@ -91,15 +88,9 @@ impl Manager {
     }
 
     fn is_as_listed(&self, instance: InstanceUuid) -> bool {
-        let now = self
-            .journal()
-            .look(instance, |entry| entry.map(Entry::identity))
-            .unwrap_or_default();
+        let now = self.journal().look(instance, |entry| entry.map(Entry::identity)).unwrap_or_default();
         let listings = self.0.state.listings.lock();
-        let mut listed = listings
-            .iter()
-            .filter_map(|listing| listing.get(&instance))
-            .peekable();
+        let mut listed = listings.iter().filter_map(|listing| listing.get(&instance)).peekable();
         listed.peek().is_some() && listed.all(|then| *then == now)
     }
 
@@ -137,19 +128,13 @@ impl Manager {
                 Ok(())
             }
             Verdict::Tell(vm_state, power_state) => {
-                self.tell_change(instance, power_state, Progress::Done { vm_state })
-                    .await
+                self.tell_change(instance, power_state, Progress::Done { vm_state }).await
             }
             Verdict::Missing => {
                 let message = format!("Instance {instance} has no guest on host {}.", self.0.name);
-                let progress = Progress::Failed {
-                    vm_state: Some(VmState::Error),
-                    message,
-                    details: None,
-                    elsewhere: false,
-                };
-                self.tell_change(instance, PowerState::NoState, progress)
-                    .await
+                let progress =
+                    Progress::Failed { vm_state: Some(VmState::Error), message, details: None, elsewhere: false };
+                self.tell_change(instance, PowerState::NoState, progress).await
             }
         }
     }
@@ -158,21 +143,16 @@ impl Manager {
         let instance = ought.spec.uuid;
         let free = self.turns().is_free(instance);
         let guest = self.driver().power_state(instance);
-        self.journal()
-            .look(instance, |entry| judge(entry, guest, ought, free))
+        self.journal().look(instance, |entry| judge(entry, guest, ought, free))
     }
 
     /// Makes an instance the host's own whose guest is here: its journal was lost, or its migration's last step.
     async fn adopt(&self, ought: &OughtInstance) -> Result<(), ComputeError> {
         let instance = ought.spec.uuid;
-        let here = self
-            .driver()
-            .power_state(instance)
-            .is_some_and(|power| power != PowerState::NoState);
+        let here = self.driver().power_state(instance).is_some_and(|power| power != PowerState::NoState);
         let missing = self.journal().look(instance, |entry| {
-            let (spec, incoming) = entry.map_or((false, false), |entry| {
-                (entry.spec.is_some(), entry.incoming.is_some())
-            });
+            let (spec, incoming) =
+                entry.map_or((false, false), |entry| (entry.spec.is_some(), entry.incoming.is_some()));
             !spec || (incoming && ought.task.is_none())
         });
         if !here || !missing || !self.turns().is_free(instance) {
@@ -220,12 +200,7 @@ impl Manager {
         });
     }
 
-    async fn resume(
-        &self,
-        instance: InstanceUuid,
-        task_id: TaskId,
-        work: Work,
-    ) -> Result<(), ComputeError> {
+    async fn resume(&self, instance: InstanceUuid, task_id: TaskId, work: Work) -> Result<(), ComputeError> {
         let Some(turn) = self.turns().enter(instance).await else {
             return Ok(());
         };

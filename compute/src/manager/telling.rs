@@ -48,9 +48,7 @@ pub(super) fn reported(power: PowerState) -> PowerState {
 impl Manager {
     /// What the guest does now, as a row has it.
     pub(super) fn power_of(&self, instance: InstanceUuid) -> PowerState {
-        self.driver()
-            .power_state(instance)
-            .map_or(PowerState::NoState, reported)
+        self.driver().power_state(instance).map_or(PowerState::NoState, reported)
     }
 
     /// Reports that an operation has come to this state. Not waited for: whatever follows says more.
@@ -62,12 +60,7 @@ impl Manager {
     ) -> Result<(), ComputeError> {
         let power_state = self.power_of(instance);
         let commit = self.journal().step(instance, task_id, |_, operation| {
-            Some(self.say(
-                &operation,
-                power_state,
-                Progress::Doing { task_state },
-                None,
-            ))
+            Some(self.say(&operation, power_state, Progress::Doing { task_state }, None))
         })?;
         if let Some(commit) = commit {
             commit.detach();
@@ -76,18 +69,9 @@ impl Manager {
     }
 
     /// Writes down and reports the end of an operation. One that was taken over has none.
-    pub(super) async fn tell_end(
-        &self,
-        instance: InstanceUuid,
-        task_id: TaskId,
-        end: End,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn tell_end(&self, instance: InstanceUuid, task_id: TaskId, end: End) -> Result<(), ComputeError> {
         let power_now = self.power_of(instance);
-        let result = if matches!(end, End::Failed(_)) {
-            "error"
-        } else {
-            "success"
-        };
+        let result = if matches!(end, End::Failed(_)) { "error" } else { "success" };
         let commit = self.journal().step(instance, task_id, |entry, operation| {
             metrics::counter!("compute_operations_total", "event" => operation.work.event(), "result" => result)
                 .increment(1);
@@ -100,29 +84,15 @@ impl Manager {
         }
     }
 
-    fn say_end(
-        &self,
-        entry: &mut Entry,
-        operation: &Operation,
-        power_now: PowerState,
-        end: End,
-    ) -> Say {
+    fn say_end(&self, entry: &mut Entry, operation: &Operation, power_now: PowerState, end: End) -> Say {
         match end {
-            End::Done(vm_state, power_state) => self.say(
-                operation,
-                power_state,
-                Progress::Done { vm_state },
-                Some(EventResult::Success),
-            ),
+            End::Done(vm_state, power_state) => {
+                self.say(operation, power_state, Progress::Done { vm_state }, Some(EventResult::Success))
+            }
             End::Gone => {
                 entry.spec = None;
                 entry.incoming = None;
-                self.say(
-                    operation,
-                    PowerState::NoState,
-                    Progress::Gone,
-                    Some(EventResult::Success),
-                )
+                self.say(operation, PowerState::NoState, Progress::Gone, Some(EventResult::Success))
             }
             End::Failed(failure) => {
                 if !failure.stays {
@@ -131,12 +101,7 @@ impl Manager {
                 let message = failure.error.to_string();
                 let progress = Progress::Failed {
                     vm_state: failure.vm_state,
-                    details: Some(format!(
-                        "{} on host {}: {:?}",
-                        operation.work.event(),
-                        self.0.name,
-                        failure.error
-                    )),
+                    details: Some(format!("{} on host {}: {:?}", operation.work.event(), self.0.name, failure.error)),
                     message,
                     elsewhere: failure.elsewhere,
                 };

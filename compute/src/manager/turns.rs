@@ -39,10 +39,7 @@ impl Drop for Place {
         let mut lines = self.lines.lock();
         self.line = None;
         // Nobody can join in between: joining needs the same lock.
-        if lines
-            .get(&self.instance)
-            .is_some_and(|line| Arc::strong_count(line) == 1)
-        {
+        if lines.get(&self.instance).is_some_and(|line| Arc::strong_count(line) == 1) {
             lines.remove(&self.instance);
         }
     }
@@ -87,27 +84,14 @@ impl Turns {
 
     fn join(&self, instance: InstanceUuid) -> (Place, Arc<Line>) {
         let line = self.lines.lock().entry(instance).or_default().clone();
-        (
-            Place {
-                lines: self.lines.clone(),
-                instance,
-                line: Some(line.clone()),
-            },
-            line,
-        )
+        (Place { lines: self.lines.clone(), instance, line: Some(line.clone()) }, line)
     }
 }
 
 async fn wait(place: Place, line: &Line, cancelled: CancellationToken) -> Option<Turn> {
-    let busy = cancelled
-        .run_until_cancelled(line.busy.clone().lock_owned())
-        .await?;
+    let busy = cancelled.run_until_cancelled(line.busy.clone().lock_owned()).await?;
     // Both may have come at once: the one taken over gives way, and the one who takes over was cancelled by neither.
-    (!cancelled.is_cancelled()).then_some(Turn {
-        _busy: busy,
-        cancelled,
-        _place: place,
-    })
+    (!cancelled.is_cancelled()).then_some(Turn { _busy: busy, cancelled, _place: place })
 }
 
 #[cfg(test)]

@@ -45,15 +45,8 @@ pub(super) enum Verdict {
 }
 
 /// Judges. `guest` is what the hypervisor says, `free` whether nobody works on the instance.
-pub(super) fn judge(
-    entry: Option<&Entry>,
-    guest: Option<PowerState>,
-    ought: &OughtInstance,
-    free: bool,
-) -> Verdict {
-    let under_way = entry
-        .and_then(|entry| entry.operation.as_ref())
-        .map(|operation| operation.task_id);
+pub(super) fn judge(entry: Option<&Entry>, guest: Option<PowerState>, ought: &OughtInstance, free: bool) -> Verdict {
+    let under_way = entry.and_then(|entry| entry.operation.as_ref()).map(|operation| operation.task_id);
     match (ought.task, under_way) {
         (Some((_, task)), Some(own)) if task == own => {
             if free {
@@ -62,9 +55,7 @@ pub(super) fn judge(
                 Verdict::Repeat
             }
         }
-        (Some((_, task)), _) if entry.is_some_and(|entry| entry.settled.contains(&task)) => {
-            Verdict::Repeat
-        }
+        (Some((_, task)), _) if entry.is_some_and(|entry| entry.settled.contains(&task)) => Verdict::Repeat,
         (Some((task_state, task)), _) => match Work::of_task_state(task_state) {
             Some(work) => Verdict::Do(work, task),
             None if task_state == TaskState::Migrating => Verdict::Nothing,
@@ -90,9 +81,7 @@ fn tells_of_itself(entry: Option<&Entry>, written_down: i64) -> bool {
 fn compare(guest: Option<PowerState>, ought: &OughtInstance) -> Verdict {
     let Some(power) = guest else {
         return match ought.vm_state {
-            VmState::Active | VmState::Paused | VmState::Suspended | VmState::Stopped => {
-                Verdict::Missing
-            }
+            VmState::Active | VmState::Paused | VmState::Suspended | VmState::Stopped => Verdict::Missing,
             VmState::Building | VmState::Error | VmState::Deleted => Verdict::Nothing,
         };
     };
@@ -134,11 +123,7 @@ mod tests {
     use super::*;
     use crate::journal::Operation;
 
-    fn ought(
-        vm_state: VmState,
-        power_state: PowerState,
-        task: Option<(TaskState, TaskId)>,
-    ) -> OughtInstance {
+    fn ought(vm_state: VmState, power_state: PowerState, task: Option<(TaskState, TaskId)>) -> OughtInstance {
         let flavor = Flavor {
             id: "1".into(),
             name: "m1.tiny".into(),
@@ -163,21 +148,11 @@ mod tests {
             user_data: None,
             config_drive: false,
         };
-        OughtInstance {
-            spec,
-            vm_state,
-            power_state,
-            task,
-            request_id: None,
-            report_seq: 0,
-        }
+        OughtInstance { spec, vm_state, power_state, task, request_id: None, report_seq: 0 }
     }
 
     fn busy_with(work: Work, task: TaskId) -> Entry {
-        Entry {
-            operation: Some(Operation::new(task, None, work)),
-            ..Entry::default()
-        }
+        Entry { operation: Some(Operation::new(task, None, work)), ..Entry::default() }
     }
 
     fn settled(task: TaskId) -> Entry {
@@ -191,42 +166,22 @@ mod tests {
     #[test]
     fn what_a_former_run_left_goes_on() {
         let task = TaskId::random();
-        let row = ought(
-            VmState::Building,
-            PowerState::NoState,
-            Some((TaskState::Spawning, task)),
-        );
-        assert_eq!(
-            judge(Some(&busy_with(Work::Build, task)), None, &row, true),
-            Verdict::GoOn(task)
-        );
-        assert_eq!(
-            judge(Some(&busy_with(Work::Build, task)), None, &row, false),
-            Verdict::Repeat
-        );
+        let row = ought(VmState::Building, PowerState::NoState, Some((TaskState::Spawning, task)));
+        assert_eq!(judge(Some(&busy_with(Work::Build, task)), None, &row, true), Verdict::GoOn(task));
+        assert_eq!(judge(Some(&busy_with(Work::Build, task)), None, &row, false), Verdict::Repeat);
     }
 
     #[test]
     fn what_is_finished_is_told_again() {
         let task = TaskId::random();
-        let row = ought(
-            VmState::Active,
-            PowerState::Running,
-            Some((TaskState::PoweringOff, task)),
-        );
-        assert_eq!(
-            judge(Some(&settled(task)), Some(PowerState::Shutdown), &row, true),
-            Verdict::Repeat
-        );
+        let row = ought(VmState::Active, PowerState::Running, Some((TaskState::PoweringOff, task)));
+        assert_eq!(judge(Some(&settled(task)), Some(PowerState::Shutdown), &row, true), Verdict::Repeat);
     }
 
     #[test]
     fn an_operation_whose_message_is_lost_is_done() {
         let task = TaskId::random();
-        for (state, work) in [
-            (TaskState::PoweringOff, Work::Stop),
-            (TaskState::Deleting, Work::Terminate),
-        ] {
+        for (state, work) in [(TaskState::PoweringOff, Work::Stop), (TaskState::Deleting, Work::Terminate)] {
             let row = ought(VmState::Active, PowerState::Running, Some((state, task)));
             assert_eq!(judge(None, RUNNING, &row, true), Verdict::Do(work, task));
         }
@@ -235,19 +190,11 @@ mod tests {
     #[test]
     fn a_build_that_nobody_knows_is_lost_and_a_migration_is_the_conductors() {
         let task = TaskId::random();
-        for state in [
-            TaskState::Scheduling,
-            TaskState::Networking,
-            TaskState::Spawning,
-        ] {
+        for state in [TaskState::Scheduling, TaskState::Networking, TaskState::Spawning] {
             let row = ought(VmState::Building, PowerState::NoState, Some((state, task)));
             assert_eq!(judge(None, None, &row, true), Verdict::Lost(task));
         }
-        let row = ought(
-            VmState::Active,
-            PowerState::Running,
-            Some((TaskState::Migrating, task)),
-        );
+        let row = ought(VmState::Active, PowerState::Running, Some((TaskState::Migrating, task)));
         assert_eq!(judge(None, RUNNING, &row, true), Verdict::Nothing);
     }
 
@@ -256,41 +203,19 @@ mod tests {
         let task = TaskId::random();
         let row = ought(VmState::Active, PowerState::Running, None);
         let entry = busy_with(Work::Stop, task);
-        assert_eq!(
-            judge(Some(&entry), RUNNING, &row, true),
-            Verdict::Forget(task)
-        );
+        assert_eq!(judge(Some(&entry), RUNNING, &row, true), Verdict::Forget(task));
         assert_eq!(judge(Some(&entry), RUNNING, &row, false), Verdict::Nothing);
     }
 
     #[test]
     fn a_guest_at_rest_is_compared_with_its_row() {
-        let judge_at_rest =
-            |vm_state, power, guest| judge(None, guest, &ought(vm_state, power, None), true);
+        let judge_at_rest = |vm_state, power, guest| judge(None, guest, &ought(vm_state, power, None), true);
         use PowerState::{Crashed, Running, Shutdown, Suspended};
-        assert_eq!(
-            judge_at_rest(VmState::Active, Running, Some(Running)),
-            Verdict::Nothing
-        );
-        assert_eq!(
-            judge_at_rest(VmState::Active, Running, Some(Crashed)),
-            Verdict::Tell(VmState::Stopped, Crashed)
-        );
-        assert_eq!(
-            judge_at_rest(VmState::Stopped, Shutdown, Some(Crashed)),
-            Verdict::Tell(VmState::Stopped, Crashed)
-        );
-        assert_eq!(
-            judge_at_rest(VmState::Suspended, Shutdown, Some(Suspended)),
-            Verdict::Nothing
-        );
-        assert_eq!(
-            judge_at_rest(VmState::Active, Running, None),
-            Verdict::Missing
-        );
-        assert_eq!(
-            judge_at_rest(VmState::Error, Running, None),
-            Verdict::Nothing
-        );
+        assert_eq!(judge_at_rest(VmState::Active, Running, Some(Running)), Verdict::Nothing);
+        assert_eq!(judge_at_rest(VmState::Active, Running, Some(Crashed)), Verdict::Tell(VmState::Stopped, Crashed));
+        assert_eq!(judge_at_rest(VmState::Stopped, Shutdown, Some(Crashed)), Verdict::Tell(VmState::Stopped, Crashed));
+        assert_eq!(judge_at_rest(VmState::Suspended, Shutdown, Some(Suspended)), Verdict::Nothing);
+        assert_eq!(judge_at_rest(VmState::Active, Running, None), Verdict::Missing);
+        assert_eq!(judge_at_rest(VmState::Error, Running, None), Verdict::Nothing);
     }
 }

@@ -132,32 +132,17 @@ pub trait Driver: Send + Sync + 'static {
     fn check_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, MigrateData>;
 
     /// On the source, with what the destination said: could it send the guest there? Changes nothing.
-    fn check_source<'a>(
-        &'a self,
-        migration: &'a LiveMigration,
-        data: &'a MigrateData,
-    ) -> Doing<'a, MigrateData>;
+    fn check_source<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData) -> Doing<'a, MigrateData>;
 
     /// On the destination: makes all ready for the guest.
-    fn prepare_destination<'a>(
-        &'a self,
-        migration: &'a LiveMigration,
-        data: &'a MigrateData,
-    ) -> Doing<'a, MigrateData>;
+    fn prepare_destination<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData)
+    -> Doing<'a, MigrateData>;
 
     /// On the source: begins to copy.
-    fn start_migration<'a>(
-        &'a self,
-        migration: &'a LiveMigration,
-        data: &'a MigrateData,
-    ) -> Doing<'a, MigrationWatch>;
+    fn start_migration<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData) -> Doing<'a, MigrationWatch>;
 
     /// On the source: what became of a migration that an earlier process started.
-    fn migration_state(
-        &self,
-        instance: InstanceUuid,
-        migration: MigrationUuid,
-    ) -> Doing<'_, MigrationState>;
+    fn migration_state(&self, instance: InstanceUuid, migration: MigrationUuid) -> Doing<'_, MigrationState>;
 
     /// On the source: gives up, if the guest has not begun to switch. Says nothing if there is nothing to give up.
     fn abort_migration(&self, instance: InstanceUuid, migration: MigrationUuid);
@@ -175,9 +160,10 @@ pub trait Driver: Send + Sync + 'static {
     /// source's switch is refused. Itself refused with [`ComputeError::GuestRunsHere`] if the switch came first.
     fn rollback_at_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
 
-    /// On the source, once the destination has nothing of the guest: lets it run on here as before. Stops the copying
-    /// if that still goes on.
-    fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+    /// On the source: lets the guest run on here as before. Stops the copying if that still goes on. `confirmed`: the
+    /// destination has nothing of the guest; without that, refused with [`ComputeError::GuestHeld`] once the
+    /// destination may have been told to run it.
+    fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration, confirmed: bool) -> Doing<'a, ()>;
 
     /// On the source, when no migration of the guest is under way any more and its row names this host: a guest that
     /// is still held for a switch runs on here. Nothing happens to any other.

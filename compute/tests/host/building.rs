@@ -16,27 +16,11 @@ use crate::cloud::{Cloud, ctx, instant, server};
 async fn a_build_is_reported_step_by_step_and_ends_active() {
     let cloud = Cloud::new().await;
     let pace = std::time::Duration::from_millis(30);
-    let fake = FakeConfig {
-        network_seconds: pace,
-        disk_seconds: pace,
-        ..FakeConfig::default()
-    };
-    let _host = cloud
-        .start(
-            "host-1",
-            ComputeConfig {
-                fake,
-                ..ComputeConfig::default()
-            },
-        )
-        .await;
+    let fake = FakeConfig { network_seconds: pace, disk_seconds: pace, ..FakeConfig::default() };
+    let _host = cloud.start("host-1", ComputeConfig { fake, ..ComputeConfig::default() }).await;
     let spec = server(&[]);
     let task = cloud.build("host-1", &spec).await;
-    let row = cloud
-        .until(spec.uuid, "is active", |row| {
-            row.vm_state == VmState::Active
-        })
-        .await;
+    let row = cloud.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active).await;
     let steps: Vec<_> = row
         .applied
         .iter()
@@ -45,14 +29,7 @@ async fn a_build_is_reported_step_by_step_and_ends_active() {
             _ => None,
         })
         .collect();
-    assert_eq!(
-        steps,
-        [
-            TaskState::Networking,
-            TaskState::BlockDeviceMapping,
-            TaskState::Spawning
-        ]
-    );
+    assert_eq!(steps, [TaskState::Networking, TaskState::BlockDeviceMapping, TaskState::Spawning]);
     assert_eq!((row.power_state, row.task), (PowerState::Running, None));
     let event = &row.events[&task];
     assert_eq!(event.event, "compute__do_build_and_run_instance");
@@ -67,31 +44,16 @@ async fn a_build_that_is_delivered_twice_is_done_once() {
     let _host = cloud.start("host-1", instant()).await;
     let spec = server(&[]);
     let task_id = cloud.build("host-1", &spec).await;
-    let row = cloud
-        .until(spec.uuid, "is active", |row| {
-            row.vm_state == VmState::Active
-        })
-        .await;
+    let row = cloud.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active).await;
     // As if the first end had got lost: the second delivery brings it again.
     cloud.edit(spec.uuid, |row| {
         row.vm_state = VmState::Building;
         row.task = Some((TaskState::Spawning, task_id));
         row.report_seq = 0;
     });
-    let again = BuildRequest {
-        spec: spec.clone(),
-        task_id,
-    };
-    cloud
-        .compute("host-1")
-        .build_and_run_instance(&ctx(), again)
-        .await
-        .unwrap();
-    let repeated = cloud
-        .until(spec.uuid, "is active again", |row| {
-            row.vm_state == VmState::Active
-        })
-        .await;
+    let again = BuildRequest { spec: spec.clone(), task_id };
+    cloud.compute("host-1").build_and_run_instance(&ctx(), again).await.unwrap();
+    let repeated = cloud.until(spec.uuid, "is active again", |row| row.vm_state == VmState::Active).await;
     assert_eq!(repeated.report_seq, row.report_seq);
 }
 
@@ -101,22 +63,14 @@ async fn a_failed_build_is_cleared_away_and_may_go_elsewhere() {
     let _host = cloud.start("host-1", instant()).await;
     let spec = server(&[("fake:fail_build", "host-1")]);
     let task = cloud.build("host-1", &spec).await;
-    let row = cloud
-        .until(spec.uuid, "has failed", |row| row.failure.is_some())
-        .await;
+    let row = cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
     let (message, elsewhere) = row.failure.unwrap();
     assert!(message.contains("host-1"), "{message}");
     assert!(elsewhere);
     assert_eq!(row.vm_state, VmState::Error);
     assert_eq!(row.events[&task].result, Some(EventResult::Error));
-    let console = cloud
-        .compute("host-1")
-        .get_console_output(&ctx(), spec.uuid, None)
-        .await;
-    assert!(matches!(
-        console,
-        Err(CallError::Remote(ComputeError::InstanceNotFound { .. }))
-    ));
+    let console = cloud.compute("host-1").get_console_output(&ctx(), spec.uuid, None).await;
+    assert!(matches!(console, Err(CallError::Remote(ComputeError::InstanceNotFound { .. }))));
 }
 
 #[tokio::test]
@@ -125,62 +79,30 @@ async fn a_server_with_unreadable_metadata_fails_everywhere_with_the_key_named()
     let _host = cloud.start("host-1", instant()).await;
     let spec = server(&[("fake:build_seconds", "soon")]);
     cloud.build("host-1", &spec).await;
-    let row = cloud
-        .until(spec.uuid, "has failed", |row| row.failure.is_some())
-        .await;
+    let row = cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
     let (message, elsewhere) = row.failure.unwrap();
-    assert!(
-        message.contains("fake:build_seconds") && message.contains("soon"),
-        "{message}"
-    );
+    assert!(message.contains("fake:build_seconds") && message.contains("soon"), "{message}");
     assert!(!elsewhere);
 }
 
 #[tokio::test]
 async fn a_host_refuses_what_does_not_fit_and_takes_it_when_room_is_made() {
     let cloud = Cloud::new().await;
-    let fake = FakeConfig {
-        memory_mb: 1024,
-        ..FakeConfig::instant()
-    };
-    let _host = cloud
-        .start("host-1", ComputeConfig { fake, ..instant() })
-        .await;
+    let fake = FakeConfig { memory_mb: 1024, ..FakeConfig::instant() };
+    let _host = cloud.start("host-1", ComputeConfig { fake, ..instant() }).await;
     // 512 MiB are the host's own, so there is room for one.
     let first = cloud.built("host-1", &[]).await;
     let second = server(&[]);
     let task_id = TaskId::random();
-    let build = BuildRequest {
-        spec: second.clone(),
-        task_id,
-    };
-    let refused = cloud
-        .compute("host-1")
-        .build_and_run_instance(&ctx(), build)
-        .await;
-    assert!(
-        matches!(
-            refused,
-            Err(CallError::Remote(
-                ComputeError::ComputeResourcesUnavailable { .. }
-            ))
-        ),
-        "{refused:?}"
-    );
+    let build = BuildRequest { spec: second.clone(), task_id };
+    let refused = cloud.compute("host-1").build_and_run_instance(&ctx(), build).await;
+    assert!(matches!(refused, Err(CallError::Remote(ComputeError::ComputeResourcesUnavailable { .. }))), "{refused:?}");
 
     let delete = cloud.ask(first, TaskState::Deleting);
-    cloud
-        .compute("host-1")
-        .terminate_instance(&ctx(), delete)
-        .await
-        .unwrap();
+    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
     cloud.until(first, "is gone", |row| row.gone).await;
     cloud.build("host-1", &second).await;
-    cloud
-        .until(second.uuid, "is active", |row| {
-            row.vm_state == VmState::Active
-        })
-        .await;
+    cloud.until(second.uuid, "is active", |row| row.vm_state == VmState::Active).await;
 }
 
 #[tokio::test]
@@ -189,22 +111,11 @@ async fn a_delete_cancels_the_build() {
     let _host = cloud.start("host-1", instant()).await;
     let spec = server(&[("fake:build_seconds", "3600")]);
     cloud.build("host-1", &spec).await;
-    cloud
-        .until(spec.uuid, "spawns", |row| {
-            matches!(row.task, Some((TaskState::Spawning, _)))
-        })
-        .await;
+    cloud.until(spec.uuid, "spawns", |row| matches!(row.task, Some((TaskState::Spawning, _)))).await;
     let delete = cloud.ask(spec.uuid, TaskState::Deleting);
-    cloud
-        .compute("host-1")
-        .terminate_instance(&ctx(), delete)
-        .await
-        .unwrap();
+    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
     let row = cloud.until(spec.uuid, "is gone", |row| row.gone).await;
-    assert_eq!(
-        row.events[&delete.task_id].event,
-        "compute_terminate_instance"
-    );
+    assert_eq!(row.events[&delete.task_id].event, "compute_terminate_instance");
 }
 
 #[tokio::test]
@@ -214,73 +125,34 @@ async fn a_delete_of_an_unknown_server_reports_it_gone() {
     let spec = server(&[]);
     cloud.write(&spec, "host-1", VmState::Active, None);
     let delete = cloud.ask(spec.uuid, TaskState::Deleting);
-    cloud
-        .compute("host-1")
-        .terminate_instance(&ctx(), delete)
-        .await
-        .unwrap();
+    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
     cloud.until(spec.uuid, "is gone", |row| row.gone).await;
 }
 
 #[tokio::test]
 async fn no_more_builds_run_at_once_than_allowed() {
     let cloud = Cloud::new().await;
-    let _host = cloud
-        .start(
-            "host-1",
-            ComputeConfig {
-                max_concurrent_builds: 1,
-                ..instant()
-            },
-        )
-        .await;
+    let _host = cloud.start("host-1", ComputeConfig { max_concurrent_builds: 1, ..instant() }).await;
     let slow = server(&[("fake:build_seconds", "3600")]);
     let next = server(&[]);
     cloud.build("host-1", &slow).await;
-    cloud
-        .until(slow.uuid, "spawns", |row| {
-            matches!(row.task, Some((TaskState::Spawning, _)))
-        })
-        .await;
+    cloud.until(slow.uuid, "spawns", |row| matches!(row.task, Some((TaskState::Spawning, _)))).await;
     cloud.build("host-1", &next).await;
-    assert!(matches!(
-        cloud.row(next.uuid).task,
-        Some((TaskState::Scheduling, _))
-    ));
+    assert!(matches!(cloud.row(next.uuid).task, Some((TaskState::Scheduling, _))));
     let delete = cloud.ask(slow.uuid, TaskState::Deleting);
-    cloud
-        .compute("host-1")
-        .terminate_instance(&ctx(), delete)
-        .await
-        .unwrap();
-    cloud
-        .until(next.uuid, "is active", |row| {
-            row.vm_state == VmState::Active
-        })
-        .await;
+    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
+    cloud.until(next.uuid, "is active", |row| row.vm_state == VmState::Active).await;
 }
 
 #[tokio::test]
 async fn hundreds_of_servers_are_built_at_once_and_every_report_has_its_own_number() {
     let cloud = Cloud::new().await;
-    let _host = cloud
-        .start(
-            "host-1",
-            ComputeConfig {
-                ratios: roomy(),
-                ..instant()
-            },
-        )
-        .await;
+    let _host = cloud.start("host-1", ComputeConfig { ratios: roomy(), ..instant() }).await;
     let specs: Vec<_> = (0..300).map(|_| server(&[])).collect();
     let builds = specs.iter().map(|spec| cloud.build("host-1", spec));
     futures_util::future::join_all(builds).await;
     for spec in &specs {
-        cloud
-            .until(spec.uuid, "is active", |row| {
-                row.vm_state == VmState::Active
-            })
-            .await;
+        cloud.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active).await;
     }
     let heard = cloud.heard("host-1");
     let distinct: std::collections::HashSet<_> = heard.iter().collect();
@@ -289,11 +161,7 @@ async fn hundreds_of_servers_are_built_at_once_and_every_report_has_its_own_numb
 }
 
 fn roomy() -> novella_common::models::AllocationRatios {
-    novella_common::models::AllocationRatios {
-        cpu: 100.0,
-        ram: 100.0,
-        disk: 100.0,
-    }
+    novella_common::models::AllocationRatios { cpu: 100.0, ram: 100.0, disk: 100.0 }
 }
 
 #[tokio::test]

@@ -18,8 +18,7 @@ use novella_common::{
 use novella_compute::{
     ComputeConfig, ComputeService, Stores,
     rpcapi::{
-        BuildRequest, ComputeClient, ComputeControlClient, LiveMigration, Operation, OughtInstance,
-        Reconciliation,
+        BuildRequest, ComputeClient, ComputeControlClient, LiveMigration, Operation, OughtInstance, Reconciliation,
     },
     virt::fake::FakeConfig,
 };
@@ -73,11 +72,7 @@ pub(crate) struct Cloud {
 
 /// A configuration without delays.
 pub(crate) fn instant() -> ComputeConfig {
-    ComputeConfig {
-        fake: FakeConfig::instant(),
-        lost_build_after: Duration::from_millis(10),
-        ..Default::default()
-    }
+    ComputeConfig { fake: FakeConfig::instant(), lost_build_after: Duration::from_millis(10), ..Default::default() }
 }
 
 pub(crate) fn ctx() -> RequestContext {
@@ -86,10 +81,8 @@ pub(crate) fn ctx() -> RequestContext {
 
 /// A small server with this metadata.
 pub(crate) fn server(metadata: &[(&str, &str)]) -> InstanceSpec {
-    let metadata: BTreeMap<String, String> = metadata
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
+    let metadata: BTreeMap<String, String> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let flavor = Flavor {
         id: "1".into(),
         name: "m1.tiny".into(),
@@ -122,9 +115,7 @@ impl Cloud {
     }
 
     pub(crate) async fn with(stores: Stores) -> Self {
-        let transport = Transport::connect("memory://", TransportOptions::default())
-            .await
-            .unwrap();
+        let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
         let cloud = Self {
             transport,
             stores: Arc::new(stores),
@@ -132,17 +123,13 @@ impl Cloud {
             books: Arc::default(),
             changed: watch::channel(()).0,
         };
-        let mut listener = NotificationListener::builder(&cloud.transport, TOPIC)
-            .start()
-            .await
-            .unwrap();
+        let mut listener = NotificationListener::builder(&cloud.transport, TOPIC).start().await.unwrap();
         // It must not keep the files open.
         let conductor = cloud.on(Stores::ephemeral().unwrap());
         tokio::spawn(async move {
             while let Some(batch) = listener.next_batch(100).await {
                 for notification in batch.notifications() {
-                    let report: Report =
-                        serde_json::from_value(notification.payload.clone()).unwrap();
+                    let report: Report = serde_json::from_value(notification.payload.clone()).unwrap();
                     assert_eq!(notification.event_type, report.event_type());
                     conductor.hear(report);
                 }
@@ -154,10 +141,7 @@ impl Cloud {
 
     /// The same rows and bus with other files: a host that starts on them has lost its own.
     pub(crate) fn on(&self, stores: Stores) -> Self {
-        Self {
-            stores: Arc::new(stores),
-            ..self.clone()
-        }
+        Self { stores: Arc::new(stores), ..self.clone() }
     }
 
     /// The same rows and bus with this directory's files, as soon as their last user has let go of them.
@@ -179,23 +163,11 @@ impl Cloud {
         service
     }
 
-    pub(crate) async fn start_only(
-        &self,
-        host: &str,
-        config: ComputeConfig,
-        shutdown: &Shutdown,
-    ) -> ComputeService {
+    pub(crate) async fn start_only(&self, host: &str, config: ComputeConfig, shutdown: &Shutdown) -> ComputeService {
         let identity = ServiceIdentity::new(Binary::Compute, host);
-        ComputeService::start(
-            &self.transport,
-            identity,
-            config,
-            self.stores.clone(),
-            self.beat,
-            shutdown.clone(),
-        )
-        .await
-        .unwrap()
+        ComputeService::start(&self.transport, identity, config, self.stores.clone(), self.beat, shutdown.clone())
+            .await
+            .unwrap()
     }
 
     pub(crate) fn compute(&self, host: &str) -> ComputeClient {
@@ -212,13 +184,7 @@ impl Cloud {
     }
 
     /// Writes down a row.
-    pub(crate) fn write(
-        &self,
-        spec: &InstanceSpec,
-        host: &str,
-        vm_state: VmState,
-        task: Option<(TaskState, TaskId)>,
-    ) {
+    pub(crate) fn write(&self, spec: &InstanceSpec, host: &str, vm_state: VmState, task: Option<(TaskState, TaskId)>) {
         let row = Row {
             spec: spec.clone(),
             host: host.into(),
@@ -252,54 +218,22 @@ impl Cloud {
 
     /// The numbers of all reports about instances that have come from a host.
     pub(crate) fn heard(&self, host: &str) -> Vec<i64> {
-        self.books
-            .lock()
-            .unwrap()
-            .heard
-            .get(host)
-            .cloned()
-            .unwrap_or_default()
+        self.books.lock().unwrap().heard.get(host).cloned().unwrap_or_default()
     }
 
     pub(crate) fn hellos(&self, host: &str) -> usize {
-        self.books
-            .lock()
-            .unwrap()
-            .hellos
-            .get(host)
-            .copied()
-            .unwrap_or_default()
+        self.books.lock().unwrap().hellos.get(host).copied().unwrap_or_default()
     }
 
     pub(crate) fn beats(&self, host: &str) -> usize {
-        self.books
-            .lock()
-            .unwrap()
-            .beats
-            .get(host)
-            .copied()
-            .unwrap_or_default()
+        self.books.lock().unwrap().beats.get(host).copied().unwrap_or_default()
     }
 
     /// Writes the row of a new server and sends its build.
     pub(crate) async fn build(&self, host: &str, spec: &InstanceSpec) -> TaskId {
         let task_id = TaskId::random();
-        self.write(
-            spec,
-            host,
-            VmState::Building,
-            Some((TaskState::Scheduling, task_id)),
-        );
-        self.compute(host)
-            .build_and_run_instance(
-                &ctx(),
-                BuildRequest {
-                    spec: spec.clone(),
-                    task_id,
-                },
-            )
-            .await
-            .unwrap();
+        self.write(spec, host, VmState::Building, Some((TaskState::Scheduling, task_id)));
+        self.compute(host).build_and_run_instance(&ctx(), BuildRequest { spec: spec.clone(), task_id }).await.unwrap();
         task_id
     }
 
@@ -307,10 +241,7 @@ impl Cloud {
     pub(crate) async fn built(&self, host: &str, metadata: &[(&str, &str)]) -> InstanceUuid {
         let spec = server(metadata);
         self.build(host, &spec).await;
-        self.until(spec.uuid, "is active", |row| {
-            row.vm_state == VmState::Active && row.task.is_none()
-        })
-        .await;
+        self.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active && row.task.is_none()).await;
         spec.uuid
     }
 
@@ -326,11 +257,7 @@ impl Cloud {
         let Operation { task_id, .. } = self.ask(instance, TaskState::Migrating);
         let migration = MigrationUuid::random();
         self.edit(instance, |row| {
-            row.migration = Some((
-                migration,
-                MigrationProgress::default(),
-                MigrationOutcome::Running,
-            ));
+            row.migration = Some((migration, MigrationProgress::default(), MigrationOutcome::Running));
             row.progress.clear();
         });
         let row = self.row(instance);
@@ -346,32 +273,13 @@ impl Cloud {
     }
 
     /// Waits until a row is as wanted.
-    pub(crate) async fn until(
-        &self,
-        instance: InstanceUuid,
-        what: &str,
-        wanted: impl Fn(&Row) -> bool,
-    ) -> Row {
-        let found = || {
-            self.books
-                .lock()
-                .unwrap()
-                .rows
-                .get(&instance)
-                .filter(|row| wanted(row))
-                .cloned()
-        };
-        self.when(what, found, || format!("{:#?}", self.row(instance)))
-            .await
+    pub(crate) async fn until(&self, instance: InstanceUuid, what: &str, wanted: impl Fn(&Row) -> bool) -> Row {
+        let found = || self.books.lock().unwrap().rows.get(&instance).filter(|row| wanted(row)).cloned();
+        self.when(what, found, || format!("{:#?}", self.row(instance))).await
     }
 
     /// Waits until anything is as wanted.
-    pub(crate) async fn when<T>(
-        &self,
-        what: &str,
-        wanted: impl Fn() -> Option<T>,
-        instead: impl Fn() -> String,
-    ) -> T {
+    pub(crate) async fn when<T>(&self, what: &str, wanted: impl Fn() -> Option<T>, instead: impl Fn() -> String) -> T {
         let mut changed = self.changed.subscribe();
         let wait = async {
             loop {
@@ -382,9 +290,7 @@ impl Cloud {
                 changed.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, wait)
-            .await
-            .unwrap_or_else(|_| panic!("waited for: {what}; found {}", instead()))
+        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited for: {what}; found {}", instead()))
     }
 
     fn hear(&self, report: Report) {
@@ -402,21 +308,13 @@ impl Cloud {
                 }
                 Fact::Alive { .. } => *books.beats.entry(report.host.clone()).or_default() += 1,
                 Fact::Instance(fact) => {
-                    books
-                        .heard
-                        .entry(report.host.clone())
-                        .or_default()
-                        .push(fact.seq);
+                    books.heard.entry(report.host.clone()).or_default().push(fact.seq);
                     if let Some(row) = books.rows.get_mut(&fact.instance) {
                         apply(row, &report.host, fact);
                     }
                 }
                 Fact::Migration(fact) => {
-                    books
-                        .heard
-                        .entry(report.host.clone())
-                        .or_default()
-                        .push(fact.seq);
+                    books.heard.entry(report.host.clone()).or_default().push(fact.seq);
                     if let Some(row) = books.rows.get_mut(&fact.instance)
                         && row.host == report.host
                         && fact.seq > row.report_seq
@@ -442,10 +340,10 @@ impl Cloud {
             let books = self.books.lock().unwrap();
             let mine = |row: &&Row| row.host == host && !row.gone;
             let incoming = |instance: &InstanceUuid| {
-                books.rows.get(instance).is_some_and(|row| {
-                    row.task
-                        .is_some_and(|(state, _)| state == TaskState::Migrating)
-                })
+                books
+                    .rows
+                    .get(instance)
+                    .is_some_and(|row| row.task.is_some_and(|(state, _)| state == TaskState::Migrating))
             };
             Reconciliation {
                 ought: books.rows.values().filter(mine).map(ought).collect(),
@@ -466,13 +364,7 @@ impl Cloud {
 
     pub(crate) async fn holdings(&self, host: &str) -> HashSet<InstanceUuid> {
         let control = ComputeControlClient::new(&self.transport).server(host);
-        control
-            .list_holdings(&ctx())
-            .await
-            .unwrap()
-            .instances
-            .into_iter()
-            .collect()
+        control.list_holdings(&ctx()).await.unwrap().instances.into_iter().collect()
     }
 }
 
@@ -488,10 +380,7 @@ fn ought(row: &Row) -> OughtInstance {
 }
 
 fn apply(row: &mut Row, host: &str, report: &InstanceReport) {
-    if row.host != host
-        || report.seq <= row.report_seq
-        || row.task.map(|(_, task)| task) != report.task_id
-    {
+    if row.host != host || report.seq <= row.report_seq || row.task.map(|(_, task)| task) != report.task_id {
         return;
     }
     row.report_seq = report.seq;
@@ -506,12 +395,7 @@ fn apply(row: &mut Row, host: &str, report: &InstanceReport) {
             row.vm_state = *vm_state;
             row.task = None;
         }
-        Progress::Failed {
-            vm_state,
-            message,
-            elsewhere,
-            ..
-        } => {
+        Progress::Failed { vm_state, message, elsewhere, .. } => {
             row.vm_state = vm_state.unwrap_or(row.vm_state);
             row.failure = Some((message.clone(), *elsewhere));
             row.task = None;

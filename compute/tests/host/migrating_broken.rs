@@ -24,9 +24,7 @@ async fn a_source_that_dies_while_it_copies_keeps_the_guest() {
     let migration = pair.begin(instance).await;
     pair.copying(instance).await;
     let pair = pair.restart_source(paced()).await;
-    let MigrationOutcome::Failed { message } = pair.outcome(instance).await else {
-        panic!("it must fail")
-    };
+    let MigrationOutcome::Failed { message } = pair.outcome(instance).await else { panic!("it must fail") };
     assert!(message.contains("restarted"), "{message}");
     assert!(!pair.undo(&migration).await);
     pair.stops_on("source", instance).await;
@@ -39,10 +37,7 @@ async fn a_destination_that_dies_while_it_is_copied_to_leaves_the_guest_at_the_s
     let migration = pair.begin(instance).await;
     pair.copying(instance).await;
     let pair = pair.restart_destination(paced()).await;
-    assert!(matches!(
-        pair.outcome(instance).await,
-        MigrationOutcome::Failed { .. }
-    ));
+    assert!(matches!(pair.outcome(instance).await, MigrationOutcome::Failed { .. }));
     assert!(!pair.undo(&migration).await);
     assert!(pair.here.holdings("dest").await.is_empty());
     pair.stops_on("source", instance).await;
@@ -51,9 +46,7 @@ async fn a_destination_that_dies_while_it_is_copied_to_leaves_the_guest_at_the_s
 /// Waits until the guest stands still at the source.
 async fn switching(pair: &Pair, instance: InstanceUuid) {
     let copied = |row: &Row| !row.progress.is_empty();
-    pair.here
-        .until(instance, "is about to switch", copied)
-        .await;
+    pair.here.until(instance, "is about to switch", copied).await;
     // The stillness is four seconds long; there is no event to wait for on the way into it.
     tokio::time::sleep(Duration::from_millis(300)).await;
 }
@@ -65,27 +58,13 @@ async fn a_source_that_dies_while_the_guest_switches_holds_it_until_the_destinat
     let migration = pair.begin(instance).await;
     switching(&pair, instance).await;
     let pair = pair.restart_source(instant()).await;
-    let MigrationOutcome::Failed { message } = pair.outcome(instance).await else {
-        panic!("it must fail")
-    };
+    let MigrationOutcome::Failed { message } = pair.outcome(instance).await else { panic!("it must fail") };
     assert!(message.contains("switched"), "{message}");
     // Held: not even a person can make it run here before the conductor has asked the destination.
-    let start = novella_compute::rpcapi::Operation {
-        instance,
-        task_id: novella_common::ids::TaskId::random(),
-    };
-    pair.here.edit(instance, |row| {
-        row.task = Some((TaskState::PoweringOn, start.task_id))
-    });
-    pair.here
-        .compute("source")
-        .start_instance(&ctx(), start)
-        .await
-        .unwrap();
-    let row = pair
-        .here
-        .until(instance, "was refused", |row| row.failure.is_some())
-        .await;
+    let start = novella_compute::rpcapi::Operation { instance, task_id: novella_common::ids::TaskId::random() };
+    pair.here.edit(instance, |row| row.task = Some((TaskState::PoweringOn, start.task_id)));
+    pair.here.compute("source").start_instance(&ctx(), start).await.unwrap();
+    let row = pair.here.until(instance, "was refused", |row| row.failure.is_some()).await;
     assert!(row.failure.unwrap().0.contains("being moved"));
     pair.here.edit(instance, |row| row.failure = None);
 
@@ -100,10 +79,7 @@ async fn a_destination_that_dies_while_the_guest_stands_still_leaves_it_at_the_s
     let migration = pair.begin(instance).await;
     switching(&pair, instance).await;
     let pair = pair.restart_destination(instant()).await;
-    assert!(matches!(
-        pair.outcome(instance).await,
-        MigrationOutcome::Failed { .. }
-    ));
+    assert!(matches!(pair.outcome(instance).await, MigrationOutcome::Failed { .. }));
     assert!(!pair.undo(&migration).await);
     pair.stops_on("source", instance).await;
 }
@@ -114,29 +90,14 @@ async fn a_held_guest_runs_on_when_its_host_learns_that_the_migration_was_undone
     let instance = pair.here.built("source", SLOW_SWITCH).await;
     let migration = pair.begin(instance).await;
     switching(&pair, instance).await;
-    let Pair {
-        here,
-        there,
-        source,
-        destination,
-    } = pair;
+    let Pair { here, there, source, destination } = pair;
     drop(source);
-    here.compute("dest")
-        .rollback_live_migration_at_destination(&ctx(), migration)
-        .await
-        .unwrap();
+    here.compute("dest").rollback_live_migration_at_destination(&ctx(), migration).await.unwrap();
     here.edit(instance, |row| row.task = None);
     let source = here.start("source", instant()).await;
     here.reconcile("source").await;
     assert_eq!(here.row(instance).vm_state, VmState::Active);
-    Pair {
-        here,
-        there,
-        source,
-        destination,
-    }
-    .stops_on("source", instance)
-    .await;
+    Pair { here, there, source, destination }.stops_on("source", instance).await;
 }
 
 #[tokio::test]
@@ -146,14 +107,8 @@ async fn a_guest_whose_switch_was_not_heard_of_at_the_source_goes_on_at_the_dest
     let (migration, mut data) = pair.prepare(instance).await;
     let door = data.0["door"]["address"].as_str().unwrap().to_owned();
     data.0["door"]["address"] = deaf_proxy(door).await.into();
-    pair.here
-        .compute("source")
-        .live_migration(&ctx(), migration.clone(), data)
-        .await
-        .unwrap();
-    let MigrationOutcome::Failed { message } = pair.outcome(instance).await else {
-        panic!("it must fail")
-    };
+    pair.here.compute("source").live_migration(&ctx(), migration.clone(), data).await.unwrap();
+    let MigrationOutcome::Failed { message } = pair.outcome(instance).await else { panic!("it must fail") };
     assert!(message.contains("did not answer the switch"), "{message}");
     assert!(pair.undo(&migration).await, "the destination runs it");
     pair.complete(&migration).await;

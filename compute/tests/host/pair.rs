@@ -17,16 +17,10 @@ use novella_messaging::CallError;
 use crate::cloud::{Cloud, Row, ctx, instant};
 
 /// A guest that dirties its memory faster than it is copied.
-pub(crate) const RESTLESS: &[(&str, &str)] = &[
-    ("fake:dirty_rate_mib", "4096"),
-    ("fake:bandwidth_mib", "256"),
-];
+pub(crate) const RESTLESS: &[(&str, &str)] = &[("fake:dirty_rate_mib", "4096"), ("fake:bandwidth_mib", "256")];
 
 /// A guest that stands still for four seconds while it switches.
-pub(crate) const SLOW_SWITCH: &[(&str, &str)] = &[
-    ("fake:max_downtime_seconds", "3600"),
-    ("fake:bandwidth_mib", "128"),
-];
+pub(crate) const SLOW_SWITCH: &[(&str, &str)] = &[("fake:max_downtime_seconds", "3600"), ("fake:bandwidth_mib", "128")];
 
 /// Two hosts with files of their own, as on two machines.
 pub(crate) struct Pair {
@@ -42,67 +36,37 @@ impl Pair {
         let there = here.on(Stores::ephemeral().unwrap());
         let source = here.start("source", config.clone()).await;
         let destination = there.start("dest", config).await;
-        Self {
-            here,
-            there,
-            source,
-            destination,
-        }
+        Self { here, there, source, destination }
     }
 
     /// The checks and the preparation.
     pub(crate) async fn prepare(&self, instance: InstanceUuid) -> (LiveMigration, MigrateData) {
         let migration = self.here.ask_migration(instance, "dest");
         let data = self.checked(&migration).await;
-        let data = self
-            .here
-            .compute("dest")
-            .pre_live_migration(&ctx(), migration.clone(), data)
-            .await
-            .unwrap();
+        let data = self.here.compute("dest").pre_live_migration(&ctx(), migration.clone(), data).await.unwrap();
         (migration, data)
     }
 
     pub(crate) async fn checked(&self, migration: &LiveMigration) -> MigrateData {
         let destination = self.here.compute("dest");
-        let data = destination
-            .check_can_live_migrate_destination(&ctx(), migration.clone())
-            .await
-            .unwrap();
-        self.here
-            .compute("source")
-            .check_can_live_migrate_source(&ctx(), migration.clone(), data)
-            .await
-            .unwrap()
+        let data = destination.check_can_live_migrate_destination(&ctx(), migration.clone()).await.unwrap();
+        self.here.compute("source").check_can_live_migrate_source(&ctx(), migration.clone(), data).await.unwrap()
     }
 
     pub(crate) async fn begin(&self, instance: InstanceUuid) -> LiveMigration {
         let (migration, data) = self.prepare(instance).await;
-        self.here
-            .compute("source")
-            .live_migration(&ctx(), migration.clone(), data)
-            .await
-            .unwrap();
+        self.here.compute("source").live_migration(&ctx(), migration.clone(), data).await.unwrap();
         migration
     }
 
     pub(crate) async fn copying(&self, instance: InstanceUuid) {
-        let copied = |row: &Row| {
-            row.progress
-                .iter()
-                .any(|progress| progress.memory_processed > 0)
-        };
+        let copied = |row: &Row| row.progress.iter().any(|progress| progress.memory_processed > 0);
         self.here.until(instance, "copies", copied).await;
     }
 
     pub(crate) async fn outcome(&self, instance: InstanceUuid) -> MigrationOutcome {
         let over = |row: &Row| !matches!(row.migration, Some((_, _, MigrationOutcome::Running)));
-        self.here
-            .until(instance, "the migration is over", over)
-            .await
-            .migration
-            .unwrap()
-            .2
+        self.here.until(instance, "the migration is over", over).await.migration.unwrap().2
     }
 
     /// What a conductor does after the switch.
@@ -114,15 +78,8 @@ impl Pair {
         for _ in 0..2 {
             // Each may be delivered twice.
             let destination = self.here.compute("dest");
-            destination
-                .post_live_migration_at_destination(&ctx(), migration.clone())
-                .await
-                .unwrap();
-            self.here
-                .compute("source")
-                .post_live_migration(&ctx(), migration.clone())
-                .await
-                .unwrap();
+            destination.post_live_migration_at_destination(&ctx(), migration.clone()).await.unwrap();
+            self.here.compute("source").post_live_migration(&ctx(), migration.clone()).await.unwrap();
         }
         self.here.edit(migration.spec.uuid, |row| row.task = None);
     }
@@ -130,16 +87,9 @@ impl Pair {
     /// What a conductor does after a failure. Says whether it had switched after all.
     pub(crate) async fn undo(&self, migration: &LiveMigration) -> bool {
         let destination = self.here.compute("dest");
-        match destination
-            .rollback_live_migration_at_destination(&ctx(), migration.clone())
-            .await
-        {
+        match destination.rollback_live_migration_at_destination(&ctx(), migration.clone()).await {
             Ok(()) => {
-                self.here
-                    .compute("source")
-                    .rollback_live_migration(&ctx(), migration.clone())
-                    .await
-                    .unwrap();
+                self.here.compute("source").rollback_live_migration(&ctx(), migration.clone(), true).await.unwrap();
                 self.here.edit(migration.spec.uuid, |row| row.task = None);
                 false
             }
@@ -151,15 +101,8 @@ impl Pair {
     /// Stops the guest on a host, which works only where it runs.
     pub(crate) async fn stops_on(&self, host: &str, instance: InstanceUuid) {
         let stop = self.here.ask(instance, TaskState::PoweringOff);
-        self.here
-            .compute(host)
-            .stop_instance(&ctx(), stop)
-            .await
-            .unwrap();
-        let row = self
-            .here
-            .until(instance, "has been stopped", |row| row.task.is_none())
-            .await;
+        self.here.compute(host).stop_instance(&ctx(), stop).await.unwrap();
+        let row = self.here.until(instance, "has been stopped", |row| row.task.is_none()).await;
         assert_eq!((row.vm_state, row.failure), (VmState::Stopped, None));
     }
 
@@ -172,10 +115,7 @@ impl Pair {
     pub(crate) async fn restart_destination(self, config: ComputeConfig) -> Self {
         drop(self.destination);
         let destination = self.there.start("dest", config).await;
-        Self {
-            destination,
-            ..self
-        }
+        Self { destination, ..self }
     }
 }
 

@@ -14,14 +14,8 @@ async fn send(cloud: &Cloud, task_state: TaskState, operation: Operation) {
     match task_state {
         TaskState::PoweringOff => host.stop_instance(&ctx, operation).await,
         TaskState::PoweringOn => host.start_instance(&ctx, operation).await,
-        TaskState::Rebooting => {
-            host.reboot_instance(&ctx, operation, RebootType::Soft)
-                .await
-        }
-        TaskState::RebootingHard => {
-            host.reboot_instance(&ctx, operation, RebootType::Hard)
-                .await
-        }
+        TaskState::Rebooting => host.reboot_instance(&ctx, operation, RebootType::Soft).await,
+        TaskState::RebootingHard => host.reboot_instance(&ctx, operation, RebootType::Hard).await,
         TaskState::Pausing => host.pause_instance(&ctx, operation).await,
         TaskState::Unpausing => host.unpause_instance(&ctx, operation).await,
         TaskState::Suspending => host.suspend_instance(&ctx, operation).await,
@@ -37,74 +31,21 @@ async fn every_power_operation_ends_where_the_table_says() {
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
     let walk = [
-        (
-            TaskState::PoweringOff,
-            VmState::Stopped,
-            PowerState::Shutdown,
-            "compute_stop_instance",
-        ),
-        (
-            TaskState::PoweringOn,
-            VmState::Active,
-            PowerState::Running,
-            "compute_start_instance",
-        ),
-        (
-            TaskState::Rebooting,
-            VmState::Active,
-            PowerState::Running,
-            "compute_reboot_instance",
-        ),
-        (
-            TaskState::Pausing,
-            VmState::Paused,
-            PowerState::Paused,
-            "compute_pause_instance",
-        ),
-        (
-            TaskState::Unpausing,
-            VmState::Active,
-            PowerState::Running,
-            "compute_unpause_instance",
-        ),
-        (
-            TaskState::Suspending,
-            VmState::Suspended,
-            PowerState::Shutdown,
-            "compute_suspend_instance",
-        ),
-        (
-            TaskState::Resuming,
-            VmState::Active,
-            PowerState::Running,
-            "compute_resume_instance",
-        ),
-        (
-            TaskState::PoweringOff,
-            VmState::Stopped,
-            PowerState::Shutdown,
-            "compute_stop_instance",
-        ),
-        (
-            TaskState::RebootingHard,
-            VmState::Active,
-            PowerState::Running,
-            "compute_reboot_instance",
-        ),
+        (TaskState::PoweringOff, VmState::Stopped, PowerState::Shutdown, "compute_stop_instance"),
+        (TaskState::PoweringOn, VmState::Active, PowerState::Running, "compute_start_instance"),
+        (TaskState::Rebooting, VmState::Active, PowerState::Running, "compute_reboot_instance"),
+        (TaskState::Pausing, VmState::Paused, PowerState::Paused, "compute_pause_instance"),
+        (TaskState::Unpausing, VmState::Active, PowerState::Running, "compute_unpause_instance"),
+        (TaskState::Suspending, VmState::Suspended, PowerState::Shutdown, "compute_suspend_instance"),
+        (TaskState::Resuming, VmState::Active, PowerState::Running, "compute_resume_instance"),
+        (TaskState::PoweringOff, VmState::Stopped, PowerState::Shutdown, "compute_stop_instance"),
+        (TaskState::RebootingHard, VmState::Active, PowerState::Running, "compute_reboot_instance"),
     ];
     for (task_state, vm_state, power_state, event) in walk {
         let operation = cloud.ask(instance, task_state);
         send(&cloud, task_state, operation).await;
-        let row = cloud
-            .until(instance, &format!("{task_state} has ended"), |row| {
-                row.task.is_none()
-            })
-            .await;
-        assert_eq!(
-            (row.vm_state, row.power_state, &row.failure),
-            (vm_state, power_state, &None),
-            "{task_state}"
-        );
+        let row = cloud.until(instance, &format!("{task_state} has ended"), |row| row.task.is_none()).await;
+        assert_eq!((row.vm_state, row.power_state, &row.failure), (vm_state, power_state, &None), "{task_state}");
         assert_eq!(row.events[&operation.task_id].event, event);
     }
 }
@@ -116,15 +57,9 @@ async fn an_operation_that_is_delivered_twice_is_done_once() {
     let instance = cloud.built("host-1", &[]).await;
     let reboot = cloud.ask(instance, TaskState::RebootingHard);
     send(&cloud, TaskState::RebootingHard, reboot).await;
-    let row = cloud
-        .until(instance, "has rebooted", |row| row.task.is_none())
-        .await;
+    let row = cloud.until(instance, "has rebooted", |row| row.task.is_none()).await;
     let boots = || async {
-        let console = cloud
-            .compute("host-1")
-            .get_console_output(&ctx(), instance, None)
-            .await
-            .unwrap();
+        let console = cloud.compute("host-1").get_console_output(&ctx(), instance, None).await.unwrap();
         console.matches("booted").count()
     };
     assert_eq!(boots().await, 2);
@@ -133,9 +68,7 @@ async fn an_operation_that_is_delivered_twice_is_done_once() {
         row.report_seq = 0;
     });
     send(&cloud, TaskState::RebootingHard, reboot).await;
-    let again = cloud
-        .until(instance, "is told again", |row| row.task.is_none())
-        .await;
+    let again = cloud.until(instance, "is told again", |row| row.task.is_none()).await;
     assert_eq!(again.report_seq, row.report_seq);
     assert_eq!(boots().await, 2);
 }
@@ -144,59 +77,32 @@ async fn an_operation_that_is_delivered_twice_is_done_once() {
 async fn a_failed_power_operation_leaves_the_server_as_it_was() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
-    let instance = cloud
-        .built("host-1", &[("fake:fail_power", "power_off,reboot")])
-        .await;
+    let instance = cloud.built("host-1", &[("fake:fail_power", "power_off,reboot")]).await;
     let stop = cloud.ask(instance, TaskState::PoweringOff);
     send(&cloud, TaskState::PoweringOff, stop).await;
-    let row = cloud
-        .until(instance, "has failed", |row| row.failure.is_some())
-        .await;
-    assert_eq!(
-        (row.vm_state, row.power_state),
-        (VmState::Active, PowerState::Running)
-    );
+    let row = cloud.until(instance, "has failed", |row| row.failure.is_some()).await;
+    assert_eq!((row.vm_state, row.power_state), (VmState::Active, PowerState::Running));
 
     let reboot = cloud.ask(instance, TaskState::RebootingHard);
     send(&cloud, TaskState::RebootingHard, reboot).await;
-    let row = cloud
-        .until(instance, "has ended", |row| row.task.is_none())
-        .await;
-    assert_eq!(
-        row.vm_state,
-        VmState::Error,
-        "a hard reboot is the last resort"
-    );
+    let row = cloud.until(instance, "has ended", |row| row.task.is_none()).await;
+    assert_eq!(row.vm_state, VmState::Error, "a hard reboot is the last resort");
 }
 
 #[tokio::test]
 async fn a_hard_reboot_takes_over_a_reboot_that_hangs() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
-    let instance = cloud
-        .built("host-1", &[("fake:power_seconds", "3600")])
-        .await;
+    let instance = cloud.built("host-1", &[("fake:power_seconds", "3600")]).await;
     let hangs = cloud.ask(instance, TaskState::Rebooting);
     send(&cloud, TaskState::Rebooting, hangs).await;
-    cloud
-        .until(instance, "reboots", |row| {
-            matches!(row.task, Some((TaskState::RebootStarted, _)))
-        })
-        .await;
+    cloud.until(instance, "reboots", |row| matches!(row.task, Some((TaskState::RebootStarted, _)))).await;
     let hard = cloud.ask(instance, TaskState::RebootingHard);
     send(&cloud, TaskState::RebootingHard, hard).await;
-    cloud
-        .until(instance, "reboots hard", |row| {
-            matches!(row.task, Some((TaskState::RebootStartedHard, _)))
-        })
-        .await;
+    cloud.until(instance, "reboots hard", |row| matches!(row.task, Some((TaskState::RebootStartedHard, _)))).await;
     // And a delete takes over that.
     let delete = cloud.ask(instance, TaskState::Deleting);
-    cloud
-        .compute("host-1")
-        .terminate_instance(&ctx(), delete)
-        .await
-        .unwrap();
+    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
     cloud.until(instance, "is gone", |row| row.gone).await;
 }
 
@@ -208,9 +114,7 @@ async fn a_power_operation_on_a_server_without_a_guest_ends_in_error() {
     cloud.write(&spec, "host-1", VmState::Active, None);
     let stop = cloud.ask(spec.uuid, TaskState::PoweringOff);
     send(&cloud, TaskState::PoweringOff, stop).await;
-    let row = cloud
-        .until(spec.uuid, "has failed", |row| row.failure.is_some())
-        .await;
+    let row = cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
     assert_eq!(row.vm_state, VmState::Error);
 }
 
@@ -219,20 +123,12 @@ async fn a_guest_that_dies_by_itself_is_reported() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[("fake:crash_after", "0.05")]).await;
-    let row = cloud
-        .until(instance, "has stopped", |row| {
-            row.vm_state == VmState::Stopped
-        })
-        .await;
+    let row = cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     assert_eq!(row.power_state, PowerState::Crashed);
     assert_eq!(row.applied.last().unwrap().task_id, None);
 
-    let quiet = cloud
-        .built("host-1", &[("fake:shutdown_after", "0.05")])
-        .await;
-    let row = cloud
-        .until(quiet, "has stopped", |row| row.vm_state == VmState::Stopped)
-        .await;
+    let quiet = cloud.built("host-1", &[("fake:shutdown_after", "0.05")]).await;
+    let row = cloud.until(quiet, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     assert_eq!(row.power_state, PowerState::Shutdown);
 }
 
@@ -242,24 +138,13 @@ async fn a_console_can_be_read_whole_or_from_its_end() {
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
     let host = cloud.compute("host-1");
-    let whole = host
-        .get_console_output(&ctx(), instance, None)
-        .await
-        .unwrap();
+    let whole = host.get_console_output(&ctx(), instance, None).await.unwrap();
     assert!(whole.contains("Memory: 512 MiB, 1 CPUs"));
-    let end = host
-        .get_console_output(&ctx(), instance, Some(1))
-        .await
-        .unwrap();
+    let end = host.get_console_output(&ctx(), instance, Some(1)).await.unwrap();
     assert_eq!(end, "web login:\n");
     assert!(host.get_host_uptime(&ctx()).await.unwrap().contains(" up "));
-    let unknown = host
-        .get_console_output(&ctx(), server(&[]).uuid, None)
-        .await;
-    assert!(matches!(
-        unknown,
-        Err(CallError::Remote(ComputeError::InstanceNotFound { .. }))
-    ));
+    let unknown = host.get_console_output(&ctx(), server(&[]).uuid, None).await;
+    assert!(matches!(unknown, Err(CallError::Remote(ComputeError::InstanceNotFound { .. }))));
 }
 
 #[tokio::test]
@@ -274,9 +159,7 @@ async fn the_same_seed_gives_the_same_failures() {
         for _ in 0..20 {
             let spec = server(&[]);
             cloud.build("host-1", &spec).await;
-            let row = cloud
-                .until(spec.uuid, "has ended", |row| row.task.is_none())
-                .await;
+            let row = cloud.until(spec.uuid, "has ended", |row| row.task.is_none()).await;
             outcomes.push(row.failure.is_some());
         }
         outcomes
@@ -291,13 +174,7 @@ async fn a_heartbeat_comes_as_long_as_the_host_runs() {
     let mut cloud = Cloud::new().await;
     cloud.beat = Duration::from_millis(20);
     let host = cloud.start("host-1", instant()).await;
-    cloud
-        .when(
-            "three beats",
-            || (cloud.beats("host-1") >= 3).then_some(()),
-            || "fewer".into(),
-        )
-        .await;
+    cloud.when("three beats", || (cloud.beats("host-1") >= 3).then_some(()), || "fewer".into()).await;
     drop(host);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let last = cloud.beats("host-1");

@@ -20,13 +20,7 @@ async fn what_no_row_names_is_removed() {
     cloud.erase(orphan);
     cloud.reconcile("host-1").await;
     assert_eq!(cloud.holdings("host-1").await, [stays].into());
-    assert!(
-        cloud
-            .compute("host-1")
-            .get_console_output(&ctx(), orphan, None)
-            .await
-            .is_err()
-    );
+    assert!(cloud.compute("host-1").get_console_output(&ctx(), orphan, None).await.is_err());
 }
 
 #[tokio::test]
@@ -35,38 +29,18 @@ async fn what_has_come_again_since_the_conductor_asked_is_not_removed() {
     let _host = cloud.start("host-1", instant()).await;
     let spec = server(&[("fake:fail_build", "host-1")]);
     cloud.build("host-1", &spec).await;
-    cloud
-        .until(spec.uuid, "has failed", |row| row.failure.is_some())
-        .await;
+    cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
     // A conductor asks, finds that the row names another host, ...
     assert!(cloud.holdings("host-1").await.contains(&spec.uuid));
     // ... the server comes back here by another attempt, ...
     let again = server(&[]);
-    let spec = novella_common::models::InstanceSpec {
-        uuid: spec.uuid,
-        ..again
-    };
+    let spec = novella_common::models::InstanceSpec { uuid: spec.uuid, ..again };
     cloud.build("host-1", &spec).await;
-    cloud
-        .until(spec.uuid, "is active", |row| {
-            row.vm_state == VmState::Active
-        })
-        .await;
+    cloud.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active).await;
     // ... and only then the conductor says what it had found.
-    let late = Reconciliation {
-        ought: Vec::new(),
-        remove: vec![spec.uuid],
-    };
-    ComputeControlClient::new(&cloud.transport)
-        .server("host-1")
-        .reconcile(&ctx(), late)
-        .await
-        .unwrap();
-    cloud
-        .compute("host-1")
-        .get_console_output(&ctx(), spec.uuid, None)
-        .await
-        .unwrap();
+    let late = Reconciliation { ought: Vec::new(), remove: vec![spec.uuid] };
+    ComputeControlClient::new(&cloud.transport).server("host-1").reconcile(&ctx(), late).await.unwrap();
+    cloud.compute("host-1").get_console_output(&ctx(), spec.uuid, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -76,11 +50,7 @@ async fn an_operation_whose_message_is_lost_is_done_by_reconciliation() {
     let instance = cloud.built("host-1", &[]).await;
     cloud.ask(instance, TaskState::PoweringOff);
     cloud.reconcile("host-1").await;
-    cloud
-        .until(instance, "has stopped", |row| {
-            row.vm_state == VmState::Stopped
-        })
-        .await;
+    cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     cloud.ask(instance, TaskState::Deleting);
     cloud.reconcile("host-1").await;
     cloud.until(instance, "is gone", |row| row.gone).await;
@@ -92,36 +62,13 @@ async fn a_build_that_never_came_is_reported_lost_and_refused_when_it_comes_afte
     let _host = cloud.start("host-1", instant()).await;
     let spec = server(&[]);
     let task_id = TaskId::random();
-    cloud.write(
-        &spec,
-        "host-1",
-        VmState::Building,
-        Some((TaskState::Scheduling, task_id)),
-    );
+    cloud.write(&spec, "host-1", VmState::Building, Some((TaskState::Scheduling, task_id)));
     cloud.reconcile("host-1").await;
-    let row = cloud
-        .until(spec.uuid, "is lost", |row| row.failure.is_some())
-        .await;
-    assert_eq!(
-        row.failure.unwrap(),
-        ("host host-1 lost the build".to_owned(), true)
-    );
-    let late = BuildRequest {
-        spec: spec.clone(),
-        task_id,
-    };
-    cloud
-        .compute("host-1")
-        .build_and_run_instance(&ctx(), late)
-        .await
-        .unwrap();
-    assert!(
-        cloud
-            .compute("host-1")
-            .get_console_output(&ctx(), spec.uuid, None)
-            .await
-            .is_err()
-    );
+    let row = cloud.until(spec.uuid, "is lost", |row| row.failure.is_some()).await;
+    assert_eq!(row.failure.unwrap(), ("host host-1 lost the build".to_owned(), true));
+    let late = BuildRequest { spec: spec.clone(), task_id };
+    cloud.compute("host-1").build_and_run_instance(&ctx(), late).await.unwrap();
+    assert!(cloud.compute("host-1").get_console_output(&ctx(), spec.uuid, None).await.is_err());
 }
 
 #[tokio::test]
@@ -134,9 +81,7 @@ async fn a_guest_that_differs_from_its_row_is_reported() {
     while cloud.row(instance).vm_state != VmState::Active {
         cloud.reconcile("host-1").await;
     }
-    let row = cloud
-        .until(instance, "is active", |row| row.vm_state == VmState::Active)
-        .await;
+    let row = cloud.until(instance, "is active", |row| row.vm_state == VmState::Active).await;
     assert_eq!(row.power_state, PowerState::Running);
 }
 
@@ -147,11 +92,7 @@ async fn a_server_without_a_guest_is_put_into_error_once() {
     let spec = server(&[]);
     cloud.write(&spec, "host-1", VmState::Active, None);
     cloud.reconcile("host-1").await;
-    let row = cloud
-        .until(spec.uuid, "is in error", |row| {
-            row.vm_state == VmState::Error
-        })
-        .await;
+    let row = cloud.until(spec.uuid, "is in error", |row| row.vm_state == VmState::Error).await;
     cloud.reconcile("host-1").await;
     cloud.reconcile("host-1").await;
     assert_eq!(cloud.row(spec.uuid).applied.len(), row.applied.len());
@@ -169,14 +110,8 @@ async fn a_host_that_lost_its_journal_but_not_its_guests_takes_them_back() {
     let _host = half.start("host-1", instant()).await;
     assert_eq!(half.row(instance).vm_state, VmState::Active);
     let stop = half.ask(instance, TaskState::PoweringOff);
-    half.compute("host-1")
-        .stop_instance(&ctx(), stop)
-        .await
-        .unwrap();
-    half.until(instance, "has stopped", |row| {
-        row.vm_state == VmState::Stopped
-    })
-    .await;
+    half.compute("host-1").stop_instance(&ctx(), stop).await.unwrap();
+    half.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
 }
 
 #[tokio::test]
@@ -187,16 +122,9 @@ async fn a_thousand_hosts_fit_into_one_process() {
     let hosts = futures_util::future::join_all(starts).await;
     assert_eq!(hosts.len(), 1000);
     let specs: Vec<_> = names.iter().map(|_| server(&[])).collect();
-    let builds = names
-        .iter()
-        .zip(&specs)
-        .map(|(name, spec)| cloud.build(name, spec));
+    let builds = names.iter().zip(&specs).map(|(name, spec)| cloud.build(name, spec));
     futures_util::future::join_all(builds).await;
     for spec in &specs {
-        cloud
-            .until(spec.uuid, "is active", |row| {
-                row.vm_state == VmState::Active
-            })
-            .await;
+        cloud.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active).await;
     }
 }

@@ -117,29 +117,32 @@ async fn write_migrations(
         return Ok(());
     }
     let uuids: Vec<MigrationUuid> = batch.migrations.keys().copied().collect();
-    let mut newest: Vec<(Migration, &MigrationReport)> = Vec::new();
+    let mut newest: Vec<(Migration, &MigrationReport, &MigrationOutcome)> = Vec::new();
     for migration in migrations::get_many(connection, &uuids).await? {
-        let report = batch.migrations.get(&migration.uuid).and_then(|reports| {
-            reports
-                .iter()
-                .filter(|(host, report)| *host == migration.source && report.task_id == migration.task_id)
-                .map(|(_, report)| report)
-                .max_by_key(|report| report.seq)
-        });
-        if let Some(report) = report {
-            newest.push((migration, report));
-        }
+        let reports = batch.migrations.get(&migration.uuid).into_iter().flatten();
+        let own: Vec<&MigrationReport> = reports
+            .filter(|(host, report)| *host == migration.source && report.task_id == migration.task_id)
+            .map(|(_, report)| report)
+            .collect();
+        let Some(last) = own.iter().max_by_key(|report| report.seq) else { continue };
+        // A copy ends once: whatever is said after that, this is what counts.
+        let ended = own.iter().map(|report| &report.outcome).find(|outcome| **outcome != MigrationOutcome::Running);
+        newest.push((migration, last, ended.unwrap_or(&MigrationOutcome::Running)));
     }
     let progressed: Vec<Progressed> = newest
         .iter()
-        .map(|(migration, report)| Progressed { migration: migration.uuid, seq: report.seq, progress: report.progress })
+        .map(|(migration, report, _)| Progressed {
+            migration: migration.uuid,
+            seq: report.seq,
+            progress: report.progress,
+        })
         .collect();
     let written = migrations::transitions::progress(connection, &progressed).await?;
-    for (migration, report) in newest {
+    for (migration, _, outcome) in newest {
         if !written.contains(&migration.uuid) {
             continue;
         }
-        let continues = match &report.outcome {
+        let continues = match outcome {
             MigrationOutcome::Running => false,
             MigrationOutcome::Switched => {
                 live_migrate::switched(shared, connection, &migration, MigrationStatus::Running).await?

@@ -383,6 +383,8 @@ impl<'a> Drive<'a> {
             )
             .await;
         self.record(migration, events::ended(name, &order.destination, began, &result)).await?;
+        // Whether the destination has said that it does not run the guest, or an operator has by declaring it down.
+        let mut confirmed = true;
         match result {
             Err(CallError::Remote(ComputeError::GuestRunsHere { .. })) => return self.has_switched(migration).await,
             Err(CallError::Messaging(error)) if self.is_up(&order.destination).await? => {
@@ -393,19 +395,36 @@ impl<'a> Drive<'a> {
             Err(error) => {
                 tracing::warn!(migration = %migration.uuid, %error, "the destination was not cleaned up");
                 self.leftovers = Some(order.destination.clone());
+                confirmed = matches!(error, CallError::Remote(ComputeError::InstanceNotFound { .. }))
+                    || self.is_fenced(&order.destination).await?;
             }
             Ok(()) => {}
         }
-        if self.is_up(&order.source).await? {
-            let source = self.host(&order.source);
-            let went_on = self
-                .call(migration, "compute__rollback_live_migration", &order.source, || {
-                    source.rollback_live_migration(&ctx, order.clone())
-                })
-                .await?;
-            if let Err(reason) = went_on {
-                tracing::warn!(migration = %migration.uuid, reason, "the source did not confirm that the guest runs on");
+        let source = self.host(&order.source);
+        let name = "compute_rollback_live_migration";
+        let began = Timestamp::now();
+        let result = if self.is_up(&order.source).await? {
+            let call = || source.rollback_live_migration(&ctx, order.clone(), confirmed);
+            let result = self.patiently(call, |error| matches!(error, CallError::Messaging(_))).await;
+            self.record(migration, events::ended(name, &order.source, began, &result)).await?;
+            Some(result)
+        } else {
+            None
+        };
+        match result {
+            // It was about to switch when it lost sight of the destination: the guest may run there, so it must not be
+            // let go here before the destination is back, or an operator has declared it down.
+            Some(Err(CallError::Remote(ComputeError::GuestHeld { .. }))) => {
+                tracing::warn!(migration = %migration.uuid, destination = order.destination, "waiting for the destination to say whether the guest runs there");
+                return Ok(Step::Again);
             }
+            // Neither side has said where the guest is.
+            None | Some(Err(CallError::Messaging(_))) if !confirmed => return Ok(Step::Again),
+            Some(Err(error)) => {
+                tracing::warn!(migration = %migration.uuid, %error, "the source did not confirm that the guest runs on");
+            }
+            // A source that is down lets the guest go on when it is reconciled.
+            None | Some(Ok(())) => {}
         }
         self.finish(migration, end, None).await
     }

@@ -54,6 +54,8 @@ struct Stage {
     /// What hosts hold of migrations to them.
     prepared: BTreeSet<(String, InstanceUuid)>,
     copying: HashMap<InstanceUuid, (LiveMigration, Copying)>,
+    /// Guests that their source holds, since they may run on the destination.
+    held: BTreeSet<InstanceUuid>,
     log: Vec<(String, &'static str)>,
     fails: BTreeSet<(String, &'static str)>,
     hangs: Option<&'static str>,
@@ -205,6 +207,17 @@ impl Hosts {
         self.say(&migration.source, Fact::Migration(report)).await;
     }
 
+    /// The source loses sight of the destination in the middle of the switch, which the destination has seen or not.
+    pub async fn lose_sight(&self, instance: InstanceUuid, switched: bool) {
+        let (migration, _) = self.stage().copying.remove(&instance).expect("a copy under way");
+        self.stage().held.insert(instance);
+        if switched {
+            self.move_guest(&migration);
+        }
+        let outcome = MigrationOutcome::Failed { message: "the destination does not answer".into() };
+        self.say_copied(&migration, outcome).await;
+    }
+
     /// Lets a copy that is held switch.
     pub async fn switch(&self, instance: InstanceUuid) {
         let (migration, _) = self.stage().copying.remove(&instance).expect("a copy under way");
@@ -352,6 +365,10 @@ impl Compute for Host {
             let copies = here && stage.copying.insert(instance, (migration.clone(), how)).is_none();
             copies.then_some(how)
         };
+        if copies == Some(Copying::Hold) {
+            // Before the call is written down: a test that waits for it may end the copy at once.
+            self.hosts.say_copied(&migration, MigrationOutcome::Running).await;
+        }
         self.called("live_migration").await?;
         match copies {
             Some(Copying::Switch) => self.hosts.switch(instance).await,
@@ -364,8 +381,7 @@ impl Compute for Host {
                 let outcome = MigrationOutcome::Failed { message: "the guest is too busy".into() };
                 self.hosts.say_copied(&migration, outcome).await;
             }
-            Some(Copying::Hold) => self.hosts.say_copied(&migration, MigrationOutcome::Running).await,
-            None => {}
+            Some(Copying::Hold) | None => {}
         }
         Ok(())
     }
@@ -409,8 +425,16 @@ impl Compute for Host {
         Ok(())
     }
 
-    async fn rollback_live_migration(&self, _: RequestContext, migration: LiveMigration) -> Result<(), ComputeError> {
+    async fn rollback_live_migration(
+        &self,
+        _: RequestContext,
+        migration: LiveMigration,
+        confirmed: bool,
+    ) -> Result<(), ComputeError> {
         self.called("rollback_live_migration").await?;
+        if !confirmed && self.hosts.stage().held.contains(&migration.spec.uuid) {
+            return Err(ComputeError::GuestHeld { instance: migration.spec.uuid, host: self.name.clone() });
+        }
         self.hosts.stage().copying.remove(&migration.spec.uuid);
         Ok(())
     }

@@ -171,6 +171,14 @@ impl Cloud {
             .unwrap();
     }
 
+    /// An operator declares a host down.
+    pub async fn fence(&self, host: &str) {
+        let mut connection = self.database.write().await.unwrap();
+        let service = services::find(&mut connection, Binary::Compute, host).await.unwrap().unwrap();
+        let down = services::ServiceChange { forced_down: Some(true), ..services::ServiceChange::default() };
+        assert!(services::update(&mut connection, &service.uuid, &down).await.unwrap());
+    }
+
     /// Writes an instance with its claim, as if it had come there the usual way, and its action.
     pub async fn write(&self, instance: &Instance) {
         let mut transaction = self.database.begin().await.unwrap();

@@ -429,7 +429,7 @@ fn wanted(spec: &RequestSpec, resources: Resources, named: &HashMap<InstanceUuid
         resources,
         availability_zone: spec.availability_zone.clone(),
         ignore_hosts: spec.excluded_hosts.iter().cloned().collect(),
-        only_host: None,
+        only_host: spec.requested_host.clone(),
         different_from: hosts("different_host"),
         same_as: hosts("same_host"),
     }

@@ -319,6 +319,6 @@ impl Compute for StubHost {
         post_live_migration_at_destination(LiveMigration) -> ();
         post_live_migration(LiveMigration) -> ();
         rollback_live_migration_at_destination(LiveMigration) -> ();
-        rollback_live_migration(LiveMigration) -> ();
+        rollback_live_migration(LiveMigration, bool) -> ();
     }
 }

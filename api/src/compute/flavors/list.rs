@@ -143,7 +143,9 @@ fn sort_key(query: &Parameters) -> Result<FlavorSort, ApiError> {
             "flavorid" | "id" | "created_at" | "updated_at" | "description" | "disabled" | "ephemeral_gb" | "is_public"
             | "rxtx_factor" | "swap" | "vcpu_weight",
         ) => Ok(FlavorSort::Id),
-        Some(other) => Err(ApiError::bad_request(format!("Invalid input for query parameters sort_key. Value: {other}."))),
+        Some(other) => {
+            Err(ApiError::bad_request(format!("Invalid input for query parameters sort_key. Value: {other}.")))
+        }
     }
 }
 

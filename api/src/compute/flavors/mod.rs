@@ -56,11 +56,7 @@ async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Flavor, ApiError> 
 ///
 /// # Errors
 /// The database can't be read.
-pub(super) async fn find_in(
-    connection: &mut Connection,
-    caller: &Caller,
-    id: &str,
-) -> Result<Option<Flavor>, DbError> {
+pub(super) async fn find_in(connection: &mut Connection, caller: &Caller, id: &str) -> Result<Option<Flavor>, DbError> {
     Ok(flavors::get(connection, id).await?.filter(|flavor| visible(flavor, caller)))
 }
 
@@ -119,8 +115,6 @@ async fn extra_spec(
     policy::FLAVOR_EXTRA_SPECS_SHOW.check_own(&caller.context)?;
     let flavor = find(&api, &caller, &id).await?;
     let value = flavor.extra_specs.get(&key).cloned();
-    let value = value.ok_or_else(|| {
-        ApiError::not_found(format!("Flavor {id} has no extra specs with key {key}."))
-    })?;
+    let value = value.ok_or_else(|| ApiError::not_found(format!("Flavor {id} has no extra specs with key {key}.")))?;
     Ok(Json([(key, value)].into()))
 }

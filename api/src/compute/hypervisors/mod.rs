@@ -23,9 +23,7 @@ use super::{
     microversion::{FieldTable, Microversion, Served, ServedExt, field},
     strict_query,
 };
-use crate::{
-    authentication::Caller, error::ApiError, links::Links, paging::Page, query::Parameters, state::Api,
-};
+use crate::{authentication::Caller, error::ApiError, links::Links, paging::Page, query::Parameters, state::Api};
 use view::{Host, HypervisorBody, HypervisorsBody, StatisticsBody, View};
 
 /// The version from which hypervisors are known by UUID, and found by a query.

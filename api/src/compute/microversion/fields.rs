@@ -62,7 +62,12 @@ impl FieldTable {
     ///
     /// # Errors
     /// 400 that names the field.
-    pub(crate) fn check(&self, place: &str, object: &Map<String, Value>, version: Microversion) -> Result<(), ApiError> {
+    pub(crate) fn check(
+        &self,
+        place: &str,
+        object: &Map<String, Value>,
+        version: Microversion,
+    ) -> Result<(), ApiError> {
         match object.keys().find(|name| !self.has(name, version)) {
             Some(name) => Err(unexpected(Some(place), name)),
             None => Ok(()),

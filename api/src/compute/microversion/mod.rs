@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn only_two_plain_numbers_are_a_version() {
-        for text in ["", "2", "2.", ".1", "2.01", "02.1", "0.1", "2.1.1", "2.-1", "2.+1", "v2.1", " 2.1", "2.x", "latest"] {
+        for text in
+            ["", "2", "2.", ".1", "2.01", "02.1", "0.1", "2.1.1", "2.-1", "2.+1", "v2.1", " 2.1", "2.x", "latest"]
+        {
             assert!(text.parse::<Microversion>().is_err(), "{text}");
         }
         assert_eq!("2.0".parse(), Ok(Microversion::v2(0)));

@@ -39,7 +39,9 @@ fn asked_for(headers: &HeaderMap) -> Result<Microversion, ApiError> {
     let version = match text.as_deref() {
         None => Microversion::MIN,
         Some("latest") => Microversion::MAX,
-        Some(text) => text.parse().map_err(|error: super::InvalidMicroversion| ApiError::bad_request(error.to_string()))?,
+        Some(text) => {
+            text.parse().map_err(|error: super::InvalidMicroversion| ApiError::bad_request(error.to_string()))?
+        }
     };
     let (min, max) = (Microversion::MIN, Microversion::MAX);
     if version < min || version > max {
@@ -106,10 +108,8 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_refused_with_what_is() {
-        let expected = format!(
-            "Version 2.9999 is not supported by the API. Minimum is 2.1 and maximum is {}.",
-            Microversion::MAX
-        );
+        let expected =
+            format!("Version 2.9999 is not supported by the API. Minimum is 2.1 and maximum is {}.", Microversion::MAX);
         assert_eq!(asked(&[(HEADER, "compute 2.9999")]), Err(expected));
         assert!(asked(&[(HEADER, "compute 3.1")]).is_err());
         assert!(asked(&[(HEADER, "compute")]).unwrap_err().contains("invalid format"));

@@ -56,9 +56,10 @@ impl<S: Clone + Send + Sync + 'static> ServedExt for UtoipaMethodRouter<S> {
             "min-ver": served.since.to_string(),
             "max-ver": served.until.map(|until| until.to_string()),
         });
-        let operations = paths.paths.values_mut().flat_map(|item| {
-            [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten()
-        });
+        let operations = paths
+            .paths
+            .values_mut()
+            .flat_map(|item| [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten());
         for operation in operations {
             let extension = ExtensionsBuilder::new().add("x-openstack", versions.clone()).build();
             operation.extensions.get_or_insert_default().merge(extension);

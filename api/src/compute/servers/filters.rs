@@ -103,15 +103,8 @@ const FOR_EVERYBODY: FieldTable = FieldTable(&[
 ]);
 
 /// Names of joined tables, which old Novas let through to their database.
-const FORBIDDEN: [&str; 7] = [
-    "block_device_mapping",
-    "services",
-    "metadata",
-    "system_metadata",
-    "info_cache",
-    "security_groups",
-    "pci_devices",
-];
+const FORBIDDEN: [&str; 7] =
+    ["block_device_mapping", "services", "metadata", "system_metadata", "info_cache", "security_groups", "pci_devices"];
 
 /// The statuses that Nova has and this table of states does not.
 const OTHER_STATUSES: [&str; 10] = [
@@ -289,7 +282,8 @@ impl<'q> Filters<'q> {
                 )));
             }
         }
-        let nothing_has = ["ip", "ip6", "access_ip_v4", "access_ip_v6", "locked_by", "tags", "tags-any", "kernel_id", "ramdisk_id"];
+        let nothing_has =
+            ["ip", "ip6", "access_ip_v4", "access_ip_v6", "locked_by", "tags", "tags-any", "kernel_id", "ramdisk_id"];
         if nothing_has.iter().any(|name| self.get(name).is_some_and(|text| !text.is_empty())) {
             return Ok(false);
         }
@@ -366,10 +360,28 @@ fn sort_key(name: &str, version: Microversion) -> Option<Option<SortKey>> {
         | "progress" | "ramdisk_id" | "root_device_name" => return Some(None),
         "locked" if version >= Microversion::v2(73) => return Some(None),
         // Columns of old that were never meant to be sorted by: ignored until 2.75.
-        "architecture" | "cell_name" | "cleaned" | "default_ephemeral_device" | "default_swap_device" | "deleted"
-        | "deleted_at" | "disable_terminate" | "ephemeral_gb" | "ephemeral_key_uuid" | "id" | "key_data"
-        | "launched_on" | "locked" | "memory_mb" | "os_type" | "reservation_id" | "root_gb" | "shutdown_terminate"
-        | "user_data" | "vcpus" | "vm_mode"
+        "architecture"
+        | "cell_name"
+        | "cleaned"
+        | "default_ephemeral_device"
+        | "default_swap_device"
+        | "deleted"
+        | "deleted_at"
+        | "disable_terminate"
+        | "ephemeral_gb"
+        | "ephemeral_key_uuid"
+        | "id"
+        | "key_data"
+        | "launched_on"
+        | "locked"
+        | "memory_mb"
+        | "os_type"
+        | "reservation_id"
+        | "root_gb"
+        | "shutdown_terminate"
+        | "user_data"
+        | "vcpus"
+        | "vm_mode"
             if version < Microversion::v2(75) =>
         {
             return Some(None);
@@ -386,7 +398,9 @@ fn sort(query: &Parameters, caller: &Caller, version: Microversion) -> Result<Ve
             None | Some("desc") => true,
             Some("asc") => false,
             Some(other) => {
-                return Err(ApiError::bad_request(format!("Unknown sort direction '{other}', must be one of: asc, desc")));
+                return Err(ApiError::bad_request(format!(
+                    "Unknown sort direction '{other}', must be one of: asc, desc"
+                )));
             }
         };
         let key = sort_key(name, version).ok_or_else(|| {

@@ -8,8 +8,7 @@ use crate::{body::wrong, error::ApiError};
 /// # Errors
 /// 400 if it is none.
 pub(super) fn checked(name: String, version: Microversion) -> Result<String, ApiError> {
-    let (qualified, shortest, longest) =
-        if version >= Microversion::v2(94) { (true, 1, 255) } else { (false, 2, 63) };
+    let (qualified, shortest, longest) = if version >= Microversion::v2(94) { (true, 1, 255) } else { (false, 2, 63) };
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || (qualified && matches!(c, '.' | '_'));
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let fits = (shortest..=longest).contains(&name.len())

@@ -23,10 +23,7 @@ pub(super) async fn is_up(api: &Api, connection: &mut Connection, host: &str) ->
 ///
 /// # Errors
 /// The database can't be read.
-pub(super) async fn statuses(
-    api: &Api,
-    connection: &mut Connection,
-) -> Result<HashMap<String, &'static str>, DbError> {
+pub(super) async fn statuses(api: &Api, connection: &mut Connection) -> Result<HashMap<String, &'static str>, DbError> {
     let now = Timestamp::now();
     let services = services::list(connection, Some(Binary::Compute.as_str()), None).await?;
     let status = |service: &Service| {

@@ -123,13 +123,7 @@ impl<'a> ActionView<'a> {
 }
 
 /// The server, a deleted one too from 2.21 on.
-async fn find(
-    api: &Api,
-    caller: &Caller,
-    version: Microversion,
-    id: &str,
-    rule: Rule,
-) -> Result<Instance, ApiError> {
+async fn find(api: &Api, caller: &Caller, version: Microversion, id: &str, rule: Rule) -> Result<Instance, ApiError> {
     if version < Microversion::v2(21) {
         return super::find(api, caller, id, rule).await;
     }

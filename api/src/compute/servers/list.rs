@@ -15,14 +15,7 @@ use super::{
     filters,
     view::{BriefServersBody, Occasion, ServersBody, View, brief_list},
 };
-use crate::{
-    authentication::Caller,
-    error::ApiError,
-    links::Links,
-    paging::Page,
-    query::Parameters,
-    state::Api,
-};
+use crate::{authentication::Caller, error::ApiError, links::Links, paging::Page, query::Parameters, state::Api};
 
 /// Lists servers in brief.
 #[utoipa::path(

@@ -60,11 +60,7 @@ struct MetaBody {
     params(("server_id" = String, Path)),
     responses((status = 200, body = MetadataBody)),
 )]
-async fn index(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<MetadataBody>, ApiError> {
+async fn index(State(api): State<Api>, caller: Caller, Path(id): Path<String>) -> Result<Json<MetadataBody>, ApiError> {
     let instance = super::find(&api, &caller, &id, policy::SERVER_METADATA_INDEX).await?;
     Ok(Json(MetadataBody { metadata: instance.metadata }))
 }

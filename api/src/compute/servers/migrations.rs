@@ -218,15 +218,11 @@ async fn abort(
     let instance = super::find(&api, &caller, &server_id, policy::SERVER_MIGRATIONS_DELETE).await?;
     check_migrating(&instance, "abort live migration")?;
     let migration = find(&api, &instance, &id).await?;
-    let migration = migration.ok_or_else(|| {
-        ApiError::not_found(format!("Migration {id} could not be found for instance {server_id}."))
-    })?;
-    let waiting = matches!(
-        migration.status,
-        MigrationStatus::Accepted | MigrationStatus::Queued | MigrationStatus::Preparing
-    );
-    let abortable =
-        migration.status == MigrationStatus::Running || (waiting && version >= Microversion::v2(65));
+    let migration = migration
+        .ok_or_else(|| ApiError::not_found(format!("Migration {id} could not be found for instance {server_id}.")))?;
+    let waiting =
+        matches!(migration.status, MigrationStatus::Accepted | MigrationStatus::Queued | MigrationStatus::Preparing);
+    let abortable = migration.status == MigrationStatus::Running || (waiting && version >= Microversion::v2(65));
     if !abortable {
         return Err(wrong_status(&migration, "abort live migration"));
     }
@@ -282,9 +278,8 @@ async fn act(
     let instance = super::find(&api, &caller, &server_id, policy::SERVER_MIGRATIONS_FORCE_COMPLETE).await?;
     check_migrating(&instance, "force_complete")?;
     let migration = find(&api, &instance, &id).await?;
-    let migration = migration.ok_or_else(|| {
-        ApiError::bad_request(format!("Migration {id} could not be found for instance {server_id}."))
-    })?;
+    let migration = migration
+        .ok_or_else(|| ApiError::bad_request(format!("Migration {id} could not be found for instance {server_id}.")))?;
     if migration.status != MigrationStatus::Running {
         return Err(wrong_status(&migration, "force_complete"));
     }

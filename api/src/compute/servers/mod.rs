@@ -17,12 +17,7 @@ mod show;
 mod update;
 mod view;
 
-use novella_common::{
-    db::instances,
-    ids::InstanceUuid,
-    models::Instance,
-    policy::Rule,
-};
+use novella_common::{db::instances, ids::InstanceUuid, models::Instance, policy::Rule};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{authentication::Caller, error::ApiError, state::Api};

@@ -263,11 +263,8 @@ pub(super) fn brief_list(
     links: &Links,
     servers_links: Option<[Next; 1]>,
 ) -> Response {
-    let servers = servers.iter().map(|(uuid, name)| Brief {
-        id: uuid.0,
-        name,
-        links: links.of(&format!("servers/{uuid}")),
-    });
+    let servers =
+        servers.iter().map(|(uuid, name)| Brief { id: uuid.0, name, links: links.of(&format!("servers/{uuid}")) });
     Json(BriefServersBody { servers: servers.collect(), servers_links }).into_response()
 }
 

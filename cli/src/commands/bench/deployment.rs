@@ -46,6 +46,8 @@ pub(super) struct Deployment {
     /// After how long the API answered.
     pub(super) ready_after: Duration,
     password: Secret,
+    /// Where the compute processes say whether their hosts take work.
+    readiness: Vec<String>,
     processes: Vec<Process>,
     folder: tempfile::TempDir,
 }
@@ -65,6 +67,7 @@ impl Deployment {
             started: Instant::now(),
             ready_after: Duration::ZERO,
             password: Secret::new("bench"),
+            readiness: Vec::new(),
             processes: Vec::new(),
             folder,
         };
@@ -89,9 +92,11 @@ impl Deployment {
                 for number in 0..computes {
                     let state = cloud.folder.path().join(format!("compute-{number}"));
                     let share = hosts / computes + usize::from(number < hosts % computes);
-                    let name = format!("bench-{number}");
+                    let name = format!("bench-{}-{number}", address.port());
+                    let management = management()?;
+                    cloud.readiness.push(format!("http://{management}/readyz"));
                     let arguments =
-                        ["compute", "--host", &name, "--hosts", &share.to_string(), "--management", &management()?];
+                        ["compute", "--host", &name, "--hosts", &share.to_string(), "--management", &management];
                     let state = state.to_string_lossy();
                     // A compute host has no database.
                     let environment = [common[0], ("NOVELLA_COMPUTE__STATE_DIR", state.as_ref())];
@@ -127,6 +132,9 @@ impl Deployment {
             .env("NOVELLA_COMPUTE__FAKE__DIRTY_RATE_MIB", "0")
             .env("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "0")
             .env("NOVELLA_COMPUTE__MAX_CONCURRENT_BUILDS", "100")
+            // The hosts of the cloud measured before, in the same database, count as down soon.
+            .env("NOVELLA_SERVICE__REPORT_INTERVAL", "1")
+            .env("NOVELLA_SERVICE__SERVICE_DOWN_TIME", "5")
             .env("NOVELLA_CONDUCTOR__MAX_CONCURRENT_LIVE_MIGRATIONS", "100")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -162,7 +170,17 @@ impl Deployment {
         bail!("the API did not answer within {} s", START_LIMIT.as_secs())
     }
 
+    /// Waits until every host takes work and the API shows it as up.
     async fn wait_for_hosts(&self, hosts: usize) -> Result<()> {
+        let http = reqwest::Client::new();
+        for url in &self.readiness {
+            while !http.get(url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                if self.started.elapsed() > START_LIMIT {
+                    bail!("not all of {hosts} hosts took work within {} s: {url}", START_LIMIT.as_secs());
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
         let client = self.client().await?;
         while self.started.elapsed() < START_LIMIT {
             let list = client.get("/os-services?binary=nova-compute").await?;

@@ -13,7 +13,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{GlobalOptions, config::{Config, Flags}};
+use crate::{
+    GlobalOptions,
+    config::{Config, Flags},
+};
 use deployment::{Deployment, Shape};
 use report::Column;
 
@@ -90,7 +93,11 @@ async fn measure(shape: &Shape, options: &BenchOptions) -> Result<Column> {
     let detail = load::time_list(&client, 200.min(ids.len()), 100).await?;
     column.percentiles("GET /servers/detail, 200 servers", &detail);
     let (requests, took) = load::list_rate(&client, LISTED.min(ids.len()), 8, Duration::from_secs(3)).await?;
-    column.rate(&format!("GET /servers/detail per second, {} servers, 8 clients", LISTED.min(ids.len())), requests, took);
+    column.rate(
+        &format!("GET /servers/detail per second, {} servers, 8 clients", LISTED.min(ids.len())),
+        requests,
+        took,
+    );
 
     let moving = &ids[..options.migrations.min(ids.len())];
     let took = load::migrate_all(&client, moving).await?;

@@ -24,17 +24,11 @@ impl Chance {
 
     /// A duration between the two.
     pub(super) fn between(&self, least: Duration, most: Duration) -> Duration {
-        if least >= most {
-            least
-        } else {
-            self.0.lock().random_range(least..=most)
-        }
+        if least >= most { least } else { self.0.lock().random_range(least..=most) }
     }
 }
 
 /// FNV-1a: unlike the standard library's hasher the same in every version.
 fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -51,14 +51,9 @@ pub(super) enum FromDestination {
 }
 
 /// Sends a frame.
-pub(super) async fn send(
-    stream: &mut (impl AsyncWrite + Unpin),
-    message: &impl Serialize,
-) -> io::Result<()> {
+pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
     let body = serde_json::to_vec(message)?;
-    let length = u32::try_from(body.len())
-        .ok()
-        .filter(|length| *length <= LARGEST);
+    let length = u32::try_from(body.len()).ok().filter(|length| *length <= LARGEST);
     let length = length.ok_or_else(|| too_large(body.len()))?;
     let mut frame = length.to_be_bytes().to_vec();
     frame.extend(body);
@@ -81,16 +76,10 @@ pub(super) async fn receive<T: DeserializeOwned>(
         Ok(serde_json::from_slice(&body)?)
     };
     tokio::time::timeout(patience, frame).await.map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("nothing came for {} s", patience.as_secs_f64()),
-        )
+        io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {} s", patience.as_secs_f64()))
     })?
 }
 
 fn too_large(length: usize) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("a frame of {length} bytes; {LARGEST} are allowed"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes; {LARGEST} are allowed"))
 }

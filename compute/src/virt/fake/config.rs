@@ -114,7 +114,9 @@ impl FakeConfig {
             ));
         }
         if self.peer_timeout.is_zero() {
-            return Some("fake.peer_timeout is 0; the two ends of a migration must be able to wait for each other".into());
+            return Some(
+                "fake.peer_timeout is 0; the two ends of a migration must be able to wait for each other".into(),
+            );
         }
         let probabilities = [
             ("build_failure", self.build_failure),
@@ -124,16 +126,10 @@ impl FakeConfig {
         ];
         for (name, value) in probabilities {
             if !(0.0..=1.0).contains(&value) {
-                return Some(format!(
-                    "fake.{name} is {value}; a probability is from 0 to 1"
-                ));
+                return Some(format!("fake.{name} is {value}; a probability is from 0 to 1"));
             }
         }
-        let sizes = [
-            ("vcpus", self.vcpus),
-            ("memory_mb", self.memory_mb),
-            ("disk_gb", self.disk_gb),
-        ];
+        let sizes = [("vcpus", self.vcpus), ("memory_mb", self.memory_mb), ("disk_gb", self.disk_gb)];
         sizes
             .iter()
             .find(|(_, value)| *value < 0)

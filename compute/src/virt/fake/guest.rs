@@ -115,15 +115,9 @@ impl Guest {
 
     /// The console, oldest line first.
     pub(super) fn console(&self, tail: Option<usize>) -> String {
-        let lines: Vec<String> = self
-            .past
-            .iter()
-            .flat_map(|(when, moment)| self.lines(*when, *moment))
-            .collect();
+        let lines: Vec<String> = self.past.iter().flat_map(|(when, moment)| self.lines(*when, *moment)).collect();
         let skip = tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-        lines[skip..]
-            .iter()
-            .fold(String::new(), |text, line| text + line + "\n")
+        lines[skip..].iter().fold(String::new(), |text, line| text + line + "\n")
     }
 
     fn lines(&self, when: Timestamp, moment: Moment) -> Vec<String> {
@@ -131,23 +125,15 @@ impl Guest {
         let hostname = &self.spec.hostname;
         match moment {
             Moment::Booted => vec![
-                format!(
-                    "[    0.000000] Simulated machine {}, booted {when}",
-                    self.spec.uuid
-                ),
-                format!(
-                    "[    0.000000] Memory: {} MiB, {} CPUs",
-                    flavor.memory_mb, flavor.vcpus
-                ),
+                format!("[    0.000000] Simulated machine {}, booted {when}", self.spec.uuid),
+                format!("[    0.000000] Memory: {} MiB, {} CPUs", flavor.memory_mb, flavor.vcpus),
                 format!("[    0.012000] vda: {} GiB disk", flavor.disk_gb),
                 format!("[    0.031000] cloud-init: set hostname to {hostname}"),
                 String::new(),
                 format!("{hostname} login:"),
             ],
             Moment::PoweredOff => vec![format!("[{when}] Power down.")],
-            Moment::Crashed => vec![format!(
-                "[{when}] Kernel panic - not syncing: simulated crash"
-            )],
+            Moment::Crashed => vec![format!("[{when}] Kernel panic - not syncing: simulated crash")],
             Moment::Paused => vec![format!("[{when}] (paused)")],
             Moment::Unpaused => vec![format!("[{when}] (goes on)")],
             Moment::Suspended => vec![format!("[{when}] PM: suspend to disk")],

@@ -84,10 +84,7 @@ pub(super) fn runs_here(state: Option<&Transfer>) -> bool {
 }
 
 /// The source begins to copy. A second beginning of the same migration is one.
-pub(super) fn begin(
-    state: &mut Option<Transfer>,
-    migration: MigrationUuid,
-) -> Result<(), OutOfOrder> {
+pub(super) fn begin(state: &mut Option<Transfer>, migration: MigrationUuid) -> Result<(), OutOfOrder> {
     match state {
         None => {
             *state = Some(Transfer::Copying { migration });
@@ -106,10 +103,7 @@ pub(super) fn give_up(state: &mut Option<Transfer>, migration: MigrationUuid) {
 }
 
 /// The source holds the guest, before it says SWITCH.
-pub(super) fn switch(
-    state: &mut Option<Transfer>,
-    migration: MigrationUuid,
-) -> Result<(), OutOfOrder> {
+pub(super) fn switch(state: &mut Option<Transfer>, migration: MigrationUuid) -> Result<(), OutOfOrder> {
     if *state == Some(Transfer::Copying { migration }) {
         *state = Some(Transfer::Switching { migration });
         Ok(())
@@ -126,14 +120,9 @@ pub(super) fn switched(state: &mut Option<Transfer>, migration: MigrationUuid) {
 }
 
 /// The destination has refused the switch, or was rolled back: the guest goes on at the source.
-pub(super) fn roll_back_source(
-    state: &mut Option<Transfer>,
-    migration: MigrationUuid,
-) -> Result<(), OutOfOrder> {
+pub(super) fn roll_back_source(state: &mut Option<Transfer>, migration: MigrationUuid) -> Result<(), OutOfOrder> {
     match state {
-        Some(Transfer::Copying { migration: own } | Transfer::Switching { migration: own })
-            if *own == migration =>
-        {
+        Some(Transfer::Copying { migration: own } | Transfer::Switching { migration: own }) if *own == migration => {
             *state = None;
             Ok(())
         }
@@ -152,16 +141,9 @@ pub(super) fn restart(state: &mut Option<Transfer>) {
 }
 
 /// Whether SWITCH with this secret may make the guest run on the destination now.
-pub(super) fn may_arrive(
-    state: Option<&Transfer>,
-    migration: MigrationUuid,
-    secret: &OneTimeSecret,
-) -> bool {
+pub(super) fn may_arrive(state: Option<&Transfer>, migration: MigrationUuid, secret: &OneTimeSecret) -> bool {
     match state {
-        Some(Transfer::Expected {
-            migration: own,
-            secret: expected,
-        }) => *own == migration && expected.is(secret),
+        Some(Transfer::Expected { migration: own, secret: expected }) => *own == migration && expected.is(secret),
         _ => false,
     }
 }
@@ -236,9 +218,7 @@ mod tests {
 
     impl World {
         fn destination_runs(&self) -> bool {
-            self.destination
-                .as_ref()
-                .is_some_and(|state| runs_here(state.as_ref()))
+            self.destination.as_ref().is_some_and(|state| runs_here(state.as_ref()))
         }
 
         fn undo_destination(&mut self) {
@@ -264,10 +244,7 @@ mod tests {
                         self.secrets += 1;
                         let secret = OneTimeSecret(self.secrets.to_string());
                         self.known = Some(secret.clone());
-                        self.destination = Some(Some(Transfer::Expected {
-                            migration: M,
-                            secret,
-                        }));
+                        self.destination = Some(Some(Transfer::Expected { migration: M, secret }));
                     }
                 }
                 Event::Begin => {
@@ -293,10 +270,8 @@ mod tests {
                 }
                 Event::DeliverSwitch => {
                     if let Some(secret) = self.switches.pop() {
-                        let taken = self
-                            .destination
-                            .as_ref()
-                            .is_some_and(|state| may_arrive(state.as_ref(), M, &secret));
+                        let taken =
+                            self.destination.as_ref().is_some_and(|state| may_arrive(state.as_ref(), M, &secret));
                         if taken {
                             self.destination = Some(None);
                         }

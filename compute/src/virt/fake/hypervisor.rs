@@ -28,34 +28,22 @@ impl Hypervisor {
         let mut guests = HashMap::new();
         for (key, value) in found {
             let uuid = Uuid::from_slice(&key).map_err(|error| partition.damaged(error))?;
-            let mut guest: Guest =
-                serde_json::from_slice(&value).map_err(|error| partition.damaged(error))?;
+            let mut guest: Guest = serde_json::from_slice(&value).map_err(|error| partition.damaged(error))?;
             // Not written back: it comes out the same after the next restart.
             handover::restart(&mut guest.transfer);
             guests.insert(InstanceUuid(uuid), guest);
         }
-        Ok(Self {
-            guests: Shared::new(guests),
-            partition,
-        })
+        Ok(Self { guests: Shared::new(guests), partition })
     }
 
     /// Looks at a guest. Do not answer anybody outside with what is seen before [`Hypervisor::barrier`].
-    pub(super) fn look<R>(
-        &self,
-        instance: InstanceUuid,
-        look: impl FnOnce(Option<&Guest>) -> R,
-    ) -> R {
+    pub(super) fn look<R>(&self, instance: InstanceUuid, look: impl FnOnce(Option<&Guest>) -> R) -> R {
         look(self.guests.lock().get(&instance))
     }
 
     /// Looks at all guests.
     pub(super) fn all<R>(&self, look: impl Fn(InstanceUuid, &Guest) -> R) -> Vec<R> {
-        self.guests
-            .lock()
-            .iter()
-            .map(|(instance, guest)| look(*instance, guest))
-            .collect()
+        self.guests.lock().iter().map(|(instance, guest)| look(*instance, guest)).collect()
     }
 
     /// Changes, makes or removes a guest; an error changes nothing.
@@ -68,22 +56,14 @@ impl Hypervisor {
         let mut guest = guests.get(&instance).cloned();
         change(&mut guest)?;
         let value = match &guest {
-            Some(guest) => {
-                Some(serde_json::to_vec(guest).map_err(|error| self.partition.damaged(error))?)
-            }
+            Some(guest) => Some(serde_json::to_vec(guest).map_err(|error| self.partition.damaged(error))?),
             None => None,
         };
         match guest {
             Some(guest) => guests.insert(instance, guest),
             None => guests.remove(&instance),
         };
-        Ok(self.partition.submit(
-            vec![Change {
-                key: instance.0.as_bytes().to_vec(),
-                value,
-            }],
-            None,
-        ))
+        Ok(self.partition.submit(vec![Change { key: instance.0.as_bytes().to_vec(), value }], None))
     }
 
     /// Durable when everything is that can be seen now.
@@ -94,8 +74,6 @@ impl Hypervisor {
 
 impl From<StoreError> for ComputeError {
     fn from(error: StoreError) -> Self {
-        Self::Failed {
-            message: error.to_string(),
-        }
+        Self::Failed { message: error.to_string() }
     }
 }

@@ -50,9 +50,7 @@ impl Hub {
 
     /// Lets connections for `host` reach this driver from now on.
     pub(super) fn register(&self, host: &str, driver: &Arc<FakeDriver>) {
-        self.hosts
-            .lock()
-            .insert(host.to_owned(), Arc::downgrade(driver));
+        self.hosts.lock().insert(host.to_owned(), Arc::downgrade(driver));
     }
 
     /// Makes sure that `address` is listened on. Says the address with its real port.
@@ -98,16 +96,10 @@ async fn accept(listener: TcpListener, hosts: Arc<Shared<HashMap<String, Weak<Fa
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    hosts: &Shared<HashMap<String, Weak<FakeDriver>>>,
-) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, hosts: &Shared<HashMap<String, Weak<FakeDriver>>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let FromSource::Begin(begin) = channel::receive(&mut stream, HANDSHAKE).await? else {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it did not begin with Begin",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it did not begin with Begin"));
     };
     let driver = hosts.lock().get(&begin.host).and_then(Weak::upgrade);
     let Some(driver) = driver else {
@@ -115,25 +107,18 @@ async fn serve(
         return channel::send(&mut stream, &FromDestination::Refused { reason }).await;
     };
     let life = driver.life.clone();
-    life.run_until_cancelled_owned(driver.take_in(stream, begin))
-        .await
-        .unwrap_or(Ok(()))
+    life.run_until_cancelled_owned(driver.take_in(stream, begin)).await.unwrap_or(Ok(()))
 }
 
 impl FakeDriver {
     async fn take_in(self: Arc<Self>, mut stream: TcpStream, begin: Begin) -> io::Result<()> {
-        if !self
-            .hypervisor
-            .look(begin.instance, |guest| expects(guest, &begin))
-        {
+        if !self.hypervisor.look(begin.instance, |guest| expects(guest, &begin)) {
             return self.refuse(&mut stream, &begin).await;
         }
         channel::send(&mut stream, &FromDestination::Ready).await?;
         loop {
             match channel::receive(&mut stream, self.config.peer_timeout).await? {
-                FromSource::Copied { .. } => {
-                    channel::send(&mut stream, &FromDestination::Received).await?
-                }
+                FromSource::Copied { .. } => channel::send(&mut stream, &FromDestination::Received).await?,
                 FromSource::Switch { guest } => {
                     return match self.run_here(&begin, *guest).await {
                         Ok(()) => channel::send(&mut stream, &FromDestination::Switched).await,
@@ -156,25 +141,15 @@ impl FakeDriver {
             Ok(())
         });
         let commit = commit.map_err(|_| Arrival::Refused)?;
-        commit
-            .durable()
-            .await
-            .map_err(|error| Arrival::Unknown(error.into()))?;
+        commit.durable().await.map_err(|error| Arrival::Unknown(error.into()))?;
         self.follow_fate(begin.instance);
         Ok(())
     }
 
     /// A refusal counts for good: the source goes on running the guest. So it must rest on what is written down.
     async fn refuse(&self, stream: &mut TcpStream, begin: &Begin) -> io::Result<()> {
-        self.hypervisor
-            .barrier()
-            .durable()
-            .await
-            .map_err(io::Error::other)?;
-        let reason = format!(
-            "host {} does not expect instance {} by this migration",
-            self.host, begin.instance
-        );
+        self.hypervisor.barrier().durable().await.map_err(io::Error::other)?;
+        let reason = format!("host {} does not expect instance {} by this migration", self.host, begin.instance);
         channel::send(stream, &FromDestination::Refused { reason }).await
     }
 }
@@ -185,7 +160,5 @@ enum Arrival {
 }
 
 fn expects(guest: Option<&Guest>, begin: &Begin) -> bool {
-    guest.is_some_and(|guest| {
-        handover::may_arrive(guest.transfer.as_ref(), begin.migration, &begin.secret)
-    })
+    guest.is_some_and(|guest| handover::may_arrive(guest.transfer.as_ref(), begin.migration, &begin.secret))
 }

@@ -40,24 +40,16 @@ pub(super) struct Door {
 
 impl Offer {
     pub(super) fn read(data: &MigrateData) -> Result<Self, ComputeError> {
-        let offer: Self =
-            serde_json::from_value(data.0.clone()).map_err(|error| pre_check(error.to_string()))?;
+        let offer: Self = serde_json::from_value(data.0.clone()).map_err(|error| pre_check(error.to_string()))?;
         if offer.driver == "fake" {
             Ok(offer)
         } else {
-            Err(pre_check(format!(
-                "the other host runs {}, this one fake",
-                offer.driver
-            )))
+            Err(pre_check(format!("the other host runs {}, this one fake", offer.driver)))
         }
     }
 
     fn write(&self) -> Result<MigrateData, ComputeError> {
-        serde_json::to_value(self)
-            .map(MigrateData)
-            .map_err(|error| ComputeError::Failed {
-                message: error.to_string(),
-            })
+        serde_json::to_value(self).map(MigrateData).map_err(|error| ComputeError::Failed { message: error.to_string() })
     }
 }
 
@@ -74,40 +66,21 @@ impl FakeDriver {
                 Some(Transfer::Expected { migration: own, .. }) if *own == migration.migration),
         });
         if occupied {
-            return Err(pre_check(format!(
-                "host {} already has a guest of instance {instance}",
-                self.host
-            )));
+            return Err(pre_check(format!("host {} already has a guest of instance {instance}", self.host)));
         }
-        Offer {
-            driver: "fake".into(),
-            shared_storage: self.config.shared_storage,
-            ..Offer::default()
-        }
-        .write()
+        Offer { driver: "fake".into(), shared_storage: self.config.shared_storage, ..Offer::default() }.write()
     }
 
-    pub(super) fn can_send(
-        &self,
-        migration: &LiveMigration,
-        data: &MigrateData,
-    ) -> Result<MigrateData, ComputeError> {
+    pub(super) fn can_send(&self, migration: &LiveMigration, data: &MigrateData) -> Result<MigrateData, ComputeError> {
         let offer = Offer::read(data)?;
         let instance = migration.spec.uuid;
         let (power, here) = self.guest(instance, |guest| (guest.power, guest.is_here()))?;
         if !here || !matches!(power, PowerState::Running | PowerState::Paused) {
-            let reason = format!(
-                "instance {instance} neither runs nor is paused on host {}",
-                self.host
-            );
+            let reason = format!("instance {instance} neither runs nor is paused on host {}", self.host);
             return Err(pre_check(reason));
         }
         let shared = offer.shared_storage && self.config.shared_storage;
-        Offer {
-            block_migration: migration.block_migration.unwrap_or(!shared),
-            ..offer
-        }
-        .write()
+        Offer { block_migration: migration.block_migration.unwrap_or(!shared), ..offer }.write()
     }
 
     pub(super) async fn expect(
@@ -118,24 +91,14 @@ impl FakeDriver {
         let offer = Offer::read(data)?;
         let instance = migration.spec.uuid;
         let settings = Settings::of_built(&migration.spec);
-        if settings.fail_pre_migration.names(&self.host)
-            || self.chance.happens(self.config.pre_migration_failure)
-        {
-            let message = format!(
-                "the simulated hypervisor on {} failed to prepare for instance {instance}",
-                self.host
-            );
+        if settings.fail_pre_migration.names(&self.host) || self.chance.happens(self.config.pre_migration_failure) {
+            let message =
+                format!("the simulated hypervisor on {} failed to prepare for instance {instance}", self.host);
             return Err(ComputeError::Failed { message });
         }
-        let real = self
-            .hub
-            .listen(self.address.listen)
-            .map_err(|error| ComputeError::Failed {
-                message: format!(
-                    "host {} can't listen on {} for migrations: {error}",
-                    self.host, self.address.listen
-                ),
-            })?;
+        let real = self.hub.listen(self.address.listen).map_err(|error| ComputeError::Failed {
+            message: format!("host {} can't listen on {} for migrations: {error}", self.host, self.address.listen),
+        })?;
         let address = match &self.address.advertised {
             Some(name) => format!("{name}:{}", real.port()),
             None => real.to_string(),
@@ -143,33 +106,21 @@ impl FakeDriver {
         let mut secret = OneTimeSecret::random();
         let commit = self.hypervisor.change(instance, |guest| match guest {
             None => {
-                let transfer = Transfer::Expected {
-                    migration: migration.migration,
-                    secret: secret.clone(),
-                };
+                let transfer = Transfer::Expected { migration: migration.migration, secret: secret.clone() };
                 *guest = Some(Guest::absent(&migration.spec, Some(transfer)));
                 Ok(())
             }
             // Asked once more: the secret stays, the source may have it already.
-            Some(Guest {
-                transfer:
-                    Some(Transfer::Expected {
-                        migration: own,
-                        secret: given,
-                    }),
-                ..
-            }) if *own == migration.migration => {
+            Some(Guest { transfer: Some(Transfer::Expected { migration: own, secret: given }), .. })
+                if *own == migration.migration =>
+            {
                 secret = given.clone();
                 Ok(())
             }
             Some(_) => Err(self.invalid(instance, "a guest of it is here already")),
         })?;
         commit.durable().await?;
-        Offer {
-            door: Some(Door { address, secret }),
-            ..offer
-        }
-        .write()
+        Offer { door: Some(Door { address, secret }), ..offer }.write()
     }
 
     pub(super) async fn has_arrived(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
@@ -180,38 +131,29 @@ impl FakeDriver {
         Ok(self.hypervisor.barrier().durable().await?)
     }
 
-    pub(super) async fn forget_departed(
-        &self,
-        migration: &LiveMigration,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn forget_departed(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
         let instance = migration.spec.uuid;
         self.stop_copying(instance).await;
-        let commit = self.hypervisor.change(instance, |guest| {
-            match guest.as_ref().and_then(|g| g.transfer.as_ref()) {
-                Some(
-                    Transfer::Gone { migration: own } | Transfer::Switching { migration: own },
-                ) if *own == migration.migration => {
+        let commit =
+            self.hypervisor.change(instance, |guest| match guest.as_ref().and_then(|g| g.transfer.as_ref()) {
+                Some(Transfer::Gone { migration: own } | Transfer::Switching { migration: own })
+                    if *own == migration.migration =>
+                {
                     *guest = None;
                     Ok(())
                 }
                 _ if guest.is_none() => Ok(()),
                 _ => Err(self.invalid(instance, "it has not switched to the destination")),
-            }
-        })?;
+            })?;
         Ok(commit.durable().await?)
     }
 
-    pub(super) async fn no_longer_expect(
-        &self,
-        migration: &LiveMigration,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn no_longer_expect(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
         let instance = migration.spec.uuid;
         let mut runs_here = false;
         let commit = self.hypervisor.change(instance, |guest| {
             match guest.as_ref().and_then(|guest| guest.transfer.as_ref()) {
-                Some(Transfer::Expected { migration: own, .. }) if *own == migration.migration => {
-                    *guest = None
-                }
+                Some(Transfer::Expected { migration: own, .. }) if *own == migration.migration => *guest = None,
                 _ => runs_here = guest.as_ref().is_some_and(Guest::is_here),
             }
             Ok(())
@@ -219,19 +161,21 @@ impl FakeDriver {
         // Also before GuestRunsHere is said: the switch that made it so may not be on the disk yet.
         commit.durable().await?;
         if runs_here {
-            return Err(ComputeError::GuestRunsHere {
-                instance,
-                host: self.host.clone(),
-            });
+            return Err(ComputeError::GuestRunsHere { instance, host: self.host.clone() });
         }
         Ok(())
     }
 
-    pub(super) async fn keep(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
+    pub(super) async fn keep(&self, migration: &LiveMigration, confirmed: bool) -> Result<(), ComputeError> {
         let instance = migration.spec.uuid;
         self.stop_copying(instance).await;
         let commit = self.hypervisor.change(instance, |guest| {
             let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
+            let switches =
+                matches!(guest.transfer, Some(Transfer::Switching { migration: of }) if of == migration.migration);
+            if switches && !confirmed {
+                return Err(ComputeError::GuestHeld { instance, host: self.host.clone() });
+            }
             handover::roll_back_source(&mut guest.transfer, migration.migration)
                 .map_err(|error| self.invalid(instance, error.0))
         })?;
@@ -241,17 +185,14 @@ impl FakeDriver {
     }
 
     pub(super) async fn release_held(&self, instance: InstanceUuid) -> Result<(), ComputeError> {
-        let held = self
-            .hypervisor
-            .look(instance, |guest| match guest?.transfer {
-                Some(Transfer::Switching { migration }) => Some(migration),
-                _ => None,
-            });
+        let held = self.hypervisor.look(instance, |guest| match guest?.transfer {
+            Some(Transfer::Switching { migration }) => Some(migration),
+            _ => None,
+        });
         let Some(migration) = held else { return Ok(()) };
         let commit = self.hypervisor.change(instance, |guest| {
             let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
-            handover::roll_back_source(&mut guest.transfer, migration)
-                .map_err(|error| self.invalid(instance, error.0))
+            handover::roll_back_source(&mut guest.transfer, migration).map_err(|error| self.invalid(instance, error.0))
         })?;
         commit.durable().await?;
         self.follow_fate(instance);
@@ -264,12 +205,8 @@ impl FakeDriver {
         migration: MigrationUuid,
     ) -> Result<MigrationState, ComputeError> {
         let state = self.guest(instance, |guest| match &guest.transfer {
-            Some(Transfer::Switching { migration: own }) if *own == migration => {
-                MigrationState::Held
-            }
-            Some(Transfer::Gone { migration: own }) if *own == migration => {
-                MigrationState::Switched
-            }
+            Some(Transfer::Switching { migration: own }) if *own == migration => MigrationState::Held,
+            Some(Transfer::Gone { migration: own }) if *own == migration => MigrationState::Switched,
             _ => MigrationState::NotUnderWay,
         })?;
         self.hypervisor.barrier().durable().await?;

@@ -141,29 +141,16 @@ impl FakeDriver {
     }
 
     fn not_found(&self, instance: InstanceUuid) -> ComputeError {
-        ComputeError::InstanceNotFound {
-            instance,
-            host: self.host.clone(),
-        }
+        ComputeError::InstanceNotFound { instance, host: self.host.clone() }
     }
 
     fn invalid(&self, instance: InstanceUuid, reason: impl Into<String>) -> ComputeError {
-        ComputeError::InvalidState {
-            instance,
-            host: self.host.clone(),
-            reason: reason.into(),
-        }
+        ComputeError::InvalidState { instance, host: self.host.clone(), reason: reason.into() }
     }
 
     /// Looks at a guest that must be there.
-    fn guest<R>(
-        &self,
-        instance: InstanceUuid,
-        look: impl FnOnce(&Guest) -> R,
-    ) -> Result<R, ComputeError> {
-        self.hypervisor
-            .look(instance, |guest| guest.map(look))
-            .ok_or_else(|| self.not_found(instance))
+    fn guest<R>(&self, instance: InstanceUuid, look: impl FnOnce(&Guest) -> R) -> Result<R, ComputeError> {
+        self.hypervisor.look(instance, |guest| guest.map(look)).ok_or_else(|| self.not_found(instance))
     }
 
     async fn boot_first(&self, spec: &InstanceSpec) -> Result<(), ComputeError> {
@@ -173,16 +160,12 @@ impl FakeDriver {
             return Ok(self.hypervisor.barrier().durable().await?);
         }
         let settings = Settings::of(spec).map_err(|reason| self.invalid(instance, reason))?;
-        let time = settings.build_time.unwrap_or_else(|| {
-            self.chance
-                .between(self.config.boot_seconds_min, self.config.boot_seconds_max)
-        });
+        let time = settings
+            .build_time
+            .unwrap_or_else(|| self.chance.between(self.config.boot_seconds_min, self.config.boot_seconds_max));
         pause(time).await;
         if settings.fail_build.names(&self.host) || self.chance.happens(self.config.build_failure) {
-            let message = format!(
-                "the simulated hypervisor on {} failed to start instance {instance}",
-                self.host
-            );
+            let message = format!("the simulated hypervisor on {} failed to start instance {instance}", self.host);
             return Err(ComputeError::Failed { message });
         }
         let commit = self.hypervisor.change(instance, |guest| {
@@ -235,19 +218,15 @@ impl Driver for FakeDriver {
         let up = self.started.elapsed().as_secs();
         let (days, hours, minutes) = (up / 86_400, up / 3600 % 24, up / 60 % 60);
         let now = jiff::Timestamp::now().strftime("%H:%M:%S");
-        format!(
-            " {now} up {days} days, {hours:2}:{minutes:02},  0 users,  load average: 0.00, 0.00, 0.00"
-        )
+        format!(" {now} up {days} days, {hours:2}:{minutes:02},  0 users,  load average: 0.00, 0.00, 0.00")
     }
 
     fn guests(&self) -> Vec<(InstanceUuid, PowerState)> {
-        self.hypervisor
-            .all(|instance, guest| (instance, guest.power_state()))
+        self.hypervisor.all(|instance, guest| (instance, guest.power_state()))
     }
 
     fn power_state(&self, instance: InstanceUuid) -> Option<PowerState> {
-        self.hypervisor
-            .look(instance, |guest| guest.map(Guest::power_state))
+        self.hypervisor.look(instance, |guest| guest.map(Guest::power_state))
     }
 
     fn events(&self) -> mpsc::Receiver<InstanceUuid> {
@@ -318,11 +297,7 @@ impl Driver for FakeDriver {
         Box::pin(async { self.can_take(migration) })
     }
 
-    fn check_source<'a>(
-        &'a self,
-        migration: &'a LiveMigration,
-        data: &'a MigrateData,
-    ) -> Doing<'a, MigrateData> {
+    fn check_source<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData) -> Doing<'a, MigrateData> {
         Box::pin(async { self.can_send(migration, data) })
     }
 
@@ -334,19 +309,11 @@ impl Driver for FakeDriver {
         Box::pin(self.expect(migration, data))
     }
 
-    fn start_migration<'a>(
-        &'a self,
-        migration: &'a LiveMigration,
-        data: &'a MigrateData,
-    ) -> Doing<'a, MigrationWatch> {
+    fn start_migration<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData) -> Doing<'a, MigrationWatch> {
         Box::pin(self.send(migration, data))
     }
 
-    fn migration_state(
-        &self,
-        instance: InstanceUuid,
-        migration: MigrationUuid,
-    ) -> Doing<'_, MigrationState> {
+    fn migration_state(&self, instance: InstanceUuid, migration: MigrationUuid) -> Doing<'_, MigrationState> {
         Box::pin(self.state_of_migration(instance, migration))
     }
 
@@ -374,8 +341,8 @@ impl Driver for FakeDriver {
         Box::pin(self.no_longer_expect(migration))
     }
 
-    fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()> {
-        Box::pin(self.keep(migration))
+    fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration, confirmed: bool) -> Doing<'a, ()> {
+        Box::pin(self.keep(migration, confirmed))
     }
 
     fn release(&self, instance: InstanceUuid) -> Doing<'_, ()> {

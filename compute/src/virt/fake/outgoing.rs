@@ -80,16 +80,8 @@ struct Copy {
 }
 
 impl FakeDriver {
-    pub(super) fn outgoing(
-        &self,
-        instance: InstanceUuid,
-        migration: MigrationUuid,
-    ) -> Option<Arc<Outgoing>> {
-        self.outgoing
-            .lock()
-            .get(&instance)
-            .filter(|outgoing| outgoing.migration == migration)
-            .cloned()
+    pub(super) fn outgoing(&self, instance: InstanceUuid, migration: MigrationUuid) -> Option<Arc<Outgoing>> {
+        self.outgoing.lock().get(&instance).filter(|outgoing| outgoing.migration == migration).cloned()
     }
 
     /// Ends the copying of a guest, if it is under way, and waits until nothing of it moves any more. A switch that
@@ -109,15 +101,10 @@ impl FakeDriver {
     ) -> Result<MigrationWatch, ComputeError> {
         let instance = migration.spec.uuid;
         let offer = Offer::read(data)?;
-        let door = offer
-            .door
-            .ok_or_else(|| self.invalid(instance, "the destination was not prepared"))?;
+        let door = offer.door.ok_or_else(|| self.invalid(instance, "the destination was not prepared"))?;
         let plan = self.guest(instance, |guest| self.plan(guest, offer.block_migration))?;
         let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
-        let by_chance = self
-            .chance
-            .happens(self.config.migration_failure)
-            .then_some(self.config.migration_failure_at);
+        let by_chance = self.chance.happens(self.config.migration_failure).then_some(self.config.migration_failure_at);
 
         let (hold, hold_receiver) = watch::channel(false);
         let (progress, progress_receiver) = watch::channel(Precopy::new(plan).progress());
@@ -164,33 +151,20 @@ impl FakeDriver {
             // Nobody may be left to hear it.
             let _ = ending.send(end);
         });
-        Ok(MigrationWatch {
-            progress: progress_receiver,
-            ending: ending_receiver,
-        })
+        Ok(MigrationWatch { progress: progress_receiver, ending: ending_receiver })
     }
 
     fn plan(&self, guest: &Guest, block_migration: bool) -> Plan {
         let settings = Settings::of_built(&guest.spec);
         let mib = |amount: i64| u64::try_from(amount).unwrap_or(0).saturating_mul(MIB);
         let flavor = &guest.spec.flavor;
-        let disk = mib(flavor.disk_gb.saturating_mul(1024))
-            .min(self.config.disk_used_mib.saturating_mul(MIB));
-        let dirty_rate = settings
-            .dirty_rate_mib
-            .unwrap_or(self.config.dirty_rate_mib);
+        let disk = mib(flavor.disk_gb.saturating_mul(1024)).min(self.config.disk_used_mib.saturating_mul(MIB));
+        let dirty_rate = settings.dirty_rate_mib.unwrap_or(self.config.dirty_rate_mib);
         Plan {
             memory: mib(flavor.memory_mb),
             disk: if block_migration { disk } else { 0 },
-            dirty_rate: if guest.power == PowerState::Running {
-                dirty_rate.saturating_mul(MIB)
-            } else {
-                0
-            },
-            bandwidth: settings
-                .bandwidth_mib
-                .unwrap_or(self.config.bandwidth_mib)
-                .saturating_mul(MIB),
+            dirty_rate: if guest.power == PowerState::Running { dirty_rate.saturating_mul(MIB) } else { 0 },
+            bandwidth: settings.bandwidth_mib.unwrap_or(self.config.bandwidth_mib).saturating_mul(MIB),
             max_downtime: settings.max_downtime.unwrap_or(self.config.max_downtime),
         }
     }
@@ -204,11 +178,7 @@ impl FakeDriver {
         match copied {
             Ok((stream, precopy)) => self.switch(copy, stream, precopy).await,
             Err(stopped) => {
-                let given_up = self
-                    .settle(copy.instance, |transfer| {
-                        handover::give_up(transfer, copy.migration)
-                    })
-                    .await;
+                let given_up = self.settle(copy.instance, |transfer| handover::give_up(transfer, copy.migration)).await;
                 match (stopped, given_up) {
                     (_, Err(error)) => MigrationEnding::Failed(error.to_string()),
                     (Stopped::Cancelled, Ok(())) => MigrationEnding::Cancelled,
@@ -222,11 +192,7 @@ impl FakeDriver {
         let patience = self.config.peer_timeout;
         let connect = tokio::time::timeout(patience, TcpStream::connect(&copy.door.address));
         let mut stream = connect.await.map_err(|_| {
-            Stopped::Failed(format!(
-                "{} did not answer within {} s",
-                copy.door.address,
-                patience.as_secs_f64()
-            ))
+            Stopped::Failed(format!("{} did not answer within {} s", copy.door.address, patience.as_secs_f64()))
         })??;
         stream.set_nodelay(true)?;
         let begin = Begin {
@@ -236,19 +202,12 @@ impl FakeDriver {
             secret: copy.door.secret.clone(),
         };
         channel::send(&mut stream, &FromSource::Begin(begin)).await?;
-        expect(&mut stream, patience, |answer| {
-            matches!(answer, FromDestination::Ready)
-        })
-        .await?;
+        expect(&mut stream, patience, |answer| matches!(answer, FromDestination::Ready)).await?;
 
         let mut precopy = Precopy::new(copy.plan);
         let mut last = Instant::now();
         loop {
-            let wait = self
-                .config
-                .progress_interval
-                .clamp(INTERVAL.0, INTERVAL.1)
-                .min(precopy.time_to_next());
+            let wait = self.config.progress_interval.clamp(INTERVAL.0, INTERVAL.1).min(precopy.time_to_next());
             let mut hold_now = false;
             if !wait.is_zero() {
                 tokio::select! {
@@ -267,16 +226,11 @@ impl FakeDriver {
             copy.progress.send_replace(progress);
             let bytes = progress.memory_processed + progress.disk_processed;
             channel::send(&mut stream, &FromSource::Copied { bytes }).await?;
-            expect(&mut stream, patience, |answer| {
-                matches!(answer, FromDestination::Received)
-            })
-            .await?;
+            expect(&mut stream, patience, |answer| matches!(answer, FromDestination::Received)).await?;
             if let Some(percent) = copy.fails_at
                 && precopy.percent() >= percent
             {
-                return Err(Stopped::Failed(format!(
-                    "simulated failure after {percent} percent"
-                )));
+                return Err(Stopped::Failed(format!("simulated failure after {percent} percent")));
             }
             self.still_runs(copy)?;
             if precopy.converged() {
@@ -288,32 +242,18 @@ impl FakeDriver {
     fn still_runs(&self, copy: &Copy) -> Result<(), Stopped> {
         let runs = self.hypervisor.look(copy.instance, |guest| {
             guest.is_some_and(|guest| {
-                guest.transfer
-                    == Some(Transfer::Copying {
-                        migration: copy.migration,
-                    })
+                guest.transfer == Some(Transfer::Copying { migration: copy.migration })
                     && matches!(guest.power, PowerState::Running | PowerState::Paused)
             })
         });
-        if runs {
-            Ok(())
-        } else {
-            Err(Stopped::Failed("the guest died while it was copied".into()))
-        }
+        if runs { Ok(()) } else { Err(Stopped::Failed("the guest died while it was copied".into())) }
     }
 
-    async fn switch(
-        &self,
-        copy: Copy,
-        mut stream: TcpStream,
-        mut precopy: Precopy,
-    ) -> MigrationEnding {
+    async fn switch(&self, copy: Copy, mut stream: TcpStream, mut precopy: Precopy) -> MigrationEnding {
         // From here on there is no abort. `switching` is on the disk before the destination can hear of it.
         let mut frozen = None;
         let switching = self.hypervisor.change(copy.instance, |guest| {
-            let guest = guest
-                .as_mut()
-                .ok_or_else(|| self.not_found(copy.instance))?;
+            let guest = guest.as_mut().ok_or_else(|| self.not_found(copy.instance))?;
             handover::switch(&mut guest.transfer, copy.migration)
                 .map_err(|error| self.invalid(copy.instance, error.0))?;
             frozen = Some(guest.clone());
@@ -328,10 +268,7 @@ impl FakeDriver {
             (Err(error), _) => return MigrationEnding::Failed(error.to_string()),
             (Ok(()), None) => return MigrationEnding::Failed("the guest has gone".into()),
         };
-        if let Err(Stopped::Failed(reason)) = self
-            .stand_still(&copy, &mut stream, precopy.downtime())
-            .await
-        {
+        if let Err(Stopped::Failed(reason)) = self.stand_still(&copy, &mut stream, precopy.downtime()).await {
             // SWITCH was not said yet, so this is no doubt, only a failure.
             return self.go_on_here(&copy, reason).await;
         }
@@ -351,29 +288,16 @@ impl FakeDriver {
                 }
             }
             Ok(FromDestination::Refused { reason }) => {
-                self.go_on_here(
-                    &copy,
-                    format!("the destination refused the guest: {reason}"),
-                )
-                .await
+                self.go_on_here(&copy, format!("the destination refused the guest: {reason}")).await
             }
-            Ok(other) => MigrationEnding::Held(format!(
-                "the destination answered the switch with {other:?}"
-            )),
-            Err(error) => MigrationEnding::Held(format!(
-                "the destination did not answer the switch: {error}"
-            )),
+            Ok(other) => MigrationEnding::Held(format!("the destination answered the switch with {other:?}")),
+            Err(error) => MigrationEnding::Held(format!("the destination did not answer the switch: {error}")),
         }
     }
 
     /// Sends the last pages while the guest stands still. Says something from time to time, so that the destination
     /// does not take the silence for the source's end.
-    async fn stand_still(
-        &self,
-        copy: &Copy,
-        stream: &mut TcpStream,
-        downtime: Duration,
-    ) -> Result<(), Stopped> {
+    async fn stand_still(&self, copy: &Copy, stream: &mut TcpStream, downtime: Duration) -> Result<(), Stopped> {
         let patience = self.config.peer_timeout;
         let mut left = downtime;
         while !left.is_zero() {
@@ -382,10 +306,7 @@ impl FakeDriver {
             left -= step;
             let bytes = copy.progress.borrow().memory_processed;
             channel::send(stream, &FromSource::Copied { bytes }).await?;
-            expect(stream, patience, |answer| {
-                matches!(answer, FromDestination::Received)
-            })
-            .await?;
+            expect(stream, patience, |answer| matches!(answer, FromDestination::Received)).await?;
         }
         Ok(())
     }
@@ -428,8 +349,6 @@ async fn expect(
     match channel::receive(stream, patience).await? {
         FromDestination::Refused { reason } => Err(Stopped::Failed(reason)),
         answer if wanted(&answer) => Ok(()),
-        answer => Err(Stopped::Failed(format!(
-            "the destination answered {answer:?} out of turn"
-        ))),
+        answer => Err(Stopped::Failed(format!("the destination answered {answer:?} out of turn"))),
     }
 }

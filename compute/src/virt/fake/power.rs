@@ -21,77 +21,31 @@ use PowerState::{Crashed, NoState, Paused, Running, Shutdown, Suspended};
 
 const ANY: &[PowerState] = &[NoState, Running, Paused, Shutdown, Crashed, Suspended];
 
-pub(super) const POWER_OFF: Change = Change {
-    name: "power_off",
-    from: ANY,
-    to: Shutdown,
-    moment: Moment::PoweredOff,
-    always: false,
-};
-pub(super) const POWER_ON: Change = Change {
-    name: "power_on",
-    from: &[Shutdown, Crashed],
-    to: Running,
-    moment: Moment::Booted,
-    always: false,
-};
-pub(super) const REBOOT_SOFT: Change = Change {
-    name: "reboot",
-    from: &[Running],
-    to: Running,
-    moment: Moment::Booted,
-    always: true,
-};
-pub(super) const REBOOT_HARD: Change = Change {
-    name: "reboot",
-    from: ANY,
-    to: Running,
-    moment: Moment::Booted,
-    always: true,
-};
-pub(super) const PAUSE: Change = Change {
-    name: "pause",
-    from: &[Running],
-    to: Paused,
-    moment: Moment::Paused,
-    always: false,
-};
-pub(super) const UNPAUSE: Change = Change {
-    name: "unpause",
-    from: &[Paused],
-    to: Running,
-    moment: Moment::Unpaused,
-    always: false,
-};
-pub(super) const SUSPEND: Change = Change {
-    name: "suspend",
-    from: &[Running],
-    to: Suspended,
-    moment: Moment::Suspended,
-    always: false,
-};
-pub(super) const RESUME: Change = Change {
-    name: "resume",
-    from: &[Suspended],
-    to: Running,
-    moment: Moment::Resumed,
-    always: false,
-};
+pub(super) const POWER_OFF: Change =
+    Change { name: "power_off", from: ANY, to: Shutdown, moment: Moment::PoweredOff, always: false };
+pub(super) const POWER_ON: Change =
+    Change { name: "power_on", from: &[Shutdown, Crashed], to: Running, moment: Moment::Booted, always: false };
+pub(super) const REBOOT_SOFT: Change =
+    Change { name: "reboot", from: &[Running], to: Running, moment: Moment::Booted, always: true };
+pub(super) const REBOOT_HARD: Change =
+    Change { name: "reboot", from: ANY, to: Running, moment: Moment::Booted, always: true };
+pub(super) const PAUSE: Change =
+    Change { name: "pause", from: &[Running], to: Paused, moment: Moment::Paused, always: false };
+pub(super) const UNPAUSE: Change =
+    Change { name: "unpause", from: &[Paused], to: Running, moment: Moment::Unpaused, always: false };
+pub(super) const SUSPEND: Change =
+    Change { name: "suspend", from: &[Running], to: Suspended, moment: Moment::Suspended, always: false };
+pub(super) const RESUME: Change =
+    Change { name: "resume", from: &[Suspended], to: Running, moment: Moment::Resumed, always: false };
 
 impl FakeDriver {
-    pub(super) async fn change_power(
-        &self,
-        instance: InstanceUuid,
-        change: &Change,
-    ) -> Result<(), ComputeError> {
+    pub(super) async fn change_power(&self, instance: InstanceUuid, change: &Change) -> Result<(), ComputeError> {
         let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
         if self.may_change(instance, change)? {
             pause(settings.power_time.unwrap_or(self.config.power_seconds)).await;
             if settings.fails(change.name) || self.chance.happens(self.config.power_failure) {
-                let message = format!(
-                    "the simulated hypervisor on {} failed to {} instance {instance}",
-                    self.host, change.name
-                );
+                let message =
+                    format!("the simulated hypervisor on {} failed to {} instance {instance}", self.host, change.name);
                 return Err(ComputeError::Failed { message });
             }
         }
@@ -141,9 +95,7 @@ impl FakeDriver {
             tokio::time::sleep(after).await;
             let Some(driver) = me.upgrade() else { return };
             let died = driver.hypervisor.change(instance, |guest| match guest {
-                Some(guest)
-                    if guest.is_here() && guest.power == Running && guest.boots == boots =>
-                {
+                Some(guest) if guest.is_here() && guest.power == Running && guest.boots == boots => {
                     guest.becomes(power, moment);
                     Ok(())
                 }

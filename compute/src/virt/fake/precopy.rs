@@ -184,36 +184,24 @@ impl Precopy {
     }
 
     fn copied_in_round(&self) -> u64 {
-        if self.round_nanos == 0 {
-            0
-        } else {
-            self.copied_after(self.round_nanos, self.round_pages)
-        }
+        if self.round_nanos == 0 { 0 } else { self.copied_after(self.round_nanos, self.round_pages) }
     }
 
     fn copied_of_disk(&self) -> u64 {
-        if self.disk_left() == 0 {
-            self.disk_pages
-        } else {
-            self.copied_after(self.disk_nanos, self.disk_pages)
-        }
+        if self.disk_left() == 0 { self.disk_pages } else { self.copied_after(self.disk_nanos, self.disk_pages) }
     }
 
     fn dirtied(&self) -> u64 {
         let pages = u128::from(self.dirty_rate) * self.running_nanos / NANOS / u128::from(PAGE);
-        u64::try_from(pages)
-            .unwrap_or(u64::MAX)
-            .min(self.memory_pages)
+        u64::try_from(pages).unwrap_or(u64::MAX).min(self.memory_pages)
     }
 
     fn round_left(&self) -> u128 {
-        self.time_for(self.round_pages)
-            .saturating_sub(self.round_nanos)
+        self.time_for(self.round_pages).saturating_sub(self.round_nanos)
     }
 
     fn disk_left(&self) -> u128 {
-        self.time_for(self.disk_pages)
-            .saturating_sub(self.disk_nanos)
+        self.time_for(self.disk_pages).saturating_sub(self.disk_nanos)
     }
 }
 
@@ -234,20 +222,15 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn plans() -> impl Strategy<Value = Plan> {
-        (
-            0..4096_u64,
-            0..512_u64,
-            0..2048_u64,
-            0..2048_u64,
-            0..500_u64,
-        )
-            .prop_map(|(memory, disk, dirty_rate, bandwidth, downtime)| Plan {
+        (0..4096_u64, 0..512_u64, 0..2048_u64, 0..2048_u64, 0..500_u64).prop_map(
+            |(memory, disk, dirty_rate, bandwidth, downtime)| Plan {
                 memory: memory * MIB,
                 disk: disk * MIB,
                 dirty_rate: dirty_rate * MIB,
                 bandwidth: bandwidth * MIB,
                 max_downtime: Duration::from_millis(downtime),
-            })
+            },
+        )
     }
 
     /// Lets a copy run to its end, at most this many decisions long.
@@ -330,13 +313,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_on_bandwidth_all_is_copied_at_once() {
-        let plan = Plan {
-            memory: MIB,
-            disk: MIB,
-            dirty_rate: MIB,
-            bandwidth: 0,
-            max_downtime: Duration::ZERO,
-        };
+        let plan = Plan { memory: MIB, disk: MIB, dirty_rate: MIB, bandwidth: 0, max_downtime: Duration::ZERO };
         assert!(Precopy::new(plan).converged());
         assert_eq!(Precopy::new(plan).downtime(), Duration::ZERO);
     }

@@ -60,9 +60,7 @@ impl Settings {
                 "crash_after" => settings.crash_after = Some(seconds(key, value)?),
                 "shutdown_after" => settings.shutdown_after = Some(seconds(key, value)?),
                 _ => {
-                    return Err(format!(
-                        "metadata {key}: the fake driver has no such setting"
-                    ));
+                    return Err(format!("metadata {key}: the fake driver has no such setting"));
                 }
             }
         }
@@ -76,19 +74,12 @@ impl Settings {
 
     /// Whether a power operation, under the driver's name for it, is to fail.
     pub(super) fn fails(&self, operation: &str) -> bool {
-        self.fail_power
-            .iter()
-            .any(|name| name == "always" || name == operation)
+        self.fail_power.iter().any(|name| name == "always" || name == operation)
     }
 }
 
 fn names(value: &str) -> Vec<String> {
-    value
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn hosts(value: &str) -> Where {
@@ -102,14 +93,9 @@ fn seconds(key: &str, value: &str) -> Result<Duration, String> {
     f64::from_str(value.trim())
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| {
-            format!("metadata {key} is '{value}', expected a number of seconds from 0 on")
-        })
+        .ok_or_else(|| format!("metadata {key} is '{value}', expected a number of seconds from 0 on"))
 }
 
 fn number(key: &str, value: &str) -> Result<u64, String> {
-    value
-        .trim()
-        .parse()
-        .map_err(|_| format!("metadata {key} is '{value}', expected a whole number from 0 on"))
+    value.trim().parse().map_err(|_| format!("metadata {key} is '{value}', expected a whole number from 0 on"))
 }

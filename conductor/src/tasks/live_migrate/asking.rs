@@ -51,6 +51,13 @@ impl Drive<'_> {
         Ok(service.is_some_and(|service| service.is_up(Timestamp::now(), self.shared.service_down_time)))
     }
 
+    /// Whether an operator has declared a host down: nothing runs there, as for an evacuation.
+    pub(super) async fn is_fenced(&self, host: &str) -> Result<bool, DbError> {
+        let mut connection = self.shared.database.read().await?;
+        let service = services::find(&mut connection, Binary::Compute, host).await?;
+        Ok(service.is_some_and(|service| service.forced_down))
+    }
+
     pub(super) fn host(&self, host: &str) -> ComputeClient {
         self.shared.compute.server(host)
     }

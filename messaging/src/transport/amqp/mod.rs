@@ -200,8 +200,12 @@ impl Bus {
     /// Returns when the reply queue is consumed.
     pub(super) async fn ensure_reply_queue(&self) -> Result<(), MessagingError> {
         let start = || async {
-            let spec =
-                QueueSpec { name: self.replies.queue().to_string(), lifetime: Lifetime::Transient, bound_to: None, single_active: false };
+            let spec = QueueSpec {
+                name: self.replies.queue().to_string(),
+                lifetime: Lifetime::Transient,
+                bound_to: None,
+                single_active: false,
+            };
             let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH };
             let subscriber = self.subscribe(subscription, self.options.publish_timeout).await?;
             tokio::spawn(take_replies(subscriber, Arc::clone(&self.replies), self.ended.clone()));

@@ -176,8 +176,7 @@ impl Bus {
 
     pub(super) fn fetch(bus: &Arc<Self>, spec: QueueSpec, max: usize, owner: &Arc<str>) -> Fetched {
         let prefetch = u16::try_from(max).unwrap_or(u16::MAX);
-        let mut subscriber =
-            Self::subscribe(bus, Subscription { queues: vec![spec], prefetch }, owner);
+        let mut subscriber = Self::subscribe(bus, Subscription { queues: vec![spec], prefetch }, owner);
         let deliveries: Vec<Delivery> = std::iter::from_fn(|| subscriber.try_next()).collect();
         Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(subscriber) }
     }

@@ -87,7 +87,9 @@ impl State {
                 name
             }
         };
-        if spec.single_active && let Some(queue) = self.queues.get_mut(&name) {
+        if spec.single_active
+            && let Some(queue) = self.queues.get_mut(&name)
+        {
             queue.single_active = true;
         }
         if let Some(route) = &spec.bound_to {

@@ -89,7 +89,11 @@ fn read(argument: &Value, version: Microversion) -> Result<MigrateLive, ApiError
         BlockMigration::Flag(flag) => Some(flag.0),
         BlockMigration::Auto(Auto::Auto) if version >= Microversion::v2(25) => None,
         BlockMigration::Auto(_) => {
-            return Err(wrong("os-migrateLive.block_migration", &object["block_migration"], "It must be true or false."));
+            return Err(wrong(
+                "os-migrateLive.block_migration",
+                &object["block_migration"],
+                "It must be true or false.",
+            ));
         }
     };
     if fields.force.is_some_and(|flag| flag.0) {

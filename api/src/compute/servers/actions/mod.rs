@@ -15,12 +15,7 @@ use axum::{
 use serde_json::Value;
 
 use super::super::microversion::{Microversion, Served};
-use crate::{
-    authentication::Caller,
-    body::JsonBody,
-    error::ApiError,
-    state::Api,
-};
+use crate::{authentication::Caller, body::JsonBody, error::ApiError, state::Api};
 
 /// Every action that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

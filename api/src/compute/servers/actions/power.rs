@@ -104,12 +104,7 @@ pub(super) async fn reboot(request: ActionRequest) -> Result<Response, ApiError>
 }
 
 /// Begins `action` and tells the server's host.
-async fn on_host(
-    request: ActionRequest,
-    rule: Rule,
-    action: Action,
-    command: Command,
-) -> Result<Response, ApiError> {
+async fn on_host(request: ActionRequest, rule: Rule, action: Action, command: Command) -> Result<Response, ApiError> {
     let ActionRequest { api, caller, id, .. } = request;
     let instance = super::super::find(&api, &caller, &id, rule).await?;
     let context = caller.context;

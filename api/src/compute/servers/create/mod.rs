@@ -93,8 +93,8 @@ pub(super) async fn create(
 
     let mut connection = api.database.read().await?;
     let flavor = super::super::flavors::find_in(&mut connection, &caller, &request.flavor_id).await?;
-    let flavor = flavor
-        .ok_or_else(|| ApiError::bad_request(format!("Flavor {} could not be found.", request.flavor_id)))?;
+    let flavor =
+        flavor.ok_or_else(|| ApiError::bad_request(format!("Flavor {} could not be found.", request.flavor_id)))?;
     let image = usable_image(&mut connection, &caller, &request.image_id, &flavor).await?;
     if let Some(zone) = &placement.zone {
         check_zone(&mut connection, zone).await?;
@@ -134,12 +134,7 @@ pub(super) async fn create(
 }
 
 /// Writes the instances and hands them to the schedulers.
-async fn make(
-    api: &Api,
-    context: &RequestContext,
-    instances: &[Instance],
-    spec: &RequestSpec,
-) -> Result<(), ApiError> {
+async fn make(api: &Api, context: &RequestContext, instances: &[Instance], spec: &RequestSpec) -> Result<(), ApiError> {
     let mut transaction = api.database.begin().await?;
     for part in instances.chunks(ROWS_PER_STATEMENT) {
         instances::insert(&mut transaction, part, spec).await?;
@@ -163,8 +158,7 @@ async fn make(
 
 async fn cast_all(api: &Api, context: &RequestContext, uuids: &[InstanceUuid]) -> Result<(), MessagingError> {
     for part in uuids.chunks(CASTS_AT_ONCE) {
-        let casts: FuturesUnordered<_> =
-            part.iter().map(|uuid| api.scheduler.build_instance(context, *uuid)).collect();
+        let casts: FuturesUnordered<_> = part.iter().map(|uuid| api.scheduler.build_instance(context, *uuid)).collect();
         casts.try_collect::<()>().await?;
     }
     Ok(())

@@ -291,7 +291,9 @@ fn refuse_what_is_not_there(fields: &Fields) -> Result<(), ApiError> {
     )?;
     match fields.disk_config.as_deref() {
         None | Some("MANUAL") => Ok(()),
-        Some("AUTO") => Err(ApiError::bad_request("OS-DCF:diskConfig: disks are not resized for the guest; use MANUAL.")),
+        Some("AUTO") => {
+            Err(ApiError::bad_request("OS-DCF:diskConfig: disks are not resized for the guest; use MANUAL."))
+        }
         Some(_) => Err(ApiError::bad_request("OS-DCF:diskConfig must be either 'MANUAL' or 'AUTO'.")),
     }
 }
@@ -352,9 +354,7 @@ fn block_devices(fields: &Fields, image_id: &str) -> Result<(), ApiError> {
 /// An id, or a link that ends in one; clients send numbers too.
 fn flavor(flavor: &Value) -> Result<String, ApiError> {
     match flavor {
-        Value::String(text) if !text.is_empty() => {
-            Ok(text.rsplit('/').next().unwrap_or(text).to_owned())
-        }
+        Value::String(text) if !text.is_empty() => Ok(text.rsplit('/').next().unwrap_or(text).to_owned()),
         Value::Number(number) if number.is_u64() => Ok(number.to_string()),
         other => Err(wrong("server.flavorRef", other, "It must be a flavor's id.")),
     }
@@ -426,8 +426,11 @@ mod tests {
     fn what_openstackclient_sends_is_taken() {
         let device = json!({"uuid": IMAGE, "boot_index": 0, "source_type": "image", "destination_type": "local",
             "delete_on_termination": true});
-        let request = with(100, &json!({"min_count": 1, "max_count": 1, "networks": "none",
-            "block_device_mapping_v2": [device]}));
+        let request = with(
+            100,
+            &json!({"min_count": 1, "max_count": 1, "networks": "none",
+            "block_device_mapping_v2": [device]}),
+        );
         assert_eq!(request.map(|request| (request.count, request.image_id)), Ok((1, IMAGE.into())));
     }
 
