@@ -405,6 +405,7 @@ on_both! {
 
     async fn a_guest_that_may_run_on_a_destination_that_is_down_is_not_let_go_on_its_source(cloud: Cloud) {
         cloud.start_host("source", big()).await;
+        cloud.start_host("dest", big()).await;
         cloud.start_scheduler().await;
         cloud.start_conductor().await;
         for (switched, fenced, end) in [
@@ -412,14 +413,13 @@ on_both! {
             (false, false, MigrationStatus::Error),
             (false, true, MigrationStatus::Error),
         ] {
-            cloud.start_host("dest", big()).await;
             let uuid = cloud.active("source").await;
             cloud.hosts.copy_by(Copying::Hold);
             let copies = cloud.hosts.calls("live_migration");
             let migration = cloud.migrate(uuid, Some("dest")).await;
             cloud.hosts.called("live_migration", copies + 1).await;
             cloud.until_status(&migration, MigrationStatus::Running).await;
-            cloud.hosts.stop("dest").await;
+            cloud.hosts.fail("dest", "rollback_live_migration_at_destination");
             cloud.silence("dest").await;
             let asked = cloud.hosts.calls("rollback_live_migration");
             cloud.hosts.lose_sight(uuid, switched).await;
@@ -429,11 +429,11 @@ on_both! {
             if fenced {
                 cloud.fence("dest").await;
             } else {
-                cloud.start_host("dest", big()).await;
+                cloud.hosts.mend("dest", "rollback_live_migration_at_destination");
             }
             cloud.until_status(&migration, end).await;
             cloud.assert_settled(uuid).await;
-            cloud.hosts.stop("dest").await;
+            cloud.write_host("dest", big()).await;
         }
         cloud.stop().await;
     }

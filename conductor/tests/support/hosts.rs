@@ -149,6 +149,11 @@ impl Hosts {
         self.stage().fails.insert((host.to_owned(), method));
     }
 
+    /// That method of that host works again.
+    pub fn mend(&self, host: &str, method: &'static str) {
+        self.stage().fails.remove(&(host.to_owned(), method));
+    }
+
     /// The next call of that method never ends.
     pub fn hang(&self, method: &'static str) {
         self.stage().hangs = Some(method);
