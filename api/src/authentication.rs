@@ -91,7 +91,13 @@ pub(crate) async fn required(State(api): State<Api>, request: Request, next: Nex
         Ok(caller) => caller,
         Err(error) => return refused(error, &mut parts, &api).await,
     };
-    if let Some(ProjectInPath(in_path)) = parts.extensions.get::<ProjectInPath>()
+    parts.extensions.insert(caller);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Refuses a path with another project's id in it than the token's. Stands behind [`required`].
+pub(crate) async fn own_project(caller: Caller, request: Request, next: Next) -> Response {
+    if let Some(ProjectInPath(in_path)) = request.extensions().get::<ProjectInPath>()
         && caller.context.project_id.as_ref() != Some(in_path)
     {
         let own = caller.context.project_id.as_deref().unwrap_or_default();
@@ -100,8 +106,7 @@ pub(crate) async fn required(State(api): State<Api>, request: Request, next: Nex
         ))
         .into_response();
     }
-    parts.extensions.insert(caller);
-    next.run(Request::from_parts(parts, body)).await
+    next.run(request).await
 }
 
 /// A 401 says where a token can be had.

@@ -67,7 +67,7 @@ impl JsonBody {
         if let Some(other) = body.keys().find(|other| *other != key) {
             return Err(unexpected(None, other));
         }
-        inner.as_object().ok_or_else(|| wrong(key, inner, &format!("{inner} is not of type 'object'")))
+        object(key, inner)
     }
 
     /// The body as an object.
@@ -77,6 +77,15 @@ impl JsonBody {
     pub(crate) fn object(&self) -> Result<&Map<String, Value>, ApiError> {
         self.0.as_object().ok_or_else(|| ApiError::bad_request("Malformed request body: a JSON object is expected."))
     }
+}
+
+/// `value`, which stands at `place` in the body, as an object. To be asked before it is read as a struct, which serde
+/// takes from an array too.
+///
+/// # Errors
+/// 400 if it is something else.
+pub(crate) fn object<'v>(place: &str, value: &'v Value) -> Result<&'v Map<String, Value>, ApiError> {
+    value.as_object().ok_or_else(|| wrong(place, value, &format!("{value} is not of type 'object'")))
 }
 
 /// Reads `value`, which stands at `place` in the body, as a `T`.

@@ -17,6 +17,7 @@ pub mod compute;
 mod config;
 mod discovery;
 pub mod error;
+mod fallbacks;
 mod identity;
 mod image;
 mod links;

@@ -20,14 +20,15 @@ impl Page {
         let max = i64::from(max_limit);
         let limit = match query.get("limit") {
             None => max,
-            Some(text) => match text.parse::<u64>() {
-                Ok(limit) => i64::try_from(limit).unwrap_or(max).min(max),
-                Err(_) => {
-                    return Err(ApiError::bad_request(format!(
-                        "Invalid input for query parameters limit. Value: {text}. It must be an integer from 0 on."
-                    )));
-                }
-            },
+            Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                // What is no `i64` is certainly more than `max`.
+                digits.parse::<i64>().unwrap_or(max).min(max)
+            }
+            Some(other) => {
+                return Err(ApiError::bad_request(format!(
+                    "Invalid input for query parameters limit. Value: {other}. It must be an integer from 0 on."
+                )));
+            }
         };
         Ok(Self { limit, marker: query.get("marker").map(ToOwned::to_owned) })
     }

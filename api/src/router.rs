@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     compute, discovery,
     error::{ApiError, write_envelope},
-    identity, image,
+    fallbacks, identity, image,
     links::ProjectInPath,
     logging, request_id,
     state::Api,
@@ -37,10 +37,8 @@ pub fn router(api: Api) -> Router {
     let in_flight = Arc::new(Semaphore::new(api.config.max_in_flight));
     let max_body_bytes = api.config.max_body_bytes;
 
-    let paths = paths
-        .route("/openapi.json", get(move || async move { Json(document.as_ref().clone()) }))
-        .fallback(|| async { ApiError::no_such_path() })
-        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+    let paths = paths.route("/openapi.json", get(move || async move { Json(document.as_ref().clone()) }));
+    let paths = fallbacks::added(paths)
         .layer(DefaultBodyLimit::max(max_body_bytes))
         .layer(from_fn_with_state(in_flight, limit_in_flight))
         .with_state(api)

@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod config;
+mod output;
 mod run;
 
 use std::{path::PathBuf, process::ExitCode};

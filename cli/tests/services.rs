@@ -121,6 +121,28 @@ mod embedded {
         assert!(shown.contains(&id) && shown.contains("ACTIVE"), "{shown}");
     }
 
+    #[test]
+    fn the_configuration_is_shown_with_its_sources_and_without_secrets() {
+        let output = novella()
+            .args(["config"])
+            .env("NOVELLA_ADMIN_PASSWORD", "hush")
+            .env("NOVELLA_BUS__URL", "amqp://user:hush@broker/")
+            .env("NOVELLA_DATA", "/nowhere")
+            .output()
+            .unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(!shown.contains("hush"), "{shown}");
+        let line = |key: &str| shown.lines().find(|line| line.trim().starts_with(key)).unwrap().to_owned();
+        assert!(line("bus.url").contains("amqp://user:***@broker/"), "{shown}");
+        assert!(line("bus.url").contains("environment NOVELLA_BUS__URL"), "{shown}");
+        assert!(line("database.url").contains("sqlite:///nowhere/novella.db"), "{shown}");
+        assert!(line("bus.exchange").trim_end().ends_with("default"), "{shown}");
+
+        let wrong = novella().args(["config"]).env("NOVELLA_BUS__ULR", "amqp://x/").output().unwrap();
+        assert!(!wrong.status.success());
+        assert!(String::from_utf8(wrong.stderr).unwrap().contains("ulr"));
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_second_cloud_on_the_same_data_is_refused_with_a_reason() {
         let cloud = Cloud::embedded(Settings::default()).await;

@@ -5,11 +5,12 @@ use novella_common::policy;
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::strict_query::WithoutQueryExt;
 use crate::{authentication::Caller, error::ApiError, state::Api};
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(index).without_query()).routes(routes!(show).without_query())
 }
 
 /// Lists host aggregates.

@@ -13,11 +13,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::strict_query::WithoutQueryExt;
 use crate::{authentication::Caller, error::ApiError, state::Api, times::Micros};
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(detail))
+    OpenApiRouter::new().routes(routes!(index).without_query()).routes(routes!(detail).without_query())
 }
 
 /// `{"availabilityZoneInfo": [...]}`.

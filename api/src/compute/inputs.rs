@@ -82,6 +82,16 @@ impl<'de, const LEAST: i64> Deserialize<'de> for Integer<LEAST> {
     }
 }
 
+/// Whether a character can be seen. Those that format text can make one name look like another.
+fn is_printable(character: char) -> bool {
+    let formats = matches!(character,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+        | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}');
+    let separates_lines = matches!(character, '\u{2028}' | '\u{2029}');
+    !(character.is_control() || formats || separates_lines)
+}
+
 /// A name: 1 to 255 printable characters, with no space at either end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name(pub(crate) String);
@@ -95,7 +105,7 @@ impl<'de> Deserialize<'de> for Name {
         if text.chars().count() > 255 {
             return Err(de::Error::custom("it is longer than 255 characters"));
         }
-        if text.trim() != text || text.chars().any(char::is_control) {
+        if text.trim() != text || !text.chars().all(is_printable) {
             return Err(de::Error::custom(
                 "it must have only printable characters and can not start or end with whitespace",
             ));
@@ -104,17 +114,17 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// A text of at most 255 printable characters.
+/// A text of at most `LONGEST` printable characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Description(pub(crate) String);
+pub(crate) struct Description<const LONGEST: usize = 255>(pub(crate) String);
 
-impl<'de> Deserialize<'de> for Description {
+impl<'de, const LONGEST: usize> Deserialize<'de> for Description<LONGEST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.chars().count() > 255 {
-            return Err(de::Error::custom("it is longer than 255 characters"));
+        if text.chars().count() > LONGEST {
+            return Err(de::Error::custom(format!("it is longer than {LONGEST} characters")));
         }
-        if text.chars().any(char::is_control) {
+        if !text.chars().all(is_printable) {
             return Err(de::Error::custom("it must have only printable characters"));
         }
         Ok(Self(text))
@@ -158,7 +168,7 @@ documented_as! {
     [] Flag => Boolean;
     [const LEAST: i64] Integer<LEAST> => Integer;
     [] Name => String;
-    [] Description => String;
+    [const LONGEST: usize] Description<LONGEST> => String;
     [] UuidText => String;
 }
 
@@ -197,7 +207,15 @@ mod tests {
     #[test]
     fn a_name_is_short_printable_and_trimmed() {
         assert!(from_value::<Name>(json!("my server ü")).is_ok());
-        for value in [json!(""), json!(" a"), json!("a "), json!("a\u{7}b"), json!("x".repeat(256)), json!(1)] {
+        for value in [
+            json!(""),
+            json!(" a"),
+            json!("a "),
+            json!("a\u{7}b"),
+            json!("a\u{200b}"),
+            json!("x".repeat(256)),
+            json!(1),
+        ] {
             assert!(refused::<Name>(value));
         }
     }

@@ -39,7 +39,7 @@ const FIELDS: FieldTable = FieldTable(&[
     field("totalSecurityGroupsUsed").until(35),
 ]);
 
-const QUERY: FieldTable = FieldTable(&[field("reserved"), field("tenant_id")]);
+const QUERY: FieldTable = FieldTable(&[field("reserved").until(74), field("tenant_id")]);
 
 #[derive(Serialize, ToSchema)]
 struct LimitsBody<'h> {

@@ -50,12 +50,12 @@ const QUERY: FieldTable = FieldTable(&[
     field("source_compute"),
     field("status"),
     field("migration_type"),
-    field("limit").since(59),
-    field("marker").since(59),
-    field("changes-since").since(59),
-    field("changes-before").since(66),
-    field("user_id").since(80),
-    field("project_id").since(80),
+    field("limit").since(59).once(),
+    field("marker").since(59).once(),
+    field("changes-since").since(59).once(),
+    field("changes-before").since(66).once(),
+    field("user_id").since(80).once(),
+    field("project_id").since(80).once(),
 ]);
 
 /// A migration.

@@ -20,7 +20,7 @@ use axum::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{authentication, error::ApiError, state::Api};
+use crate::{authentication, fallbacks, state::Api};
 
 /// The paths under `/compute`: which versions there are.
 pub(crate) fn versions() -> OpenApiRouter<Api> {
@@ -34,7 +34,7 @@ pub(crate) fn versions() -> OpenApiRouter<Api> {
 /// The paths under `/compute/v2.1`. To be nested there in one step: the fallback of a router that is nested twice is lost,
 /// and with it the 401 of a path that does not exist.
 pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
+    let paths = OpenApiRouter::new()
         .merge(flavors::router())
         .merge(servers::router())
         .merge(migrations::router())
@@ -43,8 +43,9 @@ pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
         .merge(limits::router())
         .merge(aggregates::router())
         .merge(availability_zones::router())
-        .merge(extensions::router())
-        .fallback(|| async { ApiError::no_such_path() })
+        .merge(extensions::router());
+    fallbacks::added_to(paths)
+        .layer(from_fn_with_state(api.clone(), authentication::own_project))
         .layer(from_fn(microversion::negotiate))
         .layer(from_fn_with_state(api.clone(), authentication::required))
 }

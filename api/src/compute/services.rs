@@ -224,7 +224,7 @@ fn reason(text: String) -> Result<String, ApiError> {
 }
 
 /// Whether a text can be a host's name, as Nova's schema has it.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (1..=255).contains(&text.len()) && text.chars().all(allowed)
 }

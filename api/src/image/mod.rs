@@ -18,6 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     authentication::{self, Caller},
     error::ApiError,
+    fallbacks,
     links::Links,
     state::Api,
 };
@@ -30,10 +31,7 @@ pub(crate) fn versions() -> OpenApiRouter<Api> {
 
 /// The paths under `/image/v2`.
 pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(list::index))
-        .routes(routes!(show))
-        .fallback(|| async { ApiError::no_such_path() })
+    fallbacks::added_to(OpenApiRouter::new().routes(routes!(list::index)).routes(routes!(show)))
         .layer(from_fn_with_state(api.clone(), authentication::required))
 }
 

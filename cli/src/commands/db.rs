@@ -10,6 +10,7 @@ use novella_common::db::{
 use crate::{
     GlobalOptions,
     config::{Config, Flags},
+    output,
 };
 
 #[derive(Debug, Subcommand)]
@@ -20,22 +21,21 @@ pub(crate) enum DbCommand {
     Sync,
 }
 
-#[allow(clippy::print_stdout, reason = "the command's own output")]
 pub(crate) async fn run(global: &GlobalOptions, command: DbCommand) -> Result<()> {
     let DbCommand::Sync = command;
     let (config, _) = Config::load(global, &Flags::default())?;
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
-    println!("schema up to date: {}", config.database.url);
+    output::print(&format!("schema up to date: {}", config.database.url))?;
     let seeded =
         seed::run(&database, &SeedConfig { admin_password: config.admin_password.clone(), ..SeedConfig::default() })
             .await?;
-    match seeded.admin {
-        SeededUser::Created => println!("user admin made"),
-        SeededUser::PasswordSet => println!("user admin has the given password now"),
-        SeededUser::Unchanged => println!("user admin is as it was"),
-        SeededUser::Missing => println!("user admin is not there: set NOVELLA_ADMIN_PASSWORD and run this again"),
-    }
+    output::print(match seeded.admin {
+        SeededUser::Created => "user admin made",
+        SeededUser::PasswordSet => "user admin has the given password now",
+        SeededUser::Unchanged => "user admin is as it was",
+        SeededUser::Missing => "user admin is not there: set NOVELLA_ADMIN_PASSWORD and run this again",
+    })?;
     database.close().await;
     Ok(())
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     GlobalOptions,
     config::{Config, Flags},
+    output,
 };
 
 #[derive(Debug, Subcommand)]
@@ -30,7 +31,6 @@ pub(crate) enum Format {
     Json,
 }
 
-#[allow(clippy::print_stdout, reason = "the command's own output")]
 pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Result<()> {
     let ServiceCommand::List { format } = command;
     let (config, _) = Config::load(global, &Flags::default())?;
@@ -57,7 +57,7 @@ pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Resu
                     &service.last_seen.strftime("%Y-%m-%d %H:%M:%S").to_string(),
                 ]);
             }
-            println!("{}", table.trim_fmt());
+            output::print(&table.trim_fmt())
         }
         Format::Json => {
             let list: Vec<_> = services
@@ -73,8 +73,7 @@ pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Resu
                     })
                 })
                 .collect();
-            println!("{}", serde_json::to_string_pretty(&list)?);
+            output::print(&serde_json::to_string_pretty(&list)?)
         }
     }
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! `novella config`: what is in force, and where from.
 
+use std::fmt::Write;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
@@ -12,6 +14,7 @@ use novella_common::config::SecretUrl;
 use crate::{
     GlobalOptions,
     config::{Config, Flags},
+    output,
 };
 
 #[derive(Debug, Args)]
@@ -34,7 +37,6 @@ const SECRETS: [&str; 1] = ["admin_password"];
 /// Keys of URLs, which are shown without their passwords.
 const URLS: [&str; 2] = ["bus.url", "database.url"];
 
-#[allow(clippy::print_stdout, reason = "the command's own output")]
 pub(crate) fn run(global: &GlobalOptions, options: &ConfigOptions) -> Result<()> {
     let (config, figment) = Config::load(global, &Flags::default())?;
     let mut lines = Vec::new();
@@ -53,27 +55,27 @@ pub(crate) fn run(global: &GlobalOptions, options: &ConfigOptions) -> Result<()>
             for (key, value, source) in &lines {
                 table.add_row([key, value, source]);
             }
-            println!("{}", table.trim_fmt());
+            output::print(&table.trim_fmt())
         }
         Format::Toml => {
+            let mut file = String::new();
             let mut section = String::new();
             // Keys of no section come first: a TOML table ends only where the next begins.
             lines.sort_by_key(|(key, ..)| (key.contains('.'), key.clone()));
             for (key, value, source) in &lines {
                 let (this, name) = key.rsplit_once('.').unwrap_or(("", key));
                 if this != section {
-                    println!("\n[{this}]");
+                    let _ = writeln!(file, "\n[{this}]");
                     this.clone_into(&mut section);
                 }
-                if value == UNSET {
-                    println!("# {name} is not set");
-                } else {
-                    println!("{name} = {value}  # {source}");
-                }
+                let _ = match value.as_str() {
+                    UNSET => writeln!(file, "# {name} is not set"),
+                    value => writeln!(file, "{name} = {value}  # {source}"),
+                };
             }
+            output::print(&file)
         }
     }
-    Ok(())
 }
 
 const DEFAULT: &str = "default";

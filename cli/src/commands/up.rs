@@ -19,6 +19,7 @@ use crate::{
     GlobalOptions,
     client::clouds_yaml,
     config::{Config, Flags, data_folder, is_default, sqlite_url},
+    output,
     run::{cloud, signals::StopSignals},
 };
 
@@ -68,7 +69,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     let clouds = folder.path().join("clouds.yaml");
     write_private(&clouds, &clouds_yaml(&endpoint, password.expose()))?;
     if !options.quiet {
-        print_welcome(&endpoint, &clouds, &password, options.hosts);
+        print_welcome(&endpoint, &clouds, &password, options.hosts)?;
     }
     signals.next().await;
     signals.finish(cloud.stop(), config.service.graceful_shutdown_timeout).await
@@ -143,12 +144,11 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     write().with_context(|| format!("can't write {}", path.display()))
 }
 
-#[allow(clippy::print_stdout, reason = "the command's own output")]
-fn print_welcome(endpoint: &str, clouds: &Path, password: &Secret, hosts: u16) {
+fn print_welcome(endpoint: &str, clouds: &Path, password: &Secret, hosts: u16) -> Result<()> {
     let hosts = if hosts == 1 { "host-1".to_owned() } else { format!("host-1 to host-{hosts}") };
     let clouds = clouds.display();
     let password = password.expose();
-    println!(
+    output::print(&format!(
         r#"Novella is up.
 
   endpoint     {endpoint}
@@ -165,5 +165,5 @@ Try, in another terminal:
   novella watch
 
 Ctrl-C stops it."#
-    );
+    ))
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     GlobalOptions,
     client::{Client, Credentials},
+    output,
 };
 
 /// How often the API is asked.
@@ -46,10 +47,10 @@ pub(crate) async fn run(global: &GlobalOptions, options: WatchOptions) -> Result
     loop {
         let asked_at = Timestamp::now();
         for server in changed_servers(&client, only.as_deref(), since).await? {
-            screen.server(&server);
+            screen.server(&server)?;
         }
         for migration in changed_migrations(&client, only.as_deref(), since).await? {
-            screen.migration(&migration);
+            screen.migration(&migration)?;
         }
         since = asked_at.checked_sub(5.seconds()).ok();
         if options.until_idle && screen.is_idle() {
@@ -175,12 +176,11 @@ impl Screen {
     }
 
     /// A line that stays: above the bars on a terminal, plain where there is none.
-    #[allow(clippy::print_stdout, reason = "the command's own output")]
-    fn line(&self, line: &str) {
-        self.bars.suspend(|| println!("{line}"));
+    fn line(&self, line: &str) -> Result<()> {
+        self.bars.suspend(|| output::print(line))
     }
 
-    fn server(&mut self, server: &Value) {
+    fn server(&mut self, server: &Value) -> Result<()> {
         let id = text(&server["id"]).to_owned();
         let status = text(&server["status"]);
         let task = text(&server["OS-EXT-STS:task_state"]);
@@ -188,14 +188,14 @@ impl Screen {
         let name = text(&server["name"]);
         let state = if task.is_empty() { format!("{status} {host}") } else { format!("{status} {task} {host}") };
         if self.shown.get(&id) != Some(&state) {
-            self.line(&format!("{}  server     {id}  {name}  {state}", now()));
+            self.line(&format!("{}  server     {id}  {name}  {state}", now()))?;
             self.shown.insert(id.clone(), state);
         }
         if task.is_empty() || status == "DELETED" {
             if let Some(bar) = self.servers.remove(&id) {
                 bar.finish_and_clear();
             }
-            return;
+            return Ok(());
         }
         let bar = self.servers.entry(id).or_insert_with(|| {
             let bar = self.bars.add(ProgressBar::new(4));
@@ -211,9 +211,10 @@ impl Screen {
             "spawning" => 3,
             _ => 0,
         });
+        Ok(())
     }
 
-    fn migration(&mut self, migration: &Value) {
+    fn migration(&mut self, migration: &Value) -> Result<()> {
         let id = migration["id"].to_string();
         let status = text(&migration["status"]);
         let instance = text(&migration["instance_uuid"]);
@@ -224,9 +225,9 @@ impl Screen {
                 bar.finish_and_clear();
             }
             if self.ended.insert(id.clone()) {
-                self.line(&format!("{}  migration  {id} of {instance}  {from} to {to}  {status}", now()));
+                self.line(&format!("{}  migration  {id} of {instance}  {from} to {to}  {status}", now()))?;
             }
-            return;
+            return Ok(());
         }
         let bar = self.migrations.entry(id.clone()).or_insert_with(|| {
             let bar = self.bars.add(ProgressBar::new(1));
@@ -240,6 +241,7 @@ impl Screen {
         bar.set_length(bytes("memory_total_bytes").max(1));
         bar.set_position(bytes("memory_total_bytes").saturating_sub(bytes("memory_remaining_bytes")));
         bar.set_message(format!("{status}  {}", instance.get(..8).unwrap_or(instance)));
+        Ok(())
     }
 }
 

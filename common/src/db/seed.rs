@@ -47,11 +47,19 @@ pub struct Seeded {
     pub demo: SeededUser,
 }
 
-/// Brings the database to what a new cloud has in it, in one transaction.
+/// Brings the database to what a new cloud has in it, in one transaction. Several processes may do so at once.
 ///
 /// # Errors
 /// The database can't be written.
 pub async fn run(database: &Database, config: &SeedConfig) -> Result<Seeded, DbError> {
+    match seed(database, config).await {
+        // Another process has put in the same rows since this one looked: they are there now.
+        Err(error) if error.is_unique_violation() => seed(database, config).await,
+        result => result,
+    }
+}
+
+async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, DbError> {
     // Hashing takes a while: not with the database's write lock in hand.
     let admin = Prepared::new(database, "admin", config.admin_password.as_ref()).await?;
     let demo = Prepared::new(database, "demo", config.demo_password.as_ref()).await?;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        inputs::{Flag, Integer, Name, present},
+        inputs::{Description, Flag, Integer, Name, present},
         microversion::{FieldTable, Microversion, field},
     },
     view::{FlavorBody, View},
@@ -30,7 +30,7 @@ use crate::{
 
 const CREATE: FieldTable = FieldTable(&[
     field("name"),
-    field("id"),
+    field("id").nullable(),
     field("ram"),
     field("vcpus"),
     field("disk"),
@@ -38,10 +38,10 @@ const CREATE: FieldTable = FieldTable(&[
     field("swap"),
     field("rxtx_factor").until(101),
     field("os-flavor-access:is_public"),
-    field("description").since(55),
+    field("description").since(55).nullable(),
 ]);
 
-const UPDATE: FieldTable = FieldTable(&[field("description")]);
+const UPDATE: FieldTable = FieldTable(&[field("description").nullable()]);
 
 /// What `flavor` holds.
 #[derive(Deserialize, ToSchema)]
@@ -57,17 +57,24 @@ struct NewFlavor {
     ephemeral: Option<Integer<0>>,
     #[serde(default)]
     swap: Option<Integer<0>>,
+    #[serde(default, deserialize_with = "rxtx_factor")]
+    #[schema(value_type = Option<f64>)]
+    #[allow(dead_code, reason = "checked where it is read: the only value there is")]
+    rxtx_factor: (),
     #[serde(default, rename = "os-flavor-access:is_public")]
     is_public: Option<Flag>,
     #[serde(default)]
-    description: Option<String>,
+    description: Option<FlavorDescription>,
 }
 
 #[derive(Deserialize, ToSchema)]
 struct FlavorChange {
     #[serde(default, deserialize_with = "present")]
-    description: Option<Option<String>>,
+    description: Option<Option<FlavorDescription>>,
 }
+
+/// Longer than others (nova's column).
+type FlavorDescription = Description<65_535>;
 
 /// A flavor's id is a free string; clients send numbers too, and null for "make one".
 fn flavor_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -85,6 +92,20 @@ fn flavor_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
     }
     // `auto` asks for a made id, as null does (novaclient).
     Ok(Some(id).filter(|id| id != "auto"))
+}
+
+/// Only 1 is taken, in digits too, which openstackclient sends: bandwidth is nothing that flavors divide here.
+fn rxtx_factor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let factor = match &value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(digits) => digits.parse().ok(),
+        _ => None,
+    };
+    match factor {
+        Some(1.0) => Ok(()),
+        _ => Err(de::Error::custom("it can only be 1: servers' bandwidth is not limited by their flavors here")),
+    }
 }
 
 /// Makes a flavor.
@@ -115,7 +136,7 @@ pub(super) async fn create(
         ephemeral_gb: new.ephemeral.map_or(0, |size| size.0),
         swap_mb: new.swap.map_or(0, |size| size.0),
         is_public: new.is_public.is_none_or(|flag| flag.0),
-        description: new.description,
+        description: new.description.map(|text| text.0),
         extra_specs: BTreeMap::new(),
     };
     let inserted = flavors::insert(&mut *api.database.write().await?, &flavor).await;
@@ -156,7 +177,8 @@ pub(super) async fn update(
     let description = change.description.ok_or_else(|| {
         ApiError::bad_request("Invalid input for field/attribute flavor. 'description' is a required property")
     })?;
-    flavors::set_description(&mut *api.database.write().await?, &id, description.as_deref()).await?;
+    flavors::set_description(&mut *api.database.write().await?, &id, description.as_ref().map(|text| text.0.as_str()))
+        .await?;
     let flavor = super::find(&api, &caller, &id).await?;
     Ok(View::new(version, &caller, &links).one(&flavor))
 }

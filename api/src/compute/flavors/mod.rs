@@ -19,10 +19,10 @@ use novella_common::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    microversion::{FieldTable, Microversion, Served, ServedExt},
-    strict_query,
+    microversion::{Microversion, Served, ServedExt},
+    strict_query::WithoutQueryExt,
 };
-use crate::{authentication::Caller, error::ApiError, links::Links, query::Parameters, state::Api};
+use crate::{authentication::Caller, error::ApiError, links::Links, state::Api};
 use view::{FlavorBody, SpecsBody, View};
 
 /// The routes.
@@ -30,12 +30,12 @@ pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list::index))
         .routes(routes!(list::detail))
-        .routes(routes!(show))
+        .routes(routes!(show).without_query())
         .routes(routes!(manage::create))
         .routes(routes!(manage::update).served(Served::since(55)))
         .routes(routes!(manage::delete))
-        .routes(routes!(extra_specs))
-        .routes(routes!(extra_spec))
+        .routes(routes!(extra_specs).without_query())
+        .routes(routes!(extra_spec).without_query())
 }
 
 /// Whether a caller may see a flavor: a private one has no access list here, so only administrators.
@@ -73,10 +73,8 @@ async fn show(
     caller: Caller,
     version: Microversion,
     links: Links,
-    query: Parameters,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    strict_query::check(&query, &FieldTable(&[]), version, strict_query::OTHERS)?;
     let flavor = find(&api, &caller, &id).await?;
     Ok(View::new(version, &caller, &links).one(&flavor))
 }

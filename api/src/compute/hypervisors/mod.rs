@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::{
     microversion::{FieldTable, Microversion, Served, ServedExt, field},
+    services::is_host,
     strict_query,
 };
 use crate::{authentication::Caller, error::ApiError, links::Links, paging::Page, query::Parameters, state::Api};
@@ -44,13 +45,13 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 }
 
 const QUERY: FieldTable = FieldTable(&[
-    field("limit").since(33),
-    field("marker").since(33),
-    field("hypervisor_hostname_pattern").since(53),
-    field("with_servers").since(53),
+    field("limit").since(33).once(),
+    field("marker").since(33).once(),
+    field("hypervisor_hostname_pattern").since(53).once(),
+    field("with_servers").since(53).once(),
 ]);
 
-const SHOW_QUERY: FieldTable = FieldTable(&[field("with_servers").since(53)]);
+const SHOW_QUERY: FieldTable = FieldTable(&[field("with_servers").since(53).once()]);
 
 /// Lists hypervisors in brief.
 #[utoipa::path(
@@ -107,6 +108,12 @@ async fn list(
     strict_query::check(query, &QUERY, version, BY_UUID)?;
     let get = |name: &str| query.get(name).filter(|_| QUERY.has(name, version));
     let pattern = get("hypervisor_hostname_pattern");
+    if let Some(other) = pattern.filter(|pattern| !is_host(pattern)) {
+        return Err(ApiError::bad_request(format!(
+            "Invalid input for query parameters hypervisor_hostname_pattern. Value: {other}. It must have 1 to 255 \
+             letters, digits, dots, dashes and underscores."
+        )));
+    }
     let with_servers = wants_servers(query, version)?;
     let none = Parameters::default();
     let page = Page::from_query(if version >= PAGES { query } else { &none }, api.config.max_limit)?;

@@ -7,7 +7,10 @@ use serde::{
 use serde_json::{Map, Value};
 
 use super::Microversion;
-use crate::{body::unexpected, error::ApiError};
+use crate::{
+    body::{unexpected, wrong},
+    error::ApiError,
+};
 
 /// A field, and the versions that have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +21,15 @@ pub(crate) struct FieldRule {
     pub(crate) since: Microversion,
     /// The last version that has it; `None`: it is still there.
     pub(crate) until: Option<Microversion>,
+    /// Whether it may be null in a request.
+    pub(crate) nullable: bool,
+    /// Whether a query may have it only once.
+    pub(crate) once: bool,
 }
 
 /// A field that every version has.
 pub(crate) const fn field(name: &'static str) -> FieldRule {
-    FieldRule { name, since: Microversion::MIN, until: None }
+    FieldRule { name, since: Microversion::MIN, until: None, nullable: false, once: false }
 }
 
 impl FieldRule {
@@ -35,6 +42,18 @@ impl FieldRule {
     /// The field was last there in 2.`minor`.
     pub(crate) const fn until(mut self, minor: u16) -> Self {
         self.until = Some(Microversion::v2(minor));
+        self
+    }
+
+    /// A request may set the field to null.
+    pub(crate) const fn nullable(mut self) -> Self {
+        self.nullable = true;
+        self
+    }
+
+    /// A query that is held against the table may have the parameter only once.
+    pub(crate) const fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 
@@ -55,10 +74,16 @@ pub(crate) struct FieldTable(pub(crate) &'static [FieldRule]);
 impl FieldTable {
     /// Whether `version` has a field of this name.
     pub(crate) fn has(&self, name: &str, version: Microversion) -> bool {
-        self.0.iter().any(|rule| rule.name == name && rule.has(version))
+        self.rule(name, version).is_some()
     }
 
-    /// Refuses a request's object that has a field which the table does not have at `version`.
+    /// What `version` says of the field of this name.
+    pub(crate) fn rule(&self, name: &str, version: Microversion) -> Option<&FieldRule> {
+        self.0.iter().find(|rule| rule.name == name && rule.has(version))
+    }
+
+    /// Refuses a request's object that has a field which the table does not have at `version`, or null where a value
+    /// is expected.
     ///
     /// # Errors
     /// 400 that names the field.
@@ -68,10 +93,14 @@ impl FieldTable {
         object: &Map<String, Value>,
         version: Microversion,
     ) -> Result<(), ApiError> {
-        match object.keys().find(|name| !self.has(name, version)) {
-            Some(name) => Err(unexpected(Some(place), name)),
-            None => Ok(()),
+        for (name, value) in object {
+            let rule = self.rule(name, version).ok_or_else(|| unexpected(Some(place), name))?;
+            if value.is_null() && !rule.nullable {
+                let field = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+                return Err(wrong(&field, value, "It may be left out, but not be null."));
+            }
         }
+        Ok(())
     }
 
     /// The fields of an answer that `version` does not have. A field that the table does not name is in every version.
@@ -211,7 +240,7 @@ mod tests {
     const TABLE: FieldTable = FieldTable(&[
         field("id"),
         field("old").until(5),
-        field("new").since(3),
+        field("new").since(3).nullable(),
         field("returned").until(2),
         field("returned").since(8),
     ]);
@@ -237,6 +266,19 @@ mod tests {
         assert_eq!(
             TABLE.check("thing", object, Microversion::v2(2)).unwrap_err().to_string(),
             "Invalid input for field/attribute thing. Additional properties are not allowed ('new' was unexpected)"
+        );
+    }
+
+    #[test]
+    fn a_field_is_null_only_where_the_table_says_so() {
+        let checked = |name: &str| {
+            let object = Map::from_iter([(name.to_owned(), Value::Null)]);
+            TABLE.check("thing", &object, Microversion::v2(3)).map_err(|error| error.to_string())
+        };
+        assert_eq!(checked("new"), Ok(()));
+        assert_eq!(
+            checked("old").unwrap_err(),
+            "Invalid input for field/attribute thing.old. Value: null. It may be left out, but not be null."
         );
     }
 

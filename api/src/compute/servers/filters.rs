@@ -106,6 +106,39 @@ const FOR_EVERYBODY: FieldTable = FieldTable(&[
 const FORBIDDEN: [&str; 7] =
     ["block_device_mapping", "services", "metadata", "system_metadata", "info_cache", "security_groups", "pci_devices"];
 
+/// The filters that are regular expressions in Nova, where an empty one is none.
+const PATTERNS: [&str; 29] = [
+    "kernel_id",
+    "ramdisk_id",
+    "hostname",
+    "key_name",
+    "power_state",
+    "node",
+    "flavor",
+    "reservation_id",
+    "launched_at",
+    "terminated_at",
+    "created_at",
+    "availability_zone",
+    "name",
+    "display_name",
+    "description",
+    "display_description",
+    "locked_by",
+    "root_device_name",
+    "config_drive",
+    "access_ip_v4",
+    "access_ip_v6",
+    "auto_disk_config",
+    "progress",
+    "ip",
+    "ip6",
+    "tags",
+    "tags-any",
+    "not-tags",
+    "not-tags-any",
+];
+
 /// The statuses that Nova has and this table of states does not.
 const OTHER_STATUSES: [&str; 10] = [
     "PASSWORD",
@@ -130,6 +163,12 @@ pub(super) fn read(
     strict_query::check(query, &QUERY, version, strict_query::LISTS)?;
     if let Some(name) = query.names().find(|name| name.starts_with('_') || FORBIDDEN.contains(name)) {
         return Err(ApiError::bad_request(format!("Invalid filter field: {name}.")));
+    }
+    let empty = |name: &&str| QUERY.has(name, version) && query.all(name).any(str::is_empty);
+    if let Some(name) = PATTERNS.iter().find(|name| empty(name)) {
+        return Err(ApiError::bad_request(format!(
+            "Invalid input for query parameters {name}. Value: . '' is not a 'regex'"
+        )));
     }
     let filters = Filters { query, version, is_admin: caller.context.is_admin };
     let mut wanted = InstanceQuery { sort: sort(query, caller, version)?, ..Default::default() };
@@ -391,18 +430,23 @@ fn sort_key(name: &str, version: Microversion) -> Option<Option<SortKey>> {
 }
 
 fn sort(query: &Parameters, caller: &Caller, version: Microversion) -> Result<Vec<Sort>, ApiError> {
-    let mut directions = query.all("sort_dir");
+    let descending = |text: &str| match text {
+        "asc" => Ok(false),
+        "desc" => Ok(true),
+        other => Err(ApiError::bad_request(format!("Unknown sort direction '{other}', must be one of: asc, desc"))),
+    };
+    let directions: Vec<bool> = query.all("sort_dir").map(descending).collect::<Result<_, _>>()?;
+    let mut keys: Vec<&str> = query.all("sort_key").collect();
+    if keys.is_empty() {
+        keys.push("created_at");
+    }
+    if directions.len() > keys.len() {
+        return Err(ApiError::bad_request("Sort direction array size exceeds sort key array size."));
+    }
     let mut sort = Vec::new();
-    for name in query.all("sort_key") {
-        let descending = match directions.next() {
-            None | Some("desc") => true,
-            Some("asc") => false,
-            Some(other) => {
-                return Err(ApiError::bad_request(format!(
-                    "Unknown sort direction '{other}', must be one of: asc, desc"
-                )));
-            }
-        };
+    for (index, name) in keys.into_iter().enumerate() {
+        // The first direction is that of all keys without their own.
+        let descending = directions.get(index).or(directions.first()).copied().unwrap_or(true);
         let key = sort_key(name, version).ok_or_else(|| {
             ApiError::bad_request(format!("Invalid input for query parameters sort_key. Value: {name}."))
         })?;
@@ -410,9 +454,6 @@ fn sort(query: &Parameters, caller: &Caller, version: Microversion) -> Result<Ve
             return Err(ApiError::Forbidden(format!("Only administrators can sort servers by {name}")));
         }
         sort.extend(key.map(|key| Sort { key, descending }));
-    }
-    if directions.next().is_some() {
-        return Err(ApiError::bad_request("Sort direction array size exceeds sort key array size."));
     }
     Ok(sort)
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{
     super::{
         microversion::{FieldTable, Microversion, Shaped, field},
-        strict_query,
+        strict_query::{self, WithoutQueryExt},
     },
     view::host_id,
 };
@@ -35,7 +35,7 @@ use crate::{
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(index)).routes(routes!(show).without_query())
 }
 
 const FIELDS: FieldTable = FieldTable(&[field("updated_at").since(58)]);
@@ -44,10 +44,10 @@ const EVENT_FIELDS: FieldTable =
     FieldTable(&[field("host").since(62), field("hostId").since(62), field("details").since(84)]);
 
 const QUERY: FieldTable = FieldTable(&[
-    field("limit").since(58),
-    field("marker").since(58),
-    field("changes-since").since(58),
-    field("changes-before").since(66),
+    field("limit").since(58).once(),
+    field("marker").since(58).once(),
+    field("changes-since").since(58).once(),
+    field("changes-before").since(66).once(),
 ]);
 
 /// Something that was asked of a server.
@@ -201,10 +201,8 @@ async fn show(
     State(api): State<Api>,
     caller: Caller,
     version: Microversion,
-    query: Parameters,
     Path((id, request_id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    strict_query::check(&query, &FieldTable(&[]), version, strict_query::OTHERS)?;
     let instance = find(&api, &caller, version, &id, policy::INSTANCE_ACTIONS_SHOW).await?;
     let found = actions::get(&mut *api.database.read().await?, instance.uuid, &request_id).await?;
     let (action, events) = found.ok_or_else(|| ApiError::not_found(format!("Action {request_id} not found")))?;

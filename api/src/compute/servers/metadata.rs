@@ -18,7 +18,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::metadata_rules::{Metadata, check_count};
+use super::{
+    super::strict_query::WithoutQueryExt,
+    metadata_rules::{Metadata, check_count},
+};
 use crate::{
     authentication::Caller,
     body::{JsonBody, typed},
@@ -32,10 +35,10 @@ const ATTEMPTS: usize = 5;
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(index))
+        .routes(routes!(index).without_query())
         .routes(routes!(merge))
         .routes(routes!(replace))
-        .routes(routes!(show))
+        .routes(routes!(show).without_query())
         .routes(routes!(set_one))
         .routes(routes!(delete_one))
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::{
     super::{
         microversion::{FieldTable, Microversion, Served, ServedExt, Shaped, field},
-        strict_query,
+        strict_query::WithoutQueryExt,
     },
     operation::{action_row, uninterrupted},
 };
@@ -32,7 +32,6 @@ use crate::{
     authentication::Caller,
     body::{JsonBody, wrong},
     error::ApiError,
-    query::Parameters,
     state::Api,
     times::Micros,
 };
@@ -40,8 +39,8 @@ use crate::{
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(index).served(Served::since(23)))
-        .routes(routes!(show).served(Served::since(23)))
+        .routes(routes!(index).without_query().served(Served::since(23)))
+        .routes(routes!(show).without_query().served(Served::since(23)))
         .routes(routes!(abort).served(Served::since(24)))
         .routes(routes!(act).served(Served::since(22)))
 }
@@ -133,10 +132,8 @@ async fn index(
     State(api): State<Api>,
     caller: Caller,
     version: Microversion,
-    query: Parameters,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    strict_query::check(&query, &FieldTable(&[]), version, strict_query::OTHERS)?;
     let instance = super::find(&api, &caller, &id, policy::SERVER_MIGRATIONS_INDEX).await?;
     let with_hosts = policy::SERVER_MIGRATIONS_INDEX_HOST.allows(&caller.context, Some(&instance.project_id));
     let filter = MigrationFilter { instance: Some(instance.uuid), under_way: true, ..Default::default() };
@@ -158,10 +155,8 @@ async fn show(
     State(api): State<Api>,
     caller: Caller,
     version: Microversion,
-    query: Parameters,
     Path((server_id, id)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    strict_query::check(&query, &FieldTable(&[]), version, strict_query::OTHERS)?;
     let instance = super::find(&api, &caller, &server_id, policy::SERVER_MIGRATIONS_SHOW).await?;
     let found = find(&api, &instance, &id).await?;
     let found = found.ok_or_else(|| {

@@ -20,6 +20,7 @@ mod view;
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance, policy::Rule};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::strict_query::WithoutQueryExt;
 use crate::{authentication::Caller, error::ApiError, state::Api};
 
 /// The routes.
@@ -28,12 +29,12 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(list::index))
         .routes(routes!(list::detail))
         .routes(routes!(create::create))
-        .routes(routes!(show::show))
+        .routes(routes!(show::show).without_query())
         .routes(routes!(update::update))
         .routes(routes!(delete::delete))
         .routes(routes!(actions::act))
-        .routes(routes!(ips::index))
-        .routes(routes!(ips::show))
+        .routes(routes!(ips::index).without_query())
+        .routes(routes!(ips::show).without_query())
         .merge(metadata::router())
         .merge(instance_actions::router())
         .merge(migrations::router())

@@ -7,13 +7,10 @@ use axum::{
 use novella_common::policy;
 
 use super::{
-    super::{
-        microversion::{FieldTable, Microversion},
-        strict_query,
-    },
+    super::microversion::Microversion,
     view::{Occasion, ServerBody, View},
 };
-use crate::{authentication::Caller, error::ApiError, links::Links, query::Parameters, state::Api};
+use crate::{authentication::Caller, error::ApiError, links::Links, state::Api};
 
 /// Shows a server.
 #[utoipa::path(
@@ -28,10 +25,8 @@ pub(super) async fn show(
     caller: Caller,
     version: Microversion,
     links: Links,
-    query: Parameters,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    strict_query::check(&query, &FieldTable(&[]), version, strict_query::OTHERS)?;
     let instance = super::find(&api, &caller, &id, policy::SERVERS_SHOW).await?;
     let mut connection = api.database.read().await?;
     let one = std::slice::from_ref(&instance);

@@ -27,7 +27,8 @@ use crate::{
 
 /// What may be changed. Not among them, though Nova has them: `accessIPv4`, `accessIPv6` and `OS-DCF:diskConfig`, which
 /// no host here would act on; a request with them is refused instead of being half obeyed.
-const REQUEST: FieldTable = FieldTable(&[field("name"), field("description").since(19), field("hostname").since(90)]);
+const REQUEST: FieldTable =
+    FieldTable(&[field("name"), field("description").since(19).nullable(), field("hostname").since(90)]);
 
 /// What `server` holds.
 #[derive(Deserialize, ToSchema)]

@@ -16,6 +16,7 @@ use clap::Args;
 use crate::{
     GlobalOptions,
     config::{Config, Flags},
+    output,
 };
 use deployment::{Deployment, Shape};
 use report::Column;
@@ -47,7 +48,7 @@ const MEMORY_HOSTS: usize = 8;
 /// How many servers the list holds that is timed.
 const LISTED: usize = 1000;
 
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's own output")]
+#[allow(clippy::print_stderr, reason = "progress of a long command")]
 pub(crate) async fn run(global: &GlobalOptions, options: BenchOptions) -> Result<()> {
     let (config, _) = Config::load(global, &Flags::default())?;
     let mut columns = vec![measure(&Shape::Embedded, &options).await?];
@@ -62,9 +63,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: BenchOptions) -> Result
              services apart as well."
         );
     }
-    println!("{}", report::machine()?);
-    println!("{}", report::table(&columns));
-    Ok(())
+    output::print(&format!("{}\n{}", report::machine()?, report::table(&columns)))
 }
 
 #[allow(clippy::print_stderr, reason = "progress of a long command")]

@@ -11,10 +11,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{super::hosts, ActionRequest};
-use crate::{body::typed, error::ApiError};
+use crate::{
+    body::{object, typed},
+    error::ApiError,
+};
 
 /// What `os-getConsoleOutput` holds.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConsoleOutput {
     /// Lines from the end; all without it, or with -1. Clients send digits in a string too.
@@ -41,10 +44,8 @@ fn lines(length: Option<&Value>) -> Result<Option<usize>, ApiError> {
 /// `os-getConsoleOutput`.
 pub(super) async fn get_output(request: ActionRequest) -> Result<Response, ApiError> {
     let ActionRequest { api, caller, id, argument, .. } = request;
-    let ConsoleOutput { length } = match argument {
-        Value::Null => ConsoleOutput::default(),
-        argument => typed("os-getConsoleOutput", &argument)?,
-    };
+    object("os-getConsoleOutput", &argument)?;
+    let ConsoleOutput { length } = typed("os-getConsoleOutput", &argument)?;
     let length = lines(length.as_ref())?;
     let instance = super::super::find(&api, &caller, &id, policy::CONSOLE_OUTPUT).await?;
     let not_ready = || ApiError::Conflict(format!("Instance {id} is not ready"));

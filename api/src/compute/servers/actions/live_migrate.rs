@@ -27,13 +27,13 @@ use super::{
     ActionRequest, accepted,
 };
 use crate::{
-    body::{typed, wrong},
+    body::{object, typed, wrong},
     error::ApiError,
     state::Api,
 };
 
 const FIELDS: FieldTable = FieldTable(&[
-    field("host"),
+    field("host").nullable(),
     field("block_migration"),
     field("disk_over_commit").until(24),
     field("force").since(30).until(67),
@@ -74,9 +74,7 @@ struct MigrateLive {
 
 fn read(argument: &Value, version: Microversion) -> Result<MigrateLive, ApiError> {
     const PLACE: &str = "os-migrateLive";
-    let Value::Object(object) = argument else {
-        return Err(wrong(PLACE, argument, &format!("{argument} is not of type 'object'")));
-    };
+    let object = object(PLACE, argument)?;
     FIELDS.check(PLACE, object, version)?;
     required(object, "host")?;
     required(object, "block_migration")?;
@@ -84,7 +82,10 @@ fn read(argument: &Value, version: Microversion) -> Result<MigrateLive, ApiError
         required(object, "disk_over_commit")?;
     }
     let fields: Fields = typed(PLACE, argument)?;
-    let host = fields.host.filter(|host| !host.is_empty());
+    let host = fields.host;
+    if host.as_deref() == Some("") {
+        return Err(wrong("os-migrateLive.host", &object["host"], "It must be a host's name, or null for any."));
+    }
     let block_migration = match fields.block_migration {
         BlockMigration::Flag(flag) => Some(flag.0),
         BlockMigration::Auto(Auto::Auto) if version >= Microversion::v2(25) => None,
@@ -212,6 +213,7 @@ mod tests {
             (1, json!({"host": null, "block_migration": true}), "'disk_over_commit' is a required property"),
             (1, json!({"host": null, "block_migration": "auto", "disk_over_commit": true}), "block_migration"),
             (25, json!({"host": 1, "block_migration": true}), "os-migrateLive.host"),
+            (25, json!({"host": "", "block_migration": true}), "null for any"),
             (25, json!(null), "is not of type 'object'"),
             (30, json!({"host": null, "block_migration": true, "force": true}), "non-provided destination"),
         ] {

@@ -14,7 +14,10 @@ use super::{
     super::operation::{self, not_allowed, uninterrupted},
     ActionRequest, accepted,
 };
-use crate::{body::typed, error::ApiError};
+use crate::{
+    body::{object, typed},
+    error::ApiError,
+};
 
 /// What a host is told.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +98,7 @@ enum RebootWord {
 
 /// `reboot`.
 pub(super) async fn reboot(request: ActionRequest) -> Result<Response, ApiError> {
+    object("reboot", &request.argument)?;
     let Reboot { kind } = typed("reboot", &request.argument)?;
     let (action, kind) = match kind {
         RebootWord::Soft => (Action::RebootSoft, RebootType::Soft),

@@ -9,7 +9,10 @@ use novella_common::{
 use serde::Deserialize;
 
 use super::{super::operation::action_row, ActionRequest, accepted};
-use crate::{body::typed, error::ApiError};
+use crate::{
+    body::{object, typed},
+    error::ApiError,
+};
 
 /// What `os-resetState` holds.
 #[derive(Deserialize)]
@@ -28,6 +31,7 @@ enum State {
 /// `os-resetState`.
 pub(super) async fn reset_state(request: ActionRequest) -> Result<Response, ApiError> {
     let ActionRequest { api, caller, id, argument, .. } = request;
+    object("os-resetState", &argument)?;
     let ResetState { state } = typed("os-resetState", &argument)?;
     let vm_state = match state {
         State::Active => VmState::Active,

@@ -20,7 +20,7 @@ use super::super::{
     metadata_rules::{self, Metadata},
 };
 use crate::{
-    body::{JsonBody, typed, unexpected, wrong},
+    body::{JsonBody, object, typed, unexpected, wrong},
     error::ApiError,
 };
 
@@ -46,9 +46,9 @@ const FIELDS: FieldTable = FieldTable(&[
     field("return_reservation_id"),
     field("security_groups"),
     field("user_data"),
-    field("description").since(19),
+    field("description").since(19).nullable(),
     field("tags").since(52),
-    field("trusted_image_certificates").since(63),
+    field("trusted_image_certificates").since(63).nullable(),
     field("host").since(74),
     field("hypervisor_hostname").since(74),
     field("hostname").since(90),
@@ -202,17 +202,18 @@ impl ServerRequest {
 /// # Errors
 /// 400 that names the field.
 pub(super) fn read(body: &JsonBody, version: Microversion, most: u32) -> Result<ServerRequest, ApiError> {
-    let object = body.object()?;
-    if let Some(other) = object.keys().find(|key| *key != "server" && !HINTS.contains(&key.as_str())) {
+    let body = body.object()?;
+    if let Some(other) = body.keys().find(|key| *key != "server" && !HINTS.contains(&key.as_str())) {
         return Err(unexpected(None, other));
     }
-    let hints = hints(object)?;
-    let server = match object.get("server") {
-        Some(Value::Object(server)) => server,
-        Some(other) => return Err(wrong("server", other, &format!("{other} is not of type 'object'"))),
-        None => return Err(ApiError::bad_request("Invalid input: 'server' is a required property")),
-    };
+    let hints = hints(body)?;
+    let server =
+        body.get("server").ok_or_else(|| ApiError::bad_request("Invalid input: 'server' is a required property"))?;
+    let server = object("server", server)?;
     FIELDS.check("server", server, version)?;
+    for group in server.get("security_groups").and_then(Value::as_array).into_iter().flatten() {
+        object("server.security_groups", group)?;
+    }
     let fields: Fields = typed("server", &Value::Object(server.clone()))?;
 
     refuse_what_is_not_there(&fields)?;
@@ -253,11 +254,8 @@ pub(super) fn read(body: &JsonBody, version: Microversion, most: u32) -> Result<
 fn hints(body: &Map<String, Value>) -> Result<SchedulerHints, ApiError> {
     let mut all = SchedulerHints::new();
     for name in HINTS {
-        match body.get(name) {
-            None => {}
-            Some(Value::Object(hints)) => all.extend(hints.clone()),
-            Some(other) => return Err(wrong(name, other, &format!("{other} is not of type 'object'"))),
-        }
+        let Some(hints) = body.get(name) else { continue };
+        all.extend(object(name, hints)?.clone());
     }
     for name in ["same_host", "different_host"] {
         let Some(hint) = all.get(name) else { continue };
@@ -281,12 +279,11 @@ fn refuse_what_is_not_there(fields: &Fields) -> Result<(), ApiError> {
     refuse(!fields.personality.is_empty(), "personality: files are not put into servers here; use user_data.")?;
     refuse(!fields.tags.is_empty(), "tags: servers have no tags here; use metadata.")?;
     refuse(
-        fields.trusted_image_certificates.as_ref().is_some_and(|ids| !ids.is_empty()),
+        fields.trusted_image_certificates.is_some(),
         "trusted_image_certificates: image signatures are not verified here.",
     )?;
-    let address = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     refuse(
-        address(&fields.access_ip_v4) || address(&fields.access_ip_v6),
+        fields.access_ip_v4.is_some() || fields.access_ip_v6.is_some(),
         "accessIPv4 and accessIPv6 are not kept here; use metadata.",
     )?;
     match fields.disk_config.as_deref() {
