@@ -1,7 +1,7 @@
 //! What a request can come to but an answer, and how each service says so.
 //!
 //! A handler returns an [`ApiError`]. Its response carries the status and the text; the body is written by
-//! [`write_envelope`], the outermost layer but for the request id, in the envelope of the service that was asked:
+//! `write_envelope`, the outermost layer but for the request id, in the envelope of the service that was asked:
 //! Nova's, Keystone's or Glance's. So nothing that goes wrong, in whatever layer, is answered in another form.
 
 use axum::{
@@ -134,7 +134,7 @@ impl From<Denied> for ApiError {
     }
 }
 
-/// What [`write_envelope`] finds on a response that is an error without a body yet.
+/// What `write_envelope` finds on a response that is an error without a body yet.
 #[derive(Clone, Debug)]
 struct Problem(String);
 

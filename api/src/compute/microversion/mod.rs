@@ -1,7 +1,7 @@
 //! Microversions: one API whose requests and answers differ by the version that the client names.
 //!
 //! Three places say what differs, all of them data: a route or an action is registered with the versions that it is
-//! [`served`](Served) in; an answer passes through a [`FieldTable`], which leaves out what its version does not have; a
+//! `Served` in; an answer passes through a `FieldTable`, which leaves out what its version does not have; a
 //! request is held against another, which refuses what its version does not know. Handlers ask for the version only
 //! where the same field means something else.
 
