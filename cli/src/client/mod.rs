@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 pub(crate) use credentials::{Credentials, clouds_yaml};
 
-/// The newest microversion whose answers these commands read.
-const MICROVERSION: &str = "compute 2.25";
+/// The microversion whose answers these commands read: the first in which the list of migrations takes `changes-since`.
+const MICROVERSION: &str = "compute 2.59";
 
 /// A client with a token.
 #[derive(Clone, Debug)]

@@ -106,17 +106,15 @@ async fn changed_servers(client: &Client, only: Option<&str>, since: Option<Time
 }
 
 async fn changed_migrations(client: &Client, only: Option<&str>, since: Option<Timestamp>) -> Result<Vec<Value>> {
-    let mut running = Vec::new();
-    let path = match only {
-        Some(id) => format!("/os-migrations?instance_uuid={id}"),
-        None => "/os-migrations".to_owned(),
-    };
-    let list = client.get(&path).await?;
+    let mut query = Vec::new();
+    query.extend(only.map(|id| format!("instance_uuid={id}")));
+    query.extend(since.map(|since| format!("changes-since={since}")));
+    let list = client.get(&format!("/os-migrations?{}", query.join("&"))).await?;
+    let mut changed = Vec::new();
     for migration in list["migrations"].as_array().into_iter().flatten() {
-        // The list holds the migrations of all time; what ended before the first look is no news.
         let ended = is_final(text(&migration["status"]));
-        let fresh = since.is_some() && updated_after(migration, since);
-        if ended && !fresh {
+        // What ended before the first look is no news.
+        if ended && since.is_none() {
             continue;
         }
         let mut migration = migration.clone();
@@ -127,19 +125,9 @@ async fn changed_migrations(client: &Client, only: Option<&str>, since: Option<T
                 migration["progress"] = detail["migration"].clone();
             }
         }
-        running.push(migration);
+        changed.push(migration);
     }
-    Ok(running)
-}
-
-fn updated_after(migration: &Value, since: Option<Timestamp>) -> bool {
-    let updated = text(&migration["updated_at"]);
-    // The API writes times without a zone, in UTC.
-    let updated = format!("{}Z", updated.trim_end_matches('Z')).parse::<Timestamp>();
-    match (updated, since) {
-        (Ok(updated), Some(since)) => updated >= since,
-        _ => false,
-    }
+    Ok(changed)
 }
 
 fn is_final(status: &str) -> bool {
