@@ -56,8 +56,15 @@ on_both! {
             json!({"flavor": {"name": "x", "ram": 0, "vcpus": 1, "disk": 1}}),
             json!({"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "description": "too early"}}),
             json!({"flavor": {"name": "x", "id": " 7", "ram": 1, "vcpus": 1, "disk": 1}}),
+            json!({"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "swap": null}}),
+            json!({"flavor": {"name": "x\u{200b}", "ram": 1, "vcpus": 1, "disk": 1}}),
+            json!({"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": 2}}),
+            json!({"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": "much"}}),
         ] {
             assert_eq!(admin.post(FLAVORS, &body).await.status, 400, "{body}");
         }
+        let as_openstackclient = json!({"flavor": {"name": "x", "id": null, "ram": 1, "vcpus": 1, "disk": 1, "swap": 0,
+            "OS-FLV-EXT-DATA:ephemeral": 0, "rxtx_factor": 1.0, "os-flavor-access:is_public": true}});
+        assert_eq!(admin.post(FLAVORS, &as_openstackclient).await.status, 200);
     }
 }

@@ -49,6 +49,29 @@ on_both! {
         }
     }
 
+    async fn a_method_that_a_path_does_not_have_is_refused_as_everything_else_is(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        for path in [SERVERS, "/compute/v2.1/flavors/1", "/image/v2/images"] {
+            assert_eq!(cloud.anonymous().send(Method::PATCH, path, Body::empty()).await.status, 401, "{path}");
+            assert_eq!(demo.send(Method::PATCH, path, Body::empty()).await.status, 405, "{path}");
+        }
+        let answer = demo.at("2.7").send(Method::PATCH, SERVERS, Body::empty()).await;
+        assert_eq!(answer.header("openstack-api-version"), Some("compute 2.7"));
+        assert!(answer.header("allow").unwrap().contains("POST"));
+    }
+
+    async fn a_query_where_there_is_none_is_refused_from_2_102_on(cloud: Cloud) {
+        let admin = cloud.admin().await;
+        for path in ["/flavors/1", "/flavors/1/os-extra_specs", "/os-aggregates", "/os-availability-zone", "/extensions"] {
+            let path = format!("/compute/v2.1{path}?nothing=1");
+            assert_eq!(admin.at("2.101").get(&path).await.status, 200, "{path}");
+            let refused = admin.at("2.102").get(&path).await;
+            assert_eq!((refused.status, refused.message().contains("'nothing'")), (400, true), "{path}");
+        }
+        let twice = "/compute/v2.1/os-hypervisors?limit=1&limit=2";
+        assert_eq!((admin.at("2.52").get(twice).await.status, admin.at("2.53").get(twice).await.status), (200, 400));
+    }
+
     async fn every_error_is_json_in_the_services_own_form(cloud: Cloud) {
         let demo = cloud.demo().await;
         assert_eq!(demo.get("/compute/v2.1/nothing").await.body["itemNotFound"]["code"], 404);

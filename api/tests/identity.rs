@@ -141,6 +141,33 @@ on_both! {
         assert_eq!(admin.get("/identity/v3/nothing").await.body["error"]["code"], 404);
     }
 
+    async fn the_catalog_and_the_roles_are_listed_for_administrators(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        for list in ["services", "endpoints", "role_assignments"] {
+            assert_eq!(demo.get(&format!("/identity/v3/{list}")).await.status, 403, "{list}");
+        }
+        let services = admin.get("/identity/v3/services?type=compute").await.body;
+        assert_eq!((&services["services"][0]["name"], services["services"].as_array().unwrap().len()), (&json!("nova"), 1));
+        assert_eq!(admin.get("/identity/v3/services/compute").await.body["service"], services["services"][0]);
+        let public = admin.get("/identity/v3/endpoints?interface=public&service_id=compute").await.body;
+        assert_eq!(public["endpoints"].as_array().unwrap().len(), 1);
+        assert_eq!(public["endpoints"][0]["url"], "http://cloud.test/compute/v2.1");
+        assert_eq!(admin.get("/identity/v3/regions").await.body["regions"][0]["id"], "RegionOne");
+        assert_eq!(admin.get("/identity/v3/regions/elsewhere").await.status, 404);
+
+        let assigned = async |query: &str| -> Vec<(String, String, String)> {
+            let body = admin.get(&format!("/identity/v3/role_assignments?include_names&{query}")).await.body;
+            let name = |part: &Value| part["name"].as_str().unwrap().to_owned();
+            let list = body["role_assignments"].as_array().unwrap().iter();
+            list.map(|one| (name(&one["user"]), name(&one["scope"]["project"]), name(&one["role"]))).collect()
+        };
+        let all = [("admin", "admin", "admin"), ("admin", "demo", "admin"), ("demo", "demo", "member")];
+        let all = all.map(|(user, project, role)| (user.to_owned(), project.to_owned(), role.to_owned()));
+        assert_eq!(assigned("").await, all);
+        assert_eq!(assigned("role.id=member").await, all[2..]);
+        assert_eq!(assigned("scope.system=all").await, []);
+    }
+
     async fn versions_are_found_without_a_token(cloud: Cloud) {
         let anybody = cloud.anonymous();
         assert_eq!(anybody.get("/identity").await.status, 300);

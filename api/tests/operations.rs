@@ -94,6 +94,9 @@ on_both! {
             (json!({"reboot": {"type": "SOFT", "x": 1}}), "('x' was unexpected)"),
             (json!({"os-resetState": {"state": "stopped"}}), "os-resetState.state"),
             (json!({"os-getConsoleOutput": {"length": -7}}), "length"),
+            (json!({"os-getConsoleOutput": null}), "is not of type 'object'"),
+            (json!({"reboot": ["SOFT"]}), "is not of type 'object'"),
+            (json!({"os-resetState": ["active"]}), "is not of type 'object'"),
         ] {
             let answer = demo.action(uuid, &body).await;
             assert_eq!((answer.status, answer.message().contains(text)), (400, true), "{body}: {:?}", answer.body);

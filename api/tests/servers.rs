@@ -143,7 +143,12 @@ on_both! {
         }
         assert_eq!(names(&admin, &format!("all_tenants=1&uuid={web}")).await, "web-1");
         assert_eq!(demo.get(&format!("{SERVERS}?all_tenants=1")).await.status, 403);
-        for query in ["limit=x", "limit=-1", "marker=x", "sort_key=nothing", "sort_key=uuid&sort_dir=up", "_x=1",
+        // A direction alone is that of the time of creation; the first is that of all keys without their own.
+        let first = async |query: &str| demo.get(&format!("{SERVERS}?limit=1&{query}")).await.body["servers"][0]["name"].clone();
+        assert_eq!((first("sort_dir=asc").await, first("sort_dir=desc").await), (json!("web-1"), json!("web-2")));
+        assert_eq!(first("sort_key=user_id&sort_key=display_name&sort_dir=asc").await, "db-1");
+        for query in ["limit=x", "limit=-1", "marker=x", "sort_key=nothing", "sort_key=uuid&sort_dir=up", "sort_dir=up",
+            "sort_key=uuid&sort_dir=asc&sort_dir=desc", "_x=1",
             "metadata=1", "all_tenants=maybe", "changes-since=yesterday", "name=a[0-9]"] {
             assert_eq!(demo.get(&format!("{SERVERS}?{query}")).await.status, 400, "{query}");
         }
@@ -277,6 +282,10 @@ on_both! {
             (400, with("name", json!(1)), "server.name"),
             (400, with("metadata", json!({"a": 1})), "server.metadata.a"),
             (400, with("min_count", json!(0)), "server.min_count"),
+            (400, with("min_count", json!(null)), "not be null"),
+            (400, with("security_groups", json!([["default"]])), "is not of type 'object'"),
+            (400, with("block_device_mapping_v2", json!([{"uuid": IMAGE, "boot_index": 0, "source_type": "image",
+                "destination_type": "local", "delete_on_termination": null}])), "delete_on_termination"),
         ] {
             let answer = demo.post(SERVERS, &body).await;
             assert_eq!((answer.status, answer.message().contains(text)), (status, true), "{body}: {:?}", answer.body);

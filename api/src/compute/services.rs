@@ -260,6 +260,9 @@ async fn update_by_name(api: &Api, version: Microversion, what: &str, body: &Jso
             "It must have 1 to 255 letters, digits, dots, dashes and underscores.",
         ));
     }
+    if !(1..=255).contains(&binary.chars().count()) {
+        return Err(wrong("binary", &Value::from(binary), "It must have 1 to 255 characters."));
+    }
     let disabled = |reason: Option<String>| ServiceChange {
         disabled: Some(true),
         disabled_reason: Some(reason),

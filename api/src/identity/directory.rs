@@ -81,12 +81,17 @@ impl UserView {
     }
 }
 
-fn collection<T: Serialize>(name: &str, items: Vec<T>, links: &Links) -> Json<Value> {
+/// `{"name": [...], "links": ...}`, as Keystone's lists are.
+pub(super) fn collection<T: Serialize>(name: &str, items: Vec<T>, links: &Links) -> Json<Value> {
     let own = links.identity(name);
     Json(json!({ name: items, "links": {"self": own, "previous": null, "next": null} }))
 }
 
-fn administrators_only(caller: &Caller, action: &str) -> Result<(), ApiError> {
+/// Refuses everybody else.
+///
+/// # Errors
+/// 403 in Keystone's words.
+pub(super) fn administrators_only(caller: &Caller, action: &str) -> Result<(), ApiError> {
     if caller.context.is_admin {
         return Ok(());
     }
@@ -100,7 +105,8 @@ fn wanted(query: &Parameters, name: &str, enabled: bool) -> Result<bool, ApiErro
     Ok(of_domain && enabled && query.get("name").is_none_or(|wanted| wanted == name))
 }
 
-fn not_found(what: &str, id: &str) -> ApiError {
+/// 404 in Keystone's words.
+pub(super) fn not_found(what: &str, id: &str) -> ApiError {
     ApiError::not_found(format!("Could not find {what}: {id}."))
 }
 

@@ -1,9 +1,11 @@
 //! `/identity`: what clients need of Keystone. Tokens, and who and what there is; no administration.
 
+mod assignments;
 mod auth;
 mod cache;
 mod directory;
 mod passwords;
+mod registry;
 mod token_view;
 
 use axum::{Json, http::StatusCode, response::IntoResponse, routing::get};
@@ -32,6 +34,12 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(directory::roles))
         .routes(routes!(directory::domains))
         .routes(routes!(directory::domain))
+        .routes(routes!(assignments::list))
+        .routes(routes!(registry::services))
+        .routes(routes!(registry::service))
+        .routes(routes!(registry::endpoints))
+        .routes(routes!(registry::regions))
+        .routes(routes!(registry::region))
 }
 
 fn version_document(links: &Links) -> Value {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::{links::Links, times::MicrosUtc};
 
 /// The one region.
-const REGION: &str = "RegionOne";
+pub(super) const REGION: &str = "RegionOne";
 
 /// `{"token": ...}`.
 #[derive(Serialize, ToSchema)]
@@ -68,19 +68,19 @@ struct RoleView {
 /// A service of the catalog with its endpoints.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Service {
-    id: &'static str,
-    name: &'static str,
-    r#type: &'static str,
-    endpoints: Vec<Endpoint>,
+    pub(super) id: &'static str,
+    pub(super) name: &'static str,
+    pub(super) r#type: &'static str,
+    pub(super) endpoints: Vec<Endpoint>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Endpoint {
-    id: String,
-    interface: &'static str,
-    region: &'static str,
-    region_id: &'static str,
-    url: String,
+pub(super) struct Endpoint {
+    pub(super) id: String,
+    pub(super) interface: &'static str,
+    pub(super) region: &'static str,
+    pub(super) region_id: &'static str,
+    pub(super) url: String,
 }
 
 const DEFAULT_DOMAIN: Domain = Domain { id: DEFAULT_DOMAIN_ID, name: DEFAULT_DOMAIN_NAME };

@@ -94,7 +94,7 @@ fn flavor_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
     Ok(Some(id).filter(|id| id != "auto"))
 }
 
-/// Only 1 is taken, in digits too, which openstackclient sends: bandwidth is nothing that flavors divide here.
+/// Only 1 is taken, in digits too, which some clients always send: bandwidth is nothing that flavors divide here.
 fn rxtx_factor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
     let value = Value::deserialize(deserializer)?;
     let factor = match &value {

@@ -5,6 +5,7 @@
 //!     │ 400                                                                         │ not taken: rows gone, 503
 //! ```
 
+mod hints;
 mod request;
 
 use axum::{

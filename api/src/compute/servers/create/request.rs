@@ -11,13 +11,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::super::{
+use super::{
     super::{
-        inputs::{Description, Flag, Integer, Name, UuidText},
-        microversion::{FieldTable, Microversion, field},
+        super::{
+            inputs::{Description, Flag, Integer, Name, UuidText},
+            microversion::{FieldTable, Microversion, field},
+        },
+        hostname,
+        metadata_rules::{self, Metadata},
     },
-    hostname,
-    metadata_rules::{self, Metadata},
+    hints,
 };
 use crate::{
     body::{JsonBody, object, typed, unexpected, wrong},
@@ -53,9 +56,6 @@ const FIELDS: FieldTable = FieldTable(&[
     field("hypervisor_hostname").since(74),
     field("hostname").since(90),
 ]);
-
-/// The two names of the hints beside `server`.
-const HINTS: [&str; 2] = ["os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"];
 
 /// The longest user data, as base64 text (nova's column).
 const MAX_USER_DATA: usize = 65_535;
@@ -137,11 +137,16 @@ struct BlockDevice {
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
     boot_index: Option<Value>,
-    #[serde(default)]
-    delete_on_termination: Option<Flag>,
+    #[serde(default = "kept_for_no_longer")]
+    delete_on_termination: Flag,
     #[serde(flatten)]
     #[schema(ignore)]
     others: Map<String, Value>,
+}
+
+/// A disk that is not a volume goes with its server.
+fn kept_for_no_longer() -> Flag {
+    Flag(true)
 }
 
 /// A create, checked: all that is left to find out is in the database.
@@ -203,10 +208,10 @@ impl ServerRequest {
 /// 400 that names the field.
 pub(super) fn read(body: &JsonBody, version: Microversion, most: u32) -> Result<ServerRequest, ApiError> {
     let body = body.object()?;
-    if let Some(other) = body.keys().find(|key| *key != "server" && !HINTS.contains(&key.as_str())) {
+    if let Some(other) = body.keys().find(|key| *key != "server" && !hints::NAMES.contains(&key.as_str())) {
         return Err(unexpected(None, other));
     }
-    let hints = hints(body)?;
+    let hints = hints::read(body)?;
     let server =
         body.get("server").ok_or_else(|| ApiError::bad_request("Invalid input: 'server' is a required property"))?;
     let server = object("server", server)?;
@@ -249,27 +254,6 @@ pub(super) fn read(body: &JsonBody, version: Microversion, most: u32) -> Result<
         zone: fields.availability_zone.map(|zone| zone.0),
         host,
     })
-}
-
-fn hints(body: &Map<String, Value>) -> Result<SchedulerHints, ApiError> {
-    let mut all = SchedulerHints::new();
-    for name in HINTS {
-        let Some(hints) = body.get(name) else { continue };
-        all.extend(object(name, hints)?.clone());
-    }
-    for name in ["same_host", "different_host"] {
-        let Some(hint) = all.get(name) else { continue };
-        let place = format!("os:scheduler_hints.{name}");
-        if hint.is_string() {
-            typed::<UuidText>(&place, hint)?;
-        } else {
-            typed::<Vec<UuidText>>(&place, hint)?;
-        }
-    }
-    if let Some(group) = all.get("group") {
-        return Err(ApiError::bad_request(format!("Instance group {group} could not be found.")));
-    }
-    Ok(all)
 }
 
 /// What Nova takes and this cloud has nothing for.
@@ -334,8 +318,8 @@ fn block_devices(fields: &Fields, image_id: &str) -> Result<(), ApiError> {
             && is(&device.destination_type, "local")
             && is(&device.uuid, image_id)
             && first
-            && device.delete_on_termination.is_none_or(|flag| flag.0)
-            && device.others.values().all(Value::is_null)
+            && device.delete_on_termination.0
+            && device.others.is_empty()
     };
     match fields.block_device_mapping_v2.as_slice() {
         [] if fields.block_device_mapping.is_empty() => Ok(()),
