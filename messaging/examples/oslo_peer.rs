@@ -107,7 +107,11 @@ async fn main() -> anyhow::Result<()> {
         std::env::args().nth(1).ok_or_else(|| anyhow::anyhow!("which broker? amqp://user:password@host/vhost"))?;
     // oslo.messaging declares its queues as transient unless told otherwise, and all peers must
     // agree.
-    let options = TransportOptions { exchange: "openstack".into(), durable: false, ..TransportOptions::default() };
+    let options = TransportOptions {
+        control_exchange: "openstack".into(),
+        amqp_durable_queues: false,
+        ..TransportOptions::default()
+    };
     let transport = Transport::connect(&url, options).await?;
     let manager =
         Manager { python: PythonClient::new(&transport), notifier: Notifier::new(&transport, "visits", "rust.here") };

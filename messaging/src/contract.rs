@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use futures_util::future::BoxFuture;
+use tower::{BoxError, Layer, Service};
 
-use crate::client::RpcClient;
+use crate::client::{ClientService, Kind, Outgoing, RpcClient};
 use crate::endpoint::Outcome;
 use crate::error::{CallError, MessagingError, RpcError};
 use crate::target::Version;
@@ -60,6 +61,24 @@ pub struct Method {
     pub timeout: Option<Duration>,
 }
 
+/// A layer that fits a client; implemented by all that [`RpcClient::layer`] takes.
+pub trait ClientLayer {
+    /// Lays it around what the client has.
+    fn lay(self, client: RpcClient) -> RpcClient;
+}
+
+impl<L> ClientLayer for L
+where
+    L: Layer<ClientService>,
+    L::Service: Service<Outgoing, Response = Value> + Clone + Send + Sync + 'static,
+    <L::Service as Service<Outgoing>>::Error: Into<BoxError>,
+    <L::Service as Service<Outgoing>>::Future: Send + 'static,
+{
+    fn lay(self, client: RpcClient) -> RpcClient {
+        client.layer(self)
+    }
+}
+
 /// A generated client's state.
 #[derive(Debug, Clone)]
 pub struct Stub {
@@ -75,22 +94,16 @@ impl Stub {
         Self { client, timeout: None }
     }
 
-    /// See [`RpcClient::server`].
+    /// The same with a client made from its own.
     #[must_use]
-    pub fn server(&self, server: String) -> Self {
-        Self { client: self.client.clone().server(server), ..self.clone() }
+    pub fn adapt(&self, adapt: impl FnOnce(RpcClient) -> RpcClient) -> Self {
+        Self { client: adapt(self.client.clone()), timeout: self.timeout }
     }
 
     /// See [`RpcClient::timeout`].
     #[must_use]
     pub fn timeout(&self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self.clone() }
-    }
-
-    /// See [`RpcClient::version_cap`].
-    #[must_use]
-    pub fn version_cap(&self, cap: Version) -> Self {
-        Self { client: self.client.clone().version_cap(cap), ..self.clone() }
     }
 
     /// See [`RpcClient::can_send_version`].
@@ -118,13 +131,14 @@ impl Stub {
         E: RpcError,
     {
         let context = Value::Object(context_fields(ctx)?);
-        match self.client(method).call_for_outcome(context, method.name, args.0).await? {
+        match self.client(method).send(Kind::Call, context, method.name, args.0).await {
             Ok(result) => serde_json::from_value(result).map_err(|error| {
                 CallError::Messaging(MessagingError::Malformed {
                     what: format!("the result of `{}` is not valid: {error}", method.name),
                 })
             }),
-            Err(failure) => Err(failure.into_call_error()),
+            Err(MessagingError::Remote(failure)) => Err(failure.into_call_error()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -1,10 +1,12 @@
 //! What a server offers: endpoints that answer requests.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde_json::Value;
+use tower::{BoxError, Service};
 
 use crate::target::Version;
 use crate::wire::{Failure, RequestMessage};
@@ -52,6 +54,24 @@ impl Request {
         &self.message.method
     }
 
+    /// The namespace it is in.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.message.namespace.as_deref()
+    }
+
+    /// The caller's context as it came.
+    #[must_use]
+    pub fn context_fields(&self) -> &serde_json::Map<String, Value> {
+        &self.message.context
+    }
+
+    /// Whether somebody waits for the answer.
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        self.message.reply_to.is_some()
+    }
+
     /// The version the sender speaks.
     #[must_use]
     pub fn version(&self) -> Version {
@@ -94,11 +114,52 @@ impl Request {
     }
 }
 
-/// Finds the endpoint for a request, in the order they were given to the server.
-pub(crate) async fn dispatch(
-    endpoints: &[Box<dyn Endpoint>],
-    message: &Arc<RequestMessage>,
-) -> Result<Value, Box<Failure>> {
+/// The method that every server answers, as with oslo.messaging's `rpc_ping_enabled`.
+pub(crate) const PING: &str = "oslo_rpc_server_ping";
+
+/// Finds the endpoint for each request: what a server's middleware is laid around.
+#[derive(Clone)]
+pub struct Dispatcher {
+    /// In the order they were given to the server.
+    endpoints: Arc<[Box<dyn Endpoint>]>,
+    answers_pings: bool,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(endpoints: Vec<Box<dyn Endpoint>>, answers_pings: bool) -> Self {
+        Self { endpoints: endpoints.into(), answers_pings }
+    }
+
+    pub(crate) async fn dispatch(&self, request: Request) -> Result<Value, Box<Failure>> {
+        if self.answers_pings && request.method() == PING && request.namespace().is_none() {
+            return Ok("pong".into());
+        }
+        find(&self.endpoints, &request.message).await
+    }
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("endpoints", &self.endpoints.len()).finish_non_exhaustive()
+    }
+}
+
+impl Service<Request> for Dispatcher {
+    type Response = Value;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Value, BoxError>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let dispatcher = self.clone();
+        Box::pin(async move { dispatcher.dispatch(request).await.map_err(|failure| failure as BoxError) })
+    }
+}
+
+async fn find(endpoints: &[Box<dyn Endpoint>], message: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
     let mut served = false;
     for endpoint in endpoints {
         if endpoint.namespace() != message.namespace.as_deref() || !endpoint.version().serves(message.version) {

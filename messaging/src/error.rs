@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::target::Version;
+use crate::wire::Failure;
 
 /// Why a message could not be sent, answered or read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -91,16 +92,14 @@ pub enum MessagingError {
     },
 
     /// The handler failed with an error that is not of the contract's own error type.
-    #[error("the remote side failed with {module}.{class}: {message}")]
-    Remote {
-        /// The error's class or variant name.
-        class: String,
-        /// The module it belongs to.
-        module: String,
-        /// Its text.
-        message: String,
-        /// The remote traceback, a line each; empty if there is none.
-        traceback: Vec<String>,
+    #[error("the remote side failed with {0}")]
+    Remote(Box<Failure>),
+
+    /// A layer of the client's middleware refused or ended the request.
+    #[error("the request did not pass the client's middleware: {reason}")]
+    Middleware {
+        /// What the layer said.
+        reason: String,
     },
 
     /// A message, an argument or a result is not of the form that was agreed.
@@ -116,6 +115,15 @@ pub enum MessagingError {
     )]
     InvalidUrl {
         /// What is wrong with it, without the password.
+        reason: String,
+    },
+
+    /// An option of the transport cannot be used.
+    #[error("the option `{option}` is not valid: {reason}")]
+    InvalidOption {
+        /// Its name.
+        option: String,
+        /// What is wrong with its value.
         reason: String,
     },
 
@@ -138,7 +146,9 @@ pub enum MessagingError {
     },
 
     /// An exchange or queue exists with other properties than the ones declared here.
-    #[error("{what} exists with other properties: {reason}; all peers of a virtual host must agree, see `durable`")]
+    #[error(
+        "{what} exists with other properties: {reason}; all peers of a virtual host must agree, see `amqp_durable_queues` and `rabbit_quorum_queue`"
+    )]
     DeclaredOtherwise {
         /// The exchange or queue.
         what: String,

@@ -1,5 +1,7 @@
 //! Rust errors as remote exceptions, and back.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::error::{CallError, MessagingError, RpcError};
@@ -8,6 +10,15 @@ use crate::wire::Failure;
 
 /// The module oslo.messaging's dispatcher raises from.
 pub(crate) const DISPATCHER_MODULE: &str = "oslo_messaging.rpc.dispatcher";
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}: {}", self.module, self.class, self.message)
+    }
+}
+
+/// So that a server's middleware can pass it on like any error.
+impl std::error::Error for Failure {}
 
 impl Failure {
     /// An exception with nothing but a text.
@@ -61,8 +72,7 @@ impl Failure {
         {
             return CallError::Remote(error);
         }
-        let Self { class, module, message, traceback, .. } = self;
-        CallError::Messaging(MessagingError::Remote { class, module, message, traceback })
+        CallError::Messaging(MessagingError::Remote(Box::new(self)))
     }
 }
 
@@ -164,14 +174,14 @@ mod tests {
         let failure = Failure { module: "nova.exception".into(), ..*Failure::of_error(&HostError::InstanceNotFound) };
         let error = failure.into_call_error::<HostError>();
         assert!(
-            matches!(error, CallError::Messaging(MessagingError::Remote { class, .. }) if class == "InstanceNotFound")
+            matches!(error, CallError::Messaging(MessagingError::Remote(failure)) if failure.class == "InstanceNotFound")
         );
     }
 
     #[test]
     fn a_variant_this_side_does_not_know_stays_foreign() {
         let failure = Failure { class: "Newer".into(), ..*Failure::of_error(&HostError::InstanceNotFound) };
-        assert!(matches!(failure.into_call_error::<HostError>(), CallError::Messaging(MessagingError::Remote { .. })));
+        assert!(matches!(failure.into_call_error::<HostError>(), CallError::Messaging(MessagingError::Remote(_))));
     }
 
     #[test]

@@ -6,7 +6,11 @@
 pub mod seconds;
 mod secret;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use figment::{
     Figment,
@@ -51,8 +55,8 @@ pub fn extract<T: DeserializeOwned>(figment: &Figment) -> Result<T, ConfigError>
 pub struct BusConfig {
     /// `amqp://user:password@host:port/vhost`, `amqps://...`, or `memory://` for services in one process.
     pub url: SecretUrl,
-    /// The control exchange.
-    pub exchange: String,
+    /// The exchange through which the services reach each other.
+    pub control_exchange: String,
     /// Seconds that a call waits for its answer, unless the contract says otherwise.
     #[serde(with = "seconds")]
     pub rpc_response_timeout: Duration,
@@ -61,7 +65,19 @@ pub struct BusConfig {
     pub publish_timeout: Duration,
     /// Seconds without a sign of life after which a connection counts as dead.
     #[serde(with = "seconds")]
-    pub heartbeat: Duration,
+    pub heartbeat_timeout_threshold: Duration,
+    /// Whether queues survive the broker's restart. All services of a virtual host must agree on this and the next two.
+    pub amqp_durable_queues: bool,
+    /// Whether the services' queues are quorum queues, which several nodes of a RabbitMQ cluster hold together.
+    pub rabbit_quorum_queue: bool,
+    /// Whether reply and fanout queues are quorum queues too.
+    pub rabbit_transient_quorum_queue: bool,
+    /// With amqps: the certificates (PEM file) of the authorities to trust besides the system's.
+    pub ssl_ca_file: Option<PathBuf>,
+    /// With amqps: this service's certificate (PEM file), for a broker that asks for one.
+    pub ssl_cert_file: Option<PathBuf>,
+    /// The private key (PEM file, PKCS#8) of `ssl_cert_file`.
+    pub ssl_key_file: Option<PathBuf>,
     /// How often a message is delivered before it is set aside.
     pub max_deliveries: u32,
 }
@@ -70,10 +86,16 @@ impl Default for BusConfig {
     fn default() -> Self {
         Self {
             url: SecretUrl::new("memory://"),
-            exchange: "novella".into(),
+            control_exchange: "novella".into(),
             rpc_response_timeout: Duration::from_secs(60),
             publish_timeout: Duration::from_secs(5),
-            heartbeat: Duration::from_secs(20),
+            heartbeat_timeout_threshold: Duration::from_secs(20),
+            amqp_durable_queues: true,
+            rabbit_quorum_queue: false,
+            rabbit_transient_quorum_queue: false,
+            ssl_ca_file: None,
+            ssl_cert_file: None,
+            ssl_key_file: None,
             max_deliveries: 5,
         }
     }
@@ -84,11 +106,17 @@ impl BusConfig {
     #[must_use]
     pub fn transport_options(&self, connection_name: &str) -> novella_messaging::TransportOptions {
         novella_messaging::TransportOptions {
-            exchange: self.exchange.clone(),
+            control_exchange: self.control_exchange.clone(),
             connection_name: connection_name.to_owned(),
             rpc_response_timeout: self.rpc_response_timeout,
             publish_timeout: self.publish_timeout,
-            heartbeat: self.heartbeat,
+            heartbeat_timeout_threshold: self.heartbeat_timeout_threshold,
+            amqp_durable_queues: self.amqp_durable_queues,
+            rabbit_quorum_queue: self.rabbit_quorum_queue,
+            rabbit_transient_quorum_queue: self.rabbit_transient_quorum_queue,
+            ssl_ca_file: self.ssl_ca_file.clone(),
+            ssl_cert_file: self.ssl_cert_file.clone(),
+            ssl_key_file: self.ssl_key_file.clone(),
             max_deliveries: self.max_deliveries,
             ..Default::default()
         }

@@ -92,7 +92,7 @@ fn client(contract: &Contract) -> TokenStream {
             /// The same client for one server of the topic.
             #[must_use]
             pub fn server(&self, server: impl ::core::convert::Into<::std::string::String>) -> Self {
-                Self { stub: self.stub.server(server.into()) }
+                Self { stub: self.stub.adapt(|client| client.server(server)) }
             }
 
             /// The same client whose calls wait this long.
@@ -104,7 +104,29 @@ fn client(contract: &Contract) -> TokenStream {
             /// The same client sending nothing newer than `cap`.
             #[must_use]
             pub fn version_cap(&self, cap: ::novella_messaging::Version) -> Self {
-                Self { stub: self.stub.version_cap(cap) }
+                Self { stub: self.stub.adapt(|client| client.version_cap(cap)) }
+            }
+
+            /// The same client with another time in which a server has to give a sign of life.
+            #[must_use]
+            pub fn call_monitor_timeout(&self, silence: ::core::time::Duration) -> Self {
+                Self { stub: self.stub.adapt(|client| client.call_monitor_timeout(silence)) }
+            }
+
+            /// The same client whose arguments, results and contexts pass through `serializer`.
+            #[must_use]
+            pub fn serializer(&self, serializer: ::std::sync::Arc<dyn ::novella_messaging::Serializer>) -> Self {
+                Self { stub: self.stub.adapt(|client| client.serializer(serializer)) }
+            }
+
+            /// The same client with a layer of middleware around all it sends, see
+            /// [`RpcClient::layer`](::novella_messaging::RpcClient::layer).
+            #[must_use]
+            pub fn layer<L>(&self, layer: L) -> Self
+            where
+                L: ::novella_messaging::contract::ClientLayer,
+            {
+                Self { stub: self.stub.adapt(|client| layer.lay(client)) }
             }
 
             /// Whether the cap allows messages of `version`.

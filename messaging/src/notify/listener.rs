@@ -1,13 +1,15 @@
 //! Hearing notifications: in batches, in order, each again until it is acknowledged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{Priority, queue};
 use crate::error::MessagingError;
-use crate::transport::{Content, Delivery, Subscriber, Subscription, Transport};
+use crate::serializer::Serializer;
+use crate::transport::{Content, Delivery, QueueSpec, Subscriber, Subscription, Transport};
 use crate::wire::NotificationMessage;
 
 /// A notification as a listener sees it.
@@ -30,11 +32,15 @@ pub struct Notification {
 }
 
 impl Notification {
-    fn read(content: &Content) -> Result<Self, MessagingError> {
+    fn read(content: &Content, serializer: Option<&dyn Serializer>) -> Result<Self, MessagingError> {
         let message = content.notification()?;
         let priority = message.priority.parse()?;
-        let NotificationMessage { message_id, publisher_id, event_type, payload, timestamp, context, .. } =
-            std::sync::Arc::unwrap_or_clone(message);
+        let NotificationMessage { message_id, publisher_id, event_type, mut payload, timestamp, mut context, .. } =
+            Arc::unwrap_or_clone(message);
+        if let Some(serializer) = serializer {
+            context = serializer.deserialize_context(context);
+            payload = serializer.deserialize_entity(&context, payload)?;
+        }
         Ok(Self { message_id, publisher_id, event_type, priority, payload, timestamp, context })
     }
 }
@@ -43,6 +49,7 @@ impl Notification {
 #[derive(Debug)]
 pub struct NotificationListener {
     transport: Transport,
+    serializer: Option<Arc<dyn Serializer>>,
     subscriber: Subscriber,
     /// How many were taken from the subscription.
     taken: u64,
@@ -70,6 +77,8 @@ impl NotificationListener {
             transport: transport.clone(),
             topic: topic.to_owned(),
             priorities: Vec::new(),
+            pool: None,
+            serializer: None,
             single_active_consumer: false,
             prefetch: 500,
         }
@@ -118,7 +127,7 @@ impl NotificationListener {
     }
 
     async fn take(&mut self, delivery: Delivery, batch: &mut Batch) {
-        let error = match Notification::read(&delivery.message.content) {
+        let error = match Notification::read(&delivery.message.content, self.serializer.as_deref()) {
             Ok(notification) => {
                 self.taken += 1;
                 return batch.push(Item { place: self.taken, notification, delivery });
@@ -149,6 +158,8 @@ pub struct NotificationListenerBuilder {
     transport: Transport,
     topic: String,
     priorities: Vec<Priority>,
+    pool: Option<String>,
+    serializer: Option<Arc<dyn Serializer>>,
     single_active_consumer: bool,
     prefetch: u16,
 }
@@ -157,6 +168,21 @@ impl NotificationListenerBuilder {
     /// Listens to this priority; may be given several times. Order holds within each.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priorities.push(priority);
+        self
+    }
+
+    /// Listens in a pool: listeners of the same pool share the notifications, and each pool gets all of them, from when
+    /// its first listener ever started. Without a pool, all listeners of a topic share. The pool's name is its queue's.
+    ///
+    /// A notifier makes the queue of the topic itself as well, in which what no listener without a pool takes remains.
+    pub fn pool(mut self, pool: impl Into<String>) -> Self {
+        self.pool = Some(pool.into());
+        self
+    }
+
+    /// Has payloads and contexts pass through `serializer`.
+    pub fn serializer(mut self, serializer: Arc<dyn Serializer>) -> Self {
+        self.serializer = Some(serializer);
         self
     }
 
@@ -183,18 +209,23 @@ impl NotificationListenerBuilder {
         if priorities.is_empty() {
             priorities.push(Priority::Info);
         }
-        let subscription = Subscription {
-            queues: priorities
-                .into_iter()
-                .map(|priority| queue(&self.transport, &self.topic, priority, self.single_active_consumer))
-                .collect(),
-            prefetch: self.prefetch,
-        };
+        let mut queues: Vec<QueueSpec> = priorities
+            .into_iter()
+            .map(|priority| queue(&self.transport, &self.topic, priority, self.single_active_consumer))
+            .collect();
+        if let Some(pool) = self.pool
+            && let Some(first) = queues.pop()
+        {
+            let bound_to = queues.drain(..).flat_map(|queue| queue.bound_to).chain(first.bound_to.clone()).collect();
+            queues.push(QueueSpec { name: pool, bound_to, ..first });
+        }
+        let subscription = Subscription { queues, prefetch: self.prefetch };
         let subscriber = self.transport.subscribe(subscription).await?;
         // Bounded by the prefetch, like all that is not acknowledged.
         let (give_back, given_back) = mpsc::unbounded_channel();
         Ok(NotificationListener {
             transport: self.transport,
+            serializer: self.serializer,
             subscriber,
             taken: 0,
             again: BTreeMap::new(),

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::contract::context_fields;
 use crate::error::MessagingError;
+use crate::serializer::Serializer;
 use crate::transport::{Content, Lifetime, Message, Publication, QueueSpec, Route, Transport};
 use crate::wire::{self, NotificationMessage};
 
@@ -75,7 +77,7 @@ impl FromStr for Priority {
 fn queue(transport: &Transport, topic: &str, priority: Priority, single_active: bool) -> QueueSpec {
     let name = format!("{topic}.{priority}");
     let route = Route::Topic { exchange: transport.exchange(None).into(), key: name.as_str().into() };
-    QueueSpec { name, lifetime: Lifetime::Lasting, bound_to: Some(route), single_active }
+    QueueSpec { name, lifetime: Lifetime::Lasting, bound_to: vec![route], single_active }
 }
 
 /// Sends notifications. Cheap to clone.
@@ -84,6 +86,7 @@ pub struct Notifier {
     transport: Transport,
     topic: String,
     publisher_id: String,
+    serializer: Option<Arc<dyn Serializer>>,
     single_active_consumer: bool,
 }
 
@@ -95,8 +98,16 @@ impl Notifier {
             transport: transport.clone(),
             topic: topic.to_owned(),
             publisher_id: publisher_id.to_owned(),
+            serializer: None,
             single_active_consumer: false,
         }
+    }
+
+    /// Has payloads and contexts pass through `serializer`.
+    #[must_use]
+    pub fn serializer(mut self, serializer: Arc<dyn Serializer>) -> Self {
+        self.serializer = Some(serializer);
+        self
     }
 
     /// Says that the topic's listeners ask for a single active consumer. Whoever comes first declares the queue, so
@@ -121,7 +132,8 @@ impl Notifier {
         let payload = serde_json::to_value(payload).map_err(|error| MessagingError::Malformed {
             what: format!("the payload of `{event_type}` cannot be serialised: {error}"),
         })?;
-        self.transport.publish(self.publication(priority, context_fields(ctx)?, event_type.to_owned(), payload)).await
+        let publication = self.publication(priority, context_fields(ctx)?, event_type.to_owned(), payload)?;
+        self.transport.publish(publication).await
     }
 
     /// Sends many notifications in this order and waits for the bus only once all are under way.
@@ -139,7 +151,7 @@ impl Notifier {
         let publications = events
             .into_iter()
             .map(|(event_type, payload)| self.publication(priority, context.clone(), event_type.into(), payload))
-            .collect();
+            .collect::<Result<_, _>>()?;
         self.transport.publish_all(publications).await
     }
 
@@ -197,10 +209,15 @@ impl Notifier {
     fn publication(
         &self,
         priority: Priority,
-        context: Map<String, Value>,
+        mut context: Map<String, Value>,
         event_type: String,
-        payload: Value,
-    ) -> Publication {
+        mut payload: Value,
+    ) -> Result<Publication, MessagingError> {
+        wire::remove_credentials(&mut context);
+        if let Some(serializer) = &self.serializer {
+            payload = serializer.serialize_entity(&context, payload)?;
+            context = serializer.serialize_context(context);
+        }
         let declare = queue(&self.transport, &self.topic, priority, self.single_active_consumer);
         let message = NotificationMessage {
             message_id: uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string(),
@@ -213,9 +230,9 @@ impl Notifier {
             context,
         };
         let route = Route::Topic { exchange: self.transport.exchange(None).into(), key: declare.name.as_str().into() };
-        Publication {
+        Ok(Publication {
             declare: Some(Box::new(declare)),
             ..Publication::mandatory(route, Message::new(Content::Notification(message.into())))
-        }
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! What a server does with one delivery, from the queue to its acknowledgement.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +9,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::progress::{Attempt, Progress, Standing};
-use crate::endpoint::{self, Endpoint};
+use super::work::Work;
 use crate::error::MessagingError;
 use crate::transport::{Content, Delivery, Message, Publication, Route, Transport, Window};
 use crate::wire::{self, Failure, ReplyMessage, ReplyTo, RequestMessage};
@@ -22,8 +23,8 @@ use crate::wire::{self, Failure, ReplyMessage, ReplyTo, RequestMessage};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// At most this many failed casts wait for their next attempt; more are tried again without a
-/// pause, which bounds what a server holds.
+/// At most this many messages wait aside; more take the place of others, and failed casts among them are tried again
+/// without a pause. It bounds what a server holds.
 const MOST_WAITING: u16 = 1000;
 /// How often, and how long apart, an answer is tried again whose reply queue is missing: its owner
 /// may be about to declare it again.
@@ -35,7 +36,9 @@ const SHORTEST_SIGN: Duration = Duration::from_secs(1);
 /// What the handlers of a server share.
 pub(super) struct Handling {
     transport: Transport,
-    endpoints: Vec<Box<dyn Endpoint>>,
+    work: Work,
+    /// For methods of which only so many may run at once.
+    limits: HashMap<String, Semaphore>,
     progress: Mutex<Progress<Delivery>>,
     /// Tells the pauses before another attempt that there is no time left for them.
     stopping: CancellationToken,
@@ -43,8 +46,8 @@ pub(super) struct Handling {
     concurrency: u16,
     /// One for each handler that may run.
     slots: Semaphore,
-    /// Failed casts that wait. The broker is asked for as many messages more, so that waiting takes
-    /// no handler's place.
+    /// Failed casts that wait for their next attempt, and requests that wait for their method's turn. The broker is
+    /// asked for as many messages more, so that waiting takes no handler's place.
     waiting: AtomicU16,
 }
 
@@ -61,13 +64,15 @@ enum Ending {
 impl Handling {
     pub(super) fn new(
         transport: Transport,
-        endpoints: Vec<Box<dyn Endpoint>>,
+        work: Work,
+        limits: HashMap<String, Semaphore>,
         window: Window,
         concurrency: u16,
     ) -> Self {
         Self {
             transport,
-            endpoints,
+            work,
+            limits,
             progress: Mutex::new(Progress::new()),
             stopping: CancellationToken::new(),
             window,
@@ -115,10 +120,12 @@ impl Handling {
         }
         // A lost connection's deliveries come again while their handlers still run, so for that moment
         // there are more of them than the prefetch allows.
+        let turn = self.turn(&request.method).await;
         let ending = match self.slots.acquire().await {
-            Ok(_slot) if !delivery.is_void() => self.handle(&request).await,
+            Ok(_slot) if turn.is_some() && !delivery.is_void() => self.handle(&request).await,
             _ => Ending::Returned,
         };
+        drop(turn);
         if let Ending::Failed(reason) = &ending {
             tracing::warn!(method = request.method, reason, "a cast failed");
             Box::pin(self.pause(attempt.1)).await;
@@ -161,7 +168,7 @@ impl Handling {
     /// Runs the method; a panic is a failure like others. Callers that asked for them get signs of
     /// life meanwhile.
     async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
-        let work = AssertUnwindSafe(endpoint::dispatch(&self.endpoints, request)).catch_unwind();
+        let work = AssertUnwindSafe(self.work.run(request)).catch_unwind();
         let result = match request.reply_to.as_ref().and_then(|reply_to| Some((reply_to, reply_to.monitor? / 2))) {
             Some((reply_to, every)) if every >= SHORTEST_SIGN => {
                 tokio::select! {
@@ -204,15 +211,38 @@ impl Handling {
         }
     }
 
+    /// Waits until one more of this method may run; `None` if the server stops before that.
+    async fn turn(&self, method: &str) -> Option<Turn<'_>> {
+        let Some(limit) = self.limits.get(method) else {
+            return Some(Turn { _permit: None });
+        };
+        if let Ok(permit) = limit.try_acquire() {
+            return Some(Turn { _permit: Some(permit) });
+        }
+        let _aside = self.step_aside();
+        tokio::select! {
+            permit = limit.acquire() => Some(Turn { _permit: Some(permit.ok()?) }),
+            () = self.stopping.cancelled() => None,
+        }
+    }
+
+    /// Makes room for another message while this one waits. Whether too many wait already for that.
+    fn step_aside(&self) -> (Waiting<'_>, bool) {
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        let crowded = waiting > MOST_WAITING;
+        if !crowded {
+            self.window.set(self.concurrency.saturating_add(waiting));
+        }
+        (Waiting(self), crowded)
+    }
+
     /// Waits a while before another attempt, growing with the number of those before.
     async fn pause(&self, attempts_before: u32) {
         let pause = FIRST_PAUSE.saturating_mul(1 << attempts_before.min(16)).min(LONGEST_PAUSE);
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
-        let _guard = Waiting(self);
-        if waiting > MOST_WAITING {
+        let (_aside, crowded) = self.step_aside();
+        if crowded {
             return;
         }
-        self.window.set(self.concurrency.saturating_add(waiting));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.stopping.cancelled() => {}
@@ -255,7 +285,13 @@ impl Handling {
     }
 }
 
-/// Counts a waiting cast for as long as it waits, also if its task is aborted.
+/// A method's turn; over when dropped.
+struct Turn<'a> {
+    /// None for methods without a limit.
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+/// Counts a waiting message for as long as it waits, also if its task is aborted.
 struct Waiting<'a>(&'a Handling);
 
 impl Drop for Waiting<'_> {

@@ -14,22 +14,29 @@
 //!                        └─ cast failed: counted as above, after a pause
 //! ```
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use serde_json::Value;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tower::{BoxError, Layer, Service};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Dispatcher, Endpoint, Request};
 use crate::error::MessagingError;
+use crate::serializer::Serializer;
 use crate::target::Target;
 use crate::transport::{Lifetime, QueueSpec, Route, Subscriber, Subscription, Transport};
 use crate::wire;
 
 mod handling;
 mod progress;
+mod work;
 
 use handling::Handling;
+pub use work::ServerService;
+use work::Work;
 
 /// How many requests a server works on at once unless told otherwise.
 const DEFAULT_CONCURRENCY: usize = 64;
@@ -50,6 +57,9 @@ impl RpcServer {
             transport: transport.clone(),
             target,
             endpoints: Vec::new(),
+            layers: Vec::new(),
+            serializer: None,
+            limits: HashMap::new(),
             concurrency: DEFAULT_CONCURRENCY,
         }
     }
@@ -78,6 +88,9 @@ pub struct RpcServerBuilder {
     transport: Transport,
     target: Target,
     endpoints: Vec<Box<dyn Endpoint>>,
+    layers: Vec<Box<dyn FnOnce(&mut Work) + Send>>,
+    serializer: Option<Arc<dyn Serializer>>,
+    limits: HashMap<String, Semaphore>,
     concurrency: usize,
 }
 
@@ -86,6 +99,45 @@ impl RpcServerBuilder {
     /// method.
     pub fn endpoint(mut self, endpoint: impl Endpoint) -> Self {
         self.endpoints.push(Box::new(endpoint));
+        self
+    }
+
+    /// Lays middleware around the endpoints; of several layers, the last is the outermost. Any layer of tower fits whose
+    /// service can be cloned and shared. A layer that refuses a call fails it; a cast it refuses is tried again like
+    /// one that failed.
+    ///
+    /// ```
+    /// # use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
+    /// # use std::time::Duration;
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let transport = Transport::connect("memory://", TransportOptions::default()).await?;
+    /// let server = RpcServer::builder(&transport, Target::new("compute").server("host-1"))
+    ///     .layer(tower::timeout::TimeoutLayer::new(Duration::from_secs(600)))
+    ///     .start()
+    ///     .await?;
+    /// # server.stop(Duration::ZERO).await; Ok(()) }
+    /// ```
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<ServerService> + Send + 'static,
+        L::Service: Service<Request, Response = Value> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Error: Into<BoxError>,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        self.layers.push(Box::new(move |work| work.lay(&layer)));
+        self
+    }
+
+    /// Has arguments, results and contexts pass through `serializer`.
+    pub fn serializer(mut self, serializer: Arc<dyn Serializer>) -> Self {
+        self.serializer = Some(serializer);
+        self
+    }
+
+    /// Works on at most `at_once` requests of this method at a time. Those that wait for their turn take no other
+    /// method's place, up to some hundreds of them: so long work never holds back short work.
+    pub fn limit(mut self, method: impl Into<String>, at_once: usize) -> Self {
+        self.limits.insert(method.into(), Semaphore::new(at_once.max(1)));
         self
     }
 
@@ -104,7 +156,10 @@ impl RpcServerBuilder {
         let prefetch = u16::try_from(self.concurrency.max(1)).unwrap_or(u16::MAX);
         let subscription = Subscription { queues: self.queues(), prefetch };
         let subscriber = self.transport.subscribe(subscription).await?;
-        let handling = Arc::new(Handling::new(self.transport, self.endpoints, subscriber.window(), prefetch));
+        let dispatcher = Dispatcher::new(self.endpoints, self.transport.options().rpc_ping_enabled);
+        let mut work = Work::new(dispatcher, self.serializer);
+        self.layers.into_iter().for_each(|lay| lay(&mut work));
+        let handling = Arc::new(Handling::new(self.transport, work, self.limits, subscriber.window(), prefetch));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(handling, subscriber, stopped));
         Ok(RpcServer { stop: Some(stop), task })
@@ -114,7 +169,7 @@ impl RpcServerBuilder {
         let topic = &self.target.topic;
         let exchange = self.transport.exchange(self.target.exchange.as_deref());
         let lasting = |name: String| QueueSpec {
-            bound_to: Some(Route::Topic { exchange: exchange.into(), key: name.as_str().into() }),
+            bound_to: vec![Route::Topic { exchange: exchange.into(), key: name.as_str().into() }],
             name,
             lifetime: Lifetime::Lasting,
             single_active: false,
@@ -126,7 +181,7 @@ impl RpcServerBuilder {
         queues.push(QueueSpec {
             name: format!("{topic}_fanout_{}", wire::new_id()),
             lifetime: Lifetime::Transient,
-            bound_to: Some(Route::Fanout { topic: topic.as_str().into() }),
+            bound_to: vec![Route::Fanout { topic: topic.as_str().into() }],
             single_active: false,
         });
         queues

@@ -12,7 +12,7 @@ pub(crate) const DEAD_LETTERS: &str = "dead_letters";
 
 /// The queue of dead letters as all declare it.
 pub(crate) fn dead_letters() -> QueueSpec {
-    QueueSpec { name: DEAD_LETTERS.into(), lifetime: Lifetime::Permanent, bound_to: None, single_active: false }
+    QueueSpec { name: DEAD_LETTERS.into(), lifetime: Lifetime::Permanent, bound_to: Vec::new(), single_active: false }
 }
 
 /// A message's content: structured within the process, bytes when it came from (or is not
@@ -178,7 +178,7 @@ pub(crate) struct QueueSpec {
     pub(crate) name: String,
     pub(crate) lifetime: Lifetime,
     /// What is routed into it besides messages addressed to its name.
-    pub(crate) bound_to: Option<Route>,
+    pub(crate) bound_to: Vec<Route>,
     /// Only one of its consumers gets messages; another takes over when that one goes.
     pub(crate) single_active: bool,
 }

@@ -2,67 +2,23 @@
 //! notifier, listener) does not know which.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::MessagingError;
 
 mod amqp;
 mod memory;
 pub(crate) mod message;
+mod options;
 mod replies;
 mod subscriber;
 
 pub(crate) use message::{
     Content, DEAD_LETTERS, DeathCertificate, Fetched, Lifetime, Message, Publication, QueueSpec, Route, Subscription,
 };
+pub use options::TransportOptions;
 pub(crate) use replies::{PendingReply, Replies};
 pub(crate) use subscriber::{Delivery, Subscriber, Window};
-
-/// How a transport behaves. `TransportOptions::default()` suits most.
-#[derive(Debug, Clone)]
-pub struct TransportOptions {
-    /// The control exchange that targets use which name none. Default `novella`.
-    pub exchange: String,
-    /// What the broker shows as the connection's name. Default: the program's name and process id.
-    pub connection_name: String,
-    /// How long a call waits for its answer unless told otherwise. Default 60 s.
-    pub rpc_response_timeout: Duration,
-    /// How long a publish may wait for a connection and for the broker's confirm. Default 10 s.
-    pub publish_timeout: Duration,
-    /// A connection on which nothing came for twice this time is dead. Whole seconds. Default 15 s.
-    pub heartbeat: Duration,
-    /// Whether the control exchange and the topics' queues survive the broker's restart. All peers
-    /// of a virtual host must agree; oslo.messaging's default is `amqp_durable_queues = false`.
-    /// Default true.
-    pub durable: bool,
-    /// A message is set aside after it was delivered this often in vain. Default 5.
-    pub max_deliveries: u32,
-    /// How long fanout and reply queues outlive their owner, so that it finds them again after a
-    /// break. Default 30 minutes.
-    pub transient_queues_ttl: Duration,
-    /// In process: a queue that holds this many messages takes no more until some are consumed.
-    /// Default 100 000.
-    pub memory_queue_limit: usize,
-}
-
-impl Default for TransportOptions {
-    fn default() -> Self {
-        let program = std::env::args_os().next().map(std::path::PathBuf::from);
-        let program =
-            program.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str()).unwrap_or("novella");
-        Self {
-            exchange: "novella".into(),
-            connection_name: format!("{program}:{}", std::process::id()),
-            rpc_response_timeout: Duration::from_secs(60),
-            publish_timeout: Duration::from_secs(10),
-            heartbeat: Duration::from_secs(15),
-            durable: true,
-            max_deliveries: 5,
-            transient_queues_ttl: Duration::from_secs(30 * 60),
-            memory_queue_limit: 100_000,
-        }
-    }
-}
 
 /// Whether messages flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +125,7 @@ impl Transport {
 
     /// The control exchange for a target that names none.
     pub(crate) fn exchange<'a>(&'a self, own: Option<&'a str>) -> &'a str {
-        own.unwrap_or(&self.shared.options.exchange)
+        own.unwrap_or(&self.shared.options.control_exchange)
     }
 
     /// Sends one message and waits until the bus has taken it over.

@@ -16,6 +16,8 @@ use crate::target::Version;
 
 /// What precedes each field of the caller's context in a message.
 const CONTEXT_PREFIX: &str = "_context_";
+/// The context's field that is a credential: never sent, and dropped when a peer sent it.
+const AUTH_TOKEN: &str = "auth_token";
 
 /// A new id as oslo.messaging forms them: a random UUID's 32 hexadecimal digits.
 pub(crate) fn new_id() -> String {
@@ -126,6 +128,12 @@ fn open(body: &[u8]) -> Result<Map<String, Value>, MessagingError> {
     }
 }
 
+/// Takes what would let its bearer act for the user out of a context: the bus carries who asks, never a credential.
+/// oslo.messaging sends the user's token along with each message.
+pub(crate) fn remove_credentials(context: &mut Map<String, Value>) {
+    context.remove(AUTH_TOKEN);
+}
+
 fn insert_context(message: &mut Map<String, Value>, context: &Map<String, Value>) {
     for (field, value) in context {
         message.insert(format!("{CONTEXT_PREFIX}{field}"), value.clone());
@@ -136,7 +144,9 @@ fn insert_context(message: &mut Map<String, Value>, context: &Map<String, Value>
 fn take_context(message: &mut Map<String, Value>) -> Map<String, Value> {
     let mut context = Map::new();
     for (field, value) in message.iter_mut() {
-        if let Some(field) = field.strip_prefix(CONTEXT_PREFIX) {
+        if let Some(field) = field.strip_prefix(CONTEXT_PREFIX)
+            && field != AUTH_TOKEN
+        {
             context.insert(field.to_owned(), value.take());
         }
     }

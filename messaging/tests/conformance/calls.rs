@@ -46,8 +46,9 @@ pub async fn an_error_of_another_kind_says_what_it_was(bus: &impl Bus) {
     let client = RpcClient::new(&transport, Target::new("work"));
     let error =
         client.call(json!(context()), "refuse", arguments(json!({ "job": "dig", "tried": 1 }))).await.unwrap_err();
-    let MessagingError::Remote { class, module, message, .. } = error else { panic!("{error:?}") };
-    assert_eq!((class.as_str(), module.as_str(), message.as_str()), ("NoSuchJob", "novella.tests", "no such job: dig"));
+    let MessagingError::Remote(failure) = error else { panic!("{error:?}") };
+    assert_eq!((failure.class.as_str(), failure.module.as_str()), ("NoSuchJob", "novella.tests"));
+    assert_eq!(failure.message, "no such job: dig");
 }
 
 pub async fn an_unknown_method_is_its_own_error(bus: &impl Bus) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use novella_messaging::{Fate, Transport, TransportOptions};
+use novella_messaging::{Fate, RpcServer, Target, Transport, TransportOptions};
 
 use crate::support::*;
 
@@ -260,4 +260,29 @@ pub async fn a_dead_letter_can_be_sent_again_or_deleted(bus: &impl Bus) {
         1
     );
     assert_eq!(transport.dead_letters(10).await.unwrap(), []);
+}
+
+/// Many requests of a method of which two may run at once wait for their turn, and others pass them by.
+pub async fn long_work_holds_back_no_short_work(bus: &impl Bus) {
+    let (transport, mut crew) = (bus.connect().await, Crew::new());
+    let server = RpcServer::builder(&transport, Target::new("work").server("host-1"))
+        .endpoint(WorkEndpoint::new(crew.manager("host-1")))
+        .concurrency(3)
+        .limit("perform", 2);
+    let _server = server.start().await.unwrap();
+    let client = WorkClient::new(&transport);
+    for _ in 0..15 {
+        client.perform(&context(), "wait".into()).await.unwrap();
+    }
+    assert_eq!([crew.next_text().await, crew.next_text().await], ["wait", "wait"]);
+    for number in 0..20 {
+        assert_eq!(client.echo(&context(), number.to_string()).await.unwrap().1, number.to_string());
+    }
+    assert_eq!(crew.rest(), []);
+    crew.gate.add_permits(15);
+    let mut done = 0;
+    while done < 15 {
+        done += usize::from(crew.next_text().await == "done");
+    }
+    assert_eq!(crew.most_running.load(Ordering::SeqCst), 2);
 }

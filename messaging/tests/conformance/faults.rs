@@ -237,8 +237,12 @@ pub async fn a_queue_declared_otherwise_by_a_peer_is_an_error_that_names_it(vhos
     let started = RpcServer::builder(&transport, Target::new("work").server("host-1")).start().await;
     let Err(MessagingError::DeclaredOtherwise { what, reason }) = started else { panic!("{started:?}") };
     assert!(what.contains("`work`") && reason.contains("durable"), "{what}: {reason}");
-    // The same peers agree with `durable: false`.
-    let options = TransportOptions { durable: false, exchange: "other".into(), ..TransportOptions::default() };
+    // The same peers agree with `amqp_durable_queues: false`.
+    let options = TransportOptions {
+        amqp_durable_queues: false,
+        control_exchange: "other".into(),
+        ..TransportOptions::default()
+    };
     let transport = Transport::connect(vhost.url(), options).await.unwrap();
     let crew = Crew::new();
     let _server = crew.serve(&transport, "host-1").await;
@@ -298,7 +302,9 @@ pub async fn a_call_to_a_server_that_is_down_does_not_outlive_its_caller(vhost: 
 }
 
 async fn connect_through(proxy: &Proxy, options: TransportOptions) -> Transport {
-    Transport::connect(proxy.url(), TransportOptions { heartbeat: Duration::from_secs(1), ..options }).await.unwrap()
+    Transport::connect(proxy.url(), TransportOptions { heartbeat_timeout_threshold: Duration::from_secs(1), ..options })
+        .await
+        .unwrap()
 }
 
 /// Waits until the transport says that it is not well.

@@ -3,7 +3,9 @@
 
 mod calls;
 mod casts;
+mod contracts;
 mod faults;
+mod layers;
 mod notifications;
 mod proxy;
 mod support;
@@ -45,17 +47,29 @@ macro_rules! suite {
             a_killed_servers_message_is_redelivered
             a_message_that_kills_every_server_is_set_aside
             a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_server_lives
+            long_work_holds_back_no_short_work
             a_failed_cast_that_waits_for_its_next_attempt_holds_up_nobody
             a_dead_letter_can_be_sent_again_or_deleted
+        }
+        suite! { $bus, contracts:
+            two_versions_of_a_contract_are_served_at_once
+            contracts_with_namespaces_stand_behind_one_server
+            no_credential_travels
+            a_server_answers_pings_unless_told_not_to
+        }
+        suite! { $bus, layers:
+            a_serializer_shapes_what_is_sent_and_read
+            middleware_sees_requests_on_both_sides
+            middleware_may_refuse
         }
         suite! { $bus, notifications:
             notifications_arrive_in_order_in_batches
             a_notification_carries_what_it_was_sent_with
             a_notification_waits_for_the_first_listener_ever
+            each_pool_hears_everything_and_its_listeners_share
             an_unacked_batch_is_redelivered
             a_requeued_batch_comes_again_before_anything_newer
             a_standby_listener_takes_over_when_the_active_one_goes
-            a_standby_listener_takes_over_also_if_the_notifier_came_first
         }
     };
     ($bus:ty, $module:ident: $($behaviour:ident)*) => {
@@ -71,10 +85,19 @@ macro_rules! suite {
 
 mod in_process {
     suite!(crate::support::InProcess);
+    suite! { crate::support::InProcess, notifications: a_standby_listener_takes_over_also_if_the_notifier_came_first }
+}
+
+/// The same on quorum queues, also for replies and fanouts.
+mod quorum_queues {
+    mod on_rabbitmq {
+        suite!(crate::support::QuorumQueues);
+    }
 }
 
 mod on_rabbitmq {
     suite!(novella_testing::Vhost);
+    suite! { novella_testing::Vhost, notifications: a_standby_listener_takes_over_also_if_the_notifier_came_first }
 
     suite! { novella_testing::Vhost, faults:
         a_cut_connection_is_survived

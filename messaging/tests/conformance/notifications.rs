@@ -152,3 +152,40 @@ pub async fn a_standby_listener_takes_over_also_if_the_notifier_came_first(bus: 
     notifier.info_many(&context(), events(30..40)).await.unwrap();
     assert_eq!(take(&mut standby, 10).await, (30..40).collect::<Vec<_>>());
 }
+
+/// Two listeners of one pool and one of another, on two priorities.
+pub async fn each_pool_hears_everything_and_its_listeners_share(bus: &impl Bus) {
+    let transport = bus.connect().await;
+    let listen = async |pool: &str| {
+        NotificationListener::builder(&transport, "reports")
+            .priority(Priority::Info)
+            .priority(Priority::Error)
+            .pool(pool)
+            .prefetch(1)
+            .start()
+            .await
+            .unwrap()
+    };
+    let (mut one, mut two, mut other) = (listen("billing").await, listen("billing").await, listen("audit").await);
+    let notifier = Notifier::new(&transport, "reports", "p");
+    for number in 0..10 {
+        let payload = json!({ "number": number });
+        if number % 2 == 0 {
+            notifier.info(&context(), "test.event", &payload).await.unwrap();
+        } else {
+            notifier.error(&context(), "test.event", &payload).await.unwrap();
+        }
+    }
+    let mut shared = Vec::new();
+    while shared.len() < 10 {
+        let batch = tokio::select! {
+            batch = next(&mut one, 1) => batch,
+            batch = next(&mut two, 1) => batch,
+        };
+        shared.extend(numbers(&batch));
+        batch.ack().await;
+    }
+    shared.sort_unstable();
+    assert_eq!(shared, (0..10).collect::<Vec<_>>());
+    assert_eq!(take(&mut other, 10).await, (0..10).collect::<Vec<_>>());
+}

@@ -58,6 +58,27 @@ impl Bus for Vhost {
     }
 }
 
+/// A virtual host whose users agree on quorum queues for everything.
+pub struct QuorumQueues(Vhost);
+
+impl Bus for QuorumQueues {
+    async fn create() -> Self {
+        Self(Vhost::create().await)
+    }
+
+    fn url(&self) -> String {
+        self.0.url().to_owned()
+    }
+
+    fn options(&self) -> TransportOptions {
+        TransportOptions {
+            rabbit_quorum_queue: true,
+            rabbit_transient_quorum_queue: true,
+            ..TransportOptions::default()
+        }
+    }
+}
+
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Context {

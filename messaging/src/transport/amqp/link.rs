@@ -10,13 +10,15 @@
 //! Whoever uses the connection watches the state, and starts over with each new `number`.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::{Connection, ConnectionProperties, DefaultConnectionBuilder as ConnectionBuilder, Event};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -24,13 +26,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::faults;
 use crate::error::MessagingError;
+use crate::transport::TransportOptions;
 
 /// How long a broker may take to accept a connection before the attempt counts as failed.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What a client of AMQP 0-9-1 says first.
 const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
-/// The longest pause between two attempts to reconnect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often the connection is looked at, for the ways to end that make no event.
 const GLANCE: Duration = Duration::from_secs(1);
 
@@ -67,6 +68,38 @@ pub(super) struct Address {
     pub(super) uri: AMQPUri,
     /// What the broker shows.
     pub(super) name: String,
+    /// Whom to trust, and who we are, with `amqps://`.
+    pub(super) tls: OwnedTLSConfig,
+    /// The longest pause between two attempts to reconnect.
+    pub(super) longest_pause: Duration,
+}
+
+/// Reads the files that the options name.
+pub(super) async fn tls(options: &TransportOptions) -> Result<OwnedTLSConfig, MessagingError> {
+    let unreadable = |option: &str, path: &Path, error: std::io::Error| MessagingError::InvalidOption {
+        option: option.to_owned(),
+        reason: format!("`{}` cannot be read: {error}", path.display()),
+    };
+    let cert_chain = match &options.ssl_ca_file {
+        Some(path) => {
+            Some(tokio::fs::read_to_string(path).await.map_err(|error| unreadable("ssl_ca_file", path, error))?)
+        }
+        None => None,
+    };
+    let identity = match (&options.ssl_cert_file, &options.ssl_key_file) {
+        (Some(certificate), Some(key)) => Some(OwnedIdentity::PKCS8 {
+            pem: tokio::fs::read(certificate).await.map_err(|error| unreadable("ssl_cert_file", certificate, error))?,
+            key: tokio::fs::read(key).await.map_err(|error| unreadable("ssl_key_file", key, error))?,
+        }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(MessagingError::InvalidOption {
+                option: "ssl_cert_file".into(),
+                reason: "it goes together with `ssl_key_file`; set both or neither".into(),
+            });
+        }
+    };
+    Ok(OwnedTLSConfig { identity, cert_chain })
 }
 
 impl fmt::Debug for Address {
@@ -112,7 +145,15 @@ impl Address {
 
     async fn connect(&self) -> Result<Connection, MessagingError> {
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        match tokio::time::timeout(HANDSHAKE, Connection::connect_uri(self.uri.clone(), properties)).await {
+        let connect = async {
+            ConnectionBuilder::new()?
+                .with_uri(self.uri.clone())
+                .with_properties(properties)
+                .with_tls_config(self.tls.clone())
+                .connect()
+                .await
+        };
+        match tokio::time::timeout(HANDSHAKE, connect).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(faults::connecting(&error, self)),
             Err(_) => Err(self.silent()),
@@ -241,10 +282,10 @@ fn set_blocked(state: &watch::Sender<State>, reason: Option<String>) {
 
 /// Connects, however long it takes.
 async fn restore(address: &Address, state: &watch::Sender<State>) -> Connection {
-    let mut pauses = pauses();
+    let mut pauses = pauses(address.longest_pause);
     let mut was_silent = false;
     loop {
-        tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+        tokio::time::sleep(pauses.next().unwrap_or(address.longest_pause)).await;
         let attempt = async {
             if was_silent {
                 address.probe().await?;
@@ -267,10 +308,10 @@ async fn restore(address: &Address, state: &watch::Sender<State>) -> Connection 
 }
 
 /// Growing pauses, jittered so that a thousand hosts do not come back at the same moment.
-pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
+pub(super) fn pauses(longest: Duration) -> impl Iterator<Item = Duration> + Send {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(LONGEST_PAUSE)
+        .with_max_delay(longest)
         .with_factor(2.0)
         .with_jitter()
         .without_max_times()

@@ -65,8 +65,13 @@ impl Bus {
         replies: Arc<Replies>,
     ) -> Result<Self, MessagingError> {
         let uri = parse(url, &options)?;
-        let address =
-            |purpose: &str| Address { uri: uri.clone(), name: format!("{} ({purpose})", options.connection_name) };
+        let tls = link::tls(&options).await?;
+        let address = |purpose: &str| Address {
+            uri: uri.clone(),
+            name: format!("{} ({purpose})", options.connection_name),
+            tls: tls.clone(),
+            longest_pause: options.rabbit_interval_max,
+        };
         let (sending_address, receiving_address) = (address("sending"), address("receiving"));
         let sending = Link::connect(sending_address.clone()).await?;
         let receiving = Link::connect(receiving_address.clone()).await?;
@@ -203,7 +208,7 @@ impl Bus {
             let spec = QueueSpec {
                 name: self.replies.queue().to_string(),
                 lifetime: Lifetime::Transient,
-                bound_to: None,
+                bound_to: Vec::new(),
                 single_active: false,
             };
             let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH };
@@ -262,7 +267,7 @@ fn parse(url: &str, options: &TransportOptions) -> Result<AMQPUri, MessagingErro
     if uri.scheme == AMQPScheme::AMQPS && uri.authority.host.is_empty() {
         return Err(invalid("amqps needs a host name, for the broker's certificate"));
     }
-    let seconds = options.heartbeat.as_secs().clamp(1, u16::MAX.into());
+    let seconds = options.heartbeat_timeout_threshold.as_secs().clamp(1, u16::MAX.into());
     uri.query.heartbeat = uri.query.heartbeat.or(u16::try_from(seconds).ok());
     Ok(uri)
 }

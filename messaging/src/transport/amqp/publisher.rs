@@ -141,7 +141,7 @@ enum End {
 
 impl Task {
     async fn run(mut self) {
-        let mut pauses = link::pauses();
+        let mut pauses = link::pauses(self.options.rabbit_interval_max);
         while let Some((connection, number)) = self.connection().await {
             let mut session = match Session::open(connection, number).await {
                 Ok(session) => session,
@@ -153,7 +153,7 @@ impl Task {
             };
             let end = match self.send_again(&mut session).await {
                 Ok(()) => {
-                    pauses = link::pauses();
+                    pauses = link::pauses(self.options.rabbit_interval_max);
                     self.send(&mut session).await
                 }
                 Err(error) => End::Broken(error),

@@ -33,6 +33,10 @@ const REASSERT: Duration = Duration::from_secs(15);
 /// it.
 const STANDBY: Duration = Duration::from_secs(1);
 
+/// How many messages more are taken from the start where the limit cannot be changed later: for failed casts that wait
+/// for their next attempt, and requests that wait for their method's turn.
+const ALLOWANCE: u16 = 16;
+
 /// Starts a subscription; returns when it consumes all its queues, or fails if that takes longer
 /// than `patience`.
 pub(super) async fn start(
@@ -127,14 +131,14 @@ enum End {
 
 impl Task {
     async fn run(mut self) {
-        let mut pauses = link::pauses();
+        let mut pauses = link::pauses(self.options.rabbit_interval_max);
         loop {
             let Some(connection) = self.connection().await else {
                 break;
             };
             let end = match self.open(connection).await {
                 Ok(session) => {
-                    pauses = link::pauses();
+                    pauses = link::pauses(self.options.rabbit_interval_max);
                     self.ear.regain();
                     self.report(Ok(()));
                     self.follow(session).await
@@ -211,8 +215,7 @@ impl Task {
     async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<Session> {
         let channel = Arc::new(connection.create_channel().await?);
         let mut session = Session { connection, channel, events: SelectAll::new() };
-        let prefetch = *self.window.borrow_and_update();
-        session.channel.basic_qos(prefetch, self.qos()).await?;
+        self.limit(&session.channel).await?;
         self.declare(&session.connection, 0..self.queues.len()).await?;
         for number in 0..self.queues.len() {
             self.consume(&mut session, number).await?;
@@ -223,7 +226,22 @@ impl Task {
     /// Several queues share one limit, and it can be changed while consuming; the broker can do
     /// both only for whole channels.
     fn qos(&self) -> BasicQosOptions {
-        BasicQosOptions { global: self.queues.len() > 1 }
+        BasicQosOptions { global: self.queues.len() > 1 && !self.each_has_its_own_limit() }
+    }
+
+    /// Quorum queues refuse a limit over whole channels. Then each queue has one of its own, which cannot be changed
+    /// while consuming; the server works on no more at once for that, it only may hold more.
+    fn each_has_its_own_limit(&self) -> bool {
+        self.queues.iter().any(|queue| topology::is_quorum(queue.spec.lifetime, &self.options))
+    }
+
+    /// Sets how many messages may be unacknowledged from now on.
+    async fn limit(&mut self, channel: &Channel) -> lapin::Result<()> {
+        let mut prefetch = *self.window.borrow_and_update();
+        if self.each_has_its_own_limit() {
+            prefetch = prefetch.saturating_add(ALLOWANCE);
+        }
+        channel.basic_qos(prefetch, self.qos()).await
     }
 
     async fn consume(&self, session: &mut Session, number: usize) -> lapin::Result<()> {
@@ -299,8 +317,7 @@ impl Task {
                     None => return End::Broken("no consumer is left".into()),
                 },
                 Ok(()) = self.window.changed() => {
-                    let prefetch = *self.window.borrow_and_update();
-                    if let Err(error) = session.channel.basic_qos(prefetch, self.qos()).await {
+                    if let Err(error) = self.limit(&session.channel).await {
                         return End::Broken(error.to_string());
                     }
                 }

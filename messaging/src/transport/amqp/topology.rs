@@ -40,9 +40,21 @@ impl Exchange {
     pub(super) async fn declare(&self, channel: &Channel, options: &TransportOptions) -> lapin::Result<()> {
         let (kind, flags) = match self.kind {
             Kind::Control => {
-                (ExchangeKind::Topic, ExchangeDeclareOptions { durable: options.durable, ..Default::default() })
+                let flags = ExchangeDeclareOptions {
+                    durable: lasts(options),
+                    auto_delete: options.amqp_auto_delete,
+                    ..Default::default()
+                };
+                (ExchangeKind::Topic, flags)
             }
-            Kind::Fanout => (ExchangeKind::Fanout, ExchangeDeclareOptions { auto_delete: true, ..Default::default() }),
+            Kind::Fanout => {
+                let flags = ExchangeDeclareOptions {
+                    durable: options.rabbit_transient_quorum_queue,
+                    auto_delete: true,
+                    ..Default::default()
+                };
+                (ExchangeKind::Fanout, flags)
+            }
         };
         channel.exchange_declare(short(&self.name), kind, flags, FieldTable::default()).await
     }
@@ -56,56 +68,84 @@ fn short(text: &str) -> ShortString {
 /// Checks all the names of a queue and its binding.
 pub(super) fn check(spec: &QueueSpec) -> Result<(), MessagingError> {
     name(&spec.name)?;
-    if let Some(route) = &spec.bound_to {
+    for route in &spec.bound_to {
         name(&route.exchange())?;
         name(route.key())?;
     }
     Ok(())
 }
 
-/// Declares a queue, its exchange, and the binding between them.
+/// Whether what serves a topic survives the broker's restart. A quorum queue always does.
+fn lasts(options: &TransportOptions) -> bool {
+    options.amqp_durable_queues || options.rabbit_quorum_queue
+}
+
+/// Whether a queue is declared as a quorum queue.
+pub(super) fn is_quorum(lifetime: Lifetime, options: &TransportOptions) -> bool {
+    match lifetime {
+        Lifetime::Permanent | Lifetime::Lasting => options.rabbit_quorum_queue,
+        Lifetime::Transient => options.rabbit_transient_quorum_queue,
+    }
+}
+
+/// The flags and arguments with which a queue is declared.
+fn properties(spec: &QueueSpec, options: &TransportOptions) -> (QueueDeclareOptions, FieldTable) {
+    let mut arguments = FieldTable::default();
+    let mut flags = QueueDeclareOptions::default();
+    let quorum = is_quorum(spec.lifetime, options);
+    if quorum {
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    }
+    match spec.lifetime {
+        Lifetime::Permanent => flags.durable = true,
+        Lifetime::Lasting => {
+            flags.durable = lasts(options);
+            flags.auto_delete = options.amqp_auto_delete;
+            let limit = i32::try_from(options.rabbit_quorum_delivery_limit).unwrap_or(i32::MAX);
+            if quorum && limit > 0 {
+                arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(limit));
+            }
+        }
+        Lifetime::Transient => {
+            flags.durable = quorum;
+            let milliseconds = i32::try_from(options.rabbit_transient_queues_ttl.as_millis()).unwrap_or(i32::MAX);
+            if milliseconds > 0 {
+                arguments.insert("x-expires".into(), AMQPValue::LongInt(milliseconds));
+            }
+        }
+    }
+    if spec.single_active {
+        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    }
+    (flags, arguments)
+}
+
+/// Declares a queue, its exchanges, and the bindings between them.
 pub(super) async fn declare_queue(
     channel: &Channel,
     spec: &QueueSpec,
     options: &TransportOptions,
 ) -> lapin::Result<()> {
-    let exchange = spec.bound_to.as_ref().and_then(Exchange::of);
-    if let Some(exchange) = &exchange {
+    let bindings: Vec<_> =
+        spec.bound_to.iter().filter_map(|route| Some((Exchange::of(route)?, binding_key(route)))).collect();
+    for (exchange, _) in &bindings {
         exchange.declare(channel, options).await?;
     }
-    let mut arguments = FieldTable::default();
-    let durable = match spec.lifetime {
-        Lifetime::Permanent => true,
-        Lifetime::Lasting => options.durable,
-        Lifetime::Transient => {
-            let milliseconds = i32::try_from(options.transient_queues_ttl.as_millis()).unwrap_or(i32::MAX);
-            if milliseconds > 0 {
-                arguments.insert("x-expires".into(), AMQPValue::LongInt(milliseconds));
-            }
-            false
-        }
-    };
-    if spec.single_active {
-        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-    }
-    let flags = QueueDeclareOptions { durable, ..Default::default() };
+    let (flags, arguments) = properties(spec, options);
     channel.queue_declare(short(&spec.name), flags, arguments).await?;
-    if let (Some(exchange), Some(route)) = (exchange, &spec.bound_to) {
-        let key = match route {
-            Route::Fanout { topic } => &**topic,
-            other => other.key(),
-        };
-        channel
-            .queue_bind(
-                short(&spec.name),
-                short(&exchange.name),
-                short(key),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+    for (exchange, key) in bindings {
+        let (queue, exchange) = (short(&spec.name), short(&exchange.name));
+        channel.queue_bind(queue, exchange, short(key), QueueBindOptions::default(), FieldTable::default()).await?;
     }
     Ok(())
+}
+
+/// oslo.messaging binds a fanout queue with the topic as its key, and sends with none; a fanout exchange asks for neither.
+fn binding_key(route: &Route) -> &str {
+    match route {
+        Route::Fanout { topic } => topic,
+        other => other.key(),
+    }
 }
 
 /// Whether a queue exists, whatever its properties.

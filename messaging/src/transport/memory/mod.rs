@@ -306,7 +306,7 @@ mod tests {
     use crate::transport::{Content, Lifetime, Message};
 
     fn queue() -> QueueSpec {
-        QueueSpec { name: "q".into(), lifetime: Lifetime::Lasting, bound_to: None, single_active: false }
+        QueueSpec { name: "q".into(), lifetime: Lifetime::Lasting, bound_to: Vec::new(), single_active: false }
     }
 
     fn publication() -> Publication {

@@ -92,12 +92,12 @@ impl State {
         {
             queue.single_active = true;
         }
-        if let Some(route) = &spec.bound_to {
+        for route in &spec.bound_to {
             let (exchange, key) = match route {
                 Route::Topic { exchange, key } => (exchange.to_string(), key.to_string()),
                 Route::Fanout { topic } => (Target::fanout_exchange(topic), String::new()),
                 // Every queue is bound to the default exchange anyway.
-                Route::Queue { .. } => return name,
+                Route::Queue { .. } => continue,
             };
             let bound = self.bindings.entry(exchange).or_default().entry(key).or_default();
             if !bound.contains(&name) {

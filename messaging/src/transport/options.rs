@@ -1,0 +1,93 @@
+//! How a transport behaves.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a transport behaves. `TransportOptions::default()` suits most.
+///
+/// What oslo.messaging has an option for goes by oslo's name, so that an operator's configuration can be read across.
+/// Where the default is another one, the option says so.
+///
+/// ```
+/// use novella_messaging::TransportOptions;
+///
+/// // To join a control plane whose services use oslo.messaging as it comes:
+/// let options = TransportOptions {
+///     control_exchange: "nova".into(),
+///     amqp_durable_queues: false,
+///     ..TransportOptions::default()
+/// };
+/// # assert!(!options.rabbit_quorum_queue);
+/// ```
+#[derive(Debug, Clone)]
+pub struct TransportOptions {
+    /// The exchange of targets that name none. Default `novella`; oslo's is `openstack`, Nova's `nova`.
+    pub control_exchange: String,
+    /// What the broker shows as the connection's name. Default: the program's name and process id.
+    pub connection_name: String,
+    /// How long a call waits for its answer unless told otherwise. Default 60 s.
+    pub rpc_response_timeout: Duration,
+    /// How long a publish may wait for a connection and for the broker's confirm. Default 10 s.
+    pub publish_timeout: Duration,
+    /// A connection on which nothing came for twice this time is dead. Whole seconds. Default 15 s; oslo's is 60 s.
+    pub heartbeat_timeout_threshold: Duration,
+    /// Whether the control exchange and the topics' queues survive the broker's restart. All peers of a virtual host
+    /// must agree. Default true; oslo's is false.
+    pub amqp_durable_queues: bool,
+    /// Whether the control exchange and the topics' queues go with their last user: then nothing waits there for a
+    /// service that is down. All peers must agree. Default false.
+    pub amqp_auto_delete: bool,
+    /// Whether the topics' queues are quorum queues, which several nodes of a cluster hold together. Implies
+    /// `amqp_durable_queues`. All peers must agree. Default false.
+    pub rabbit_quorum_queue: bool,
+    /// With quorum queues: how often the *broker* delivers a message before it drops it (`x-delivery-limit`); 0 leaves
+    /// it to the broker's own limit. `max_deliveries`, which keeps the message, comes first if it is lower. Default 0.
+    pub rabbit_quorum_delivery_limit: u32,
+    /// Whether reply and fanout queues are quorum queues too. All peers must agree. Default false.
+    pub rabbit_transient_quorum_queue: bool,
+    /// How long fanout and reply queues outlive their owner, so that it finds them again after a break; zero for ever.
+    /// Default 30 minutes.
+    pub rabbit_transient_queues_ttl: Duration,
+    /// The longest pause between two attempts to reconnect; they grow up to it. Default 5 s; oslo's is 30 s.
+    pub rabbit_interval_max: Duration,
+    /// Whether servers answer [`RpcClient::ping`](crate::RpcClient::ping). Default true; oslo's is false.
+    pub rpc_ping_enabled: bool,
+    /// With `amqps://`: the certificates (PEM) of the authorities to trust besides the system's. Default none.
+    pub ssl_ca_file: Option<PathBuf>,
+    /// With `amqps://`: this client's certificate (PEM), for a broker that asks for one. Default none.
+    pub ssl_cert_file: Option<PathBuf>,
+    /// The private key (PEM, PKCS#8) of `ssl_cert_file`.
+    pub ssl_key_file: Option<PathBuf>,
+    /// A message is set aside after it was delivered this often in vain. Default 5.
+    pub max_deliveries: u32,
+    /// In process: a queue that holds this many messages takes no more until some are consumed. Default 100 000.
+    pub memory_queue_limit: usize,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        let program = std::env::args_os().next().map(PathBuf::from);
+        let program =
+            program.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str()).unwrap_or("novella");
+        Self {
+            control_exchange: "novella".into(),
+            connection_name: format!("{program}:{}", std::process::id()),
+            rpc_response_timeout: Duration::from_secs(60),
+            publish_timeout: Duration::from_secs(10),
+            heartbeat_timeout_threshold: Duration::from_secs(15),
+            amqp_durable_queues: true,
+            amqp_auto_delete: false,
+            rabbit_quorum_queue: false,
+            rabbit_quorum_delivery_limit: 0,
+            rabbit_transient_quorum_queue: false,
+            rabbit_transient_queues_ttl: Duration::from_secs(30 * 60),
+            rabbit_interval_max: Duration::from_secs(5),
+            rpc_ping_enabled: true,
+            ssl_ca_file: None,
+            ssl_cert_file: None,
+            ssl_key_file: None,
+            max_deliveries: 5,
+            memory_queue_limit: 100_000,
+        }
+    }
+}
