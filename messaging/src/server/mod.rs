@@ -82,13 +82,16 @@ impl Drop for RpcServer {
     }
 }
 
+/// Puts one layer of middleware around the work.
+type Lay = Box<dyn FnOnce(&mut Work) + Send>;
+
 /// What a server will be made of.
 #[must_use]
 pub struct RpcServerBuilder {
     transport: Transport,
     target: Target,
     endpoints: Vec<Box<dyn Endpoint>>,
-    layers: Vec<Box<dyn FnOnce(&mut Work) + Send>>,
+    layers: Vec<Lay>,
     serializer: Option<Arc<dyn Serializer>>,
     limits: HashMap<String, Semaphore>,
     concurrency: usize,

@@ -1,0 +1,103 @@
+//! How fast a bus is: this library beside bare AMQP, oslo.messaging, and RPC without a broker, in one run on one
+//! machine, as one table.
+//!
+//! ```sh
+//! cargo bench -p novella-messaging --bench bus -- --url amqp://guest:guest@localhost/
+//! ```
+//!
+//! Each subject is two processes, a server and a client, which say what they measured as one JSON object. The floor is
+//! what a program can do with lapin by hand that sends, confirms and acknowledges the same messages.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod floor;
+mod library;
+mod measure;
+mod report;
+mod subjects;
+mod usage;
+
+#[derive(Parser)]
+#[command(about = "Measures RPC over a bus, beside its floor and its peers")]
+struct Options {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// The broker; its virtual host had better be empty. Without one, only the bus in process is measured
+    #[arg(long, env = "NOVELLA_TEST_AMQP_URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    amounts: Amounts,
+    /// Leave out the Python peers
+    #[arg(long)]
+    rust_only: bool,
+    /// The interpreter for the Python peers
+    #[arg(long, default_value = "python3")]
+    python: String,
+    /// `cargo bench` says so
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Serves until its input ends
+    #[command(hide = true)]
+    Serve { subject: Subject, url: String, servers: usize },
+    /// Measures a server that runs
+    #[command(hide = true)]
+    Measure {
+        subject: Subject,
+        url: String,
+        #[command(flatten)]
+        amounts: Amounts,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    Floor,
+    Library,
+}
+
+/// How much of everything is done.
+#[derive(Clone, Args)]
+struct Amounts {
+    /// Calls one after the other
+    #[arg(long, default_value_t = 3000)]
+    calls: usize,
+    /// Numbers of calls in flight
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
+    in_flight: Vec<usize>,
+    /// Seconds for each of them
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Casts
+    #[arg(long, default_value_t = 20_000)]
+    casts: usize,
+    /// Rounds of fanout
+    #[arg(long, default_value_t = 30)]
+    rounds: usize,
+    /// Servers that hear a fanout
+    #[arg(long, default_value_t = 10)]
+    servers: usize,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Runtime::new()?;
+    match options.role {
+        Some(Role::Serve { subject: Subject::Floor, url, servers }) => runtime.block_on(floor::serve(&url, servers)),
+        Some(Role::Serve { subject: Subject::Library, url, servers }) => {
+            runtime.block_on(library::serve(&url, servers))
+        }
+        Some(Role::Measure { subject: Subject::Floor, url, amounts }) => runtime.block_on(async {
+            measure::print(&measure::all(&floor::Client::connect(&url).await?, &amounts).await?)
+        }),
+        Some(Role::Measure { subject: Subject::Library, url, amounts }) => runtime.block_on(async {
+            measure::print(&measure::all(&library::Client::connect(&url).await?, &amounts).await?)
+        }),
+        None => subjects::compare(options.url.as_deref(), &options.amounts, options.rust_only, &options.python),
+    }
+}
