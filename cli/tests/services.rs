@@ -136,7 +136,7 @@ mod embedded {
         assert!(line("bus.url").contains("amqp://user:***@broker/"), "{shown}");
         assert!(line("bus.url").contains("environment NOVELLA_BUS__URL"), "{shown}");
         assert!(line("database.url").contains("sqlite:///nowhere/novella.db"), "{shown}");
-        assert!(line("bus.exchange").trim_end().ends_with("default"), "{shown}");
+        assert!(line("bus.control_exchange").trim_end().ends_with("default"), "{shown}");
 
         let wrong = novella().args(["config"]).env("NOVELLA_BUS__ULR", "amqp://x/").output().unwrap();
         assert!(!wrong.status.success());

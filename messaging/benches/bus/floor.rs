@@ -75,7 +75,12 @@ pub(crate) async fn serve(url: &str, servers: usize) -> Result<()> {
     Ok(())
 }
 
-async fn handle(delivery: lapin::message::Delivery, answers: Channel, counts: Arc<Counts>, servers: usize) -> Result<()> {
+async fn handle(
+    delivery: lapin::message::Delivery,
+    answers: Channel,
+    counts: Arc<Counts>,
+    servers: usize,
+) -> Result<()> {
     let kind = delivery.properties.kind().as_ref().map(|kind| kind.to_string()).unwrap_or_default();
     let number = || anyhow::Ok(std::str::from_utf8(&delivery.data)?.parse::<usize>()?);
     let answer = match kind.as_str() {
@@ -170,7 +175,8 @@ impl measure::Client for Client {
     }
 
     async fn note(&self, payload: String) -> Result<()> {
-        publish(&self.0.requests, "", QUEUE, payload.as_bytes(), BasicProperties::default().with_type("note".into())).await
+        publish(&self.0.requests, "", QUEUE, payload.as_bytes(), BasicProperties::default().with_type("note".into()))
+            .await
     }
 
     async fn noted(&self) -> Result<usize> {

@@ -92,12 +92,17 @@ fn main() -> Result<()> {
         Some(Role::Serve { subject: Subject::Library, url, servers }) => {
             runtime.block_on(library::serve(&url, servers))
         }
-        Some(Role::Measure { subject: Subject::Floor, url, amounts }) => runtime.block_on(async {
-            measure::print(&measure::all(&floor::Client::connect(&url).await?, &amounts).await?)
-        }),
-        Some(Role::Measure { subject: Subject::Library, url, amounts }) => runtime.block_on(async {
-            measure::print(&measure::all(&library::Client::connect(&url).await?, &amounts).await?)
-        }),
+        // In a task, as a service's handlers are: the thread that blocks on the runtime is none of its workers.
+        Some(Role::Measure { subject: Subject::Floor, url, amounts }) => {
+            runtime.block_on(runtime.spawn(async move {
+                measure::print(&measure::all(&floor::Client::connect(&url).await?, &amounts).await?)
+            }))?
+        }
+        Some(Role::Measure { subject: Subject::Library, url, amounts }) => {
+            runtime.block_on(runtime.spawn(async move {
+                measure::print(&measure::all(&library::Client::connect(&url).await?, &amounts).await?)
+            }))?
+        }
         None => subjects::compare(options.url.as_deref(), &options.amounts, options.rust_only, &options.python),
     }
 }

@@ -27,7 +27,8 @@ struct Candidate {
 pub(crate) fn compare(url: Option<&str>, amounts: &Amounts, rust_only: bool, python: &str) -> Result<()> {
     let mut columns = Vec::new();
     if let Some(url) = url {
-        let mut candidates = vec![ours("bare lapin (floor)", "floor", url)?, ours("novella-messaging", "library", url)?];
+        let mut candidates =
+            vec![ours("bare lapin (floor)", "floor", url)?, ours("novella-messaging", "library", url)?];
         if !rust_only {
             candidates.extend(peers(url, python)?);
         }
@@ -74,7 +75,9 @@ fn peers(url: &str, python: &str) -> Result<Vec<Candidate>> {
     let candidate = |title: &str, file: &str, url: &str, bus: bool| {
         let command = |role: &str| -> Vec<String> {
             let script = folder.join(file);
-            [&*interpreter.to_string_lossy(), &*script.to_string_lossy(), role, "--url", url].map(str::to_owned).to_vec()
+            [&*interpreter.to_string_lossy(), &*script.to_string_lossy(), role, "--url", url]
+                .map(str::to_owned)
+                .to_vec()
         };
         Candidate { title: title.into(), serve: command("serve"), measure: command("measure"), bus, share: 0.3 }
     };
