@@ -1,11 +1,18 @@
 //! Messages that were set aside: what they were, why, and what becomes of them.
 
+use std::hash::{DefaultHasher, Hasher};
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::MessagingError;
 use crate::transport::{Content, Delivery, Message, Publication, Route, Transport};
 
 /// A message in the durable queue `dead_letters`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
+    /// The message's `_unique_id`, which it keeps when it is sent again; for what cannot be read, a hash of the body.
+    /// The copies of a fanout share it and differ in `queue`.
+    pub id: String,
     /// Why it was set aside.
     pub reason: String,
     /// The queue it was taken from.
@@ -29,16 +36,25 @@ impl DeadLetter {
         let death = message.death.as_deref().cloned().unwrap_or_default();
         let body =
             message.content.encode().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        let (mut method, mut event_type, mut context) = (None, None, None);
+        let (mut id, mut method, mut event_type, mut context) = (String::new(), None, None, None);
         if let Ok(request) = message.content.request() {
+            id = request.unique_id.to_string();
             method = Some(request.method.clone());
             context = Some(request.context.clone());
         } else if let Ok(notification) = message.content.notification() {
+            id.clone_from(&notification.unique_id);
             event_type = Some(notification.event_type.clone());
             context = Some(notification.context.clone());
         }
+        // A peer's message may have none: reading it then makes one up, another each time.
+        if id.is_empty() || !body.contains(&id) {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(body.as_bytes());
+            id = format!("{:016x}", hasher.finish());
+        }
         let request_id = context.and_then(|context| context.get("request_id")?.as_str().map(str::to_owned));
         Self {
+            id,
             reason: death.reason,
             queue: death.queue,
             time: death.time,
@@ -52,7 +68,7 @@ impl DeadLetter {
 }
 
 /// What is to become of a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
     /// It stays where it is.
     Keep,

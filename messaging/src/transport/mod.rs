@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::MessagingError;
+use crate::inspection::BusReport;
 
 mod amqp;
 mod memory;
@@ -189,6 +190,14 @@ impl Transport {
             declare: Some(Box::new(message::dead_letters())),
             ..Publication::mandatory(route, letter)
         })
+    /// What is on the bus; on a broker, those of `queues` that exist.
+    pub(crate) async fn look_at(&self, queues: &[&str]) -> Result<BusReport, MessagingError> {
+        match &self.shared.driver {
+            Driver::Memory(bus) => Ok(bus.report()),
+            Driver::Amqp(bus) => Box::pin(bus.look_at(queues)).await,
+        }
+    }
+
         .await
     }
 

@@ -58,3 +58,8 @@ pub(super) fn is_declared_otherwise(error: &Error) -> bool {
 pub(super) fn is_taken(error: &Error) -> bool {
     soft(error) == Some(&AMQPSoftError::ACCESSREFUSED)
 }
+/// Whether there is no queue or exchange of that name.
+pub(super) fn is_missing(error: &Error) -> bool {
+    soft(error) == Some(&AMQPSoftError::NOTFOUND)
+}
+

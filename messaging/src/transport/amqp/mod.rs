@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::message::Fetched;
 use super::{Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription, TransportOptions};
 use crate::error::MessagingError;
+use crate::inspection::{BusReport, QueueReport};
 
 mod confirms;
 mod faults;
@@ -200,6 +201,39 @@ impl Bus {
         // Closing the channel returns what is not settled, and it is closed when the last of its
         // handles is dropped.
         Ok(Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(channel) })
+    }
+
+    /// Asks for each of these queues by its name.
+    pub(super) async fn look_at(&self, queues: &[&str]) -> Result<BusReport, MessagingError> {
+        let patience = self.options.publish_timeout;
+        let look = async {
+            let connection = self.receiving.up().await?;
+            self.try_look_at(&connection, queues).await.map_err(|error| {
+                faults::permanent(&error, "a queue", &self.receiving_address).unwrap_or_else(|| {
+                    MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() }
+                })
+            })
+        };
+        let queues = tokio::time::timeout(patience, look).await.unwrap_or_else(|_| Err(self.why_not(patience)))?;
+        Ok(BusReport { queues, ..BusReport::default() })
+    }
+
+    async fn try_look_at(&self, connection: &Connection, names: &[&str]) -> lapin::Result<Vec<QueueReport>> {
+        let mut queues = Vec::new();
+        // The broker's "not found" closes the channel that asked, which is why this one serves nothing else.
+        let mut channel = connection.create_channel().await?;
+        for name in names {
+            match topology::look_at(&channel, name).await {
+                Ok(queue) => queues.push(queue),
+                Err(error) if faults::is_missing(&error) => channel = connection.create_channel().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        queues.sort();
+        queues.dedup();
+        // An error means that it is closed already.
+        let _ = channel.close(200, "OK".into()).await;
+        Ok(queues)
     }
 
     /// Returns when the reply queue is consumed.

@@ -5,6 +5,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 
 use crate::error::MessagingError;
+use crate::inspection::QueueReport;
 use crate::target::Target;
 use crate::transport::{Lifetime, QueueSpec, Route, TransportOptions};
 
@@ -150,6 +151,17 @@ fn binding_key(route: &Route) -> &str {
 
 /// Whether a queue exists, whatever its properties.
 pub(super) async fn exists(channel: &Channel, queue: &str) -> lapin::Result<()> {
+    look_at(channel, queue).await.map(drop)
+}
+
+/// What the broker tells of a queue, whatever its properties.
+pub(super) async fn look_at(channel: &Channel, queue: &str) -> lapin::Result<QueueReport> {
     let flags = QueueDeclareOptions { passive: true, ..Default::default() };
-    channel.queue_declare(short(queue), flags, FieldTable::default()).await.map(|_| ())
+    let found = channel.queue_declare(short(queue), flags, FieldTable::default()).await?;
+    Ok(QueueReport {
+        name: queue.to_owned(),
+        ready: found.message_count().into(),
+        unacked: None,
+        consumers: found.consumer_count().into(),
+    })
 }

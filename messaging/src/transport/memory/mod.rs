@@ -15,6 +15,7 @@ use super::message::{Fetched, Publication, QueueSpec, Route, Subscription};
 use super::replies::Replies;
 use super::subscriber::{Control, Delivery, Subscriber};
 use crate::error::MessagingError;
+use crate::inspection::BusReport;
 
 mod state;
 
@@ -179,6 +180,10 @@ impl Bus {
         let mut subscriber = Self::subscribe(bus, Subscription { queues: vec![spec], prefetch }, owner);
         let deliveries: Vec<Delivery> = std::iter::from_fn(|| subscriber.try_next()).collect();
         Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(subscriber) }
+    }
+
+    pub(super) fn report(&self) -> BusReport {
+        self.lock().report()
     }
 
     fn dispatch(self: &Arc<Self>, state: &mut State, name: &QueueName) {

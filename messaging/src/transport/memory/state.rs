@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::{Bus, Receipt};
+use crate::inspection::{BindingReport, BusReport, ExchangeReport, QueueReport};
 use crate::target::Target;
 use crate::transport::message::{Lifetime, Message, QueueSpec, Route};
 use crate::transport::replies::Replies;
@@ -177,4 +178,50 @@ impl State {
         }
         was_full && queue.ready.len() < bus.limit
     }
+
+    /// All there is, by name.
+    pub(super) fn report(&self) -> BusReport {
+        let mut unacked: HashMap<&str, u64> = HashMap::new();
+        for (queue, _) in self.members.values().flat_map(|member| member.unacknowledged.values()) {
+            *unacked.entry(queue).or_default() += 1;
+        }
+        let queues = self.queues.iter().map(|(name, queue)| QueueReport {
+            name: name.to_string(),
+            ready: queue.ready.len() as u64,
+            unacked: Some(unacked.get(&**name).copied().unwrap_or_default()),
+            consumers: queue.consumers.len() as u64,
+        });
+        // They hand over what comes at once, so nothing is ever in them.
+        let reply_queues = self.reply_queues.iter().map(|(name, owner)| QueueReport {
+            name: name.clone(),
+            ready: 0,
+            unacked: Some(0),
+            consumers: u64::from(owner.strong_count() > 0),
+        });
+        let exchanges = self.bindings.iter().map(|(name, keys)| ExchangeReport {
+            name: name.clone(),
+            kind: if keys.contains_key("") { "fanout" } else { "topic" }.to_owned(),
+        });
+        let bindings = self.bindings.iter().flat_map(|(exchange, keys)| {
+            keys.iter().flat_map(move |(key, queues)| {
+                queues.iter().map(move |queue| BindingReport {
+                    exchange: exchange.clone(),
+                    routing_key: key.clone(),
+                    queue: queue.to_string(),
+                })
+            })
+        });
+        BusReport {
+            exchanges: sorted(exchanges),
+            queues: sorted(queues.chain(reply_queues)),
+            bindings: sorted(bindings),
+            complete: true,
+        }
+    }
+}
+
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort();
+    items
 }
