@@ -21,10 +21,14 @@ use crate::measure;
 use crate::usage::{self, Usage};
 
 const QUEUE: &str = "floor";
-const FANOUT: &str = "floor_fanout";
+const FANOUT: &str = "floor_all";
 
 async fn connect(url: &str) -> Result<Connection> {
     Ok(Connection::connect(url, ConnectionProperties::default()).await?)
+}
+
+fn gone_with_its_consumer() -> QueueDeclareOptions {
+    QueueDeclareOptions { auto_delete: true, ..QueueDeclareOptions::default() }
 }
 
 async fn confirming(connection: &Connection) -> Result<Channel> {
@@ -51,10 +55,10 @@ pub(crate) async fn serve(url: &str, servers: usize) -> Result<()> {
     for number in 0..servers {
         let (channel, answers) = (receiving.create_channel().await?, confirming(&sending).await?);
         channel.basic_qos(256, BasicQosOptions { global: true }).await?;
-        let own = format!("{FANOUT}_{number}");
+        let own = format!("{FANOUT}_{}_{number}", std::process::id());
         channel.queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), FieldTable::default()).await?;
-        channel.queue_declare(own.as_str().into(), QueueDeclareOptions::default(), FieldTable::default()).await?;
-        let flags = ExchangeDeclareOptions { auto_delete: true, ..Default::default() };
+        channel.queue_declare(own.as_str().into(), gone_with_its_consumer(), FieldTable::default()).await?;
+        let flags = ExchangeDeclareOptions::default();
         channel.exchange_declare(FANOUT.into(), ExchangeKind::Fanout, flags, FieldTable::default()).await?;
         let (options, table) = (QueueBindOptions::default(), FieldTable::default());
         channel.queue_bind(own.as_str().into(), FANOUT.into(), "".into(), options, table).await?;
@@ -129,7 +133,7 @@ impl Client {
         let requests = confirming(&sending).await?;
         let channel = receiving.create_channel().await?;
         let queue = format!("floor_reply_{}", std::process::id());
-        channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::default(), FieldTable::default()).await?;
+        channel.queue_declare(queue.as_str().into(), gone_with_its_consumer(), FieldTable::default()).await?;
         channel.basic_qos(1000, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
         let mut consumer =

@@ -9,8 +9,8 @@ use anyhow::Result;
 use novella_messaging::{RpcError, RpcServer, Target, Transport, TransportOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::measure;
 use crate::usage::{self, Usage};
+use crate::{measure, subjects};
 
 /// Who asks: what a service of OpenStack sends along.
 #[derive(Clone, Serialize, Deserialize)]
@@ -91,6 +91,12 @@ impl Bench for Manager {
     }
 }
 
+/// As a service connects, but the queues of servers that are gone do not hear the next ones' fanouts for half an hour.
+async fn transport(url: &str) -> Result<Transport> {
+    let options = TransportOptions { rabbit_transient_queues_ttl: subjects::FORGOTTEN, ..TransportOptions::default() };
+    Ok(Transport::connect(url, options).await?)
+}
+
 async fn start(transport: &Transport, servers: usize) -> Result<Vec<RpcServer>> {
     let manager = Arc::new(Manager { servers, ..Manager::default() });
     let mut running = Vec::new();
@@ -106,7 +112,7 @@ async fn start(transport: &Transport, servers: usize) -> Result<Vec<RpcServer>> 
 }
 
 pub(crate) async fn serve(url: &str, servers: usize) -> Result<()> {
-    let transport = Transport::connect(url, TransportOptions::default()).await?;
+    let transport = transport(url).await?;
     let _running = start(&transport, servers).await?;
     println!("ready");
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
@@ -117,14 +123,14 @@ pub(crate) async fn serve(url: &str, servers: usize) -> Result<()> {
 pub(crate) struct Client {
     client: BenchClient,
     context: Context,
-    /// In process, the servers live here too.
     _servers: Arc<Vec<RpcServer>>,
 }
 
 impl Client {
-    pub(crate) async fn connect(url: &str) -> Result<Self> {
-        let transport = Transport::connect(url, TransportOptions::default()).await?;
-        let servers = if transport.is_in_process() { start(&transport, 10).await? } else { Vec::new() };
+    /// In process it starts the servers, too.
+    pub(crate) async fn connect(url: &str, servers: usize) -> Result<Self> {
+        let transport = transport(url).await?;
+        let servers = if transport.is_in_process() { start(&transport, servers).await? } else { Vec::new() };
         let context = Context {
             user_id: "u".repeat(32),
             project_id: "p".repeat(32),

@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod floor;
 mod library;
+mod machine;
 mod measure;
 mod report;
 mod subjects;
@@ -79,9 +80,9 @@ struct Amounts {
     /// Rounds of fanout
     #[arg(long, default_value_t = 30)]
     rounds: usize,
-    /// Servers that hear a fanout
-    #[arg(long, default_value_t = 10)]
-    servers: usize,
+    /// Servers that hear a fanout. All else is measured of one server
+    #[arg(long, value_delimiter = ',', default_value = "10,100")]
+    servers: Vec<usize>,
 }
 
 fn main() -> Result<()> {
@@ -100,7 +101,8 @@ fn main() -> Result<()> {
         }
         Some(Role::Measure { subject: Subject::Library, url, amounts }) => {
             runtime.block_on(runtime.spawn(async move {
-                measure::print(&measure::all(&library::Client::connect(&url).await?, &amounts).await?)
+                let servers = amounts.servers.first().copied().unwrap_or(1);
+                measure::print(&measure::all(&library::Client::connect(&url, servers).await?, &amounts).await?)
             }))?
         }
         None => subjects::compare(options.url.as_deref(), &options.amounts, options.rust_only, &options.python),

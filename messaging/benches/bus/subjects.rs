@@ -1,21 +1,29 @@
 //! The subjects, one after the other: a server and a client of each as processes, and what they say.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::Amounts;
+use crate::machine;
 use crate::measure::Figures;
 use crate::report::{self, Column};
 
-/// How many servers hear the second fanout.
-const MANY: usize = 100;
+/// How long the queues of servers that are gone stay, where the default is half an hour. Longer than a queue may be
+/// without a consumer while many servers start.
+pub(crate) const FORGOTTEN: Duration = Duration::from_secs(10);
+/// How long a server may take to end.
+const ENDING: Duration = Duration::from_secs(3);
 
 /// Something that is measured.
 struct Candidate {
     title: String,
+    /// The command of its servers; empty, if they live in the client's process.
     serve: Vec<String>,
     measure: Vec<String>,
     /// Whether it has casts and fanouts.
@@ -25,31 +33,36 @@ struct Candidate {
 }
 
 pub(crate) fn compare(url: Option<&str>, amounts: &Amounts, rust_only: bool, python: &str) -> Result<()> {
-    let mut columns = Vec::new();
+    let (mut head, mut missing) = (vec![machine::describe()?, machine::ours()?], Vec::new());
+    let mut candidates = Vec::new();
     if let Some(url) = url {
-        let mut candidates =
-            vec![ours("bare lapin (floor)", "floor", url)?, ours("novella-messaging", "library", url)?];
+        // Over TLS it does not tell.
+        head.extend(machine::broker(url).ok());
+        candidates.push(ours(report::FLOOR, "floor", url)?);
+        candidates.push(ours("novella-messaging", "library", url)?);
         if !rust_only {
-            candidates.extend(peers(url, python)?);
-        }
-        for candidate in candidates {
-            eprintln!("measuring {}", candidate.title);
-            columns.push(measure(&candidate, amounts)?);
+            match install(python) {
+                Ok(interpreter) => {
+                    head.push(machine::peers(&interpreter)?);
+                    candidates.extend(peers(url, &interpreter)?);
+                }
+                Err(error) => missing.push(format!("the Python peers: {error:#}")),
+            }
         }
     } else {
         eprintln!("no broker: name one with --url amqp://user:password@host/vhost");
     }
-    eprintln!("measuring memory://");
-    let this = std::env::current_exe()?.to_string_lossy().into_owned();
-    let in_process = Candidate {
-        title: "novella-messaging, memory://".into(),
-        serve: Vec::new(),
-        measure: [this.as_str(), "measure", "library", "memory://"].map(str::to_owned).to_vec(),
-        bus: true,
-        share: 10.0,
-    };
-    columns.push(Column { title: in_process.title.clone(), figures: run(&in_process, amounts)?, fanout_many: None });
-    report::print(&columns);
+    let memory = ours("novella-messaging, memory://", "library", "memory://")?;
+    candidates.push(Candidate { serve: Vec::new(), share: 10.0, ..memory });
+    let mut columns = Vec::new();
+    for candidate in candidates {
+        eprintln!("measuring {}", candidate.title);
+        match measure(&candidate, amounts) {
+            Ok(column) => columns.push(column),
+            Err(error) => missing.push(format!("{}: {error:#}", candidate.title)),
+        }
+    }
+    report::print(&head, &columns, &missing);
     Ok(())
 }
 
@@ -59,39 +72,45 @@ fn ours(title: &str, subject: &str, url: &str) -> Result<Candidate> {
     Ok(Candidate { title: title.into(), serve: command("serve"), measure: command("measure"), bus: true, share: 1.0 })
 }
 
-/// The Python peers, in a virtual environment that is made once.
-fn peers(url: &str, python: &str) -> Result<Vec<Candidate>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bus/peers");
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bus/peers")
+}
+
+/// Makes a virtual environment with what the Python peers need, once, and returns its interpreter.
+fn install(python: &str) -> Result<PathBuf> {
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-peers");
     let interpreter = environment.join("bin/python");
-    let requirements = folder.join("requirements.txt");
+    let requirements = folder().join("requirements.txt");
+    // A copy of what was installed. It is written last, so an installation that broke off is done again.
     let installed = environment.join("installed.txt");
-    if std::fs::read(&installed).ok() != std::fs::read(&requirements).ok() {
+    if std::fs::read(&installed).ok() != Some(std::fs::read(&requirements)?) {
         eprintln!("installing the Python peers into {}", environment.display());
         status(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment))?;
         status(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&requirements))?;
         std::fs::copy(&requirements, &installed)?;
     }
+    Ok(interpreter)
+}
+
+fn peers(url: &str, interpreter: &Path) -> Result<Vec<Candidate>> {
     let candidate = |title: &str, file: &str, url: &str, bus: bool| {
         let command = |role: &str| -> Vec<String> {
-            let script = folder.join(file);
-            [&*interpreter.to_string_lossy(), &*script.to_string_lossy(), role, "--url", url]
+            let script = folder().join(file);
+            [&*interpreter.to_string_lossy(), "-B", &*script.to_string_lossy(), role, "--url", url]
                 .map(str::to_owned)
                 .to_vec()
         };
         Candidate { title: title.into(), serve: command("serve"), measure: command("measure"), bus, share: 0.3 }
     };
+    // One after the other, they can have the same port.
     let direct = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let (http, tcp) = (format!("http://{direct}"), format!("tcp://{direct}"));
-    let mut peers = vec![
-        candidate("oslo.messaging", "oslo.py", &url.replacen("amqp", "rabbit", 1), true),
-        candidate("xmlrpc, direct", "xmlrpc.py", &http, false),
-        candidate("JSON-RPC over HTTP, direct", "jsonrpc.py", &http, false),
-    ];
-    if folder.join("zero.py").exists() {
-        peers.push(candidate("zerorpc, direct", "zero.py", &tcp, false));
-    }
-    Ok(peers)
+    Ok(vec![
+        candidate(report::OSLO, "oslo.py", &url.replacen("amqp", "rabbit", 1), true),
+        candidate("XML-RPC, direct", "xml_rpc.py", &http, false),
+        candidate("JSON-RPC, direct", "json_rpc.py", &http, false),
+        candidate("zerorpc, direct", "zero_rpc.py", &tcp, false),
+    ])
 }
 
 fn status(command: &mut Command) -> Result<()> {
@@ -102,17 +121,31 @@ fn status(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// One server for the calls and the casts, as many as asked for to hear the fanouts.
 fn measure(candidate: &Candidate, amounts: &Amounts) -> Result<Column> {
-    let server = serve(candidate, amounts.servers)?;
-    let figures = run(candidate, amounts)?;
-    drop(server);
-    let mut fanout_many = None;
+    let figures = with_servers(candidate, 1, &Amounts { rounds: 0, ..amounts.clone() })?;
+    let mut fanout_ms = BTreeMap::new();
     if candidate.bus && amounts.rounds > 0 {
-        let many = Amounts { calls: 0, seconds: 0.0, casts: 0, servers: MANY, ..amounts.clone() };
-        let _server = serve(candidate, MANY)?;
-        fanout_many = run(candidate, &many)?.fanout_ms;
+        for &servers in &amounts.servers {
+            let fanouts = Amounts { calls: 0, seconds: 0.0, casts: 0, ..amounts.clone() };
+            fanout_ms.extend(with_servers(candidate, servers, &fanouts)?.fanout_ms.map(|time| (servers, time)));
+        }
     }
-    Ok(Column { title: candidate.title.clone(), figures, fanout_many })
+    Ok(Column { title: candidate.title.clone(), figures, fanout_ms })
+}
+
+fn with_servers(candidate: &Candidate, servers: usize, amounts: &Amounts) -> Result<Figures> {
+    let amounts = Amounts { servers: vec![servers], ..amounts.clone() };
+    if candidate.serve.is_empty() {
+        return run(candidate, &amounts);
+    }
+    let server = serve(candidate, servers)?;
+    let figures = run(candidate, &amounts);
+    drop(server);
+    if candidate.bus {
+        sleep(FORGOTTEN + Duration::from_secs(1));
+    }
+    figures
 }
 
 /// A server's process, which ends with this.
@@ -121,6 +154,10 @@ struct Server(Child);
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
+        let told = Instant::now();
+        while told.elapsed() < ENDING && matches!(self.0.try_wait(), Ok(None)) {
+            sleep(Duration::from_millis(20));
+        }
         // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -131,11 +168,10 @@ fn serve(candidate: &Candidate, servers: usize) -> Result<Server> {
     let [program, args @ ..] = &*candidate.serve else { bail!("no command") };
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-    match (program.ends_with("python"), candidate.bus) {
-        (true, true) => command.arg("--servers").arg(servers.to_string()),
-        (true, false) => &mut command,
-        (false, _) => command.arg(servers.to_string()),
-    };
+    if program.ends_with("python") {
+        command.arg("--servers");
+    }
+    command.arg(servers.to_string());
     let mut server = Server(command.spawn()?);
     let output = server.0.stdout.take().context("no output")?;
     let mut line = String::new();
@@ -147,15 +183,15 @@ fn serve(candidate: &Candidate, servers: usize) -> Result<Server> {
 fn run(candidate: &Candidate, amounts: &Amounts) -> Result<Figures> {
     let [program, args @ ..] = &*candidate.measure else { bail!("no command") };
     let share = |amount: usize| (amount as f64 * candidate.share) as usize;
+    let listed = |numbers: &[usize]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mut command = Command::new(program);
     command.args(args).args(["--calls", &share(amounts.calls).to_string()]);
-    let in_flight: Vec<_> = amounts.in_flight.iter().map(ToString::to_string).collect();
-    command.args(["--in-flight", &in_flight.join(","), "--seconds", &amounts.seconds.to_string()]);
+    command.args(["--in-flight", &listed(&amounts.in_flight), "--seconds", &amounts.seconds.to_string()]);
     if candidate.bus {
         command.args(["--casts", &share(amounts.casts).to_string(), "--rounds", &amounts.rounds.to_string()]);
-        command.args(["--servers", &amounts.servers.to_string()]);
+        command.args(["--servers", &listed(&amounts.servers)]);
     }
     let output = command.stderr(Stdio::inherit()).output()?;
-    anyhow::ensure!(output.status.success(), "the client of {} fails: {}", candidate.title, output.status);
-    serde_json::from_slice(&output.stdout).with_context(|| format!("what {} says", candidate.title))
+    anyhow::ensure!(output.status.success(), "the client fails: {}", output.status);
+    serde_json::from_slice(&output.stdout).context("what its client says")
 }
