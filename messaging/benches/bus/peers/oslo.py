@@ -101,5 +101,6 @@ class Client:
 
 if __name__ == "__main__":
     # With more calls in flight than connections in its pool, it warns of each.
-    logging.getLogger("oslo_messaging").setLevel(logging.ERROR)
+    # oslo.log puts a dot into the name.
+    logging.getLogger("oslo.messaging").setLevel(logging.ERROR)
     measuring.main(serve, Client, bus=True)
