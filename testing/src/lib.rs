@@ -4,11 +4,14 @@
 //! they are. From these a test takes what it needs and shares it with no other test:
 //!
 //! - [`Vhost`]: a virtual host of RabbitMQ, and the means to hurt it (delete a queue, cut the connections);
+//! - [`Broker`]: a whole RabbitMQ of its own, for what would disturb others: to stop it, kill it, or raise an alarm;
 //! - [`Database`]: a database of PostgreSQL, or a file of SQLite.
 //!
-//! Both remove themselves when dropped, also when the test panics. A test that asks for a server while none is there
+//! All remove themselves when dropped, also when the test panics. A test that asks for a server while none is there
 //! fails with a text that says how to get one; it is never skipped in silence. So that `./test --embedded` can leave
 //! such tests out by name, they live in a module `on_rabbitmq`, `on_postgres` or `on_rabbitmq_and_postgres`.
+//!
+//! Apart from these, [`python`] installs what is written in Python.
 //!
 //! This crate is a dev-dependency only.
 #![allow(
@@ -17,10 +20,13 @@
     reason = "test support: whatever goes wrong here fails the test that asked, and says why"
 )]
 
+mod broker;
 mod database;
 mod environment;
+pub mod python;
 mod teardown;
 mod vhost;
 
+pub use broker::{Broker, free_ports};
 pub use database::Database;
 pub use vhost::Vhost;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -40,6 +40,9 @@ pub(super) struct Handling {
     /// For methods of which only so many may run at once.
     limits: HashMap<String, Semaphore>,
     progress: Mutex<Progress<Delivery>>,
+    /// Shared by those who replace a message by its counted copy. A copy waits until they are through: one that kills
+    /// the process must find the original gone, or it would be delivered and counted from the same number for ever.
+    replacing: RwLock<()>,
     /// Tells the pauses before another attempt that there is no time left for them.
     stopping: CancellationToken,
     window: Window,
@@ -74,6 +77,7 @@ impl Handling {
             work,
             limits,
             progress: Mutex::new(Progress::new()),
+            replacing: RwLock::new(()),
             stopping: CancellationToken::new(),
             window,
             concurrency,
@@ -101,6 +105,9 @@ impl Handling {
             // times larger.
             Err(error) => return Box::pin(self.set_aside(delivery, error.to_string())).await,
         };
+        if delivery.message.deliveries > 0 {
+            drop(Box::pin(self.replacing.write()).await);
+        }
         let attempt: Attempt = (Arc::clone(&request.unique_id), delivery.message.deliveries);
         let standing = self.progress().begin(&attempt, delivery);
         let delivery = match standing {
@@ -255,6 +262,7 @@ impl Handling {
         let deliveries = delivery.message.deliveries.saturating_add(1);
         let queue = Arc::clone(&delivery.queue);
         let message = Message { deliveries, ..delivery.message.clone() };
+        let _replacing = self.replacing.read().await;
         let sent = if deliveries >= self.transport.options().max_deliveries {
             self.transport
                 .set_aside(message, &queue, format!("delivered {deliveries} times in vain; last: {reason}"))
@@ -263,7 +271,9 @@ impl Handling {
             let route = Route::Queue { name: Arc::clone(&queue) };
             self.transport.publish(Publication::mandatory(route, message)).await
         };
+        let settlement = delivery.settlement();
         self.settle_by(sent, delivery, repetitions).await;
+        settlement.arrived().await;
     }
 
     async fn set_aside(&self, delivery: Delivery, reason: String) {

@@ -52,6 +52,26 @@ pub struct RpcServer {
 impl RpcServer {
     /// Prepares a server for `target`, whose `server` is the name it is reached by alone; without
     /// one it has no queue of its own.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
+    /// # #[novella_messaging::contract(topic = "compute", version = "1.0")] trait Compute {}
+    /// # struct Manager; impl Compute for Manager {}
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let transport = Transport::connect("memory://", TransportOptions::default()).await?;
+    /// let server = RpcServer::builder(&transport, Target::new("compute").server("host-1"))
+    ///     .endpoint(ComputeEndpoint::new(Arc::new(Manager)))
+    ///     .concurrency(16)
+    ///     // Builds are long: two at a time leave room for the rest.
+    ///     .limit("build", 2)
+    ///     .start()
+    ///     .await?;
+    ///
+    /// // When the process is told to end: what runs may finish, the rest goes to another server.
+    /// server.stop(Duration::from_secs(30)).await;
+    /// # Ok(()) }
+    /// ```
     pub fn builder(transport: &Transport, target: Target) -> RpcServerBuilder {
         RpcServerBuilder {
             transport: transport.clone(),

@@ -68,6 +68,18 @@ impl Transport {
     /// transport and its clones; `memory://name` joins the bus of that name in this process, which
     /// lives as long as any transport on it.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use novella_messaging::{Health, Transport, TransportOptions};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let options = TransportOptions { rpc_response_timeout: Duration::from_secs(10), ..TransportOptions::default() };
+    /// let transport = Transport::connect("memory://", options).await?;
+    /// assert_eq!(transport.health(), Health::Connected);
+    /// transport.close().await;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// At once and for good if the URL, the credentials or the virtual host are wrong or nothing
     /// listens there. A transport that was once connected, on the other hand, never gives up.
@@ -178,6 +190,14 @@ impl Transport {
         }
     }
 
+    /// What is on the bus; on a broker, those of `queues` that exist.
+    pub(crate) async fn look_at(&self, queues: &[&str]) -> Result<BusReport, MessagingError> {
+        match &self.shared.driver {
+            Driver::Memory(bus) => Ok(bus.report()),
+            Driver::Amqp(bus) => Box::pin(bus.look_at(queues)).await,
+        }
+    }
+
     /// Puts a message into the queue of dead letters, with the reason, the time and the queue it
     /// comes from.
     pub(crate) async fn set_aside(&self, message: Message, queue: &str, reason: String) -> Result<(), MessagingError> {
@@ -190,14 +210,6 @@ impl Transport {
             declare: Some(Box::new(message::dead_letters())),
             ..Publication::mandatory(route, letter)
         })
-    /// What is on the bus; on a broker, those of `queues` that exist.
-    pub(crate) async fn look_at(&self, queues: &[&str]) -> Result<BusReport, MessagingError> {
-        match &self.shared.driver {
-            Driver::Memory(bus) => Ok(bus.report()),
-            Driver::Amqp(bus) => Box::pin(bus.look_at(queues)).await,
-        }
-    }
-
         .await
     }
 

@@ -91,6 +91,23 @@ pub(crate) struct Delivery {
     pub(super) receipt: Receipt,
 }
 
+/// Tells when the broker knows how a delivery was settled, which is nobody's concern usually.
+pub(crate) enum Settlement {
+    Memory,
+    Amqp(amqp::Settlement),
+}
+
+impl Settlement {
+    /// Returns when it does, or when what the delivery came by is gone.
+    pub(crate) async fn arrived(self) {
+        match self {
+            // It knew at once.
+            Self::Memory => {}
+            Self::Amqp(settlement) => settlement.arrived().await,
+        }
+    }
+}
+
 /// What settles a delivery with its broker.
 #[derive(Debug)]
 pub(super) enum Receipt {
@@ -105,6 +122,14 @@ impl Delivery {
         match &self.receipt {
             Receipt::Memory(receipt) => receipt.is_void(),
             Receipt::Amqp(receipt) => receipt.is_void(),
+        }
+    }
+
+    /// To be asked for before it is settled.
+    pub(crate) fn settlement(&self) -> Settlement {
+        match &self.receipt {
+            Receipt::Memory(_) => Settlement::Memory,
+            Receipt::Amqp(receipt) => Settlement::Amqp(receipt.settlement()),
         }
     }
 

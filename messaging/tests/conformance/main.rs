@@ -4,11 +4,15 @@
 mod calls;
 mod casts;
 mod contracts;
+mod deliveries;
 mod faults;
 mod layers;
 mod notifications;
+mod outages;
+mod processes;
 mod proxy;
 mod support;
+mod tls;
 
 /// The behaviours as tests on one bus.
 macro_rules! suite {
@@ -83,6 +87,18 @@ macro_rules! suite {
     };
 }
 
+/// Behaviours that bring their own bus.
+macro_rules! alone {
+    ($module:ident: $($behaviour:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() {
+                crate::$module::$behaviour().await;
+            }
+        )*
+    };
+}
+
 mod in_process {
     suite!(crate::support::InProcess);
     suite! { crate::support::InProcess, notifications: a_standby_listener_takes_over_also_if_the_notifier_came_first }
@@ -117,4 +133,32 @@ mod on_rabbitmq {
         a_connection_that_hangs_silently_is_noticed_and_replaced
         a_broker_that_is_down_is_waited_for
     }
+    suite! { novella_testing::Vhost, deliveries:
+        a_message_that_comes_twice_is_done_once
+        a_reset_connection_loses_nothing_and_repeats_nothing
+        a_long_queue_is_taken_in_small_parts
+    }
+
+    suite! { novella_testing::Vhost, processes:
+        what_a_killed_process_was_doing_is_done_by_another
+        a_message_that_kills_each_process_is_set_aside_with_the_reason
+    }
+
+    /// What would disturb others is done to a broker of the test's own.
+    mod of_its_own {
+        alone! { outages:
+            a_broker_that_is_stopped_and_started_loses_nothing
+            a_broker_that_is_killed_and_started_loses_nothing
+            a_broker_without_memory_is_an_error_that_says_so_and_health_says_so_too
+            a_channel_closed_over_a_slow_method_is_made_again_and_the_method_runs_on
+        }
+        alone! { tls: a_broker_is_reached_by_tls_and_one_with_a_wrong_certificate_is_not }
+    }
+}
+
+/// Not a test: the process that those in [`processes`] start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it runs until it is killed"]
+async fn worker_process() {
+    processes::work_until_killed().await;
 }

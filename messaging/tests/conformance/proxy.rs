@@ -1,5 +1,8 @@
 //! A network between a client and its broker that can be made to fail.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -16,6 +19,9 @@ pub enum Network {
 pub struct Proxy {
     url: String,
     network: watch::Sender<Network>,
+    /// How many times all connections were reset.
+    reset: watch::Sender<usize>,
+    resets: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -25,9 +31,15 @@ impl Proxy {
         let (broker, path) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{credentials}@{}/{path}", listener.local_addr().unwrap());
-        let network = watch::Sender::new(Network::Well);
-        tokio::spawn(accept(listener, broker.to_owned(), network.clone()));
-        Self { url, network }
+        let proxy = Self {
+            url,
+            network: watch::Sender::new(Network::Well),
+            reset: watch::Sender::new(0),
+            resets: Arc::default(),
+        };
+        let (network, reset, resets) = (proxy.network.clone(), proxy.reset.clone(), Arc::clone(&proxy.resets));
+        tokio::spawn(accept(listener, broker.to_owned(), network, reset, resets));
+        proxy
     }
 
     pub fn url(&self) -> &str {
@@ -37,13 +49,30 @@ impl Proxy {
     pub fn set(&self, network: Network) {
         self.network.send_replace(network);
     }
+
+    /// Resets the connections that stand, without a farewell.
+    pub fn reset(&self) {
+        self.reset.send_modify(|count| *count += 1);
+    }
+
+    /// How many connections were reset.
+    pub fn resets(&self) -> usize {
+        self.resets.load(Ordering::SeqCst)
+    }
 }
 
-async fn accept(listener: TcpListener, broker: String, network: watch::Sender<Network>) {
+async fn accept(
+    listener: TcpListener,
+    broker: String,
+    network: watch::Sender<Network>,
+    reset: watch::Sender<usize>,
+    resets: Arc<AtomicUsize>,
+) {
     loop {
         let (mut client, _) = listener.accept().await.unwrap();
         let (broker, mut down, (out, back)) =
             (broker.clone(), network.subscribe(), (network.subscribe(), network.subscribe()));
+        let (mut reset, resets) = (reset.subscribe(), Arc::clone(&resets));
         tokio::spawn(async move {
             let pass = async {
                 let Ok(mut broker) = TcpStream::connect(broker).await else {
@@ -56,10 +85,16 @@ async fn accept(listener: TcpListener, broker: String, network: watch::Sender<Ne
                     () = pump(from_broker, to_client, back) => {}
                 }
             };
-            tokio::select! {
+            let was_reset = tokio::select! {
                 biased;
-                _ = down.wait_for(|network| *network == Network::Down) => {}
-                () = pass => {}
+                _ = down.wait_for(|network| *network == Network::Down) => false,
+                _ = reset.changed() => true,
+                () = pass => false,
+            };
+            if was_reset {
+                resets.fetch_add(1, Ordering::SeqCst);
+                // Closed with zero to linger, a socket sends RST.
+                client.set_zero_linger().unwrap();
             }
         });
     }

@@ -29,11 +29,15 @@ pub(super) fn connecting(error: &Error, address: &Address) -> MessagingError {
             return MessagingError::AccessRefused { address: place, reason: refusal.get_message().to_string() };
         }
     }
+    let text = error.to_string();
     let hint = match error.kind() {
         ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => "; is a broker running there?",
+        _ if text.contains("certificate") => {
+            "; the certificate must be for this host and by an authority that the system or `ssl_ca_file` names"
+        }
         _ => "",
     };
-    MessagingError::ConnectionFailed { address: place, reason: format!("{error}{hint}") }
+    MessagingError::ConnectionFailed { address: place, reason: format!("{text}{hint}") }
 }
 
 /// Whether declaring or consuming would fail in the same way again, and why.
@@ -54,12 +58,12 @@ pub(super) fn is_declared_otherwise(error: &Error) -> bool {
     soft(error) == Some(&AMQPSoftError::PRECONDITIONFAILED)
 }
 
-/// Whether another consumer has the queue to itself.
-pub(super) fn is_taken(error: &Error) -> bool {
-    soft(error) == Some(&AMQPSoftError::ACCESSREFUSED)
-}
 /// Whether there is no queue or exchange of that name.
 pub(super) fn is_missing(error: &Error) -> bool {
     soft(error) == Some(&AMQPSoftError::NOTFOUND)
 }
 
+/// Whether another consumer has the queue to itself.
+pub(super) fn is_taken(error: &Error) -> bool {
+    soft(error) == Some(&AMQPSoftError::ACCESSREFUSED)
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::options::{BasicAckOptions, BasicNackOptions, ChannelFlowOptions};
 use tokio::sync::watch;
 
 use super::properties;
@@ -72,6 +72,10 @@ impl Receipt {
         let _ = self.channel.basic_ack(self.tag, BasicAckOptions::default()).now_or_never();
     }
 
+    pub(in crate::transport) fn settlement(&self) -> Settlement {
+        Settlement(Arc::clone(&self.channel))
+    }
+
     /// Whether the channel is gone, so that the broker has taken the message back and will deliver
     /// it again.
     pub(in crate::transport) fn is_void(&self) -> bool {
@@ -81,6 +85,19 @@ impl Receipt {
     pub(in crate::transport) fn requeue(&self) {
         let options = BasicNackOptions { multiple: false, requeue: true };
         let _ = self.channel.basic_nack(self.tag, options).now_or_never();
+    }
+}
+
+/// The way by which the broker learns how a delivery was settled.
+pub(in crate::transport) struct Settlement(Arc<Channel>);
+
+impl Settlement {
+    /// Acknowledgements have no answer, but a channel's frames are read in order: when a question asked after one is
+    /// answered, it has arrived. This question changes nothing.
+    pub(in crate::transport) async fn arrived(self) {
+        if let Err(error) = self.0.channel_flow(ChannelFlowOptions { active: true }).await {
+            tracing::debug!(%error, "a channel went with its acknowledgements");
+        }
     }
 }
 

@@ -32,7 +32,7 @@ mod publisher;
 mod subscription;
 mod topology;
 
-pub(super) use handle::{Handle, Receipt};
+pub(super) use handle::{Handle, Receipt, Settlement};
 use hearing::Hearing;
 use link::{Address, Link, State};
 use publisher::{Job, Publisher};
