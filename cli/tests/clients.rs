@@ -5,43 +5,20 @@
 mod support;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
+use novella_testing::python;
 use serde_json::Value;
 use support::cloud::{Cloud, Settings};
 
-/// What is installed, and with it the folder's name: another version is another folder.
+/// What is installed.
 const PACKAGES: [&str; 2] = ["python-openstackclient==10.5.0", "openstacksdk==4.22.0"];
 
-/// Runs a command to its end, and says what it printed if it failed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The client in a virtual environment of its own, which stays in Cargo's target folder for the next run.
+/// The client in a virtual environment of its own.
 fn installed() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(PACKAGES.join("+"));
-    let complete = folder.join("complete");
-    if !complete.exists() {
-        // What an interrupted run left behind can't be told from what is whole.
-        let _ = fs::remove_dir_all(&folder);
-        // Python 3 with venv, on Debian the package python3-venv.
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        run(Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
-        fs::write(&complete, "").unwrap();
-    }
-    folder.join("bin/openstack")
+    python::environment(Path::new(env!("CARGO_TARGET_TMPDIR")), &PACKAGES).join("bin/openstack")
 }
 
 /// The client as a user of this cloud has it: with the file that `novella up` writes.
@@ -63,7 +40,7 @@ impl OpenStack {
             command.env_remove(name);
         }
         command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella").args(arguments);
-        tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
+        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
     }
 
     /// The same for a command that can print JSON.
