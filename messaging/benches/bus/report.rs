@@ -16,10 +16,13 @@ pub(crate) struct Column {
     pub(crate) fanout_ms: BTreeMap<usize, f64>,
 }
 
+/// Reads a figure, if its subject has it.
+type Read = Box<dyn Fn(&Column) -> Option<f64>>;
+
 /// One figure of each subject.
 struct Row {
     title: String,
-    value: Box<dyn Fn(&Column) -> Option<f64>>,
+    value: Read,
     decimals: usize,
     more_is_better: bool,
 }

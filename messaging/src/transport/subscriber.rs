@@ -91,19 +91,15 @@ pub(crate) struct Delivery {
     pub(super) receipt: Receipt,
 }
 
-/// Tells when the broker knows how a delivery was settled, which is nobody's concern usually.
-pub(crate) enum Settlement {
-    Memory,
-    Amqp(amqp::Settlement),
-}
+/// Tells when the broker knows how a delivery was settled, which is nobody's concern usually. Nothing in it for a bus that
+/// knows at once.
+pub(crate) struct Settlement(Option<amqp::Settlement>);
 
 impl Settlement {
     /// Returns when it does, or when what the delivery came by is gone.
     pub(crate) async fn arrived(self) {
-        match self {
-            // It knew at once.
-            Self::Memory => {}
-            Self::Amqp(settlement) => settlement.arrived().await,
+        if let Some(settlement) = self.0 {
+            settlement.arrived().await;
         }
     }
 }
@@ -127,10 +123,10 @@ impl Delivery {
 
     /// To be asked for before it is settled.
     pub(crate) fn settlement(&self) -> Settlement {
-        match &self.receipt {
-            Receipt::Memory(_) => Settlement::Memory,
-            Receipt::Amqp(receipt) => Settlement::Amqp(receipt.settlement()),
-        }
+        Settlement(match &self.receipt {
+            Receipt::Memory(_) => None,
+            Receipt::Amqp(receipt) => Some(receipt.settlement()),
+        })
     }
 
     /// The message is done with.

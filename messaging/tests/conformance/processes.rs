@@ -1,4 +1,5 @@
 //! Servers that are processes, and die as processes do.
+#![expect(clippy::print_stdout, reason = "it is how a worker tells its test what it does")]
 
 use std::process::Stdio;
 
