@@ -1,5 +1,6 @@
 //! `novella`: the one binary. It starts any of the services, or all of them in one process, and looks after them.
 
+mod bus;
 mod client;
 mod commands;
 mod config;
@@ -52,6 +53,11 @@ enum Command {
     /// Look at the services
     #[command(subcommand)]
     Service(commands::service::ServiceCommand),
+    /// Look at the bus: queues, bindings, and the messages that were set aside
+    Bus(commands::bus::BusOptions),
+    /// Call a method of a service over the bus, by hand
+    #[command(subcommand)]
+    Rpc(commands::rpc::RpcCommand),
     /// Watch servers and long tasks as they happen
     Watch(commands::watch::WatchOptions),
     /// Measure this program on this machine
@@ -78,6 +84,8 @@ fn main() -> ExitCode {
             Command::Compute(options) => commands::services::compute(&global, options).await,
             Command::Db(command) => commands::db::run(&global, command).await,
             Command::Service(command) => commands::service::run(&global, command).await,
+            Command::Bus(options) => commands::bus::run(&global, options).await,
+            Command::Rpc(command) => commands::rpc::run(&global, command).await,
             Command::Watch(options) => commands::watch::run(&global, options).await,
             Command::Bench(options) => commands::bench::run(&global, options).await,
             Command::Config(options) => commands::show_config::run(&global, &options),

@@ -1,8 +1,10 @@
 //! One file for each command.
 
 pub(crate) mod bench;
+pub(crate) mod bus;
 pub(crate) mod db;
 pub(crate) mod healthcheck;
+pub(crate) mod rpc;
 pub(crate) mod service;
 pub(crate) mod services;
 pub(crate) mod show_config;

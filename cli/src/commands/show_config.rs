@@ -35,7 +35,7 @@ enum Format {
 /// Keys whose values are never shown.
 const SECRETS: [&str; 1] = ["admin_password"];
 /// Keys of URLs, which are shown without their passwords.
-const URLS: [&str; 2] = ["bus.url", "database.url"];
+const URLS: [&str; 3] = ["bus.url", "bus.management_url", "database.url"];
 
 pub(crate) fn run(global: &GlobalOptions, options: &ConfigOptions) -> Result<()> {
     let (config, figment) = Config::load(global, &Flags::default())?;

@@ -14,9 +14,11 @@ use novella_common::{
     config::{Secret, SecretUrl},
     telemetry,
 };
+use novella_messaging::Transport;
 
 use crate::{
     GlobalOptions,
+    bus::AdminSocket,
     client::clouds_yaml,
     config::{Config, Flags, data_folder, is_default, sqlite_url},
     output,
@@ -65,6 +67,8 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
 
     let cloud = cloud::start(&config, options.hosts, (!options.ephemeral).then_some(&state)).await?;
 
+    let admin = serve_bus(folder.path(), cloud.transport());
+
     let endpoint = format!("http://{}", cloud.address);
     let clouds = folder.path().join("clouds.yaml");
     write_private(&clouds, &clouds_yaml(&endpoint, password.expose()))?;
@@ -72,7 +76,16 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
         print_welcome(&endpoint, &clouds, &password, options.hosts)?;
     }
     signals.next().await;
+    drop(admin);
     signals.finish(cloud.stop(), config.service.graceful_shutdown_timeout).await
+}
+
+/// Lets `novella rpc` and `novella bus` reach a bus that is in this process alone. The cloud does without, if it must.
+fn serve_bus(folder: &Path, transport: &Transport) -> Option<AdminSocket> {
+    if !transport.is_in_process() {
+        return None;
+    }
+    AdminSocket::serve(folder, transport.clone()).inspect_err(|error| tracing::warn!("{error:#}")).ok()
 }
 
 /// Where the cloud's data is. A temporary one goes when this is dropped.

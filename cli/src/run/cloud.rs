@@ -130,6 +130,11 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> 
 }
 
 impl Cloud {
+    /// The bus that all parts share.
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     /// Stops everything, from the left to the right: no new requests, then no new work, then the work itself.
     pub(crate) async fn stop(self) {
         self.api.request();

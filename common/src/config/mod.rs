@@ -55,6 +55,9 @@ pub fn extract<T: DeserializeOwned>(figment: &Figment) -> Result<T, ConfigError>
 pub struct BusConfig {
     /// `amqp://user:password@host:port/vhost`, `amqps://...`, or `memory://` for services in one process.
     pub url: SecretUrl,
+    /// RabbitMQ's management API, `http://user:password@host:15672`, from which `novella bus` learns what AMQP does not
+    /// tell. Without a user in it, that of `url` is taken. The services do not need it.
+    pub management_url: Option<SecretUrl>,
     /// The exchange through which the services reach each other.
     pub control_exchange: String,
     /// Seconds that a call waits for its answer, unless the contract says otherwise.
@@ -86,6 +89,7 @@ impl Default for BusConfig {
     fn default() -> Self {
         Self {
             url: SecretUrl::new("memory://"),
+            management_url: None,
             control_exchange: "novella".into(),
             rpc_response_timeout: Duration::from_secs(60),
             publish_timeout: Duration::from_secs(5),

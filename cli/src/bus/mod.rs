@@ -1,0 +1,120 @@
+//! The bus as an operator reaches it: RabbitMQ directly, or the bus inside a running `novella up` through its socket.
+//!
+//! ```text
+//!   novella rpc, novella bus ──▶ Bus ──▶ Direct ──────────── AMQP ───────────────────▶ RabbitMQ
+//!                                 │         └─────────────── HTTP ───────────────────▶ its management API
+//!                                 └────▶ Socket ── a Request as JSON, on bus.sock ───▶ novella up
+//! ```
+//!
+//! Both ways do the same [`Request`]s, by the same function.
+
+mod management;
+mod request;
+mod socket;
+
+use std::collections::HashSet;
+
+use anyhow::{Context, Result, anyhow, bail};
+use novella_messaging::{BusReport, DeadLetter, Fate, Transport};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(crate) use request::{Chosen, Disposal, Kind, Request, Rpc};
+pub(crate) use socket::AdminSocket;
+
+use crate::{
+    GlobalOptions,
+    config::{Config, data_folder},
+};
+
+/// A way to the bus.
+pub(crate) enum Bus {
+    /// This process is connected to the broker.
+    Direct { transport: Transport, management: Option<management::Management> },
+    /// The bus is inside another process, which listens on a socket.
+    Socket(socket::Client),
+}
+
+/// What is on the bus, as far as it could be found out.
+pub(crate) struct Overview {
+    pub report: BusReport,
+    /// What is not in the report, and how to get it.
+    pub missing: Option<String>,
+}
+
+impl Bus {
+    /// Connects to the bus of the configuration; `memory://` is the one inside the `novella up` of the data folder.
+    pub(crate) async fn open(global: &GlobalOptions, config: &Config) -> Result<Self> {
+        let bus = &config.bus;
+        if bus.url.expose().starts_with("memory:") {
+            return Ok(Self::Socket(socket::Client::connect(&data_folder(global)?).await?));
+        }
+        let management =
+            bus.management_url.as_ref().map(|url| management::Management::new(url, &bus.url)).transpose()?;
+        let transport = Transport::connect(bus.url.expose(), bus.transport_options("novella-command"))
+            .await
+            .with_context(|| format!("can't connect to the bus {}; is NOVELLA_BUS__URL right?", bus.url))?;
+        Ok(Self::Direct { transport, management })
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
+        let answer = match self {
+            Self::Direct { transport, .. } => request.perform(transport).await.map_err(|text| anyhow!(text))?,
+            Self::Socket(client) => client.ask(&request).await?,
+        };
+        serde_json::from_value(answer).context("the answer is not of the form expected; is it of another version?")
+    }
+
+    /// Calls, casts or fans out a method; the result of a call, else null.
+    pub(crate) async fn rpc(&self, rpc: Rpc) -> Result<Value> {
+        self.ask(Request::Rpc(rpc)).await
+    }
+
+    /// The exchanges, queues and bindings; of the queues at least `known`, if they exist.
+    pub(crate) async fn overview(&self, known: &[String]) -> Result<Overview> {
+        let inspect = async |queues: Vec<String>| self.ask::<BusReport>(Request::Inspect { queues }).await;
+        let Self::Direct { management, .. } = self else {
+            return Ok(Overview { report: inspect(known.to_vec()).await?, missing: None });
+        };
+        let listed = match management {
+            Some(management) => management.list().await.map_err(|error| format!("{error:#}")),
+            None => Err("set bus.management_url (NOVELLA_BUS__MANAGEMENT_URL=http://user:password@host:15672)".into()),
+        };
+        match listed {
+            Ok(listed) => {
+                // The broker's own counts are older than what it says when asked for a queue by name.
+                let names: HashSet<&str> = listed.queues.iter().map(|queue| queue.name.as_str()).collect();
+                let exact = inspect(names.into_iter().map(str::to_owned).collect()).await?;
+                Ok(Overview { report: management::joined(listed, exact), missing: None })
+            }
+            Err(remedy) => Ok(Overview {
+                report: inspect(known.to_vec()).await?,
+                missing: Some(format!(
+                    "Not shown, since AMQP does not tell: exchanges, bindings, unacknowledged messages, further queues \
+                     (name them with --queue). To see them: {remedy}"
+                )),
+            }),
+        }
+    }
+
+    /// The oldest dead letters, at most `max`.
+    pub(crate) async fn dead_letters(&self, max: usize) -> Result<Vec<DeadLetter>> {
+        self.ask(Request::DeadLetters { max }).await
+    }
+
+    /// Sends dead letters again, or deletes them. Returns how many.
+    pub(crate) async fn dispose(&self, chosen: Option<Vec<Chosen>>, fate: Fate, max: usize) -> Result<usize> {
+        let disposed = self.ask(Request::Dispose(Disposal { chosen, fate, max })).await?;
+        if disposed == 0 {
+            bail!("there is no such dead letter any more; `novella bus dead-letters` lists those there are");
+        }
+        Ok(disposed)
+    }
+
+    /// Leaves in good order.
+    pub(crate) async fn close(self) {
+        if let Self::Direct { transport, .. } = self {
+            transport.close().await;
+        }
+    }
+}
