@@ -96,6 +96,22 @@ impl Transport {
     /// Looks at the oldest messages that were set aside, at most `max` of them, and does with each
     /// what `decide` says. Returns how many were sent again or deleted.
     ///
+    /// ```
+    /// use novella_messaging::{Fate, Transport, TransportOptions};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let transport = Transport::connect("memory://", TransportOptions::default()).await?;
+    /// // After a repair: what `compute.host-1` could not do is tried again, and measurements are not worth keeping.
+    /// let disposed = transport
+    ///     .dispose_of_dead_letters(100, |letter| match letter.queue.as_str() {
+    ///         "compute.host-1" => Fate::Resend,
+    ///         "notifications.sample" => Fate::Discard,
+    ///         _ => Fate::Keep,
+    ///     })
+    ///     .await?;
+    /// # assert_eq!(disposed, 0); Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// If the bus cannot be reached, or a message's queue is gone. What was not disposed of until
     /// then stays.

@@ -20,10 +20,11 @@ pub use client::{ClientService, Kind, Outgoing, RpcClient, Sender};
 pub use dead_letters::{DeadLetter, Fate};
 pub use endpoint::{Dispatcher, Endpoint, Outcome, Request};
 pub use error::{CallError, MessagingError, RpcError};
+pub use inspection::{BindingReport, BusReport, ExchangeReport, QueueReport};
 pub use notify::{Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority};
+#[doc = include_str!("contract.md")]
 pub use novella_messaging_macros::contract;
 pub use serializer::Serializer;
-pub use inspection::{BindingReport, BusReport, ExchangeReport, QueueReport};
 pub use server::{RpcServer, RpcServerBuilder, ServerService};
 pub use target::{Target, Version};
 pub use transport::{Health, Transport, TransportOptions};

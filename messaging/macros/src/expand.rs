@@ -89,6 +89,12 @@ fn client(contract: &Contract) -> TokenStream {
                 }
             }
 
+            #(#methods)*
+        }
+
+        // The same client, reaching or waiting or sending otherwise.
+        #[allow(dead_code)]
+        impl #name {
             /// The same client for one server of the topic.
             #[must_use]
             pub fn server(&self, server: impl ::core::convert::Into<::std::string::String>) -> Self {
@@ -134,8 +140,6 @@ fn client(contract: &Contract) -> TokenStream {
             pub fn can_send_version(&self, version: ::novella_messaging::Version) -> bool {
                 self.stub.can_send_version(version)
             }
-
-            #(#methods)*
         }
     }
 }
@@ -154,7 +158,7 @@ fn client_method(method: &Method) -> TokenStream {
         }
         None => quote! { ::core::option::Option::None },
     };
-    let (list, description) = (hidden("list"), hidden("description"));
+    let (description, list) = (hidden("method"), hidden("arguments"));
     let (send, result) = match kind {
         Kind::Call => {
             (quote! { call }, quote! { ::core::result::Result<#value, ::novella_messaging::CallError<#error>> })
@@ -168,10 +172,10 @@ fn client_method(method: &Method) -> TokenStream {
         /// # Errors
         /// Those of the manager, and those of the bus.
         pub async fn #name(&self, #context_name: &#context_type #(, #names: #types)*) -> #result {
+            let #description = ::novella_messaging::contract::Method { name: #wire_name, since: #since, timeout: #timeout };
             #[allow(unused_mut)]
             let mut #list = ::novella_messaging::contract::Arguments::new();
             #(#list.insert(#keys, &#names)?;)*
-            let #description = ::novella_messaging::contract::Method { name: #wire_name, since: #since, timeout: #timeout };
             self.stub.#send(#description, #context_name, #list).await
         }
     }
@@ -187,7 +191,7 @@ fn endpoint(contract: &Contract) -> TokenStream {
         None => quote! { ::core::option::Option::None },
     };
     let arms = contract.methods.iter().map(|method| endpoint_arm(interface, method, &request));
-    let doc = format!("Answers requests to a [`{interface}`].");
+    let doc = format!("Answers requests by a manager, which implements [`{interface}`]; for an `RpcServer`.");
     quote! {
         #[doc = #doc]
         #visibility struct #name<M>(::std::sync::Arc<M>);

@@ -6,35 +6,25 @@ mod parse;
 
 use proc_macro::TokenStream;
 
-/// Makes a trait the contract of a service.
+/// # The options
 ///
-/// ```ignore
-/// #[novella_messaging::contract(topic = "compute", version = "1.1")]
-/// pub trait Compute {
-///     /// Doc comments go to the trait and to the client alike.
-///     #[rpc(call, timeout_seconds = 120)]
-///     async fn get_host_uptime(&self, ctx: RequestContext) -> Result<HostUptime, ComputeError>;
+/// Of the contract, `#[contract(topic = "compute", version = "1.1", namespace = "base")]`:
 ///
-///     #[rpc(cast, since = "1.1")]
-///     async fn stop_instance(&self, ctx: RequestContext, operation: PowerOperation) -> Result<(), ComputeError>;
+/// | option | meaning |
+/// | --- | --- |
+/// | `topic` | required: the queue that the service's servers share |
+/// | `version` | required: `"major.minor"`, what this trait is now |
+/// | `namespace` | keeps the methods apart from those of other contracts on the same topic |
 ///
-///     #[rpc(fanout)]
-///     async fn refresh(&self, ctx: RequestContext) -> Result<(), ComputeError>;
-/// }
-/// ```
+/// Of a method, `#[rpc(call, since = "1.1", timeout_seconds = 120)]`:
 ///
-/// generates
-///
-/// - the trait itself, whose futures are `Send` and which requires `Send + Sync + 'static`; a
-///   manager writes `impl Compute for Manager { async fn ... }`;
-/// - `ComputeClient`, with `new(&transport)`, `.server("host-1")`, `.timeout(..)`,
-///   `.version_cap(..)`, and each method taking `&ctx` and the other arguments by value: calls
-///   return `Result<T, CallError<E>>`, casts and fanouts `Result<(), MessagingError>`;
-/// - `ComputeEndpoint`, with `new(Arc<manager>)`, for `RpcServer`.
-///
-/// Options of the contract: `topic` and `version` (required), `namespace`. Of a method: the kind
-/// (`call`, `cast` or `fanout`; required), `since` (the version it came with; the major's `.0` by
-/// default), `timeout_seconds` (of a call).
+/// | option | meaning |
+/// | --- | --- |
+/// | `call`, `cast` or `fanout` | required, one of them: how the method is reached |
+/// | `since` | the version it came with, `.0` of the contract's major by default. The message says it needs that much, and an older server refuses it |
+/// | `timeout_seconds` | of a call: how long to wait, in place of the transport's `rpc_response_timeout`. A client's `timeout` goes before it |
+// What it is for, with an example that is compiled, stands on the re-export in `novella-messaging`: this crate cannot
+// use what it generates code for. Rustdoc shows both there, this part last.
 #[proc_macro_attribute]
 pub fn contract(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let contract = match parse::contract(attribute.into(), item.into()) {

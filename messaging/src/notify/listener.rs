@@ -45,7 +45,8 @@ impl Notification {
     }
 }
 
-/// Takes notifications in batches. Dropping it returns what is not acknowledged.
+/// Takes notifications in batches. Dropping it returns what is not acknowledged. [`Notifier`](super::Notifier) has an
+/// example of both.
 #[derive(Debug)]
 pub struct NotificationListener {
     transport: Transport,

@@ -81,6 +81,29 @@ fn queue(transport: &Transport, topic: &str, priority: Priority, single_active: 
 }
 
 /// Sends notifications. Cheap to clone.
+///
+/// ```
+/// use novella_messaging::{NotificationListener, Notifier, Transport, TransportOptions};
+/// use serde_json::json;
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let transport = Transport::connect("memory://", TransportOptions::default()).await?;
+/// let ctx = json!({ "request_id": "req-1" });
+///
+/// // Kept in a queue until somebody listens, so the order of these two does not matter.
+/// let notifier = Notifier::new(&transport, "notifications", "compute.host-1");
+/// notifier.info(&ctx, "compute.instance.create.end", &json!({ "uuid": "5c1f" })).await?;
+///
+/// let mut listener = NotificationListener::builder(&transport, "notifications").start().await?;
+/// if let Some(batch) = listener.next_batch(100).await {
+///     for notification in batch.notifications() {
+///         assert_eq!(notification.event_type, "compute.instance.create.end");
+///     }
+///     // Only once they are written down; a batch that is dropped comes again.
+///     batch.ack().await;
+/// }
+/// # listener.stop().await; Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Notifier {
     transport: Transport,
