@@ -8,6 +8,9 @@ mod dead_letters;
 mod endpoint;
 mod error;
 mod failure;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inspection;
 mod notify;
 mod serializer;

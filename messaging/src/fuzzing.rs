@@ -1,0 +1,45 @@
+//! The private codec as the fuzz target in `fuzz/` sees it. Exists in fuzzing builds only (`--cfg fuzzing`, which
+//! cargo-fuzz sets).
+//!
+//! Each function reads `body`; if that is a message, it writes it, reads that, and panics unless both are the same.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use crate::error::MessagingError;
+use crate::wire::{NotificationMessage, ReplyMessage, RequestMessage};
+
+/// A call, cast or fanout.
+pub fn request(body: &[u8]) {
+    there_and_back(body, RequestMessage::decode, RequestMessage::encode, |message| {
+        // Peers may ask for signs of life by fractions of a second; this crate writes whole ones.
+        if let Some(reply_to) = &mut message.reply_to {
+            reply_to.monitor = reply_to.monitor.map(|every| Duration::from_secs(every.as_secs()));
+        }
+    });
+}
+
+/// An answer or a sign of life.
+pub fn reply(body: &[u8]) {
+    there_and_back(body, ReplyMessage::decode, ReplyMessage::encode, |_| ());
+}
+
+/// A notification.
+pub fn notification(body: &[u8]) {
+    there_and_back(body, NotificationMessage::decode, NotificationMessage::encode, |_| ());
+}
+
+fn there_and_back<M: Debug + PartialEq>(
+    body: &[u8],
+    decode: impl Fn(&[u8]) -> Result<M, MessagingError>,
+    encode: impl Fn(&M) -> Result<Vec<u8>, MessagingError>,
+    normalise: impl Fn(&mut M),
+) {
+    let Ok(mut message) = decode(body) else {
+        return;
+    };
+    normalise(&mut message);
+    let written = encode(&message).unwrap_or_else(|error| panic!("{message:?} cannot be written: {error}"));
+    let read = decode(&written).unwrap_or_else(|error| panic!("{message:?} cannot be read again: {error}"));
+    assert_eq!(message, read);
+}
