@@ -148,7 +148,7 @@ fn client_method(method: &Method) -> TokenStream {
     let Method { name, attributes, kind, context, arguments, value, error, .. } = method;
     let (context_name, context_type) = (&context.name, &context.ty);
     let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
-    let types = arguments.iter().map(|argument| &argument.ty);
+    let types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
     let keys = names.iter().map(|name| wire_name(name));
     let wire_name = wire_name(name);
     let since = version(method.since);
@@ -159,10 +159,13 @@ fn client_method(method: &Method) -> TokenStream {
         None => quote! { ::core::option::Option::None },
     };
     let (description, list) = (hidden("method"), hidden("arguments"));
+    // Types are written out here and in the endpoint, though they could be inferred: so the compiler points to a type
+    // that cannot travel at its place in the trait.
     let (send, result) = match kind {
-        Kind::Call => {
-            (quote! { call }, quote! { ::core::result::Result<#value, ::novella_messaging::CallError<#error>> })
-        }
+        Kind::Call => (
+            quote! { call::<_, #value, #error> },
+            quote! { ::core::result::Result<#value, ::novella_messaging::CallError<#error>> },
+        ),
         Kind::Cast => (quote! { cast }, quote! { ::core::result::Result<(), ::novella_messaging::MessagingError> }),
         Kind::Fanout => (quote! { fanout }, quote! { ::core::result::Result<(), ::novella_messaging::MessagingError> }),
     };
@@ -175,7 +178,7 @@ fn client_method(method: &Method) -> TokenStream {
             let #description = ::novella_messaging::contract::Method { name: #wire_name, since: #since, timeout: #timeout };
             #[allow(unused_mut)]
             let mut #list = ::novella_messaging::contract::Arguments::new();
-            #(#list.insert(#keys, &#names)?;)*
+            #(#list.insert::<#types>(#keys, &#names)?;)*
             self.stub.#send(#description, #context_name, #list).await
         }
     }
@@ -229,24 +232,24 @@ fn endpoint(contract: &Contract) -> TokenStream {
 }
 
 fn endpoint_arm(interface: &Ident, method: &Method, request: &Ident) -> TokenStream {
-    let Method { name, kind, context, arguments, .. } = method;
+    let Method { name, kind, context, arguments, value, error, .. } = method;
     let (context_name, context_type) = (&context.name, &context.ty);
     let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
     let types = arguments.iter().map(|argument| &argument.ty);
     let keys = names.iter().map(|name| wire_name(name));
     let wire_name = wire_name(name);
     let outcome = match kind {
-        Kind::Call => quote! { call_outcome },
-        Kind::Cast | Kind::Fanout => quote! { cast_outcome },
+        Kind::Call => quote! { call_outcome::<#value, #error> },
+        Kind::Cast | Kind::Fanout => quote! { cast_outcome::<#error> },
     };
     quote! {
         #wire_name => {
-            let #context_name: #context_type = match #request.context() {
+            let #context_name = match #request.context::<#context_type>() {
                 ::core::result::Result::Ok(context) => context,
                 ::core::result::Result::Err(outcome) => return outcome,
             };
             #(
-                let #names: #types = match #request.argument(#keys) {
+                let #names = match #request.argument::<#types>(#keys) {
                     ::core::result::Result::Ok(argument) => argument,
                     ::core::result::Result::Err(outcome) => return outcome,
                 };

@@ -2,12 +2,11 @@
 //! makes no sense.
 
 use proc_macro2::{Span, TokenStream};
-use quote::ToTokens;
 use syn::parse::Parser;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Error, FnArg, GenericArgument, Ident, ItemTrait, LitInt, LitStr, Pat, PathArguments, Receiver, Result,
-    ReturnType, TraitItem, TraitItemFn, Type,
+    Attribute, Error, FnArg, GenericArgument, Ident, ItemTrait, LitInt, LitStr, Meta, Pat, PathArguments, Receiver,
+    Result, ReturnType, TraitItem, TraitItemFn, Type,
 };
 
 /// `major.minor`.
@@ -91,7 +90,7 @@ pub(crate) fn contract(attribute: TokenStream, item: TokenStream) -> Result<Cont
     let version = version.ok_or_else(|| missing("version"))?;
     if !item.generics.params.is_empty() {
         return Err(Error::new(
-            item.generics.span(),
+            item.generics.params.span(),
             "a contract has no generic parameters: the other side could not know them",
         ));
     }
@@ -135,7 +134,7 @@ fn method(function: TraitItemFn, contract: Version) -> Result<Method> {
     }
     if !signature.generics.params.is_empty() {
         return Err(Error::new(
-            signature.generics.span(),
+            signature.generics.params.span(),
             "a contract's method has no generic parameters: the other side could not know them",
         ));
     }
@@ -172,6 +171,10 @@ struct Options {
 }
 
 fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
+    let no_kind = || Error::new(rpc.path().span(), "say how the method is reached: `call`, `cast` or `fanout`");
+    if matches!(rpc.meta, Meta::Path(_)) {
+        return Err(no_kind());
+    }
     let (mut kind, mut since, mut timeout) = (None, None, None);
     rpc.parse_nested_meta(|meta| {
         let named = [("call", Kind::Call), ("cast", Kind::Cast), ("fanout", Kind::Fanout)]
@@ -205,8 +208,7 @@ fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
         }
         Ok(())
     })?;
-    let kind =
-        kind.ok_or_else(|| Error::new(rpc.span(), "say how the method is reached: `call`, `cast` or `fanout`"))?;
+    let kind = kind.ok_or_else(no_kind)?;
     if let Some(timeout) = timeout.as_ref().filter(|_| kind != Kind::Call) {
         return Err(Error::new(timeout.span(), "only a call waits for an answer; a cast or fanout has no timeout"));
     }
@@ -293,10 +295,7 @@ fn output(output: &ReturnType, method: &Ident, kind: Kind) -> Result<(Type, Type
     };
     let is_unit = matches!(value, Type::Tuple(tuple) if tuple.elems.is_empty());
     if kind != Kind::Call && !is_unit {
-        let message = format!(
-            "nobody waits for a cast's result, so `{}` goes nowhere: make it a call, or return `Result<(), E>`",
-            value.to_token_stream()
-        );
+        let message = "nobody waits for a cast's result: make it a call, or return `Result<(), E>`";
         return Err(Error::new(value.span(), message));
     }
     Ok(((**ty).clone(), (*value).clone(), (*error).clone()))
