@@ -2,13 +2,13 @@ use novella_messaging::{RpcError, contract};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Context {
+pub(crate) struct Context {
     request_id: String,
 }
 
 #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 #[error("no")]
-enum No {
+pub(crate) enum No {
     No,
 }
 
@@ -58,7 +58,7 @@ async fn use_it(client: &ServiceClient, ctx: &Context) -> Result<(), novella_mes
 
 #[test]
 fn every_option_at_once_makes_sense() {
-    ServiceEndpoint::new(std::sync::Arc::new(Manager));
+    let _ = ServiceEndpoint::new(std::sync::Arc::new(Manager));
     assert_eq!((ServiceClient::TOPIC, ServiceClient::VERSION.to_string()), ("t", "2.3".to_owned()));
     let _ = use_it;
 }
