@@ -169,11 +169,15 @@ fn client_method(method: &Method) -> TokenStream {
         Kind::Cast => (quote! { cast }, quote! { ::core::result::Result<(), ::novella_messaging::MessagingError> }),
         Kind::Fanout => (quote! { fanout }, quote! { ::core::result::Result<(), ::novella_messaging::MessagingError> }),
     };
+    let errors = match kind {
+        Kind::Call => " The manager's, and those of the bus.",
+        Kind::Cast | Kind::Fanout => " Those of the bus; nobody hears the manager's.",
+    };
     quote! {
         #(#attributes)*
         ///
         /// # Errors
-        /// Those of the manager, and those of the bus.
+        #[doc = #errors]
         pub async fn #name(&self, #context_name: &#context_type #(, #names: #types)*) -> #result {
             let #description = ::novella_messaging::contract::Method { name: #wire_name, since: #since, timeout: #timeout };
             #[allow(unused_mut)]
