@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[macro_use]
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
@@ -87,6 +88,7 @@ async fn a_dead_letter(cloud: &Cloud, method: &str) -> Value {
 }
 
 async fn a_method_is_called_and_its_result_is_json(cloud: Cloud) {
+    let cloud = listening(cloud).await;
     let uptime = run(&cloud, &["rpc", "call", "compute.host-1", "get_host_uptime"]).await.json();
     assert!(uptime.as_str().unwrap().contains(" up "), "{uptime}");
 
@@ -100,6 +102,7 @@ async fn a_method_is_called_and_its_result_is_json(cloud: Cloud) {
 }
 
 async fn what_goes_wrong_is_said_with_the_next_step(cloud: Cloud) {
+    let cloud = listening(cloud).await;
     let call = async |arguments: &[&str]| {
         let ended = run(&cloud, &[&["rpc", "call"], arguments].concat()).await;
         assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{}", ended.err);
@@ -118,6 +121,7 @@ async fn what_goes_wrong_is_said_with_the_next_step(cloud: Cloud) {
 }
 
 async fn a_server_answers_a_ping(cloud: Cloud) {
+    let cloud = listening(cloud).await;
     for target in ["compute.host-2", "scheduler", "conductor", "compute-control.host-1"] {
         let pong = run(&cloud, &["rpc", "ping", target]).await.json();
         assert_eq!(pong["target"], target);
@@ -128,6 +132,7 @@ async fn a_server_answers_a_ping(cloud: Cloud) {
 }
 
 async fn the_bus_is_shown_with_its_queues_consumers_and_bindings(cloud: Cloud) {
+    let cloud = listening(cloud).await;
     let shown = run(&cloud, &["bus", "--format", "json"]).await.json();
     assert_eq!((&shown["complete"], &shown["missing"]), (&json!(true), &Value::Null));
     let queue = |name: &str| {
@@ -153,6 +158,7 @@ async fn the_bus_is_shown_with_its_queues_consumers_and_bindings(cloud: Cloud) {
 }
 
 async fn a_dead_letter_is_listed_retried_and_dropped(cloud: Cloud) {
+    let cloud = listening(cloud).await;
     let letter = a_dead_letter(&cloud, "go_faster").await;
     assert_eq!((&letter["queue"], &letter["method"]), (&json!("compute.host-1"), &json!("go_faster")));
     assert!(letter["reason"].as_str().unwrap().contains("does not support RPC method go_faster"), "{letter}");
@@ -187,34 +193,17 @@ async fn a_dead_letter_is_listed_retried_and_dropped(cloud: Cloud) {
     assert_eq!(run(&cloud, &["bus", "dead-letters"]).await.out, "There are no dead letters.\n");
 }
 
-macro_rules! behaviours {
-    ($($behaviour:ident),* $(,)?) => {
-        mod everywhere {
-            use super::*;
+mod everywhere {
+    use super::*;
 
-            mod embedded {
-                $(#[tokio::test(flavor = "multi_thread")]
-                async fn $behaviour() {
-                    super::$behaviour(super::listening(super::Cloud::embedded(super::Settings::default()).await).await).await;
-                })*
-            }
-
-            mod on_rabbitmq_and_postgres {
-                $(#[tokio::test(flavor = "multi_thread")]
-                async fn $behaviour() {
-                    super::$behaviour(super::listening(super::Cloud::apart(super::Settings::default()).await).await).await;
-                })*
-            }
-        }
-    };
-}
-
-behaviours! {
-    a_method_is_called_and_its_result_is_json,
-    what_goes_wrong_is_said_with_the_next_step,
-    a_server_answers_a_ping,
-    the_bus_is_shown_with_its_queues_consumers_and_bindings,
-    a_dead_letter_is_listed_retried_and_dropped,
+    behaviours! {
+        Settings::default();
+        a_method_is_called_and_its_result_is_json,
+        what_goes_wrong_is_said_with_the_next_step,
+        a_server_answers_a_ping,
+        the_bus_is_shown_with_its_queues_consumers_and_bindings,
+        a_dead_letter_is_listed_retried_and_dropped,
+    }
 }
 
 mod embedded {

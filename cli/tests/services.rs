@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[macro_use]
 mod support;
 
 use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt};
@@ -70,32 +71,15 @@ async fn a_token_of_another_project_does_not_see_a_server(cloud: Cloud) {
     admin.wait_for_status(&id, "ACTIVE").await;
 }
 
-macro_rules! behaviours {
-    ($($behaviour:ident),* $(,)?) => {
-        mod everywhere {
-            use super::*;
+mod everywhere {
+    use super::*;
 
-            mod embedded {
-                $(#[tokio::test(flavor = "multi_thread")]
-                async fn $behaviour() {
-                    super::$behaviour(super::Cloud::embedded(super::Settings::default()).await).await;
-                })*
-            }
-
-            mod on_rabbitmq_and_postgres {
-                $(#[tokio::test(flavor = "multi_thread")]
-                async fn $behaviour() {
-                    super::$behaviour(super::Cloud::apart(super::Settings::default()).await).await;
-                })*
-            }
-        }
-    };
-}
-
-behaviours! {
-    every_service_is_listed_as_up,
-    a_cloud_stops_cleanly_and_all_is_there_when_it_starts_again,
-    a_token_of_another_project_does_not_see_a_server,
+    behaviours! {
+        Settings::default();
+        every_service_is_listed_as_up,
+        a_cloud_stops_cleanly_and_all_is_there_when_it_starts_again,
+        a_token_of_another_project_does_not_see_a_server,
+    }
 }
 
 mod embedded {

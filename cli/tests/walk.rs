@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[macro_use]
 mod support;
 
 use std::process::Command;
@@ -130,25 +131,8 @@ async fn the_readme_walk_works_as_it_is_written(cloud: Cloud) {
     );
 }
 
-macro_rules! behaviours {
-    ($($behaviour:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $behaviour() {
-                super::$behaviour(super::Cloud::embedded(super::watchable()).await).await;
-            })*
-        }
-
-        mod on_rabbitmq_and_postgres {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $behaviour() {
-                super::$behaviour(super::Cloud::apart(super::watchable()).await).await;
-            })*
-        }
-    };
-}
-
 behaviours! {
+    watchable();
     a_server_is_built_moved_while_it_runs_and_deleted,
     a_server_goes_through_each_power_state,
     a_flavor_too_big_for_every_host_ends_in_error_with_a_fault,

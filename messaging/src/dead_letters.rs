@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::error::MessagingError;
-use crate::transport::{Content, Delivery, Message, Publication, Route, Transport};
+use crate::transport::{Content, DEAD_LETTERS, Delivery, Message, Publication, Route, Transport};
 
 /// A message in the durable queue `dead_letters`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// The queue they are in, on every bus.
+    pub const QUEUE: &'static str = DEAD_LETTERS;
+
     fn read(message: &Message) -> Self {
         let death = message.death.as_deref().cloned().unwrap_or_default();
         let body =

@@ -4,8 +4,9 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use novella_testing::eventually;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -13,9 +14,6 @@ use serde_json::{Value, json};
 mod manager;
 #[path = "../examples/new_resource/rpcapi.rs"]
 mod rpcapi;
-
-/// Above anything seen: ends only a test that would wait for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A process of the example. Dies with the test.
 struct Process(Child);
@@ -76,21 +74,20 @@ async fn get(api: &str, id: &str) -> Response {
 
 /// Creates a resource and returns once it is done, as `show` tells.
 async fn create_and_wait(api: &str) -> Value {
-    let give_up = Instant::now() + PATIENCE;
     let created = post(api, "first").await;
     assert_eq!(created.status(), StatusCode::ACCEPTED);
     let id = created.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
-    loop {
-        let shown = get(api, &id).await;
-        if shown.status() == StatusCode::OK {
-            let resource: Value = shown.json().await.unwrap();
-            if resource["done"] == true {
-                return resource;
-            }
-        }
-        assert!(Instant::now() < give_up, "the resource is not done");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually(async || {
+        let shown = has_status(get(api, &id).await, StatusCode::OK)?;
+        let resource: Value = shown.json().await.unwrap();
+        if resource["done"] == true { Ok(resource) } else { Err(format!("it is not done: {resource}")) }
+    })
+    .await
+}
+
+fn has_status(response: Response, wanted: StatusCode) -> Result<Response, String> {
+    let status = response.status();
+    if status == wanted { Ok(response) } else { Err(format!("{} is answered by {status}", response.url())) }
 }
 
 async fn assert_unknown(api: &str) {
@@ -155,11 +152,7 @@ mod on_rabbitmq {
     /// Returns once the API's casts reach it.
     async fn start_manager(vhost: &Vhost, api: &str) -> Process {
         let manager = Process::start(&["--bus", vhost.url(), "manager"]);
-        let give_up = Instant::now() + PATIENCE;
-        while post(api, "is it there?").await.status() != StatusCode::ACCEPTED {
-            assert!(Instant::now() < give_up, "the manager does not start");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        eventually(async || has_status(post(api, "is it there?").await, StatusCode::ACCEPTED)).await;
         manager
     }
 
@@ -187,10 +180,7 @@ mod on_rabbitmq {
         drop(manager);
         let created: Value = post(&api, "while nobody works").await.json().await.unwrap();
         let _manager = Process::start(&["--bus", vhost.url(), "manager"]);
-        let give_up = Instant::now() + PATIENCE;
-        while get(&api, created["id"].as_str().unwrap()).await.status() != StatusCode::OK {
-            assert!(Instant::now() < give_up, "the cast does not arrive");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let id = created["id"].as_str().unwrap();
+        eventually(async || has_status(get(&api, id).await, StatusCode::OK)).await;
     }
 }

@@ -23,10 +23,12 @@
 mod broker;
 mod database;
 mod environment;
+mod patience;
 pub mod python;
 mod teardown;
 mod vhost;
 
 pub use broker::{Broker, free_ports};
 pub use database::Database;
+pub use patience::{PATIENCE, eventually, within};
 pub use vhost::Vhost;

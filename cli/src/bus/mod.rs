@@ -12,8 +12,6 @@ mod management;
 mod request;
 mod socket;
 
-use std::collections::HashSet;
-
 use anyhow::{Context, Result, anyhow, bail};
 use novella_messaging::{BusReport, DeadLetter, Fate, Transport};
 use serde::de::DeserializeOwned;
@@ -83,8 +81,7 @@ impl Bus {
         match listed {
             Ok(listed) => {
                 // The broker's own counts are older than what it says when asked for a queue by name.
-                let names: HashSet<&str> = listed.queues.iter().map(|queue| queue.name.as_str()).collect();
-                let exact = inspect(names.into_iter().map(str::to_owned).collect()).await?;
+                let exact = inspect(listed.queues.iter().map(|queue| queue.name.clone()).collect()).await?;
                 Ok(Overview { report: management::joined(listed, exact), missing: None })
             }
             Err(remedy) => Ok(Overview {

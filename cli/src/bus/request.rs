@@ -79,10 +79,7 @@ impl Request {
     pub(crate) async fn perform(self, transport: &Transport) -> Result<Value, String> {
         let plain = |error: MessagingError| error.to_string();
         match self {
-            Self::Rpc(rpc) => {
-                let version = rpc.version.clone();
-                rpc.perform(transport).await.map_err(|error| advice(&error, &version))
-            }
+            Self::Rpc(rpc) => rpc.perform(transport).await.map_err(|error| advice(&error)),
             Self::Inspect { queues } => Ok(json!(transport.inspect(&queues).await.map_err(plain)?)),
             Self::DeadLetters { max } => Ok(json!(transport.dead_letters(max).await.map_err(plain)?)),
             Self::Dispose(Disposal { chosen, fate, max }) => {
@@ -126,14 +123,14 @@ impl Rpc {
 }
 
 /// The error with the next step.
-fn advice(error: &MessagingError, version: &str) -> String {
+fn advice(error: &MessagingError) -> String {
     match error {
         MessagingError::Unroutable { .. } => format!("{error}; `novella bus` lists the queues there are"),
         MessagingError::NoSuchMethod { .. } => {
             format!("{error} in this namespace; check its name in the service's contract (rpcapi.rs) and --namespace")
         }
-        MessagingError::UnsupportedVersion { method, reason, .. } => format!(
-            "`{method}` in version {version} is not supported ({reason}): name another with --rpc-version (the major \
+        MessagingError::UnsupportedVersion { method, requested, reason } => format!(
+            "`{method}` in version {requested} is not supported ({reason}): name another with --rpc-version (the major \
              must be the server's, the minor not above it), or a --namespace"
         ),
         MessagingError::Timeout { .. } => {

@@ -15,8 +15,6 @@ use crate::{
     output,
 };
 
-/// The queue of the messages that were set aside.
-const DEAD_LETTERS: &str = "dead_letters";
 /// How many dead letters are looked through, the oldest first: more than anybody has, and what memory holds.
 const MOST_LETTERS: usize = 10_000;
 /// So much of an id is shown, and is enough to name it by.
@@ -91,10 +89,10 @@ pub(crate) async fn run(global: &GlobalOptions, options: BusOptions) -> Result<(
 async fn show(bus: &Bus, options: ShowOptions) -> Result<()> {
     // What the services' contracts and reports name. Hosts' queues have names that only the hosts know.
     let mut known: Vec<String> = topics().map(str::to_owned).collect();
-    known.extend([format!("{}.info", reports::TOPIC), DEAD_LETTERS.to_owned()]);
+    known.extend([format!("{}.info", reports::TOPIC), DeadLetter::QUEUE.to_owned()]);
     known.extend(options.queue);
     let Overview { report, missing } = bus.overview(&known).await?;
-    let dead = report.queues.iter().find(|queue| queue.name == DEAD_LETTERS);
+    let dead = report.queues.iter().find(|queue| queue.name == DeadLetter::QUEUE);
     let dead = dead.map_or(0, |queue| queue.ready + queue.unacked.unwrap_or(0));
     if matches!(options.format, Format::Json) {
         let mut shown = serde_json::to_value(&report)?;

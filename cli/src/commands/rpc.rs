@@ -52,7 +52,7 @@ pub(crate) struct CallOptions {
     timeout: Option<f64>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct MessageOptions {
     /// A topic, for any of its servers (`scheduler`), or topic.server, for that one (`compute.host-1`)
     target: String,
@@ -93,16 +93,7 @@ pub(crate) async fn run(global: &GlobalOptions, command: RpcCommand) -> Result<(
         RpcCommand::Cast(message) => (Kind::Cast, message, None),
         RpcCommand::Fanout(message) => (Kind::Fanout, message, None),
         RpcCommand::Ping(PingOptions { target, timeout, exchange }) => {
-            let message = MessageOptions {
-                target,
-                method: String::new(),
-                args: Vec::new(),
-                json: None,
-                rpc_version: None,
-                namespace: None,
-                exchange,
-            };
-            (Kind::Ping, message, timeout)
+            (Kind::Ping, MessageOptions { target, exchange, ..MessageOptions::default() }, timeout)
         }
     };
     let context = RequestContext::internal();
@@ -179,15 +170,7 @@ mod tests {
     use super::*;
 
     fn message(target: &str) -> MessageOptions {
-        MessageOptions {
-            target: target.into(),
-            method: "m".into(),
-            args: Vec::new(),
-            json: None,
-            rpc_version: None,
-            namespace: None,
-            exchange: None,
-        }
+        MessageOptions { target: target.into(), method: "m".into(), ..MessageOptions::default() }
     }
 
     #[test]

@@ -6,3 +6,28 @@
 pub mod client;
 pub mod cloud;
 pub mod process;
+
+/// The behaviours as tests, on the cloud in one process and on the one of many. Each is an `async fn` that takes a cloud
+/// with these settings.
+#[allow(unused_macros, reason = "each test program uses a part of this module")]
+macro_rules! behaviours {
+    ($settings:expr; $($behaviour:ident),* $(,)?) => {
+        mod embedded {
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $behaviour() {
+                super::$behaviour(Cloud::embedded($settings).await).await;
+            })*
+        }
+
+        mod on_rabbitmq_and_postgres {
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $behaviour() {
+                super::$behaviour(Cloud::apart($settings).await).await;
+            })*
+        }
+    };
+}

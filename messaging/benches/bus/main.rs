@@ -45,11 +45,18 @@ struct Options {
 enum Role {
     /// Serves until its input ends
     #[command(hide = true)]
-    Serve { subject: Subject, url: String, servers: usize },
+    Serve {
+        subject: Subject,
+        #[arg(long)]
+        url: String,
+        #[arg(long, default_value_t = 1)]
+        servers: usize,
+    },
     /// Measures a server that runs
     #[command(hide = true)]
     Measure {
         subject: Subject,
+        #[arg(long)]
         url: String,
         #[command(flatten)]
         amounts: Amounts,

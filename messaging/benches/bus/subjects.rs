@@ -68,7 +68,7 @@ pub(crate) fn compare(url: Option<&str>, amounts: &Amounts, rust_only: bool, pyt
 
 fn ours(title: &str, subject: &str, url: &str) -> Result<Candidate> {
     let this = std::env::current_exe()?.to_string_lossy().into_owned();
-    let command = |role: &str| [this.as_str(), role, subject, url].map(str::to_owned).to_vec();
+    let command = |role: &str| [this.as_str(), role, subject, "--url", url].map(str::to_owned).to_vec();
     Ok(Candidate { title: title.into(), serve: command("serve"), measure: command("measure"), bus: true, share: 1.0 })
 }
 
@@ -167,11 +167,7 @@ impl Drop for Server {
 fn serve(candidate: &Candidate, servers: usize) -> Result<Server> {
     let [program, args @ ..] = &*candidate.serve else { bail!("no command") };
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-    if program.ends_with("python") {
-        command.arg("--servers");
-    }
-    command.arg(servers.to_string());
+    command.args(args).args(["--servers", &servers.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut server = Server(command.spawn()?);
     let output = server.0.stdout.take().context("no output")?;
     let mut line = String::new();

@@ -3,17 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use novella_messaging::{
     DeadLetter, MessagingError, RpcError, RpcServer, Target, Transport, TransportOptions, Version,
 };
 use novella_testing::Vhost;
+pub use novella_testing::{PATIENCE, eventually, within};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
-
-/// Far more than anything takes that works; so that a test which would hang fails instead.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A place where transports meet, of one test's own.
 pub trait Bus {
@@ -262,23 +259,6 @@ impl Crew {
     /// What was told and not read yet.
     pub fn rest(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
-    }
-}
-
-/// The outcome of something that happens soon or never.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("what should happen soon does not happen")
-}
-
-/// Tries again until it succeeds: for what heals in its own time.
-pub async fn eventually<T, E: std::fmt::Debug>(mut attempt: impl AsyncFnMut() -> Result<T, E>) -> T {
-    let give_up = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        match attempt().await {
-            Ok(value) => return value,
-            Err(error) => assert!(tokio::time::Instant::now() < give_up, "it does not heal: {error:?}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use novella_messaging::{Batch, Notification, NotificationListener, Notifier, Priority};
+use novella_testing::within;
 use serde_json::{Value, json};
 
 use crate::Bus;
-use crate::peer::{Peer, within};
+use crate::peer::Peer;
 use crate::work::{context, context_with_token, every_kind};
 
 const PRIORITIES: [Priority; 7] = [

@@ -7,22 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use novella_testing::python;
+use novella_testing::{python, within};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
-
-/// Far more than anything takes that works; so that a test which would hang fails instead.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The outcome of something that happens soon or never.
-pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("what should happen soon does not happen")
-}
 
 /// What a command raised in Python.
 #[derive(Debug, Deserialize)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use novella_messaging::{RpcError, RpcServer, Target, Transport};
+use novella_testing::within;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::Bus;
-use crate::peer::within;
 
 /// In Python: exceptions of Nova's style in a module that the peer makes up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]

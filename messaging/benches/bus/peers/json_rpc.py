@@ -1,43 +1,9 @@
-"""JSON-RPC 2.0 over HTTP by jsonrpclib-pelix, without a broker: a thread for each connection, and connections that stay.
-
-Each calling thread has a connection, as the client can be used by one at a time.
-"""
-
-import threading
-from socketserver import ThreadingMixIn
-from urllib.parse import urlsplit
+"""JSON-RPC 2.0 over HTTP by jsonrpclib-pelix, without a broker."""
 
 from jsonrpclib import ServerProxy
 from jsonrpclib.SimpleJSONRPCServer import SimpleJSONRPCRequestHandler, SimpleJSONRPCServer
 
-import measuring
-
-
-class Handler(SimpleJSONRPCRequestHandler):
-    # The default, 1.0, would end the connection with each answer.
-    protocol_version = "HTTP/1.1"
-
-
-class Server(ThreadingMixIn, SimpleJSONRPCServer):
-    daemon_threads = True
-    # Hundreds connect at the same moment. The default is 5.
-    request_queue_size = 512
-
-
-def serve(url, service, servers):
-    address = urlsplit(url)
-    server = Server((address.hostname, address.port), Handler, logRequests=False)
-    server.register_instance(service)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-
-
-class Client(threading.local):
-    def __init__(self, url):
-        self._server = ServerProxy(url)
-
-    def __getattr__(self, method):
-        return getattr(self._server, method)
-
+import over_http
 
 if __name__ == "__main__":
-    measuring.main(serve, lambda url, servers: Client(url))
+    over_http.main(SimpleJSONRPCServer, SimpleJSONRPCRequestHandler, ServerProxy)

@@ -172,21 +172,11 @@ impl Bus {
 
     /// Takes up to `max` messages that are in the queue now.
     pub(super) async fn fetch(&self, spec: &QueueSpec, max: usize) -> Result<Fetched, MessagingError> {
-        let patience = self.options.publish_timeout;
-        let fetch = async {
-            let connection = self.receiving.up().await?;
-            self.try_fetch(&connection, spec, max).await.map_err(|error| {
-                faults::permanent(&error, &format!("the queue `{}`", spec.name), &self.receiving_address)
-                    .unwrap_or_else(|| MessagingError::Disconnected {
-                        waited: Duration::ZERO,
-                        reason: error.to_string(),
-                    })
-            })
-        };
-        tokio::time::timeout(patience, fetch).await.unwrap_or_else(|_| Err(self.why_not(patience)))
+        let what = format!("the queue `{}`", spec.name);
+        self.ask(&what, |connection| self.try_fetch(connection, spec, max)).await
     }
 
-    async fn try_fetch(&self, connection: &Connection, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
+    async fn try_fetch(&self, connection: Arc<Connection>, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
         let channel = Arc::new(connection.create_channel().await?);
         topology::declare_queue(&channel, spec, &self.options).await?;
         let name: Arc<str> = spec.name.as_str().into();
@@ -205,35 +195,24 @@ impl Bus {
 
     /// Asks for each of these queues by its name.
     pub(super) async fn look_at(&self, queues: &[&str]) -> Result<BusReport, MessagingError> {
+        let queues = self.ask("a queue", |connection| try_look_at(connection, queues)).await?;
+        Ok(BusReport { queues, ..BusReport::default() })
+    }
+
+    /// Puts a question about `what` to the broker, over a connection that stands; as patient as a publish.
+    async fn ask<T, A>(&self, what: &str, question: impl FnOnce(Arc<Connection>) -> A) -> Result<T, MessagingError>
+    where
+        A: Future<Output = lapin::Result<T>>,
+    {
         let patience = self.options.publish_timeout;
-        let look = async {
-            let connection = self.receiving.up().await?;
-            self.try_look_at(&connection, queues).await.map_err(|error| {
-                faults::permanent(&error, "a queue", &self.receiving_address).unwrap_or_else(|| {
+        let answer = async {
+            question(self.receiving.up().await?).await.map_err(|error| {
+                faults::permanent(&error, what, &self.receiving_address).unwrap_or_else(|| {
                     MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() }
                 })
             })
         };
-        let queues = tokio::time::timeout(patience, look).await.unwrap_or_else(|_| Err(self.why_not(patience)))?;
-        Ok(BusReport { queues, ..BusReport::default() })
-    }
-
-    async fn try_look_at(&self, connection: &Connection, names: &[&str]) -> lapin::Result<Vec<QueueReport>> {
-        let mut queues = Vec::new();
-        // The broker's "not found" closes the channel that asked, which is why this one serves nothing else.
-        let mut channel = connection.create_channel().await?;
-        for name in names {
-            match topology::look_at(&channel, name).await {
-                Ok(queue) => queues.push(queue),
-                Err(error) if faults::is_missing(&error) => channel = connection.create_channel().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        queues.sort();
-        queues.dedup();
-        // An error means that it is closed already.
-        let _ = channel.close(200, "OK".into()).await;
-        Ok(queues)
+        tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Err(self.why_not(patience)))
     }
 
     /// Returns when the reply queue is consumed.
@@ -276,6 +255,24 @@ async fn take_replies(mut subscriber: Subscriber, replies: Arc<Replies>, ended: 
         }
         delivery.ack();
     }
+}
+
+async fn try_look_at(connection: Arc<Connection>, names: &[&str]) -> lapin::Result<Vec<QueueReport>> {
+    let mut queues = Vec::new();
+    // The broker's "not found" closes the channel that asked, which is why this one serves nothing else.
+    let mut channel = connection.create_channel().await?;
+    for name in names {
+        match topology::look_at(&channel, name).await {
+            Ok(queue) => queues.push(queue),
+            Err(error) if faults::is_missing(&error) => channel = connection.create_channel().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    queues.sort();
+    queues.dedup();
+    // An error means that it is closed already.
+    let _ = channel.close(200, "OK".into()).await;
+    Ok(queues)
 }
 
 /// Reads the URL. Errors never show it: it holds the password.
