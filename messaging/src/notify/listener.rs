@@ -145,9 +145,9 @@ impl NotificationListener {
         malformed.ack();
     }
 
-    /// Takes no more notifications. What was taken but not acknowledged goes back to the queue.
-    pub async fn stop(mut self) {
-        self.subscriber.cancel().await;
+    /// Takes no more notifications. What was taken but not acknowledged goes back to the queue, all at once: given back
+    /// one by one, a quorum queue may have it in another order.
+    pub async fn stop(self) {
         self.subscriber.close().await;
     }
 }
