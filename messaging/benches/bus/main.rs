@@ -20,6 +20,10 @@ mod report;
 mod subjects;
 mod usage;
 
+/// As the `novella` binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(about = "Measures RPC over a bus, beside its floor and its peers")]
 struct Options {
@@ -30,6 +34,9 @@ struct Options {
     url: Option<String>,
     #[command(flatten)]
     amounts: Amounts,
+    /// How often all is measured, in turn; the tables show medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    runs: u8,
     /// Leave out the Python peers
     #[arg(long)]
     rust_only: bool,
@@ -73,19 +80,19 @@ enum Subject {
 #[derive(Clone, Args)]
 struct Amounts {
     /// Calls one after the other
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 2000)]
     calls: usize,
     /// Numbers of calls in flight
     #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
     in_flight: Vec<usize>,
     /// Seconds for each of them
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Casts
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 10_000)]
     casts: usize,
     /// Rounds of fanout
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 20)]
     rounds: usize,
     /// Servers that hear a fanout. All else is measured of one server
     #[arg(long, value_delimiter = ',', default_value = "10,100")]
@@ -112,6 +119,9 @@ fn main() -> Result<()> {
                 measure::print(&measure::all(&library::Client::connect(&url, servers).await?, &amounts).await?)
             }))?
         }
-        None => subjects::compare(options.url.as_deref(), &options.amounts, options.rust_only, &options.python),
+        None => {
+            let runs = options.runs.into();
+            subjects::compare(options.url.as_deref(), &options.amounts, runs, options.rust_only, &options.python)
+        }
     }
 }

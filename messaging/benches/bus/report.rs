@@ -8,16 +8,32 @@ use crate::measure::Figures;
 pub(crate) const FLOOR: &str = "bare lapin (floor)";
 pub(crate) const OSLO: &str = "oslo.messaging";
 
-/// One subject's figures.
+/// One subject's figures, run by run; nothing for a run that failed.
 pub(crate) struct Column {
     pub(crate) title: String,
+    pub(crate) runs: Vec<Option<Run>>,
+}
+
+pub(crate) struct Run {
     pub(crate) figures: Figures,
     /// Milliseconds by the number of servers.
     pub(crate) fanout_ms: BTreeMap<usize, f64>,
 }
 
+impl Column {
+    fn median(&self, row: &Row) -> Option<f64> {
+        median(self.runs.iter().flatten().filter_map(&row.value))
+    }
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
+}
+
 /// Reads a figure, if its subject has it.
-type Read = Box<dyn Fn(&Column) -> Option<f64>>;
+type Read = Box<dyn Fn(&Run) -> Option<f64>>;
 
 /// One figure of each subject.
 struct Row {
@@ -27,43 +43,44 @@ struct Row {
     more_is_better: bool,
 }
 
-fn cost(title: impl Into<String>, decimals: usize, value: impl Fn(&Column) -> Option<f64> + 'static) -> Row {
+fn cost(title: impl Into<String>, decimals: usize, value: impl Fn(&Run) -> Option<f64> + 'static) -> Row {
     Row { title: title.into(), value: Box::new(value), decimals, more_is_better: false }
 }
 
-fn rate(title: impl Into<String>, value: impl Fn(&Column) -> Option<f64> + 'static) -> Row {
+fn rate(title: impl Into<String>, value: impl Fn(&Run) -> Option<f64> + 'static) -> Row {
     Row { title: title.into(), value: Box::new(value), decimals: 0, more_is_better: true }
 }
 
 fn rows(columns: &[Column]) -> Vec<Row> {
+    let runs = || columns.iter().flat_map(|column| column.runs.iter().flatten());
     let mut rows = vec![
-        cost("sequential call, p50 (µs)", 0, |column| Some(column.figures.sequential.as_ref()?.p50_us)),
-        cost("sequential call, p99 (µs)", 0, |column| Some(column.figures.sequential.as_ref()?.p99_us)),
-        rate("sequential calls per second", |column| Some(column.figures.sequential.as_ref()?.calls_per_second)),
+        cost("sequential call, p50 (µs)", 0, |run| Some(run.figures.sequential.as_ref()?.p50_us)),
+        cost("sequential call, p99 (µs)", 0, |run| Some(run.figures.sequential.as_ref()?.p99_us)),
+        rate("sequential calls per second", |run| Some(run.figures.sequential.as_ref()?.calls_per_second)),
     ];
     let mut in_flight: Vec<usize> =
-        columns.iter().flat_map(|column| column.figures.in_flight.keys()).filter_map(|key| key.parse().ok()).collect();
+        runs().flat_map(|run| run.figures.in_flight.keys()).filter_map(|key| key.parse().ok()).collect();
     in_flight.sort_unstable();
     in_flight.dedup();
     for number in in_flight {
-        rows.push(rate(format!("calls per second, {number} in flight"), move |column| {
-            column.figures.in_flight.get(&number.to_string()).copied()
+        rows.push(rate(format!("calls per second, {number} in flight"), move |run| {
+            run.figures.in_flight.get(&number.to_string()).copied()
         }));
     }
-    rows.push(rate("casts per second, to the last processed", |column| column.figures.casts_per_second));
-    let mut servers: Vec<usize> = columns.iter().flat_map(|column| column.fanout_ms.keys()).copied().collect();
+    rows.push(rate("casts per second, to the last processed", |run| run.figures.casts_per_second));
+    let mut servers: Vec<usize> = runs().flat_map(|run| run.fanout_ms.keys()).copied().collect();
     servers.sort_unstable();
     servers.dedup();
     for number in servers {
-        rows.push(cost(format!("fanout to {number} servers, to the last (ms)"), 2, move |column| {
-            column.fanout_ms.get(&number).copied()
+        rows.push(cost(format!("fanout to {number} servers, to the last (ms)"), 2, move |run| {
+            run.fanout_ms.get(&number).copied()
         }));
     }
     rows.extend([
-        cost("CPU seconds per 10,000 calls, client", 2, |column| Some(column.figures.cpu.as_ref()?.client)),
-        cost("CPU seconds per 10,000 calls, server", 2, |column| Some(column.figures.cpu.as_ref()?.server)),
-        cost("resident MiB, client", 1, |column| Some(column.figures.rss_kib.as_ref()?.client / 1024.0)),
-        cost("resident MiB, server", 1, |column| Some(column.figures.rss_kib.as_ref()?.server / 1024.0)),
+        cost("CPU seconds per 10,000 calls, client", 2, |run| Some(run.figures.cpu.as_ref()?.client)),
+        cost("CPU seconds per 10,000 calls, server", 2, |run| Some(run.figures.cpu.as_ref()?.server)),
+        cost("resident MiB, client", 1, |run| Some(run.figures.rss_kib.as_ref()?.client / 1024.0)),
+        cost("resident MiB, server", 1, |run| Some(run.figures.rss_kib.as_ref()?.server / 1024.0)),
     ]);
     rows
 }
@@ -82,10 +99,13 @@ fn grouped(number: f64, decimals: usize) -> String {
     grouped
 }
 
-/// How many times as good as another subject: 2 is twice as fast, or half the time, CPU or memory.
+/// How many times as good as another subject: 2 is twice as fast, or half the time, CPU or memory. Compared run by run,
+/// since a machine that is shared is slower in one than in the next.
 fn times_as_good(row: &Row, column: &Column, other: Option<&Column>) -> Option<String> {
-    let (this, other) = ((row.value)(column)?, (row.value)(other?)?);
-    let times = if row.more_is_better { this / other } else { other / this };
+    let times = median(column.runs.iter().zip(&other?.runs).filter_map(|(this, other)| {
+        let (this, other) = ((row.value)(this.as_ref()?)?, (row.value)(other.as_ref()?)?);
+        Some(if row.more_is_better { this / other } else { other / this })
+    }))?;
     times.is_finite().then(|| if times < 10.0 { format!("{times:.2}") } else { grouped(times, 0) })
 }
 
@@ -97,7 +117,7 @@ pub(crate) fn print(head: &[String], columns: &[Column], missing: &[String]) {
     println!();
     let rows = rows(columns);
     let or_none = |cell: Option<String>| cell.unwrap_or_else(|| "-".into());
-    table("", columns, &rows, |row, column| or_none((row.value)(column).map(|value| grouped(value, row.decimals))));
+    table("", columns, &rows, |row, column| or_none(column.median(row).map(|value| grouped(value, row.decimals))));
     let find = |title: &str| columns.iter().find(|column| column.title == title);
     let (floor, oslo) = (find(FLOOR), find(OSLO));
     println!();

@@ -1,4 +1,4 @@
-//! The subjects, one after the other: a server and a client of each as processes, and what they say.
+//! The subjects, one after the other and that several times: a server and a client of each as processes, and what they say.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::Amounts;
 use crate::machine;
 use crate::measure::Figures;
-use crate::report::{self, Column};
+use crate::report::{self, Column, Run};
 
 /// How long the queues of servers that are gone stay, where the default is half an hour. Longer than a queue may be
 /// without a consumer while many servers start.
@@ -32,7 +32,7 @@ struct Candidate {
     share: f64,
 }
 
-pub(crate) fn compare(url: Option<&str>, amounts: &Amounts, rust_only: bool, python: &str) -> Result<()> {
+pub(crate) fn compare(url: Option<&str>, amounts: &Amounts, runs: usize, rust_only: bool, python: &str) -> Result<()> {
     let (mut head, mut missing) = (vec![machine::describe()?, machine::ours()?], Vec::new());
     let mut candidates = Vec::new();
     if let Some(url) = url {
@@ -54,12 +54,16 @@ pub(crate) fn compare(url: Option<&str>, amounts: &Amounts, rust_only: bool, pyt
     }
     let memory = ours("novella-messaging, memory://", "library", "memory://")?;
     candidates.push(Candidate { serve: Vec::new(), share: 10.0, ..memory });
-    let mut columns = Vec::new();
-    for candidate in candidates {
-        eprintln!("measuring {}", candidate.title);
-        match measure(&candidate, amounts) {
-            Ok(column) => columns.push(column),
-            Err(error) => missing.push(format!("{}: {error:#}", candidate.title)),
+    let mut columns: Vec<Column> =
+        candidates.iter().map(|candidate| Column { title: candidate.title.clone(), runs: Vec::new() }).collect();
+    for number in 1..=runs {
+        for (candidate, column) in candidates.iter().zip(&mut columns) {
+            eprintln!("run {number} of {runs}: {}", candidate.title);
+            let run = measure(candidate, amounts);
+            if let Err(error) = &run {
+                missing.push(format!("{}, run {number}: {error:#}", candidate.title));
+            }
+            column.runs.push(run.ok());
         }
     }
     report::print(&head, &columns, &missing);
@@ -122,7 +126,7 @@ fn status(command: &mut Command) -> Result<()> {
 }
 
 /// One server for the calls and the casts, as many as asked for to hear the fanouts.
-fn measure(candidate: &Candidate, amounts: &Amounts) -> Result<Column> {
+fn measure(candidate: &Candidate, amounts: &Amounts) -> Result<Run> {
     let figures = with_servers(candidate, 1, &Amounts { rounds: 0, ..amounts.clone() })?;
     let mut fanout_ms = BTreeMap::new();
     if candidate.bus && amounts.rounds > 0 {
@@ -131,7 +135,7 @@ fn measure(candidate: &Candidate, amounts: &Amounts) -> Result<Column> {
             fanout_ms.extend(with_servers(candidate, servers, &fanouts)?.fanout_ms.map(|time| (servers, time)));
         }
     }
-    Ok(Column { title: candidate.title.clone(), figures, fanout_ms })
+    Ok(Run { figures, fanout_ms })
 }
 
 fn with_servers(candidate: &Candidate, servers: usize, amounts: &Amounts) -> Result<Figures> {

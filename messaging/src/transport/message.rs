@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::subscriber::Delivery;
 use crate::error::MessagingError;
 use crate::wire::{NotificationMessage, ReplyMessage, RequestMessage};
@@ -22,17 +24,17 @@ pub(crate) enum Content {
     Request(Arc<RequestMessage>),
     Reply(Arc<ReplyMessage>),
     Notification(Arc<NotificationMessage>),
-    Encoded(Arc<[u8]>),
+    Encoded(Bytes),
 }
 
 impl Content {
     /// The bytes for the wire.
-    pub(crate) fn encode(&self) -> Result<Arc<[u8]>, MessagingError> {
+    pub(crate) fn encode(&self) -> Result<Bytes, MessagingError> {
         match self {
             Self::Request(request) => request.encode().map(Into::into),
             Self::Reply(reply) => reply.encode().map(Into::into),
             Self::Notification(notification) => notification.encode().map(Into::into),
-            Self::Encoded(bytes) => Ok(Arc::clone(bytes)),
+            Self::Encoded(bytes) => Ok(bytes.clone()),
         }
     }
 
@@ -119,7 +121,7 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    /// The exchange's name, for errors.
+    /// The exchange's name; empty for the default one.
     pub(crate) fn exchange(&self) -> String {
         match self {
             Self::Topic { exchange, .. } => exchange.to_string(),

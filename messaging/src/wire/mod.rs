@@ -8,11 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::error::MessagingError;
 use crate::target::Version;
+
+mod envelope;
+
+use envelope::{Fields, open, seal, take_string};
 
 /// What precedes each field of the caller's context in a message.
 const CONTEXT_PREFIX: &str = "_context_";
@@ -96,115 +100,38 @@ fn malformed(what: impl Into<String>) -> MessagingError {
     MessagingError::Malformed { what: what.into() }
 }
 
-/// The envelope 2.0 around a message: an object whose `oslo.message` is the message as JSON *text*.
-fn seal(message: &Map<String, Value>) -> Result<Vec<u8>, MessagingError> {
-    #[derive(Serialize)]
-    struct Envelope<'a> {
-        #[serde(rename = "oslo.version")]
-        version: &'a str,
-        #[serde(rename = "oslo.message")]
-        message: String,
-    }
-    let message = serde_json::to_string(message).map_err(|error| malformed(error.to_string()))?;
-    serde_json::to_vec(&Envelope { version: "2.0", message }).map_err(|error| malformed(error.to_string()))
-}
-
-/// Opens either envelope: 2.0, or 1.0, where the body is the message itself.
-fn open(body: &[u8]) -> Result<Map<String, Value>, MessagingError> {
-    let outer: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|error| malformed(format!("the body is not a JSON object: {error}")))?;
-    match (outer.get("oslo.version"), outer.get("oslo.message")) {
-        (Some(version), Some(message)) => {
-            // Any 2.x has this form; another major may not.
-            let major = version.as_str().and_then(|version| version.split('.').next());
-            if major != Some("2") {
-                return Err(malformed(format!("the envelope's version is {version}, 2.0 is understood")));
-            }
-            let message = message.as_str().ok_or_else(|| malformed("`oslo.message` is not a string"))?;
-            serde_json::from_str(message)
-                .map_err(|error| malformed(format!("`oslo.message` does not hold a JSON object: {error}")))
-        }
-        _ => Ok(outer),
-    }
-}
-
 /// Takes what would let its bearer act for the user out of a context: the bus carries who asks, never a credential.
 /// oslo.messaging sends the user's token along with each message.
 pub(crate) fn remove_credentials(context: &mut Map<String, Value>) {
     context.remove(AUTH_TOKEN);
 }
 
-fn insert_context(message: &mut Map<String, Value>, context: &Map<String, Value>) {
-    for (field, value) in context {
-        message.insert(format!("{CONTEXT_PREFIX}{field}"), value.clone());
-    }
-}
-
-/// Takes the context's fields out of a message.
-fn take_context(message: &mut Map<String, Value>) -> Map<String, Value> {
-    let mut context = Map::new();
-    for (field, value) in message.iter_mut() {
-        if let Some(field) = field.strip_prefix(CONTEXT_PREFIX)
-            && field != AUTH_TOKEN
-        {
-            context.insert(field.to_owned(), value.take());
-        }
-    }
-    context
-}
-
-fn take_string(message: &mut Map<String, Value>, field: &str) -> Result<Option<String>, MessagingError> {
-    match message.remove(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(malformed(format!("`{field}` is {other}, expected a string"))),
-    }
-}
-
-fn require_string(message: &mut Map<String, Value>, field: &str) -> Result<String, MessagingError> {
-    take_string(message, field)?.ok_or_else(|| malformed(format!("`{field}` is missing")))
-}
-
 impl RequestMessage {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, MessagingError> {
-        let mut message = Map::new();
-        message.insert("method".into(), self.method.clone().into());
-        message.insert("args".into(), self.args.clone().into());
-        if let Some(namespace) = &self.namespace {
-            message.insert("namespace".into(), namespace.clone().into());
-        }
-        message.insert("version".into(), self.version.to_string().into());
-        if let Some(reply_to) = &self.reply_to {
-            message.insert("_msg_id".into(), (*reply_to.message_id).into());
-            message.insert("_reply_q".into(), (*reply_to.queue).into());
-            message.insert("_timeout".into(), reply_to.monitor.map_or(Value::Null, |every| every.as_secs().into()));
-        }
-        message.insert("_unique_id".into(), (*self.unique_id).into());
-        insert_context(&mut message, &self.context);
-        seal(&message)
+        seal(self)
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, MessagingError> {
-        let mut message = open(body)?;
-        let context = take_context(&mut message);
-        let method = require_string(&mut message, "method")?;
-        let args = match message.remove("args") {
+        let mut message: Fields = open(body)?;
+        let method = message.require_string("method")?;
+        let args = match message.own.remove("args") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(args)) => args,
             Some(_) => {
                 return Err(malformed(format!("the `args` of `{method}` are not an object")));
             }
         };
-        let version = match take_string(&mut message, "version")? {
+        let version = match message.take_string("version")? {
             Some(version) => version.parse()?,
             None => Version::default(),
         };
-        let namespace = take_string(&mut message, "namespace")?;
-        let reply_to = match (take_string(&mut message, "_msg_id")?, take_string(&mut message, "_reply_q")?) {
+        let namespace = message.take_string("namespace")?;
+        let reply_to = match (message.take_string("_msg_id")?, message.take_string("_reply_q")?) {
             (Some(message_id), Some(queue)) => Some(ReplyTo {
                 message_id: message_id.into(),
                 queue: queue.into(),
                 monitor: message
+                    .own
                     .get("_timeout")
                     .and_then(Value::as_f64)
                     .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
@@ -213,39 +140,62 @@ impl RequestMessage {
         };
         // Without an id of its own a message cannot be told from its repetition; a new id at least
         // never collides.
-        let unique_id = take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id).into();
-        Ok(Self { method, namespace, version, args, context, reply_to, unique_id })
+        let unique_id = message.take_string("_unique_id")?.unwrap_or_else(new_id).into();
+        Ok(Self { method, namespace, version, args, context: message.context, reply_to, unique_id })
+    }
+}
+
+impl Serialize for RequestMessage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut message = serializer.serialize_map(None)?;
+        message.serialize_entry("method", &self.method)?;
+        message.serialize_entry("args", &self.args)?;
+        if let Some(namespace) = &self.namespace {
+            message.serialize_entry("namespace", namespace)?;
+        }
+        message.serialize_entry("version", &format_args!("{}", self.version))?;
+        if let Some(reply_to) = &self.reply_to {
+            message.serialize_entry("_msg_id", &*reply_to.message_id)?;
+            message.serialize_entry("_reply_q", &*reply_to.queue)?;
+            message.serialize_entry("_timeout", &reply_to.monitor.map(|every| every.as_secs()))?;
+        }
+        message.serialize_entry("_unique_id", &*self.unique_id)?;
+        envelope::write_context(&mut message, &self.context)?;
+        message.end()
     }
 }
 
 impl ReplyMessage {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, MessagingError> {
-        let mut message = Map::new();
-        let (result, failure) = match &self.outcome {
-            Ok(result) => (result.clone(), Value::Null),
-            Err(failure) => (Value::Null, failure.to_json().to_string().into()),
-        };
-        message.insert("result".into(), result);
-        message.insert("failure".into(), failure);
-        message.insert("ending".into(), self.ending.into());
-        message.insert("_msg_id".into(), (*self.message_id).into());
-        message.insert("_unique_id".into(), self.unique_id.clone().into());
-        seal(&message)
+        seal(self)
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, MessagingError> {
-        let mut message = open(body)?;
-        let message_id = require_string(&mut message, "_msg_id")?.into();
-        let outcome = match message.remove("failure") {
-            None | Some(Value::Null) => Ok(message.remove("result").unwrap_or(Value::Null)),
+        let mut message: Fields = open(body)?;
+        let message_id = message.require_string("_msg_id")?.into();
+        let outcome = match message.own.remove("failure") {
+            None | Some(Value::Null) => Ok(message.own.remove("result").unwrap_or(Value::Null)),
             Some(failure) => Err(Failure::from_json(failure)?),
         };
         Ok(Self {
             message_id,
             outcome,
-            ending: message.get("ending").and_then(Value::as_bool).unwrap_or(true),
-            unique_id: take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id),
+            ending: message.own.get("ending").and_then(Value::as_bool).unwrap_or(true),
+            unique_id: message.take_string("_unique_id")?.unwrap_or_else(new_id),
         })
+    }
+}
+
+impl Serialize for ReplyMessage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut message = serializer.serialize_map(None)?;
+        message.serialize_entry("result", &self.outcome.as_ref().ok())?;
+        message
+            .serialize_entry("failure", &self.outcome.as_ref().err().map(|failure| failure.to_json().to_string()))?;
+        message.serialize_entry("ending", &self.ending)?;
+        message.serialize_entry("_msg_id", &*self.message_id)?;
+        message.serialize_entry("_unique_id", &self.unique_id)?;
+        message.end()
     }
 }
 
@@ -293,32 +243,37 @@ impl Failure {
 
 impl NotificationMessage {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, MessagingError> {
-        let mut message = Map::new();
-        message.insert("message_id".into(), self.message_id.clone().into());
-        message.insert("publisher_id".into(), self.publisher_id.clone().into());
-        message.insert("event_type".into(), self.event_type.clone().into());
-        message.insert("priority".into(), self.priority.clone().into());
-        message.insert("payload".into(), self.payload.clone());
-        message.insert("timestamp".into(), self.timestamp.clone().into());
-        message.insert("_unique_id".into(), self.unique_id.clone().into());
-        insert_context(&mut message, &self.context);
-        seal(&message)
+        seal(self)
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, MessagingError> {
-        let mut message = open(body)?;
-        let context = take_context(&mut message);
-        let event_type = require_string(&mut message, "event_type")?;
+        let mut message: Fields = open(body)?;
+        let event_type = message.require_string("event_type")?;
         Ok(Self {
-            message_id: take_string(&mut message, "message_id")?.unwrap_or_default(),
-            publisher_id: take_string(&mut message, "publisher_id")?.unwrap_or_default(),
+            message_id: message.take_string("message_id")?.unwrap_or_default(),
+            publisher_id: message.take_string("publisher_id")?.unwrap_or_default(),
             event_type,
-            priority: take_string(&mut message, "priority")?.unwrap_or_else(|| "INFO".into()),
-            payload: message.remove("payload").unwrap_or(Value::Null),
-            timestamp: take_string(&mut message, "timestamp")?.unwrap_or_default(),
-            unique_id: take_string(&mut message, "_unique_id")?.unwrap_or_else(new_id),
-            context,
+            priority: message.take_string("priority")?.unwrap_or_else(|| "INFO".into()),
+            payload: message.own.remove("payload").unwrap_or(Value::Null),
+            timestamp: message.take_string("timestamp")?.unwrap_or_default(),
+            unique_id: message.take_string("_unique_id")?.unwrap_or_else(new_id),
+            context: message.context,
         })
+    }
+}
+
+impl Serialize for NotificationMessage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut message = serializer.serialize_map(None)?;
+        message.serialize_entry("message_id", &self.message_id)?;
+        message.serialize_entry("publisher_id", &self.publisher_id)?;
+        message.serialize_entry("event_type", &self.event_type)?;
+        message.serialize_entry("priority", &self.priority)?;
+        message.serialize_entry("payload", &self.payload)?;
+        message.serialize_entry("timestamp", &self.timestamp)?;
+        message.serialize_entry("_unique_id", &self.unique_id)?;
+        envelope::write_context(&mut message, &self.context)?;
+        message.end()
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::task::AtomicWaker;
 use futures_util::{FutureExt, future::BoxFuture};
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation};
@@ -46,6 +47,7 @@ pub(super) struct InFlight {
     undecided: Vec<(u64, Confirmation)>,
     /// What ended the channel.
     failure: Option<lapin::Error>,
+    bell: Arc<Bell>,
 }
 
 impl InFlight {
@@ -58,6 +60,7 @@ impl InFlight {
             returned: HashSet::new(),
             undecided: Vec::new(),
             failure: None,
+            bell: Arc::default(),
         }
     }
 
@@ -75,7 +78,7 @@ impl InFlight {
         self.next += 1;
         let channel = self.channel.clone();
         let (exchange, key, body, properties) =
-            (job.exchange.clone(), job.key.clone(), Arc::clone(&job.body), job.properties.clone());
+            (job.exchange.clone(), job.key.clone(), job.body.clone(), job.properties.clone());
         let options = BasicPublishOptions { mandatory: job.mandatory, immediate: false };
         let mut answer: BoxFuture<'static, Answer> = Box::pin(async move {
             let confirm = match channel.basic_publish(exchange, key, options, &body, properties).await {
@@ -130,13 +133,11 @@ impl InFlight {
 
     /// Takes every answer that is there; pending if there is none.
     fn collect(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // The set pauses after some number of futures although more are ready, and says so only by
-        // waking its task.
-        let bell = Arc::new(Bell { rang: AtomicBool::new(false), task: context.waker().clone() });
-        let waker = Waker::from(Arc::clone(&bell));
+        self.bell.task.register(context.waker());
+        let waker = Waker::from(Arc::clone(&self.bell));
         let mut listening = Context::from_waker(&waker);
         loop {
-            bell.rang.store(false, Ordering::SeqCst);
+            self.bell.rang.store(false, Ordering::SeqCst);
             match Pin::new(&mut self.answers).poll_next(&mut listening) {
                 Poll::Ready(Some((number, Ok(Confirmation::Ack(message))))) => {
                     self.note(number, message, Confirmation::Ack(None))
@@ -150,7 +151,7 @@ impl InFlight {
                 }
                 Poll::Ready(Some((_, Err(error)))) => self.failure = Some(error),
                 Poll::Ready(None) => break,
-                Poll::Pending if bell.rang.load(Ordering::SeqCst) => {}
+                Poll::Pending if self.bell.rang.load(Ordering::SeqCst) => {}
                 Poll::Pending => break,
             }
         }
@@ -172,15 +173,17 @@ impl InFlight {
     }
 }
 
-/// Passes a wake-up on, and remembers it.
+/// Passes a wake-up on, and remembers it: the set pauses after some number of futures although more are ready, and says so
+/// only by waking its task.
+#[derive(Default)]
 struct Bell {
     rang: AtomicBool,
-    task: Waker,
+    task: AtomicWaker,
 }
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.rang.store(true, Ordering::SeqCst);
-        self.task.wake_by_ref();
+        self.task.wake();
     }
 }

@@ -1,6 +1,5 @@
 //! What travels beside a message's content, in AMQP's properties and headers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::BasicProperties;
@@ -65,11 +64,13 @@ pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
         (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathCertificate { reason, queue, time })),
         _ => None,
     };
-    Message { content: Content::Encoded(Arc::from(body)), deliveries, expiration, death }
+    Message { content: Content::Encoded(body.into()), deliveries, expiration, death }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -80,7 +81,7 @@ mod tests {
             time: "2026-01-01T00:00:00Z".into(),
         });
         let sent = Message {
-            content: Content::Encoded(Arc::from(*b"{}")),
+            content: Content::Encoded(Bytes::from_static(b"{}")),
             deliveries: 3,
             expiration: Some(Duration::from_millis(1500)),
             death: Some(death.clone()),
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_plain_message_has_the_headers_of_oslo_messaging_and_no_others() {
-        let properties = of(&Message::new(Content::Encoded(Arc::from(*b"{}"))), "id");
+        let properties = of(&Message::new(Content::Encoded(Bytes::from_static(b"{}"))), "id");
         assert_eq!(properties.headers(), &Some(FieldTable::default()));
         assert_eq!(properties.delivery_mode(), &Some(2));
         assert_eq!(properties.expiration(), &None);

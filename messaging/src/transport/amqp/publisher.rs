@@ -9,6 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lapin::options::ConfirmSelectOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Connection};
@@ -33,7 +34,7 @@ const BROKEN_CHANNELS: u32 = 2;
 pub(super) struct Job {
     pub(super) exchange: ShortString,
     pub(super) key: ShortString,
-    pub(super) body: Arc<[u8]>,
+    pub(super) body: Bytes,
     pub(super) properties: BasicProperties,
     pub(super) mandatory: bool,
     /// The AMQP message id: what a returned message is recognised by.
@@ -54,16 +55,12 @@ impl Job {
         if let Some(spec) = declare {
             topology::check(spec)?;
         }
-        let (exchange, key) = match route {
-            Route::Topic { exchange, key } => (exchange.to_string(), &**key),
-            // oslo.messaging leaves a fanout's routing key empty.
-            Route::Fanout { .. } => (route.exchange(), ""),
-            Route::Queue { name } => (String::new(), &**name),
-        };
+        // oslo.messaging leaves a fanout's routing key empty.
+        let key = if let Route::Fanout { .. } = route { "" } else { route.key() };
         let (done, confirmed) = oneshot::channel();
         let id = wire::new_id();
         let job = Self {
-            exchange: topology::name(&exchange)?,
+            exchange: topology::name(&route.exchange())?,
             key: topology::name(key)?,
             body: message.content.encode()?,
             properties: properties::of(message, &id),

@@ -79,7 +79,12 @@ impl Bus {
         patience: Duration,
     ) -> Result<(), MessagingError> {
         match self.try_publish(&publication)? {
-            Published::Done => return Ok(()),
+            Published::Taken => return Ok(()),
+            Published::Queued => {
+                // Nothing here waits for anything, so whoever sends much would keep out those who are to receive it.
+                tokio::task::yield_now().await;
+                return Ok(());
+            }
             Published::Full(_) => {}
         }
         let started = Instant::now();
@@ -87,7 +92,7 @@ impl Bus {
             // Registered before the attempt, so that room made in between is not missed.
             let room = self.room.notified();
             let queue = match self.try_publish(&publication)? {
-                Published::Done => return Ok(()),
+                Published::Taken | Published::Queued => return Ok(()),
                 Published::Full(queue) => queue,
             };
             let left = patience.saturating_sub(started.elapsed());
@@ -114,7 +119,7 @@ impl Bus {
                 None if publication.mandatory => return Err(publication.route.unroutable()),
                 None => {}
             }
-            return Ok(Published::Done);
+            return Ok(Published::Taken);
         }
         let queues = state.routed(&publication.route);
         if queues.is_empty() && publication.mandatory {
@@ -139,7 +144,8 @@ impl Bus {
             }
             self.dispatch(&mut state, name);
         }
-        Ok(Published::Done)
+        let is_empty = |name| state.queues.get(name).is_none_or(|queue| queue.ready.is_empty());
+        Ok(if queues.iter().all(is_empty) { Published::Taken } else { Published::Queued })
     }
 
     /// `owner` is the name of the transport's reply queue.
@@ -207,12 +213,16 @@ impl Bus {
         let Some((name, stored)) = member.unacknowledged.remove(&sequence) else {
             return;
         };
+        // As long as a member can take more, nothing waits in its queues.
+        let was_full = member.unacknowledged.len() + 1 == member.prefetch;
         if requeue {
             state.put_back(&name, stored);
             // For others, should the member have left its queues already.
             self.dispatch(&mut state, &name);
         }
-        self.dispatch_all(&mut state, id);
+        if was_full {
+            self.dispatch_all(&mut state, id);
+        }
     }
 
     /// Takes a member off its queues; with `returning`, what it has not acknowledged goes back.
@@ -247,7 +257,11 @@ impl Bus {
 
 /// What came of an attempt to publish.
 enum Published {
-    Done,
+    /// It is with its consumers.
+    Taken,
+    /// It waits for consumers that are busy, or absent.
+    Queued,
+    /// There was no room for it in this queue.
     Full(QueueName),
 }
 
@@ -307,6 +321,8 @@ impl Receipt {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::transport::{Content, Lifetime, Message};
 
@@ -315,7 +331,7 @@ mod tests {
     }
 
     fn publication() -> Publication {
-        let message = Message::new(Content::Encoded(Arc::from(*b"{}")));
+        let message = Message::new(Content::Encoded(Bytes::from_static(b"{}")));
         let route = Route::Queue { name: "q".into() };
         Publication { declare: Some(Box::new(queue())), ..Publication::mandatory(route, message) }
     }
