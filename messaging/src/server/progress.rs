@@ -1,7 +1,9 @@
 //! Which requests run and which were completed lately, so that a repetition is recognised.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 /// How many completed requests are remembered. A repetition comes right after a broken connection,
 /// so a few seconds' worth suffice.
@@ -35,7 +37,7 @@ pub(super) struct Progress<D> {
 
 impl<D> Progress<D> {
     pub(super) fn new() -> Self {
-        Self { running: HashMap::new(), completed: HashSet::new(), order: VecDeque::new() }
+        Self { running: HashMap::default(), completed: HashSet::default(), order: VecDeque::new() }
     }
 
     /// Looks at a delivery and, if it is new, notes that it runs.

@@ -1,8 +1,8 @@
 //! The calls of a transport that wait for an answer, and their one reply queue.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::HashMap;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::MessagingError;

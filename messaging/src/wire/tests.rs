@@ -185,3 +185,26 @@ fn ids_have_the_form_of_oslo_messaging() {
     assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
     assert_ne!(id, new_id());
 }
+
+#[test]
+fn a_quote_in_the_message_that_is_not_escaped_ends_it() {
+    let torn = br#"{"oslo.version": "2.0", "oslo.message": "{"method": "m"}"}"#;
+    assert!(matches!(RequestMessage::decode(torn), Err(MessagingError::Malformed { .. })));
+}
+
+#[test]
+fn a_field_behind_the_message_is_ignored() {
+    let more = br#"{"oslo.version": "2.0", "oslo.message": "{\"method\": \"m\"}", "new": "field"}"#;
+    assert_eq!(RequestMessage::decode(more).unwrap().method, "m");
+}
+
+#[test]
+fn any_way_to_write_the_envelope_is_read() {
+    for body in [
+        r#"{"oslo.version": "2.0", "oslo.message": "{\u0022method\": \"m\\\\\"}"}"#,
+        r#" {"oslo.message":"{\"method\":\"m\\\\\"}","oslo.version":"2.1"}"#,
+        r#"{"oslo.version": "2.0", "oslo.message": "{\"method\": \"m\\u005c\"}"}"#,
+    ] {
+        assert_eq!(RequestMessage::decode(body.as_bytes()).unwrap().method, "m\\", "{body}");
+    }
+}

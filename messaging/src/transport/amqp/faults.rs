@@ -1,10 +1,17 @@
 //! What the broker's and the client library's errors mean.
 
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
 use super::link::Address;
 use crate::error::MessagingError;
+
+/// How long opening channels, declaring and consuming may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn soft(error: &Error) -> Option<&AMQPSoftError> {
     match error.kind() {
@@ -14,6 +21,15 @@ fn soft(error: &Error) -> Option<&AMQPSoftError> {
         },
         _ => None,
     }
+}
+
+/// What the broker answers, or that it does not: a question that waits for ever on a connection that stands would be the
+/// one way left to go deaf without a word.
+pub(super) async fn answered<T>(question: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+    tokio::time::timeout(PATIENCE, question).await.unwrap_or_else(|_| {
+        let text = format!("the broker did not answer within {PATIENCE:?}");
+        Err(ErrorKind::IOError(Arc::new(io::Error::new(io::ErrorKind::TimedOut, text))).into())
+    })
 }
 
 /// Why no connection could be made.

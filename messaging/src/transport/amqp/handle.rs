@@ -8,7 +8,7 @@ use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions, ChannelFlowOptions};
 use tokio::sync::watch;
 
-use super::properties;
+use super::{faults, properties};
 use crate::transport::subscriber::{self, Delivery};
 
 /// How long ending a subscription in good order may take.
@@ -95,7 +95,8 @@ impl Settlement {
     /// Acknowledgements have no answer, but a channel's frames are read in order: when a question asked after one is
     /// answered, it has arrived. This question changes nothing.
     pub(in crate::transport) async fn arrived(self) {
-        if let Err(error) = self.0.channel_flow(ChannelFlowOptions { active: true }).await {
+        let answer = faults::answered(self.0.channel_flow(ChannelFlowOptions { active: true })).await;
+        if let Err(error) = answer {
             tracing::debug!(%error, "a channel went with its acknowledgements");
         }
     }

@@ -140,7 +140,7 @@ impl Task {
     async fn run(mut self) {
         let mut pauses = link::pauses(self.options.rabbit_interval_max);
         while let Some((connection, number)) = self.connection().await {
-            let mut session = match Session::open(connection, number).await {
+            let mut session = match faults::answered(Session::open(connection, number)).await {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::debug!(%error, "no channel for sending");
@@ -325,8 +325,8 @@ impl Session {
         if let Some(exchange) = Exchange::of(&job.route)
             && !self.exchanges.contains(&exchange)
         {
-            let channel = self.declaring().await?;
-            if let Err(error) = exchange.declare(&channel, options).await {
+            let declared = faults::answered(async { exchange.declare(&self.declaring().await?, options).await }).await;
+            if let Err(error) = declared {
                 self.declaring = None;
                 return faults::permanent(&error, &format!("the exchange `{}`", exchange.name), address)
                     .map(Some)
@@ -337,14 +337,14 @@ impl Session {
         if let Some(spec) = &job.declare
             && !self.queues.contains(&spec.name)
         {
-            let channel = self.declaring().await?;
-            let mut declared = topology::declare_queue(&channel, spec, options).await;
+            let declare = async { topology::declare_queue(&self.declaring().await?, spec, options).await };
+            let mut declared = faults::answered(declare).await;
             if declared.as_ref().is_err_and(faults::is_declared_otherwise) {
                 // Somebody declared it as it needs it (a single active consumer, say). It is there, and that is
                 // enough to send.
                 self.declaring = None;
-                let channel = self.declaring().await?;
-                declared = topology::exists(&channel, &spec.name).await;
+                let look = async { topology::exists(&self.declaring().await?, &spec.name).await };
+                declared = faults::answered(look).await;
             }
             if let Err(error) = declared {
                 self.declaring = None;

@@ -136,7 +136,7 @@ impl Task {
             let Some(connection) = self.connection().await else {
                 break;
             };
-            let end = match self.open(connection).await {
+            let end = match faults::answered(self.open(connection)).await {
                 Ok(session) => {
                     pauses = link::pauses(self.options.rabbit_interval_max);
                     self.ear.regain();
@@ -317,7 +317,7 @@ impl Task {
                     None => return End::Broken("no consumer is left".into()),
                 },
                 Ok(()) = self.window.changed() => {
-                    if let Err(error) = self.limit(&session.channel).await {
+                    if let Err(error) = faults::answered(self.limit(&session.channel)).await {
                         return End::Broken(error.to_string());
                     }
                 }
@@ -337,11 +337,11 @@ impl Task {
             self.declare(&session.connection, number..number + 1).await?;
             self.consume(session, number).await
         };
-        again.await.map_err(|error: lapin::Error| error.to_string())
+        faults::answered(again).await.map_err(|error| error.to_string())
     }
 
     async fn reassert(&mut self, connection: &Connection) {
-        if let Err(error) = self.declare(connection, 0..self.queues.len()).await {
+        if let Err(error) = faults::answered(self.declare(connection, 0..self.queues.len())).await {
             tracing::warn!(%error, queue = self.label(), "the queues could not be declared again");
         }
     }

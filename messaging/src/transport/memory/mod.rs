@@ -170,7 +170,7 @@ impl Bus {
             owner: Arc::clone(owner),
             queues: Arc::clone(&queues),
             prefetch: subscription.prefetch.into(),
-            unacknowledged: HashMap::new(),
+            unacknowledged: foldhash::HashMap::default(),
             sender,
         };
         state.members.insert(id, member);

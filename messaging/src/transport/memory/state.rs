@@ -1,10 +1,11 @@
 //! The queues, bindings and subscriptions of a bus, and how messages move between them: plain data
 //! and plain functions. Whoever calls them holds the lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use foldhash::HashMap;
 use tokio::sync::mpsc;
 
 use super::{Bus, Receipt};
@@ -181,7 +182,7 @@ impl State {
 
     /// All there is, by name.
     pub(super) fn report(&self) -> BusReport {
-        let mut unacked: HashMap<&str, u64> = HashMap::new();
+        let mut unacked: HashMap<&str, u64> = HashMap::default();
         for (queue, _) in self.members.values().flat_map(|member| member.unacknowledged.values()) {
             *unacked.entry(queue).or_default() += 1;
         }
