@@ -28,7 +28,7 @@ pub(super) fn seal(message: &impl Serialize) -> Result<Vec<u8>, MessagingError> 
 }
 
 /// Appends the content of a JSON string. `json` is JSON itself as `serde_json` writes it, so of what a string must escape
-/// only quotes and backslashes occur; to look for these alone takes a tenth of the time of a general look.
+/// only quotes and backslashes occur; to look for these alone takes less than half the time of a general look.
 fn push_escaped(body: &mut Vec<u8>, json: &[u8]) {
     let mut written = 0;
     for place in memchr2_iter(b'"', b'\\', json) {
