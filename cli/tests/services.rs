@@ -106,6 +106,20 @@ mod embedded {
     }
 
     #[test]
+    fn the_benchmark_measures_every_row() {
+        let amounts = ["--servers", "4", "--clients", "2", "--samples", "2", "--migrations", "2"];
+        let output = novella().args(["bench", "--embedded"]).args(amounts).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let shown = String::from_utf8(output.stdout).unwrap();
+        let figures: Vec<&str> = shown.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        assert!(figures.len() > 8, "{shown}");
+        for line in figures {
+            let figure = line.split('|').nth(2).unwrap();
+            assert!(figure.contains(|character: char| character.is_ascii_digit()), "{line}");
+        }
+    }
+
+    #[test]
     fn the_configuration_is_shown_with_its_sources_and_without_secrets() {
         let output = novella()
             .args(["config"])

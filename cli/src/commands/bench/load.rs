@@ -49,7 +49,7 @@ pub(super) async fn image(client: &Client) -> Result<String> {
 }
 
 fn body(name: &str, image: &str, flavor: &str) -> Value {
-    json!({ "server": { "name": name, "imageRef": image, "flavorRef": flavor } })
+    json!({ "server": { "name": name, "imageRef": image, "flavorRef": flavor, "networks": "none" } })
 }
 
 fn id_of(answer: &Value) -> Result<String> {
