@@ -39,7 +39,8 @@ fn push_escaped(body: &mut Vec<u8>, json: &[u8]) {
     body.extend_from_slice(&json[written..]);
 }
 
-/// What [`push_escaped`] was given; `None` if something else was escaped, or the string ends before its end.
+/// What [`push_escaped`] was given; `None` if something else was escaped or should have been, or the string ends before its
+/// end.
 fn unescaped(string: &[u8]) -> Option<Vec<u8>> {
     let mut json = Vec::with_capacity(string.len());
     let (mut read, mut quotes) = (0, 0);
@@ -55,7 +56,9 @@ fn unescaped(string: &[u8]) -> Option<Vec<u8>> {
         read = place + 2;
     }
     json.extend_from_slice(string.get(read..)?);
-    (quotes == memchr_iter(b'"', string).count()).then_some(json)
+    // Of all bytes, so that it needs no branch at each.
+    let controls = string.iter().fold(false, |found, byte| found | (*byte < 0x20));
+    (!controls && quotes == memchr_iter(b'"', string).count()).then_some(json)
 }
 
 /// Reads a message out of either envelope.

@@ -193,6 +193,12 @@ fn a_quote_in_the_message_that_is_not_escaped_ends_it() {
 }
 
 #[test]
+fn a_line_break_in_the_message_that_is_not_escaped_is_refused() {
+    let broken = b"{\"oslo.version\": \"2.0\", \"oslo.message\": \"{\n\\\"method\\\": \\\"m\\\"}\"}";
+    assert!(matches!(RequestMessage::decode(broken), Err(MessagingError::Malformed { .. })));
+}
+
+#[test]
 fn a_field_behind_the_message_is_ignored() {
     let more = br#"{"oslo.version": "2.0", "oslo.message": "{\"method\": \"m\"}", "new": "field"}"#;
     assert_eq!(RequestMessage::decode(more).unwrap().method, "m");
