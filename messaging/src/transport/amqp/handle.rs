@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicNackOptions, ChannelFlowOptions};
+use lapin::options::ChannelFlowOptions;
 use tokio::sync::watch;
 
+use super::acks::Acks;
 use super::{faults, properties};
 use crate::transport::subscriber::{self, Delivery};
 
@@ -61,53 +60,53 @@ impl Handle {
 /// Settles one delivery, on the channel it came by.
 #[derive(Debug)]
 pub(in crate::transport) struct Receipt {
-    channel: Arc<Channel>,
+    acks: Arc<Acks>,
     tag: u64,
 }
 
 impl Receipt {
-    /// The frame is handed over at once, so these need not be awaited. If the channel is gone the
-    /// broker has taken the message back already.
     pub(in crate::transport) fn ack(&self) {
-        let _ = self.channel.basic_ack(self.tag, BasicAckOptions::default()).now_or_never();
+        self.acks.ack(self.tag);
     }
 
     pub(in crate::transport) fn settlement(&self) -> Settlement {
-        Settlement(Arc::clone(&self.channel))
+        Settlement(Arc::clone(&self.acks))
     }
 
     /// Whether the channel is gone, so that the broker has taken the message back and will deliver
     /// it again.
     pub(in crate::transport) fn is_void(&self) -> bool {
-        !self.channel.status().connected()
+        !self.acks.channel().status().connected()
     }
 
     pub(in crate::transport) fn requeue(&self) {
-        let options = BasicNackOptions { multiple: false, requeue: true };
-        let _ = self.channel.basic_nack(self.tag, options).now_or_never();
+        self.acks.requeue(self.tag);
     }
 }
 
 /// The way by which the broker learns how a delivery was settled.
-pub(in crate::transport) struct Settlement(Arc<Channel>);
+pub(in crate::transport) struct Settlement(Arc<Acks>);
 
 impl Settlement {
     /// Acknowledgements have no answer, but a channel's frames are read in order: when a question asked after one is
     /// answered, it has arrived. This question changes nothing.
     pub(in crate::transport) async fn arrived(self) {
-        let answer = faults::answered(self.0.channel_flow(ChannelFlowOptions { active: true })).await;
+        self.0.flush();
+        let answer = faults::answered(self.0.channel().channel_flow(ChannelFlowOptions { active: true })).await;
         if let Err(error) = answer {
             tracing::debug!(%error, "a channel went with its acknowledgements");
         }
     }
 }
 
-/// A delivery that settles on `channel`.
-pub(super) fn delivery(channel: &Arc<Channel>, queue: &Arc<str>, delivery: lapin::message::Delivery) -> Delivery {
+/// A delivery that is settled on its channel.
+pub(super) fn delivery(acks: &Arc<Acks>, queue: &Arc<str>, delivery: lapin::message::Delivery) -> Delivery {
+    let tag = delivery.delivery_tag;
+    acks.delivered(tag);
     Delivery {
         message: properties::message(&delivery.properties, delivery.data),
         queue: Arc::clone(queue),
         redelivered: delivery.redelivered,
-        receipt: subscriber::Receipt::Amqp(Receipt { channel: Arc::clone(channel), tag: delivery.delivery_tag }),
+        receipt: subscriber::Receipt::Amqp(Receipt { acks: Arc::clone(acks), tag }),
     }
 }

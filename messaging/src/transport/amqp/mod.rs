@@ -22,6 +22,7 @@ use super::{Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber
 use crate::error::MessagingError;
 use crate::inspection::{BusReport, QueueReport};
 
+mod acks;
 mod confirms;
 mod faults;
 mod handle;
@@ -32,6 +33,7 @@ mod publisher;
 mod subscription;
 mod topology;
 
+use acks::Acks;
 pub(super) use handle::{Handle, Receipt, Settlement};
 use hearing::Hearing;
 use link::{Address, Link, State};
@@ -177,7 +179,8 @@ impl Bus {
     }
 
     async fn try_fetch(&self, connection: Arc<Connection>, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
-        let channel = Arc::new(connection.create_channel().await?);
+        let channel = connection.create_channel().await?;
+        let acks = Acks::new(channel.clone());
         topology::declare_queue(&channel, spec, &self.options).await?;
         let name: Arc<str> = spec.name.as_str().into();
         let mut deliveries = Vec::new();
@@ -186,11 +189,11 @@ impl Bus {
             let Some(got) = channel.basic_get(queue, BasicGetOptions::default()).await? else {
                 break;
             };
-            deliveries.push(handle::delivery(&channel, &name, got.delivery));
+            deliveries.push(handle::delivery(&acks, &name, got.delivery));
         }
         // Closing the channel returns what is not settled, and it is closed when the last of its
         // handles is dropped.
-        Ok(Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(channel) })
+        Ok(Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(acks) })
     }
 
     /// Asks for each of these queues by its name.

@@ -19,6 +19,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::acks::Acks;
 use super::handle::{self, FAREWELL, Handle, Phase};
 use super::hearing::Ear;
 use super::link::{self, Address, State};
@@ -117,7 +118,8 @@ enum Event {
 
 struct Session {
     connection: Arc<Connection>,
-    channel: Arc<Channel>,
+    channel: Channel,
+    acks: Arc<Acks>,
     events: SelectAll<BoxStream<'static, Event>>,
 }
 
@@ -213,8 +215,9 @@ impl Task {
     }
 
     async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<Session> {
-        let channel = Arc::new(connection.create_channel().await?);
-        let mut session = Session { connection, channel, events: SelectAll::new() };
+        let channel = connection.create_channel().await?;
+        let acks = Acks::new(channel.clone());
+        let mut session = Session { connection, channel, acks, events: SelectAll::new() };
         self.limit(&session.channel).await?;
         self.declare(&session.connection, 0..self.queues.len()).await?;
         for number in 0..self.queues.len() {
@@ -294,13 +297,13 @@ impl Task {
                     match phase {
                         Some(Phase::Consuming) => {}
                         Some(Phase::Cancelled) => self.drain(&mut session).await,
-                        Some(Phase::Ended) => return self.end(&session.channel, true).await,
-                        None => return self.end(&session.channel, false).await,
+                        Some(Phase::Ended) => return self.end(&session.acks, true).await,
+                        None => return self.end(&session.acks, false).await,
                     }
                 }
                 event = session.events.next() => match event {
                     Some(Event::Delivered(number, delivery)) => {
-                        self.deliver(&session.channel, number, delivery);
+                        self.deliver(&session.acks, number, delivery);
                     }
                     Some(Event::Ended(number)) => {
                         if let Err(reason) = self.consume_again(&mut session, number).await {
@@ -310,9 +313,9 @@ impl Task {
                     // Drained after a cancel: what is left is to wait for the end.
                     None if self.sender.is_none() => {
                         if self.phase.wait_for(|phase| *phase == Phase::Ended).await.is_err() {
-                            return self.end(&session.channel, false).await;
+                            return self.end(&session.acks, false).await;
                         }
-                        return self.end(&session.channel, true).await;
+                        return self.end(&session.acks, true).await;
                     }
                     None => return End::Broken("no consumer is left".into()),
                 },
@@ -346,9 +349,9 @@ impl Task {
         }
     }
 
-    fn deliver(&self, channel: &Arc<Channel>, number: usize, delivery: Box<lapin::message::Delivery>) {
+    fn deliver(&self, acks: &Arc<Acks>, number: usize, delivery: Box<lapin::message::Delivery>) {
         let Some(sender) = &self.sender else { return };
-        let delivery = handle::delivery(channel, &self.queues[number].name, *delivery);
+        let delivery = handle::delivery(acks, &self.queues[number].name, *delivery);
         // A receiver that is gone ends the subscription, which returns the message.
         let _ = sender.send(delivery);
     }
@@ -362,7 +365,7 @@ impl Task {
             // Each consumer's stream ends after what came before its cancellation.
             while let Some(event) = session.events.next().await {
                 if let Event::Delivered(number, delivery) = event {
-                    self.deliver(&session.channel, number, delivery);
+                    self.deliver(&session.acks, number, delivery);
                 }
             }
             lapin::Result::Ok(())
@@ -375,8 +378,10 @@ impl Task {
 
     /// Says goodbye: what is not settled goes back, and the transient queues are deleted if the
     /// subscription ends for good.
-    async fn end(&mut self, channel: &Channel, delete: bool) -> End {
+    async fn end(&mut self, acks: &Acks, delete: bool) -> End {
+        let channel = acks.channel();
         let farewell = async {
+            acks.flush();
             if delete {
                 for queue in self.queues.iter().filter(|queue| queue.spec.lifetime == Lifetime::Transient) {
                     let name = ShortString::try_new(&*queue.name).unwrap_or_default();
