@@ -100,12 +100,12 @@ async fn assert_unknown(api: &str) {
 #[test]
 fn what_the_readme_quotes_is_in_the_example() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let code: String = ["rpcapi.rs", "manager.rs", "api.rs"]
+    let code: String = ["rpcapi.rs", "manager.rs", "api.rs", "main.rs"]
         .map(|file| std::fs::read_to_string(folder.join("examples/new_resource").join(file)).unwrap())
         .concat();
     let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
     let quotes: Vec<&str> = readme.split("```rs\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(quotes.len(), 3);
+    assert_eq!(quotes.len(), 4);
     for part in quotes.iter().flat_map(|quote| quote.split("\n\n")) {
         assert!(code.contains(part.trim_end()), "not in the example:\n{part}");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -11,6 +12,9 @@ use crate::error::MessagingError;
 use crate::serializer::Serializer;
 use crate::transport::{Content, Delivery, QueueSpec, Subscriber, Subscription, Transport};
 use crate::wire::NotificationMessage;
+
+/// The pause after a malformed notification could not be set aside.
+const SETTING_ASIDE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A notification as a listener sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +132,10 @@ impl NotificationListener {
     }
 
     async fn take(&mut self, delivery: Delivery, batch: &mut Batch) {
+        // It comes again, and in the order of the queue, with what was in hand when the connection was lost.
+        if delivery.is_void() {
+            return;
+        }
         let error = match Notification::read(&delivery.message.content, self.serializer.as_deref()) {
             Ok(notification) => {
                 self.taken += 1;
@@ -136,11 +144,13 @@ impl NotificationListener {
             Err(error) => error.to_string(),
         };
         let malformed = Unsettled(Some(delivery));
-        if let Some(delivery) = &malformed.0
-            && let Err(error) = self.transport.set_aside(delivery.message.clone(), &delivery.queue, error).await
-        {
-            tracing::warn!(%error, "a malformed notification could not be set aside; it goes back");
-            return;
+        if let Some(delivery) = &malformed.0 {
+            let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, error);
+            if let Err(error) = self.transport.publish(letter).await {
+                tracing::warn!(%error, "a malformed notification could not be set aside; it goes back");
+                // It comes again at once.
+                return tokio::time::sleep(SETTING_ASIDE_AGAIN).await;
+            }
         }
         malformed.ack();
     }

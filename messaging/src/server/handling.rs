@@ -1,57 +1,32 @@
-//! What a server does with one delivery, from the queue to its acknowledgement.
+//! The life of a request, from the queue to its acknowledgement.
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
+use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::progress::{Attempt, Progress, Standing};
+use super::answers;
+use super::progress::{Progress, Standing};
+use super::room::{Place, Room};
 use super::work::Work;
-use crate::error::MessagingError;
 use crate::transport::{Content, Delivery, Message, Publication, Route, Transport, Window};
-use crate::wire::{self, Failure, ReplyMessage, ReplyTo, RequestMessage};
-
-/// The pause before a failed cast's second attempt; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// No pause is longer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// At most this many messages wait aside; more take the place of others, and failed casts among them are tried again
-/// without a pause. It bounds what a server holds.
-const MOST_WAITING: u16 = 1000;
-/// How often, and how long apart, an answer is tried again whose reply queue is missing: its owner
-/// may be about to declare it again.
-const REPLY_ATTEMPTS: u32 = 20;
-const REPLY_PAUSE: Duration = Duration::from_millis(250);
-/// Callers that want signs of life more often than this each half interval get none.
-const SHORTEST_SIGN: Duration = Duration::from_secs(1);
+use crate::wire::{Failure, RequestMessage};
 
 /// What the handlers of a server share.
 pub(super) struct Handling {
     transport: Transport,
     work: Work,
-    /// For methods of which only so many may run at once.
-    limits: HashMap<String, Semaphore>,
+    room: Room,
     progress: Mutex<Progress<Delivery>>,
     /// Shared by those who replace a message by its counted copy. A copy waits until they are through: one that kills
     /// the process must find the original gone, or it would be delivered and counted from the same number for ever.
     replacing: RwLock<()>,
-    /// Tells the pauses before another attempt that there is no time left for them.
-    stopping: CancellationToken,
-    window: Window,
-    concurrency: u16,
-    /// One for each handler that may run.
-    slots: Semaphore,
-    /// Failed casts that wait for their next attempt, and requests that wait for their method's turn. The broker is
-    /// asked for as many messages more, so that waiting takes no handler's place.
-    waiting: AtomicU16,
 }
 
 /// How a request ended, as far as its message is concerned.
@@ -60,8 +35,10 @@ enum Ending {
     Completed,
     /// It is to be tried again, for this reason.
     Failed(String),
-    /// Nothing could be done about it now (the bus is away): back to the queue.
-    Returned,
+    /// Its answer could not be sent (the bus is away): back to the queue.
+    Unanswered,
+    /// It never began, because the server stops or the broker has it back.
+    Unbegun,
 }
 
 impl Handling {
@@ -75,19 +52,14 @@ impl Handling {
         Self {
             transport,
             work,
-            limits,
+            room: Room::new(limits, concurrency, window),
             progress: Mutex::new(Progress::new()),
             replacing: RwLock::new(()),
-            stopping: CancellationToken::new(),
-            window,
-            concurrency,
-            slots: Semaphore::new(concurrency.into()),
-            waiting: AtomicU16::new(0),
         }
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {
-        &self.stopping
+        self.room.stopping()
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress<Delivery>> {
@@ -95,7 +67,7 @@ impl Handling {
     }
 
     /// Takes a delivery to its end.
-    pub(super) async fn process(self: Arc<Self>, delivery: Delivery) {
+    pub(super) async fn process(self: Arc<Self>, mut delivery: Delivery) {
         if delivery.is_void() {
             return;
         }
@@ -105,12 +77,14 @@ impl Handling {
             // times larger.
             Err(error) => return Box::pin(self.set_aside(delivery, error.to_string())).await,
         };
+        // So that copies of it are written anew, without what was dropped in reading: a peer's credential.
+        delivery.message.content = Content::Request(Arc::clone(&request));
         if delivery.message.deliveries > 0 {
             drop(Box::pin(self.replacing.write()).await);
         }
-        let attempt: Attempt = (Arc::clone(&request.unique_id), delivery.message.deliveries);
-        let standing = self.progress().begin(&attempt, delivery);
-        let delivery = match standing {
+        let (id, attempts_before) = (&request.unique_id, delivery.message.deliveries);
+        let standing = self.progress().begin(id, delivery);
+        let mut delivery = match standing {
             Standing::New(delivery) => delivery,
             Standing::Running => return,
             Standing::Completed(delivery) => {
@@ -122,222 +96,171 @@ impl Handling {
             metrics::counter!("rpc_redelivered_total", "outcome" => "counted").increment(1);
             // Not a reason to pause: whoever had it before is gone, or gave it back.
             let reason = "it was delivered before to a server that did not finish it".to_owned();
-            let repetitions = self.progress().end(&attempt, false);
+            let repetitions = self.progress().end(id, false);
             return Box::pin(self.try_again(delivery, repetitions, reason)).await;
         }
-        // A lost connection's deliveries come again while their handlers still run, so for that moment
-        // there are more of them than the prefetch allows.
-        let turn = self.turn(&request.method).await;
-        let ending = match self.slots.acquire().await {
-            Ok(_slot) if turn.is_some() && !delivery.is_void() => self.handle(&request).await,
-            _ => Ending::Returned,
-        };
-        drop(turn);
+        let ending = self.attempt(&request, &mut delivery).await;
         if let Ending::Failed(reason) = &ending {
             tracing::warn!(method = request.method, reason, "a cast failed");
-            Box::pin(self.pause(attempt.1)).await;
+            Box::pin(self.room.pause(attempts_before)).await;
         }
-        let repetitions = self.progress().end(&attempt, matches!(ending, Ending::Completed));
+        let repetitions = self.progress().end(id, matches!(ending, Ending::Completed));
         match ending {
             Ending::Completed => settle(delivery, repetitions, Delivery::ack),
-            Ending::Returned => settle(delivery, repetitions, Delivery::requeue),
+            Ending::Unanswered => settle(delivery, repetitions, Delivery::requeue),
+            Ending::Unbegun => Box::pin(self.give_back(delivery, repetitions)).await,
             Ending::Failed(reason) => Box::pin(self.try_again(delivery, repetitions, reason)).await,
         }
     }
 
-    /// Runs the method and answers a call.
-    async fn handle(self: &Arc<Self>, request: &Arc<RequestMessage>) -> Ending {
+    /// Waits for a place, runs the method, and answers a call. Callers that asked for them get signs of life meanwhile.
+    async fn attempt(&self, request: &Arc<RequestMessage>, delivery: &mut Delivery) -> Ending {
+        let work = self.run_in_turn(request, delivery);
+        let begun = match answers::rhythm(request.reply_to.as_ref()) {
+            Some((reply_to, every)) => tokio::select! {
+                begun = work => begun,
+                never = Box::pin(answers::signs_of_life(&self.transport, reply_to, every)) => match never {},
+            },
+            None => work.await,
+        };
+        // The place is kept until the answer is sent, which bounds how many are on their way.
+        let Some((_place, outcome)) = begun else {
+            return Ending::Unbegun;
+        };
+        match (&request.reply_to, outcome) {
+            (Some(reply_to), outcome) => match answers::send(&self.transport, reply_to, outcome).await {
+                Ok(()) => Ending::Completed,
+                Err(error) => {
+                    tracing::warn!(%error, "an answer could not be sent; the request goes back to its queue");
+                    Ending::Unanswered
+                }
+            },
+            (None, Ok(_)) => Ending::Completed,
+            (None, Err(failure)) => Ending::Failed(failure.to_string()),
+        }
+    }
+
+    async fn run_in_turn(
+        &self,
+        request: &Arc<RequestMessage>,
+        delivery: &mut Delivery,
+    ) -> Option<(Place<'_>, Result<Value, Box<Failure>>)> {
+        let place = self.room.place(&request.method).await?;
+        // While it waited its connection may have been lost; then the broker delivers it again, here or elsewhere.
+        // Those that came here stand in for it. Without a look at this there would be more running than the prefetch
+        // allows.
+        if delivery.is_void() {
+            *delivery = self.progress().take_repetition(&request.unique_id, |other| !other.is_void())?;
+        }
         let span = tracing::info_span!(
             "rpc",
             method = %request.method,
             request_id = request.context.get("request_id").and_then(|id| id.as_str()),
             version = %request.version,
         );
-        let outcome = self.run(request).instrument(span).await;
+        Some((place, self.run(request).instrument(span).await))
+    }
+
+    /// Runs the method; a panic is a failure like others.
+    async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
+        let outcome = match AssertUnwindSafe(self.work.run(request)).catch_unwind().await {
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                let text = panic_text(&*panic);
+                tracing::error!(panic = text, "a method panicked");
+                Err(Failure::panicked(&request.method, text))
+            }
+        };
         let label = match &outcome {
             Ok(_) => "ok",
             Err(failure) if failure.module == crate::failure::DISPATCHER_MODULE => "unsupported",
             Err(_) => "error",
         };
+        if let (Some(_), Err(failure)) = (&request.reply_to, &outcome) {
+            // Its caller decides how bad that is.
+            tracing::info!(error = %failure, "a call failed");
+        }
         // An unknown method's name is the sender's invention, and each would be a series of its
         // own.
         let method = if label == "unsupported" { "unknown".to_owned() } else { request.method.clone() };
         metrics::counter!("rpc_server_handled_total", "method" => method, "outcome" => label).increment(1);
-        match (&request.reply_to, outcome) {
-            (Some(reply_to), outcome) => self.reply(reply_to, outcome).await,
-            (None, Ok(_)) => Ending::Completed,
-            (None, Err(failure)) => {
-                Ending::Failed(format!("{}.{}: {}", failure.module, failure.class, failure.message))
-            }
-        }
+        outcome
     }
 
-    /// Runs the method; a panic is a failure like others. Callers that asked for them get signs of
-    /// life meanwhile.
-    async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
-        let work = AssertUnwindSafe(self.work.run(request)).catch_unwind();
-        let result = match request.reply_to.as_ref().and_then(|reply_to| Some((reply_to, reply_to.monitor? / 2))) {
-            Some((reply_to, every)) if every >= SHORTEST_SIGN => {
-                tokio::select! {
-                    result = work => result,
-                    never = Box::pin(self.signs_of_life(reply_to, every)) => match never {},
-                }
-            }
-            _ => work.await,
-        };
-        result.unwrap_or_else(|panic| Err(Failure::panicked(&request.method, panic_text(&*panic))))
-    }
-
-    async fn signs_of_life(&self, reply_to: &ReplyTo, every: Duration) -> std::convert::Infallible {
-        loop {
-            tokio::time::sleep(every).await;
-            if let Err(error) = self.transport.publish(answer(reply_to, Ok(Value::Null), false)).await {
-                tracing::debug!(%error, "a sign of life did not reach the caller");
-            }
-        }
-    }
-
-    async fn reply(self: &Arc<Self>, reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>) -> Ending {
-        let publication = answer(reply_to, outcome, true);
-        match self.transport.publish(publication.clone()).await {
-            Ok(()) => Ending::Completed,
-            // The work is done, so the request is not kept for the answer's sake.
-            Err(MessagingError::Unroutable { .. }) if !self.transport.is_in_process() => {
-                let transport = self.transport.clone();
-                tokio::spawn(reply_late(transport, publication));
-                Ending::Completed
-            }
-            Err(MessagingError::Unroutable { .. }) => {
-                tracing::info!(queue = &*reply_to.queue, "a caller is gone before its answer came");
-                Ending::Completed
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an answer could not be sent; the request goes back to its queue");
-                Ending::Returned
-            }
-        }
-    }
-
-    /// Waits until one more of this method may run; `None` if the server stops before that.
-    async fn turn(&self, method: &str) -> Option<Turn<'_>> {
-        let Some(limit) = self.limits.get(method) else {
-            return Some(Turn { _permit: None });
-        };
-        if let Ok(permit) = limit.try_acquire() {
-            return Some(Turn { _permit: Some(permit) });
-        }
-        let _aside = self.step_aside();
-        tokio::select! {
-            permit = limit.acquire() => Some(Turn { _permit: Some(permit.ok()?) }),
-            () = self.stopping.cancelled() => None,
-        }
-    }
-
-    /// Makes room for another message while this one waits. Whether too many wait already for that.
-    fn step_aside(&self) -> (Waiting<'_>, bool) {
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
-        let crowded = waiting > MOST_WAITING;
-        if !crowded {
-            self.window.set(self.concurrency.saturating_add(waiting));
-        }
-        (Waiting(self), crowded)
-    }
-
-    /// Waits a while before another attempt, growing with the number of those before.
-    async fn pause(&self, attempts_before: u32) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << attempts_before.min(16)).min(LONGEST_PAUSE);
-        let (_aside, crowded) = self.step_aside();
-        if crowded {
+    /// Returns what never began, by a copy that counts no delivery more. The broker's own way would mark it as one that
+    /// somebody failed to finish.
+    async fn give_back(&self, delivery: Delivery, repetitions: Vec<Delivery>) {
+        if are_void(&delivery, &repetitions) {
             return;
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = self.stopping.cancelled() => {}
+        let route = Route::Queue { name: Arc::clone(&delivery.queue) };
+        let copy = Publication::mandatory(route, delivery.message.clone());
+        match self.transport.publish(copy).await {
+            Ok(()) => settle(delivery, repetitions, Delivery::ack),
+            Err(error) => {
+                tracing::debug!(%error, "a message goes back as one that was delivered before");
+                settle(delivery, repetitions, Delivery::requeue);
+            }
         }
     }
 
     /// Replaces the message by a copy that counts one delivery more, or sets it aside if that were
     /// too many.
     async fn try_again(&self, delivery: Delivery, repetitions: Vec<Delivery>, reason: String) {
-        let deliveries = delivery.message.deliveries.saturating_add(1);
-        let queue = Arc::clone(&delivery.queue);
+        let counts = repetitions.iter().chain([&delivery]).map(|delivery| delivery.message.deliveries);
+        let deliveries = counts.max().unwrap_or_default().saturating_add(1);
         let message = Message { deliveries, ..delivery.message.clone() };
-        let _replacing = self.replacing.read().await;
-        let sent = if deliveries >= self.transport.options().max_deliveries {
-            self.transport
-                .set_aside(message, &queue, format!("delivered {deliveries} times in vain; last: {reason}"))
-                .await
+        let successor = if deliveries >= self.transport.options().max_deliveries {
+            let reason = format!("delivered {deliveries} times in vain; last: {reason}");
+            Transport::dead_letter(message, &delivery.queue, reason)
         } else {
-            let route = Route::Queue { name: Arc::clone(&queue) };
-            self.transport.publish(Publication::mandatory(route, message)).await
+            Publication::mandatory(Route::Queue { name: Arc::clone(&delivery.queue) }, message)
         };
-        let settlement = delivery.settlement();
-        self.settle_by(sent, delivery, repetitions).await;
-        settlement.arrived().await;
+        self.replace(successor, delivery, repetitions).await;
     }
 
     async fn set_aside(&self, delivery: Delivery, reason: String) {
-        let sent = self.transport.set_aside(delivery.message.clone(), &delivery.queue, reason).await;
-        self.settle_by(sent, delivery, Vec::new()).await;
+        let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, reason);
+        self.replace(letter, delivery, Vec::new()).await;
     }
 
-    /// Acknowledges a message that has found another place; else returns it.
-    async fn settle_by(&self, sent: Result<(), MessagingError>, delivery: Delivery, repetitions: Vec<Delivery>) {
-        match sent {
-            Ok(()) => settle(delivery, repetitions, Delivery::ack),
-            Err(error) => {
-                tracing::warn!(%error, queue = %delivery.queue, "a message could not be moved and goes back to its queue");
-                // The broker would deliver it again at once, and this fail again at once.
-                self.pause(0).await;
-                settle(delivery, repetitions, Delivery::requeue);
+    /// Sends what takes a message's place, then acknowledges the message. Tries until it succeeds: given back, the
+    /// message would only come again at once, and a quorum queue drops what was given back too often.
+    async fn replace(&self, successor: Publication, delivery: Delivery, repetitions: Vec<Delivery>) {
+        for attempts in 0.. {
+            // Then the broker delivers it again, and doing this now as well would double it.
+            if are_void(&delivery, &repetitions) {
+                return;
+            }
+            let replacing = self.replacing.read().await;
+            match self.transport.publish(successor.clone()).await {
+                Ok(()) => {
+                    let settlement = delivery.settlement();
+                    settle(delivery, repetitions, Delivery::ack);
+                    return settlement.arrived().await;
+                }
+                Err(error) => {
+                    let queue = &*delivery.queue;
+                    tracing::warn!(%error, queue, "a message could not be moved; trying again");
+                }
+            }
+            drop(replacing);
+            self.room.pause(attempts).await;
+            if self.stopping().is_cancelled() {
+                return settle(delivery, repetitions, Delivery::requeue);
             }
         }
     }
 }
 
-/// A method's turn; over when dropped.
-struct Turn<'a> {
-    /// None for methods without a limit.
-    _permit: Option<SemaphorePermit<'a>>,
-}
-
-/// Counts a waiting message for as long as it waits, also if its task is aborted.
-struct Waiting<'a>(&'a Handling);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let waiting = self.0.waiting.fetch_sub(1, Ordering::Relaxed) - 1;
-        if waiting < MOST_WAITING {
-            self.0.window.set(self.0.concurrency.saturating_add(waiting));
-        }
-    }
+/// Whether the broker has taken back all of them.
+fn are_void(delivery: &Delivery, repetitions: &[Delivery]) -> bool {
+    delivery.is_void() && repetitions.iter().all(Delivery::is_void)
 }
 
 fn settle(delivery: Delivery, repetitions: Vec<Delivery>, how: fn(Delivery)) {
     how(delivery);
     repetitions.into_iter().for_each(how);
-}
-
-fn answer(reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>, ending: bool) -> Publication {
-    let reply =
-        ReplyMessage { message_id: Arc::clone(&reply_to.message_id), unique_id: wire::new_id(), outcome, ending };
-    Publication::mandatory(
-        Route::Queue { name: Arc::clone(&reply_to.queue) },
-        Message::new(Content::Reply(reply.into())),
-    )
-}
-
-/// Tries to deliver an answer for as long as its caller may take to come back.
-async fn reply_late(transport: Transport, publication: Publication) {
-    for _ in 0..REPLY_ATTEMPTS {
-        tokio::time::sleep(REPLY_PAUSE).await;
-        match transport.publish(publication.clone()).await {
-            Err(MessagingError::Unroutable { .. }) => {}
-            Ok(()) => return,
-            Err(error) => return tracing::warn!(%error, "an answer could not be sent"),
-        }
-    }
-    tracing::info!(queue = publication.route.key(), "a caller is gone before its answer came");
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -7,6 +7,7 @@
 //! ```text
 //! delivered ─┬─ malformed ──────────────────────────────────────────────────▶ dead_letters
 //!            ├─ completed before, or running already (a repetition) ────────▶ acknowledged with the first
+//!            ├─ not begun when the server stops: a copy, not counted ───────▶ its queue
 //!            ├─ redelivered: counted ─┬─ below max_deliveries: a copy ──────▶ its queue
 //!            │                        └─ else ──────────────────────────────▶ dead_letters
 //!            └─ handled ─┬─ call: answer or error to the caller ────────────▶ acknowledged
@@ -30,8 +31,10 @@ use crate::target::Target;
 use crate::transport::{Lifetime, QueueSpec, Route, Subscriber, Subscription, Transport};
 use crate::wire;
 
+mod answers;
 mod handling;
 mod progress;
+mod room;
 mod work;
 
 use handling::Handling;

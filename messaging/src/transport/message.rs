@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::subscriber::Delivery;
 use crate::error::MessagingError;
-use crate::wire::{NotificationMessage, ReplyMessage, RequestMessage};
+use crate::wire::{self, NotificationMessage, ReplyMessage, RequestMessage};
 
 /// The queue for messages that were set aside.
 pub(crate) const DEAD_LETTERS: &str = "dead_letters";
@@ -35,6 +35,14 @@ impl Content {
             Self::Reply(reply) => reply.encode().map(Into::into),
             Self::Notification(notification) => notification.encode().map(Into::into),
             Self::Encoded(bytes) => Ok(bytes.clone()),
+        }
+    }
+
+    /// The same without what reading drops: a peer's credential. What cannot be read at all is left as it is.
+    pub(crate) fn without_credentials(self) -> Self {
+        match self {
+            Self::Encoded(body) => Self::Encoded(wire::without_credentials(&body).map_or(body, Into::into)),
+            structured => structured,
         }
     }
 
@@ -167,8 +175,8 @@ impl Publication {
 pub(crate) enum Lifetime {
     /// It stays, with its messages, whatever happens.
     Permanent,
-    /// It stays, with its messages, while nobody consumes; over the broker's restart if the
-    /// transport's `durable` says so.
+    /// It stays, with its messages, while nobody consumes; over the broker's restart if the transport's
+    /// `amqp_durable_queues` says so.
     Lasting,
     /// It belongs to one consumer and vanishes some time after it.
     Transient,

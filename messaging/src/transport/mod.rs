@@ -21,6 +21,9 @@ pub use options::TransportOptions;
 pub(crate) use replies::{PendingReply, Replies};
 pub(crate) use subscriber::{Delivery, Subscriber, Window};
 
+/// The most that is kept of a reason to set a message aside, in bytes. A peer's error can be of any length.
+const LONGEST_REASON: usize = 4096;
+
 /// Whether messages flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -198,19 +201,22 @@ impl Transport {
         }
     }
 
-    /// Puts a message into the queue of dead letters, with the reason, the time and the queue it
-    /// comes from.
-    pub(crate) async fn set_aside(&self, message: Message, queue: &str, reason: String) -> Result<(), MessagingError> {
+    /// The letter that puts a message into the queue of dead letters, with the reason, the time and the queue it comes
+    /// from.
+    pub(crate) fn dead_letter(message: Message, queue: &str, mut reason: String) -> Publication {
+        // A header has to fit into a frame.
+        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
         tracing::warn!(queue, reason, "a message is set aside in `{DEAD_LETTERS}`");
         let death = DeathCertificate { reason, queue: queue.to_owned(), time: jiff::Timestamp::now().to_string() };
         // An expiration would make it vanish from there.
-        let letter = Message { death: Some(Box::new(death)), expiration: None, ..message };
+        let letter = Message {
+            content: message.content.without_credentials(),
+            death: Some(Box::new(death)),
+            expiration: None,
+            ..message
+        };
         let route = Route::Queue { name: DEAD_LETTERS.into() };
-        self.publish(Publication {
-            declare: Some(Box::new(message::dead_letters())),
-            ..Publication::mandatory(route, letter)
-        })
-        .await
+        Publication { declare: Some(Box::new(message::dead_letters())), ..Publication::mandatory(route, letter) }
     }
 
     /// Makes sure the transport's reply queue is consumed and announces a call on it.

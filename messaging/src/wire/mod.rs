@@ -106,6 +106,13 @@ pub(crate) fn remove_credentials(context: &mut Map<String, Value>) {
     context.remove(AUTH_TOKEN);
 }
 
+/// A message that somebody sent a credential in, written without; `None` if there is none in it.
+pub(crate) fn without_credentials(body: &[u8]) -> Option<Vec<u8>> {
+    let mut message: Map<String, Value> = open(body).ok()?;
+    message.remove(&format!("{CONTEXT_PREFIX}{AUTH_TOKEN}"))?;
+    seal(&message).ok()
+}
+
 impl RequestMessage {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, MessagingError> {
         seal(self)

@@ -1,0 +1,88 @@
+//! What a caller hears: signs of life while it waits, and the answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use serde_json::Value;
+
+use crate::error::MessagingError;
+use crate::transport::{Content, Message, Publication, Route, Transport};
+use crate::wire::{self, Failure, ReplyMessage, ReplyTo};
+
+/// A caller that monitors more often than every two of these gets no signs of life.
+const SHORTEST_SIGN: Duration = Duration::from_secs(1);
+/// How long an answer is tried again whose reply queue is missing: its owner may be about to declare it again.
+/// oslo.messaging tries as long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a caller wants signs of life, if it does.
+pub(super) fn rhythm(reply_to: Option<&ReplyTo>) -> Option<(&ReplyTo, Duration)> {
+    let reply_to = reply_to?;
+    let every = reply_to.monitor? / 2;
+    (every >= SHORTEST_SIGN).then_some((reply_to, every))
+}
+
+/// Tells the caller again and again that its request is not forgotten.
+pub(super) async fn signs_of_life(transport: &Transport, reply_to: &ReplyTo, every: Duration) -> Infallible {
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(error) = transport.publish(message(reply_to, Ok(Value::Null), false)).await {
+            tracing::debug!(%error, "a sign of life did not reach the caller");
+        }
+    }
+}
+
+/// Sends the answer. That there is no caller any more is no error: the work is done.
+pub(super) async fn send(
+    transport: &Transport,
+    reply_to: &ReplyTo,
+    outcome: Result<Value, Box<Failure>>,
+) -> Result<(), MessagingError> {
+    let answer = message(reply_to, outcome, true);
+    match transport.publish(answer.clone()).await {
+        Err(MessagingError::Unroutable { .. }) if transport.is_in_process() => {
+            tracing::info!(queue = &*reply_to.queue, "a caller is gone before its answer came");
+            Ok(())
+        }
+        Err(MessagingError::Unroutable { .. }) => {
+            tokio::spawn(send_late(transport.clone(), answer));
+            Ok(())
+        }
+        // This would come again: too large, for instance.
+        Err(error @ (MessagingError::Refused { .. } | MessagingError::Malformed { .. })) => {
+            tracing::warn!(%error, "an answer cannot be sent; its caller is told so");
+            let failure = Failure::new("builtins", "RuntimeError", format!("the answer could not be sent: {error}"));
+            transport.publish(message(reply_to, Err(failure), true)).await
+        }
+        sent => sent,
+    }
+}
+
+async fn send_late(transport: Transport, answer: Publication) {
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(Duration::from_secs(5))
+        .with_total_delay(Some(PATIENCE))
+        .without_max_times()
+        .build();
+    for pause in pauses {
+        tokio::time::sleep(pause).await;
+        match transport.publish(answer.clone()).await {
+            Err(MessagingError::Unroutable { .. }) => {}
+            Ok(()) => return,
+            Err(error) => return tracing::warn!(%error, "an answer could not be sent"),
+        }
+    }
+    tracing::info!(queue = answer.route.key(), "a caller is gone before its answer came");
+}
+
+fn message(reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>, ending: bool) -> Publication {
+    let reply =
+        ReplyMessage { message_id: Arc::clone(&reply_to.message_id), unique_id: wire::new_id(), outcome, ending };
+    Publication::mandatory(
+        Route::Queue { name: Arc::clone(&reply_to.queue) },
+        Message::new(Content::Reply(reply.into())),
+    )
+}
