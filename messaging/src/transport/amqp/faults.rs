@@ -81,5 +81,7 @@ pub(super) fn is_missing(error: &Error) -> bool {
 
 /// Whether another consumer has the queue to itself.
 pub(super) fn is_taken(error: &Error) -> bool {
-    soft(error) == Some(&AMQPSoftError::ACCESSREFUSED)
+    // A missing right is refused by the same code.
+    let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };
+    soft(error) == Some(&AMQPSoftError::ACCESSREFUSED) && refusal.get_message().as_str().contains("exclusive use")
 }

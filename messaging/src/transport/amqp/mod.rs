@@ -24,6 +24,7 @@ use crate::inspection::{BusReport, QueueReport};
 
 mod acks;
 mod confirms;
+mod consumers;
 mod faults;
 mod handle;
 mod hearing;
@@ -179,9 +180,13 @@ impl Bus {
     }
 
     async fn try_fetch(&self, connection: Arc<Connection>, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
-        let channel = connection.create_channel().await?;
+        let mut channel = connection.create_channel().await?;
+        match topology::declare_queue(&channel, spec, &self.options).await {
+            // It is there, which is enough to take from it.
+            Err(error) if faults::is_declared_otherwise(&error) => channel = connection.create_channel().await?,
+            declared => declared?,
+        }
         let acks = Acks::new(channel.clone());
-        topology::declare_queue(&channel, spec, &self.options).await?;
         let name: Arc<str> = spec.name.as_str().into();
         let mut deliveries = Vec::new();
         while deliveries.len() < max {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use crate::transport::{Content, DeathCertificate, Message};
+use crate::transport::{Content, DeathCertificate, Message, Route};
 
 /// How often the message was delivered in vain.
 const DELIVERIES: &str = "x-novella-deliveries";
@@ -13,15 +13,19 @@ const DEATH_REASON: &str = "x-novella-death-reason";
 const DEATH_QUEUE: &str = "x-novella-death-queue";
 const DEATH_TIME: &str = "x-novella-death-time";
 
-/// Delivered again after the broker's restart.
+/// Kept over the broker's restart, which takes writing to disk; or not.
 const PERSISTENT: u8 = 2;
+const TRANSIENT: u8 = 1;
+/// RabbitMQ takes no longer expiration: ten years, in milliseconds.
+const LONGEST_EXPIRATION: u128 = 315_360_000_000;
 
 /// The properties that oslo.messaging sends, and Novella's own headers where there is something to
 /// say.
 ///
-/// `id` becomes the AMQP message id, which oslo.messaging leaves unset; by it a returned message is
+/// Answers and fanouts are for those who are there, so they are not written to disk. `id` becomes the AMQP message id, which oslo.messaging leaves unset; by it a returned message is
 /// recognised.
-pub(super) fn of(message: &Message, id: &str) -> BasicProperties {
+pub(super) fn of(message: &Message, route: &Route, id: &str) -> BasicProperties {
+    let passing = matches!(route, Route::Fanout { .. }) || matches!(message.content, Content::Reply(_));
     let mut headers = FieldTable::default();
     if message.deliveries > 0 {
         headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(message.deliveries.into()));
@@ -35,14 +39,14 @@ pub(super) fn of(message: &Message, id: &str) -> BasicProperties {
         .with_content_type("application/json".into())
         .with_content_encoding("utf-8".into())
         .with_headers(headers)
-        .with_delivery_mode(PERSISTENT)
+        .with_delivery_mode(if passing { TRANSIENT } else { PERSISTENT })
         .with_priority(0)
         .with_message_id(ShortString::try_new(id).unwrap_or_default());
     match message.expiration {
-        Some(after) => {
+        Some(after) if after.as_millis() <= LONGEST_EXPIRATION => {
             properties.with_expiration(ShortString::try_new(after.as_millis().to_string()).unwrap_or_default())
         }
-        None => properties,
+        _ => properties,
     }
 }
 
@@ -73,6 +77,10 @@ mod tests {
 
     use super::*;
 
+    fn queue() -> Route {
+        Route::Queue { name: "q".into() }
+    }
+
     #[test]
     fn what_is_written_is_read() {
         let death = Box::new(DeathCertificate {
@@ -86,13 +94,13 @@ mod tests {
             expiration: Some(Duration::from_millis(1500)),
             death: Some(death.clone()),
         };
-        let came = message(&of(&sent, "id"), b"{}".to_vec());
+        let came = message(&of(&sent, &queue(), "id"), b"{}".to_vec());
         assert_eq!((came.deliveries, came.expiration, came.death), (3, sent.expiration, Some(death)));
     }
 
     #[test]
     fn a_plain_message_has_the_headers_of_oslo_messaging_and_no_others() {
-        let properties = of(&Message::new(Content::Encoded(Bytes::from_static(b"{}"))), "id");
+        let properties = of(&Message::new(Content::Encoded(Bytes::from_static(b"{}"))), &queue(), "id");
         assert_eq!(properties.headers(), &Some(FieldTable::default()));
         assert_eq!(properties.delivery_mode(), &Some(2));
         assert_eq!(properties.expiration(), &None);

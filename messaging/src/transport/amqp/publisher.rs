@@ -63,7 +63,7 @@ impl Job {
             exchange: topology::name(&route.exchange())?,
             key: topology::name(key)?,
             body: message.content.encode()?,
-            properties: properties::of(message, &id),
+            properties: properties::of(message, route, &id),
             mandatory: *mandatory,
             id,
             route: route.clone(),

@@ -7,19 +7,18 @@
 //! | the channel is closed by an error | on a new channel: declare and consume again |
 //! | a consumer is cancelled (its queue was deleted, a node left) | that queue is declared and consumed again |
 //! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REASSERT`] |
+//! | the connection stands, but something above failed | health says so; again, after a growing pause |
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{StreamExt, stream};
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection};
+use lapin::Connection;
+use lapin::options::QueueDeleteOptions;
+use lapin::types::ShortString;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::acks::Acks;
+use super::consumers::{Consumer, Consumers, Event, Source};
 use super::handle::{self, FAREWELL, Handle, Phase};
 use super::hearing::Ear;
 use super::link::{self, Address, State};
@@ -29,14 +28,10 @@ use crate::transport::subscriber::{Control, Delivery, Subscriber};
 use crate::transport::{Lifetime, QueueSpec, Subscription, TransportOptions};
 
 /// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
-const REASSERT: Duration = Duration::from_secs(15);
+const REASSERT: Duration = Duration::from_secs(5);
 /// How often a listener on standby looks whether the queue is free, where the broker cannot tell
 /// it.
 const STANDBY: Duration = Duration::from_secs(1);
-
-/// How many messages more are taken from the start where the limit cannot be changed later: for failed casts that wait
-/// for their next attempt, and requests that wait for their method's turn.
-const ALLOWANCE: u16 = 16;
 
 /// Starts a subscription; returns when it consumes all its queues, or fails if that takes longer
 /// than `patience`.
@@ -54,10 +49,11 @@ pub(super) async fn start(
     let (phase, follow) = watch::channel(Phase::Consuming);
     let (prefetch, window) = watch::channel(subscription.prefetch);
     let (started, start) = oneshot::channel();
+    let failure = Arc::new(Mutex::new(None));
     let queues = subscription
         .queues
         .into_iter()
-        .map(|spec| Queue { name: spec.name.as_str().into(), spec, exclusive: false })
+        .map(|spec| Queue { source: Source { name: spec.name.as_str().into(), exclusive: false }, spec })
         .collect();
     let task = Task {
         state,
@@ -65,9 +61,11 @@ pub(super) async fn start(
         options,
         queues,
         phase: follow,
+        prefetch: subscription.prefetch,
         window,
         sender: Some(sender),
         started: Some(started),
+        failure: Arc::clone(&failure),
         ear,
     };
     tokio::spawn(task.run());
@@ -76,17 +74,18 @@ pub(super) async fn start(
         Ok(Ok(Err(error))) => Err(error),
         Ok(Err(_)) => Err(MessagingError::Closed),
         Err(_) => {
-            Err(MessagingError::Disconnected { waited: patience, reason: "the queues could not be consumed".into() })
+            let failure = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let reason = failure.unwrap_or_else(|| "there was no connection".into());
+            Err(MessagingError::Disconnected { waited: patience, reason })
         }
     }
 }
 
 struct Queue {
     spec: QueueSpec,
-    name: Arc<str>,
-    /// It should have a single active consumer, but was declared without: then the consumer claims
-    /// it for itself.
-    exclusive: bool,
+    /// Exclusive if it should have a single active consumer, but was declared without: then the consumer claims it for
+    /// itself.
+    source: Source,
 }
 
 struct Task {
@@ -95,32 +94,23 @@ struct Task {
     options: TransportOptions,
     queues: Vec<Queue>,
     phase: watch::Receiver<Phase>,
+    /// How many messages each queue may bring at once, at first.
+    prefetch: u16,
+    /// And at this moment, if that is more.
     window: watch::Receiver<u16>,
     /// Gone when nothing more will be delivered.
     sender: Option<mpsc::UnboundedSender<Delivery>>,
     /// Gone when the start was reported.
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
+    /// Why it has not started yet.
+    failure: Arc<Mutex<Option<String>>>,
     /// Where it says whether it hears anything.
     ear: Ear,
 }
 
-/// The consumer tag of a subscription's queue.
-fn tag(number: usize) -> ShortString {
-    ShortString::try_new((number + 1).to_string()).unwrap_or_default()
-}
-
-/// What a consumer says; the number is the queue's.
-enum Event {
-    Delivered(usize, Box<lapin::message::Delivery>),
-    /// No more comes from it.
-    Ended(usize),
-}
-
 struct Session {
     connection: Arc<Connection>,
-    channel: Channel,
-    acks: Arc<Acks>,
-    events: SelectAll<BoxStream<'static, Event>>,
+    consumers: Consumers,
 }
 
 /// Why a session ended.
@@ -139,15 +129,19 @@ impl Task {
                 break;
             };
             let end = match faults::answered(self.open(connection)).await {
-                Ok(session) => {
+                Ok(mut session) => {
                     pauses = link::pauses(self.options.rabbit_interval_max);
                     self.ear.regain();
                     self.report(Ok(()));
-                    self.follow(session).await
+                    let end = self.follow(&mut session).await;
+                    if matches!(end, End::Broken(_)) {
+                        // What it holds would stay there for as long as anything that came by it is not settled.
+                        let goodbye = session.consumers.channel().close(200, "OK".into());
+                        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+                    }
+                    end
                 }
-                Err(error) if faults::is_taken(&error) && self.queues.iter().any(|queue| queue.exclusive) => {
-                    End::Standby
-                }
+                Err(error) if faults::is_taken(&error) => End::Standby,
                 Err(error) => match (self.permanent(&error), self.started.is_some()) {
                     // The caller is to know; later, all that can be done is to try again.
                     (Some(error), true) => return self.report(Err(error)),
@@ -163,7 +157,9 @@ impl Task {
                 }
                 End::Broken(reason) => {
                     tracing::warn!(reason, queue = self.label(), "consuming was interrupted; starting again");
-                    self.ear.lose(&format!("`{}` is not consumed: {reason}", self.label()));
+                    let failure = format!("`{}` is not consumed: {reason}", self.label());
+                    self.ear.lose(&failure);
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
                     pauses.next().unwrap_or_default()
                 }
             };
@@ -206,60 +202,24 @@ impl Task {
 
     /// What stands for the subscription in logs.
     fn label(&self) -> &str {
-        self.queues.first().map_or("", |queue| &queue.name)
+        self.queues.first().map_or("", |queue| &queue.source.name)
     }
 
     fn permanent(&self, error: &lapin::Error) -> Option<MessagingError> {
-        let names: Vec<_> = self.queues.iter().map(|queue| format!("`{}`", queue.name)).collect();
+        let names: Vec<_> = self.queues.iter().map(|queue| format!("`{}`", queue.source.name)).collect();
         faults::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
     }
 
     async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<Session> {
-        let channel = connection.create_channel().await?;
-        let acks = Acks::new(channel.clone());
-        let mut session = Session { connection, channel, acks, events: SelectAll::new() };
-        self.limit(&session.channel).await?;
-        self.declare(&session.connection, 0..self.queues.len()).await?;
-        for number in 0..self.queues.len() {
-            self.consume(&mut session, number).await?;
-        }
-        Ok(session)
+        self.declare(&connection, 0..self.queues.len()).await?;
+        let mut consumers = Consumers::start(&connection, self.sources(), self.prefetch).await?;
+        let wanted = *self.window.borrow_and_update();
+        consumers.widen(self.sources(), wanted).await?;
+        Ok(Session { connection, consumers })
     }
 
-    /// Several queues share one limit, and it can be changed while consuming; the broker can do
-    /// both only for whole channels.
-    fn qos(&self) -> BasicQosOptions {
-        BasicQosOptions { global: self.queues.len() > 1 && !self.each_has_its_own_limit() }
-    }
-
-    /// Quorum queues refuse a limit over whole channels. Then each queue has one of its own, which cannot be changed
-    /// while consuming; the server works on no more at once for that, it only may hold more.
-    fn each_has_its_own_limit(&self) -> bool {
-        self.queues.iter().any(|queue| topology::is_quorum(queue.spec.lifetime, &self.options))
-    }
-
-    /// Sets how many messages may be unacknowledged from now on.
-    async fn limit(&mut self, channel: &Channel) -> lapin::Result<()> {
-        let mut prefetch = *self.window.borrow_and_update();
-        if self.each_has_its_own_limit() {
-            prefetch = prefetch.saturating_add(ALLOWANCE);
-        }
-        channel.basic_qos(prefetch, self.qos()).await
-    }
-
-    async fn consume(&self, session: &mut Session, number: usize) -> lapin::Result<()> {
-        let queue = &self.queues[number];
-        let options = BasicConsumeOptions { exclusive: queue.exclusive, ..Default::default() };
-        let name = ShortString::try_new(&*queue.name).unwrap_or_default();
-        let consumer = session.channel.basic_consume(name, tag(number), options, FieldTable::default()).await?;
-        let events = consumer
-            // An error ends the consumer; what it was, the channel and the connection know as well.
-            .filter_map(move |delivery| {
-                std::future::ready(delivery.ok().map(|delivery| Event::Delivered(number, Box::new(delivery))))
-            })
-            .chain(stream::once(std::future::ready(Event::Ended(number))));
-        session.events.push(events.boxed());
-        Ok(())
+    fn sources(&self) -> impl Iterator<Item = Source> {
+        self.queues.iter().map(|queue| queue.source.clone())
     }
 
     /// Declares queues, on a channel of their own: a declaration that fails breaks the channel, and
@@ -273,10 +233,10 @@ impl Task {
                     queue.spec.single_active = false;
                     topology::declare_queue(&channel, &queue.spec, &self.options).await?;
                     tracing::info!(
-                        queue = &*queue.name,
+                        queue = &*queue.source.name,
                         "the queue was declared without a single active consumer; claiming it exclusively instead"
                     );
-                    queue.exclusive = true;
+                    queue.source.exclusive = true;
                 }
                 declared => declared?,
             }
@@ -285,7 +245,7 @@ impl Task {
     }
 
     /// Passes deliveries on until the session ends one way or another.
-    async fn follow(&mut self, mut session: Session) -> End {
+    async fn follow(&mut self, session: &mut Session) -> End {
         let mut reassert = tokio::time::interval_at(
             tokio::time::Instant::now() + REASSERT.mul_f64(rand::random_range(0.5..1.0)),
             REASSERT,
@@ -296,49 +256,57 @@ impl Task {
                     let phase = changed.is_ok().then(|| *self.phase.borrow_and_update());
                     match phase {
                         Some(Phase::Consuming) => {}
-                        Some(Phase::Cancelled) => self.drain(&mut session).await,
-                        Some(Phase::Ended) => return self.end(&session.acks, true).await,
-                        None => return self.end(&session.acks, false).await,
+                        Some(Phase::Cancelled) => self.drain(session).await,
+                        Some(Phase::Ended) => return self.end(session, true).await,
+                        None => return self.end(session, false).await,
                     }
                 }
-                event = session.events.next() => match event {
-                    Some(Event::Delivered(number, delivery)) => {
-                        self.deliver(&session.acks, number, delivery);
-                    }
-                    Some(Event::Ended(number)) => {
-                        if let Err(reason) = self.consume_again(&mut session, number).await {
+                event = session.consumers.next() => match event {
+                    Some(Event::Delivered(queue, delivery)) => self.deliver(session, queue, delivery),
+                    Some(Event::Ended(consumer)) => {
+                        if let Err(reason) = self.consume_again(session, consumer).await {
                             return End::Broken(reason);
                         }
                     }
                     // Drained after a cancel: what is left is to wait for the end.
                     None if self.sender.is_none() => {
-                        if self.phase.wait_for(|phase| *phase == Phase::Ended).await.is_err() {
-                            return self.end(&session.acks, false).await;
-                        }
-                        return self.end(&session.acks, true).await;
+                        let ended = self.phase.wait_for(|phase| *phase == Phase::Ended).await.is_ok();
+                        return self.end(session, ended).await;
                     }
                     None => return End::Broken("no consumer is left".into()),
                 },
-                Ok(()) = self.window.changed() => {
-                    if let Err(error) = faults::answered(self.limit(&session.channel)).await {
+                Ok(()) = self.window.changed(), if self.sender.is_some() => {
+                    let wanted = *self.window.borrow_and_update();
+                    if let Err(error) = faults::answered(session.consumers.widen(self.sources(), wanted)).await {
                         return End::Broken(error.to_string());
                     }
                 }
-                _ = reassert.tick() => self.reassert(&session.connection).await,
+                _ = reassert.tick() => {
+                    self.reassert(&session.connection).await;
+                    // Only now and then, since what is not wanted at this moment may be at the next.
+                    let wanted = *self.window.borrow();
+                    if let Err(error) = faults::answered(session.consumers.narrow(wanted)).await {
+                        return End::Broken(error.to_string());
+                    }
+                }
             }
         }
     }
 
-    /// A consumer's stream has ended: either with its channel, or by itself.
-    async fn consume_again(&mut self, session: &mut Session, number: usize) -> Result<(), String> {
-        if !session.channel.status().connected() {
+    /// A consumer has ended: by our wish, with its channel, or by the broker's.
+    async fn consume_again(&mut self, session: &mut Session, consumer: Consumer) -> Result<(), String> {
+        if !session.consumers.channel().status().connected() {
             return Err("the channel was closed".into());
         }
-        let queue = &*self.queues[number].name;
+        if !session.consumers.misses(consumer) {
+            return Ok(());
+        }
+        let number = consumer.queue;
+        let queue = &*self.queues[number].source.name;
         tracing::warn!(queue, "the broker cancelled a consumer; declaring and consuming again");
         let again = async {
             self.declare(&session.connection, number..number + 1).await?;
-            self.consume(session, number).await
+            session.consumers.replace(consumer, self.queues[number].source.clone()).await
         };
         faults::answered(again).await.map_err(|error| error.to_string())
     }
@@ -349,9 +317,9 @@ impl Task {
         }
     }
 
-    fn deliver(&self, acks: &Arc<Acks>, number: usize, delivery: Box<lapin::message::Delivery>) {
+    fn deliver(&self, session: &Session, queue: usize, delivery: Box<lapin::message::Delivery>) {
         let Some(sender) = &self.sender else { return };
-        let delivery = handle::delivery(acks, &self.queues[number].name, *delivery);
+        let delivery = handle::delivery(session.consumers.acks(), &self.queues[queue].source.name, *delivery);
         // A receiver that is gone ends the subscription, which returns the message.
         let _ = sender.send(delivery);
     }
@@ -359,13 +327,11 @@ impl Task {
     /// Has the broker send no more, and passes on what it had sent already.
     async fn drain(&mut self, session: &mut Session) {
         let quiet = async {
-            for number in 0..self.queues.len() {
-                session.channel.basic_cancel(tag(number), BasicCancelOptions::default()).await?;
-            }
+            session.consumers.cancel().await?;
             // Each consumer's stream ends after what came before its cancellation.
-            while let Some(event) = session.events.next().await {
-                if let Event::Delivered(number, delivery) = event {
-                    self.deliver(&session.acks, number, delivery);
+            while let Some(event) = session.consumers.next().await {
+                if let Event::Delivered(queue, delivery) = event {
+                    self.deliver(session, queue, delivery);
                 }
             }
             lapin::Result::Ok(())
@@ -378,13 +344,14 @@ impl Task {
 
     /// Says goodbye: what is not settled goes back, and the transient queues are deleted if the
     /// subscription ends for good.
-    async fn end(&mut self, acks: &Acks, delete: bool) -> End {
-        let channel = acks.channel();
+    async fn end(&mut self, session: &mut Session, delete: bool) -> End {
+        let acks = Arc::clone(session.consumers.acks());
         let farewell = async {
             acks.flush();
+            let channel = acks.channel();
             if delete {
                 for queue in self.queues.iter().filter(|queue| queue.spec.lifetime == Lifetime::Transient) {
-                    let name = ShortString::try_new(&*queue.name).unwrap_or_default();
+                    let name = ShortString::try_new(&*queue.source.name).unwrap_or_default();
                     channel.queue_delete(name, QueueDeleteOptions::default()).await?;
                 }
             }

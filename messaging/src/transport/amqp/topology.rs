@@ -98,7 +98,13 @@ fn properties(spec: &QueueSpec, options: &TransportOptions) -> (QueueDeclareOpti
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     }
     match spec.lifetime {
-        Lifetime::Permanent => flags.durable = true,
+        Lifetime::Permanent => {
+            flags.durable = true;
+            if quorum {
+                // RabbitMQ 4.0 to 4.2 count each look as a delivery, and drop a message after twenty.
+                arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
+            }
+        }
         Lifetime::Lasting => {
             flags.durable = lasts(options);
             flags.auto_delete = options.amqp_auto_delete;
@@ -108,7 +114,9 @@ fn properties(spec: &QueueSpec, options: &TransportOptions) -> (QueueDeclareOpti
             }
         }
         Lifetime::Transient => {
-            flags.durable = quorum;
+            // Not for its messages' sake: RabbitMQ 4.3 refuses queues that are neither durable nor exclusive, and an
+            // exclusive one would go with its connection.
+            flags.durable = true;
             let milliseconds = i32::try_from(options.rabbit_transient_queues_ttl.as_millis()).unwrap_or(i32::MAX);
             if milliseconds > 0 {
                 arguments.insert("x-expires".into(), AMQPValue::LongInt(milliseconds));

@@ -1,0 +1,177 @@
+//! What a channel consumes: each of its queues by one consumer, and by more while more is wanted.
+//!
+//! RabbitMQ limits what a *consumer* holds, and never changes that limit. (A limit over a whole channel could be changed;
+//! quorum queues refuse it, and from 4.3 on RabbitMQ does.) So what is wanted beyond the first limit is had by further
+//! consumers of the same queues, each time as many messages more as all of them brought before. They end when less is
+//! wanted; what they brought can still be settled.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, SelectAll};
+use futures_util::{StreamExt, future};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection};
+
+use super::acks::Acks;
+
+/// What a consumer says.
+pub(super) enum Event {
+    /// A message, from the queue of this number.
+    Delivered(usize, Box<lapin::message::Delivery>),
+    /// Nothing more comes from this consumer.
+    Ended(Consumer),
+}
+
+/// A consumer, by the number of its queue and of its tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Consumer {
+    pub(super) queue: usize,
+    tag: u64,
+}
+
+impl Consumer {
+    fn tag(self) -> ShortString {
+        ShortString::try_new(self.tag.to_string()).unwrap_or_default()
+    }
+}
+
+/// One consumer for each queue, all with the same limit.
+struct Row {
+    prefetch: u16,
+    consumers: Vec<Consumer>,
+}
+
+pub(super) struct Consumers {
+    channel: Channel,
+    acks: Arc<Acks>,
+    events: SelectAll<BoxStream<'static, Event>>,
+    /// The first stays; the later ones come and go.
+    rows: Vec<Row>,
+    last_tag: u64,
+}
+
+/// A queue to consume.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) name: Arc<str>,
+    /// By nobody else meanwhile.
+    pub(super) exclusive: bool,
+}
+
+impl Consumers {
+    /// Consumes the queues on a new channel; each brings up to `prefetch` messages.
+    pub(super) async fn start(
+        connection: &Connection,
+        sources: impl Iterator<Item = Source>,
+        prefetch: u16,
+    ) -> lapin::Result<Self> {
+        let channel = connection.create_channel().await?;
+        let acks = Acks::new(channel.clone());
+        let mut consumers = Self { channel, acks, events: SelectAll::new(), rows: Vec::new(), last_tag: 0 };
+        consumers.add_row(sources, prefetch).await?;
+        Ok(consumers)
+    }
+
+    pub(super) fn acks(&self) -> &Arc<Acks> {
+        &self.acks
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// The next of what the consumers say; `None` if there are none left.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        self.events.next().await
+    }
+
+    /// How many messages each queue may bring at once.
+    fn limit(&self) -> u16 {
+        self.rows.iter().fold(0, |limit, row| limit.saturating_add(row.prefetch))
+    }
+
+    /// From now on each queue may bring `wanted` messages, or more.
+    pub(super) async fn widen(&mut self, sources: impl Iterator<Item = Source>, wanted: u16) -> lapin::Result<()> {
+        let limit = self.limit();
+        let (Some(missing), Some(first)) =
+            (wanted.checked_sub(limit).filter(|missing| *missing > 0), self.rows.first())
+        else {
+            return Ok(());
+        };
+        let doubling = limit - first.prefetch;
+        // A queue that has one consumer only would refuse a second.
+        let shared = sources.filter(|source| !source.exclusive);
+        self.add_row(shared, missing.max(doubling).min(u16::MAX - limit)).await
+    }
+
+    /// Ends consumers that bring more than is `wanted`.
+    pub(super) async fn narrow(&mut self, wanted: u16) -> lapin::Result<()> {
+        let mut limit = self.limit();
+        while self.rows.len() > 1
+            && let Some(row) = self.rows.pop_if(|row| limit - row.prefetch >= wanted)
+        {
+            limit -= row.prefetch;
+            for consumer in row.consumers {
+                self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a consumer that ended should not have.
+    pub(super) fn misses(&self, consumer: Consumer) -> bool {
+        self.rows.iter().any(|row| row.consumers.contains(&consumer))
+    }
+
+    /// Consumes a queue again whose consumer ended.
+    pub(super) async fn replace(&mut self, ended: Consumer, source: Source) -> lapin::Result<()> {
+        let Some(place) = self.rows.iter().position(|row| row.consumers.contains(&ended)) else {
+            return Ok(());
+        };
+        self.limit_next(self.rows[place].prefetch).await?;
+        let consumer = self.consume(ended.queue, source).await?;
+        self.rows[place].consumers.retain(|other| *other != ended);
+        self.rows[place].consumers.push(consumer);
+        Ok(())
+    }
+
+    /// Has the broker send no more; what it had sent already still comes out of [`Consumers::next`], then the end.
+    pub(super) async fn cancel(&mut self) -> lapin::Result<()> {
+        for consumer in self.rows.drain(..).flat_map(|row| row.consumers) {
+            self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_row(&mut self, sources: impl Iterator<Item = Source>, prefetch: u16) -> lapin::Result<()> {
+        self.limit_next(prefetch).await?;
+        let mut consumers = Vec::new();
+        for (queue, source) in sources.enumerate() {
+            consumers.push(self.consume(queue, source).await?);
+        }
+        self.rows.push(Row { prefetch, consumers });
+        Ok(())
+    }
+
+    /// Limits the consumers that start from now on.
+    async fn limit_next(&mut self, prefetch: u16) -> lapin::Result<()> {
+        self.channel.basic_qos(prefetch, BasicQosOptions { global: false }).await
+    }
+
+    async fn consume(&mut self, queue: usize, source: Source) -> lapin::Result<Consumer> {
+        self.last_tag += 1;
+        let consumer = Consumer { queue, tag: self.last_tag };
+        let options = BasicConsumeOptions { exclusive: source.exclusive, ..Default::default() };
+        let name = ShortString::try_new(&*source.name).unwrap_or_default();
+        let deliveries = self.channel.basic_consume(name, consumer.tag(), options, FieldTable::default()).await?;
+        let events = deliveries
+            // An error ends the consumer; what it was, the channel and the connection know as well.
+            .filter_map(move |delivery| {
+                future::ready(delivery.ok().map(|delivery| Event::Delivered(queue, Box::new(delivery))))
+            })
+            .chain(stream::once(future::ready(Event::Ended(consumer))));
+        self.events.push(events.boxed());
+        Ok(consumer)
+    }
+}
