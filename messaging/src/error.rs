@@ -111,7 +111,8 @@ pub enum MessagingError {
 
     /// The transport's URL cannot be used.
     #[error(
-        "the transport URL is not valid: {reason}; expected amqp://user:password@host:port/vhost, amqps://... or memory://"
+        "the transport URL is not valid: {reason}; expected amqp://user:password@host:port/vhost (or amqps://, or \
+         rabbit:// as oslo.messaging has it) or memory://"
     )]
     InvalidUrl {
         /// What is wrong with it, without the password.

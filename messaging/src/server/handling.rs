@@ -27,6 +27,7 @@ pub(super) struct Handling {
     /// Shared by those who replace a message by its counted copy. A copy waits until they are through: one that kills
     /// the process must find the original gone, or it would be delivered and counted from the same number for ever.
     replacing: RwLock<()>,
+    abandoning: CancellationToken,
 }
 
 /// How a request ended, as far as its message is concerned.
@@ -39,6 +40,8 @@ enum Ending {
     Unanswered,
     /// It never began, because the server stops or the broker has it back.
     Unbegun,
+    /// The server's patience is over. It goes back when the subscription ends.
+    Abandoned,
 }
 
 impl Handling {
@@ -55,11 +58,18 @@ impl Handling {
             room: Room::new(limits, concurrency, window),
             progress: Mutex::new(Progress::new()),
             replacing: RwLock::new(()),
+            abandoning: CancellationToken::new(),
         }
     }
 
+    /// To be cancelled when no more messages are taken.
     pub(super) fn stopping(&self) -> &CancellationToken {
         self.room.stopping()
+    }
+
+    /// To be cancelled when there is no more time for what runs.
+    pub(super) fn abandoning(&self) -> &CancellationToken {
+        &self.abandoning
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress<Delivery>> {
@@ -99,7 +109,12 @@ impl Handling {
             let repetitions = self.progress().end(id, false);
             return Box::pin(self.try_again(delivery, repetitions, reason)).await;
         }
-        let ending = self.attempt(&request, &mut delivery).await;
+        let ending = tokio::select! {
+            // Most methods are through when they are looked at first.
+            biased;
+            ending = self.attempt(&request, &mut delivery) => ending,
+            () = self.abandoning.cancelled() => Ending::Abandoned,
+        };
         if let Ending::Failed(reason) = &ending {
             tracing::warn!(method = request.method, reason, "a cast failed");
             Box::pin(self.room.pause(attempts_before)).await;
@@ -109,6 +124,7 @@ impl Handling {
             Ending::Completed => settle(delivery, repetitions, Delivery::ack),
             Ending::Unanswered => settle(delivery, repetitions, Delivery::requeue),
             Ending::Unbegun => Box::pin(self.give_back(delivery, repetitions)).await,
+            Ending::Abandoned => {}
             Ending::Failed(reason) => Box::pin(self.try_again(delivery, repetitions, reason)).await,
         }
     }

@@ -43,6 +43,8 @@ use work::Work;
 
 /// How many requests a server works on at once unless told otherwise.
 const DEFAULT_CONCURRENCY: usize = 64;
+/// How long it may take, once the grace is over, to give back what never began.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A running server. Dropping it without [`RpcServer::stop`] ends it as a crash would: what was not
 /// finished is delivered again.
@@ -87,8 +89,8 @@ impl RpcServer {
         }
     }
 
-    /// Takes no more messages, gives the running handlers up to `grace` to finish, returns what is
-    /// then unfinished to its queue, and deletes the server's fanout queue.
+    /// Takes no more messages, returns those that have not begun, gives the running handlers up to `grace` to finish,
+    /// returns what is then unfinished, and deletes the server's fanout queue.
     pub async fn stop(mut self, grace: Duration) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(grace);
@@ -161,14 +163,14 @@ impl RpcServerBuilder {
     }
 
     /// Works on at most `at_once` requests of this method at a time. Those that wait for their turn take no other
-    /// method's place, up to some hundreds of them: so long work never holds back short work.
+    /// method's place, up to 1000 of them: so long work never holds back short work.
     pub fn limit(mut self, method: impl Into<String>, at_once: usize) -> Self {
         self.limits.insert(method.into(), Semaphore::new(at_once.max(1)));
         self
     }
 
-    /// How many requests it works on at once, which is also how many it takes from the broker. At
-    /// least 1, at most 65 535; default 64.
+    /// How many requests it works on at once, which is also how many it takes from each of its queues. At least 1, at
+    /// most 65 535; default 64.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
         self
@@ -234,18 +236,23 @@ async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped:
         }
     };
     subscriber.cancel().await;
+    // What has not begun goes back.
     handling.stopping().cancel();
-    let finished = tokio::time::timeout(grace, async {
-        while let Some(ended) = handlers.join_next().await {
-            note_panic(ended);
-        }
-    })
-    .await;
-    if finished.is_err() {
+    if tokio::time::timeout(grace, until_done(&mut handlers)).await.is_err() {
         tracing::warn!(unfinished = handlers.len(), "stopping with unfinished requests, which go back to their queues");
-        handlers.shutdown().await;
+        handling.abandoning().cancel();
+        // Those that were giving something back may do so.
+        if tokio::time::timeout(FAREWELL, until_done(&mut handlers)).await.is_err() {
+            handlers.shutdown().await;
+        }
     }
     subscriber.close().await;
+}
+
+async fn until_done(handlers: &mut JoinSet<()>) {
+    while let Some(ended) = handlers.join_next().await {
+        note_panic(ended);
+    }
 }
 
 /// Handlers' panics are caught where they run; one that arrives here is a defect of this crate.

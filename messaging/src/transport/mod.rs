@@ -67,7 +67,9 @@ impl Transport {
     /// Connects to the bus that `url` names.
     ///
     /// `amqp://user:password@host:port/vhost` and `amqps://...` reach RabbitMQ (no path, or `/`,
-    /// means the virtual host `/`). `memory://` makes a new bus within the process, private to this
+    /// means the virtual host `/`). So does oslo.messaging's `transport_url`: `rabbit://` is `amqp://`, `?ssl=1` makes it
+    /// `amqps://`, and of several hosts with commas between them, each `user:password@host:port`, the first that answers
+    /// is used, and the next when that one is lost. `memory://` makes a new bus within the process, private to this
     /// transport and its clones; `memory://name` joins the bus of that name in this process, which
     /// lives as long as any transport on it.
     ///
@@ -94,7 +96,7 @@ impl Transport {
                 bus.add_reply_queue(&replies);
                 Driver::Memory(bus)
             }
-            Some(("amqp" | "amqps", _)) => {
+            Some(("amqp" | "amqps" | "rabbit", _)) => {
                 Driver::Amqp(Box::new(amqp::Bus::connect(url, options.clone(), Arc::clone(&replies)).await?))
             }
             Some((scheme, _)) => {

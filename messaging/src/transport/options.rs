@@ -29,7 +29,8 @@ pub struct TransportOptions {
     pub rpc_response_timeout: Duration,
     /// How long a publish may wait for a connection and for the broker's confirm. Default 10 s.
     pub publish_timeout: Duration,
-    /// A connection on which nothing came for twice this time is dead. Whole seconds. Default 15 s; oslo's is 60 s.
+    /// A connection on which nothing came for this time is dead. An even number of seconds, at least 2; others are rounded
+    /// up. Default 16 s; oslo's is 60 s.
     pub heartbeat_timeout_threshold: Duration,
     /// Whether the control exchange and the topics' queues survive the broker's restart. All peers of a virtual host
     /// must agree. Default true; oslo's is false.
@@ -41,26 +42,29 @@ pub struct TransportOptions {
     /// `amqp_durable_queues`. All peers must agree. Default false.
     pub rabbit_quorum_queue: bool,
     /// With quorum queues: how often the *broker* delivers a message before it drops it (`x-delivery-limit`); 0 leaves
-    /// it to the broker's own limit. `max_deliveries`, which keeps the message, comes first if it is lower. Default 0.
+    /// it to the broker's own limit: none up to RabbitMQ 3.13, 20 from 4.0 on. `max_deliveries`, which keeps the message, comes
+    /// first if it is lower; notifications that are given back know no other limit than this. Default 0.
     pub rabbit_quorum_delivery_limit: u32,
     /// Whether reply and fanout queues are quorum queues too. All peers must agree. Default false.
     pub rabbit_transient_quorum_queue: bool,
-    /// How long fanout and reply queues outlive their owner, so that it finds them again after a break; zero for ever.
+    /// How long fanout and reply queues outlive their owner, so that it finds them again after a break; zero until
+    /// somebody deletes them.
     /// Default 30 minutes.
     pub rabbit_transient_queues_ttl: Duration,
     /// The longest pause between two attempts to reconnect; they grow up to it. Default 5 s; oslo's is 30 s.
     pub rabbit_interval_max: Duration,
     /// Whether servers answer [`RpcClient::ping`](crate::RpcClient::ping). Default true; oslo's is false.
     pub rpc_ping_enabled: bool,
-    /// With `amqps://`: the certificates (PEM) of the authorities to trust besides the system's. Default none.
+    /// With TLS (`amqps://` or `?ssl=1`): the certificates (PEM) of the authorities to trust besides the system's. Default none.
     pub ssl_ca_file: Option<PathBuf>,
-    /// With `amqps://`: this client's certificate (PEM), for a broker that asks for one. Default none.
+    /// With TLS: this client's certificate (PEM), for a broker that asks for one. Default none.
     pub ssl_cert_file: Option<PathBuf>,
     /// The private key (PEM, PKCS#8) of `ssl_cert_file`.
     pub ssl_key_file: Option<PathBuf>,
     /// A message is set aside after it was delivered this often in vain. Default 5.
     pub max_deliveries: u32,
-    /// In process: a queue that holds this many messages takes no more until some are consumed. Default 100 000.
+    /// In process: a queue that holds this many messages takes no more until some are consumed. Of those who share a
+    /// named bus, the first decides. Default 100 000.
     pub memory_queue_limit: usize,
 }
 
@@ -74,7 +78,7 @@ impl Default for TransportOptions {
             connection_name: format!("{program}:{}", std::process::id()),
             rpc_response_timeout: Duration::from_secs(60),
             publish_timeout: Duration::from_secs(10),
-            heartbeat_timeout_threshold: Duration::from_secs(15),
+            heartbeat_timeout_threshold: Duration::from_secs(16),
             amqp_durable_queues: true,
             amqp_auto_delete: false,
             rabbit_quorum_queue: false,

@@ -1,14 +1,10 @@
 //! Casts and fanouts: nobody waits, and yet nothing is lost.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use novella_messaging::{Fate, RpcServer, Target, Transport, TransportOptions};
+use novella_messaging::{Fate, Transport, TransportOptions};
 
 use crate::support::*;
-
-/// No time at all.
-const AT_ONCE: Duration = Duration::ZERO;
 
 pub async fn a_cast_is_processed_once_by_one_of_the_servers_sharing_a_topic(bus: &impl Bus) {
     let mut crew = Crew::new();
@@ -260,29 +256,4 @@ pub async fn a_dead_letter_can_be_sent_again_or_deleted(bus: &impl Bus) {
         1
     );
     assert_eq!(transport.dead_letters(10).await.unwrap(), []);
-}
-
-/// Many requests of a method of which two may run at once wait for their turn, and others pass them by.
-pub async fn long_work_holds_back_no_short_work(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let server = RpcServer::builder(&transport, Target::new("work").server("host-1"))
-        .endpoint(WorkEndpoint::new(crew.manager("host-1")))
-        .concurrency(3)
-        .limit("perform", 2);
-    let _server = server.start().await.unwrap();
-    let client = WorkClient::new(&transport);
-    for _ in 0..15 {
-        client.perform(&context(), "wait".into()).await.unwrap();
-    }
-    assert_eq!([crew.next_text().await, crew.next_text().await], ["wait", "wait"]);
-    for number in 0..20 {
-        assert_eq!(client.echo(&context(), number.to_string()).await.unwrap().1, number.to_string());
-    }
-    assert_eq!(crew.rest(), []);
-    crew.gate.add_permits(15);
-    let mut done = 0;
-    while done < 15 {
-        done += usize::from(crew.next_text().await == "done");
-    }
-    assert_eq!(crew.most_running.load(Ordering::SeqCst), 2);
 }

@@ -2,49 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use novella_testing::Vhost;
 use serde_json::json;
 
+use crate::peer::{Peer, request, sealed};
 use crate::proxy::Proxy;
 use crate::support::*;
 
-async fn channel(vhost: &Vhost) -> Channel {
-    let connection = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-    channel
-}
-
-/// A cast of `perform` as oslo.messaging would send it.
+/// A cast of `perform` as a peer sends it.
 fn cast(job: &str, unique_id: &str) -> Vec<u8> {
-    let message = json!({
-        "method": "perform", "args": { "job": job }, "version": "1.0", "_unique_id": unique_id,
-        "_context_user_id": "u1", "_context_request_id": "req-1",
-    });
-    json!({ "oslo.version": "2.0", "oslo.message": message.to_string() }).to_string().into_bytes()
-}
-
-/// Sends to the topic's queue, all at once.
-async fn send(channel: &Channel, bodies: impl Iterator<Item = Vec<u8>>) {
-    let mut confirms = Vec::new();
-    for body in bodies {
-        let options = BasicPublishOptions::default();
-        let properties = BasicProperties::default().with_delivery_mode(2);
-        confirms.push(channel.basic_publish("".into(), "work".into(), options, &body, properties).await.unwrap());
-    }
-    for confirm in confirms {
-        assert!(confirm.await.unwrap().is_ack());
-    }
+    sealed(&request("perform", json!({ "job": job }), unique_id))
 }
 
 pub async fn a_message_that_comes_twice_is_done_once(vhost: &Vhost) {
     let (transport, mut crew) = (vhost.connect().await, Crew::new());
     let _server = crew.serve_at_once(&transport, "host-1", 1).await;
-    let channel = channel(vhost).await;
     let bodies = [cast("first", "a"), cast("first", "a"), cast("second", "b"), cast("first", "a"), cast("last", "c")];
-    send(&channel, bodies.into_iter()).await;
+    Peer::connect(vhost).await.send(bodies).await;
     for job in ["first", "second", "last"] {
         assert_eq!(crew.next_text().await, job);
     }
@@ -89,10 +63,10 @@ pub async fn a_long_queue_is_taken_in_small_parts(vhost: &Vhost) {
     // So that its queue is there.
     crew.serve(&transport, "host-1").await.stop(PATIENCE).await;
     let padding = "x".repeat(1000);
-    let channel = channel(vhost).await;
+    let peer = Peer::connect(vhost).await;
     for part in 0..LENGTH / 10_000 {
         let jobs = (0..10_000).map(|number| cast(&format!("wait {number} {padding}"), &format!("{part}-{number}")));
-        send(&channel, jobs).await;
+        peer.send(jobs).await;
     }
     vhost.wait_for_messages("work", LENGTH).await;
     let before = resident();

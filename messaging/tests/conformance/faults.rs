@@ -1,7 +1,7 @@
 //! What a real broker, its operators and the network can do. Each of these has left services deaf
 //! that were believed to be well.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
@@ -301,10 +301,12 @@ pub async fn a_call_to_a_server_that_is_down_does_not_outlive_its_caller(vhost: 
     assert_eq!(crew.next_text().await, "next");
 }
 
+/// Twice this without a word, and a connection is dead.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
 async fn connect_through(proxy: &Proxy, options: TransportOptions) -> Transport {
-    Transport::connect(proxy.url(), TransportOptions { heartbeat_timeout_threshold: Duration::from_secs(1), ..options })
-        .await
-        .unwrap()
+    let options = TransportOptions { heartbeat_timeout_threshold: HEARTBEAT, ..options };
+    Transport::connect(proxy.url(), options).await.unwrap()
 }
 
 /// Waits until the transport says that it is not well.
@@ -317,15 +319,38 @@ async fn until_unwell(transport: &Transport) -> String {
 }
 
 pub async fn a_connection_that_hangs_silently_is_noticed_and_replaced(vhost: &Vhost) {
+    const JOBS: u32 = 1000;
     let (proxy, mut crew) = (Proxy::before(vhost.url()).await, Crew::new());
-    let transport = connect_through(&proxy, TransportOptions::default()).await;
+    let options = TransportOptions { publish_timeout: PATIENCE, ..TransportOptions::default() };
+    let transport = connect_through(&proxy, options).await;
     let _server = crew.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     everything_works(&client, &mut crew).await;
+    let sending = tokio::spawn({
+        let client = client.clone();
+        async move {
+            for job in 0..JOBS {
+                client.perform(&context(), job.to_string()).await.unwrap();
+            }
+        }
+    });
+    // In the middle of it.
+    let mut done = Ledger::default();
+    while done.jobs.len() < 50 {
+        done.enter(&crew.next_text().await);
+    }
     proxy.set(Network::Silent);
+    let silent = Instant::now();
     let reason = until_unwell(&transport).await;
+    assert!(silent.elapsed() < 5 * HEARTBEAT, "it was noticed only after {:?}", silent.elapsed());
     assert!(reason.contains("heartbeat"), "{reason}");
+    assert!(!sending.is_finished(), "nothing was under way");
     proxy.set(Network::Well);
+    within(sending).await.unwrap();
+    while done.jobs.len() < JOBS as usize {
+        done.enter(&crew.next_text().await);
+    }
+    assert_eq!(crew.rest(), []);
     everything_works(&client, &mut crew).await;
 }
 

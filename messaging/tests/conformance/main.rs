@@ -9,10 +9,13 @@ mod faults;
 mod layers;
 mod notifications;
 mod outages;
+mod peer;
+mod poison;
 mod processes;
 mod proxy;
 mod support;
 mod tls;
+mod waiting;
 
 /// The behaviours as tests on one bus.
 macro_rules! suite {
@@ -51,9 +54,13 @@ macro_rules! suite {
             a_killed_servers_message_is_redelivered
             a_message_that_kills_every_server_is_set_aside
             a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_server_lives
-            long_work_holds_back_no_short_work
             a_failed_cast_that_waits_for_its_next_attempt_holds_up_nobody
             a_dead_letter_can_be_sent_again_or_deleted
+        }
+        suite! { $bus, waiting:
+            long_work_holds_back_no_short_work
+            what_only_waited_for_its_turn_is_not_counted_as_failed
+            a_call_that_waits_for_its_turn_hears_that_its_server_lives
         }
         suite! { $bus, contracts:
             two_versions_of_a_contract_are_served_at_once
@@ -113,7 +120,15 @@ mod quorum_queues {
 
 mod on_rabbitmq {
     suite!(novella_testing::Vhost);
-    suite! { novella_testing::Vhost, notifications: a_standby_listener_takes_over_also_if_the_notifier_came_first }
+    suite! { novella_testing::Vhost, notifications:
+        a_standby_listener_takes_over_also_if_the_notifier_came_first
+        after_a_cut_connection_a_listener_hears_in_order_again
+    }
+    suite! { novella_testing::Vhost, waiting: a_failed_call_leaves_no_sign_of_life_behind }
+    suite! { novella_testing::Vhost, poison:
+        a_message_with_huge_values_is_set_aside_and_cuts_no_connection
+        a_peers_credential_is_not_kept_with_a_dead_letter
+    }
 
     suite! { novella_testing::Vhost, faults:
         a_cut_connection_is_survived
@@ -152,7 +167,10 @@ mod on_rabbitmq {
             a_broker_without_memory_is_an_error_that_says_so_and_health_says_so_too
             a_channel_closed_over_a_slow_method_is_made_again_and_the_method_runs_on
         }
-        alone! { tls: a_broker_is_reached_by_tls_and_one_with_a_wrong_certificate_is_not }
+        alone! { tls:
+            a_broker_is_reached_by_tls_and_one_with_a_wrong_certificate_is_not
+            a_broker_that_asks_for_a_certificate_is_reached_with_one_and_not_without
+        }
     }
 }
 

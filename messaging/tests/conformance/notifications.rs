@@ -1,8 +1,10 @@
 //! Notifications: facts, in order, for whoever comes to hear them.
 
-use novella_messaging::{Batch, NotificationListener, Notifier, Priority, Transport};
+use novella_messaging::{Batch, NotificationListener, Notifier, Priority, Transport, TransportOptions};
+use novella_testing::Vhost;
 use serde_json::{Value, json};
 
+use crate::proxy::Proxy;
 use crate::support::*;
 
 async fn listen(transport: &Transport, only_one: bool) -> NotificationListener {
@@ -17,6 +19,17 @@ async fn listen(transport: &Transport, only_one: bool) -> NotificationListener {
 
 async fn next(listener: &mut NotificationListener, max: usize) -> Batch {
     within(listener.next_batch(max)).await.unwrap()
+}
+
+/// A batch of so many: what was taken before all were there is given back.
+async fn exactly(listener: &mut NotificationListener, count: usize) -> Batch {
+    loop {
+        let batch = next(listener, count).await;
+        if batch.notifications().len() == count {
+            return batch;
+        }
+        batch.requeue().await;
+    }
 }
 
 fn numbers(batch: &Batch) -> Vec<u64> {
@@ -91,12 +104,7 @@ pub async fn an_unacked_batch_is_redelivered(bus: &impl Bus) {
     let transport = bus.connect().await;
     let mut listener = listen(&transport, true).await;
     Notifier::new(&transport, "reports", "p").info_many(&context(), events(0..10)).await.unwrap();
-    let mut first = next(&mut listener, 4).await;
-    while first.notifications().len() < 4 {
-        // It was taken before all were there.
-        first.requeue().await;
-        first = next(&mut listener, 4).await;
-    }
+    let first = exactly(&mut listener, 4).await;
     assert_eq!(numbers(&first), [0, 1, 2, 3]);
     // Its listener goes before it acknowledges.
     drop(listener);
@@ -121,6 +129,38 @@ pub async fn a_requeued_batch_comes_again_before_anything_newer(bus: &impl Bus) 
     listener.stop().await;
     let mut other = listen(&transport, true).await;
     assert_eq!(take(&mut other, 5).await, (20..25).collect::<Vec<_>>());
+}
+
+/// What was in hand comes again, and nothing that is newer comes before it.
+pub async fn after_a_cut_connection_a_listener_hears_in_order_again(vhost: &Vhost) {
+    const LAST: u64 = 30;
+    let (proxy, sender) = (Proxy::before(vhost.url()).await, vhost.connect().await);
+    let transport = Transport::connect(proxy.url(), TransportOptions::default()).await.unwrap();
+    let mut listener = listen(&transport, true).await;
+    let notifier = Notifier::new(&sender, "reports", "p");
+    notifier.info_many(&context(), events(1..=20)).await.unwrap();
+    let in_hand = exactly(&mut listener, 3).await;
+    assert_eq!(numbers(&in_hand), [1, 2, 3]);
+    // The others are with the listener as well.
+    eventually(async || match sender.inspect(&["reports.info"]).await.unwrap().queues[0].ready {
+        0 => Ok(()),
+        ready => Err(ready),
+    })
+    .await;
+    proxy.reset();
+    eventually(async || if proxy.resets() >= 2 { Ok(()) } else { Err(proxy.resets()) }).await;
+    in_hand.requeue().await;
+    notifier.info_many(&context(), events(21..=LAST)).await.unwrap();
+    let mut heard = 0;
+    while heard < LAST {
+        let batch = next(&mut listener, 7).await;
+        for number in numbers(&batch) {
+            // One may come again whose acknowledgement was lost with the connection.
+            assert!(number <= heard + 1, "{number} came before {}", heard + 1);
+            heard = heard.max(number);
+        }
+        batch.ack().await;
+    }
 }
 
 pub async fn a_standby_listener_takes_over_when_the_active_one_goes(bus: &impl Bus) {

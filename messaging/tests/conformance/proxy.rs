@@ -22,6 +22,7 @@ pub struct Proxy {
     /// How many times all connections were reset.
     reset: watch::Sender<usize>,
     resets: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -36,9 +37,11 @@ impl Proxy {
             network: watch::Sender::new(Network::Well),
             reset: watch::Sender::new(0),
             resets: Arc::default(),
+            connections: Arc::default(),
         };
-        let (network, reset, resets) = (proxy.network.clone(), proxy.reset.clone(), Arc::clone(&proxy.resets));
-        tokio::spawn(accept(listener, broker.to_owned(), network, reset, resets));
+        let (network, reset) = (proxy.network.clone(), proxy.reset.clone());
+        let (resets, connections) = (Arc::clone(&proxy.resets), Arc::clone(&proxy.connections));
+        tokio::spawn(accept(listener, broker.to_owned(), network, reset, resets, connections));
         proxy
     }
 
@@ -59,6 +62,11 @@ impl Proxy {
     pub fn resets(&self) -> usize {
         self.resets.load(Ordering::SeqCst)
     }
+
+    /// How many connections were ever made to it.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
 }
 
 async fn accept(
@@ -67,9 +75,11 @@ async fn accept(
     network: watch::Sender<Network>,
     reset: watch::Sender<usize>,
     resets: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 ) {
     loop {
         let (mut client, _) = listener.accept().await.unwrap();
+        connections.fetch_add(1, Ordering::SeqCst);
         let (broker, mut down, (out, back)) =
             (broker.clone(), network.subscribe(), (network.subscribe(), network.subscribe()));
         let (mut reset, resets) = (reset.subscribe(), Arc::clone(&resets));

@@ -1,8 +1,10 @@
 //! What the behaviours are shown with: a bus of a test's own, a contract, and a manager that tells
 //! what happens to it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use novella_messaging::{
     DeadLetter, MessagingError, RpcError, RpcServer, Target, Transport, TransportOptions, Version,
@@ -11,6 +13,9 @@ use novella_testing::Vhost;
 pub use novella_testing::{PATIENCE, eventually, within};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
+
+/// No time at all, for a server that stops.
+pub const AT_ONCE: Duration = Duration::ZERO;
 
 /// A place where transports meet, of one test's own.
 pub trait Bus {
@@ -117,11 +122,16 @@ pub trait Work {
     async fn explode(&self, ctx: Context) -> Result<(), WorkError>;
     #[rpc(call, since = "1.1")]
     async fn newer(&self, ctx: Context, optional: Option<u32>) -> Result<u32, WorkError>;
-    /// `panic...` panics, `fail...` fails, `wait...` waits at the gate.
+    /// `panic...` panics, `fail...` fails (`fail long` with a [`huge`] text), `wait...` waits at the gate.
     #[rpc(cast)]
     async fn perform(&self, ctx: Context, job: String) -> Result<(), WorkError>;
     #[rpc(fanout)]
     async fn ring(&self, ctx: Context, bell: String) -> Result<(), WorkError>;
+}
+
+/// A text of 200,000 bytes, which fits into no frame and can be cut at every other byte only.
+pub fn huge() -> String {
+    "ü".repeat(100_000)
 }
 
 /// The contract as it was before `newer`.
@@ -193,6 +203,7 @@ impl Work for Manager {
         self.tell(&job);
         match job.as_str() {
             job if job.starts_with("panic") => panic!("as asked"),
+            "fail long" => Err(WorkError::NoSuchJob { job: huge(), tried: 1 }),
             job if job.starts_with("fail") => Err(WorkError::Closed),
             job if job.starts_with("wait") => {
                 self.pass_gate().await;
@@ -262,6 +273,30 @@ impl Crew {
     }
 }
 
+/// What the managers told, added up.
+#[derive(Default)]
+pub struct Ledger {
+    /// The jobs that have a number for a name, each done once.
+    pub jobs: BTreeSet<u32>,
+    /// The calls that came to the gate, and those that have passed it.
+    pub calls: usize,
+    pub passed: usize,
+}
+
+impl Ledger {
+    pub fn enter(&mut self, what: &str) {
+        match what {
+            "wait" => self.calls += 1,
+            "waited" => self.passed += 1,
+            job => {
+                if let Ok(job) = job.parse() {
+                    assert!(self.jobs.insert(job), "{job} was done twice");
+                }
+            }
+        }
+    }
+}
+
 pub fn is_unroutable<T>(result: &Result<T, MessagingError>) -> bool {
     matches!(result, Err(MessagingError::Unroutable { .. }))
 }
@@ -272,4 +307,13 @@ pub const OLD: Version = Version::new(1, 0);
 pub async fn dead_letters(transport: &Transport) -> Result<Vec<DeadLetter>, String> {
     let letters = transport.dead_letters(100).await.unwrap();
     if letters.is_empty() { Err("no dead letters".into()) } else { Ok(letters) }
+}
+
+/// What was set aside, once it is this many.
+pub async fn set_aside(transport: &Transport, count: usize) -> Vec<DeadLetter> {
+    eventually(async || {
+        let letters = transport.dead_letters(100).await.unwrap();
+        if letters.len() == count { Ok(letters) } else { Err(format!("{} dead letters", letters.len())) }
+    })
+    .await
 }

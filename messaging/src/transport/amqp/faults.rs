@@ -33,8 +33,7 @@ pub(super) async fn answered<T>(question: impl Future<Output = lapin::Result<T>>
 }
 
 /// Why no connection could be made.
-pub(super) fn connecting(error: &Error, address: &Address) -> MessagingError {
-    let place = address.place();
+pub(super) fn connecting(error: &Error, place: String, encrypted: bool) -> MessagingError {
     if let ErrorKind::ProtocolError(refusal) = error.kind() {
         let refused = matches!(
             refusal.kind(),
@@ -48,12 +47,22 @@ pub(super) fn connecting(error: &Error, address: &Address) -> MessagingError {
     let text = error.to_string();
     let hint = match error.kind() {
         ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => "; is a broker running there?",
+        // The broker's word on us. Often it has hung up by the time we speak, and the word is lost.
+        ErrorKind::IOError(io) if encrypted && (text.contains("received fatal alert") || has_hung_up(io)) => {
+            "; the broker may ask for a certificate of this client (`ssl_cert_file` and `ssl_key_file`) by an authority \
+             it knows"
+        }
         _ if text.contains("certificate") => {
             "; the certificate must be for this host and by an authority that the system or `ssl_ca_file` names"
         }
         _ => "",
     };
     MessagingError::ConnectionFailed { address: place, reason: format!("{text}{hint}") }
+}
+
+fn has_hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// Whether declaring or consuming would fail in the same way again, and why.

@@ -65,7 +65,8 @@ impl fmt::Debug for State {
 /// Where and how to connect.
 #[derive(Clone)]
 pub(super) struct Address {
-    pub(super) uri: AMQPUri,
+    /// Not empty. Several are the nodes of one cluster, any of which will do.
+    pub(super) brokers: Arc<[AMQPUri]>,
     /// What the broker shows.
     pub(super) name: String,
     /// Whom to trust, and who we are, with `amqps://`.
@@ -109,45 +110,47 @@ impl fmt::Debug for Address {
     }
 }
 
-impl Address {
-    /// Host and port, fit for logs.
-    pub(super) fn place(&self) -> String {
-        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
-    }
+/// A broker's host and port, fit for logs.
+fn place(broker: &AMQPUri) -> String {
+    format!("{}:{}", broker.authority.host, broker.authority.port)
+}
 
-    /// Fails if the broker accepts connections but says nothing on them.
-    ///
-    /// An attempt of the client library that is given up while the broker is silent keeps its
-    /// thread until the socket ends, so while a broker hangs it is asked by a plain socket instead,
-    /// which leaves nothing behind.
-    async fn probe(&self) -> Result<(), MessagingError> {
-        let ask = async {
-            let mut socket = TcpStream::connect((self.uri.authority.host.as_str(), self.uri.authority.port)).await?;
-            if self.uri.scheme == AMQPScheme::AMQP {
-                socket.write_all(PROTOCOL_HEADER).await?;
-                socket.read_u8().await?;
-            }
-            std::io::Result::Ok(())
-        };
-        match tokio::time::timeout(HANDSHAKE, ask).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                Err(MessagingError::ConnectionFailed { address: self.place(), reason: error.to_string() })
-            }
-            Err(_) => Err(self.silent()),
+fn silent(broker: &AMQPUri) -> MessagingError {
+    let reason = format!("it did not answer within {} s", HANDSHAKE.as_secs());
+    MessagingError::ConnectionFailed { address: place(broker), reason }
+}
+
+/// Fails if the broker accepts connections but says nothing on them.
+///
+/// An attempt of the client library that is given up while the broker is silent keeps its thread until the socket ends,
+/// so while a broker hangs it is asked by a plain socket instead, which leaves nothing behind.
+async fn probe(broker: &AMQPUri) -> Result<(), MessagingError> {
+    let ask = async {
+        let mut socket = TcpStream::connect((broker.authority.host.as_str(), broker.authority.port)).await?;
+        if broker.scheme == AMQPScheme::AMQP {
+            socket.write_all(PROTOCOL_HEADER).await?;
+            socket.read_u8().await?;
         }
+        std::io::Result::Ok(())
+    };
+    match tokio::time::timeout(HANDSHAKE, ask).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(MessagingError::ConnectionFailed { address: place(broker), reason: error.to_string() }),
+        Err(_) => Err(silent(broker)),
+    }
+}
+
+impl Address {
+    /// Hosts and ports, fit for logs.
+    pub(super) fn place(&self) -> String {
+        self.brokers.iter().map(place).collect::<Vec<_>>().join(",")
     }
 
-    fn silent(&self) -> MessagingError {
-        let reason = format!("it did not answer within {} s", HANDSHAKE.as_secs());
-        MessagingError::ConnectionFailed { address: self.place(), reason }
-    }
-
-    async fn connect(&self) -> Result<Connection, MessagingError> {
+    async fn connect_to(&self, broker: &AMQPUri) -> Result<Connection, MessagingError> {
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         let connect = async {
             ConnectionBuilder::new()?
-                .with_uri(self.uri.clone())
+                .with_uri(broker.clone())
                 .with_properties(properties)
                 .with_tls_config(self.tls.clone())
                 .connect()
@@ -155,10 +158,38 @@ impl Address {
         };
         match tokio::time::timeout(HANDSHAKE, connect).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(faults::connecting(&error, self)),
-            Err(_) => Err(self.silent()),
+            Ok(Err(error)) => Err(faults::connecting(&error, place(broker), broker.scheme == AMQPScheme::AMQPS)),
+            Err(_) => Err(silent(broker)),
         }
     }
+
+    /// Connects to the first of the brokers that lets it.
+    async fn connect(&self) -> Result<Connected, MessagingError> {
+        let mut errors = Vec::new();
+        for (broker, uri) in self.brokers.iter().enumerate() {
+            match self.connect_to(uri).await {
+                Ok(connection) => return Ok(Connected { connection: Arc::new(connection), broker }),
+                Err(error) => errors.push(error),
+            }
+        }
+        // One that is there and refuses says more than those that are not.
+        let place = errors.iter().position(|error| matches!(error, MessagingError::AccessRefused { .. }));
+        Err(match errors.len() {
+            0 => MessagingError::Closed,
+            1 => errors.swap_remove(0),
+            _ if let Some(place) = place => errors.swap_remove(place),
+            _ => MessagingError::ConnectionFailed {
+                address: self.place(),
+                reason: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            },
+        })
+    }
+}
+
+/// A connection, and to which of the brokers.
+struct Connected {
+    connection: Arc<Connection>,
+    broker: usize,
 }
 
 /// A watched connection. Dropping it closes the connection.
@@ -172,11 +203,11 @@ pub(super) struct Link {
 impl Link {
     /// Connects once; from then on the connection is restored for ever.
     pub(super) async fn connect(address: Address) -> Result<Self, MessagingError> {
-        let connection = Arc::new(address.connect().await?);
-        let (sender, state) =
-            watch::channel(State::Up { connection: Arc::clone(&connection), number: 1, blocked: None });
+        let connected = address.connect().await?;
+        let connection = Arc::clone(&connected.connection);
+        let (sender, state) = watch::channel(State::Up { connection, number: 1, blocked: None });
         let closing = CancellationToken::new();
-        tokio::spawn(keep(address, connection, sender, closing.clone()));
+        tokio::spawn(keep(address, connected, sender, closing.clone()));
         let _end = closing.clone().drop_guard();
         Ok(Self { state, closing, _end })
     }
@@ -206,33 +237,26 @@ impl Link {
 }
 
 /// The connection's life.
-async fn keep(
-    address: Address,
-    mut connection: Arc<Connection>,
-    state: watch::Sender<State>,
-    closing: CancellationToken,
-) {
+async fn keep(address: Address, connected: Connected, state: watch::Sender<State>, closing: CancellationToken) {
+    let Connected { mut connection, mut broker } = connected;
     let mut number = 1;
     loop {
         let reason = tokio::select! {
             reason = until_lost(&connection, &state) => reason,
             () = closing.cancelled() => break,
         };
-        tracing::warn!(
-            broker = address.place(),
-            connection = address.name,
-            reason,
-            "the connection to the broker is lost"
-        );
+        let place = place(&address.brokers[broker]);
+        tracing::warn!(broker = place, connection = address.name, reason, "the connection to the broker is lost");
         state.send_replace(State::Down { since: Instant::now(), reason });
         drop(connection);
-        connection = tokio::select! {
-            connection = restore(&address, &state) => Arc::new(connection),
+        Connected { connection, broker } = tokio::select! {
+            connected = restore(&address, broker, &state) => connected,
             () = closing.cancelled() => return drop(state.send_replace(State::Closed)),
         };
         number += 1;
         metrics::counter!("bus_reconnects_total").increment(1);
-        tracing::info!(broker = address.place(), connection = address.name, "connected to the broker again");
+        let place = self::place(&address.brokers[broker]);
+        tracing::info!(broker = place, connection = address.name, "connected to the broker again");
         state.send_replace(State::Up { connection: Arc::clone(&connection), number, blocked: None });
     }
     let goodbye = connection.close(200, "OK".into());
@@ -280,40 +304,66 @@ fn set_blocked(state: &watch::Sender<State>, reason: Option<String>) {
     });
 }
 
-/// Connects, however long it takes.
-async fn restore(address: &Address, state: &watch::Sender<State>) -> Connection {
+/// Connects again, however long it takes: first to the broker after the one that was `lost`, then to each in turn.
+async fn restore(address: &Address, lost: usize, state: &watch::Sender<State>) -> Connected {
     let mut pauses = pauses(address.longest_pause);
-    let mut was_silent = false;
+    let mut was_silent = vec![false; address.brokers.len()];
     loop {
         tokio::time::sleep(pauses.next().unwrap_or(address.longest_pause)).await;
-        let attempt = async {
-            if was_silent {
-                address.probe().await?;
-            }
-            address.connect().await
-        };
-        match attempt.await {
-            Ok(connection) => return connection,
-            Err(error) => {
-                was_silent = error == address.silent();
-                tracing::info!(%error, "still no connection to the broker");
-                state.send_modify(|state| {
-                    if let State::Down { reason, .. } = state {
-                        *reason = error.to_string();
-                    }
-                });
+        for step in 1..=address.brokers.len() {
+            let broker = (lost + step) % address.brokers.len();
+            let uri = &address.brokers[broker];
+            let attempt = async {
+                if was_silent[broker] {
+                    probe(uri).await?;
+                }
+                address.connect_to(uri).await
+            };
+            match attempt.await {
+                Ok(connection) => return Connected { connection: Arc::new(connection), broker },
+                Err(error) => {
+                    was_silent[broker] = error == silent(uri);
+                    tracing::info!(%error, "still no connection to the broker");
+                    state.send_modify(|state| {
+                        if let State::Down { reason, .. } = state {
+                            *reason = error.to_string();
+                        }
+                    });
+                }
             }
         }
     }
 }
 
-/// Growing pauses, jittered so that a thousand hosts do not come back at the same moment.
+/// Growing pauses up to `longest`, jittered so that a thousand hosts do not come back at the same moment.
 pub(super) fn pauses(longest: Duration) -> impl Iterator<Item = Duration> + Send {
     ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(longest)
+        .with_min_delay(Duration::from_millis(50))
+        // The jitter is added, and is at most as much again.
+        .with_max_delay(longest / 2)
         .with_factor(2.0)
         .with_jitter()
         .without_max_times()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_differ_from_one_to_the_next() {
+        let longest = Duration::from_secs(5);
+        let services: Vec<Vec<Duration>> = (0..20).map(|_| pauses(longest).take(12).collect()).collect();
+        for pauses in &services {
+            assert!(pauses.iter().all(|pause| *pause <= longest), "{pauses:?}");
+            assert!(pauses[0] <= Duration::from_millis(100) && pauses[11] >= longest / 2, "{pauses:?}");
+        }
+        for attempt in 0..12 {
+            let at_this_attempt: HashSet<Duration> = services.iter().map(|pauses| pauses[attempt]).collect();
+            assert!(at_this_attempt.len() > 10, "attempt {attempt}: {at_this_attempt:?}");
+        }
+    }
 }

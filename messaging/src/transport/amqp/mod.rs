@@ -12,7 +12,6 @@ use std::time::Duration;
 use lapin::Connection;
 use lapin::options::BasicGetOptions;
 use lapin::types::ShortString;
-use lapin::uri::{AMQPScheme, AMQPUri};
 use tokio::sync::OnceCell;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -33,6 +32,7 @@ mod properties;
 mod publisher;
 mod subscription;
 mod topology;
+mod url;
 
 use acks::Acks;
 pub(super) use handle::{Handle, Receipt, Settlement};
@@ -68,10 +68,10 @@ impl Bus {
         options: TransportOptions,
         replies: Arc<Replies>,
     ) -> Result<Self, MessagingError> {
-        let uri = parse(url, &options)?;
+        let brokers: Arc<[_]> = url::parse(url, &options)?.into();
         let tls = link::tls(&options).await?;
         let address = |purpose: &str| Address {
-            uri: uri.clone(),
+            brokers: Arc::clone(&brokers),
             name: format!("{} ({purpose})", options.connection_name),
             tls: tls.clone(),
             longest_pause: options.rabbit_interval_max,
@@ -281,69 +281,4 @@ async fn try_look_at(connection: Arc<Connection>, names: &[&str]) -> lapin::Resu
     // An error means that it is closed already.
     let _ = channel.close(200, "OK".into()).await;
     Ok(queues)
-}
-
-/// Reads the URL. Errors never show it: it holds the password.
-fn parse(url: &str, options: &TransportOptions) -> Result<AMQPUri, MessagingError> {
-    let invalid = |reason: &str| MessagingError::InvalidUrl { reason: reason.to_owned() };
-    let mut uri: AMQPUri = url
-        .parse()
-        .map_err(|error: String| if error.contains(url) { invalid("it is no URL") } else { invalid(&error) })?;
-    if uri.vhost.is_empty() {
-        // As oslo.messaging reads it.
-        uri.vhost = "/".into();
-    }
-    if let Some(start) = url.find("://").map(|scheme| &url[scheme + 3..])
-        && let Some((address, _)) = start
-            .rsplit_once('@')
-            .map_or(start, |(_, host)| host)
-            .strip_prefix('[')
-            .and_then(|host| host.split_once(']'))
-    {
-        // The parser takes an IPv6 address for no host at all.
-        uri.authority.host = address.to_owned();
-    }
-    if uri.scheme == AMQPScheme::AMQPS && uri.authority.host.is_empty() {
-        return Err(invalid("amqps needs a host name, for the broker's certificate"));
-    }
-    let seconds = options.heartbeat_timeout_threshold.as_secs().clamp(1, u16::MAX.into());
-    uri.query.heartbeat = uri.query.heartbeat.or(u16::try_from(seconds).ok());
-    Ok(uri)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(url: &str) -> AMQPUri {
-        parse(url, &TransportOptions::default()).unwrap()
-    }
-
-    #[test]
-    fn an_empty_path_is_the_default_virtual_host() {
-        for url in ["amqp://h", "amqp://h/", "amqp://h/%2f"] {
-            assert_eq!(read(url).vhost, "/", "{url}");
-        }
-        assert_eq!(read("amqp://h/test-1").vhost, "test-1");
-    }
-
-    #[test]
-    fn an_ipv6_address_is_a_host() {
-        let uri = read("amqp://u:p@[::1]:5673/v");
-        assert_eq!((uri.authority.host.as_str(), uri.authority.port), ("::1", 5673));
-    }
-
-    #[test]
-    fn the_heartbeat_is_the_options_unless_the_url_names_one() {
-        assert_eq!(read("amqp://h").query.heartbeat, Some(15));
-        assert_eq!(read("amqp://h?heartbeat=7").query.heartbeat, Some(7));
-    }
-
-    #[test]
-    fn an_error_does_not_show_the_password() {
-        for url in ["amqp:secret", "amqp://u:secret@h:port/", "amqp://u:secret@h?heartbeat=x", "amqp://u:secret@ h"] {
-            let error = parse(url, &TransportOptions::default()).unwrap_err().to_string();
-            assert!(!error.contains("secret"), "{error}");
-        }
-    }
 }

@@ -1,0 +1,142 @@
+//! The transport's URL: one broker, or the nodes of a cluster, as oslo.messaging's `transport_url` names them.
+//!
+//! `amqp://user:password@host:5672/vhost`, and `rabbit://user:password@host-1:5672,user:password@host-2:5672/vhost?ssl=1`.
+
+use lapin::uri::{AMQPScheme, AMQPUri};
+
+use crate::error::MessagingError;
+use crate::transport::TransportOptions;
+
+/// Reads the URL: the brokers in the order in which they are tried. Errors never show it, since it holds the password.
+pub(super) fn parse(url: &str, options: &TransportOptions) -> Result<Vec<AMQPUri>, MessagingError> {
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("it has no scheme"))?;
+    let (hosts, place) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let encrypted = asks_for_tls(place)?;
+    let scheme = match scheme {
+        "amqp" | "rabbit" if encrypted => "amqps",
+        "rabbit" => "amqp",
+        other => other,
+    };
+    let mut user = None;
+    hosts
+        .split(',')
+        .map(|host| {
+            let (own, address) = match host.rsplit_once('@') {
+                Some((own, address)) => (Some(own), address),
+                None => (None, host),
+            };
+            // A host that names no user has the one before it.
+            user = own.or(user);
+            let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+            broker(&format!("{scheme}://{user}{address}{place}"), address, options)
+        })
+        .collect()
+}
+
+fn invalid(reason: &str) -> MessagingError {
+    MessagingError::InvalidUrl { reason: reason.to_owned() }
+}
+
+/// oslo.messaging's `?ssl=1`, by any word of its configuration for yes.
+fn asks_for_tls(place: &str) -> Result<bool, MessagingError> {
+    let query = place.split_once('?').map_or("", |(_, query)| query);
+    match query.split('&').find_map(|pair| pair.strip_prefix("ssl=")).map(str::to_lowercase).as_deref() {
+        None | Some("0" | "false" | "no" | "off") => Ok(false),
+        Some("1" | "true" | "yes" | "on") => Ok(true),
+        Some(_) => Err(invalid("its `ssl` is neither 1 nor 0")),
+    }
+}
+
+fn broker(url: &str, address: &str, options: &TransportOptions) -> Result<AMQPUri, MessagingError> {
+    let mut uri: AMQPUri = url
+        .parse()
+        .map_err(|error: String| if error.contains(url) { invalid("it is no URL") } else { invalid(&error) })?;
+    if uri.vhost.is_empty() {
+        // As oslo.messaging reads it.
+        uri.vhost = "/".into();
+    }
+    if let Some((address, _)) = address.strip_prefix('[').and_then(|address| address.split_once(']')) {
+        // The parser takes an IPv6 address for no host at all.
+        uri.authority.host = address.to_owned();
+    }
+    if uri.scheme == AMQPScheme::AMQPS && uri.authority.host.is_empty() {
+        return Err(invalid("amqps needs a host name, for the broker's certificate"));
+    }
+    // A side is dead that said nothing for two heartbeats.
+    let seconds = options.heartbeat_timeout_threshold.as_secs().div_ceil(2).clamp(1, u16::MAX.into());
+    uri.query.heartbeat = uri.query.heartbeat.or(u16::try_from(seconds).ok());
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn read(url: &str) -> Vec<AMQPUri> {
+        parse(url, &TransportOptions::default()).unwrap()
+    }
+
+    fn hosts(url: &str) -> Vec<(String, u16, String)> {
+        let host = |uri: AMQPUri| (uri.authority.host, uri.authority.port, uri.authority.userinfo.username);
+        read(url).into_iter().map(host).collect()
+    }
+
+    #[test]
+    fn an_empty_path_is_the_default_virtual_host() {
+        for url in ["amqp://h", "amqp://h/", "amqp://h//", "amqp://h/%2f", "amqp://h?heartbeat=1", "rabbit://h"] {
+            assert_eq!(read(url)[0].vhost, "/", "{url}");
+        }
+        assert_eq!(read("amqp://h/test-1")[0].vhost, "test-1");
+    }
+
+    #[test]
+    fn an_ipv6_address_is_a_host() {
+        assert_eq!(hosts("amqp://u:p@[::1]:5673/v"), [("::1".into(), 5673, "u".into())]);
+    }
+
+    #[test]
+    fn the_nodes_of_a_cluster_share_virtual_host_and_options_and_may_share_a_user() {
+        let url = "rabbit://u:p@h1:5671,w:q@h2,h3/v?heartbeat=7";
+        let expected =
+            [("h1".into(), 5671, "u".into()), ("h2".into(), 5672, "w".into()), ("h3".into(), 5672, "w".into())];
+        assert_eq!(hosts(url), expected);
+        assert!(read(url).iter().all(|uri| uri.vhost == "v" && uri.query.heartbeat == Some(7)));
+    }
+
+    #[test]
+    fn oslos_way_to_ask_for_tls_is_understood() {
+        for url in ["rabbit://u:p@h/v?ssl=1", "amqp://h,h2/?ssl=True", "amqps://h"] {
+            assert!(read(url).iter().all(|uri| uri.scheme == AMQPScheme::AMQPS && uri.authority.port == 5671), "{url}");
+        }
+        for url in ["rabbit://u:p@h/v?ssl=0", "amqp://h", "rabbit://h"] {
+            assert!(read(url).iter().all(|uri| uri.scheme == AMQPScheme::AMQP), "{url}");
+        }
+        assert!(parse("rabbit://h?ssl=perhaps", &TransportOptions::default()).is_err());
+    }
+
+    #[test]
+    fn a_connection_is_dead_after_the_threshold_unless_the_url_says_otherwise() {
+        let options = TransportOptions { heartbeat_timeout_threshold: Duration::from_secs(15), ..Default::default() };
+        assert_eq!(parse("amqp://h", &options).unwrap()[0].query.heartbeat, Some(8));
+        assert_eq!(parse("amqp://h?heartbeat=7", &options).unwrap()[0].query.heartbeat, Some(7));
+    }
+
+    #[test]
+    fn an_error_does_not_show_the_password() {
+        for url in [
+            "amqp:secret",
+            "amqp://u:secret@h:port/",
+            "amqp://u:secret@h?heartbeat=x",
+            "amqp://u:secret@ h",
+            "amqp://u:secret@h,u:secret@h2:port/",
+            "amqp://u:secret@h?ssl=secret",
+            "amqp://secret@h,secret@",
+        ] {
+            if let Err(error) = parse(url, &TransportOptions::default()) {
+                assert!(!error.to_string().contains("secret"), "{error}");
+            }
+        }
+    }
+}
