@@ -119,7 +119,7 @@ pub(crate) const PING: &str = "oslo_rpc_server_ping";
 
 /// Finds the endpoint for each request: what a server's middleware is laid around.
 #[derive(Clone)]
-pub struct Dispatcher {
+pub(crate) struct Dispatcher {
     /// In the order they were given to the server.
     endpoints: Arc<[Box<dyn Endpoint>]>,
     answers_pings: bool,

@@ -1,5 +1,5 @@
-//! The private codec as the fuzz target in `fuzz/` sees it. Exists in fuzzing builds only (`--cfg fuzzing`, which
-//! cargo-fuzz sets).
+//! The private codec as the fuzz target in `fuzz/` sees it. Exists in fuzzing builds (`--cfg fuzzing`, which cargo-fuzz
+//! sets) and in tests only.
 //!
 //! Each function reads `body`; if that is a message, it writes it, reads that, and panics unless both are the same.
 
@@ -42,4 +42,26 @@ fn there_and_back<M: Debug + PartialEq>(
     let written = encode(&message).unwrap_or_else(|error| panic!("{message:?} cannot be written: {error}"));
     let read = decode(&written).unwrap_or_else(|error| panic!("{message:?} cannot be read again: {error}"));
     assert_eq!(message, read);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the fuzz target begins with, whole and cut off at every place.
+    #[test]
+    fn the_seeds_are_read_or_refused_and_what_is_read_is_written_alike() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/wire");
+        let mut readable = 0;
+        for seed in std::fs::read_dir(folder).unwrap() {
+            let body = std::fs::read(seed.unwrap().path()).unwrap();
+            for end in 0..=body.len() {
+                request(&body[..end]);
+                reply(&body[..end]);
+                notification(&body[..end]);
+            }
+            readable += usize::from(RequestMessage::decode(&body).is_ok() || ReplyMessage::decode(&body).is_ok());
+        }
+        assert!(readable > 3, "only {readable} seeds can be read");
+    }
 }

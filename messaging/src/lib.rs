@@ -8,7 +8,7 @@ mod dead_letters;
 mod endpoint;
 mod error;
 mod failure;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod inspection;
@@ -19,9 +19,9 @@ mod target;
 mod transport;
 mod wire;
 
-pub use client::{ClientService, Kind, Outgoing, RpcClient, Sender};
+pub use client::{ClientService, Kind, Outgoing, RpcClient};
 pub use dead_letters::{DeadLetter, Fate};
-pub use endpoint::{Dispatcher, Endpoint, Outcome, Request};
+pub use endpoint::{Endpoint, Outcome, Request};
 pub use error::{CallError, MessagingError, RpcError};
 pub use inspection::{BindingReport, BusReport, ExchangeReport, QueueReport};
 pub use notify::{Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority};

@@ -73,12 +73,13 @@ pub struct Target {
     pub exchange: Option<String>,
     /// The kind of service, for instance `compute`. Servers of one topic share its queue.
     pub topic: String,
-    /// One server among those of the topic, for instance a host's name. A server must have one; a
-    /// client without one reaches any server of the topic.
+    /// One server among those of the topic, for instance a host's name. A client without one reaches any server of the
+    /// topic; a server without one is reached by its topic and by fanouts alone.
     pub server: Option<String>,
     /// Address every server of the topic at once. Only meaningful for casts.
     pub fanout: bool,
-    /// Tells apart several contracts of one topic; `None` is a namespace of its own.
+    /// Tells apart several contracts of one topic; `None` is a namespace of its own. For clients: a server's are those of
+    /// its endpoints.
     pub namespace: Option<String>,
     /// The version a client's messages speak.
     pub version: Version,
@@ -95,6 +96,13 @@ impl Target {
     #[must_use]
     pub fn server(mut self, server: impl Into<String>) -> Self {
         self.server = Some(server.into());
+        self
+    }
+
+    /// The same target by another control exchange than the transport's.
+    #[must_use]
+    pub fn exchange(mut self, exchange: impl Into<String>) -> Self {
+        self.exchange = Some(exchange.into());
         self
     }
 

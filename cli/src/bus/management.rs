@@ -57,7 +57,9 @@ impl Management {
         if parsed.scheme() != "http" {
             bail!("bus.management_url {shown} begins with {}:; {expected}", parsed.scheme());
         }
-        let bus: Url = bus.expose().parse().with_context(|| format!("bus.url {bus}"))?;
+        // Of several brokers the first will do: they share the virtual host.
+        let first = first_broker(bus.expose());
+        let bus: Url = first.parse().with_context(|| format!("bus.url {bus}"))?;
         if parsed.username().is_empty()
             && (parsed.set_username(bus.username()).is_err() || parsed.set_password(bus.password()).is_err())
         {
@@ -127,6 +129,14 @@ impl Management {
     }
 }
 
+/// `scheme://user:password@host-1,user:password@host-2/vhost` without the second.
+fn first_broker(url: &str) -> String {
+    let hosts = url.find("://").map_or(0, |scheme| scheme + 3);
+    let end = url[hosts..].find(['/', '?']).map_or(url.len(), |length| hosts + length);
+    let first = url[hosts..end].split(',').next().unwrap_or_default();
+    format!("{}{first}{}", &url[..hosts], &url[end..])
+}
+
 /// What was listed, with the exact counts of what still exists.
 pub(super) fn joined(listed: BusReport, exact: BusReport) -> BusReport {
     let mut exact: HashMap<String, QueueReport> =
@@ -154,6 +164,8 @@ mod tests {
         assert_eq!(at("amqp://u:p@h/%2f").vhost, "%2f");
         assert_eq!(at("amqp://u:p@h/cloud").vhost, "cloud");
         assert_eq!(at("amqp://u:p@h/").url.as_str(), "http://u:p@h:15672/");
+        assert_eq!(at("rabbit://u:p@h:5672,w:q@h2/cloud").url.as_str(), "http://u:p@h:15672/");
+        assert_eq!(at("rabbit://u:p@h:5672,w:q@h2/cloud").vhost, "cloud");
         assert_eq!(management("http://v:q@h:15672", "amqp://u:p@h/").unwrap().url.as_str(), "http://v:q@h:15672/");
     }
 

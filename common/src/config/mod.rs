@@ -53,7 +53,8 @@ pub fn extract<T: DeserializeOwned>(figment: &Figment) -> Result<T, ConfigError>
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BusConfig {
-    /// `amqp://user:password@host:port/vhost`, `amqps://...`, or `memory://` for services in one process.
+    /// `amqp://user:password@host:port/vhost`, or `amqps://...`; for a cluster, several `user:password@host:port` with
+    /// commas between them; or `memory://` for services in one process. A `transport_url` of oslo.messaging will do.
     pub url: SecretUrl,
     /// RabbitMQ's management API, `http://user:password@host:15672`, from which `novella bus` learns what AMQP does not
     /// tell. Without a user in it, that of `url` is taken. The services do not need it.
@@ -66,18 +67,31 @@ pub struct BusConfig {
     /// Seconds that a sender waits for the broker to take a message.
     #[serde(with = "seconds")]
     pub publish_timeout: Duration,
-    /// Seconds without a sign of life after which a connection counts as dead.
+    /// Seconds without a sign of life after which a connection counts as dead; an even number.
     #[serde(with = "seconds")]
     pub heartbeat_timeout_threshold: Duration,
-    /// Whether queues survive the broker's restart. All services of a virtual host must agree on this and the next two.
+    /// The most seconds between two attempts to reconnect.
+    #[serde(with = "seconds")]
+    pub rabbit_interval_max: Duration,
+    /// Whether queues survive the broker's restart. All services of a virtual host must agree on this and the next four.
     pub amqp_durable_queues: bool,
+    /// Whether queues go with their last user: then nothing waits for a service that is down.
+    pub amqp_auto_delete: bool,
     /// Whether the services' queues are quorum queues, which several nodes of a RabbitMQ cluster hold together.
     pub rabbit_quorum_queue: bool,
+    /// With quorum queues: after how many deliveries the broker drops a message. 0 is the broker's own limit, which is 20
+    /// with RabbitMQ 4.0 to 4.2.
+    pub rabbit_quorum_delivery_limit: u32,
     /// Whether reply and fanout queues are quorum queues too.
     pub rabbit_transient_quorum_queue: bool,
-    /// With amqps: the certificates (PEM file) of the authorities to trust besides the system's.
+    /// Seconds that reply and fanout queues outlive their owner, so that it finds them again after a break.
+    #[serde(with = "seconds")]
+    pub rabbit_transient_queues_ttl: Duration,
+    /// Whether servers answer pings (`novella rpc ping`).
+    pub rpc_ping_enabled: bool,
+    /// With TLS: the certificates (PEM file) of the authorities to trust besides the system's.
     pub ssl_ca_file: Option<PathBuf>,
-    /// With amqps: this service's certificate (PEM file), for a broker that asks for one.
+    /// With TLS: this service's certificate (PEM file), for a broker that asks for one.
     pub ssl_cert_file: Option<PathBuf>,
     /// The private key (PEM file, PKCS#8) of `ssl_cert_file`.
     pub ssl_key_file: Option<PathBuf>,
@@ -87,6 +101,7 @@ pub struct BusConfig {
 
 impl Default for BusConfig {
     fn default() -> Self {
+        let library = novella_messaging::TransportOptions::default();
         Self {
             url: SecretUrl::new("memory://"),
             management_url: None,
@@ -94,13 +109,18 @@ impl Default for BusConfig {
             rpc_response_timeout: Duration::from_secs(60),
             publish_timeout: Duration::from_secs(5),
             heartbeat_timeout_threshold: Duration::from_secs(20),
-            amqp_durable_queues: true,
-            rabbit_quorum_queue: false,
-            rabbit_transient_quorum_queue: false,
+            rabbit_interval_max: library.rabbit_interval_max,
+            amqp_durable_queues: library.amqp_durable_queues,
+            amqp_auto_delete: library.amqp_auto_delete,
+            rabbit_quorum_queue: library.rabbit_quorum_queue,
+            rabbit_quorum_delivery_limit: library.rabbit_quorum_delivery_limit,
+            rabbit_transient_quorum_queue: library.rabbit_transient_quorum_queue,
+            rabbit_transient_queues_ttl: library.rabbit_transient_queues_ttl,
+            rpc_ping_enabled: library.rpc_ping_enabled,
             ssl_ca_file: None,
             ssl_cert_file: None,
             ssl_key_file: None,
-            max_deliveries: 5,
+            max_deliveries: library.max_deliveries,
         }
     }
 }
@@ -115,9 +135,14 @@ impl BusConfig {
             rpc_response_timeout: self.rpc_response_timeout,
             publish_timeout: self.publish_timeout,
             heartbeat_timeout_threshold: self.heartbeat_timeout_threshold,
+            rabbit_interval_max: self.rabbit_interval_max,
             amqp_durable_queues: self.amqp_durable_queues,
+            amqp_auto_delete: self.amqp_auto_delete,
             rabbit_quorum_queue: self.rabbit_quorum_queue,
+            rabbit_quorum_delivery_limit: self.rabbit_quorum_delivery_limit,
             rabbit_transient_quorum_queue: self.rabbit_transient_quorum_queue,
+            rabbit_transient_queues_ttl: self.rabbit_transient_queues_ttl,
+            rpc_ping_enabled: self.rpc_ping_enabled,
             ssl_ca_file: self.ssl_ca_file.clone(),
             ssl_cert_file: self.ssl_cert_file.clone(),
             ssl_key_file: self.ssl_key_file.clone(),

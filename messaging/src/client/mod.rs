@@ -16,7 +16,8 @@ use crate::wire;
 
 mod outgoing;
 
-pub use outgoing::{Kind, Outgoing, Sender};
+use outgoing::Sender;
+pub use outgoing::{Kind, Outgoing};
 
 /// A client's middleware, with what sends inside.
 pub type ClientService = BoxCloneSyncService<Outgoing, Value, BoxError>;
@@ -127,6 +128,9 @@ impl RpcClient {
     /// then fails that soon after its server is gone, however long it may wait. Whole seconds, at least two (servers
     /// refuse to be asked more often). Without it, calls that wait longer than the transport's `rpc_response_timeout`
     /// ask for one that often.
+    ///
+    /// A server gives signs of life also while a call waits there for its turn, but for one that is still in its queue nobody
+    /// does: so this is as well the longest that a call may wait until a server takes it.
     #[must_use]
     pub fn call_monitor_timeout(mut self, silence: Duration) -> Self {
         self.monitor = Some(Duration::from_secs(silence.as_secs().max(2)));
@@ -183,7 +187,7 @@ impl RpcClient {
 
     /// Calls a method and waits for its answer.
     ///
-    /// `context` must serialise to an object (or be null); its fields travel as `_context_<field>`, but never
+    /// `context` must be an object or null; its fields travel as `_context_<field>`, but never
     /// `auth_token`.
     ///
     /// # Errors

@@ -99,7 +99,9 @@ impl Outgoing {
         self.timeout
     }
 
-    fn message(self, reply_to: Option<ReplyTo>) -> Message {
+    fn message(mut self, reply_to: Option<ReplyTo>) -> Message {
+        // Once more: a serializer or middleware may have added one.
+        wire::remove_credentials(&mut self.context);
         let request = RequestMessage {
             method: self.method,
             namespace: self.target.namespace.clone(),
@@ -115,7 +117,7 @@ impl Outgoing {
 
 /// Sends requests: what a client's middleware is laid around.
 #[derive(Debug, Clone)]
-pub struct Sender {
+pub(super) struct Sender {
     transport: Transport,
 }
 

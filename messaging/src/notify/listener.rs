@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{Priority, queue};
 use crate::error::MessagingError;
 use crate::serializer::Serializer;
+use crate::target::Target;
 use crate::transport::{Content, Delivery, QueueSpec, Subscriber, Subscription, Transport};
 use crate::wire::NotificationMessage;
 
@@ -80,7 +81,7 @@ impl NotificationListener {
     pub fn builder(transport: &Transport, topic: &str) -> NotificationListenerBuilder {
         NotificationListenerBuilder {
             transport: transport.clone(),
-            topic: topic.to_owned(),
+            targets: vec![Target::new(topic)],
             priorities: Vec::new(),
             pool: None,
             serializer: None,
@@ -167,7 +168,7 @@ impl NotificationListener {
 #[must_use]
 pub struct NotificationListenerBuilder {
     transport: Transport,
-    topic: String,
+    targets: Vec<Target>,
     priorities: Vec<Priority>,
     pool: Option<String>,
     serializer: Option<Arc<dyn Serializer>>,
@@ -179,6 +180,26 @@ impl NotificationListenerBuilder {
     /// Listens to this priority; may be given several times. Order holds within each.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priorities.push(priority);
+        self
+    }
+
+    /// Listens to this target's topic, too, at its exchange: to several services at once, each of which has a control
+    /// exchange of its own.
+    ///
+    /// ```
+    /// # use novella_messaging::{NotificationListener, Target, Transport, TransportOptions};
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let options = TransportOptions { control_exchange: "nova".into(), ..TransportOptions::default() };
+    /// # let transport = Transport::connect("memory://", options).await?;
+    /// let listener = NotificationListener::builder(&transport, "notifications")
+    ///     .target(Target::new("notifications").exchange("neutron"))
+    ///     .target(Target::new("notifications").exchange("glance"))
+    ///     .start()
+    ///     .await?;
+    /// # listener.stop().await; Ok(()) }
+    /// ```
+    pub fn target(mut self, target: Target) -> Self {
+        self.targets.push(target);
         self
     }
 
@@ -220,10 +241,17 @@ impl NotificationListenerBuilder {
         if priorities.is_empty() {
             priorities.push(Priority::Info);
         }
-        let mut queues: Vec<QueueSpec> = priorities
-            .into_iter()
-            .map(|priority| queue(&self.transport, &self.topic, priority, self.single_active_consumer))
-            .collect();
+        let mut queues: Vec<QueueSpec> = Vec::new();
+        for (priority, target) in
+            priorities.iter().flat_map(|priority| self.targets.iter().map(move |it| (*priority, it)))
+        {
+            let queue = queue(&self.transport, target, priority, self.single_active_consumer);
+            // Topics of the same name share a queue, whatever their exchanges.
+            match queues.iter_mut().find(|other| other.name == queue.name) {
+                Some(same) => same.bound_to.extend(queue.bound_to),
+                None => queues.push(queue),
+            }
+        }
         if let Some(pool) = self.pool
             && let Some(first) = queues.pop()
         {
@@ -299,7 +327,8 @@ impl Batch {
         &self.notifications
     }
 
-    /// They are written down and need not come again.
+    /// They are written down and need not come again. Returns without waiting for the broker: if the connection breaks at
+    /// this moment, they do come again.
     pub async fn ack(mut self) {
         self.deliveries.drain(..).for_each(|(_, delivery)| delivery.ack());
     }

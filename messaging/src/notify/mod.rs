@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::contract::context_fields;
 use crate::error::MessagingError;
 use crate::serializer::Serializer;
+use crate::target::Target;
 use crate::transport::{Content, Lifetime, Message, Publication, QueueSpec, Route, Transport};
 use crate::wire::{self, NotificationMessage};
 
@@ -74,9 +75,10 @@ impl FromStr for Priority {
 
 /// The queue of a topic's priority. It is made by whoever comes first, so that nothing is lost
 /// before a listener ever started.
-fn queue(transport: &Transport, topic: &str, priority: Priority, single_active: bool) -> QueueSpec {
-    let name = format!("{topic}.{priority}");
-    let route = Route::Topic { exchange: transport.exchange(None).into(), key: name.as_str().into() };
+fn queue(transport: &Transport, target: &Target, priority: Priority, single_active: bool) -> QueueSpec {
+    let name = format!("{}.{priority}", target.topic);
+    let exchange = transport.exchange(target.exchange.as_deref()).into();
+    let route = Route::Topic { exchange, key: name.as_str().into() };
     QueueSpec { name, lifetime: Lifetime::Lasting, bound_to: vec![route], single_active }
 }
 
@@ -107,7 +109,7 @@ fn queue(transport: &Transport, topic: &str, priority: Priority, single_active: 
 #[derive(Debug, Clone)]
 pub struct Notifier {
     transport: Transport,
-    topic: String,
+    targets: Vec<Target>,
     publisher_id: String,
     serializer: Option<Arc<dyn Serializer>>,
     single_active_consumer: bool,
@@ -119,11 +121,18 @@ impl Notifier {
     pub fn new(transport: &Transport, topic: &str, publisher_id: &str) -> Self {
         Self {
             transport: transport.clone(),
-            topic: topic.to_owned(),
+            targets: vec![Target::new(topic)],
             publisher_id: publisher_id.to_owned(),
             serializer: None,
             single_active_consumer: false,
         }
+    }
+
+    /// Sends each notification to this topic, too.
+    #[must_use]
+    pub fn topic(mut self, topic: &str) -> Self {
+        self.targets.push(Target::new(topic));
+        self
     }
 
     /// Has payloads and contexts pass through `serializer`.
@@ -155,8 +164,8 @@ impl Notifier {
         let payload = serde_json::to_value(payload).map_err(|error| MessagingError::Malformed {
             what: format!("the payload of `{event_type}` cannot be serialised: {error}"),
         })?;
-        let publication = self.publication(priority, context_fields(ctx)?, event_type.to_owned(), payload)?;
-        self.transport.publish(publication).await
+        let publications = self.publications(priority, context_fields(ctx)?, event_type.to_owned(), payload)?;
+        self.transport.publish_all(publications).await
     }
 
     /// Sends many notifications in this order and waits for the bus only once all are under way.
@@ -171,10 +180,10 @@ impl Notifier {
         events: impl IntoIterator<Item = (E, Value)>,
     ) -> Result<(), MessagingError> {
         let context = context_fields(ctx)?;
-        let publications = events
-            .into_iter()
-            .map(|(event_type, payload)| self.publication(priority, context.clone(), event_type.into(), payload))
-            .collect::<Result<_, _>>()?;
+        let mut publications = Vec::new();
+        for (event_type, payload) in events {
+            publications.extend(self.publications(priority, context.clone(), event_type.into(), payload)?);
+        }
         self.transport.publish_all(publications).await
     }
 
@@ -229,19 +238,21 @@ impl Notifier {
         self.notify_many(Priority::Info, ctx, events).await
     }
 
-    fn publication(
+    /// One for each topic.
+    fn publications(
         &self,
         priority: Priority,
         mut context: Map<String, Value>,
         event_type: String,
         mut payload: Value,
-    ) -> Result<Publication, MessagingError> {
+    ) -> Result<Vec<Publication>, MessagingError> {
         wire::remove_credentials(&mut context);
         if let Some(serializer) = &self.serializer {
             payload = serializer.serialize_entity(&context, payload)?;
             context = serializer.serialize_context(context);
+            // Once more: the serializer may have added one.
+            wire::remove_credentials(&mut context);
         }
-        let declare = queue(&self.transport, &self.topic, priority, self.single_active_consumer);
         let message = NotificationMessage {
             message_id: uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string(),
             publisher_id: self.publisher_id.clone(),
@@ -252,10 +263,13 @@ impl Notifier {
             unique_id: wire::new_id(),
             context,
         };
-        let route = Route::Topic { exchange: self.transport.exchange(None).into(), key: declare.name.as_str().into() };
-        Ok(Publication {
-            declare: Some(Box::new(declare)),
-            ..Publication::mandatory(route, Message::new(Content::Notification(message.into())))
-        })
+        let message = Message::new(Content::Notification(message.into()));
+        let publication = |target| {
+            let queue = queue(&self.transport, target, priority, self.single_active_consumer);
+            let exchange = self.transport.exchange(None).into();
+            let route = Route::Topic { exchange, key: queue.name.as_str().into() };
+            Publication { declare: Some(Box::new(queue)), ..Publication::mandatory(route, message.clone()) }
+        };
+        Ok(self.targets.iter().map(publication).collect())
     }
 }

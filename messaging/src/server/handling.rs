@@ -44,6 +44,13 @@ enum Ending {
     Abandoned,
 }
 
+/// What became of the method.
+enum Begun<'a> {
+    Not,
+    Abandoned,
+    Ended(Place<'a>, Result<Value, Box<Failure>>),
+}
+
 impl Handling {
     pub(super) fn new(
         transport: Transport,
@@ -109,12 +116,7 @@ impl Handling {
             let repetitions = self.progress().end(id, false);
             return Box::pin(self.try_again(delivery, repetitions, reason)).await;
         }
-        let ending = tokio::select! {
-            // Most methods are through when they are looked at first.
-            biased;
-            ending = self.attempt(&request, &mut delivery) => ending,
-            () = self.abandoning.cancelled() => Ending::Abandoned,
-        };
+        let ending = self.attempt(&request, &mut delivery).await;
         if let Ending::Failed(reason) = &ending {
             tracing::warn!(method = request.method, reason, "a cast failed");
             Box::pin(self.room.pause(attempts_before)).await;
@@ -140,8 +142,10 @@ impl Handling {
             None => work.await,
         };
         // The place is kept until the answer is sent, which bounds how many are on their way.
-        let Some((_place, outcome)) = begun else {
-            return Ending::Unbegun;
+        let (_place, outcome) = match begun {
+            Begun::Not => return Ending::Unbegun,
+            Begun::Abandoned => return Ending::Abandoned,
+            Begun::Ended(place, outcome) => (place, outcome),
         };
         match (&request.reply_to, outcome) {
             (Some(reply_to), outcome) => match answers::send(&self.transport, reply_to, outcome).await {
@@ -156,17 +160,19 @@ impl Handling {
         }
     }
 
-    async fn run_in_turn(
-        &self,
-        request: &Arc<RequestMessage>,
-        delivery: &mut Delivery,
-    ) -> Option<(Place<'_>, Result<Value, Box<Failure>>)> {
-        let place = self.room.place(&request.method).await?;
+    async fn run_in_turn(&self, request: &Arc<RequestMessage>, delivery: &mut Delivery) -> Begun<'_> {
+        let Some(place) = self.room.place(&request.method).await else {
+            return Begun::Not;
+        };
         // While it waited its connection may have been lost; then the broker delivers it again, here or elsewhere.
         // Those that came here stand in for it. Without a look at this there would be more running than the prefetch
         // allows.
         if delivery.is_void() {
-            *delivery = self.progress().take_repetition(&request.unique_id, |other| !other.is_void())?;
+            let repetition = self.progress().take_repetition(&request.unique_id, |other| !other.is_void());
+            match repetition {
+                Some(repetition) => *delivery = repetition,
+                None => return Begun::Not,
+            }
         }
         let span = tracing::info_span!(
             "rpc",
@@ -174,7 +180,12 @@ impl Handling {
             request_id = request.context.get("request_id").and_then(|id| id.as_str()),
             version = %request.version,
         );
-        Some((place, self.run(request).instrument(span).await))
+        tokio::select! {
+            // Most methods are through when they are looked at first.
+            biased;
+            outcome = self.run(request).instrument(span) => Begun::Ended(place, outcome),
+            () = self.abandoning.cancelled() => Begun::Abandoned,
+        }
     }
 
     /// Runs the method; a panic is a failure like others.

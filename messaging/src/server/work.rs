@@ -10,7 +10,7 @@ use crate::endpoint::{Dispatcher, Request};
 use crate::serializer::Serializer;
 use crate::wire::{Failure, RequestMessage};
 
-/// A server's middleware, with the [`Dispatcher`] inside.
+/// A server's middleware, with what finds the endpoint inside.
 pub type ServerService = BoxCloneSyncService<Request, Value, BoxError>;
 
 /// The way from a request to its result.

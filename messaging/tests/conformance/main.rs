@@ -1,6 +1,7 @@
 //! One suite of behaviours, shown on both buses; and what only a real broker can do to its clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs, reason = "tests")]
 
+mod brokers;
 mod calls;
 mod casts;
 mod contracts;
@@ -147,6 +148,12 @@ mod on_rabbitmq {
         a_call_to_a_server_that_is_down_does_not_outlive_its_caller
         a_connection_that_hangs_silently_is_noticed_and_replaced
         a_broker_that_is_down_is_waited_for
+    }
+    suite! { novella_testing::Vhost, brokers:
+        the_next_node_of_a_cluster_is_used_when_one_is_lost
+        that_no_node_of_a_cluster_answers_is_an_error_that_names_each
+        one_listener_hears_several_topics_and_exchanges_and_one_notifier_sends_to_several
+        nothing_is_asked_for_that_rabbitmq_4_3_denies
     }
     suite! { novella_testing::Vhost, deliveries:
         a_message_that_comes_twice_is_done_once

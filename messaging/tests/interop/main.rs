@@ -19,8 +19,12 @@ enum Queues {
     /// The default here.
     Durable,
     Quorum,
+    /// Also for answers and fanouts.
+    QuorumThroughout,
     /// oslo.messaging's default.
     Transient,
+    /// They go with their last user, and the broker drops what it delivered too often.
+    Passing,
 }
 
 /// A bus of one test's own.
@@ -39,7 +43,14 @@ impl Bus {
         match self.queues {
             Queues::Durable => options,
             Queues::Quorum => TransportOptions { rabbit_quorum_queue: true, ..options },
+            Queues::QuorumThroughout => TransportOptions {
+                rabbit_quorum_queue: true,
+                rabbit_transient_quorum_queue: true,
+                rabbit_quorum_delivery_limit: 7,
+                ..options
+            },
             Queues::Transient => TransportOptions { amqp_durable_queues: false, ..options },
+            Queues::Passing => TransportOptions { amqp_durable_queues: false, amqp_auto_delete: true, ..options },
         }
     }
 
@@ -57,7 +68,9 @@ impl Bus {
         let queues: &[&str] = match self.queues {
             Queues::Durable => &["--durable"],
             Queues::Quorum => &["--quorum"],
+            Queues::QuorumThroughout => &["--quorum", "--transient-quorum", "--delivery-limit", "7"],
             Queues::Transient => &[],
+            Queues::Passing => &["--auto-delete"],
         };
         Peer::start(self.vhost.url(), &self.options().control_exchange, &[queues, flags].concat()).await
     }
@@ -133,5 +146,36 @@ mod quorum {
 mod transient {
     mod on_rabbitmq {
         suite!(Transient);
+    }
+}
+
+/// What the declarations of queues and exchanges bear on: that both sides agree on them.
+macro_rules! agreement {
+    ($queues:ident) => {
+        suite! { $queues, python_calls_rust:
+            a_python_client_gets_a_rust_servers_answer
+            a_python_client_reaches_a_topic_a_server_or_all_servers_in_rust
+            a_rust_and_a_python_server_share_a_topic
+        }
+        suite! { $queues, rust_calls_python:
+            a_rust_client_gets_a_python_servers_answer
+            a_rust_client_reaches_a_topic_a_server_or_all_servers_in_python
+        }
+        suite! { $queues, notifications:
+            a_rust_listener_hears_what_python_notifies
+            a_python_listener_hears_what_rust_notifies
+        }
+    };
+}
+
+mod quorum_throughout {
+    mod on_rabbitmq {
+        agreement!(QuorumThroughout);
+    }
+}
+
+mod passing {
+    mod on_rabbitmq {
+        agreement!(Passing);
     }
 }

@@ -78,6 +78,21 @@ pub(super) fn permanent(error: &Error, what: &str, address: &Address) -> Option<
     }
 }
 
+/// Whether the broker closed the channel or the connection over something that was sent, and would do it again.
+pub(super) fn is_verdict(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => {
+            !matches!(error.kind(), AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED | AMQPHardError::INTERNALERROR))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the user lacks a right.
+pub(super) fn is_forbidden(error: &Error) -> bool {
+    soft(error) == Some(&AMQPSoftError::ACCESSREFUSED)
+}
+
 /// Whether a queue or exchange exists with other properties.
 pub(super) fn is_declared_otherwise(error: &Error) -> bool {
     soft(error) == Some(&AMQPSoftError::PRECONDITIONFAILED)
@@ -92,5 +107,5 @@ pub(super) fn is_missing(error: &Error) -> bool {
 pub(super) fn is_taken(error: &Error) -> bool {
     // A missing right is refused by the same code.
     let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };
-    soft(error) == Some(&AMQPSoftError::ACCESSREFUSED) && refusal.get_message().as_str().contains("exclusive use")
+    is_forbidden(error) && refusal.get_message().as_str().contains("exclusive use")
 }

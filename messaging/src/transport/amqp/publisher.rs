@@ -158,7 +158,11 @@ impl Task {
             match end {
                 End::Finished => return,
                 End::Broken(error) => {
-                    let unconfirmed = session.in_flight.into_jobs();
+                    let mut unconfirmed = session.in_flight.into_jobs();
+                    if !faults::is_verdict(&error) {
+                        // The network's doing, not the message's.
+                        unconfirmed.iter_mut().for_each(|job| job.failures = job.failures.saturating_sub(1));
+                    }
                     if !unconfirmed.is_empty() {
                         let count = unconfirmed.len();
                         tracing::warn!(%error, count, "messages are sent again: their channel broke");
@@ -222,15 +226,11 @@ impl Task {
 
     /// What is wrong with a message that breaks channels.
     fn why_refused(&self, job: &Job) -> MessagingError {
-        let what = format!("the exchange `{}`", job.exchange);
-        let known = self.broken_by.as_ref().and_then(|error| faults::permanent(error, &what, &self.address));
-        known.unwrap_or_else(|| MessagingError::Refused {
-            routing_key: job.route.key().to_owned(),
-            reason: match &self.broken_by {
-                Some(error) => format!("it breaks the channel: {error}"),
-                None => "it breaks the channel".into(),
-            },
-        })
+        let reason = self.broken_by.as_ref().map_or_else(|| "it breaks the channel".to_owned(), ToString::to_string);
+        if self.broken_by.as_ref().is_some_and(faults::is_forbidden) {
+            return MessagingError::AccessRefused { address: self.address.place(), reason };
+        }
+        MessagingError::Refused { routing_key: job.route.key().to_owned(), reason }
     }
 
     async fn send(&mut self, session: &mut Session) -> End {

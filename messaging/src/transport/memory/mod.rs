@@ -126,7 +126,7 @@ impl Bus {
             return Err(publication.route.unroutable());
         }
         for name in queues.iter() {
-            if state.queues.get(name).is_some_and(|queue| queue.ready.len() >= self.limit) {
+            if state.queues.get_mut(name).is_some_and(|queue| queue.is_full(self.limit)) {
                 return Ok(Published::Full(Arc::clone(name)));
             }
         }
@@ -247,6 +247,8 @@ impl Bus {
             queue.consumers.retain(|consumer| *consumer != id);
             if queue.transient && queue.consumers.is_empty() {
                 state.remove_queue(name);
+                // It holds up nobody any more.
+                self.room.notify_waiters();
             }
         }
         for name in &touched {
@@ -361,6 +363,31 @@ mod tests {
             subscriber.next().await.unwrap().ack();
         }
         waiting.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_holds_up_no_publisher() {
+        let bus = Bus::named("", 1);
+        let mut expired = publication();
+        expired.message.expiration = Some(Duration::ZERO);
+        bus.publish(expired, NO_TIME).await.unwrap();
+        bus.publish(publication(), NO_TIME).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_that_goes_with_its_consumer_holds_up_no_publisher() {
+        let bus = Bus::named("", 1);
+        let route = Route::Fanout { topic: "t".into() };
+        let spec = QueueSpec { lifetime: Lifetime::Transient, bound_to: vec![route.clone()], ..queue() };
+        let consumer = Bus::subscribe(&bus, Subscription { queues: vec![spec], prefetch: 1 }, &"owner".into());
+        let fanout = || Publication { route: route.clone(), mandatory: false, declare: None, ..publication() };
+        // One is with the consumer, one in its queue.
+        bus.publish(fanout(), NO_TIME).await.unwrap();
+        bus.publish(fanout(), NO_TIME).await.unwrap();
+        let mut waiting = std::pin::pin!(bus.publish(fanout(), LONG));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(consumer);
+        waiting.await.unwrap();
     }
 
     #[tokio::test]

@@ -63,7 +63,21 @@ pub(super) struct Member {
     pub(super) sender: mpsc::UnboundedSender<Delivery>,
 }
 
+impl Stored {
+    fn is_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= Instant::now())
+    }
+}
+
 impl Queue {
+    /// Whether it takes no more than it has. What nobody waits for any more is dropped first, as a broker does.
+    pub(super) fn is_full(&mut self, limit: usize) -> bool {
+        if self.ready.len() >= limit {
+            while self.ready.pop_front_if(|first| first.is_expired()).is_some() {}
+        }
+        self.ready.len() >= limit
+    }
+
     /// Whose turn it is among those who may take one more.
     fn next_consumer(&mut self, members: &HashMap<u64, Member>) -> Option<u64> {
         let takes_more = |id: &u64| members.get(id).is_some_and(|member| member.unacknowledged.len() < member.prefetch);
@@ -150,7 +164,7 @@ impl State {
         };
         let was_full = queue.ready.len() >= bus.limit;
         while let Some(first) = queue.ready.front() {
-            if first.expires.is_some_and(|expires| expires <= Instant::now()) {
+            if first.is_expired() {
                 queue.ready.pop_front();
                 continue;
             }
