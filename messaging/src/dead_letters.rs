@@ -140,7 +140,10 @@ impl Transport {
                 }
                 Fate::Discard => {}
             }
+            let settlement = delivery.settlement();
             delivery.ack();
+            // One that was sent again must not be here as well.
+            settlement.arrived().await;
             disposed += 1;
         }
         kept.into_iter().for_each(Delivery::requeue);

@@ -226,7 +226,8 @@ impl NotificationListenerBuilder {
         self
     }
 
-    /// How many notifications may be unacknowledged at once, which bounds a batch. Default 500.
+    /// How many notifications of each priority may be unacknowledged at once, which bounds a batch; in process, of all
+    /// priorities together. Default 500.
     pub fn prefetch(mut self, prefetch: u16) -> Self {
         self.prefetch = prefetch.max(1);
         self
@@ -330,7 +331,11 @@ impl Batch {
     /// They are written down and need not come again. Returns without waiting for the broker: if the connection breaks at
     /// this moment, they do come again.
     pub async fn ack(mut self) {
+        let settlement = self.deliveries.last().map(|(_, delivery)| delivery.settlement());
         self.deliveries.drain(..).for_each(|(_, delivery)| delivery.ack());
+        if let Some(settlement) = settlement {
+            settlement.begin();
+        }
     }
 
     /// They come again, before any newer ones: at once from the same listener, which had better

@@ -34,7 +34,7 @@ pub(super) async fn signs_of_life(transport: &Transport, reply_to: &ReplyTo, eve
     }
 }
 
-/// Sends the answer. That there is no caller any more is no error: the work is done.
+/// Sends the answer. That there is no caller any more, or none that can be answered, is no error: the work is done.
 pub(super) async fn send(
     transport: &Transport,
     reply_to: &ReplyTo,
@@ -54,7 +54,14 @@ pub(super) async fn send(
         Err(error @ (MessagingError::Refused { .. } | MessagingError::Malformed { .. })) => {
             tracing::warn!(%error, "an answer cannot be sent; its caller is told so");
             let failure = Failure::new("builtins", "RuntimeError", format!("the answer could not be sent: {error}"));
-            transport.publish(message(reply_to, Err(failure), true)).await
+            if let Err(error) = transport.publish(message(reply_to, Err(failure), true)).await {
+                tracing::warn!(%error, "nor can it be told");
+            }
+            Ok(())
+        }
+        Err(error @ MessagingError::AccessRefused { .. }) => {
+            tracing::warn!(%error, "an answer cannot be sent");
+            Ok(())
         }
         sent => sent,
     }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -13,7 +14,7 @@ use tracing::Instrument;
 
 use super::answers;
 use super::progress::{Progress, Standing};
-use super::room::{Place, Room};
+use super::room::{LONGEST_WAIT, Place, Room};
 use super::work::Work;
 use crate::transport::{Content, Delivery, Message, Publication, Route, Transport, Window};
 use crate::wire::{Failure, RequestMessage};
@@ -38,7 +39,7 @@ enum Ending {
     Failed(String),
     /// Its answer could not be sent (the bus is away): back to the queue.
     Unanswered,
-    /// It never began, because the server stops or the broker has it back.
+    /// It never began, because the server stops, the broker has it back, or its turn did not come.
     Unbegun,
     /// The server's patience is over. It goes back when the subscription ends.
     Abandoned,
@@ -119,7 +120,7 @@ impl Handling {
         let ending = self.attempt(&request, &mut delivery).await;
         if let Ending::Failed(reason) = &ending {
             tracing::warn!(method = request.method, reason, "a cast failed");
-            Box::pin(self.room.pause(attempts_before)).await;
+            Box::pin(self.room.pause_unless_crowded(attempts_before)).await;
         }
         let repetitions = self.progress().end(id, matches!(ending, Ending::Completed));
         match ending {
@@ -251,9 +252,10 @@ impl Handling {
         self.replace(letter, delivery, Vec::new()).await;
     }
 
-    /// Sends what takes a message's place, then acknowledges the message. Tries until it succeeds: given back, the
-    /// message would only come again at once, and a quorum queue drops what was given back too often.
+    /// Sends what takes a message's place, then acknowledges the message. Tries for long: given back, the message would
+    /// only come again at once, and a quorum queue drops what was given back too often.
     async fn replace(&self, successor: Publication, delivery: Delivery, repetitions: Vec<Delivery>) {
+        let started = Instant::now();
         for attempts in 0.. {
             // Then the broker delivers it again, and doing this now as well would double it.
             if are_void(&delivery, &repetitions) {
@@ -273,7 +275,7 @@ impl Handling {
             }
             drop(replacing);
             self.room.pause(attempts).await;
-            if self.stopping().is_cancelled() {
+            if self.stopping().is_cancelled() || started.elapsed() > LONGEST_WAIT {
                 return settle(delivery, repetitions, Delivery::requeue);
             }
         }

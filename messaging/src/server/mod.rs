@@ -235,9 +235,12 @@ async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped:
             note_panic(ended);
         }
     };
-    subscriber.cancel().await;
+    let untaken = subscriber.cancel().await;
     // What has not begun goes back.
     handling.stopping().cancel();
+    for delivery in untaken {
+        handlers.spawn(Arc::clone(&handling).process(delivery));
+    }
     if tokio::time::timeout(grace, until_done(&mut handlers)).await.is_err() {
         tracing::warn!(unfinished = handlers.len(), "stopping with unfinished requests, which go back to their queues");
         handling.abandoning().cancel();

@@ -1,7 +1,7 @@
 //! Who may run, who waits, and how much more is taken from the broker meanwhile.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -16,6 +16,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// At most this many messages wait aside; more take the place of others, and failed casts among them are tried again
 /// without a pause. It bounds what a server holds.
 const MOST_WAITING: u16 = 1000;
+/// Nothing is kept waiting longer: after half an hour a broker closes the channel of whoever does not acknowledge.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// A server's places for requests.
 pub(super) struct Room {
@@ -27,7 +29,7 @@ pub(super) struct Room {
     window: Window,
     /// Failed casts that wait for their next attempt, and requests that wait for their method's turn. The broker is
     /// asked for as many messages more, so that waiting takes no handler's place.
-    waiting: AtomicU16,
+    waiting: Mutex<u16>,
     /// Ends all waiting: there is no time left for it.
     stopping: CancellationToken,
 }
@@ -46,7 +48,7 @@ impl Room {
             slots: Semaphore::new(concurrency.into()),
             concurrency,
             window,
-            waiting: AtomicU16::new(0),
+            waiting: Mutex::new(0),
             stopping: CancellationToken::new(),
         }
     }
@@ -56,8 +58,12 @@ impl Room {
         &self.stopping
     }
 
-    /// Waits until one more request may run, and one more of this method; `None` if the server stops before that.
+    /// Waits until one more request may run, and one more of this method; `None` if that takes too long, or the server
+    /// stops before.
     pub(super) async fn place(&self, method: &str) -> Option<Place<'_>> {
+        if self.stopping.is_cancelled() {
+            return None;
+        }
         let turn = match self.limits.get(method) {
             None => None,
             Some(limit) => Some(match limit.try_acquire() {
@@ -77,43 +83,56 @@ impl Room {
 
     async fn unless_stopping<'a>(&self, places: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
         tokio::select! {
-            permit = places.acquire() => permit.ok(),
+            permit = tokio::time::timeout(LONGEST_WAIT, places.acquire()) => permit.ok()?.ok(),
             () = self.stopping.cancelled() => None,
         }
     }
 
-    /// Waits a while before another attempt, growing with the number of those before.
+    /// Waits a while before another attempt at a message, growing with the number of those before.
     pub(super) async fn pause(&self, attempts_before: u32) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << attempts_before.min(16)).min(LONGEST_PAUSE);
-        let (_aside, crowded) = self.step_aside();
-        if crowded {
-            return;
+        let _aside = self.step_aside();
+        self.rest(attempts_before).await;
+    }
+
+    /// The same for a failed cast; where too many wait already, it does not wait.
+    pub(super) async fn pause_unless_crowded(&self, attempts_before: u32) {
+        let aside = self.step_aside();
+        if !aside.crowded {
+            self.rest(attempts_before).await;
         }
+    }
+
+    async fn rest(&self, attempts_before: u32) {
+        let pause = FIRST_PAUSE.saturating_mul(1 << attempts_before.min(16)).min(LONGEST_PAUSE);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.stopping.cancelled() => {}
         }
     }
 
-    /// Makes room for another message while this one waits. Whether too many wait already for that.
-    fn step_aside(&self) -> (Aside<'_>, bool) {
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
-        let crowded = waiting > MOST_WAITING;
-        if !crowded {
-            self.window.set(self.concurrency.saturating_add(waiting));
-        }
-        (Aside(self), crowded)
+    /// Makes room for another message while this one waits, unless too many do.
+    fn step_aside(&self) -> Aside<'_> {
+        Aside { room: self, crowded: self.count(|waiting| waiting + 1) > MOST_WAITING }
+    }
+
+    /// Counts those who wait, and widens the window or narrows it accordingly; both at once, so that the last count is
+    /// the one that counts.
+    fn count(&self, change: impl FnOnce(u16) -> u16) -> u16 {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiting = change(*waiting);
+        self.window.set(self.concurrency.saturating_add((*waiting).min(MOST_WAITING)));
+        *waiting
     }
 }
 
 /// Counts a waiting message for as long as it waits, also if its task is aborted.
-struct Aside<'a>(&'a Room);
+struct Aside<'a> {
+    room: &'a Room,
+    crowded: bool,
+}
 
 impl Drop for Aside<'_> {
     fn drop(&mut self) {
-        let waiting = self.0.waiting.fetch_sub(1, Ordering::Relaxed) - 1;
-        if waiting < MOST_WAITING {
-            self.0.window.set(self.0.concurrency.saturating_add(waiting));
-        }
+        self.room.count(|waiting| waiting - 1);
     }
 }

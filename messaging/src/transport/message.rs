@@ -197,6 +197,6 @@ pub(crate) struct QueueSpec {
 #[derive(Debug, Clone)]
 pub(crate) struct Subscription {
     pub(crate) queues: Vec<QueueSpec>,
-    /// How many messages may be unacknowledged at once, over all the queues.
+    /// How many messages of each queue may be unacknowledged at once; in process, of all of them together.
     pub(crate) prefetch: u16,
 }

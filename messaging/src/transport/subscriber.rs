@@ -32,9 +32,8 @@ impl Subscriber {
         self.deliveries.try_recv().ok()
     }
 
-    /// Takes no more messages; what was delivered can still be acknowledged. What had arrived but
-    /// was not taken goes back.
-    pub(crate) async fn cancel(&mut self) {
+    /// Takes no more messages; what was delivered can still be acknowledged. Returns what had arrived but was not taken.
+    pub(crate) async fn cancel(&mut self) -> Vec<Delivery> {
         match &*self.control {
             Control::Memory(membership) => {
                 membership.cancel();
@@ -43,9 +42,11 @@ impl Subscriber {
             // Its task hangs up when the broker sends no more.
             Control::Amqp(handle) => handle.cancel(),
         }
+        let mut untaken = Vec::new();
         while let Some(delivery) = self.deliveries.recv().await {
-            delivery.requeue();
+            untaken.push(delivery);
         }
+        untaken
     }
 
     /// A handle on how many messages may be unacknowledged at once.
@@ -96,6 +97,13 @@ pub(crate) struct Delivery {
 pub(crate) struct Settlement(Option<amqp::Settlement>);
 
 impl Settlement {
+    /// Has the broker told at once, without waiting for it.
+    pub(crate) fn begin(self) {
+        if let Some(settlement) = self.0 {
+            settlement.begin();
+        }
+    }
+
     /// Returns when it does, or when what the delivery came by is gone.
     pub(crate) async fn arrived(self) {
         if let Some(settlement) = self.0 {

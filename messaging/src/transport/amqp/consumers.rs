@@ -63,7 +63,7 @@ impl Consumers {
     /// Consumes the queues on a new channel; each brings up to `prefetch` messages.
     pub(super) async fn start(
         connection: &Connection,
-        sources: impl Iterator<Item = Source>,
+        sources: impl Iterator<Item = (usize, Source)>,
         prefetch: u16,
     ) -> lapin::Result<Self> {
         let channel = connection.create_channel().await?;
@@ -92,7 +92,11 @@ impl Consumers {
     }
 
     /// From now on each queue may bring `wanted` messages, or more.
-    pub(super) async fn widen(&mut self, sources: impl Iterator<Item = Source>, wanted: u16) -> lapin::Result<()> {
+    pub(super) async fn widen(
+        &mut self,
+        sources: impl Iterator<Item = (usize, Source)>,
+        wanted: u16,
+    ) -> lapin::Result<()> {
         let limit = self.limit();
         let (Some(missing), Some(first)) =
             (wanted.checked_sub(limit).filter(|missing| *missing > 0), self.rows.first())
@@ -101,7 +105,7 @@ impl Consumers {
         };
         let doubling = limit - first.prefetch;
         // A queue that has one consumer only would refuse a second.
-        let shared = sources.filter(|source| !source.exclusive);
+        let shared = sources.filter(|(_, source)| !source.exclusive);
         self.add_row(shared, missing.max(doubling).min(u16::MAX - limit)).await
     }
 
@@ -144,10 +148,10 @@ impl Consumers {
         Ok(())
     }
 
-    async fn add_row(&mut self, sources: impl Iterator<Item = Source>, prefetch: u16) -> lapin::Result<()> {
+    async fn add_row(&mut self, sources: impl Iterator<Item = (usize, Source)>, prefetch: u16) -> lapin::Result<()> {
         self.limit_next(prefetch).await?;
         let mut consumers = Vec::new();
-        for (queue, source) in sources.enumerate() {
+        for (queue, source) in sources {
             consumers.push(self.consume(queue, source).await?);
         }
         self.rows.push(Row { prefetch, consumers });

@@ -88,6 +88,10 @@ impl Receipt {
 pub(in crate::transport) struct Settlement(Arc<Acks>);
 
 impl Settlement {
+    pub(in crate::transport) fn begin(self) {
+        self.0.flush();
+    }
+
     /// Acknowledgements have no answer, but a channel's frames are read in order: when a question asked after one is
     /// answered, it has arrived. This question changes nothing.
     pub(in crate::transport) async fn arrived(self) {

@@ -204,9 +204,16 @@ impl Task {
             if job.is_abandoned() {
                 continue;
             }
-            if let Some(error) = session.prepare(&job, &self.address, &self.options).await? {
-                job.finish(Err(error));
-                continue;
+            match session.prepare(&job, &self.address, &self.options).await {
+                Ok(None) => {}
+                Ok(Some(error)) => {
+                    job.finish(Err(error));
+                    continue;
+                }
+                Err(error) => {
+                    self.again.push_front(job);
+                    return Err(error);
+                }
             }
             job.failures += 1;
             if job.failures > BROKEN_CHANNELS {
@@ -215,8 +222,12 @@ impl Task {
                 continue;
             }
             session.in_flight.send(job);
-            while !session.in_flight.is_empty() {
-                for (job, verdict) in session.in_flight.verdicts().await? {
+            // One that is not confirmed in its time holds up no others: its queue may have lost its majority.
+            let patience = tokio::time::Instant::now() + self.options.publish_timeout;
+            while !session.in_flight.is_empty()
+                && let Ok(verdicts) = tokio::time::timeout_at(patience, session.in_flight.verdicts()).await
+            {
+                for (job, verdict) in verdicts? {
                     self.settle(session, job, verdict);
                 }
             }

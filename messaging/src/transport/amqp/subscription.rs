@@ -135,13 +135,16 @@ impl Task {
                     self.report(Ok(()));
                     let end = self.follow(&mut session).await;
                     if matches!(end, End::Broken(_)) {
+                        session.consumers.acks().flush();
                         // What it holds would stay there for as long as anything that came by it is not settled.
                         let goodbye = session.consumers.channel().close(200, "OK".into());
                         let _ = tokio::time::timeout(FAREWELL, goodbye).await;
                     }
                     end
                 }
-                Err(error) if faults::is_taken(&error) => End::Standby,
+                Err(error) if faults::is_taken(&error) && self.queues.iter().any(|queue| queue.source.exclusive) => {
+                    End::Standby
+                }
                 Err(error) => match (self.permanent(&error), self.started.is_some()) {
                     // The caller is to know; later, all that can be done is to try again.
                     (Some(error), true) => return self.report(Err(error)),
@@ -218,8 +221,9 @@ impl Task {
         Ok(Session { connection, consumers })
     }
 
-    fn sources(&self) -> impl Iterator<Item = Source> {
-        self.queues.iter().map(|queue| queue.source.clone())
+    /// With their numbers.
+    fn sources(&self) -> impl Iterator<Item = (usize, Source)> {
+        self.queues.iter().map(|queue| queue.source.clone()).enumerate()
     }
 
     /// Declares queues, on a channel of their own: a declaration that fails breaks the channel, and

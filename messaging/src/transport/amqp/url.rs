@@ -17,9 +17,17 @@ pub(super) fn parse(url: &str, options: &TransportOptions) -> Result<Vec<AMQPUri
         "rabbit" => "amqp",
         other => other,
     };
+    let hosts: Vec<&str> = match hosts {
+        "" => vec![""],
+        hosts => hosts.split(',').filter(|host| !host.is_empty()).collect(),
+    };
+    let has_user = |host: &&str| host.contains('@');
+    if hosts.first().is_some_and(|first| !has_user(first)) && hosts.iter().any(has_user) {
+        return Err(invalid("a host with a user follows one without; a comma in a password is written %2C"));
+    }
     let mut user = None;
     hosts
-        .split(',')
+        .into_iter()
         .map(|host| {
             let (own, address) = match host.rsplit_once('@') {
                 Some((own, address)) => (Some(own), address),
@@ -103,6 +111,13 @@ mod tests {
             [("h1".into(), 5671, "u".into()), ("h2".into(), 5672, "w".into()), ("h3".into(), 5672, "w".into())];
         assert_eq!(hosts(url), expected);
         assert!(read(url).iter().all(|uri| uri.vhost == "v" && uri.query.heartbeat == Some(7)));
+    }
+
+    #[test]
+    fn a_comma_too_many_is_no_host_and_one_in_a_password_is_an_error_that_says_so() {
+        assert_eq!(hosts("amqp://u:p@h1,/v").len(), 1);
+        let error = parse("amqp://u:12345,x@h/", &TransportOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("%2C") && !error.contains("12345"), "{error}");
     }
 
     #[test]

@@ -126,7 +126,14 @@ impl Bus {
             return Err(publication.route.unroutable());
         }
         for name in queues.iter() {
-            if state.queues.get_mut(name).is_some_and(|queue| queue.is_full(self.limit)) {
+            if state
+                .queues
+                .get_mut(name)
+                .is_some_and(|queue| queue.ready.len() >= self.limit && queue.drop_expired() > 0)
+            {
+                self.room.notify_waiters();
+            }
+            if state.queues.get(name).is_some_and(|queue| queue.ready.len() >= self.limit) {
                 return Ok(Published::Full(Arc::clone(name)));
             }
         }

@@ -70,12 +70,9 @@ impl Stored {
 }
 
 impl Queue {
-    /// Whether it takes no more than it has. What nobody waits for any more is dropped first, as a broker does.
-    pub(super) fn is_full(&mut self, limit: usize) -> bool {
-        if self.ready.len() >= limit {
-            while self.ready.pop_front_if(|first| first.is_expired()).is_some() {}
-        }
-        self.ready.len() >= limit
+    /// Drops the oldest ones that nobody waits for any more, as a broker does, and returns how many they were.
+    pub(super) fn drop_expired(&mut self) -> usize {
+        std::iter::from_fn(|| self.ready.pop_front_if(|first| first.is_expired())).count()
     }
 
     /// Whose turn it is among those who may take one more.
