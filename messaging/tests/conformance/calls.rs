@@ -226,3 +226,11 @@ pub async fn a_call_on_everybody_is_refused(bus: &impl Bus) {
 fn arguments(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
+
+/// Longer than a broker lets a message live.
+pub async fn a_call_may_wait_for_ever(bus: &impl Bus) {
+    let (transport, crew) = (bus.connect().await, Crew::new());
+    let _server = crew.serve(&transport, "host-1").await;
+    let client = WorkClient::new(&transport).timeout(Duration::MAX);
+    assert_eq!(within(client.echo(&context(), "at last".into())).await.unwrap().1, "at last");
+}

@@ -40,6 +40,7 @@ macro_rules! suite {
             a_closed_transport_says_so
             a_closed_transport_ends_its_servers_and_listeners
             a_call_on_everybody_is_refused
+            a_call_may_wait_for_ever
         }
         suite! { $bus, casts:
             a_cast_is_processed_once_by_one_of_the_servers_sharing_a_topic
@@ -129,6 +130,7 @@ mod on_rabbitmq {
     suite! { novella_testing::Vhost, poison:
         a_message_with_huge_values_is_set_aside_and_cuts_no_connection
         a_peers_credential_is_not_kept_with_a_dead_letter
+        a_call_that_cannot_be_answered_is_done_once
     }
 
     suite! { novella_testing::Vhost, faults:

@@ -61,3 +61,20 @@ pub async fn a_peers_credential_is_not_kept_with_a_dead_letter(vhost: &Vhost) {
         assert!(!letter.reason.contains("secret"), "{letter:?}");
     }
 }
+
+/// A name of more than 255 bytes is none in AMQP. The work is done by then, and not to be done again for the answer's sake.
+pub async fn a_call_that_cannot_be_answered_is_done_once(vhost: &Vhost) {
+    let (transport, mut crew) = (vhost.connect().await, Crew::new());
+    let _server = crew.serve(&transport, "host-1").await;
+    let mut call = request("wait", json!({}), "a");
+    call["_msg_id"] = json!("m1");
+    call["_reply_q"] = json!("q".repeat(300));
+    Peer::connect(vhost).await.send([sealed(&call)]).await;
+    crew.gate.add_permits(5);
+    assert_eq!([crew.next_text().await, crew.next_text().await], ["wait", "waited"]);
+    vhost.wait_for_messages("work", 0).await;
+    WorkClient::new(&transport).perform(&context(), "next".into()).await.unwrap();
+    assert_eq!(crew.next_text().await, "next");
+    assert_eq!(crew.rest(), []);
+    assert_eq!(transport.dead_letters(10).await.unwrap(), []);
+}
