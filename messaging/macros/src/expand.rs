@@ -101,6 +101,18 @@ fn client(contract: &Contract) -> TokenStream {
                 Self { stub: self.stub.adapt(|client| client.server(server)) }
             }
 
+            /// The same client by another control exchange than the transport's.
+            #[must_use]
+            pub fn exchange(&self, exchange: impl ::core::convert::Into<::std::string::String>) -> Self {
+                Self { stub: self.stub.adapt(|client| client.exchange(exchange)) }
+            }
+
+            /// The same client for the servers of another topic, which have the same contract.
+            #[must_use]
+            pub fn topic(&self, topic: impl ::core::convert::Into<::std::string::String>) -> Self {
+                Self { stub: self.stub.adapt(|client| client.topic(topic)) }
+            }
+
             /// The same client whose calls wait this long.
             #[must_use]
             pub fn timeout(&self, timeout: ::core::time::Duration) -> Self {

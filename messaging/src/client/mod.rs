@@ -91,6 +91,12 @@ impl RpcClient {
         self.narrowed(|target| target.server = Some(server.into()))
     }
 
+    /// The same client for the servers of another topic.
+    #[must_use]
+    pub fn topic(self, topic: impl Into<String>) -> Self {
+        self.narrowed(|target| target.topic = topic.into())
+    }
+
     /// The same client for every server of the topic at once: for casts alone.
     #[must_use]
     pub fn everybody(self) -> Self {

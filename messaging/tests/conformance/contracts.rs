@@ -105,3 +105,20 @@ pub async fn a_server_answers_pings_unless_told_not_to(bus: &impl Bus) {
     let refused = client.prepare().server("mute").ping().await;
     assert!(matches!(refused, Err(MessagingError::NoSuchMethod { .. })), "{refused:?}");
 }
+
+/// A server's topic need not be the contract's own, nor its exchange the transport's.
+pub async fn a_contract_is_served_by_another_topic_and_exchange(bus: &impl Bus) {
+    let (transport, crew) = (bus.connect().await, Crew::new());
+    let target = Target::new("work-alt").server("host-1").exchange("elsewhere");
+    let _server = RpcServer::builder(&transport, target)
+        .endpoint(WorkEndpoint::new(crew.manager("host-1")))
+        .start()
+        .await
+        .unwrap();
+    let client = WorkClient::new(&transport);
+    let alternative = client.topic("work-alt").exchange("elsewhere");
+    assert_eq!(alternative.echo(&context(), "here".into()).await.unwrap().1, "here");
+    assert_eq!(alternative.server("host-1").echo(&context(), "here".into()).await.unwrap().1, "here");
+    assert!(client.echo(&context(), "nobody".into()).await.is_err());
+    assert!(client.topic("work-alt").echo(&context(), "wrong exchange".into()).await.is_err());
+}

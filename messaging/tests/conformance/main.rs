@@ -68,6 +68,7 @@ macro_rules! suite {
             two_versions_of_a_contract_are_served_at_once
             contracts_with_namespaces_stand_behind_one_server
             no_credential_travels
+            a_contract_is_served_by_another_topic_and_exchange
             a_server_answers_pings_unless_told_not_to
         }
         suite! { $bus, layers:

@@ -10,6 +10,9 @@ use lapin::{Error, ErrorKind};
 use super::link::Address;
 use crate::error::MessagingError;
 
+/// What RabbitMQ from 4.3 on calls a feature that it denies, in the error by which it closes the connection.
+const TRANSIENT_QUEUES: &str = "`transient_nonexcl_queues`";
+
 /// How long opening channels, declaring and consuming may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -71,6 +74,14 @@ pub(super) fn permanent(error: &Error, what: &str, address: &Address) -> Option<
         return None;
     };
     let reason = refusal.get_message().to_string();
+    if reason.contains(TRANSIENT_QUEUES) {
+        return Some(MessagingError::InvalidOption {
+            option: "amqp_durable_queues".into(),
+            reason: format!(
+                "{what} is not durable, which this broker does not permit; all peers have to set it: {reason}"
+            ),
+        });
+    }
     match soft(error)? {
         AMQPSoftError::PRECONDITIONFAILED => Some(MessagingError::DeclaredOtherwise { what: what.to_owned(), reason }),
         AMQPSoftError::ACCESSREFUSED => Some(MessagingError::AccessRefused { address: address.place(), reason }),
