@@ -11,11 +11,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::cloud::{Cloud, PASSWORD, Settings, wait_for};
 
-/// A migration that takes long enough to be watched: 512 MiB at 400 MiB/s.
+/// A migration that takes long enough to be watched, on a busy machine too: 512 MiB at 150 MiB/s.
 fn watchable() -> Settings {
     Settings {
         environment: vec![
-            ("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "400".into()),
+            ("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "150".into()),
             ("NOVELLA_COMPUTE__FAKE__DIRTY_RATE_MIB", "50".into()),
         ],
     }

@@ -127,7 +127,10 @@ mod on_rabbitmq {
         a_standby_listener_takes_over_also_if_the_notifier_came_first
         after_a_cut_connection_a_listener_hears_in_order_again
     }
-    suite! { novella_testing::Vhost, waiting: a_failed_call_leaves_no_sign_of_life_behind }
+    suite! { novella_testing::Vhost, waiting:
+        a_failed_call_leaves_no_sign_of_life_behind
+        consumers_added_for_those_who_wait_go_when_nobody_waits
+    }
     suite! { novella_testing::Vhost, poison:
         a_message_with_huge_values_is_set_aside_and_cuts_no_connection
         a_peers_credential_is_not_kept_with_a_dead_letter

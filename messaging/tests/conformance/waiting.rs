@@ -115,3 +115,32 @@ pub async fn a_failed_call_leaves_no_sign_of_life_behind(vhost: &Vhost) {
     let more = tokio::time::timeout(Duration::from_secs(3), replies.next()).await;
     assert!(more.is_err(), "{more:?}");
 }
+
+/// More is taken from a queue by further consumers, for as long as there is need.
+pub async fn consumers_added_for_those_who_wait_go_when_nobody_waits(vhost: &Vhost) {
+    const LONG: usize = 50;
+    let (transport, mut crew) = (vhost.connect().await, Crew::new());
+    let _server = serve_limited(&crew, &transport, "host-1", "perform", 1).await;
+    let consumers = async || transport.inspect(&["work"]).await.unwrap().queues[0].consumers;
+    assert_eq!(consumers().await, 1);
+    let client = WorkClient::new(&transport);
+    for _ in 0..LONG {
+        client.perform(&context(), "wait".into()).await.unwrap();
+    }
+    eventually(async || match consumers().await {
+        1 => Err("still one"),
+        _ => Ok(()),
+    })
+    .await;
+    crew.gate.add_permits(LONG);
+    let mut done = 0;
+    while done < LONG {
+        done += usize::from(crew.next_text().await == "done");
+    }
+    eventually(async || match consumers().await {
+        1 => Ok(()),
+        more => Err(more),
+    })
+    .await;
+    client.echo(&context(), "well".into()).await.unwrap();
+}

@@ -120,3 +120,48 @@ pub(super) fn is_taken(error: &Error) -> bool {
     let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };
     is_forbidden(error) && refusal.get_message().as_str().contains("exclusive use")
 }
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::AMQPError;
+    use lapin::tcp::OwnedTLSConfig;
+
+    use super::*;
+
+    fn closed_by(kind: impl Into<AMQPErrorKind>, text: &str) -> Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind.into(), text.into())).into()
+    }
+
+    fn permanent_of(error: &Error) -> Option<MessagingError> {
+        let address = Address {
+            brokers: Arc::from([lapin::uri::AMQPUri::default()]),
+            name: String::new(),
+            tls: OwnedTLSConfig::default(),
+            longest_pause: Duration::ZERO,
+        };
+        permanent(error, "the queue `q`", &address)
+    }
+
+    #[test]
+    fn a_broker_that_permits_no_transient_queues_is_an_option_to_set() {
+        // As RabbitMQ 4.3 says it.
+        let error = closed_by(
+            AMQPHardError::INTERNALERROR,
+            "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nBy default, this feature is not permitted",
+        );
+        let Some(MessagingError::InvalidOption { option, reason }) = permanent_of(&error) else { panic!("{error}") };
+        assert_eq!(option, "amqp_durable_queues");
+        assert!(reason.contains("`q`"), "{reason}");
+    }
+
+    #[test]
+    fn what_may_pass_is_not_permanent() {
+        let forced = closed_by(AMQPHardError::CONNECTIONFORCED, "CONNECTION_FORCED - broker forced connection closure");
+        let network: Error = ErrorKind::IOError(Arc::new(io::ErrorKind::ConnectionReset.into())).into();
+        for error in [forced, network] {
+            assert_eq!(permanent_of(&error), None);
+            assert!(!is_verdict(&error));
+        }
+        assert!(is_verdict(&closed_by(AMQPSoftError::PRECONDITIONFAILED, "PRECONDITION_FAILED - too large")));
+    }
+}
