@@ -1,7 +1,7 @@
 //! A RabbitMQ of a test's own, for what cannot be done to one that others use: stop it, kill it, raise an alarm.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
+
+use crate::ports::free_port;
 
 /// How long a broker may take to start: many times what it takes on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -38,7 +40,7 @@ impl Broker {
     /// If RabbitMQ is not installed (`./test` installs it), or does not start; the text holds what it said.
     pub async fn start(configuration: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("novella-broker-").tempdir().unwrap();
-        let [amqp_port, epmd_port, distribution_port] = free_ports();
+        let [amqp_port, epmd_port, distribution_port] = [(); 3].map(|()| free_port());
         let password = Uuid::new_v4().simple().to_string();
         let path = folder.path();
         let own = format!(
@@ -201,13 +203,6 @@ fn find(name: &str) -> PathBuf {
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())
         .unwrap_or_else(|| panic!("`{name}` is not installed: run the tests by ./test, which installs it"))
-}
-
-/// Ports on which nobody listens.
-pub fn free_ports<const N: usize>() -> [u16; N] {
-    // All at once, so that they differ.
-    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// Whether AMQP is spoken there.

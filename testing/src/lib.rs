@@ -24,11 +24,13 @@ mod broker;
 mod database;
 mod environment;
 mod patience;
+mod ports;
 pub mod python;
 mod teardown;
 mod vhost;
 
-pub use broker::{Broker, free_ports};
+pub use broker::Broker;
 pub use database::Database;
 pub use patience::{PATIENCE, eventually, within};
+pub use ports::free_port;
 pub use vhost::Vhost;

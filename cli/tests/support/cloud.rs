@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -212,7 +211,7 @@ impl Cloud {
 
 /// An address on which nothing listens now.
 pub fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", novella_testing::free_port())
 }
 
 /// Asks until it holds; fails if it does not within [`LIMIT`].

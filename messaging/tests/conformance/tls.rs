@@ -1,7 +1,7 @@
 //! `amqps://`: who is trusted, and what the error says about who is not.
 
 use novella_messaging::{MessagingError, Transport, TransportOptions};
-use novella_testing::{Broker, free_ports};
+use novella_testing::{Broker, free_port};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
@@ -30,7 +30,7 @@ impl Secured {
             let certificate = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, issuer).unwrap();
             (file(&format!("{name}.pem"), certificate.pem()), file(&format!("{name}.key"), key.serialize_pem()))
         };
-        let [port] = free_ports();
+        let port = free_port();
         let (certificate, key) = certify("server", "localhost", &trusted);
         let configuration = format!(
             "listeners.ssl.1 = 127.0.0.1:{port}\n\
