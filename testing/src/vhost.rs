@@ -67,6 +67,14 @@ impl Vhost {
         names(&self.management.get(&["queues", &self.name]).await)
     }
 
+    /// What the broker's management API lists at this path.
+    ///
+    /// # Panics
+    /// If the broker refuses, or that is no list.
+    pub async fn list(&self, path: &[&str]) -> Vec<Value> {
+        objects(&self.management.get(path).await).to_vec()
+    }
+
     /// How many messages a queue holds, delivered but unacknowledged ones included, as of the broker's last count, which
     /// is a fraction of a second old. To wait for a number use [`Self::wait_for_messages`].
     ///

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use super::{Priority, queue};
+use super::{Priority, queue, route};
 use crate::error::MessagingError;
 use crate::serializer::Serializer;
 use crate::target::Target;
@@ -246,7 +246,7 @@ impl NotificationListenerBuilder {
         for (priority, target) in
             priorities.iter().flat_map(|priority| self.targets.iter().map(move |it| (*priority, it)))
         {
-            let queue = queue(&self.transport, target, priority, self.single_active_consumer);
+            let queue = queue(route(&self.transport, target, priority), self.single_active_consumer);
             // Topics of the same name share a queue, whatever their exchanges.
             match queues.iter_mut().find(|other| other.name == queue.name) {
                 Some(same) => same.bound_to.extend(queue.bound_to),

@@ -75,11 +75,14 @@ impl FromStr for Priority {
 
 /// The queue of a topic's priority. It is made by whoever comes first, so that nothing is lost
 /// before a listener ever started.
-fn queue(transport: &Transport, target: &Target, priority: Priority, single_active: bool) -> QueueSpec {
-    let name = format!("{}.{priority}", target.topic);
+fn queue(route: Route, single_active: bool) -> QueueSpec {
+    QueueSpec { name: route.key().to_owned(), lifetime: Lifetime::Lasting, bound_to: vec![route], single_active }
+}
+
+/// The way to it.
+fn route(transport: &Transport, target: &Target, priority: Priority) -> Route {
     let exchange = transport.exchange(target.exchange.as_deref()).into();
-    let route = Route::Topic { exchange, key: name.as_str().into() };
-    QueueSpec { name, lifetime: Lifetime::Lasting, bound_to: vec![route], single_active }
+    Route::Topic { exchange, key: format!("{}.{priority}", target.topic).into() }
 }
 
 /// Sends notifications. Cheap to clone.
@@ -265,9 +268,8 @@ impl Notifier {
         };
         let message = Message::new(Content::Notification(message.into()));
         let publication = |target| {
-            let queue = queue(&self.transport, target, priority, self.single_active_consumer);
-            let exchange = self.transport.exchange(None).into();
-            let route = Route::Topic { exchange, key: queue.name.as_str().into() };
+            let route = route(&self.transport, target, priority);
+            let queue = queue(route.clone(), self.single_active_consumer);
             Publication { declare: Some(Box::new(queue)), ..Publication::mandatory(route, message.clone()) }
         };
         Ok(self.targets.iter().map(publication).collect())

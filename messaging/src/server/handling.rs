@@ -45,13 +45,6 @@ enum Ending {
     Abandoned,
 }
 
-/// What became of the method.
-enum Begun<'a> {
-    Not,
-    Abandoned,
-    Ended(Place<'a>, Result<Value, Box<Failure>>),
-}
-
 impl Handling {
     pub(super) fn new(
         transport: Transport,
@@ -144,9 +137,8 @@ impl Handling {
         };
         // The place is kept until the answer is sent, which bounds how many are on their way.
         let (_place, outcome) = match begun {
-            Begun::Not => return Ending::Unbegun,
-            Begun::Abandoned => return Ending::Abandoned,
-            Begun::Ended(place, outcome) => (place, outcome),
+            Ok(ended) => ended,
+            Err(ending) => return ending,
         };
         match (&request.reply_to, outcome) {
             (Some(reply_to), outcome) => match answers::send(&self.transport, reply_to, outcome).await {
@@ -161,19 +153,19 @@ impl Handling {
         }
     }
 
-    async fn run_in_turn(&self, request: &Arc<RequestMessage>, delivery: &mut Delivery) -> Begun<'_> {
-        let Some(place) = self.room.place(&request.method).await else {
-            return Begun::Not;
-        };
+    /// Runs the method once there is a place for it; an error if it does not come to its end.
+    async fn run_in_turn(
+        &self,
+        request: &Arc<RequestMessage>,
+        delivery: &mut Delivery,
+    ) -> Result<(Place<'_>, Result<Value, Box<Failure>>), Ending> {
+        let place = self.room.place(&request.method).await.ok_or(Ending::Unbegun)?;
         // While it waited its connection may have been lost; then the broker delivers it again, here or elsewhere.
         // Those that came here stand in for it. Without a look at this there would be more running than the prefetch
         // allows.
         if delivery.is_void() {
             let repetition = self.progress().take_repetition(&request.unique_id, |other| !other.is_void());
-            match repetition {
-                Some(repetition) => *delivery = repetition,
-                None => return Begun::Not,
-            }
+            *delivery = repetition.ok_or(Ending::Unbegun)?;
         }
         let span = tracing::info_span!(
             "rpc",
@@ -184,8 +176,8 @@ impl Handling {
         tokio::select! {
             // Most methods are through when they are looked at first.
             biased;
-            outcome = self.run(request).instrument(span) => Begun::Ended(place, outcome),
-            () = self.abandoning.cancelled() => Begun::Abandoned,
+            outcome = self.run(request).instrument(span) => Ok((place, outcome)),
+            () = self.abandoning.cancelled() => Err(Ending::Abandoned),
         }
     }
 

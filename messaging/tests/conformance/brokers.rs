@@ -78,14 +78,6 @@ pub async fn one_listener_hears_several_topics_and_exchanges_and_one_notifier_se
     listener.stop().await;
 }
 
-/// What the management API lists.
-async fn listed(path: &[&str]) -> Vec<Value> {
-    let mut url = reqwest::Url::parse(&std::env::var("NOVELLA_TEST_RABBITMQ_API").unwrap()).unwrap();
-    url.path_segments_mut().unwrap().push("api").extend(path);
-    let answer = reqwest::Client::new().get(url).send().await.unwrap().error_for_status().unwrap();
-    answer.json().await.unwrap()
-}
-
 /// It denies queues that are neither durable nor exclusive, and limits over whole channels, unless it is configured
 /// otherwise.
 pub async fn nothing_is_asked_for_that_rabbitmq_4_3_denies(vhost: &Vhost) {
@@ -99,13 +91,13 @@ pub async fn nothing_is_asked_for_that_rabbitmq_4_3_denies(vhost: &Vhost) {
     client.ring(&context(), "ding".into()).await.unwrap();
     while crew.next_text().await != "ding" {}
 
-    let queues = listed(&["queues", vhost.name()]).await;
+    let queues = vhost.list(&["queues", vhost.name()]).await;
     // The topic's, the server's, its share of the fanout, the answers, the reports, the dead letters.
     assert_eq!(queues.len(), 6, "{queues:?}");
     assert!(queues.iter().all(|queue| queue["durable"] == true || queue["exclusive"] == true), "{queues:?}");
     // The broker counts a moment later.
     let limited = eventually(async || {
-        let channels = listed(&["vhosts", vhost.name(), "channels"]).await;
+        let channels = vhost.list(&["vhosts", vhost.name(), "channels"]).await;
         let limit = |channel: &Value, which: &str| channel[which].as_u64().unwrap_or_default();
         assert!(channels.iter().all(|channel| limit(channel, "global_prefetch_count") == 0), "{channels:?}");
         let limited = channels.iter().filter(|channel| limit(channel, "prefetch_count") > 0).count();

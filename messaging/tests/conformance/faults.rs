@@ -222,10 +222,10 @@ pub async fn a_refused_connection_fails_at_once_and_says_why(vhost: &Vhost) {
     let MessagingError::AccessRefused { reason, .. } = &error else { panic!("{error:?}") };
     assert!(reason.contains("not-there"), "{reason}");
 
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = format!("127.0.0.1:{}", novella_testing::free_port());
     let error = connect(format!("amqp://{free}/")).await;
     let MessagingError::ConnectionFailed { address, reason } = &error else { panic!("{error:?}") };
-    assert_eq!(*address, free.to_string());
+    assert_eq!(*address, free);
     assert!(reason.contains("is a broker running"), "{reason}");
 }
 

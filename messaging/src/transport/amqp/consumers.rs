@@ -43,7 +43,6 @@ struct Row {
 }
 
 pub(super) struct Consumers {
-    channel: Channel,
     acks: Arc<Acks>,
     events: SelectAll<BoxStream<'static, Event>>,
     /// The first stays; the later ones come and go.
@@ -66,9 +65,8 @@ impl Consumers {
         sources: impl Iterator<Item = (usize, Source)>,
         prefetch: u16,
     ) -> lapin::Result<Self> {
-        let channel = connection.create_channel().await?;
-        let acks = Acks::new(channel.clone());
-        let mut consumers = Self { channel, acks, events: SelectAll::new(), rows: Vec::new(), last_tag: 0 };
+        let acks = Acks::new(connection.create_channel().await?);
+        let mut consumers = Self { acks, events: SelectAll::new(), rows: Vec::new(), last_tag: 0 };
         consumers.add_row(sources, prefetch).await?;
         Ok(consumers)
     }
@@ -78,7 +76,7 @@ impl Consumers {
     }
 
     pub(super) fn channel(&self) -> &Channel {
-        &self.channel
+        self.acks.channel()
     }
 
     /// The next of what the consumers say; `None` if there are none left.
@@ -117,7 +115,7 @@ impl Consumers {
         {
             limit -= row.prefetch;
             for consumer in row.consumers {
-                self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+                self.channel().basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
             }
         }
         Ok(())
@@ -142,8 +140,8 @@ impl Consumers {
 
     /// Has the broker send no more; what it had sent already still comes out of [`Consumers::next`], then the end.
     pub(super) async fn cancel(&mut self) -> lapin::Result<()> {
-        for consumer in self.rows.drain(..).flat_map(|row| row.consumers) {
-            self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+        for consumer in std::mem::take(&mut self.rows).into_iter().flat_map(|row| row.consumers) {
+            self.channel().basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
         }
         Ok(())
     }
@@ -160,7 +158,7 @@ impl Consumers {
 
     /// Limits the consumers that start from now on.
     async fn limit_next(&mut self, prefetch: u16) -> lapin::Result<()> {
-        self.channel.basic_qos(prefetch, BasicQosOptions { global: false }).await
+        self.channel().basic_qos(prefetch, BasicQosOptions { global: false }).await
     }
 
     async fn consume(&mut self, queue: usize, source: Source) -> lapin::Result<Consumer> {
@@ -168,7 +166,7 @@ impl Consumers {
         let consumer = Consumer { queue, tag: self.last_tag };
         let options = BasicConsumeOptions { exclusive: source.exclusive, ..Default::default() };
         let name = ShortString::try_new(&*source.name).unwrap_or_default();
-        let deliveries = self.channel.basic_consume(name, consumer.tag(), options, FieldTable::default()).await?;
+        let deliveries = self.channel().basic_consume(name, consumer.tag(), options, FieldTable::default()).await?;
         let events = deliveries
             // An error ends the consumer; what it was, the channel and the connection know as well.
             .filter_map(move |delivery| {

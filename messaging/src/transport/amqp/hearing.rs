@@ -48,6 +48,11 @@ impl Ear {
         entry.1 = reason.to_owned();
     }
 
+    /// Why it hears nothing, if so.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.hearing.lock().deaf.get(&self.number).map(|(_, reason)| reason.clone())
+    }
+
     /// It hears again.
     pub(super) fn regain(&self) {
         self.hearing.lock().deaf.remove(&self.number);

@@ -167,7 +167,7 @@ impl Bus {
             self.receiving_address.clone(),
             self.options.clone(),
             subscription,
-            self.hearing.register(),
+            Arc::new(self.hearing.register()),
             patience,
         )
         .await

@@ -10,7 +10,7 @@
 //! | the connection stands, but something above failed | health says so; again, after a growing pause |
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::Connection;
@@ -40,7 +40,7 @@ pub(super) async fn start(
     address: Address,
     options: TransportOptions,
     subscription: Subscription,
-    ear: Ear,
+    ear: Arc<Ear>,
     patience: Duration,
 ) -> Result<Subscriber, MessagingError> {
     subscription.queues.iter().try_for_each(topology::check)?;
@@ -49,7 +49,6 @@ pub(super) async fn start(
     let (phase, follow) = watch::channel(Phase::Consuming);
     let (prefetch, window) = watch::channel(subscription.prefetch);
     let (started, start) = oneshot::channel();
-    let failure = Arc::new(Mutex::new(None));
     let queues = subscription
         .queues
         .into_iter()
@@ -65,8 +64,7 @@ pub(super) async fn start(
         window,
         sender: Some(sender),
         started: Some(started),
-        failure: Arc::clone(&failure),
-        ear,
+        ear: Arc::clone(&ear),
     };
     tokio::spawn(task.run());
     match tokio::time::timeout(patience, start).await {
@@ -74,8 +72,7 @@ pub(super) async fn start(
         Ok(Ok(Err(error))) => Err(error),
         Ok(Err(_)) => Err(MessagingError::Closed),
         Err(_) => {
-            let failure = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let reason = failure.unwrap_or_else(|| "there was no connection".into());
+            let reason = ear.reason().unwrap_or_else(|| "there was no connection".into());
             Err(MessagingError::Disconnected { waited: patience, reason })
         }
     }
@@ -102,10 +99,8 @@ struct Task {
     sender: Option<mpsc::UnboundedSender<Delivery>>,
     /// Gone when the start was reported.
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
-    /// Why it has not started yet.
-    failure: Arc<Mutex<Option<String>>>,
     /// Where it says whether it hears anything.
-    ear: Ear,
+    ear: Arc<Ear>,
 }
 
 struct Session {
@@ -160,9 +155,7 @@ impl Task {
                 }
                 End::Broken(reason) => {
                     tracing::warn!(reason, queue = self.label(), "consuming was interrupted; starting again");
-                    let failure = format!("`{}` is not consumed: {reason}", self.label());
-                    self.ear.lose(&failure);
-                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+                    self.ear.lose(&format!("`{}` is not consumed: {reason}", self.label()));
                     pauses.next().unwrap_or_default()
                 }
             };
