@@ -1,0 +1,181 @@
+//! Tokens: given out, shown, refused, ended.
+
+use axum::body::Body;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Client, Cloud, On, PASSWORD, password};
+
+const TOKENS: &str = "/identity/v3/auth/tokens";
+
+on_both! {
+    async fn a_password_gets_a_token_with_roles_and_a_catalog(cloud: Cloud) {
+        let answer = cloud.anonymous().post(TOKENS, &password("admin", PASSWORD, "admin")).await;
+        assert_eq!(answer.status, 201);
+        assert!(answer.header("x-subject-token").unwrap().len() >= 43);
+        insta::assert_json_snapshot!("token", answer.body, {
+            ".token.audit_ids" => "[audit_ids]",
+            ".token.*.id" => "[id]",
+            ".token.issued_at" => "[time]",
+            ".token.expires_at" => "[time]",
+        });
+    }
+
+    async fn a_wrong_password_an_unknown_user_and_a_project_without_a_role_look_the_same(cloud: Cloud) {
+        for body in [
+            password("admin", "wrong", "admin"),
+            password("nobody", PASSWORD, "admin"),
+            password("demo", PASSWORD, "admin"),
+            password("admin", PASSWORD, "nowhere"),
+        ] {
+            let answer = cloud.anonymous().post(TOKENS, &body).await;
+            assert_eq!(answer.status, 401);
+            assert_eq!(answer.body, json!({"error": {
+                "code": 401, "title": "Unauthorized",
+                "message": "The request you have made requires authentication.",
+            }}));
+        }
+    }
+
+    async fn without_a_scope_the_only_project_counts_and_of_several_none(cloud: Cloud) {
+        let unscoped = |user: &str| {
+            let mut body = password(user, PASSWORD, "");
+            body["auth"].as_object_mut().unwrap().remove("scope");
+            body
+        };
+        let demo = cloud.anonymous().post(TOKENS, &unscoped("demo")).await;
+        assert_eq!(demo.body["token"]["project"]["name"], "demo");
+        let admin = cloud.anonymous().post(TOKENS, &unscoped("admin")).await;
+        assert_eq!((admin.status, &admin.body["token"]["project"]), (201, &Value::Null));
+        assert_eq!(admin.body["token"]["catalog"], Value::Null);
+        // What it is good for: finding out which projects there are, and getting a scoped one.
+        let token = admin.header("x-subject-token").unwrap();
+        let mut client = cloud.anonymous();
+        client.token = Some(token.to_owned());
+        let projects = client.get("/identity/v3/auth/projects").await;
+        let names: Vec<_> = projects.body["projects"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
+        assert_eq!(names, ["admin", "demo"]);
+        assert_eq!(client.get("/compute/v2.1/servers").await.status, 403);
+        let scoped = json!({"auth": {
+            "identity": {"methods": ["token"], "token": {"id": token}},
+            "scope": {"project": {"name": "demo", "domain": {"name": "Default"}}},
+        }});
+        let scoped = cloud.anonymous().post(TOKENS, &scoped).await;
+        assert_eq!((scoped.status, &scoped.body["token"]["project"]["name"]), (201, &json!("demo")));
+        // No longer than the one it was got with.
+        assert_eq!(scoped.body["token"]["expires_at"], admin.body["token"]["expires_at"]);
+    }
+
+    async fn a_token_is_shown_to_its_owner_and_to_administrators_only(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let show = async |client: &Client<'_>, subject: &str| {
+            client.send_with(Method::GET, TOKENS, Body::empty(), &[("x-subject-token", subject)]).await
+        };
+        let (admins, demos) = (admin.token.clone().unwrap(), demo.token.clone().unwrap());
+        let own = show(&demo, &demos).await;
+        assert_eq!((own.status, own.header("x-subject-token")), (200, Some(demos.as_str())));
+        assert_eq!(show(&admin, &demos).await.body["token"]["user"]["name"], "demo");
+        assert_eq!(show(&demo, &admins).await.status, 403);
+        assert_eq!(show(&admin, "nonsense").await.status, 404);
+        assert_eq!(show(&cloud.anonymous(), &demos).await.status, 401);
+    }
+
+    async fn a_token_that_was_ended_is_refused_at_once(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        assert_eq!(demo.get("/compute/v2.1/servers").await.status, 200);
+        let token = demo.token.clone().unwrap();
+        let ended = demo.send_with(Method::DELETE, TOKENS, Body::empty(), &[("x-subject-token", &token)]).await;
+        assert_eq!(ended.status, 204);
+        let refused = demo.get("/compute/v2.1/servers").await;
+        assert_eq!(refused.status, 401);
+        assert_eq!(refused.header("www-authenticate"), Some("Keystone uri=\"http://cloud.test/identity\""));
+    }
+
+    async fn an_expired_token_is_refused(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        cloud.execute("UPDATE tokens SET expires_at = 1").await;
+        assert_eq!(demo.get("/compute/v2.1/servers").await.status, 401);
+    }
+
+    async fn a_token_is_not_in_the_database(cloud: Cloud) {
+        let token = cloud.demo().await.token.unwrap();
+        let kept: Vec<String> = sqlx::query_scalar("SELECT token_hash FROM tokens")
+            .fetch_all(&mut *cloud.database.read().await.unwrap())
+            .await
+            .unwrap();
+        assert_eq!(kept.len(), 1);
+        assert!(!kept[0].contains(&token));
+    }
+
+    async fn what_is_no_request_for_a_token_is_refused_by_name(cloud: Cloud) {
+        for (body, field) in [
+            (json!({}), "'auth' is a required property"),
+            (json!({"auth": {}}), "'identity' is a required property"),
+            (json!({"auth": {"identity": {"methods": ["totp"]}}}), "methods"),
+            (json!({"auth": {"identity": {"methods": ["password"]}}}), "methods"),
+            (json!({"auth": {"identity": {"methods": "password"}}}), "auth.identity.methods"),
+            (json!({"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "a", "password": "b"}}}}}),
+             "domain"),
+        ] {
+            let answer = cloud.anonymous().post(TOKENS, &body).await;
+            assert_eq!(answer.status, 400, "{body}");
+            let message = answer.body["error"]["message"].as_str().unwrap();
+            assert!(message.contains(field), "{message}");
+        }
+    }
+
+    async fn who_and_what_there_is(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let names = |answer: &Answer, key: &str| -> Vec<String> {
+            answer.body[key].as_array().unwrap().iter().map(|i| i["name"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(&admin.get("/identity/v3/projects").await, "projects"), ["admin", "demo"]);
+        assert_eq!(names(&demo.get("/identity/v3/projects").await, "projects"), ["demo"]);
+        assert_eq!(names(&admin.get("/identity/v3/projects?name=demo").await, "projects"), ["demo"]);
+        assert_eq!(names(&admin.get("/identity/v3/users").await, "users"), ["admin", "demo"]);
+        assert_eq!(demo.get("/identity/v3/users").await.status, 403);
+        assert_eq!(names(&admin.get("/identity/v3/roles").await, "roles"), ["admin", "manager", "member", "reader"]);
+        assert_eq!(admin.get("/identity/v3/projects/nothing").await.status, 404);
+        assert_eq!(admin.get("/identity/v3/nothing").await.body["error"]["code"], 404);
+    }
+
+    async fn the_catalog_and_the_roles_are_listed_for_administrators(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        for list in ["services", "endpoints", "role_assignments"] {
+            assert_eq!(demo.get(&format!("/identity/v3/{list}")).await.status, 403, "{list}");
+        }
+        let services = admin.get("/identity/v3/services?type=compute").await.body;
+        assert_eq!((&services["services"][0]["name"], services["services"].as_array().unwrap().len()), (&json!("nova"), 1));
+        assert_eq!(admin.get("/identity/v3/services/compute").await.body["service"], services["services"][0]);
+        let public = admin.get("/identity/v3/endpoints?interface=public&service_id=compute").await.body;
+        assert_eq!(public["endpoints"].as_array().unwrap().len(), 1);
+        assert_eq!(public["endpoints"][0]["url"], "http://cloud.test/compute/v2.1");
+        assert_eq!(admin.get("/identity/v3/regions").await.body["regions"][0]["id"], "RegionOne");
+        assert_eq!(admin.get("/identity/v3/regions/elsewhere").await.status, 404);
+
+        let assigned = async |query: &str| -> Vec<(String, String, String)> {
+            let body = admin.get(&format!("/identity/v3/role_assignments?include_names&{query}")).await.body;
+            let name = |part: &Value| part["name"].as_str().unwrap().to_owned();
+            let list = body["role_assignments"].as_array().unwrap().iter();
+            list.map(|one| (name(&one["user"]), name(&one["scope"]["project"]), name(&one["role"]))).collect()
+        };
+        let all = [("admin", "admin", "admin"), ("admin", "demo", "admin"), ("demo", "demo", "member")];
+        let all = all.map(|(user, project, role)| (user.to_owned(), project.to_owned(), role.to_owned()));
+        assert_eq!(assigned("").await, all);
+        assert_eq!(assigned("role.id=member").await, all[2..]);
+        assert_eq!(assigned("scope.system=all").await, []);
+    }
+
+    async fn versions_are_found_without_a_token(cloud: Cloud) {
+        let anybody = cloud.anonymous();
+        assert_eq!(anybody.get("/identity").await.status, 300);
+        assert_eq!(anybody.get("/identity/v3/").await.body["version"]["id"], "v3.14");
+        assert_eq!(anybody.get("/image").await.status, 300);
+        let compute = anybody.get("/compute").await;
+        assert_eq!((compute.status, &compute.body["versions"][0]["id"]), (200, &json!("v2.0")));
+        for version in compute.body["versions"].as_array().unwrap() {
+            let link = version["links"][0]["href"].as_str().unwrap().strip_prefix("http://cloud.test").unwrap();
+            assert_eq!(anybody.get(link).await.body["version"]["id"], version["id"]);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The API by itself: its router, a database and a bus, and nobody else.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "a test that cannot go on fails")]
+
+#[macro_use]
+mod support;
+
+mod flavors;
+mod http;
+mod identity;
+mod images;
+mod migrations;
+mod operations;
+mod operators;
+mod servers;
+mod services_hypervisors_limits;

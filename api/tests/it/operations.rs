@@ -1,0 +1,180 @@
+//! What can be done to a server: each is one compare-and-swap and one message.
+
+use novella_common::lifecycle::{PowerState, TaskState, VmState};
+use serde_json::{Value, json};
+
+use crate::support::{Cloud, On};
+
+const SERVERS: &str = "/compute/v2.1/servers";
+
+on_both! {
+    async fn each_action_sets_its_task_and_tells_the_host(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        for (from, body, task, method) in [
+            ("active", json!({"os-stop": null}), TaskState::PoweringOff, "stop_instance"),
+            ("stopped", json!({"os-start": null}), TaskState::PoweringOn, "start_instance"),
+            ("active", json!({"reboot": {"type": "SOFT"}}), TaskState::Rebooting, "reboot_instance"),
+            ("stopped", json!({"reboot": {"type": "Hard"}}), TaskState::RebootingHard, "reboot_instance"),
+            ("active", json!({"pause": null}), TaskState::Pausing, "pause_instance"),
+            ("paused", json!({"unpause": null}), TaskState::Unpausing, "unpause_instance"),
+            ("active", json!({"suspend": null}), TaskState::Suspending, "suspend_instance"),
+            ("suspended", json!({"resume": null}), TaskState::Resuming, "resume_instance"),
+        ] {
+            cloud.place(uuid, "host-1", from, 1).await;
+            let before = cloud.taken.lock().unwrap().len();
+            let answer = demo.action(uuid, &body).await;
+            assert_eq!((answer.status, &answer.body), (202, &Value::Null), "{body}");
+            let casts = cloud.casts(before + 1).await;
+            assert_eq!((casts[before].to.as_str(), casts[before].method.as_str()), ("compute.host-1", method));
+            let instance = cloud.instance(uuid).await.unwrap();
+            assert_eq!(instance.task_state, Some(task), "{body}");
+            assert_eq!(casts[before].arguments["operation"]["task_id"], json!(instance.task_id));
+            assert_eq!(instance.task_request_id.as_deref(), answer.header("x-openstack-request-id"));
+        }
+    }
+
+    async fn a_wrong_state_is_a_conflict_that_says_which(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        cloud.place(uuid, "host-1", "stopped", 4).await;
+        let answer = demo.action(uuid, &json!({"os-stop": null})).await;
+        assert_eq!(answer.body, json!({"conflictingRequest": {
+            "code": 409, "message": format!("Cannot 'stop' instance {uuid} while it is in vm_state stopped"),
+        }}));
+        cloud.place(uuid, "host-1", "active", 1).await;
+        assert_eq!(demo.action(uuid, &json!({"pause": null})).await.status, 202);
+        let busy = demo.action(uuid, &json!({"os-stop": null})).await;
+        assert_eq!(busy.message(), format!("Cannot 'stop' instance {uuid} while it is in task_state pausing"));
+        let building = cloud.new_server(&demo, "new").await;
+        assert_eq!(demo.action(building, &json!({"os-stop": null})).await.status, 409);
+    }
+
+    async fn of_two_at_once_one_wins(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let (stop, pause) = (json!({"os-stop": null}), json!({"pause": null}));
+        let (a, b) = tokio::join!(demo.action(uuid, &stop), demo.action(uuid, &pause));
+        let mut statuses = [a.status, b.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [202, 409]);
+        assert_eq!(cloud.casts(2).await.len(), 2);
+    }
+
+    async fn what_can_not_be_handed_over_has_not_begun(cloud: Cloud) {
+        // A host that is up by its rows and never listened on this bus.
+        cloud.write_host("host-1", "nova").await;
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let history = demo.get(&format!("{SERVERS}/{uuid}/os-instance-actions")).await.body;
+        for body in [json!({"os-stop": null}), json!({"reboot": {"type": "HARD"}})] {
+            let answer = demo.action(uuid, &body).await;
+            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{:?}", answer.body);
+        }
+        assert_eq!(demo.delete(&format!("{SERVERS}/{uuid}")).await.status, 503);
+        assert_eq!(cloud.states(uuid).await, (VmState::Active, None, PowerState::Running));
+        assert_eq!(demo.get(&format!("{SERVERS}/{uuid}/os-instance-actions")).await.body, history);
+    }
+
+    async fn what_is_no_action_is_refused(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        for (body, text) in [
+            (json!({"explode": null}), "There is no such action: explode"),
+            (json!({}), "one action is expected"),
+            (json!({"os-stop": null, "os-start": null}), "one action is expected"),
+            (json!([]), "a JSON object is expected"),
+            (json!({"reboot": null}), "reboot"),
+            (json!({"reboot": {"type": "SLOW"}}), "reboot.type"),
+            (json!({"reboot": {"type": "SOFT", "x": 1}}), "('x' was unexpected)"),
+            (json!({"os-resetState": {"state": "stopped"}}), "os-resetState.state"),
+            (json!({"os-getConsoleOutput": {"length": -7}}), "length"),
+            (json!({"os-getConsoleOutput": null}), "is not of type 'object'"),
+            (json!({"reboot": ["SOFT"]}), "is not of type 'object'"),
+            (json!({"os-resetState": ["active"]}), "is not of type 'object'"),
+        ] {
+            let answer = demo.action(uuid, &body).await;
+            assert_eq!((answer.status, answer.message().contains(text)), (400, true), "{body}: {:?}", answer.body);
+        }
+    }
+
+    async fn the_console_is_asked_of_the_host(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let answer = demo.action(uuid, &json!({"os-getConsoleOutput": {"length": "5"}})).await;
+        assert_eq!((answer.status, answer.body), (200, json!({"output": "console text\n"})));
+        let casts = cloud.casts(2).await;
+        assert_eq!(casts[1].arguments, json!({"instance": uuid, "tail_length": 5}));
+        let building = cloud.new_server(&demo, "new").await;
+        assert_eq!(demo.action(building, &json!({"os-getConsoleOutput": {}})).await.status, 409);
+        cloud.force_down("host-1").await;
+        assert_eq!(demo.action(uuid, &json!({"os-getConsoleOutput": {}})).await.status, 503);
+    }
+
+    async fn an_administrator_may_set_the_state_by_hand(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let body = json!({"os-resetState": {"state": "error"}});
+        let denied = demo.action(uuid, &body).await;
+        assert_eq!(denied.body, json!({"forbidden": {"code": 403,
+            "message": "Policy doesn't allow os_compute_api:os-admin-actions:reset_state to be performed."}}));
+        assert_eq!(demo.action(uuid, &json!({"os-stop": null})).await.status, 202);
+        assert_eq!(admin.action(uuid, &body).await.status, 202);
+        assert_eq!(cloud.states(uuid).await, (VmState::Error, None, PowerState::Running));
+        assert_eq!(admin.action(uuid, &json!({"os-resetState": {"state": "active"}})).await.status, 202);
+        assert_eq!(cloud.states(uuid).await.0, VmState::Active);
+    }
+
+    async fn the_history_of_a_server_outlives_it(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let uuid = cloud.new_server(&demo, "s").await;
+        let path = format!("{SERVERS}/{uuid}/os-instance-actions");
+        let list = demo.get(&path).await;
+        assert_eq!(list.body["instanceActions"][0]["action"], "create");
+        let request = list.body["instanceActions"][0]["request_id"].as_str().unwrap().to_owned();
+        // Events are not for those who are no administrators, until 2.51.
+        let one = demo.get(&format!("{path}/{request}")).await;
+        assert_eq!(one.body["instanceAction"].get("events"), None);
+        let admin = cloud.admin().await;
+        assert_eq!(admin.get(&format!("{path}/{request}")).await.body["instanceAction"]["events"], json!([]));
+        assert_eq!(demo.get(&format!("{path}/req-nothing")).await.status, 404);
+
+        assert_eq!(demo.delete(&format!("{SERVERS}/{uuid}")).await.status, 204);
+        assert_eq!(demo.at("2.20").get(&path).await.status, 404);
+        let list = demo.at("2.21").get(&path).await;
+        let names: Vec<_> = list.body["instanceActions"].as_array().unwrap().iter().map(|a| a["action"].clone()).collect();
+        assert_eq!(names, ["delete", "create"]);
+    }
+
+    async fn metadata_is_kept_with_a_server(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let path = format!("{SERVERS}/{uuid}/metadata");
+        let add = demo.post(&path, &json!({"metadata": {"a": "1", "b": "2"}})).await;
+        assert_eq!((add.status, add.body), (200, json!({"metadata": {"a": "1", "b": "2"}})));
+        let set = demo.put(&format!("{path}/a"), &json!({"meta": {"a": "3"}})).await;
+        assert_eq!((set.status, set.body), (200, json!({"meta": {"a": "3"}})));
+        assert_eq!(demo.delete(&format!("{path}/b")).await.status, 204);
+        assert_eq!(demo.get(&path).await.body, json!({"metadata": {"a": "3"}}));
+        assert_eq!(demo.get(&format!("{path}/a")).await.body, json!({"meta": {"a": "3"}}));
+        assert_eq!(demo.get(&format!("{path}/b")).await.status, 404);
+        assert_eq!(demo.put(&path, &json!({"metadata": {}})).await.body, json!({"metadata": {}}));
+        for (path, body) in [
+            (path.clone(), json!({"metadata": {"a": null}})),
+            (path.clone(), json!({"metadata": {"ä": "1"}})),
+            (path.clone(), json!({"meta": {"a": "1"}})),
+            (format!("{path}/a"), json!({"meta": {"b": "1"}})),
+            (format!("{path}/a"), json!({"meta": {"a": "1", "b": "2"}})),
+        ] {
+            assert_eq!(demo.put(&path, &body).await.status, 400, "{body}");
+        }
+        let building = cloud.new_server(&demo, "new").await;
+        let early = demo.post(&format!("{SERVERS}/{building}/metadata"), &json!({"metadata": {"a": "1"}})).await;
+        assert_eq!(early.status, 409);
+    }
+}

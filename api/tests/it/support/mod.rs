@@ -1,0 +1,349 @@
+//! A cloud with nothing but an API: the real router, a database of the test's own, a bus in this process, and in place of
+//! the other services recorders that take every message and do nothing.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, body::Body};
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method, Request, StatusCode};
+use novella_api::{Api, ApiConfig, router};
+use novella_common::{
+    config::{DatabaseConfig, Secret, SecretUrl, ServiceConfig},
+    db::{Database, compute_nodes, instances, seed, services},
+    ids::{Incarnation, InstanceUuid},
+    lifecycle::{PowerState, TaskState, VmState},
+    models::{AllocationRatios, Binary, Instance, Inventory, Resources},
+    service::ServiceIdentity,
+};
+use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+pub const IMAGE: &str = "c1227000-0000-4000-8000-000000000001";
+pub const PASSWORD: &str = "s3cret";
+
+/// Each behaviour on both databases.
+macro_rules! on_both {
+    ($($(#[$attribute:meta])* async fn $name:ident($cloud:ident: Cloud) $body:block)*) => {
+        $(async fn $name($cloud: Cloud) $body)*
+        mod on_sqlite {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] $(#[$attribute])* async fn $name() {
+                super::$name(Cloud::new(On::Sqlite).await).await;
+            })*
+        }
+        mod on_postgres {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] $(#[$attribute])* async fn $name() {
+                super::$name(Cloud::new(On::Postgres).await).await;
+            })*
+        }
+    };
+}
+
+/// Which database.
+#[derive(Clone, Copy)]
+pub enum On {
+    Sqlite,
+    Postgres,
+}
+
+/// A message that a recorder took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cast {
+    /// The topic, or topic.server.
+    pub to: String,
+    pub method: String,
+    pub arguments: Value,
+}
+
+struct Recorder {
+    to: String,
+    taken: Arc<Mutex<Vec<Cast>>>,
+    answer: Value,
+}
+
+impl Endpoint for Recorder {
+    fn version(&self) -> Version {
+        Version::new(1, 99)
+    }
+
+    fn dispatch(&self, request: novella_messaging::Request) -> BoxFuture<'_, Outcome> {
+        let arguments = Value::Object(request.arguments().clone());
+        let cast = Cast { to: self.to.clone(), method: request.method().to_owned(), arguments };
+        self.taken.lock().unwrap().push(cast);
+        let answer = self.answer.clone();
+        Box::pin(async move { Outcome::Returned(answer) })
+    }
+}
+
+pub struct Cloud {
+    pub on: On,
+    pub database: Database,
+    pub transport: Transport,
+    pub router: Router,
+    pub taken: Arc<Mutex<Vec<Cast>>>,
+    servers: Mutex<Vec<RpcServer>>,
+    // Last, so that it is dropped after everything that uses it.
+    _own: novella_testing::Database,
+}
+
+impl Cloud {
+    /// The same without a conductor.
+    pub async fn with_only_a_scheduler(on: On) -> Self {
+        let cloud = Self::without_services(on, ApiConfig::default()).await;
+        cloud.record("scheduler", None, Value::Null).await;
+        cloud
+    }
+
+    /// With a scheduler, a conductor, and users admin and demo.
+    pub async fn new(on: On) -> Self {
+        Self::configured(on, ApiConfig::default()).await
+    }
+
+    pub async fn configured(on: On, config: ApiConfig) -> Self {
+        let cloud = Self::without_services(on, config).await;
+        cloud.record("scheduler", None, Value::Null).await;
+        cloud.record("conductor", None, Value::Null).await;
+        cloud
+    }
+
+    pub async fn without_services(on: On, config: ApiConfig) -> Self {
+        let own = match on {
+            On::Sqlite => novella_testing::Database::sqlite(),
+            On::Postgres => novella_testing::Database::postgres().await,
+        };
+        let database_config = DatabaseConfig { url: SecretUrl::new(own.url()), ..DatabaseConfig::default() };
+        let database = Database::connect(&database_config).await.unwrap();
+        database.migrate().await.unwrap();
+        let seeds = seed::SeedConfig {
+            admin_password: Some(Secret::new(PASSWORD)),
+            demo_password: Some(Secret::new(PASSWORD)),
+        };
+        seed::run(&database, &seeds).await.unwrap();
+        let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
+        let identity = ServiceIdentity::new(Binary::Api, "api-1");
+        let api = Api::new(database.clone(), &transport, config, ServiceConfig::default(), &identity);
+        Self {
+            on,
+            database,
+            transport,
+            router: router(api),
+            taken: Arc::default(),
+            servers: Mutex::default(),
+            _own: own,
+        }
+    }
+
+    /// Takes all messages to a topic, or to one server of it; calls get `answer`.
+    pub async fn record(&self, topic: &str, server: Option<&str>, answer: Value) {
+        let target = Target::new(topic);
+        let (target, to) = match server {
+            Some(server) => (target.server(server), format!("{topic}.{server}")),
+            None => (target.server("recorder"), topic.to_owned()),
+        };
+        let recorder = Recorder { to, taken: Arc::clone(&self.taken), answer };
+        let server = RpcServer::builder(&self.transport, target).endpoint(recorder).start().await.unwrap();
+        self.servers.lock().unwrap().push(server);
+    }
+
+    /// A compute host that is up and takes every message.
+    pub async fn start_host(&self, name: &str) {
+        self.write_host(name, "nova").await;
+        self.record("compute", Some(name), json!("console text\n")).await;
+    }
+
+    /// A compute host's rows, with a heartbeat of now.
+    pub async fn write_host(&self, name: &str, zone: &str) {
+        let inventory = Inventory {
+            total: Resources { vcpus: 8, memory_mb: 16384, disk_gb: 100 },
+            reserved: Resources { vcpus: 0, memory_mb: 512, disk_gb: 0 },
+            ratios: AllocationRatios::default(),
+            hypervisor_type: "fake".into(),
+            hypervisor_version: 1000,
+            hypervisor_hostname: name.into(),
+            host_ip: "10.0.0.1".into(),
+            cpu_info: json!({"arch": "x86_64", "vendor": "fake"}),
+            availability_zone: zone.into(),
+        };
+        let mut connection = self.database.write().await.unwrap();
+        compute_nodes::upsert(&mut connection, name, &inventory).await.unwrap();
+        services::heartbeat(&mut connection, Binary::Compute, name, zone, Incarnation::random()).await.unwrap();
+    }
+
+    /// Declares a host down.
+    pub async fn force_down(&self, host: &str) {
+        let mut connection = self.database.write().await.unwrap();
+        let service = services::find(&mut connection, Binary::Compute, host).await.unwrap().unwrap();
+        let change = services::ServiceChange { forced_down: Some(true), ..Default::default() };
+        services::update(&mut connection, &service.uuid, &change).await.unwrap();
+    }
+
+    /// The messages so far, once there are at least `count`.
+    pub async fn casts(&self, count: usize) -> Vec<Cast> {
+        loop {
+            let taken = self.taken.lock().unwrap().clone();
+            if taken.len() >= count {
+                return taken;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Makes a server by the API, and puts it where a scheduler and a host would have.
+    pub async fn active_server(&self, client: &Client<'_>, name: &str, host: &str) -> InstanceUuid {
+        let uuid = self.new_server(client, name).await;
+        self.place(uuid, host, "active", 1).await;
+        uuid
+    }
+
+    /// Makes a server by the API.
+    pub async fn new_server(&self, client: &Client<'_>, name: &str) -> InstanceUuid {
+        let answer = client.post("/compute/v2.1/servers", &create(name)).await;
+        assert_eq!(answer.status, 202, "{:?}", answer.body);
+        answer.body["server"]["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Writes what a scheduler and a host would have written.
+    pub async fn place(&self, uuid: InstanceUuid, host: &str, vm_state: &str, power_state: i64) {
+        sqlx::query(
+            "UPDATE instances SET host = $1, availability_zone = 'nova', vm_state = $2, power_state = $3, \
+             task_state = NULL, task_id = NULL, task_request_id = NULL, launched_at = created_at WHERE uuid = $4",
+        )
+        .bind(host)
+        .bind(vm_state)
+        .bind(power_state)
+        .bind(uuid.to_string())
+        .execute(&mut *self.database.write().await.unwrap())
+        .await
+        .unwrap();
+    }
+
+    /// Runs one statement.
+    pub async fn execute(&self, statement: &'static str) {
+        sqlx::query(statement).execute(&mut *self.database.write().await.unwrap()).await.unwrap();
+    }
+
+    pub async fn instance(&self, uuid: InstanceUuid) -> Option<Instance> {
+        instances::get_with_deleted(&mut self.database.read().await.unwrap(), uuid).await.unwrap()
+    }
+
+    pub async fn states(&self, uuid: InstanceUuid) -> (VmState, Option<TaskState>, PowerState) {
+        let instance = self.instance(uuid).await.unwrap();
+        (instance.vm_state, instance.task_state, instance.power_state)
+    }
+
+    pub async fn admin(&self) -> Client<'_> {
+        self.login("admin", "admin").await
+    }
+
+    pub async fn demo(&self) -> Client<'_> {
+        self.login("demo", "demo").await
+    }
+
+    pub async fn login(&self, user: &str, project: &str) -> Client<'_> {
+        let answer = self.anonymous().post("/identity/v3/auth/tokens", &password(user, PASSWORD, project)).await;
+        assert_eq!(answer.status, 201, "{:?}", answer.body);
+        let token = answer.headers["x-subject-token"].to_str().unwrap().to_owned();
+        Client { cloud: self, token: Some(token), version: None }
+    }
+
+    pub fn anonymous(&self) -> Client<'_> {
+        Client { cloud: self, token: None, version: None }
+    }
+}
+
+/// The body that asks for a token.
+pub fn password(user: &str, password: &str, project: &str) -> Value {
+    let domain = json!({"id": "default"});
+    json!({"auth": {
+        "identity": {"methods": ["password"], "password": {"user": {"name": user, "domain": domain, "password": password}}},
+        "scope": {"project": {"name": project, "domain": domain}},
+    }})
+}
+
+/// The body of a plain create.
+pub fn create(name: &str) -> Value {
+    json!({"server": {"name": name, "imageRef": IMAGE, "flavorRef": "1"}})
+}
+
+/// Somebody who sends requests.
+#[derive(Clone)]
+pub struct Client<'c> {
+    cloud: &'c Cloud,
+    pub token: Option<String>,
+    version: Option<String>,
+}
+
+/// An answer.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// Null if there is none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The text of an error of the Compute API.
+    pub fn message(&self) -> &str {
+        let error = self.body.as_object().and_then(|body| body.values().next());
+        error.and_then(|error| error["message"].as_str()).unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+impl Client<'_> {
+    /// The same, naming a microversion.
+    pub fn at(&self, version: &str) -> Self {
+        Self { version: Some(version.to_owned()), ..self.clone() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, Body::empty()).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Body::from(body.to_string())).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, Body::from(body.to_string())).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, Body::empty()).await
+    }
+
+    pub async fn action(&self, server: InstanceUuid, body: &Value) -> Answer {
+        self.post(&format!("/compute/v2.1/servers/{server}/action"), body).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: Body) -> Answer {
+        self.send_with(method, path, body, &[("content-type", "application/json")]).await
+    }
+
+    pub async fn send_with(&self, method: Method, path: &str, body: Body, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("host", "cloud.test");
+        if let Some(token) = &self.token {
+            request = request.header("x-auth-token", token);
+        }
+        if let Some(version) = &self.version {
+            request = request.header("openstack-api-version", format!("compute {version}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.cloud.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        assert!(parts.headers.contains_key("x-openstack-request-id"), "{path}");
+        if parts.status != StatusCode::NO_CONTENT && !bytes.is_empty() && path != "/healthz" {
+            assert_eq!(parts.headers["content-type"], "application/json", "{path}");
+        }
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+}

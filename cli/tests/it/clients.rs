@@ -1,0 +1,111 @@
+//! The real client: python-openstackclient, from PyPI, against a real cloud.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use novella_testing::python;
+use serde_json::Value;
+
+use crate::support::cloud::{Cloud, Settings};
+
+/// What is installed.
+const PACKAGES: [&str; 2] = ["python-openstackclient==10.5.0", "openstacksdk==4.22.0"];
+
+/// The client in a virtual environment of its own.
+fn installed() -> PathBuf {
+    python::environment(Path::new(env!("CARGO_TARGET_TMPDIR")), &PACKAGES).join("bin/openstack")
+}
+
+/// The client as a user of this cloud has it: with the file that `novella up` writes.
+struct OpenStack {
+    client: PathBuf,
+    clouds: PathBuf,
+}
+
+impl OpenStack {
+    async fn of(cloud: &Cloud) -> Self {
+        let client = tokio::task::spawn_blocking(installed).await.unwrap();
+        Self { client, clouds: cloud.data_folder().join("clouds.yaml") }
+    }
+
+    /// Runs one command and returns what it prints.
+    async fn print(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(&self.client);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OS_")) {
+            command.env_remove(name);
+        }
+        command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella").args(arguments);
+        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
+    }
+
+    /// The same for a command that can print JSON.
+    async fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.print(&[arguments, &["-f", "json"]].concat()).await).unwrap()
+    }
+}
+
+async fn a_server_is_led_through_its_life_by_openstackclient(cloud: Cloud) {
+    let (client, openstack) = (cloud.client().await, OpenStack::of(&cloud).await);
+    let create = ["server", "create", "--flavor", "m1.tiny", "--image", "cirros", "--nic", "none", "--wait", "led"];
+    let server = openstack.json(&create).await;
+    assert_eq!((&server["status"], &server["name"]), (&"ACTIVE".into(), &"led".into()), "{server}");
+    let id = server["id"].as_str().unwrap();
+    let list = openstack.json(&["server", "list", "--long"]).await;
+    assert_eq!(
+        (&list[0]["ID"], &list[0]["Flavor"], &list[0]["Image Name"]),
+        (&server["id"], &"m1.tiny".into(), &"cirros".into())
+    );
+    let source = openstack.json(&["server", "show", "led"]).await["OS-EXT-SRV-ATTR:host"].clone();
+
+    openstack.print(&["server", "stop", "led"]).await;
+    client.wait_for_status(id, "SHUTOFF").await;
+    openstack.print(&["server", "start", "led"]).await;
+    client.wait_for_status(id, "ACTIVE").await;
+    assert!(!openstack.print(&["console", "log", "show", "--lines", "3", "led"]).await.is_empty());
+
+    openstack.print(&["server", "migrate", "--live-migration", "--wait", "led"]).await;
+    let moved = openstack.json(&["server", "show", "led"]).await;
+    assert_eq!(moved["status"], "ACTIVE");
+    assert_ne!(moved["OS-EXT-SRV-ATTR:host"], source);
+    let migrations = openstack.json(&["server", "migration", "list", "--server", "led"]).await;
+    assert_eq!((&migrations[0]["Status"], &migrations[0]["Source Compute"]), (&"completed".into(), &source));
+
+    let events = openstack.json(&["server", "event", "list", "led"]).await;
+    let actions: Vec<&str> = events.as_array().unwrap().iter().map(|event| event["Action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["live-migration", "start", "stop", "create"]);
+
+    openstack.print(&["server", "delete", "--wait", "led"]).await;
+    assert_eq!(openstack.json(&["server", "list"]).await, Value::Array(vec![]));
+    cloud.assert_claims_add_up().await;
+}
+
+async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) {
+    let openstack = OpenStack::of(&cloud).await;
+    let why = ["compute", "service", "set", "--disable", "--disable-reason", "a new disk", "host-1", "nova-compute"];
+    openstack.print(&why).await;
+    let services = openstack.json(&["compute", "service", "list", "--long", "--host", "host-1"]).await;
+    assert_eq!((&services[0]["Status"], &services[0]["Disabled Reason"]), (&"disabled".into(), &"a new disk".into()));
+    let hypervisors = openstack.json(&["hypervisor", "list"]).await;
+    let names = hypervisors.as_array().unwrap().iter().map(|host| host["Hypervisor Hostname"].as_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["host-1", "host-2", "host-3"]);
+    assert_eq!(openstack.json(&["hypervisor", "show", "host-1"]).await["status"], "disabled");
+    let limits = openstack.json(&["limits", "show", "--absolute"]).await;
+    assert!(
+        limits.as_array().unwrap().iter().any(|limit| limit["Name"] == "total_instances_used" && limit["Value"] == 0)
+    );
+}
+
+mod embedded {
+    use super::{Cloud, Settings};
+
+    /// One after the other: the second finds what the first installed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn openstackclient_works() {
+        let cloud = Cloud::embedded(Settings::default()).await;
+        super::a_server_is_led_through_its_life_by_openstackclient(cloud).await;
+        let cloud = Cloud::embedded(Settings::default()).await;
+        super::an_operator_sees_hosts_and_services_with_openstackclient(cloud).await;
+    }
+}

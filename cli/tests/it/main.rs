@@ -1,0 +1,11 @@
+//! The program from end to end: real processes, spoken to as users and operators do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, unreachable_pub, reason = "tests")]
+
+#[macro_use]
+mod support;
+
+mod bus;
+mod clients;
+mod crash;
+mod services;
+mod walk;

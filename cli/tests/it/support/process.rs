@@ -1,0 +1,97 @@
+//! Real processes of the real binary, which can be killed and started again.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+/// One process of it. Killed when dropped; when the test failed, its log is printed.
+pub struct Process {
+    pub name: String,
+    arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
+    log: PathBuf,
+    child: Child,
+}
+
+/// The binary, with nothing of the surrounding shell's own configuration.
+pub fn novella() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_novella"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("NOVELLA_") || name.starts_with("OS_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+impl Process {
+    pub fn start(name: &str, arguments: &[&str], environment: &BTreeMap<String, String>, logs: &Path) -> Self {
+        let log = logs.join(format!("{name}.log"));
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let child = spawn(&arguments, environment, &log);
+        Self { name: name.into(), arguments, environment: environment.clone(), log, child }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged, in all its runs.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// `kill -9`, at once.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let status = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} does not stop on SIGTERM", self.name);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts it again, as it was started first.
+    pub fn restart(&mut self) {
+        self.child = spawn(&self.arguments, &self.environment, &self.log);
+    }
+}
+
+fn spawn(arguments: &[String], environment: &BTreeMap<String, String>, log: &Path) -> Child {
+    let log: File = OpenOptions::new().create(true).append(true).open(log).unwrap();
+    novella()
+        .args(arguments)
+        .envs(environment)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(60).collect();
+            eprintln!("--- the last of {}'s log", self.name);
+            for line in tail.into_iter().rev() {
+                eprintln!("{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The database: the same behaviours on SQLite and on PostgreSQL.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use novella_common::{
+    config::{DatabaseConfig, Secret, SecretUrl},
+    db::{
+        Database, actions, allocations, compute_nodes, instances,
+        seed::{self, SeedConfig},
+        services,
+    },
+    ids::{Incarnation, InstanceUuid, TaskId},
+    lifecycle::{PowerState, TaskState, VmState},
+    models::{
+        ActionEvent, AllocationRatios, Binary, EventResult, Fault, Flavor, Instance, InstanceAction, Inventory,
+        RequestSpec, Resources,
+    },
+};
+
+async fn open(url: &str) -> Database {
+    let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
+    let database = Database::connect(&config).await.unwrap();
+    database.migrate().await.unwrap();
+    database
+}
+
+fn flavor() -> Flavor {
+    Flavor {
+        id: "1".into(),
+        name: "m1.tiny".into(),
+        vcpus: 1,
+        memory_mb: 512,
+        disk_gb: 1,
+        ephemeral_gb: 0,
+        swap_mb: 0,
+        is_public: true,
+        description: None,
+        extra_specs: BTreeMap::new(),
+    }
+}
+
+fn new_instance() -> Instance {
+    let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap();
+    Instance {
+        uuid: InstanceUuid::random(),
+        project_id: "p".into(),
+        user_id: "u".into(),
+        name: "naïve ✓".into(),
+        description: None,
+        hostname: "naive".into(),
+        image_ref: Some("image".into()),
+        flavor: flavor(),
+        metadata: BTreeMap::from([("k".into(), "v".into())]),
+        requested_zone: None,
+        user_data: None,
+        key_name: None,
+        config_drive: true,
+        reservation_id: "r-1".into(),
+        launch_index: 0,
+        host: None,
+        availability_zone: None,
+        vm_state: VmState::Building,
+        task_state: Some(TaskState::Scheduling),
+        power_state: PowerState::NoState,
+        task_id: Some(TaskId::random()),
+        task_request_id: Some("req-1".into()),
+        owner: None,
+        report_seq: 0,
+        attempts: 0,
+        created_at: now,
+        updated_at: now,
+        launched_at: None,
+        terminated_at: None,
+        deleted_at: None,
+    }
+}
+
+fn inventory(vcpus: i64) -> Inventory {
+    Inventory {
+        total: Resources { vcpus, memory_mb: 100_000, disk_gb: 1000 },
+        reserved: Resources { vcpus: 0, memory_mb: 512, disk_gb: 0 },
+        ratios: AllocationRatios { cpu: 1.0, ram: 1.0, disk: 1.0 },
+        hypervisor_type: "fake".into(),
+        hypervisor_version: 1_000_000,
+        hypervisor_hostname: "host-1".into(),
+        host_ip: "127.0.0.1".into(),
+        cpu_info: serde_json::json!({"arch": "x86_64"}),
+        availability_zone: "nova".into(),
+    }
+}
+
+async fn a_new_database_can_be_filled_by_several_at_once(database: Database) {
+    let config = SeedConfig { admin_password: Some(Secret::new("pw")), ..SeedConfig::default() };
+    let fill = || {
+        let (database, config) = (database.clone(), config.clone());
+        tokio::spawn(async move { seed::run(&database, &config).await })
+    };
+    for filled in [fill(), fill(), fill()] {
+        filled.await.unwrap().unwrap();
+    }
+}
+
+async fn a_new_instance_is_read_back_as_it_was_written(database: Database) {
+    let written = [new_instance(), new_instance()];
+    let mut tx = database.begin().await.unwrap();
+    instances::insert(&mut tx, &written, &RequestSpec::default()).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut connection = database.read().await.unwrap();
+    for instance in &written {
+        assert_eq!(instances::get(&mut connection, instance.uuid).await.unwrap().as_ref(), Some(instance));
+    }
+    let spec = instances::request_spec(&mut connection, written[0].uuid).await.unwrap();
+    assert_eq!(spec, Some(RequestSpec::default()));
+    let both = [written[0].uuid, written[1].uuid, InstanceUuid::random()];
+    assert_eq!(instances::get_many(&mut connection, &both).await.unwrap().len(), 2);
+}
+
+async fn of_two_operations_that_begin_at_once_one_wins(database: Database) {
+    let mut instance = new_instance();
+    instance.vm_state = VmState::Active;
+    instance.task_state = None;
+    instance.task_id = None;
+    let mut tx = database.begin().await.unwrap();
+    instances::insert(&mut tx, std::slice::from_ref(&instance), &RequestSpec::default()).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let begin = |task| {
+        let (database, instance) = (database.clone(), instance.clone());
+        tokio::spawn(async move {
+            let mut tx = database.begin().await.unwrap();
+            let won = instances::begin_task(&mut tx, &instance, task, TaskId::random(), "req-2").await.unwrap();
+            tx.commit().await.unwrap();
+            won
+        })
+    };
+    let tries = [begin(TaskState::PoweringOff), begin(TaskState::Pausing), begin(TaskState::Suspending)];
+    let mut winners = 0;
+    for attempt in tries {
+        winners += usize::from(attempt.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+}
+
+async fn an_operation_that_was_not_handed_over_leaves_no_trace(database: Database) {
+    let mut before = new_instance();
+    before.vm_state = VmState::Active;
+    before.task_state = None;
+    before.task_id = None;
+    before.task_request_id = None;
+    let mut connection = database.write().await.unwrap();
+    instances::insert(&mut connection, std::slice::from_ref(&before), &RequestSpec::default()).await.unwrap();
+    let task = TaskId::random();
+    assert!(instances::begin_task(&mut connection, &before, TaskState::Pausing, task, "req-2").await.unwrap());
+    assert!(!instances::abandon_task(&mut connection, &before, TaskId::random()).await.unwrap());
+    assert!(instances::abandon_task(&mut connection, &before, task).await.unwrap());
+    let after = instances::get(&mut connection, before.uuid).await.unwrap().unwrap();
+    assert_eq!((after.task_state, after.task_id, after.task_request_id), (None, None, None));
+}
+
+async fn claims_from_many_sides_at_once_never_overcommit_and_add_up(database: Database) {
+    let mut connection = database.write().await.unwrap();
+    for host in ["host-1", "host-2"] {
+        compute_nodes::upsert(&mut connection, host, &inventory(10)).await.unwrap();
+    }
+    drop(connection);
+    let one = Resources { vcpus: 1, memory_mb: 10, disk_gb: 1 };
+    let mut claims = Vec::new();
+    for number in 0..40 {
+        let database = database.clone();
+        claims.push(tokio::spawn(async move {
+            let instance = InstanceUuid::random();
+            let host = if number % 2 == 0 { "host-1" } else { "host-2" };
+            let mut tx = database.begin().await.unwrap();
+            let won = allocations::claim(&mut tx, instance, host, one).await.unwrap();
+            // Made twice, it counts once.
+            if won {
+                assert!(allocations::claim(&mut tx, instance, host, one).await.unwrap());
+            }
+            tx.commit().await.unwrap();
+            won.then_some((instance, host))
+        }));
+    }
+    let mut won = Vec::new();
+    for claim in claims {
+        won.extend(claim.await.unwrap());
+    }
+    assert_eq!(won.len(), 20);
+    let mut connection = database.write().await.unwrap();
+    assert_eq!(allocations::discrepancies(&mut connection).await.unwrap(), Vec::<String>::new());
+    let node = compute_nodes::get(&mut connection, "host-1").await.unwrap().unwrap();
+    assert_eq!((node.used.vcpus, node.instances, node.free().vcpus), (10, 10, 0));
+
+    allocations::release(&mut connection, won[0].0, won[0].1).await.unwrap();
+    let rest: Vec<_> = won[1..].iter().map(|(instance, _)| *instance).collect();
+    allocations::release_all(&mut connection, &rest).await.unwrap();
+    for node in compute_nodes::list(&mut connection).await.unwrap() {
+        assert_eq!(node.used, Resources::default());
+    }
+    assert_eq!(allocations::discrepancies(&mut connection).await.unwrap(), Vec::<String>::new());
+}
+
+async fn a_heartbeat_makes_a_service_and_keeps_it_up(database: Database) {
+    let mut connection = database.write().await.unwrap();
+    let first = Incarnation::random();
+    services::heartbeat(&mut connection, Binary::Compute, "host-1", "nova", first).await.unwrap();
+    let second = Incarnation::random();
+    services::heartbeat(&mut connection, Binary::Compute, "host-1", "nova", second).await.unwrap();
+    let seen = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
+    assert_eq!(seen.incarnation, second);
+    assert!(seen.is_up(Timestamp::now(), std::time::Duration::from_secs(60)));
+
+    // A heartbeat of the run that is over must not keep it up; one of the present run does.
+    services::compute_hosts_alive(&mut connection, &[("host-1".into(), first)]).await.unwrap();
+    let unchanged = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
+    assert_eq!(unchanged.last_seen, seen.last_seen);
+    services::compute_hosts_alive(&mut connection, &[("host-1".into(), second)]).await.unwrap();
+    let later = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
+    assert!(later.last_seen > seen.last_seen);
+
+    let down = services::ServiceChange {
+        forced_down: Some(true),
+        disabled: Some(true),
+        disabled_reason: Some(Some("broken fan".into())),
+    };
+    assert!(services::update(&mut connection, &seen.uuid, &down).await.unwrap());
+    let down = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
+    assert!(!down.is_up(Timestamp::now(), std::time::Duration::from_secs(60)));
+    assert_eq!(down.disabled_reason.as_deref(), Some("broken fan"));
+}
+
+async fn actions_keep_their_events_as_they_last_stood(database: Database) {
+    let mut connection = database.write().await.unwrap();
+    let instance = InstanceUuid::random();
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let action = |request: &str| InstanceAction {
+        instance,
+        request_id: request.into(),
+        action: "stop".into(),
+        user_id: Some("u".into()),
+        project_id: None,
+        start_time: now,
+        updated_at: now,
+        message: None,
+    };
+    actions::start(&mut connection, &[action("req-1"), action("req-2")]).await.unwrap();
+    actions::start(&mut connection, &[action("req-1")]).await.unwrap();
+    let event = |request: &str, result: Option<EventResult>| actions::EventOf {
+        instance,
+        request_id: request.into(),
+        event: ActionEvent {
+            event: "compute_stop_instance".into(),
+            host: Some("host-1".into()),
+            start_time: now,
+            finish_time: result.map(|_| now),
+            result,
+            details: None,
+        },
+    };
+    actions::record_events(&mut connection, &[event("req-1", None)]).await.unwrap();
+    let batch =
+        [event("req-1", Some(EventResult::Success)), event("req-2", None), event("req-2", Some(EventResult::Error))];
+    actions::record_events(&mut connection, &batch).await.unwrap();
+
+    let listed = actions::list(&mut connection, instance).await.unwrap();
+    assert_eq!(listed.iter().map(|a| a.request_id.as_str()).collect::<Vec<_>>(), ["req-2", "req-1"]);
+    assert_eq!(listed[0].message.as_deref(), Some("Error"));
+    assert_eq!(listed[1].message, None);
+    let (_, events) = actions::get(&mut connection, instance, "req-1").await.unwrap().unwrap();
+    assert_eq!(events, [event("req-1", Some(EventResult::Success)).event]);
+}
+
+async fn the_newest_fault_of_each_instance_is_shown(database: Database) {
+    let mut connection = database.write().await.unwrap();
+    let (one, two) = (InstanceUuid::random(), InstanceUuid::random());
+    let fault = |text: &str| Fault {
+        code: 500,
+        message: text.into(),
+        details: None,
+        created_at: Timestamp::from_second(1_700_000_000).unwrap(),
+    };
+    for (instance, text) in [(one, "first"), (two, "other"), (one, "second")] {
+        instances::add_fault(&mut connection, instance, &fault(text)).await.unwrap();
+    }
+    let mut faults = instances::faults(&mut connection, &[one, two]).await.unwrap();
+    faults.sort_by(|a, b| a.1.message.cmp(&b.1.message));
+    assert_eq!(faults, [(two, fault("other")), (one, fault("second"))]);
+}
+
+async fn a_deleted_instance_is_only_found_among_the_deleted(database: Database) {
+    let mut connection = database.write().await.unwrap();
+    let instance = new_instance();
+    instances::insert(&mut connection, std::slice::from_ref(&instance), &RequestSpec::default()).await.unwrap();
+    instances::mark_deleted(&mut connection, &[instance.uuid]).await.unwrap();
+    assert_eq!(instances::get(&mut connection, instance.uuid).await.unwrap(), None);
+    let kept = instances::get_with_deleted(&mut connection, instance.uuid).await.unwrap().unwrap();
+    assert_eq!((kept.vm_state, kept.task_state), (VmState::Deleted, None));
+    assert!(kept.deleted_at.is_some());
+}
+
+/// Runs each behaviour on a database of its own.
+macro_rules! behaviours {
+    ($($behaviour:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $behaviour() {
+                let file = novella_testing::Database::sqlite();
+                super::$behaviour(super::open(file.url()).await).await;
+            })*
+        }
+
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $behaviour() {
+                let server = novella_testing::Database::postgres().await;
+                super::$behaviour(super::open(server.url()).await).await;
+            })*
+        }
+    };
+}
+
+behaviours! {
+    a_new_database_can_be_filled_by_several_at_once,
+    a_new_instance_is_read_back_as_it_was_written,
+    of_two_operations_that_begin_at_once_one_wins,
+    an_operation_that_was_not_handed_over_leaves_no_trace,
+    claims_from_many_sides_at_once_never_overcommit_and_add_up,
+    a_heartbeat_makes_a_service_and_keeps_it_up,
+    actions_keep_their_events_as_they_last_stood,
+    the_newest_fault_of_each_instance_is_shown,
+    a_deleted_instance_is_only_found_among_the_deleted,
+}

@@ -1,0 +1,6 @@
+//! What services share, used as they use it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[cfg(feature = "database")]
+mod database;
+mod lifecycle;

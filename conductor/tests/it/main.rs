@@ -1,0 +1,9 @@
+//! Conductors at work: real databases, a bus in this process, and scripted hosts.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "a test that cannot go on fails")]
+
+#[macro_use]
+mod support;
+
+mod live_migration;
+mod reports;
+mod takeover;
