@@ -153,6 +153,8 @@ rules! {
     PAUSE = "os_compute_api:os-pause-server:pause", Who::Role(MEMBER);
     /// Unpause a server.
     UNPAUSE = "os_compute_api:os-pause-server:unpause", Who::Role(MEMBER);
+    /// Make a server's guest write a crash dump.
+    SERVERS_TRIGGER_CRASH_DUMP = "os_compute_api:servers:trigger_crash_dump", Who::Role(MEMBER);
     /// Suspend a server.
     SUSPEND = "os_compute_api:os-suspend-server:suspend", Who::Role(MEMBER);
     /// Resume a server.

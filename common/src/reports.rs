@@ -88,6 +88,8 @@ pub enum Progress {
         /// The new `vm_state`.
         vm_state: VmState,
     },
+    /// Done, and the `vm_state` is what it was before the operation: nothing is under way now.
+    Unchanged,
     /// Failed: nothing is under way now.
     Failed {
         /// The new `vm_state`; `None`: as it was before the operation.

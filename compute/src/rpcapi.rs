@@ -3,6 +3,7 @@
 //! | contract | version | change |
 //! | --- | --- | --- |
 //! | `Compute` | 1.0 | first version |
+//! | | 1.1 | action `trigger_crash_dump` |
 //! | `ComputeControl` | 1.0 | first version |
 //!
 //! [`Compute`] is served on topic `compute` only after a conductor has reconciled the host: until then its messages
@@ -12,11 +13,12 @@
 use novella_common::{
     RequestContext,
     ids::{InstanceUuid, MigrationUuid, TaskId},
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     models::InstanceSpec,
 };
 use novella_messaging::{RpcError, contract};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 /// Names the operation that a message starts: which instance, and under which task id.
 ///
@@ -29,14 +31,28 @@ pub struct Operation {
     pub task_id: TaskId,
 }
 
-/// How to reboot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum RebootType {
-    /// Ask the guest.
-    Soft,
-    /// Pull the plug.
-    Hard,
+/// What an action takes beside the instance. Each action that takes something has a type of its own for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ActionArguments(Value);
+
+impl ActionArguments {
+    /// Writes them.
+    ///
+    /// # Errors
+    /// They can't be written as JSON.
+    pub fn of<T: Serialize>(arguments: &T) -> Result<Self, serde_json::Error> {
+        serde_json::to_value(arguments).map(Self)
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// They are another action's, or were lost: an action that is done because its row asks for it has none.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ComputeError> {
+        T::deserialize(&self.0)
+            .map_err(|error| ComputeError::Failed { message: format!("the action's arguments are not valid: {error}") })
+    }
 }
 
 /// A build: what to run, under which attempt.
@@ -70,7 +86,7 @@ pub struct LiveMigration {
 /// What a driver on the one host must tell the driver on the other; opaque to all between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct MigrateData(pub serde_json::Value);
+pub struct MigrateData(pub Value);
 
 /// What a conductor says a host ought to hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -170,49 +186,23 @@ impl RpcError for ComputeError {
 }
 
 /// What others may ask of a compute host.
-#[contract(topic = "compute", version = "1.0")]
+#[contract(topic = "compute", version = "1.1")]
 pub trait Compute {
     /// Take over the build of an instance. Answers as soon as the host has written down that it owns the build; the
     /// rest follows in reports.
     #[rpc(call, timeout_seconds = 10)]
     async fn build_and_run_instance(&self, ctx: RequestContext, build: BuildRequest) -> Result<(), ComputeError>;
 
-    /// Destroy the guest and all it has on the host.
-    #[rpc(cast)]
-    async fn terminate_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
-
-    /// Power off.
-    #[rpc(cast)]
-    async fn stop_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
-
-    /// Power on.
-    #[rpc(cast)]
-    async fn start_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
-
-    /// Reboot.
-    #[rpc(cast)]
-    async fn reboot_instance(
+    /// Do what the instance's host can do alone: stop, suspend, delete, ... The message is named as the action's row in
+    /// the [table](Action::transition) says (`stop_instance`), and needs the version that the row names.
+    #[rpc(cast, named_by = action)]
+    async fn perform_action(
         &self,
         ctx: RequestContext,
         operation: Operation,
-        reboot_type: RebootType,
+        action: Action,
+        arguments: ActionArguments,
     ) -> Result<(), ComputeError>;
-
-    /// Pause in memory.
-    #[rpc(cast)]
-    async fn pause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
-
-    /// Let a paused guest go on.
-    #[rpc(cast)]
-    async fn unpause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
-
-    /// Save to disk.
-    #[rpc(cast)]
-    async fn suspend_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
-
-    /// Bring back from disk.
-    #[rpc(cast)]
-    async fn resume_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError>;
 
     /// The guest's console, its last `tail_length` lines or all that is kept.
     #[rpc(call, timeout_seconds = 30)]

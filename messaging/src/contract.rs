@@ -61,6 +61,19 @@ pub struct Method {
     pub timeout: Option<Duration>,
 }
 
+/// An argument that says under which method's name its message travels: one method of a trait then stands for several
+/// on the wire (`#[rpc(cast, named_by = action)]`), each with the version it came with.
+pub trait NamesMethod {
+    /// The method's name on the wire.
+    fn method(&self) -> &'static str;
+
+    /// The version it came with.
+    fn since(&self) -> Version;
+
+    /// Whether a value has this method's name.
+    fn is_method(name: &str) -> bool;
+}
+
 /// A layer that fits a client; implemented by all that [`RpcClient::layer`] takes.
 pub trait ClientLayer {
     /// Lays it around what the client has.

@@ -21,10 +21,11 @@ on_both! {
             ("paused", json!({"unpause": null}), TaskState::Unpausing, "unpause_instance"),
             ("active", json!({"suspend": null}), TaskState::Suspending, "suspend_instance"),
             ("suspended", json!({"resume": null}), TaskState::Resuming, "resume_instance"),
+            ("active", json!({"trigger_crash_dump": null}), TaskState::TriggeringCrashDump, "trigger_crash_dump"),
         ] {
             cloud.place(uuid, "host-1", from, 1).await;
             let before = cloud.taken.lock().unwrap().len();
-            let answer = demo.action(uuid, &body).await;
+            let answer = demo.at("2.17").action(uuid, &body).await;
             assert_eq!((answer.status, &answer.body), (202, &Value::Null), "{body}");
             let casts = cloud.casts(before + 1).await;
             assert_eq!((casts[before].to.as_str(), casts[before].method.as_str()), ("compute.host-1", method));
@@ -50,6 +51,18 @@ on_both! {
         assert_eq!(busy.message(), format!("Cannot 'stop' instance {uuid} while it is in task_state pausing"));
         let building = cloud.new_server(&demo, "new").await;
         assert_eq!(demo.action(building, &json!({"os-stop": null})).await.status, 409);
+    }
+
+    async fn a_crash_dump_is_triggered_from_2_17_on_and_shows_no_task(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        assert_eq!(demo.at("2.16").action(uuid, &json!({"trigger_crash_dump": null})).await.status, 404);
+        assert_eq!(demo.at("2.17").action(uuid, &json!({"trigger_crash_dump": {}})).await.status, 400);
+        assert_eq!(demo.at("2.17").action(uuid, &json!({"trigger_crash_dump": null})).await.status, 202);
+        let shown = demo.get(&format!("{SERVERS}/{uuid}")).await.body;
+        assert_eq!(shown["server"]["OS-EXT-STS:task_state"], Value::Null);
+        assert_eq!(shown["server"]["status"], "ACTIVE");
     }
 
     async fn of_two_at_once_one_wins(cloud: Cloud) {

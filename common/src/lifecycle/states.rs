@@ -91,10 +91,20 @@ named_states! {
         Suspending = "suspending",
         /// Being brought back from disk.
         Resuming = "resuming",
+        /// A crash dump is being triggered. The API shows no task: Nova has no state for it.
+        TriggeringCrashDump = "triggering_crash_dump",
         /// Being moved to another host while it runs.
         Migrating = "migrating",
         /// Being deleted.
         Deleting = "deleting",
+    }
+}
+
+impl TaskState {
+    /// The name that the API shows; `None` for a state that Nova does not have.
+    #[must_use]
+    pub fn shown(self) -> Option<&'static str> {
+        (self != Self::TriggeringCrashDump).then(|| self.as_str())
     }
 }
 

@@ -1,58 +1,72 @@
-//! The table of allowed transitions, and the two questions that are asked of it: may this begin, and what does the
-//! API show.
+//! The table of actions: one row says of an action all that follows from its kind, for the API, the host and the
+//! conductor.
 
 use std::fmt;
 
+use novella_messaging::{Version, contract::NamesMethod};
+use serde::{Deserialize, Serialize};
+
 use super::{PowerState, TaskState, VmState};
 
-/// Something that can be asked of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// `POST /servers`.
+macro_rules! actions {
+    ($($name:ident,)*) => {
+        /// Something that can be asked of an instance. Its serialised name is kept in journals.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[allow(missing_docs, reason = "the rows of the table say what each is")]
+        pub enum Action { $($name,)* }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+actions! {
     Create,
-    /// `DELETE /servers/{id}`.
     Delete,
-    /// `os-stop`.
     Stop,
-    /// `os-start`.
     Start,
-    /// `reboot` with type SOFT.
     RebootSoft,
-    /// `reboot` with type HARD.
     RebootHard,
-    /// `pause`.
     Pause,
-    /// `unpause`.
     Unpause,
-    /// `suspend`.
     Suspend,
-    /// `resume`.
     Resume,
-    /// `os-migrateLive`.
+    TriggerCrashDump,
     LiveMigrate,
 }
 
 impl Action {
-    /// Every action.
-    pub const ALL: &'static [Self] = &[
-        Self::Create,
-        Self::Delete,
-        Self::Stop,
-        Self::Start,
-        Self::RebootSoft,
-        Self::RebootHard,
-        Self::Pause,
-        Self::Unpause,
-        Self::Suspend,
-        Self::Resume,
-        Self::LiveMigrate,
-    ];
-
     /// Its row of the table.
     #[must_use]
     pub fn transition(self) -> &'static Transition {
         // One row for each variant, in the order of `ALL`: the property test holds the table to it.
         &TABLE[self as usize]
+    }
+
+    /// The action that a host does alone and that a `task_state` stands for: what a host does that finds the state in
+    /// its row and never got the message. `None` for states of which the row does not say enough.
+    #[must_use]
+    pub fn on_host_of(task_state: TaskState) -> Option<Self> {
+        let row = TABLE.iter().find(|row| row.on_host && row.during.contains(&task_state))?;
+        Some(row.action)
+    }
+}
+
+/// The message that tells a host to do an action has Nova's name for the method that does it.
+impl NamesMethod for Action {
+    fn method(&self) -> &'static str {
+        self.transition().method()
+    }
+
+    fn since(&self) -> Version {
+        Version::new(1, self.transition().since)
+    }
+
+    fn is_method(name: &str) -> bool {
+        TABLE.iter().any(|row| row.on_host && row.method() == name)
     }
 }
 
@@ -63,7 +77,7 @@ pub enum Tasks {
     Idle,
     /// Any: the new one takes over.
     Any,
-    /// None, or one of these.
+    /// None, or one of these, which the new one takes over.
     IdleOr(&'static [TaskState]),
 }
 
@@ -79,22 +93,32 @@ pub enum Ending {
 /// One row of the table.
 #[derive(Debug)]
 pub struct Transition {
-    /// What is asked for.
+    /// Whose row it is.
     pub action: Action,
+    /// The name in `POST /servers/{id}/action`.
+    pub rest: &'static str,
     /// The word for it in errors (`Cannot 'stop' instance ...`), as in Nova.
     pub verb: &'static str,
     /// The word for it in instance actions.
     pub instance_action: &'static str,
+    /// The event in the instance action: Nova's name for the service and the method that does it.
+    pub event: &'static str,
     /// The states it may begin in. Empty for `Create`, which begins with nothing.
     pub from: &'static [VmState],
     /// The operations that may be under way.
     pub tasks: Tasks,
-    /// The task states it passes through; the API writes the first.
+    /// The task states it passes through. The API writes the first; a host that does the action reports the others.
     pub during: &'static [TaskState],
     /// What it ends in.
     pub ends: Ending,
+    /// What it ends in when it fails; `None`: as before.
+    pub fails: Option<VmState>,
     /// Whether the instance must be on a host.
     pub needs_host: bool,
+    /// Whether the instance's host does it alone, told by one message.
+    pub on_host: bool,
+    /// Of an action that a host does alone: the minor version of the contract `Compute` that came with it.
+    pub since: u32,
 }
 
 impl Transition {
@@ -103,68 +127,120 @@ impl Transition {
     pub fn first_task(&self) -> TaskState {
         self.during[0]
     }
+
+    /// The method that does it, as messages and logs name it.
+    #[must_use]
+    pub fn method(&self) -> &'static str {
+        self.event.strip_prefix("compute_").unwrap_or(self.event)
+    }
+
+    /// Whether it takes over an operation that is under way, in place of waiting for it.
+    #[must_use]
+    pub fn takes_over(&self) -> bool {
+        self.tasks != Tasks::Idle
+    }
+
+    /// Whether nothing is left of the instance when it has gone well.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self.ends, Ending::State(VmState::Deleted, _))
+    }
+
+    /// An action that a host does alone, under one name everywhere.
+    const fn on_host(action: Action, name: &'static str, event: &'static str) -> Self {
+        Self {
+            action,
+            rest: name,
+            verb: name,
+            instance_action: name,
+            event,
+            from: &[],
+            tasks: Tasks::Idle,
+            during: &[],
+            ends: Ending::Unchanged,
+            fails: None,
+            needs_host: true,
+            on_host: true,
+            since: 0,
+        }
+    }
+
+    /// An action that others than the host have a part in.
+    const fn of_several(action: Action, name: &'static str, event: &'static str) -> Self {
+        Self { on_host: false, ..Self::on_host(action, name, event) }
+    }
+
+    const fn rest(self, rest: &'static str) -> Self {
+        Self { rest, ..self }
+    }
+
+    const fn verb(self, verb: &'static str) -> Self {
+        Self { verb, ..self }
+    }
+
+    const fn from(self, from: &'static [VmState]) -> Self {
+        Self { from, ..self }
+    }
+
+    const fn tasks(self, tasks: Tasks) -> Self {
+        Self { tasks, ..self }
+    }
+
+    const fn during(self, during: &'static [TaskState]) -> Self {
+        Self { during, ..self }
+    }
+
+    const fn ends(self, vm_state: VmState, power_state: PowerState) -> Self {
+        Self { ends: Ending::State(vm_state, power_state), ..self }
+    }
+
+    const fn fails(self, vm_state: VmState) -> Self {
+        Self { fails: Some(vm_state), ..self }
+    }
+
+    const fn without_host(self) -> Self {
+        Self { needs_host: false, ..self }
+    }
+
+    const fn since(self, since: u32) -> Self {
+        Self { since, ..self }
+    }
 }
 
+use PowerState as P;
 use TaskState as T;
 use VmState as V;
 
-static TABLE: [Transition; 11] = [
-    Transition {
-        action: Action::Create,
-        verb: "create",
-        instance_action: "create",
-        from: &[],
-        tasks: Tasks::Idle,
-        during: &[T::Scheduling, T::Networking, T::BlockDeviceMapping, T::Spawning],
-        ends: Ending::State(V::Active, PowerState::Running),
-        needs_host: false,
-    },
-    Transition {
-        action: Action::Delete,
-        verb: "delete",
-        instance_action: "delete",
-        from: &[V::Building, V::Active, V::Paused, V::Suspended, V::Stopped, V::Error],
-        tasks: Tasks::Any,
-        during: &[T::Deleting],
-        ends: Ending::State(V::Deleted, PowerState::NoState),
-        needs_host: false,
-    },
-    Transition {
-        action: Action::Stop,
-        verb: "stop",
-        instance_action: "stop",
-        from: &[V::Active, V::Error],
-        tasks: Tasks::Idle,
-        during: &[T::PoweringOff],
-        ends: Ending::State(V::Stopped, PowerState::Shutdown),
-        needs_host: true,
-    },
-    Transition {
-        action: Action::Start,
-        verb: "start",
-        instance_action: "start",
-        from: &[V::Stopped],
-        tasks: Tasks::Idle,
-        during: &[T::PoweringOn],
-        ends: Ending::State(V::Active, PowerState::Running),
-        needs_host: true,
-    },
-    Transition {
-        action: Action::RebootSoft,
-        verb: "reboot",
-        instance_action: "reboot",
-        from: &[V::Active],
-        tasks: Tasks::Idle,
-        during: &[T::Rebooting, T::RebootStarted],
-        ends: Ending::State(V::Active, PowerState::Running),
-        needs_host: true,
-    },
-    Transition {
-        action: Action::RebootHard,
-        verb: "reboot",
-        instance_action: "reboot",
-        from: &[V::Active, V::Stopped, V::Paused, V::Suspended, V::Error],
-        tasks: Tasks::IdleOr(&[
+static TABLE: [Transition; Action::ALL.len()] = [
+    Transition::of_several(Action::Create, "create", "compute__do_build_and_run_instance")
+        .during(&[T::Scheduling, T::Networking, T::BlockDeviceMapping, T::Spawning])
+        .ends(V::Active, P::Running)
+        .without_host(),
+    Transition::on_host(Action::Delete, "delete", "compute_terminate_instance")
+        .from(&[V::Building, V::Active, V::Paused, V::Suspended, V::Stopped, V::Error])
+        .tasks(Tasks::Any)
+        .during(&[T::Deleting])
+        .ends(V::Deleted, P::NoState)
+        .fails(V::Error)
+        .without_host(),
+    Transition::on_host(Action::Stop, "stop", "compute_stop_instance")
+        .rest("os-stop")
+        .from(&[V::Active, V::Error])
+        .during(&[T::PoweringOff])
+        .ends(V::Stopped, P::Shutdown),
+    Transition::on_host(Action::Start, "start", "compute_start_instance")
+        .rest("os-start")
+        .from(&[V::Stopped])
+        .during(&[T::PoweringOn])
+        .ends(V::Active, P::Running),
+    Transition::on_host(Action::RebootSoft, "reboot", "compute_reboot_instance")
+        .from(&[V::Active])
+        .during(&[T::Rebooting, T::RebootStarted])
+        .ends(V::Active, P::Running),
+    // As in Nova, the last resort: when it fails the instance is in error.
+    Transition::on_host(Action::RebootHard, "reboot", "compute_reboot_instance")
+        .from(&[V::Active, V::Stopped, V::Paused, V::Suspended, V::Error])
+        .tasks(Tasks::IdleOr(&[
             T::Rebooting,
             T::RebootStarted,
             T::RebootingHard,
@@ -172,61 +248,35 @@ static TABLE: [Transition; 11] = [
             T::Pausing,
             T::Unpausing,
             T::Suspending,
-        ]),
-        during: &[T::RebootingHard, T::RebootStartedHard],
-        ends: Ending::State(V::Active, PowerState::Running),
-        needs_host: true,
-    },
-    Transition {
-        action: Action::Pause,
-        verb: "pause",
-        instance_action: "pause",
-        from: &[V::Active],
-        tasks: Tasks::Idle,
-        during: &[T::Pausing],
-        ends: Ending::State(V::Paused, PowerState::Paused),
-        needs_host: true,
-    },
-    Transition {
-        action: Action::Unpause,
-        verb: "unpause",
-        instance_action: "unpause",
-        from: &[V::Paused],
-        tasks: Tasks::Idle,
-        during: &[T::Unpausing],
-        ends: Ending::State(V::Active, PowerState::Running),
-        needs_host: true,
-    },
-    Transition {
-        action: Action::Suspend,
-        verb: "suspend",
-        instance_action: "suspend",
-        from: &[V::Active],
-        tasks: Tasks::Idle,
-        during: &[T::Suspending],
-        ends: Ending::State(V::Suspended, PowerState::Shutdown),
-        needs_host: true,
-    },
-    Transition {
-        action: Action::Resume,
-        verb: "resume",
-        instance_action: "resume",
-        from: &[V::Suspended],
-        tasks: Tasks::Idle,
-        during: &[T::Resuming],
-        ends: Ending::State(V::Active, PowerState::Running),
-        needs_host: true,
-    },
-    Transition {
-        action: Action::LiveMigrate,
-        verb: "os-migrateLive",
-        instance_action: "live-migration",
-        from: &[V::Active, V::Paused],
-        tasks: Tasks::Idle,
-        during: &[T::Migrating],
-        ends: Ending::Unchanged,
-        needs_host: true,
-    },
+        ]))
+        .during(&[T::RebootingHard, T::RebootStartedHard])
+        .ends(V::Active, P::Running)
+        .fails(V::Error),
+    Transition::on_host(Action::Pause, "pause", "compute_pause_instance")
+        .from(&[V::Active])
+        .during(&[T::Pausing])
+        .ends(V::Paused, P::Paused),
+    Transition::on_host(Action::Unpause, "unpause", "compute_unpause_instance")
+        .from(&[V::Paused])
+        .during(&[T::Unpausing])
+        .ends(V::Active, P::Running),
+    Transition::on_host(Action::Suspend, "suspend", "compute_suspend_instance")
+        .from(&[V::Active])
+        .during(&[T::Suspending])
+        .ends(V::Suspended, P::Shutdown),
+    Transition::on_host(Action::Resume, "resume", "compute_resume_instance")
+        .from(&[V::Suspended])
+        .during(&[T::Resuming])
+        .ends(V::Active, P::Running),
+    Transition::on_host(Action::TriggerCrashDump, "trigger_crash_dump", "compute_trigger_crash_dump")
+        .from(&[V::Active, V::Paused, V::Error])
+        .during(&[T::TriggeringCrashDump])
+        .since(1),
+    Transition::of_several(Action::LiveMigrate, "live-migration", "compute_live_migration")
+        .rest("os-migrateLive")
+        .verb("os-migrateLive")
+        .from(&[V::Active, V::Paused])
+        .during(&[T::Migrating]),
 ];
 
 /// Why an action may not begin. The API answers 409 with this text, which is Nova's.

@@ -3,6 +3,7 @@
 use novella_common::lifecycle::{
     Action, Ending, NotAllowed, PowerState, TaskState, Tasks, VmState, check, server_status,
 };
+use novella_messaging::{Version, contract::NamesMethod};
 use proptest::prelude::*;
 
 fn any_action() -> impl Strategy<Value = Action> {
@@ -33,6 +34,19 @@ fn every_task_state_belongs_to_an_action() {
             "{task} is set by no action"
         );
     }
+}
+
+#[test]
+fn a_state_that_a_host_passes_through_leads_back_to_its_action() {
+    for action in Action::ALL.iter().filter(|action| action.transition().on_host) {
+        for task in action.transition().during {
+            assert_eq!(Action::on_host_of(*task), Some(*action), "{task}");
+        }
+        assert!(Action::is_method(action.method()) && action.transition().event.starts_with("compute_"), "{action:?}");
+        assert!(action.since() <= Version::new(1, 1), "{action:?}");
+    }
+    assert_eq!(Action::on_host_of(TaskState::Migrating), None);
+    assert!(!Action::is_method(Action::Create.method()));
 }
 
 #[test]

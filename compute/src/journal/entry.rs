@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use novella_common::{
     ids::{MigrationUuid, TaskId},
-    lifecycle::{Action, TaskState},
+    lifecycle::Action,
     models::{InstanceSpec, Resources},
     reports::Fact,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::rpcapi::{LiveMigration, MigrateData, RebootType};
+use crate::rpcapi::{ActionArguments, LiveMigration, MigrateData};
 
 /// How many operations that are over a host recognises when their message comes again. A message can only come again
 /// while it is unacknowledged, so a few are many.
@@ -23,6 +24,7 @@ pub(crate) struct Entry {
     /// What the instance is, while it is here or on its way here; `None` when only the last report is left.
     pub(crate) spec: Option<InstanceSpec>,
     /// What is being done to it.
+    #[serde(default, deserialize_with = "known_or_none")]
     pub(crate) operation: Option<Operation>,
     /// Operations that are over or were taken over, oldest first.
     pub(crate) settled: VecDeque<TaskId>,
@@ -37,27 +39,13 @@ pub(crate) struct Entry {
 pub(crate) struct Operation {
     pub(crate) task_id: TaskId,
     pub(crate) request_id: Option<String>,
-    pub(crate) work: Work,
+    pub(crate) action: Action,
+    #[serde(default)]
+    pub(crate) arguments: ActionArguments,
     pub(crate) started: Timestamp,
 }
 
-/// What can be done to an instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Work {
-    Build,
-    Stop,
-    Start,
-    Reboot(RebootType),
-    Pause,
-    Unpause,
-    Suspend,
-    Resume,
-    Terminate,
-    LiveMigration(Box<Departure>),
-}
-
-/// A live migration that leaves.
+/// The arguments of a live migration that leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Departure {
     pub(crate) migration: LiveMigration,
@@ -107,69 +95,25 @@ pub(crate) struct Identity {
 }
 
 impl Operation {
-    pub(crate) fn new(task_id: TaskId, request_id: Option<String>, work: Work) -> Self {
-        Self { task_id, request_id, work, started: Timestamp::now() }
+    pub(crate) fn new(task_id: TaskId, request_id: Option<String>, action: Action, arguments: ActionArguments) -> Self {
+        Self { task_id, request_id, action, arguments, started: Timestamp::now() }
+    }
+
+    /// The event's name in the instance action.
+    pub(crate) fn event(&self) -> &'static str {
+        self.action.transition().event
     }
 }
 
-impl Work {
-    /// The event's name in the instance action, which is Nova's name for the manager's method.
-    pub(crate) fn event(&self) -> &'static str {
-        match self {
-            Self::Build => "compute__do_build_and_run_instance",
-            Self::Stop => "compute_stop_instance",
-            Self::Start => "compute_start_instance",
-            Self::Reboot(_) => "compute_reboot_instance",
-            Self::Pause => "compute_pause_instance",
-            Self::Unpause => "compute_unpause_instance",
-            Self::Suspend => "compute_suspend_instance",
-            Self::Resume => "compute_resume_instance",
-            Self::Terminate => "compute_terminate_instance",
-            Self::LiveMigration(_) => "compute_live_migration",
+/// Reads an operation. One in a form that this version does not know is as if it had not begun: its row says what is
+/// to be done.
+fn known_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Operation>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| match Operation::deserialize(&value) {
+        Ok(operation) => Some(operation),
+        Err(error) => {
+            tracing::warn!(%error, operation = %value, "an operation of another version is left to reconciliation");
+            None
         }
-    }
-
-    /// The row of the lifecycle's table that it is.
-    pub(crate) fn action(&self) -> Action {
-        match self {
-            Self::Build => Action::Create,
-            Self::Stop => Action::Stop,
-            Self::Start => Action::Start,
-            Self::Reboot(RebootType::Soft) => Action::RebootSoft,
-            Self::Reboot(RebootType::Hard) => Action::RebootHard,
-            Self::Pause => Action::Pause,
-            Self::Unpause => Action::Unpause,
-            Self::Suspend => Action::Suspend,
-            Self::Resume => Action::Resume,
-            Self::Terminate => Action::Delete,
-            Self::LiveMigration(_) => Action::LiveMigrate,
-        }
-    }
-
-    /// Whether it goes ahead of what is under way instead of waiting for it: the table lets it begin during other
-    /// operations.
-    pub(crate) fn takes_over(&self) -> bool {
-        matches!(self, Self::Build | Self::Terminate | Self::Reboot(RebootType::Hard))
-    }
-
-    /// The power operation or deletion that a `task_state` stands for, for a host that never heard of it; `None` for
-    /// builds and migrations, of which the row does not say enough.
-    pub(crate) fn of_task_state(task_state: TaskState) -> Option<Self> {
-        match task_state {
-            TaskState::PoweringOff => Some(Self::Stop),
-            TaskState::PoweringOn => Some(Self::Start),
-            TaskState::Rebooting | TaskState::RebootStarted => Some(Self::Reboot(RebootType::Soft)),
-            TaskState::RebootingHard | TaskState::RebootStartedHard => Some(Self::Reboot(RebootType::Hard)),
-            TaskState::Pausing => Some(Self::Pause),
-            TaskState::Unpausing => Some(Self::Unpause),
-            TaskState::Suspending => Some(Self::Suspend),
-            TaskState::Resuming => Some(Self::Resume),
-            TaskState::Deleting => Some(Self::Terminate),
-            TaskState::Scheduling
-            | TaskState::BlockDeviceMapping
-            | TaskState::Networking
-            | TaskState::Spawning
-            | TaskState::Migrating => None,
-        }
-    }
+    }))
 }

@@ -11,13 +11,13 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::Timestamp;
 use novella_common::{
     ids::{InstanceUuid, MigrationUuid, TaskId},
-    lifecycle::PowerState,
+    lifecycle::{Action, PowerState},
     models::{ActionEvent, InstanceSpec, MigrationProgress, Resources},
     reports::{Fact, InstanceReport, MigrationOutcome, MigrationReport, Progress},
 };
 use uuid::Uuid;
 
-pub(crate) use entry::{Departure, Entry, Identity, Operation, Work};
+pub(crate) use entry::{Departure, Entry, Identity, Operation};
 
 use crate::{
     reporter::Outbox,
@@ -166,7 +166,7 @@ impl Journal {
         }
         match needs {
             Needs::Room(spec, capacity) => {
-                let building = entry.operation.as_ref().is_some_and(|operation| operation.work == Work::Build);
+                let building = entry.operation.as_ref().is_some_and(|operation| operation.action == Action::Create);
                 if entry.spec.is_some() && !building {
                     return Ok(Begun::Occupied);
                 }

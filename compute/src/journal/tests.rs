@@ -111,7 +111,7 @@ async fn walk(events: Vec<Event>) -> Result<(), TestCaseError> {
     for event in events {
         match event {
             Event::Begin(number) => {
-                let operation = Operation::new(TaskId::random(), None, Work::Build);
+                let operation = Operation::new(TaskId::random(), None, Action::Create, Default::default());
                 let needs = Needs::Room(Box::new(spec(number)), capacity);
                 if let Begun::New(commit) = journal.begin(instance(number), operation, &needs).unwrap() {
                     commit.durable().await.unwrap();

@@ -1,9 +1,9 @@
-//! Builds and deletions.
+//! Builds.
 
 use novella_common::{
     RequestContext,
     ids::{InstanceUuid, TaskId},
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     models::InstanceSpec,
 };
 
@@ -12,15 +12,16 @@ use super::{
     telling::{End, Failure},
 };
 use crate::{
-    journal::{self, Begun, Needs, Work},
-    rpcapi::{BuildRequest, ComputeError, Operation},
+    journal::{self, Begun, Needs},
+    rpcapi::{ActionArguments, BuildRequest, ComputeError},
 };
 
 impl Manager {
     /// Takes over a build: answers once it is written down, and goes on outside the RPC slot.
     pub(super) async fn accept_build(&self, ctx: RequestContext, build: BuildRequest) -> Result<(), ComputeError> {
         let instance = build.spec.uuid;
-        let operation = journal::Operation::new(build.task_id, Some(ctx.request_id), Work::Build);
+        let operation =
+            journal::Operation::new(build.task_id, Some(ctx.request_id), Action::Create, ActionArguments::default());
         // The claim was made by the scheduler. Refused here is only what can't be: a host that was made smaller, or
         // that still holds what its rows no longer name.
         let needs = Needs::Room(Box::new(build.spec), self.0.inventory.capacity());
@@ -94,21 +95,5 @@ impl Manager {
         driver.attach_disks(spec).await?;
         self.tell_step(instance, task_id, TaskState::Spawning)?;
         driver.spawn(spec).await
-    }
-
-    /// Deletes an instance, whatever is being done to it, and whether it is here or not.
-    pub(super) async fn terminate(&self, request_id: Option<String>, operation: Operation) -> Result<(), ComputeError> {
-        let Some(turn) = self.begin(operation, request_id, Work::Terminate, Needs::Nothing).await? else {
-            return Ok(());
-        };
-        turn.run(self.destroy_and_tell(operation.instance, operation.task_id)).await.unwrap_or(Ok(()))
-    }
-
-    pub(super) async fn destroy_and_tell(&self, instance: InstanceUuid, task_id: TaskId) -> Result<(), ComputeError> {
-        let end = match self.driver().destroy(instance).await {
-            Ok(()) => End::Gone,
-            Err(error) => End::Failed(Failure { error, vm_state: Some(VmState::Error), elsewhere: false, stays: true }),
-        };
-        self.tell_end(instance, task_id, end).await
     }
 }

@@ -10,15 +10,16 @@
 
 use novella_common::{
     RequestContext,
-    ids::{InstanceUuid, MigrationUuid, TaskId},
+    ids::{InstanceUuid, MigrationUuid},
+    lifecycle::Action,
     models::MigrationProgress,
     reports::MigrationOutcome,
 };
 
 use super::{Manager, turns::Turn};
 use crate::{
-    journal::{Begun, Departure, Needs, Say, Work},
-    rpcapi::{ComputeError, LiveMigration, MigrateData, Operation},
+    journal::{Begun, Departure, Needs, Operation, Say},
+    rpcapi::{ActionArguments, ComputeError, LiveMigration, MigrateData},
     store::StoreError,
     virt::{MigrationEnding, MigrationState, MigrationWatch},
 };
@@ -97,14 +98,16 @@ impl Manager {
         migration: LiveMigration,
         data: MigrateData,
     ) -> Result<(), ComputeError> {
-        let operation = Operation { instance: migration.spec.uuid, task_id: migration.task_id };
+        let (instance, task_id) = (migration.spec.uuid, migration.task_id);
         let departure = Departure { migration, data };
-        let work = Work::LiveMigration(Box::new(departure.clone()));
-        match self.begin(operation, Some(ctx.request_id), work, Needs::Instance).await {
+        let arguments = ActionArguments::of(&departure).map_err(|error| ComputeError::Failed {
+            message: format!("the migration can't be written down: {error}"),
+        })?;
+        let operation = Operation::new(task_id, Some(ctx.request_id), Action::LiveMigrate, arguments);
+        match self.begin(instance, operation, Needs::Instance).await {
             Ok(Some(turn)) => {
                 let manager = self.clone();
                 self.spawn(async move {
-                    let instance = operation.instance;
                     if let Some(Err(error)) = turn.run(manager.copy(&departure)).await {
                         tracing::error!(%instance, %error, "a migration's end is left to the next start");
                     }
@@ -113,8 +116,8 @@ impl Manager {
             }
             Ok(None) => Ok(()),
             Err(error @ ComputeError::InstanceNotFound { .. }) => {
-                let commit = self.journal().change(operation.instance, |entry| {
-                    entry.remember(operation.task_id);
+                let commit = self.journal().change(instance, |entry| {
+                    entry.remember(task_id);
                     let outcome = MigrationOutcome::Failed { message: error.to_string() };
                     Some(say(&departure.migration, MigrationProgress::default(), outcome))
                 })?;
@@ -286,10 +289,6 @@ impl Manager {
         }
         let turn = self.turns().take_over(instance).await;
         turn.ok_or_else(|| self.invalid(instance, "it is being removed from here"))
-    }
-
-    pub(super) fn does(&self, instance: InstanceUuid, task_id: TaskId) -> bool {
-        self.journal().look(instance, |entry| entry.is_some_and(|entry| entry.does(task_id)))
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `build` | builds and deletions |
-//! | `power` | start, stop, reboot, pause, suspend and their opposites |
+//! | `actions` | what a host does alone with an instance: start, stop, delete, ... |
+//! | `build` | builds |
 //! | `console` | the guest's console, the host's uptime |
 //! | `live_migration` | both ends of a live migration |
 //! | `reconcile`, `verdict` | bringing the host and its rows together, after a start and from time to time |
@@ -14,10 +14,10 @@
 //! down its end with the report of it. A message that comes again finds the first in the journal. A crash anywhere
 //! leaves the operation in the journal, from where reconciliation takes it up.
 
+mod actions;
 mod build;
 mod console;
 mod live_migration;
-mod power;
 mod reconcile;
 mod telling;
 mod turns;
@@ -33,6 +33,7 @@ use live_migration::Wish;
 use novella_common::{
     RequestContext,
     ids::{InstanceUuid, MigrationUuid, TaskId},
+    lifecycle::Action,
     models::Inventory,
 };
 use tokio::sync::{Semaphore, watch};
@@ -40,10 +41,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use turns::Turns;
 
 use crate::{
-    journal::{Begun, Identity, Journal, Needs, Work},
+    journal::{self, Begun, Identity, Journal, Needs},
     rpcapi::{
-        BuildRequest, Compute, ComputeControl, ComputeError, Holdings, LiveMigration, MigrateData, Operation,
-        RebootType, Reconciliation,
+        ActionArguments, BuildRequest, Compute, ComputeControl, ComputeError, Holdings, LiveMigration, MigrateData,
+        Operation, Reconciliation,
     },
     sync::Shared,
     virt::AnyDriver,
@@ -146,21 +147,15 @@ impl Manager {
     /// nothing left to do: it was done before, or something else has taken over.
     async fn begin(
         &self,
-        operation: Operation,
-        request_id: Option<String>,
-        work: Work,
+        instance: InstanceUuid,
+        operation: journal::Operation,
         needs: Needs,
     ) -> Result<Option<turns::Turn>, ComputeError> {
-        let Operation { instance, task_id } = operation;
         // A repetition must not cancel what came after the first delivery.
-        let turn = if work.takes_over() && !self.knows(instance, task_id) {
-            self.turns().take_over(instance).await
-        } else {
-            self.turns().enter(instance).await
-        };
+        let takes_over = operation.action.transition().takes_over() && !self.knows(instance, operation.task_id);
+        let turn = if takes_over { self.turns().take_over(instance).await } else { self.turns().enter(instance).await };
         let Some(turn) = turn else { return Ok(None) };
-        let begun =
-            self.journal().begin(instance, crate::journal::Operation::new(task_id, request_id, work), &needs)?;
+        let begun = self.journal().begin(instance, operation, &needs)?;
         match begun {
             Begun::New(commit) => commit.durable().await?,
             // Whoever began it has lost the turn without finishing, so it is ours to finish.
@@ -182,41 +177,14 @@ impl Compute for Manager {
         self.accept_build(ctx, build).await
     }
 
-    async fn terminate_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
-        self.terminate(Some(ctx.request_id), operation).await
-    }
-
-    async fn stop_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Stop).await
-    }
-
-    async fn start_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Start).await
-    }
-
-    async fn reboot_instance(
+    async fn perform_action(
         &self,
         ctx: RequestContext,
         operation: Operation,
-        reboot_type: RebootType,
+        action: Action,
+        arguments: ActionArguments,
     ) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Reboot(reboot_type)).await
-    }
-
-    async fn pause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Pause).await
-    }
-
-    async fn unpause_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Unpause).await
-    }
-
-    async fn suspend_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Suspend).await
-    }
-
-    async fn resume_instance(&self, ctx: RequestContext, operation: Operation) -> Result<(), ComputeError> {
-        self.power(Some(ctx.request_id), operation, Work::Resume).await
+        self.perform(Some(ctx.request_id), operation, action, arguments).await
     }
 
     async fn get_console_output(

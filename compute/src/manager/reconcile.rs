@@ -7,7 +7,7 @@
 use futures_util::{StreamExt, stream};
 use novella_common::{
     ids::{InstanceUuid, TaskId},
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     reports::Progress,
 };
 
@@ -17,8 +17,8 @@ use super::{
     verdict::{Verdict, judge},
 };
 use crate::{
-    journal::{self, Entry, Work},
-    rpcapi::{ComputeError, Holdings, Operation, OughtInstance, Reconciliation},
+    journal::{self, Entry},
+    rpcapi::{ActionArguments, ComputeError, Holdings, Operation, OughtInstance, Reconciliation},
 };
 
 /// How many instances are seen to at once.
@@ -119,8 +119,8 @@ impl Manager {
                 self.go_on(instance, task_id);
                 Ok(())
             }
-            Verdict::Do(work, task_id) => {
-                self.take_up(Operation { instance, task_id }, ought.request_id, work);
+            Verdict::Do(action, task_id) => {
+                self.take_up(Operation { instance, task_id }, ought.request_id, action);
                 Ok(())
             }
             Verdict::Lost(task_id) => {
@@ -182,17 +182,16 @@ impl Manager {
     pub(super) fn go_on(&self, instance: InstanceUuid, task_id: TaskId) {
         let manager = self.clone();
         self.spawn(async move {
-            let work = manager.journal().look(instance, |entry| {
-                let operation = entry?.operation.as_ref().filter(|operation| operation.task_id == task_id)?;
-                Some(operation.work.clone())
-            });
-            let outcome = match work {
+            let operation = manager
+                .journal()
+                .look(instance, |entry| entry?.operation.clone().filter(|operation| operation.task_id == task_id));
+            let outcome = match operation {
                 None => Ok(()),
-                Some(Work::Build) => {
+                Some(operation) if operation.action == Action::Create => {
                     manager.build(instance, task_id).await;
                     Ok(())
                 }
-                Some(work) => manager.resume(instance, task_id, work).await,
+                Some(operation) => manager.resume(instance, &operation).await,
             };
             if let Err(error) = outcome {
                 tracing::error!(%instance, %task_id, %error, "an operation is left to the next reconciliation");
@@ -200,31 +199,27 @@ impl Manager {
         });
     }
 
-    async fn resume(&self, instance: InstanceUuid, task_id: TaskId, work: Work) -> Result<(), ComputeError> {
+    async fn resume(&self, instance: InstanceUuid, operation: &journal::Operation) -> Result<(), ComputeError> {
         let Some(turn) = self.turns().enter(instance).await else {
             return Ok(());
         };
-        if !self.does(instance, task_id) {
+        if !self.does(instance, operation.task_id) {
             return Ok(());
         }
         let again = async {
-            match &work {
-                Work::LiveMigration(departure) => self.resume_departure(departure).await,
-                Work::Terminate => self.destroy_and_tell(instance, task_id).await,
-                power => self.change_power(instance, task_id, power).await,
+            match operation.action {
+                Action::LiveMigrate => self.resume_departure(&operation.arguments.read()?).await,
+                _ => self.finish_action(instance, operation).await,
             }
         };
         turn.run(again).await.unwrap_or(Ok(()))
     }
 
     /// Does what a row asks for and no message has brought.
-    fn take_up(&self, operation: Operation, request_id: Option<String>, work: Work) {
+    fn take_up(&self, operation: Operation, request_id: Option<String>, action: Action) {
         let manager = self.clone();
         self.spawn(async move {
-            let outcome = match work {
-                Work::Terminate => manager.terminate(request_id, operation).await,
-                power => manager.power(request_id, operation, power).await,
-            };
+            let outcome = manager.perform(request_id, operation, action, ActionArguments::default()).await;
             if let Err(error) = outcome {
                 tracing::error!(instance = %operation.instance, %error, "left to the next reconciliation");
             }
@@ -244,7 +239,7 @@ impl Manager {
             if manager.knows(instance, task_id) {
                 return;
             }
-            let operation = journal::Operation::new(task_id, request_id, Work::Build);
+            let operation = journal::Operation::new(task_id, request_id, Action::Create, ActionArguments::default());
             let error = ComputeError::Failed { message: format!("host {} lost the build", manager.0.name) };
             let failure = Failure { error, vm_state: Some(VmState::Error), elsewhere: true, stays: true };
             // A message that comes even later finds the build over.

@@ -19,6 +19,8 @@ use crate::{
 pub(super) enum End {
     /// As wanted.
     Done(VmState, PowerState),
+    /// As wanted, in the state it began in.
+    Unchanged,
     /// Not as wanted.
     Failed(Failure),
     /// The instance and all it had here is gone.
@@ -73,7 +75,7 @@ impl Manager {
         let power_now = self.power_of(instance);
         let result = if matches!(end, End::Failed(_)) { "error" } else { "success" };
         let commit = self.journal().step(instance, task_id, |entry, operation| {
-            metrics::counter!("compute_operations_total", "event" => operation.work.event(), "result" => result)
+            metrics::counter!("compute_operations_total", "event" => operation.event(), "result" => result)
                 .increment(1);
             entry.settle();
             Some(self.say_end(entry, &operation, power_now, end))
@@ -89,6 +91,7 @@ impl Manager {
             End::Done(vm_state, power_state) => {
                 self.say(operation, power_state, Progress::Done { vm_state }, Some(EventResult::Success))
             }
+            End::Unchanged => self.say(operation, power_now, Progress::Unchanged, Some(EventResult::Success)),
             End::Gone => {
                 entry.spec = None;
                 entry.incoming = None;
@@ -101,7 +104,7 @@ impl Manager {
                 let message = failure.error.to_string();
                 let progress = Progress::Failed {
                     vm_state: failure.vm_state,
-                    details: Some(format!("{} on host {}: {:?}", operation.work.event(), self.0.name, failure.error)),
+                    details: Some(format!("{} on host {}: {:?}", operation.event(), self.0.name, failure.error)),
                     message,
                     elsewhere: failure.elsewhere,
                 };
@@ -122,7 +125,7 @@ impl Manager {
             _ => None,
         };
         let event = ActionEvent {
-            event: operation.work.event().to_owned(),
+            event: operation.event().to_owned(),
             host: Some(self.0.name.clone()),
             start_time: operation.started,
             finish_time: result.map(|_| Timestamp::now()),

@@ -13,15 +13,12 @@
 
 use novella_common::{
     ids::TaskId,
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     reports::Fact,
 };
 
 use super::telling::reported;
-use crate::{
-    journal::{Entry, Work},
-    rpcapi::OughtInstance,
-};
+use crate::{journal::Entry, rpcapi::OughtInstance};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +30,7 @@ pub(super) enum Verdict {
     /// Take up what a former run of the host has left.
     GoOn(TaskId),
     /// Do what the row asks for; its message got lost.
-    Do(Work, TaskId),
+    Do(Action, TaskId),
     /// Say that the build is lost, if its message does not come after all.
     Lost(TaskId),
     /// Forget an operation that the row does not know (any more), and judge again.
@@ -56,8 +53,8 @@ pub(super) fn judge(entry: Option<&Entry>, guest: Option<PowerState>, ought: &Ou
             }
         }
         (Some((_, task)), _) if entry.is_some_and(|entry| entry.settled.contains(&task)) => Verdict::Repeat,
-        (Some((task_state, task)), _) => match Work::of_task_state(task_state) {
-            Some(work) => Verdict::Do(work, task),
+        (Some((task_state, task)), _) => match Action::on_host_of(task_state) {
+            Some(action) => Verdict::Do(action, task),
             None if task_state == TaskState::Migrating => Verdict::Nothing,
             None => Verdict::Lost(task),
         },
@@ -151,8 +148,8 @@ mod tests {
         OughtInstance { spec, vm_state, power_state, task, request_id: None, report_seq: 0 }
     }
 
-    fn busy_with(work: Work, task: TaskId) -> Entry {
-        Entry { operation: Some(Operation::new(task, None, work)), ..Entry::default() }
+    fn busy_with(action: Action, task: TaskId) -> Entry {
+        Entry { operation: Some(Operation::new(task, None, action, Default::default())), ..Entry::default() }
     }
 
     fn settled(task: TaskId) -> Entry {
@@ -167,8 +164,8 @@ mod tests {
     fn what_a_former_run_left_goes_on() {
         let task = TaskId::random();
         let row = ought(VmState::Building, PowerState::NoState, Some((TaskState::Spawning, task)));
-        assert_eq!(judge(Some(&busy_with(Work::Build, task)), None, &row, true), Verdict::GoOn(task));
-        assert_eq!(judge(Some(&busy_with(Work::Build, task)), None, &row, false), Verdict::Repeat);
+        assert_eq!(judge(Some(&busy_with(Action::Create, task)), None, &row, true), Verdict::GoOn(task));
+        assert_eq!(judge(Some(&busy_with(Action::Create, task)), None, &row, false), Verdict::Repeat);
     }
 
     #[test]
@@ -181,9 +178,9 @@ mod tests {
     #[test]
     fn an_operation_whose_message_is_lost_is_done() {
         let task = TaskId::random();
-        for (state, work) in [(TaskState::PoweringOff, Work::Stop), (TaskState::Deleting, Work::Terminate)] {
+        for (state, action) in [(TaskState::PoweringOff, Action::Stop), (TaskState::Deleting, Action::Delete)] {
             let row = ought(VmState::Active, PowerState::Running, Some((state, task)));
-            assert_eq!(judge(None, RUNNING, &row, true), Verdict::Do(work, task));
+            assert_eq!(judge(None, RUNNING, &row, true), Verdict::Do(action, task));
         }
     }
 
@@ -202,7 +199,7 @@ mod tests {
     fn an_operation_that_the_row_does_not_know_is_forgotten_only_when_nobody_does_it() {
         let task = TaskId::random();
         let row = ought(VmState::Active, PowerState::Running, None);
-        let entry = busy_with(Work::Stop, task);
+        let entry = busy_with(Action::Stop, task);
         assert_eq!(judge(Some(&entry), RUNNING, &row, true), Verdict::Forget(task));
         assert_eq!(judge(Some(&entry), RUNNING, &row, false), Verdict::Nothing);
     }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use novella_common::{
     ids::{InstanceUuid, MigrationUuid},
-    lifecycle::PowerState,
+    lifecycle::{Action, PowerState},
     models::{InstanceSpec, MigrationProgress, Resources},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::rpcapi::{ComputeError, LiveMigration, MigrateData, RebootType};
+use crate::rpcapi::{ActionArguments, ComputeError, LiveMigration, MigrateData};
 
 /// A call under way.
 pub type Doing<'a, T> = BoxFuture<'a, Result<T, ComputeError>>;
@@ -110,8 +110,11 @@ pub trait Driver: Send + Sync + 'static {
     /// Powers on.
     fn power_on(&self, instance: InstanceUuid) -> Doing<'_, ()>;
 
-    /// Reboots. A hard reboot works from every state; a soft one needs a running guest.
-    fn reboot(&self, instance: InstanceUuid, kind: RebootType) -> Doing<'_, ()>;
+    /// Asks a running guest to reboot.
+    fn reboot_soft(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// Reboots, from every state.
+    fn reboot_hard(&self, instance: InstanceUuid) -> Doing<'_, ()>;
 
     /// Pauses in memory.
     fn pause(&self, instance: InstanceUuid) -> Doing<'_, ()>;
@@ -124,6 +127,10 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Brings back from disk.
     fn resume(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+
+    /// Injects a non-maskable interrupt; what the guest's kernel does about it is up to the guest. One that is configured
+    /// for it writes a crash dump and boots again.
+    fn trigger_crash_dump(&self, instance: InstanceUuid) -> Doing<'_, ()>;
 
     /// The console's last `tail` lines, or all that is kept.
     fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> Doing<'_, String>;
@@ -168,4 +175,28 @@ pub trait Driver: Send + Sync + 'static {
     /// On the source, when no migration of the guest is under way any more and its row names this host: a guest that
     /// is still held for a switch runs on here. Nothing happens to any other.
     fn release(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+}
+
+/// Does an action that a host does alone: the one place where an action finds its method of the driver.
+pub(crate) fn perform<'d>(
+    driver: &'d dyn Driver,
+    instance: InstanceUuid,
+    action: Action,
+    _arguments: &ActionArguments,
+) -> Doing<'d, ()> {
+    match action {
+        Action::Delete => driver.destroy(instance),
+        Action::Stop => driver.power_off(instance),
+        Action::Start => driver.power_on(instance),
+        Action::RebootSoft => driver.reboot_soft(instance),
+        Action::RebootHard => driver.reboot_hard(instance),
+        Action::Pause => driver.pause(instance),
+        Action::Unpause => driver.unpause(instance),
+        Action::Suspend => driver.suspend(instance),
+        Action::Resume => driver.resume(instance),
+        Action::TriggerCrashDump => driver.trigger_crash_dump(instance),
+        Action::Create | Action::LiveMigrate => Box::pin(async move {
+            Err(ComputeError::Failed { message: format!("{action:?} is not for the host of {instance} to do alone") })
+        }),
+    }
 }

@@ -2,7 +2,7 @@
 
 use novella_common::{
     ids::TaskId,
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     models::EventResult,
     reports::Progress,
 };
@@ -99,7 +99,7 @@ async fn a_host_refuses_what_does_not_fit_and_takes_it_when_room_is_made() {
     assert!(matches!(refused, Err(CallError::Remote(ComputeError::ComputeResourcesUnavailable { .. }))), "{refused:?}");
 
     let delete = cloud.ask(first, TaskState::Deleting);
-    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(first, "is gone", |row| row.gone).await;
     cloud.build("host-1", &second).await;
     cloud.until(second.uuid, "is active", |row| row.vm_state == VmState::Active).await;
@@ -113,7 +113,7 @@ async fn a_delete_cancels_the_build() {
     cloud.build("host-1", &spec).await;
     cloud.until(spec.uuid, "spawns", |row| matches!(row.task, Some((TaskState::Spawning, _)))).await;
     let delete = cloud.ask(spec.uuid, TaskState::Deleting);
-    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     let row = cloud.until(spec.uuid, "is gone", |row| row.gone).await;
     assert_eq!(row.events[&delete.task_id].event, "compute_terminate_instance");
 }
@@ -125,7 +125,7 @@ async fn a_delete_of_an_unknown_server_reports_it_gone() {
     let spec = server(&[]);
     cloud.write(&spec, "host-1", VmState::Active, None);
     let delete = cloud.ask(spec.uuid, TaskState::Deleting);
-    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(spec.uuid, "is gone", |row| row.gone).await;
 }
 
@@ -140,7 +140,7 @@ async fn no_more_builds_run_at_once_than_allowed() {
     cloud.build("host-1", &next).await;
     assert!(matches!(cloud.row(next.uuid).task, Some((TaskState::Scheduling, _))));
     let delete = cloud.ask(slow.uuid, TaskState::Deleting);
-    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(next.uuid, "is active", |row| row.vm_state == VmState::Active).await;
 }
 
@@ -171,14 +171,14 @@ async fn a_second_delete_repeats_the_end_of_the_first() {
     let instance = cloud.built("host-1", &[]).await;
     let delete: Operation = cloud.ask(instance, TaskState::Deleting);
     let host = cloud.compute("host-1");
-    host.terminate_instance(&ctx(), delete).await.unwrap();
+    host.perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     let row = cloud.until(instance, "is gone", |row| row.gone).await;
     cloud.edit(instance, |row| {
         row.gone = false;
         row.task = Some((TaskState::Deleting, delete.task_id));
         row.report_seq = 0;
     });
-    host.terminate_instance(&ctx(), delete).await.unwrap();
+    host.perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     let again = cloud.until(instance, "is gone again", |row| row.gone).await;
     assert_eq!(again.report_seq, row.report_seq);
 }

@@ -395,6 +395,7 @@ fn apply(row: &mut Row, host: &str, report: &InstanceReport) {
             row.vm_state = *vm_state;
             row.task = None;
         }
+        Progress::Unchanged => row.task = None,
         Progress::Failed { vm_state, message, elsewhere, .. } => {
             row.vm_state = vm_state.unwrap_or(row.vm_state);
             row.failure = Some((message.clone(), *elsewhere));

@@ -1,7 +1,7 @@
 //! Live migration between two hosts, driven step by step as a conductor drives it.
 
 use novella_common::{
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     reports::MigrationOutcome,
 };
 use novella_compute::{
@@ -69,7 +69,7 @@ async fn a_paused_guest_arrives_paused() {
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", &[]).await;
     let pause = pair.here.ask(instance, TaskState::Pausing);
-    pair.here.compute("source").pause_instance(&ctx(), pause).await.unwrap();
+    pair.here.compute("source").perform_action(&ctx(), pause, Action::Pause, Default::default()).await.unwrap();
     pair.here.until(instance, "is paused", |row| row.vm_state == VmState::Paused).await;
     let migration = pair.begin(instance).await;
     assert_eq!(pair.outcome(instance).await, MigrationOutcome::Switched);
@@ -219,7 +219,7 @@ async fn a_delete_while_the_guest_is_copied_ends_both() {
     pair.begin(instance).await;
     pair.copying(instance).await;
     let delete = pair.here.ask(instance, TaskState::Deleting);
-    pair.here.compute("source").terminate_instance(&ctx(), delete).await.unwrap();
+    pair.here.compute("source").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     pair.here.until(instance, "is gone", |row| row.gone).await;
     pair.here.reconcile("dest").await;
     assert!(pair.here.holdings("dest").await.is_empty());

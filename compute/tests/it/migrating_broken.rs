@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use novella_common::{
     ids::InstanceUuid,
-    lifecycle::{TaskState, VmState},
+    lifecycle::{Action, TaskState, VmState},
     reports::MigrationOutcome,
 };
 use tokio::{
@@ -63,7 +63,7 @@ async fn a_source_that_dies_while_the_guest_switches_holds_it_until_the_destinat
     // Held: not even a person can make it run here before the conductor has asked the destination.
     let start = novella_compute::rpcapi::Operation { instance, task_id: novella_common::ids::TaskId::random() };
     pair.here.edit(instance, |row| row.task = Some((TaskState::PoweringOn, start.task_id)));
-    pair.here.compute("source").start_instance(&ctx(), start).await.unwrap();
+    pair.here.compute("source").perform_action(&ctx(), start, Action::Start, Default::default()).await.unwrap();
     let row = pair.here.until(instance, "was refused", |row| row.failure.is_some()).await;
     assert!(row.failure.unwrap().0.contains("being moved"));
     pair.here.edit(instance, |row| row.failure = None);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use novella_common::{
     ids::InstanceUuid,
-    lifecycle::{TaskState, VmState},
+    lifecycle::{Action, TaskState, VmState},
     reports::MigrationOutcome,
 };
 use novella_compute::{
@@ -101,7 +101,7 @@ impl Pair {
     /// Stops the guest on a host, which works only where it runs.
     pub(crate) async fn stops_on(&self, host: &str, instance: InstanceUuid) {
         let stop = self.here.ask(instance, TaskState::PoweringOff);
-        self.here.compute(host).stop_instance(&ctx(), stop).await.unwrap();
+        self.here.compute(host).perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
         let row = self.here.until(instance, "has been stopped", |row| row.task.is_none()).await;
         assert_eq!((row.vm_state, row.failure), (VmState::Stopped, None));
     }

@@ -2,27 +2,15 @@
 
 use std::time::Duration;
 
-use novella_common::lifecycle::{PowerState, TaskState, VmState};
-use novella_compute::rpcapi::{ComputeError, Operation, RebootType};
-use novella_messaging::CallError;
+use novella_common::lifecycle::{Action, PowerState, TaskState, VmState};
+use novella_compute::rpcapi::{ComputeError, Operation};
+use novella_messaging::{CallError, MessagingError, Version};
 
 use crate::cloud::{Cloud, ctx, instant, server};
 
 async fn send(cloud: &Cloud, task_state: TaskState, operation: Operation) {
-    let host = cloud.compute("host-1");
-    let ctx = ctx();
-    match task_state {
-        TaskState::PoweringOff => host.stop_instance(&ctx, operation).await,
-        TaskState::PoweringOn => host.start_instance(&ctx, operation).await,
-        TaskState::Rebooting => host.reboot_instance(&ctx, operation, RebootType::Soft).await,
-        TaskState::RebootingHard => host.reboot_instance(&ctx, operation, RebootType::Hard).await,
-        TaskState::Pausing => host.pause_instance(&ctx, operation).await,
-        TaskState::Unpausing => host.unpause_instance(&ctx, operation).await,
-        TaskState::Suspending => host.suspend_instance(&ctx, operation).await,
-        TaskState::Resuming => host.resume_instance(&ctx, operation).await,
-        other => panic!("{other} is no power operation"),
-    }
-    .unwrap();
+    let action = Action::on_host_of(task_state).unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), operation, action, Default::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -102,7 +90,7 @@ async fn a_hard_reboot_takes_over_a_reboot_that_hangs() {
     cloud.until(instance, "reboots hard", |row| matches!(row.task, Some((TaskState::RebootStartedHard, _)))).await;
     // And a delete takes over that.
     let delete = cloud.ask(instance, TaskState::Deleting);
-    cloud.compute("host-1").terminate_instance(&ctx(), delete).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(instance, "is gone", |row| row.gone).await;
 }
 
@@ -116,6 +104,42 @@ async fn a_power_operation_on_a_server_without_a_guest_ends_in_error() {
     send(&cloud, TaskState::PoweringOff, stop).await;
     let row = cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
     assert_eq!(row.vm_state, VmState::Error);
+}
+
+#[tokio::test]
+async fn a_guest_writes_a_crash_dump_and_boots_again() {
+    let cloud = Cloud::new().await;
+    let _host = cloud.start("host-1", instant()).await;
+    let instance = cloud.built("host-1", &[]).await;
+    let crash = cloud.ask(instance, TaskState::TriggeringCrashDump);
+    send(&cloud, TaskState::TriggeringCrashDump, crash).await;
+    let row = cloud.until(instance, "is done", |row| row.task.is_none()).await;
+    assert_eq!((row.vm_state, row.power_state, &row.failure), (VmState::Active, PowerState::Running, &None));
+    assert_eq!(row.events[&crash.task_id].event, "compute_trigger_crash_dump");
+    let console = cloud.compute("host-1").get_console_output(&ctx(), instance, None).await.unwrap();
+    assert!(console.contains("saved vmcore") && console.matches("booted").count() == 2, "{console}");
+
+    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    send(&cloud, TaskState::PoweringOff, stop).await;
+    cloud.until(instance, "is stopped", |row| row.task.is_none()).await;
+    let crash = cloud.ask(instance, TaskState::TriggeringCrashDump);
+    send(&cloud, TaskState::TriggeringCrashDump, crash).await;
+    let row = cloud.until(instance, "has failed", |row| row.failure.is_some()).await;
+    assert_eq!((row.vm_state, row.power_state), (VmState::Stopped, PowerState::Shutdown));
+}
+
+#[tokio::test]
+async fn an_action_that_a_client_may_not_send_yet_is_refused_to_its_sender() {
+    let cloud = Cloud::new().await;
+    let _host = cloud.start("host-1", instant()).await;
+    let instance = cloud.built("host-1", &[]).await;
+    let operation = cloud.ask(instance, TaskState::TriggeringCrashDump);
+    let old = cloud.compute("host-1").version_cap(Version::new(1, 0));
+    let refused = old.perform_action(&ctx(), operation, Action::TriggerCrashDump, Default::default()).await;
+    assert!(matches!(refused, Err(MessagingError::UnsupportedVersion { .. })), "{refused:?}");
+    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    old.perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
+    cloud.until(instance, "is stopped", |row| row.vm_state == VmState::Stopped).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use novella_common::{
     ids::TaskId,
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
 };
 use novella_compute::{
     Stores,
@@ -110,7 +110,7 @@ async fn a_host_that_lost_its_journal_but_not_its_guests_takes_them_back() {
     let _host = half.start("host-1", instant()).await;
     assert_eq!(half.row(instance).vm_state, VmState::Active);
     let stop = half.ask(instance, TaskState::PoweringOff);
-    half.compute("host-1").stop_instance(&ctx(), stop).await.unwrap();
+    half.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     half.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
 }
 

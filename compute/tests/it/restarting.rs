@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use novella_common::{
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     service::Shutdown,
 };
-use novella_compute::{ComputeConfig, Stores, rpcapi::RebootType, virt::fake::FakeConfig};
+use novella_compute::{ComputeConfig, Stores, virt::fake::FakeConfig};
 
 use crate::cloud::{Cloud, ctx, instant, server};
 
@@ -36,7 +36,7 @@ async fn a_power_operation_goes_on_after_its_host_has_died_in_the_middle() {
     let host = cloud.start("host-1", config(Duration::from_secs(3600))).await;
     let instance = cloud.built("host-1", &[]).await;
     let reboot = cloud.ask(instance, TaskState::RebootingHard);
-    cloud.compute("host-1").reboot_instance(&ctx(), reboot, RebootType::Hard).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), reboot, Action::RebootHard, Default::default()).await.unwrap();
     cloud.until(instance, "reboots", |row| matches!(row.task, Some((TaskState::RebootStartedHard, _)))).await;
     drop(host);
     let _host = cloud.start("host-1", config(Duration::ZERO)).await;
@@ -59,7 +59,7 @@ async fn guests_and_journal_survive_in_the_state_directory() {
     let cloud = cloud.reopened(dir.path()).await;
     let _host = cloud.start("host-1", instant()).await;
     let stop = cloud.ask(instance, TaskState::PoweringOff);
-    cloud.compute("host-1").stop_instance(&ctx(), stop).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     let row = cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     assert_eq!(row.failure, None);
 }
@@ -70,7 +70,7 @@ async fn a_report_that_was_lost_is_brought_again_by_reconciliation() {
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
     let stop = cloud.ask(instance, TaskState::PoweringOff);
-    cloud.compute("host-1").stop_instance(&ctx(), stop).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     let row = cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     // As if that report had never come.
     cloud.edit(instance, |row| {
@@ -91,7 +91,7 @@ async fn report_numbers_go_on_after_a_restart_and_above_all_former_ones_after_a_
     drop(host);
     let host = cloud.start("host-1", instant()).await;
     let stop = cloud.ask(instance, TaskState::PoweringOff);
-    cloud.compute("host-1").stop_instance(&ctx(), stop).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     drop(host);
 
@@ -113,7 +113,7 @@ async fn a_host_works_only_after_a_conductor_has_called() {
     let host = cloud.start_only("host-1", instant(), &Shutdown::new()).await;
     let stop = cloud.ask(instance, TaskState::PoweringOff);
     // Waits in its queue.
-    cloud.compute("host-1").stop_instance(&ctx(), stop).await.unwrap();
+    cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     cloud.when("hello is said again", || (cloud.hellos("host-1") >= 3).then_some(()), || "fewer".into()).await;
     assert!(!host.is_ready());
     assert_eq!(cloud.row(instance).vm_state, VmState::Active);

@@ -84,6 +84,11 @@ fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &Progress,
             }
             row.launched |= *vm_state == VmState::Active;
         }
+        Progress::Unchanged => {
+            if !migrating {
+                end_task(row);
+            }
+        }
         Progress::Failed { vm_state, message, details, elsewhere } => {
             let building = row.vm_state == VmState::Building;
             let text = || match details {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use novella_common::{
     db::instances,
     ids::{InstanceUuid, TaskId},
-    lifecycle::{TaskState, VmState},
+    lifecycle::{Action, TaskState, VmState},
     models::{EventResult, Instance, MigrationStatus},
 };
 
@@ -446,7 +446,7 @@ on_both! {
         let task_id = cloud.begin(uuid, TaskState::Deleting).await;
         let compute = novella_compute::rpcapi::ComputeClient::new(&cloud.transport).server("source");
         let operation = novella_compute::rpcapi::Operation { instance: uuid, task_id };
-        compute.terminate_instance(&novella_common::RequestContext::internal(), operation).await.unwrap();
+        compute.perform_action(&novella_common::RequestContext::internal(), operation, Action::Delete, Default::default()).await.unwrap();
         cloud.until(uuid, |instance| instance.deleted_at.is_some()).await;
         let migration = cloud.until_status(&migration, MigrationStatus::Error).await;
         assert_eq!(migration.error.as_deref(), Some("The server was deleted meanwhile."));

@@ -5,7 +5,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::LitStr;
 
-use crate::parse::{Contract, Kind, Method, Version};
+use crate::parse::{Argument, Contract, Kind, Method, Version};
 
 pub(crate) fn contract(contract: &Contract) -> TokenStream {
     let interface = interface(contract);
@@ -162,8 +162,17 @@ fn client_method(method: &Method) -> TokenStream {
     let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
     let types: Vec<_> = arguments.iter().map(|argument| &argument.ty).collect();
     let keys = names.iter().map(|name| wire_name(name));
-    let wire_name = wire_name(name);
-    let since = version(method.since);
+    // With `named_by`, the argument knows its message's name and version.
+    let (wire_name, since) = match &method.named_by {
+        Some(argument) => (
+            quote! { ::novella_messaging::contract::NamesMethod::method(&#argument) },
+            quote! { ::novella_messaging::contract::NamesMethod::since(&#argument) },
+        ),
+        None => {
+            let name = wire_name(name);
+            (quote! { #name }, version(method.since))
+        }
+    };
     let timeout = match method.timeout_seconds {
         Some(seconds) => {
             quote! { ::core::option::Option::Some(::core::time::Duration::from_secs(#seconds)) }
@@ -248,18 +257,28 @@ fn endpoint(contract: &Contract) -> TokenStream {
 }
 
 fn endpoint_arm(interface: &Ident, method: &Method, request: &Ident) -> TokenStream {
-    let Method { name, kind, context, arguments, value, error, .. } = method;
+    let Method { name, kind, named_by, context, arguments, value, error, .. } = method;
     let (context_name, context_type) = (&context.name, &context.ty);
     let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
     let types = arguments.iter().map(|argument| &argument.ty);
     let keys = names.iter().map(|name| wire_name(name));
-    let wire_name = wire_name(name);
+    let named_by = named_by.as_ref().and_then(|by| arguments.iter().find(|argument| argument.name == *by));
+    let pattern = match named_by {
+        Some(Argument { ty, .. }) => {
+            let name = hidden("name");
+            quote! { #name if <#ty as ::novella_messaging::contract::NamesMethod>::is_method(#name) }
+        }
+        None => {
+            let name = wire_name(name);
+            quote! { #name }
+        }
+    };
     let outcome = match kind {
         Kind::Call => quote! { call_outcome::<#value, #error> },
         Kind::Cast | Kind::Fanout => quote! { cast_outcome::<#error> },
     };
     quote! {
-        #wire_name => {
+        #pattern => {
             let #context_name = match #request.context::<#context_type>() {
                 ::core::result::Result::Ok(context) => context,
                 ::core::result::Result::Err(outcome) => return outcome,

@@ -23,6 +23,7 @@ use proc_macro::TokenStream;
 /// | `call`, `cast` or `fanout` | required, one of them: how the method is reached |
 /// | `since` | the version it came with, `.0` of the contract's major by default. The message says it needs that much, and an older server refuses it |
 /// | `timeout_seconds` | of a call: how long to wait, in place of the transport's `rpc_response_timeout`. A client's `timeout` goes before it |
+/// | `named_by` | an argument that implements `NamesMethod`: it says the method's name on the wire and its `since`, so that one method stands for several |
 // What it is for, with an example that is compiled, stands on the re-export in `novella-messaging`: this crate cannot
 // use what it generates code for. Rustdoc shows both there, this part last.
 #[proc_macro_attribute]

@@ -38,6 +38,8 @@ pub(crate) struct Method {
     pub(crate) kind: Kind,
     pub(crate) since: Version,
     pub(crate) timeout_seconds: Option<u64>,
+    /// The argument that says the name on the wire.
+    pub(crate) named_by: Option<Ident>,
     pub(crate) receiver: Receiver,
     pub(crate) context: Argument,
     pub(crate) arguments: Vec<Argument>,
@@ -148,6 +150,11 @@ fn method(function: TraitItemFn, contract: Version) -> Result<Method> {
     };
     let options = options(rpc, contract)?;
     let (receiver, context, arguments) = inputs(&signature.inputs, &signature.ident)?;
+    if let Some(named_by) = &options.named_by
+        && !arguments.iter().any(|argument| argument.name == *named_by)
+    {
+        return Err(Error::new(named_by.span(), format!("the method has no argument `{named_by}`")));
+    }
     let (output, value, error) = output(&signature.output, &signature.ident, options.kind)?;
     Ok(Method {
         name: signature.ident,
@@ -155,6 +162,7 @@ fn method(function: TraitItemFn, contract: Version) -> Result<Method> {
         kind: options.kind,
         since: options.since,
         timeout_seconds: options.timeout_seconds,
+        named_by: options.named_by,
         receiver,
         context,
         arguments,
@@ -168,6 +176,7 @@ struct Options {
     kind: Kind,
     since: Version,
     timeout_seconds: Option<u64>,
+    named_by: Option<Ident>,
 }
 
 fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
@@ -175,7 +184,7 @@ fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
     if matches!(rpc.meta, Meta::Path(_)) {
         return Err(no_kind());
     }
-    let (mut kind, mut since, mut timeout) = (None, None, None);
+    let (mut kind, mut since, mut timeout, mut named_by) = (None, None, None, None);
     rpc.parse_nested_meta(|meta| {
         let named = [("call", Kind::Call), ("cast", Kind::Cast), ("fanout", Kind::Fanout)]
             .into_iter()
@@ -201,9 +210,12 @@ fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
                 return Err(Error::new(number.span(), "a timeout of 0 s leaves no time to answer"));
             }
             timeout = Some(number);
+        } else if meta.path.is_ident("named_by") {
+            named_by = Some(meta.value()?.parse()?);
         } else {
             return Err(meta.error(
-                "unknown option; there are `call`, `cast`, `fanout`, `since = \"1.1\"` and `timeout_seconds = 120`",
+                "unknown option; there are `call`, `cast`, `fanout`, `since = \"1.1\"`, `timeout_seconds = 120` and \
+                 `named_by = an_argument`",
             ));
         }
         Ok(())
@@ -216,6 +228,7 @@ fn options(rpc: &Attribute, contract: Version) -> Result<Options> {
         kind,
         since: since.unwrap_or(Version { major: contract.major, minor: 0 }),
         timeout_seconds: timeout.map(|number| number.base10_parse()).transpose()?,
+        named_by,
     })
 }
 

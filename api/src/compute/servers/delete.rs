@@ -15,7 +15,7 @@ use novella_common::{
     models::Instance,
     policy,
 };
-use novella_compute::rpcapi::Operation;
+use novella_compute::rpcapi::{ActionArguments, Operation};
 
 use super::{
     hosts,
@@ -68,7 +68,13 @@ async fn once(api: &Api, context: &RequestContext, instance: Instance) -> Result
             let begun = operation::begin(api, context, instance, Action::Delete).await?.commit().await?;
             let operation = Operation { instance: uuid, task_id: begun.task_id };
             let client = api.compute.clone().server(host);
-            begun.hand_over(api, context, client.terminate_instance(context, operation)).await
+            begun
+                .hand_over(
+                    api,
+                    context,
+                    client.perform_action(context, operation, Action::Delete, ActionArguments::default()),
+                )
+                .await
         }
         None => {
             let uuid = instance.uuid;

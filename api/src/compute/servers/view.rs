@@ -9,7 +9,7 @@ use axum::{
 use novella_common::{
     db::{Connection, DbError, images, instances},
     ids::InstanceUuid,
-    lifecycle::server_status,
+    lifecycle::{TaskState, server_status},
     models::{Fault, Flavor, Instance, RequestSpec, SchedulerHints},
     policy,
 };
@@ -374,7 +374,7 @@ impl<'a> View<'a> {
             launched_at: instance.launched_at.map(Micros),
             terminated_at: instance.terminated_at.map(Micros),
             security_groups: [SecurityGroup { name: "default" }],
-            task_state: instance.task_state.map(|state| state.as_str()),
+            task_state: instance.task_state.and_then(TaskState::shown),
             vm_state: instance.vm_state.as_str(),
             power_state: instance.power_state.number(),
             volumes_attached: [],

@@ -35,6 +35,7 @@ pub(super) enum Moment {
     Booted,
     PoweredOff,
     Crashed,
+    CrashDumped,
     Paused,
     Unpaused,
     Suspended,
@@ -134,6 +135,10 @@ impl Guest {
             ],
             Moment::PoweredOff => vec![format!("[{when}] Power down.")],
             Moment::Crashed => vec![format!("[{when}] Kernel panic - not syncing: simulated crash")],
+            Moment::CrashDumped => vec![
+                format!("[{when}] Kernel panic - not syncing: NMI: not continuing"),
+                format!("[{when}] kdump: saved vmcore, rebooting"),
+            ],
             Moment::Paused => vec![format!("[{when}] (paused)")],
             Moment::Unpaused => vec![format!("[{when}] (goes on)")],
             Moment::Suspended => vec![format!("[{when}] PM: suspend to disk")],

@@ -12,7 +12,7 @@
 //! | `fake:build_seconds` | seconds | how long its first start takes |
 //! | `fake:fail_build` | `always`, or host names with commas | its build fails there |
 //! | `fake:power_seconds` | seconds | how long each power operation takes |
-//! | `fake:fail_power` | `always`, or names with commas of `power_off`, `power_on`, `reboot`, `pause`, `unpause`, `suspend`, `resume` | those operations fail |
+//! | `fake:fail_power` | `always`, or names with commas of `power_off`, `power_on`, `reboot`, `pause`, `unpause`, `suspend`, `resume`, `trigger_crash_dump` | those operations fail |
 //! | `fake:dirty_rate_mib` | MiB/s | how much memory it dirties |
 //! | `fake:bandwidth_mib` | MiB/s, 0 without limit | how fast its migration copies |
 //! | `fake:max_downtime_seconds` | seconds | how long it may stand still for the switch |
@@ -64,7 +64,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Doing, Driver, Hardware, MigrationState, MigrationWatch};
 use crate::{
-    rpcapi::{ComputeError, LiveMigration, MigrateData, RebootType},
+    rpcapi::{ComputeError, LiveMigration, MigrateData},
     store::{Store, StoreError},
     sync::Shared,
 };
@@ -265,12 +265,12 @@ impl Driver for FakeDriver {
         Box::pin(self.change_power(instance, &power::POWER_ON))
     }
 
-    fn reboot(&self, instance: InstanceUuid, kind: RebootType) -> Doing<'_, ()> {
-        let change = match kind {
-            RebootType::Soft => &power::REBOOT_SOFT,
-            RebootType::Hard => &power::REBOOT_HARD,
-        };
-        Box::pin(self.change_power(instance, change))
+    fn reboot_soft(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+        Box::pin(self.change_power(instance, &power::REBOOT_SOFT))
+    }
+
+    fn reboot_hard(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+        Box::pin(self.change_power(instance, &power::REBOOT_HARD))
     }
 
     fn pause(&self, instance: InstanceUuid) -> Doing<'_, ()> {
@@ -287,6 +287,10 @@ impl Driver for FakeDriver {
 
     fn resume(&self, instance: InstanceUuid) -> Doing<'_, ()> {
         Box::pin(self.change_power(instance, &power::RESUME))
+    }
+
+    fn trigger_crash_dump(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+        Box::pin(self.inject_nmi(instance))
     }
 
     fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> Doing<'_, String> {

@@ -65,6 +65,31 @@ impl FakeDriver {
         Ok(())
     }
 
+    /// A running guest's kernel panics over the interrupt, writes its dump and boots again. A paused one takes no
+    /// interrupt before it goes on, and then behaves as if there had been none.
+    pub(super) async fn inject_nmi(&self, instance: InstanceUuid) -> Result<(), ComputeError> {
+        const NAME: &str = "trigger_crash_dump";
+        let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
+        if settings.fails(NAME) || self.chance.happens(self.config.power_failure) {
+            let message = format!("the simulated hypervisor on {} failed to {NAME} instance {instance}", self.host);
+            return Err(ComputeError::Failed { message });
+        }
+        let commit = self.hypervisor.change(instance, |guest| match guest {
+            None => Err(self.not_found(instance)),
+            Some(guest) if !guest.is_here() => Err(self.invalid(instance, "it is being moved to another host")),
+            Some(guest) if guest.power == Running => {
+                guest.becomes(Running, Moment::CrashDumped);
+                guest.becomes(Running, Moment::Booted);
+                Ok(())
+            }
+            Some(guest) if guest.power == Paused => Ok(()),
+            Some(_) => Err(self.invalid(instance, "the guest does not run")),
+        })?;
+        commit.durable().await?;
+        self.follow_fate(instance);
+        Ok(())
+    }
+
     /// Whether there is anything to do; an error if it can't be done.
     fn may_change(&self, instance: InstanceUuid, change: &Change) -> Result<bool, ComputeError> {
         let (here, power) = self.guest(instance, |guest| (guest.is_here(), guest.power))?;

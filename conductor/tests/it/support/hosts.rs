@@ -12,13 +12,13 @@ use std::{
 use novella_common::{
     RequestContext,
     ids::{Incarnation, InstanceUuid, MigrationUuid},
-    lifecycle::{PowerState, VmState},
+    lifecycle::{Action, PowerState, VmState},
     models::{AllocationRatios, Inventory, MigrationProgress, Resources},
     reports::{Fact, Hello, InstanceReport, MigrationOutcome, MigrationReport, Progress, Report, TOPIC},
 };
 use novella_compute::rpcapi::{
-    BuildRequest, Compute, ComputeControl, ComputeControlEndpoint, ComputeEndpoint, ComputeError, Holdings,
-    LiveMigration, MigrateData, Operation, RebootType, Reconciliation,
+    ActionArguments, BuildRequest, Compute, ComputeControl, ComputeControlEndpoint, ComputeEndpoint, ComputeError,
+    Holdings, LiveMigration, MigrateData, Operation, Reconciliation,
 };
 use novella_messaging::{Notifier, RpcServer, Target, Transport};
 use tokio::sync::Notify;
@@ -306,8 +306,17 @@ impl Compute for Host {
         Ok(())
     }
 
-    async fn terminate_instance(&self, _: RequestContext, operation: Operation) -> Result<(), ComputeError> {
-        self.called("terminate_instance").await?;
+    async fn perform_action(
+        &self,
+        _: RequestContext,
+        operation: Operation,
+        action: Action,
+        _: ActionArguments,
+    ) -> Result<(), ComputeError> {
+        self.called(action.transition().method()).await?;
+        if action != Action::Delete {
+            return Ok(());
+        }
         self.hosts.stage().guests.remove(&operation.instance);
         let report = InstanceReport {
             instance: operation.instance,
@@ -424,13 +433,6 @@ impl Compute for Host {
     }
 
     only_written_down! {
-        stop_instance(Operation) -> ();
-        start_instance(Operation) -> ();
-        reboot_instance(Operation, RebootType) -> ();
-        pause_instance(Operation) -> ();
-        unpause_instance(Operation) -> ();
-        suspend_instance(Operation) -> ();
-        resume_instance(Operation) -> ();
         get_console_output(InstanceUuid, Option<usize>) -> String;
         get_host_uptime() -> String;
         check_can_live_migrate_destination(LiveMigration) -> MigrateData;

@@ -23,6 +23,10 @@ fn what_makes_sense_is_accepted() {
             #[rpc(fanout)]
             async fn m(&self, ctx: C) -> std::result::Result<(), E>;
         ),
+        quote!(
+            #[rpc(cast, named_by = a)]
+            async fn m(&self, ctx: C, a: A) -> Result<(), E>;
+        ),
     ] {
         assert_eq!(complaint(method), "");
     }
@@ -31,6 +35,13 @@ fn what_makes_sense_is_accepted() {
 #[test]
 fn every_mistake_is_told_in_its_own_words() {
     for (method, expected) in [
+        (
+            quote!(
+                #[rpc(cast, named_by = b)]
+                async fn m(&self, ctx: C, a: A) -> Result<(), E>;
+            ),
+            "no argument `b`",
+        ),
         (
             quote!(
                 #[rpc(call)]

@@ -16,6 +16,23 @@ impl RpcError for No {
     const MODULE: &'static str = "no";
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct What;
+
+impl novella_messaging::contract::NamesMethod for What {
+    fn method(&self) -> &'static str {
+        "shine"
+    }
+
+    fn since(&self) -> novella_messaging::Version {
+        novella_messaging::Version::new(2, 2)
+    }
+
+    fn is_method(name: &str) -> bool {
+        name == "shine"
+    }
+}
+
 /// Every option at once.
 #[contract(topic = "t", version = "2.3", namespace = "n")]
 pub(crate) trait Service: std::fmt::Debug {
@@ -25,6 +42,10 @@ pub(crate) trait Service: std::fmt::Debug {
     /// The context may be called so too, and be unused; a cast may have any error that has a text.
     #[rpc(cast)]
     async fn create(&self, _context: Context, name: String) -> std::result::Result<(), std::fmt::Error>;
+
+    /// One method here, several on the wire.
+    #[rpc(cast, named_by = what)]
+    async fn act(&self, ctx: Context, what: What) -> Result<(), No>;
 
     /// Names that the generated code uses itself, or that are keywords.
     #[rpc(fanout, since = "2.0")]
@@ -43,6 +64,10 @@ impl Service for Manager {
         Ok(())
     }
 
+    async fn act(&self, _ctx: Context, _what: What) -> Result<(), No> {
+        Ok(())
+    }
+
     // An `async fn` may also be written as what it stands for.
     fn r#move(&self, _: Context, _: u8, _: u8, _: u8, _: u8) -> impl Future<Output = Result<(), No>> + Send {
         std::future::ready(Err(No::No))
@@ -52,6 +77,7 @@ impl Service for Manager {
 async fn use_it(client: &ServiceClient, ctx: &Context) -> Result<(), novella_messaging::CallError<No>> {
     let _: Option<Vec<String>> = client.server("host-1").show(ctx, 7).await?;
     client.create(ctx, "name".into()).await?;
+    client.act(ctx, What).await?;
     client.r#move(ctx, 1, 2, 3, 4).await?;
     Ok(())
 }

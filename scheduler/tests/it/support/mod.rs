@@ -15,14 +15,14 @@ use novella_common::{
     config::{DatabaseConfig, SecretUrl, ServiceConfig},
     db::{Database, actions, allocations, compute_nodes, instances, services},
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     models::{
         AllocationRatios, Binary, ComputeNode, Flavor, Instance, InstanceAction, Inventory, RequestSpec, Resources,
     },
     service::{ServiceIdentity, Shutdown},
 };
 use novella_compute::rpcapi::{
-    BuildRequest, Compute, ComputeEndpoint, ComputeError, LiveMigration, MigrateData, Operation, RebootType,
+    ActionArguments, BuildRequest, Compute, ComputeEndpoint, ComputeError, LiveMigration, MigrateData, Operation,
 };
 use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
 use novella_scheduler::{SchedulerConfig, SchedulerService, rpcapi::SchedulerClient};
@@ -299,14 +299,7 @@ impl Compute for StubHost {
     }
 
     not_asked! {
-        terminate_instance(Operation) -> ();
-        stop_instance(Operation) -> ();
-        start_instance(Operation) -> ();
-        reboot_instance(Operation, RebootType) -> ();
-        pause_instance(Operation) -> ();
-        unpause_instance(Operation) -> ();
-        suspend_instance(Operation) -> ();
-        resume_instance(Operation) -> ();
+        perform_action(Operation, Action, ActionArguments) -> ();
         get_console_output(InstanceUuid, Option<usize>) -> String;
         get_host_uptime() -> String;
         check_can_live_migrate_destination(LiveMigration) -> MigrateData;

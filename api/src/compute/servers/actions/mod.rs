@@ -4,7 +4,7 @@
 
 mod console;
 mod live_migrate;
-mod power;
+mod on_host;
 mod reset_state;
 
 use axum::{
@@ -12,38 +12,46 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use novella_common::{
+    lifecycle::Action,
+    policy::{self, Rule},
+};
 use serde_json::Value;
 
+use self::on_host::Body;
 use super::super::microversion::{Microversion, Served};
 use crate::{authentication::Caller, body::JsonBody, error::ApiError, state::Api};
 
-/// Every action that there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ServerAction {
-    Start,
-    Stop,
-    Reboot,
-    Pause,
-    Unpause,
-    Suspend,
-    Resume,
+/// One action: its name, the versions that have it, and what does it.
+type Row = (&'static str, Served, Handler);
+
+/// What does an action.
+#[derive(Clone, Copy)]
+enum Handler {
+    /// The server's host alone, told by one message.
+    OnHost(Rule, Body),
     ConsoleOutput,
     MigrateLive,
     ResetState,
 }
 
 /// The actions by name, with the versions that have them.
-const ACTIONS: [(&str, Served, ServerAction); 10] = [
-    ("os-start", Served::ALWAYS, ServerAction::Start),
-    ("os-stop", Served::ALWAYS, ServerAction::Stop),
-    ("reboot", Served::ALWAYS, ServerAction::Reboot),
-    ("pause", Served::ALWAYS, ServerAction::Pause),
-    ("unpause", Served::ALWAYS, ServerAction::Unpause),
-    ("suspend", Served::ALWAYS, ServerAction::Suspend),
-    ("resume", Served::ALWAYS, ServerAction::Resume),
-    ("os-getConsoleOutput", Served::ALWAYS, ServerAction::ConsoleOutput),
-    ("os-migrateLive", Served::ALWAYS, ServerAction::MigrateLive),
-    ("os-resetState", Served::ALWAYS, ServerAction::ResetState),
+const ACTIONS: &[Row] = &[
+    ("os-start", Served::ALWAYS, Handler::OnHost(policy::SERVERS_START, Body::Ignored(Action::Start))),
+    ("os-stop", Served::ALWAYS, Handler::OnHost(policy::SERVERS_STOP, Body::Ignored(Action::Stop))),
+    ("reboot", Served::ALWAYS, Handler::OnHost(policy::SERVERS_REBOOT, Body::Read(on_host::reboot))),
+    ("pause", Served::ALWAYS, Handler::OnHost(policy::PAUSE, Body::Ignored(Action::Pause))),
+    ("unpause", Served::ALWAYS, Handler::OnHost(policy::UNPAUSE, Body::Ignored(Action::Unpause))),
+    ("suspend", Served::ALWAYS, Handler::OnHost(policy::SUSPEND, Body::Ignored(Action::Suspend))),
+    ("resume", Served::ALWAYS, Handler::OnHost(policy::RESUME, Body::Ignored(Action::Resume))),
+    (
+        "trigger_crash_dump",
+        Served::since(17),
+        Handler::OnHost(policy::SERVERS_TRIGGER_CRASH_DUMP, Body::Null(Action::TriggerCrashDump)),
+    ),
+    ("os-getConsoleOutput", Served::ALWAYS, Handler::ConsoleOutput),
+    ("os-migrateLive", Served::ALWAYS, Handler::MigrateLive),
+    ("os-resetState", Served::ALWAYS, Handler::ResetState),
 ];
 
 /// Does something to a server.
@@ -67,24 +75,18 @@ pub(super) async fn act(
         Some(only) if body.len() == 1 => only,
         _ => return Err(ApiError::bad_request("Malformed request body: one action is expected, as the only key.")),
     };
-    let Some((_, served, action)) = ACTIONS.iter().find(|(known, _, _)| known == name) else {
+    let Some((name, served, handler)) = ACTIONS.iter().find(|(known, ..)| known == name) else {
         return Err(ApiError::bad_request(format!("There is no such action: {name}")));
     };
     if !served.includes(version) {
         return Err(ApiError::no_such_path());
     }
     let request = ActionRequest { api, caller, version, id, argument: argument.clone() };
-    match action {
-        ServerAction::Start => power::start(request).await,
-        ServerAction::Stop => power::stop(request).await,
-        ServerAction::Reboot => power::reboot(request).await,
-        ServerAction::Pause => power::pause(request).await,
-        ServerAction::Unpause => power::unpause(request).await,
-        ServerAction::Suspend => power::suspend(request).await,
-        ServerAction::Resume => power::resume(request).await,
-        ServerAction::ConsoleOutput => console::get_output(request).await,
-        ServerAction::MigrateLive => live_migrate::migrate_live(request).await,
-        ServerAction::ResetState => reset_state::reset_state(request).await,
+    match *handler {
+        Handler::OnHost(rule, body) => on_host::perform(request, name, rule, body).await,
+        Handler::ConsoleOutput => console::get_output(request).await,
+        Handler::MigrateLive => live_migrate::migrate_live(request).await,
+        Handler::ResetState => reset_state::reset_state(request).await,
     }
 }
 
