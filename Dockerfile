@@ -6,8 +6,8 @@ ARG RUNTIME_IMAGE=debian:bookworm-slim
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
-# `dev` builds in a fraction of the time, for a binary several times as large and slow.
-ARG PROFILE=release
+# `release` builds in half the time, `dev` in a fraction of it, for a binary that is larger and slower.
+ARG PROFILE=dist
 # Built outside the sources, and removed in the same layer, which then holds the binary alone.
 RUN CARGO_INCREMENTAL=0 cargo build --locked --package novella --profile "$PROFILE" --target-dir /build \
     && install -D /build/*/novella /out/novella \

@@ -1,9 +1,8 @@
 //! What the macro accepts, and what the compiler says to a mistake: at the line that is wrong, in words that help.
 //!
-//! Here and not with the other tests of `novella-messaging`, since trybuild compiles all that a crate's tests depend on
-//! anew, and these depend on little.
+//! A package of its own, since trybuild compiles all that a package's tests depend on anew, and these depend on little.
 //!
-//! After a change of the macro's messages, or of the compiler's, `TRYBUILD=overwrite cargo test -p novella-messaging-macros`
+//! After a change of the macro's messages, or of the compiler's, `TRYBUILD=overwrite cargo test -p novella-contract-tests`
 //! writes the `.stderr` files anew; read their diff.
 
 // Compiled with this test instead of by trybuild, which would have to build all dependencies once more for it, where
