@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 pub use futures_util::future::BoxFuture;
 use tower::{BoxError, Layer, Service};
 
-use crate::client::{ClientService, Kind, Outgoing, RpcClient};
+use crate::client::{ClientService, Outgoing, RequestKind, RpcClient};
 use crate::endpoint::Outcome;
 use crate::error::{CallError, MessagingError, RpcError};
 use crate::target::Version;
@@ -144,7 +144,7 @@ impl Stub {
         E: RpcError,
     {
         let context = Value::Object(context_fields(ctx)?);
-        match self.client(method).send(Kind::Call, context, method.name, args.0).await {
+        match self.client(method).send(RequestKind::Call, context, method.name, args.0).await {
             Ok(result) => serde_json::from_value(result).map_err(|error| {
                 CallError::Messaging(MessagingError::Malformed {
                     what: format!("the result of `{}` is not valid: {error}", method.name),

@@ -1,4 +1,4 @@
-//! Messages that were set aside: what they were, why, and what becomes of them.
+//! Messages that were dead-lettered: what they were, why, and what becomes of them.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -13,7 +13,7 @@ pub struct DeadLetter {
     /// The message's `_unique_id`, which it keeps when it is sent again; for what cannot be read, a hash of the body.
     /// The copies of a fanout share it and differ in `queue`.
     pub id: String,
-    /// Why it was set aside.
+    /// Why it was dead-lettered.
     pub reason: String,
     /// The queue it was taken from.
     pub queue: String,
@@ -72,7 +72,7 @@ impl DeadLetter {
 
 /// What is to become of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fate {
+pub enum DeadLetterAction {
     /// It stays where it is.
     Keep,
     /// It goes back to the queue it was taken from, as if it had never been delivered.
@@ -82,7 +82,7 @@ pub enum Fate {
 }
 
 impl Transport {
-    /// The oldest messages that were set aside, at most `max` of them. They stay where they are.
+    /// The oldest messages that were dead-lettered, at most `max` of them. They stay where they are.
     ///
     /// # Errors
     /// If the bus cannot be reached.
@@ -90,26 +90,26 @@ impl Transport {
         let mut letters = Vec::new();
         self.dispose_of_dead_letters(max, |letter| {
             letters.push(letter.clone());
-            Fate::Keep
+            DeadLetterAction::Keep
         })
         .await?;
         Ok(letters)
     }
 
-    /// Looks at the oldest messages that were set aside, at most `max` of them, and does with each
+    /// Looks at the oldest messages that were dead-lettered, at most `max` of them, and does with each
     /// what `decide` says. Returns how many were sent again or deleted.
     ///
     /// ```
-    /// use novella_messaging::{Fate, Transport, TransportOptions};
+    /// use novella_messaging::{DeadLetterAction, Transport, TransportOptions};
     ///
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let transport = Transport::connect("memory://", TransportOptions::default()).await?;
     /// // After a repair: what `compute.host-1` could not do is tried again, and measurements are not worth keeping.
     /// let disposed = transport
     ///     .dispose_of_dead_letters(100, |letter| match letter.queue.as_str() {
-    ///         "compute.host-1" => Fate::Resend,
-    ///         "notifications.sample" => Fate::Discard,
-    ///         _ => Fate::Keep,
+    ///         "compute.host-1" => DeadLetterAction::Resend,
+    ///         "notifications.sample" => DeadLetterAction::Discard,
+    ///         _ => DeadLetterAction::Keep,
     ///     })
     ///     .await?;
     /// # assert_eq!(disposed, 0); Ok(()) }
@@ -121,7 +121,7 @@ impl Transport {
     pub async fn dispose_of_dead_letters(
         &self,
         max: usize,
-        mut decide: impl FnMut(&DeadLetter) -> Fate,
+        mut decide: impl FnMut(&DeadLetter) -> DeadLetterAction,
     ) -> Result<usize, MessagingError> {
         let mut disposed = 0;
         // What is not settled goes back when this is dropped.
@@ -130,15 +130,15 @@ impl Transport {
         for delivery in fetched {
             let letter = DeadLetter::read(&delivery.message);
             match decide(&letter) {
-                Fate::Keep => {
+                DeadLetterAction::Keep => {
                     kept.push(delivery);
                     continue;
                 }
-                Fate::Resend => {
+                DeadLetterAction::Resend => {
                     let message = Message::new(Content::clone(&delivery.message.content));
                     self.publish(Publication::mandatory(Route::Queue { name: letter.queue.into() }, message)).await?;
                 }
-                Fate::Discard => {}
+                DeadLetterAction::Discard => {}
             }
             let settlement = delivery.settlement();
             delivery.ack();

@@ -31,7 +31,7 @@ pub trait Endpoint: Send + Sync + 'static {
 pub enum Outcome {
     /// The method's result; null for those without.
     Returned(Value),
-    /// The method's error. The caller gets it; a cast is tried again, and set aside in the end.
+    /// The method's error. The caller gets it; a cast is tried again, and dead-lettered in the end.
     Failed(Box<Failure>),
     /// This endpoint has no such method; another one might.
     NoSuchMethod,

@@ -12,14 +12,14 @@ use crate::wire::{NotificationMessage, ReplyMessage, RequestMessage};
 /// A call, cast or fanout.
 pub fn request(body: &[u8]) {
     there_and_back(body, RequestMessage::decode, RequestMessage::encode, |message| {
-        // Peers may ask for signs of life by fractions of a second; this crate writes whole ones.
+        // Peers may ask for heartbeats by fractions of a second; this crate writes whole ones.
         if let Some(reply_to) = &mut message.reply_to {
             reply_to.monitor = reply_to.monitor.map(|every| Duration::from_secs(every.as_secs()));
         }
     });
 }
 
-/// An answer or a sign of life.
+/// An answer or a heartbeat.
 pub fn reply(body: &[u8]) {
     there_and_back(body, ReplyMessage::decode, ReplyMessage::encode, |_| ());
 }

@@ -19,8 +19,8 @@ mod target;
 mod transport;
 mod wire;
 
-pub use client::{ClientService, Kind, Outgoing, RpcClient};
-pub use dead_letters::{DeadLetter, Fate};
+pub use client::{ClientService, Outgoing, RequestKind, RpcClient};
+pub use dead_letters::{DeadLetter, DeadLetterAction};
 pub use endpoint::{Endpoint, Outcome, Request};
 pub use error::{CallError, MessagingError, RpcError};
 pub use inspection::{BindingReport, BusReport, ExchangeReport, QueueReport};

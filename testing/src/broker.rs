@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::ports::free_port;
 
 /// How long a broker may take to start: many times what it takes on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// What a client of AMQP 0-9-1 says first.
 const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 
@@ -114,7 +114,7 @@ impl Broker {
             .spawn()
             .unwrap();
         self.server = Some(server);
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + START_TIMEOUT;
         while !answers(self.amqp_port).await {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
             assert!(
@@ -142,7 +142,7 @@ impl Broker {
         let mut server = self.server.take().expect("the broker runs");
         let status = Command::new("kill").args([format!("-{signal}"), server.id().to_string()]).status().unwrap();
         assert!(status.success(), "kill -{signal}: {status}");
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + START_TIMEOUT;
         while server.try_wait().unwrap().is_none() {
             assert!(Instant::now() < give_up, "the broker does not end");
             sleep(Duration::from_millis(20)).await;

@@ -23,14 +23,14 @@
 mod broker;
 mod database;
 mod environment;
-mod patience;
 mod ports;
 pub mod python;
 mod teardown;
 mod vhost;
+mod waiting;
 
 pub use broker::Broker;
 pub use database::Database;
-pub use patience::{PATIENCE, eventually, within};
 pub use ports::free_port;
 pub use vhost::Vhost;
+pub use waiting::{TEST_TIMEOUT, eventually, within};

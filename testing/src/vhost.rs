@@ -11,7 +11,7 @@ use crate::{environment, teardown};
 
 /// The broker tells its management API about connections and counts with a delay. How long to ask again before giving up:
 /// far above any delay seen, so that it ends only a test that would wait for ever.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 
 /// A virtual host on the RabbitMQ of this run: exchanges, queues and connections that no other test sees. It goes away
@@ -96,7 +96,7 @@ impl Vhost {
     /// # Panics
     /// If that does not become true in twenty seconds; the text says how many there are. If there is no such queue.
     pub async fn wait_for_messages(&self, queue: &str, count: u64) {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + WAIT_TIMEOUT;
         loop {
             let found = self.messages(queue).await;
             if found == count {
@@ -145,7 +145,7 @@ impl Vhost {
     /// The names of the connections to this virtual host, once there is at least one: a connection appears here a
     /// moment after it can be used.
     async fn connections(&self) -> Vec<String> {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + WAIT_TIMEOUT;
         loop {
             let found = names(&self.management.get(&["vhosts", &self.name, "connections"]).await);
             if !found.is_empty() {

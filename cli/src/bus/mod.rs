@@ -13,7 +13,7 @@ mod request;
 mod socket;
 
 use anyhow::{Context, Result, anyhow, bail};
-use novella_messaging::{BusReport, DeadLetter, Fate, Transport};
+use novella_messaging::{BusReport, DeadLetter, DeadLetterAction, Transport};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -100,8 +100,13 @@ impl Bus {
     }
 
     /// Sends dead letters again, or deletes them. Returns how many.
-    pub(crate) async fn dispose(&self, chosen: Option<Vec<Chosen>>, fate: Fate, max: usize) -> Result<usize> {
-        let disposed = self.ask(Request::Dispose(Disposal { chosen, fate, max })).await?;
+    pub(crate) async fn dispose(
+        &self,
+        chosen: Option<Vec<Chosen>>,
+        action: DeadLetterAction,
+        max: usize,
+    ) -> Result<usize> {
+        let disposed = self.ask(Request::Dispose(Disposal { chosen, action, max })).await?;
         if disposed == 0 {
             bail!("there is no such dead letter any more; `novella bus dead-letters` lists those there are");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use novella_messaging::{DeadLetter, Fate, MessagingError, RpcClient, Target, Transport};
+use novella_messaging::{DeadLetter, DeadLetterAction, MessagingError, RpcClient, Target, Transport};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -56,7 +56,7 @@ pub(crate) enum Kind {
 pub(crate) struct Disposal {
     /// Which; `None` for all.
     pub chosen: Option<Vec<Chosen>>,
-    pub fate: Fate,
+    pub action: DeadLetterAction,
     /// How many to look through, from the oldest on.
     pub max: usize,
 }
@@ -82,10 +82,10 @@ impl Request {
             Self::Rpc(rpc) => rpc.perform(transport).await.map_err(|error| advice(&error)),
             Self::Inspect { queues } => Ok(json!(transport.inspect(&queues).await.map_err(plain)?)),
             Self::DeadLetters { max } => Ok(json!(transport.dead_letters(max).await.map_err(plain)?)),
-            Self::Dispose(Disposal { chosen, fate, max }) => {
+            Self::Dispose(Disposal { chosen, action, max }) => {
                 let wanted =
                     |letter: &DeadLetter| chosen.as_ref().is_none_or(|chosen| chosen.contains(&Chosen::of(letter)));
-                let decide = |letter: &DeadLetter| if wanted(letter) { fate } else { Fate::Keep };
+                let decide = |letter: &DeadLetter| if wanted(letter) { action } else { DeadLetterAction::Keep };
                 let disposed = transport.dispose_of_dead_letters(max, decide).await.map_err(|error| match error {
                     MessagingError::Unroutable { routing_key, .. } => format!(
                         "the queue `{routing_key}`, from which a dead letter came, is gone: start the service that \

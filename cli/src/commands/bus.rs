@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
 use novella_common::reports;
-use novella_messaging::{DeadLetter, Fate};
+use novella_messaging::{DeadLetter, DeadLetterAction};
 use serde_json::json;
 
 use super::rpc::topics;
@@ -79,8 +79,8 @@ pub(crate) async fn run(global: &GlobalOptions, options: BusOptions) -> Result<(
     let outcome = match options.command.unwrap_or(BusCommand::Show(options.show)) {
         BusCommand::Show(options) => show(&bus, options).await,
         BusCommand::DeadLetters { format } => list(&bus, format).await,
-        BusCommand::Retry(selection) => dispose(&bus, selection, Fate::Resend, "sent again").await,
-        BusCommand::Drop(selection) => dispose(&bus, selection, Fate::Discard, "deleted").await,
+        BusCommand::Retry(selection) => dispose(&bus, selection, DeadLetterAction::Resend, "sent again").await,
+        BusCommand::Drop(selection) => dispose(&bus, selection, DeadLetterAction::Discard, "deleted").await,
     };
     bus.close().await;
     outcome
@@ -158,7 +158,7 @@ async fn list(bus: &Bus, format: Format) -> Result<()> {
     }
 }
 
-async fn dispose(bus: &Bus, selection: Selection, fate: Fate, done: &str) -> Result<()> {
+async fn dispose(bus: &Bus, selection: Selection, action: DeadLetterAction, done: &str) -> Result<()> {
     let chosen = if selection.all {
         if bus.dead_letters(1).await?.is_empty() {
             return output::print("There are no dead letters.");
@@ -172,7 +172,7 @@ async fn dispose(bus: &Bus, selection: Selection, fate: Fate, done: &str) -> Res
         }
         Some(chosen)
     };
-    let disposed = bus.dispose(chosen, fate, MOST_LETTERS).await?;
+    let disposed = bus.dispose(chosen, action, MOST_LETTERS).await?;
     output::print(&format!("{disposed} {} {done}", if disposed == 1 { "dead letter" } else { "dead letters" }))
 }
 

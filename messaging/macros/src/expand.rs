@@ -125,7 +125,7 @@ fn client(contract: &Contract) -> TokenStream {
                 Self { stub: self.stub.adapt(|client| client.version_cap(cap)) }
             }
 
-            /// The same client with another time in which a server has to give a sign of life.
+            /// The same client with another time in which a server has to send a heartbeat.
             #[must_use]
             pub fn call_monitor_timeout(&self, silence: ::core::time::Duration) -> Self {
                 Self { stub: self.stub.adapt(|client| client.call_monitor_timeout(silence)) }
@@ -192,7 +192,7 @@ fn client_method(method: &Method) -> TokenStream {
     };
     let errors = match kind {
         Kind::Call => " The manager's, and those of the bus.",
-        Kind::Cast | Kind::Fanout => " Those of the bus; nobody hears the manager's.",
+        Kind::Cast | Kind::Fanout => " Those of the bus; the manager's reach nobody.",
     };
     quote! {
         #(#attributes)*

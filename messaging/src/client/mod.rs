@@ -17,7 +17,7 @@ use crate::wire;
 mod outgoing;
 
 use outgoing::Sender;
-pub use outgoing::{Kind, Outgoing};
+pub use outgoing::{Outgoing, RequestKind};
 
 /// A client's middleware, with what sends inside.
 pub type ClientService = BoxCloneSyncService<Outgoing, Value, BoxError>;
@@ -130,12 +130,12 @@ impl RpcClient {
         self
     }
 
-    /// The same client whose calls ask the server for a sign of life at least this often while the method runs: a call
+    /// The same client whose calls ask the server for a heartbeat at least this often while the method runs: a call
     /// then fails that soon after its server is gone, however long it may wait. Whole seconds, at least two (servers
     /// refuse to be asked more often). Without it, calls that wait longer than the transport's `rpc_response_timeout`
     /// ask for one that often.
     ///
-    /// A server gives signs of life also while a call waits there for its turn, but for one that is still in its queue nobody
+    /// A server sends heartbeats also while a call waits there, but for one that is still in its queue nobody
     /// does: so this is as well the longest that a call may wait until a server takes it.
     #[must_use]
     pub fn call_monitor_timeout(mut self, silence: Duration) -> Self {
@@ -199,7 +199,7 @@ impl RpcClient {
     /// # Errors
     /// An exception of the remote side is [`MessagingError::Remote`]; see the other variants for the rest.
     pub async fn call(&self, context: Value, method: &str, args: Map<String, Value>) -> Result<Value, MessagingError> {
-        self.send(Kind::Call, context, method, args).await
+        self.send(RequestKind::Call, context, method, args).await
     }
 
     /// Hands a method to one server and returns when the bus has it in safe keeping.
@@ -207,7 +207,7 @@ impl RpcClient {
     /// # Errors
     /// [`MessagingError::Unroutable`] if no such server ever listened here.
     pub async fn cast(&self, context: Value, method: &str, args: Map<String, Value>) -> Result<(), MessagingError> {
-        let kind = if self.target.fanout { Kind::Fanout } else { Kind::Cast };
+        let kind = if self.target.fanout { RequestKind::Fanout } else { RequestKind::Cast };
         self.send(kind, context, method, args).await.map(drop)
     }
 
@@ -216,7 +216,7 @@ impl RpcClient {
     /// # Errors
     /// If the bus does not take the message.
     pub async fn fanout(&self, context: Value, method: &str, args: Map<String, Value>) -> Result<(), MessagingError> {
-        self.send(Kind::Fanout, context, method, args).await.map(drop)
+        self.send(RequestKind::Fanout, context, method, args).await.map(drop)
     }
 
     /// Asks whether a server answers at all, whatever its contract; returns how long the answer took.
@@ -233,7 +233,7 @@ impl RpcClient {
 
     pub(crate) async fn send(
         &self,
-        kind: Kind,
+        kind: RequestKind,
         context: Value,
         method: &str,
         args: Map<String, Value>,
@@ -243,7 +243,7 @@ impl RpcClient {
             Ok(outgoing) => self.pass(outgoing).await,
             Err(error) => Err(error),
         };
-        if kind == Kind::Call {
+        if kind == RequestKind::Call {
             let label = match &outcome {
                 Ok(_) => "ok",
                 Err(MessagingError::Remote(_)) => "remote_error",
@@ -260,7 +260,7 @@ impl RpcClient {
     async fn pass(&self, outgoing: Outgoing) -> Result<Value, MessagingError> {
         // Only a call has an answer to read.
         let context = match &self.serializer {
-            Some(serializer) if outgoing.kind == Kind::Call => Some((serializer, outgoing.context.clone())),
+            Some(serializer) if outgoing.kind == RequestKind::Call => Some((serializer, outgoing.context.clone())),
             _ => None,
         };
         let answer = match &self.middleware {
@@ -275,12 +275,12 @@ impl RpcClient {
 
     fn outgoing(
         &self,
-        kind: Kind,
+        kind: RequestKind,
         context: Value,
         method: &str,
         mut args: Map<String, Value>,
     ) -> Result<Outgoing, MessagingError> {
-        if kind == Kind::Call && self.target.fanout {
+        if kind == RequestKind::Call && self.target.fanout {
             let what = format!("`{method}` is called on {}: many would answer; cast it", self.target);
             return Err(MessagingError::Malformed { what });
         }

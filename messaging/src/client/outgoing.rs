@@ -16,7 +16,7 @@ use crate::wire::{self, ReplyTo, RequestMessage};
 
 /// How a method is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum RequestKind {
     /// The caller waits for the answer.
     Call,
     /// One server does it; nobody waits.
@@ -25,7 +25,7 @@ pub enum Kind {
     Fanout,
 }
 
-impl Kind {
+impl RequestKind {
     /// `call`, `cast` or `fanout`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -40,7 +40,7 @@ impl Kind {
 /// A request on its way out, as a client's middleware sees it.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    pub(super) kind: Kind,
+    pub(super) kind: RequestKind,
     pub(super) target: Arc<Target>,
     pub(super) route: Route,
     pub(super) method: String,
@@ -54,7 +54,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// Whether somebody waits for the answer.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> RequestKind {
         self.kind
     }
 
@@ -132,13 +132,13 @@ impl Sender {
 
     pub(super) async fn send(&self, outgoing: Outgoing) -> Result<Value, MessagingError> {
         match outgoing.kind {
-            Kind::Call => self.exchange(outgoing).await,
-            Kind::Cast => {
+            RequestKind::Call => self.exchange(outgoing).await,
+            RequestKind::Cast => {
                 let route = outgoing.route.clone();
                 self.transport.publish(Publication::mandatory(route, outgoing.message(None))).await?;
                 Ok(Value::Null)
             }
-            Kind::Fanout => {
+            RequestKind::Fanout => {
                 let route = Route::Fanout { topic: outgoing.target.topic.as_str().into() };
                 let publication = Publication::mandatory(route, outgoing.message(None));
                 self.transport.publish(Publication { mandatory: false, ..publication }).await?;

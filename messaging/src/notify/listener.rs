@@ -1,4 +1,4 @@
-//! Hearing notifications: in batches, in order, each again until it is acknowledged.
+//! Taking notifications: in batches, in order, each again until it is acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::target::Target;
 use crate::transport::{Content, Delivery, QueueSpec, Subscriber, Subscription, Transport};
 use crate::wire::NotificationMessage;
 
-/// The pause after a malformed notification could not be set aside.
-const SETTING_ASIDE_AGAIN: Duration = Duration::from_secs(1);
+/// The pause after a malformed notification could not be dead-lettered.
+const DEAD_LETTER_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A notification as a listener sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,17 +61,17 @@ pub struct NotificationListener {
     taken: u64,
     /// Taken, and given back by a batch: to be taken again before anything newer, so that the order
     /// holds. Through the queue they would come after what is here already.
-    again: BTreeMap<u64, Item>,
-    given_back: mpsc::UnboundedReceiver<Vec<Item>>,
+    again: BTreeMap<u64, Unacknowledged>,
+    given_back: mpsc::UnboundedReceiver<Vec<Unacknowledged>>,
     /// For the batches to give back by.
-    give_back: mpsc::UnboundedSender<Vec<Item>>,
+    give_back: mpsc::UnboundedSender<Vec<Unacknowledged>>,
 }
 
 /// A notification that is not acknowledged yet.
 #[derive(Debug)]
-struct Item {
-    /// Its place in the order in which the listener got them.
-    place: u64,
+struct Unacknowledged {
+    /// Counts up in the order in which the listener got them.
+    sequence: u64,
     notification: Notification,
     delivery: Delivery,
 }
@@ -92,28 +92,28 @@ impl NotificationListener {
 
     /// Waits for a notification, then takes what else is already here, at most `max` in all, in the
     /// order of the queue. `None` once the listener is stopped. A message that is no notification
-    /// is set aside and does not hold up the others.
+    /// is dead-lettered and does not hold up the others.
     ///
     /// May be dropped while it waits; nothing is lost by that.
     pub async fn next_batch(&mut self, max: usize) -> Option<Batch> {
         let mut batch = Batch::new(self.give_back.clone());
         while batch.is_empty() {
             while let Ok(items) = self.given_back.try_recv() {
-                self.remember(items);
+                self.keep(items);
             }
             tokio::select! {
                 biased;
-                Some(items) = self.given_back.recv() => self.remember(items),
+                Some(items) = self.given_back.recv() => self.keep(items),
                 delivery = self.subscriber.next(), if self.again.is_empty() => {
                     self.take(delivery?, &mut batch).await;
                 }
                 () = std::future::ready(()), if !self.again.is_empty() => {}
             }
             while batch.len() < max.max(1) {
-                let Some((_, item)) = self.again.pop_first() else {
+                let Some((_, unacknowledged)) = self.again.pop_first() else {
                     break;
                 };
-                batch.push(item);
+                batch.push(unacknowledged);
             }
         }
         while batch.len() < max {
@@ -126,10 +126,10 @@ impl NotificationListener {
     }
 
     /// Keeps what a batch gave back for the next one.
-    fn remember(&mut self, items: Vec<Item>) {
+    fn keep(&mut self, items: Vec<Unacknowledged>) {
         // What came by a connection that is lost comes again by the next.
-        let items = items.into_iter().filter(|item| !item.delivery.is_void());
-        self.again.extend(items.map(|item| (item.place, item)));
+        let items = items.into_iter().filter(|unacknowledged| !unacknowledged.delivery.is_void());
+        self.again.extend(items.map(|unacknowledged| (unacknowledged.sequence, unacknowledged)));
     }
 
     async fn take(&mut self, delivery: Delivery, batch: &mut Batch) {
@@ -140,7 +140,7 @@ impl NotificationListener {
         let error = match Notification::read(&delivery.message.content, self.serializer.as_deref()) {
             Ok(notification) => {
                 self.taken += 1;
-                return batch.push(Item { place: self.taken, notification, delivery });
+                return batch.push(Unacknowledged { sequence: self.taken, notification, delivery });
             }
             Err(error) => error.to_string(),
         };
@@ -148,9 +148,9 @@ impl NotificationListener {
         if let Some(delivery) = &malformed.0 {
             let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, error);
             if let Err(error) = self.transport.publish(letter).await {
-                tracing::warn!(%error, "a malformed notification could not be set aside; it goes back");
+                tracing::warn!(%error, "a malformed notification could not be dead-lettered; it goes back");
                 // It comes again at once.
-                return tokio::time::sleep(SETTING_ASIDE_AGAIN).await;
+                return tokio::time::sleep(DEAD_LETTER_RETRY_PAUSE).await;
             }
         }
         malformed.ack();
@@ -299,19 +299,19 @@ impl Drop for Unsettled {
 #[must_use = "a batch that is dropped goes back to the queue"]
 pub struct Batch {
     notifications: Vec<Notification>,
-    /// Place and delivery of each.
+    /// Sequence and delivery of each.
     deliveries: Vec<(u64, Delivery)>,
-    give_back: mpsc::UnboundedSender<Vec<Item>>,
+    give_back: mpsc::UnboundedSender<Vec<Unacknowledged>>,
 }
 
 impl Batch {
-    fn new(give_back: mpsc::UnboundedSender<Vec<Item>>) -> Self {
+    fn new(give_back: mpsc::UnboundedSender<Vec<Unacknowledged>>) -> Self {
         Self { notifications: Vec::new(), deliveries: Vec::new(), give_back }
     }
 
-    fn push(&mut self, item: Item) {
-        self.notifications.push(item.notification);
-        self.deliveries.push((item.place, item.delivery));
+    fn push(&mut self, unacknowledged: Unacknowledged) {
+        self.notifications.push(unacknowledged.notification);
+        self.deliveries.push((unacknowledged.sequence, unacknowledged.delivery));
     }
 
     fn len(&self) -> usize {
@@ -351,9 +351,9 @@ impl Drop for Batch {
             return;
         }
         let notifications = self.notifications.drain(..);
-        let items: Vec<Item> = notifications
+        let items: Vec<Unacknowledged> = notifications
             .zip(self.deliveries.drain(..))
-            .map(|(notification, (place, delivery))| Item { place, notification, delivery })
+            .map(|(notification, (sequence, delivery))| Unacknowledged { sequence, notification, delivery })
             .collect();
         // A listener that is gone has returned them to the queue already.
         let _ = self.give_back.send(items);

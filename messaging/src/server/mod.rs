@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! delivered ─┬─ malformed ──────────────────────────────────────────────────▶ dead_letters
-//!            ├─ completed before, or running already (a repetition) ────────▶ acknowledged with the first
+//!            ├─ completed before, or running already (a duplicate) ─────────▶ acknowledged with the first
 //!            ├─ not begun when the server stops: a copy, not counted ───────▶ its queue
 //!            ├─ redelivered: counted ─┬─ below max_deliveries: a copy ──────▶ its queue
 //!            │                        └─ else ──────────────────────────────▶ dead_letters
@@ -31,20 +31,20 @@ use crate::target::Target;
 use crate::transport::{Lifetime, QueueSpec, Route, Subscriber, Subscription, Transport};
 use crate::wire;
 
-mod answers;
-mod handling;
-mod progress;
-mod room;
-mod work;
+mod concurrency_limiter;
+mod deduplicator;
+mod pipeline;
+mod reply;
+mod request_handler;
 
-use handling::Handling;
-pub use work::ServerService;
-use work::Work;
+use pipeline::Pipeline;
+pub use pipeline::ServerService;
+use request_handler::RequestHandler;
 
 /// How many requests a server works on at once unless told otherwise.
 const DEFAULT_CONCURRENCY: usize = 64;
 /// How long it may take, once the grace is over, to give back what never began.
-const FAREWELL: Duration = Duration::from_secs(5);
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running server. Dropping it without [`RpcServer::stop`] ends it as a crash would: what was not
 /// finished is delivered again.
@@ -108,7 +108,7 @@ impl Drop for RpcServer {
 }
 
 /// Puts one layer of middleware around the work.
-type Lay = Box<dyn FnOnce(&mut Work) + Send>;
+type AddLayer = Box<dyn FnOnce(&mut Pipeline) + Send>;
 
 /// What a server will be made of.
 #[must_use]
@@ -116,7 +116,7 @@ pub struct RpcServerBuilder {
     transport: Transport,
     target: Target,
     endpoints: Vec<Box<dyn Endpoint>>,
-    layers: Vec<Lay>,
+    layers: Vec<AddLayer>,
     serializer: Option<Arc<dyn Serializer>>,
     limits: HashMap<String, Semaphore>,
     concurrency: usize,
@@ -152,7 +152,7 @@ impl RpcServerBuilder {
         <L::Service as Service<Request>>::Error: Into<BoxError>,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        self.layers.push(Box::new(move |work| work.lay(&layer)));
+        self.layers.push(Box::new(move |pipeline| pipeline.add_layer(&layer)));
         self
     }
 
@@ -162,7 +162,7 @@ impl RpcServerBuilder {
         self
     }
 
-    /// Works on at most `at_once` requests of this method at a time. Those that wait for their turn take no other
+    /// Works on at most `at_once` requests of this method at a time. Those that wait take no other
     /// method's place, up to 1000 of them: so long work never holds back short work.
     pub fn limit(mut self, method: impl Into<String>, at_once: usize) -> Self {
         self.limits.insert(method.into(), Semaphore::new(at_once.max(1)));
@@ -185,11 +185,17 @@ impl RpcServerBuilder {
         let subscription = Subscription { queues: self.queues(), prefetch };
         let subscriber = self.transport.subscribe(subscription).await?;
         let dispatcher = Dispatcher::new(self.endpoints, self.transport.options().rpc_ping_enabled);
-        let mut work = Work::new(dispatcher, self.serializer);
-        self.layers.into_iter().for_each(|lay| lay(&mut work));
-        let handling = Arc::new(Handling::new(self.transport, work, self.limits, subscriber.window(), prefetch));
+        let mut pipeline = Pipeline::new(dispatcher, self.serializer);
+        self.layers.into_iter().for_each(|add_layer| add_layer(&mut pipeline));
+        let handler = Arc::new(RequestHandler::new(
+            self.transport,
+            pipeline,
+            self.limits,
+            subscriber.prefetch_handle(),
+            prefetch,
+        ));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(handling, subscriber, stopped));
+        let task = tokio::spawn(serve(handler, subscriber, stopped));
         Ok(RpcServer { stop: Some(stop), task })
     }
 
@@ -217,7 +223,7 @@ impl RpcServerBuilder {
 }
 
 /// The server's life: hand each delivery to a task of its own until told to stop.
-async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped: oneshot::Receiver<Duration>) {
+async fn serve(handler: Arc<RequestHandler>, mut subscriber: Subscriber, mut stopped: oneshot::Receiver<Duration>) {
     // Dropped with this future, it takes the handlers along.
     let mut handlers = JoinSet::new();
     let grace = loop {
@@ -230,22 +236,22 @@ async fn serve(handling: Arc<Handling>, mut subscriber: Subscriber, mut stopped:
             break Duration::ZERO;
         };
         // The prefetch bounds how many there are.
-        handlers.spawn(Arc::clone(&handling).process(delivery));
+        handlers.spawn(Arc::clone(&handler).process(delivery));
         while let Some(ended) = handlers.try_join_next() {
             note_panic(ended);
         }
     };
     let untaken = subscriber.cancel().await;
     // What has not begun goes back.
-    handling.stopping().cancel();
+    handler.stopping().cancel();
     for delivery in untaken {
-        handlers.spawn(Arc::clone(&handling).process(delivery));
+        handlers.spawn(Arc::clone(&handler).process(delivery));
     }
     if tokio::time::timeout(grace, until_done(&mut handlers)).await.is_err() {
         tracing::warn!(unfinished = handlers.len(), "stopping with unfinished requests, which go back to their queues");
-        handling.abandoning().cancel();
+        handler.abandoning().cancel();
         // Those that were giving something back may do so.
-        if tokio::time::timeout(FAREWELL, until_done(&mut handlers)).await.is_err() {
+        if tokio::time::timeout(GIVE_BACK_TIMEOUT, until_done(&mut handlers)).await.is_err() {
             handlers.shutdown().await;
         }
     }
@@ -263,6 +269,6 @@ fn note_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "handling a message panicked; it is delivered again when the server stops");
+        tracing::error!(%error, "the handler of a message panicked; it is delivered again when the server stops");
     }
 }

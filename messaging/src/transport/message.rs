@@ -9,7 +9,7 @@ use super::subscriber::Delivery;
 use crate::error::MessagingError;
 use crate::wire::{self, NotificationMessage, ReplyMessage, RequestMessage};
 
-/// The queue for messages that were set aside.
+/// The queue for messages that were dead-lettered.
 pub(crate) const DEAD_LETTERS: &str = "dead_letters";
 
 /// The queue of dead letters as all declare it.
@@ -75,9 +75,9 @@ fn not_a(kind: &str) -> MessagingError {
     MessagingError::Malformed { what: format!("the message in this queue is not a {kind}") }
 }
 
-/// Why, when and from where a message was set aside.
+/// Why, when and from where a message was dead-lettered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct DeathCertificate {
+pub(crate) struct DeathRecord {
     pub(crate) reason: String,
     pub(crate) queue: String,
     /// UTC, RFC 3339.
@@ -108,7 +108,7 @@ pub(crate) struct Message {
     pub(crate) deliveries: u32,
     /// Not worth delivering later than this after it was sent.
     pub(crate) expiration: Option<Duration>,
-    pub(crate) death: Option<Box<DeathCertificate>>,
+    pub(crate) death: Option<Box<DeathRecord>>,
 }
 
 impl Message {

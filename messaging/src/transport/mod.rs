@@ -15,14 +15,14 @@ mod replies;
 mod subscriber;
 
 pub(crate) use message::{
-    Content, DEAD_LETTERS, DeathCertificate, Fetched, Lifetime, Message, Publication, QueueSpec, Route, Subscription,
+    Content, DEAD_LETTERS, DeathRecord, Fetched, Lifetime, Message, Publication, QueueSpec, Route, Subscription,
 };
 pub use options::TransportOptions;
 pub(crate) use replies::{PendingReply, Replies};
-pub(crate) use subscriber::{Delivery, Subscriber, Window};
+pub(crate) use subscriber::{Delivery, PrefetchHandle, Subscriber};
 
-/// The most that is kept of a reason to set a message aside, in bytes. A peer's error can be of any length.
-const LONGEST_REASON: usize = 4096;
+/// The most that is kept of a reason to dead-letter a message, in bytes. A peer's error can be of any length.
+const MAX_REASON_BYTES: usize = 4096;
 
 /// Whether messages flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,20 +47,20 @@ pub enum Health {
 /// A connection to a bus; cheap to clone, shared by all clones.
 #[derive(Debug, Clone)]
 pub struct Transport {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     options: TransportOptions,
     replies: Arc<Replies>,
-    driver: Driver,
+    backend: Backend,
 }
 
 #[derive(Debug)]
-enum Driver {
-    Memory(Arc<memory::Bus>),
-    Amqp(Box<amqp::Bus>),
+enum Backend {
+    Memory(Arc<memory::MemoryBus>),
+    Amqp(Box<amqp::AmqpBus>),
 }
 
 impl Transport {
@@ -90,14 +90,14 @@ impl Transport {
     /// listens there. A transport that was once connected, on the other hand, never gives up.
     pub async fn connect(url: &str, options: TransportOptions) -> Result<Transport, MessagingError> {
         let replies = Arc::new(Replies::new());
-        let driver = match url.split_once("://") {
+        let backend = match url.split_once("://") {
             Some(("memory", name)) => {
-                let bus = memory::Bus::named(name.trim_matches('/'), options.memory_queue_limit);
+                let bus = memory::MemoryBus::named(name.trim_matches('/'), options.memory_queue_limit);
                 bus.add_reply_queue(&replies);
-                Driver::Memory(bus)
+                Backend::Memory(bus)
             }
             Some(("amqp" | "amqps" | "rabbit", _)) => {
-                Driver::Amqp(Box::new(amqp::Bus::connect(url, options.clone(), Arc::clone(&replies)).await?))
+                Backend::Amqp(Box::new(amqp::AmqpBus::connect(url, options.clone(), Arc::clone(&replies)).await?))
             }
             Some((scheme, _)) => {
                 return Err(MessagingError::InvalidUrl { reason: format!("unknown scheme `{scheme}`") });
@@ -106,67 +106,67 @@ impl Transport {
                 return Err(MessagingError::InvalidUrl { reason: "it has no scheme".into() });
             }
         };
-        Ok(Self { shared: Arc::new(Shared { options, replies, driver }) })
+        Ok(Self { inner: Arc::new(Inner { options, replies, backend }) })
     }
 
     /// Whether messages flow at the moment.
     #[must_use]
     pub fn health(&self) -> Health {
-        match &self.shared.driver {
-            Driver::Memory(_) => Health::Connected,
-            Driver::Amqp(bus) => bus.health(),
+        match &self.inner.backend {
+            Backend::Memory(_) => Health::Connected,
+            Backend::Amqp(bus) => bus.health(),
         }
     }
 
     /// Whether the bus is within this process, so that its messages end with the process.
     #[must_use]
     pub fn is_in_process(&self) -> bool {
-        matches!(self.shared.driver, Driver::Memory(_))
+        matches!(self.inner.backend, Backend::Memory(_))
     }
 
     /// Waits for what is being sent, then disconnects. Calls in flight fail with
     /// [`MessagingError::Closed`], servers and listeners end; what they had not finished is
     /// delivered again, so they are better stopped before.
     pub async fn close(&self) {
-        self.shared.replies.close();
-        match &self.shared.driver {
-            Driver::Memory(bus) => bus.disconnect(self.reply_queue()),
-            Driver::Amqp(bus) => bus.close().await,
+        self.inner.replies.close();
+        match &self.inner.backend {
+            Backend::Memory(bus) => bus.disconnect(self.reply_queue()),
+            Backend::Amqp(bus) => bus.close().await,
         }
     }
 
     /// The options it was made with.
     #[must_use]
     pub fn options(&self) -> &TransportOptions {
-        &self.shared.options
+        &self.inner.options
     }
 
     /// The control exchange for a target that names none.
     pub(crate) fn exchange<'a>(&'a self, own: Option<&'a str>) -> &'a str {
-        own.unwrap_or(&self.shared.options.control_exchange)
+        own.unwrap_or(&self.inner.options.control_exchange)
     }
 
     /// Sends one message and waits until the bus has taken it over.
     pub(crate) async fn publish(&self, publication: Publication) -> Result<(), MessagingError> {
-        if self.shared.replies.is_closed() {
+        if self.inner.replies.is_closed() {
             return Err(MessagingError::Closed);
         }
-        match &self.shared.driver {
-            Driver::Memory(bus) => bus.publish(publication, self.shared.options.publish_timeout).await,
+        match &self.inner.backend {
+            Backend::Memory(bus) => bus.publish(publication, self.inner.options.publish_timeout).await,
             // Boxed, like the others below, so that what is sent in process is not moved about in
             // futures made for a broker.
-            Driver::Amqp(bus) => Box::pin(bus.publish(&publication)).await,
+            Backend::Amqp(bus) => Box::pin(bus.publish(&publication)).await,
         }
     }
 
     /// Sends many messages in this order, waiting for the bus only once all are on their way.
     pub(crate) async fn publish_all(&self, publications: Vec<Publication>) -> Result<(), MessagingError> {
-        if self.shared.replies.is_closed() {
+        if self.inner.replies.is_closed() {
             return Err(MessagingError::Closed);
         }
-        match &self.shared.driver {
-            Driver::Amqp(bus) => Box::pin(bus.publish_all(&publications)).await,
-            Driver::Memory(_) => {
+        match &self.inner.backend {
+            Backend::Amqp(bus) => Box::pin(bus.publish_all(&publications)).await,
+            Backend::Memory(_) => {
                 for publication in publications {
                     self.publish(publication).await?;
                 }
@@ -177,29 +177,29 @@ impl Transport {
 
     /// Declares the queues and consumes them; returns when messages can flow.
     pub(crate) async fn subscribe(&self, subscription: Subscription) -> Result<Subscriber, MessagingError> {
-        if self.shared.replies.is_closed() {
+        if self.inner.replies.is_closed() {
             return Err(MessagingError::Closed);
         }
-        match &self.shared.driver {
-            Driver::Memory(bus) => Ok(memory::Bus::subscribe(bus, subscription, self.reply_queue())),
-            Driver::Amqp(bus) => Box::pin(bus.subscribe(subscription, self.shared.options.rpc_response_timeout)).await,
+        match &self.inner.backend {
+            Backend::Memory(bus) => Ok(memory::MemoryBus::subscribe(bus, subscription, self.reply_queue())),
+            Backend::Amqp(bus) => Box::pin(bus.subscribe(subscription, self.inner.options.rpc_response_timeout)).await,
         }
     }
 
     /// Takes what is among the dead letters now, at most `max` messages.
     pub(crate) async fn fetch_dead_letters(&self, max: usize) -> Result<Fetched, MessagingError> {
         let spec = message::dead_letters();
-        match &self.shared.driver {
-            Driver::Memory(bus) => Ok(memory::Bus::fetch(bus, spec, max, self.reply_queue())),
-            Driver::Amqp(bus) => Box::pin(bus.fetch(&spec, max)).await,
+        match &self.inner.backend {
+            Backend::Memory(bus) => Ok(memory::MemoryBus::fetch(bus, spec, max, self.reply_queue())),
+            Backend::Amqp(bus) => Box::pin(bus.fetch(&spec, max)).await,
         }
     }
 
     /// What is on the bus; on a broker, those of `queues` that exist.
     pub(crate) async fn look_at(&self, queues: &[&str]) -> Result<BusReport, MessagingError> {
-        match &self.shared.driver {
-            Driver::Memory(bus) => Ok(bus.report()),
-            Driver::Amqp(bus) => Box::pin(bus.look_at(queues)).await,
+        match &self.inner.backend {
+            Backend::Memory(bus) => Ok(bus.report()),
+            Backend::Amqp(bus) => Box::pin(bus.look_at(queues)).await,
         }
     }
 
@@ -207,9 +207,9 @@ impl Transport {
     /// from.
     pub(crate) fn dead_letter(message: Message, queue: &str, mut reason: String) -> Publication {
         // A header has to fit into a frame.
-        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
-        tracing::warn!(queue, reason, "a message is set aside in `{DEAD_LETTERS}`");
-        let death = DeathCertificate { reason, queue: queue.to_owned(), time: jiff::Timestamp::now().to_string() };
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        tracing::warn!(queue, reason, "a message is moved to `{DEAD_LETTERS}`");
+        let death = DeathRecord { reason, queue: queue.to_owned(), time: jiff::Timestamp::now().to_string() };
         // An expiration would make it vanish from there.
         let letter = Message {
             content: message.content.without_credentials(),
@@ -223,14 +223,14 @@ impl Transport {
 
     /// Makes sure the transport's reply queue is consumed and announces a call on it.
     pub(crate) async fn expect_reply(&self, message_id: &Arc<str>) -> Result<PendingReply, MessagingError> {
-        if let Driver::Amqp(bus) = &self.shared.driver {
+        if let Backend::Amqp(bus) = &self.inner.backend {
             Box::pin(bus.ensure_reply_queue()).await?;
         }
-        Replies::expect(&self.shared.replies, message_id)
+        Replies::expect(&self.inner.replies, message_id)
     }
 
     /// Where answers to this transport's calls go.
     pub(crate) fn reply_queue(&self) -> &Arc<str> {
-        self.shared.replies.queue()
+        self.inner.replies.queue()
     }
 }

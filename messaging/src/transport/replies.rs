@@ -13,31 +13,31 @@ use crate::wire::{self, ReplyMessage};
 #[derive(Debug)]
 pub(crate) struct Replies {
     queue: Arc<str>,
-    waiting: Mutex<Waiting>,
+    pending: Mutex<PendingCalls>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct PendingCalls {
     closed: bool,
-    calls: HashMap<Arc<str>, Call>,
+    calls: HashMap<Arc<str>, PendingCall>,
 }
 
 /// A call that waits.
 #[derive(Debug)]
-struct Call {
+struct PendingCall {
     answer: oneshot::Sender<Arc<ReplyMessage>>,
-    signs_of_life: Arc<Notify>,
+    heartbeats: Arc<Notify>,
 }
 
 impl Replies {
     /// With a queue name of its own, which stays the same over every reconnect, so that answers
     /// under way still arrive.
     pub(crate) fn new() -> Self {
-        Self { queue: format!("reply_{}", wire::new_id()).into(), waiting: Mutex::default() }
+        Self { queue: format!("reply_{}", wire::new_id()).into(), pending: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PendingCalls> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn queue(&self) -> &Arc<str> {
@@ -47,29 +47,29 @@ impl Replies {
     /// Announces a call, before it is sent.
     pub(crate) fn expect(replies: &Arc<Self>, message_id: &Arc<str>) -> Result<PendingReply, MessagingError> {
         let (sender, answer) = oneshot::channel();
-        let signs_of_life = Arc::new(Notify::new());
-        let mut waiting = replies.lock();
-        if waiting.closed {
+        let heartbeats = Arc::new(Notify::new());
+        let mut pending = replies.lock();
+        if pending.closed {
             return Err(MessagingError::Closed);
         }
-        waiting
+        pending
             .calls
-            .insert(Arc::clone(message_id), Call { answer: sender, signs_of_life: Arc::clone(&signs_of_life) });
-        drop(waiting);
-        Ok(PendingReply { message_id: Arc::clone(message_id), answer, signs_of_life, replies: Arc::clone(replies) })
+            .insert(Arc::clone(message_id), PendingCall { answer: sender, heartbeats: Arc::clone(&heartbeats) });
+        drop(pending);
+        Ok(PendingReply { message_id: Arc::clone(message_id), answer, heartbeats, replies: Arc::clone(replies) })
     }
 
-    /// Hands an answer, or a sign of life, to its call.
+    /// Hands an answer, or a heartbeat, to its call.
     pub(crate) fn deliver(&self, reply: Arc<ReplyMessage>) {
-        let mut waiting = self.lock();
+        let mut pending = self.lock();
         if !reply.ending {
-            if let Some(call) = waiting.calls.get(&reply.message_id) {
-                call.signs_of_life.notify_one();
+            if let Some(call) = pending.calls.get(&reply.message_id) {
+                call.heartbeats.notify_one();
             }
             return;
         }
-        let call = waiting.calls.remove(&reply.message_id);
-        drop(waiting);
+        let call = pending.calls.remove(&reply.message_id);
+        drop(pending);
         if call.and_then(|call| call.answer.send(Arc::clone(&reply)).ok()).is_none() {
             tracing::debug!(message_id = &*reply.message_id, "an answer came after its caller had given up");
         }
@@ -81,9 +81,9 @@ impl Replies {
 
     /// Fails every call that waits, and all to come.
     pub(crate) fn close(&self) {
-        let mut waiting = self.lock();
-        waiting.closed = true;
-        waiting.calls.clear();
+        let mut pending = self.lock();
+        pending.closed = true;
+        pending.calls.clear();
     }
 }
 
@@ -92,17 +92,17 @@ impl Replies {
 pub(crate) struct PendingReply {
     message_id: Arc<str>,
     answer: oneshot::Receiver<Arc<ReplyMessage>>,
-    signs_of_life: Arc<Notify>,
+    heartbeats: Arc<Notify>,
     replies: Arc<Replies>,
 }
 
 impl PendingReply {
-    /// Waits for the answer, or for a sign of life, which is `None`.
+    /// Waits for the answer, or for a heartbeat, which is `None`.
     pub(crate) async fn next(&mut self) -> Result<Option<Arc<ReplyMessage>>, MessagingError> {
         tokio::select! {
             biased;
             answer = &mut self.answer => answer.map(Some).map_err(|_| MessagingError::Closed),
-            () = self.signs_of_life.notified() => Ok(None),
+            () = self.heartbeats.notified() => Ok(None),
         }
     }
 }

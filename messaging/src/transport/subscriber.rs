@@ -18,7 +18,7 @@ pub(crate) struct Subscriber {
 #[derive(Debug)]
 pub(super) enum Control {
     Memory(memory::Membership),
-    Amqp(amqp::Handle),
+    Amqp(amqp::SubscriptionHandle),
 }
 
 impl Subscriber {
@@ -50,8 +50,8 @@ impl Subscriber {
     }
 
     /// A handle on how many messages may be unacknowledged at once.
-    pub(crate) fn window(&self) -> Window {
-        Window(Arc::downgrade(&self.control))
+    pub(crate) fn prefetch_handle(&self) -> PrefetchHandle {
+        PrefetchHandle(Arc::downgrade(&self.control))
     }
 
     /// Ends the subscription and deletes its transient queues. What is still not acknowledged goes
@@ -66,9 +66,9 @@ impl Subscriber {
 
 /// Widens or narrows a subscription without keeping it alive.
 #[derive(Debug, Clone)]
-pub(crate) struct Window(Weak<Control>);
+pub(crate) struct PrefetchHandle(Weak<Control>);
 
-impl Window {
+impl PrefetchHandle {
     /// From now on this many messages may be unacknowledged at once.
     pub(crate) fn set(&self, prefetch: u16) {
         if let Some(control) = self.0.upgrade() {
@@ -94,7 +94,7 @@ pub(crate) struct Delivery {
 
 /// Tells when the broker knows how a delivery was settled, which is nobody's concern usually. Nothing in it for a bus that
 /// knows at once.
-pub(crate) struct Settlement(Option<amqp::Settlement>);
+pub(crate) struct Settlement(Option<amqp::AmqpSettlement>);
 
 impl Settlement {
     /// Has the broker told at once, without waiting for it.
@@ -115,8 +115,8 @@ impl Settlement {
 /// What settles a delivery with its broker.
 #[derive(Debug)]
 pub(super) enum Receipt {
-    Memory(memory::Receipt),
-    Amqp(amqp::Receipt),
+    Memory(memory::MemoryReceipt),
+    Amqp(amqp::AmqpReceipt),
 }
 
 impl Delivery {

@@ -37,7 +37,7 @@ pub(crate) struct ReplyTo {
     pub(crate) message_id: Arc<str>,
     /// `_reply_q`: the queue the caller consumes.
     pub(crate) queue: Arc<str>,
-    /// `_timeout`: the caller wants a sign of life at least this often while the method runs.
+    /// `_timeout`: the caller wants a heartbeat at least this often while the method runs.
     pub(crate) monitor: Option<Duration>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct RequestMessage {
     pub(crate) unique_id: Arc<str>,
 }
 
-/// An answer, or (with `ending` false) a sign of life of a call still running.
+/// An answer, or (with `ending` false) a heartbeat of a call still running.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ReplyMessage {
     pub(crate) message_id: Arc<str>,

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 #[derive(Debug)]
 pub(super) struct Acks {
     channel: Channel,
-    tags: Mutex<Tags>,
+    tags: Mutex<DeliveryTags>,
     /// Deliveries may be settled outside of it.
     runtime: Handle,
 }
@@ -32,7 +32,7 @@ impl Acks {
         &self.channel
     }
 
-    fn tags(&self) -> MutexGuard<'_, Tags> {
+    fn tags(&self) -> MutexGuard<'_, DeliveryTags> {
         self.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,7 +75,7 @@ impl Acks {
     }
 
     /// Frames are handed over at once, so these need not be awaited.
-    fn send(&self, tags: &mut Tags) {
+    fn send(&self, tags: &mut DeliveryTags) {
         let (all_up_to, single) = tags.take();
         if let Some(tag) = all_up_to {
             let _ = self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).now_or_never();
@@ -87,7 +87,7 @@ impl Acks {
 }
 
 #[derive(Debug, Default)]
-struct Tags {
+struct DeliveryTags {
     /// Not settled, as far as is known. No more than the prefetch allows.
     outstanding: BTreeSet<u64>,
     /// The highest that was delivered; they count from 1.
@@ -98,7 +98,7 @@ struct Tags {
     scheduled: bool,
 }
 
-impl Tags {
+impl DeliveryTags {
     fn deliver(&mut self, tag: u64) {
         self.outstanding.extend(self.highest + 1..=tag);
         self.highest = self.highest.max(tag);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_that_come_together_are_one() {
-        let mut tags = Tags::default();
+        let mut tags = DeliveryTags::default();
         (1..=5).for_each(|tag| tags.deliver(tag));
         [2, 1, 3, 5].into_iter().for_each(|tag| tags.ack(tag));
         assert_eq!(tags.take(), (Some(3), vec![5]));
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_message_that_another_consumer_has_not_passed_on_yet_is_not_acknowledged() {
-        let mut tags = Tags::default();
+        let mut tags = DeliveryTags::default();
         tags.deliver(2);
         tags.ack(2);
         assert_eq!(tags.take(), (None, vec![2]));
@@ -176,7 +176,7 @@ mod tests {
         fn the_broker_hears_of_each_acknowledged_message_once_and_of_no_other(
             steps in prop::collection::vec(step(), 0..200)
         ) {
-            let (mut tags, mut sent) = (Tags::default(), 0);
+            let (mut tags, mut sent) = (DeliveryTags::default(), 0);
             let mut consumers = [Vec::new(), Vec::new()];
             let (mut in_hand, mut acknowledged) = (Vec::new(), BTreeSet::new());
             // What the broker waits for.

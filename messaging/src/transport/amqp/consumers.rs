@@ -16,7 +16,7 @@ use lapin::{Channel, Connection};
 use super::acks::Acks;
 
 /// What a consumer says.
-pub(super) enum Event {
+pub(super) enum ConsumerEvent {
     /// A message, from the queue of this number.
     Delivered(usize, Box<lapin::message::Delivery>),
     /// Nothing more comes from this consumer.
@@ -37,22 +37,22 @@ impl Consumer {
 }
 
 /// One consumer for each queue, all with the same limit.
-struct Row {
+struct ConsumerGroup {
     prefetch: u16,
     consumers: Vec<Consumer>,
 }
 
 pub(super) struct Consumers {
     acks: Arc<Acks>,
-    events: SelectAll<BoxStream<'static, Event>>,
+    events: SelectAll<BoxStream<'static, ConsumerEvent>>,
     /// The first stays; the later ones come and go.
-    rows: Vec<Row>,
+    groups: Vec<ConsumerGroup>,
     last_tag: u64,
 }
 
 /// A queue to consume.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
+pub(super) struct ConsumedQueue {
     pub(super) name: Arc<str>,
     /// By nobody else meanwhile.
     pub(super) exclusive: bool,
@@ -62,12 +62,12 @@ impl Consumers {
     /// Consumes the queues on a new channel; each brings up to `prefetch` messages.
     pub(super) async fn start(
         connection: &Connection,
-        sources: impl Iterator<Item = (usize, Source)>,
+        consumed_queues: impl Iterator<Item = (usize, ConsumedQueue)>,
         prefetch: u16,
     ) -> lapin::Result<Self> {
         let acks = Acks::new(connection.create_channel().await?);
-        let mut consumers = Self { acks, events: SelectAll::new(), rows: Vec::new(), last_tag: 0 };
-        consumers.add_row(sources, prefetch).await?;
+        let mut consumers = Self { acks, events: SelectAll::new(), groups: Vec::new(), last_tag: 0 };
+        consumers.add_group(consumed_queues, prefetch).await?;
         Ok(consumers)
     }
 
@@ -80,41 +80,41 @@ impl Consumers {
     }
 
     /// The next of what the consumers say; `None` if there are none left.
-    pub(super) async fn next(&mut self) -> Option<Event> {
+    pub(super) async fn next(&mut self) -> Option<ConsumerEvent> {
         self.events.next().await
     }
 
     /// How many messages each queue may bring at once.
     fn limit(&self) -> u16 {
-        self.rows.iter().fold(0, |limit, row| limit.saturating_add(row.prefetch))
+        self.groups.iter().fold(0, |limit, group| limit.saturating_add(group.prefetch))
     }
 
     /// From now on each queue may bring `wanted` messages, or more.
-    pub(super) async fn widen(
+    pub(super) async fn grow(
         &mut self,
-        sources: impl Iterator<Item = (usize, Source)>,
+        consumed_queues: impl Iterator<Item = (usize, ConsumedQueue)>,
         wanted: u16,
     ) -> lapin::Result<()> {
         let limit = self.limit();
         let (Some(missing), Some(first)) =
-            (wanted.checked_sub(limit).filter(|missing| *missing > 0), self.rows.first())
+            (wanted.checked_sub(limit).filter(|missing| *missing > 0), self.groups.first())
         else {
             return Ok(());
         };
         let doubling = limit - first.prefetch;
         // A queue that has one consumer only would refuse a second.
-        let shared = sources.filter(|(_, source)| !source.exclusive);
-        self.add_row(shared, missing.max(doubling).min(u16::MAX - limit)).await
+        let shared = consumed_queues.filter(|(_, consumed)| !consumed.exclusive);
+        self.add_group(shared, missing.max(doubling).min(u16::MAX - limit)).await
     }
 
     /// Ends consumers that bring more than is `wanted`.
-    pub(super) async fn narrow(&mut self, wanted: u16) -> lapin::Result<()> {
+    pub(super) async fn shrink(&mut self, wanted: u16) -> lapin::Result<()> {
         let mut limit = self.limit();
-        while self.rows.len() > 1
-            && let Some(row) = self.rows.pop_if(|row| limit - row.prefetch >= wanted)
+        while self.groups.len() > 1
+            && let Some(group) = self.groups.pop_if(|group| limit - group.prefetch >= wanted)
         {
-            limit -= row.prefetch;
-            for consumer in row.consumers {
+            limit -= group.prefetch;
+            for consumer in group.consumers {
                 self.channel().basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
             }
         }
@@ -122,37 +122,41 @@ impl Consumers {
     }
 
     /// Whether a consumer that ended should not have.
-    pub(super) fn misses(&self, consumer: Consumer) -> bool {
-        self.rows.iter().any(|row| row.consumers.contains(&consumer))
+    pub(super) fn lacks(&self, consumer: Consumer) -> bool {
+        self.groups.iter().any(|group| group.consumers.contains(&consumer))
     }
 
     /// Consumes a queue again whose consumer ended.
-    pub(super) async fn replace(&mut self, ended: Consumer, source: Source) -> lapin::Result<()> {
-        let Some(place) = self.rows.iter().position(|row| row.consumers.contains(&ended)) else {
+    pub(super) async fn replace(&mut self, ended: Consumer, consumed: ConsumedQueue) -> lapin::Result<()> {
+        let Some(index) = self.groups.iter().position(|group| group.consumers.contains(&ended)) else {
             return Ok(());
         };
-        self.limit_next(self.rows[place].prefetch).await?;
-        let consumer = self.consume(ended.queue, source).await?;
-        self.rows[place].consumers.retain(|other| *other != ended);
-        self.rows[place].consumers.push(consumer);
+        self.limit_next(self.groups[index].prefetch).await?;
+        let consumer = self.consume(ended.queue, consumed).await?;
+        self.groups[index].consumers.retain(|other| *other != ended);
+        self.groups[index].consumers.push(consumer);
         Ok(())
     }
 
     /// Has the broker send no more; what it had sent already still comes out of [`Consumers::next`], then the end.
     pub(super) async fn cancel(&mut self) -> lapin::Result<()> {
-        for consumer in std::mem::take(&mut self.rows).into_iter().flat_map(|row| row.consumers) {
+        for consumer in std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.consumers) {
             self.channel().basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
         }
         Ok(())
     }
 
-    async fn add_row(&mut self, sources: impl Iterator<Item = (usize, Source)>, prefetch: u16) -> lapin::Result<()> {
+    async fn add_group(
+        &mut self,
+        consumed_queues: impl Iterator<Item = (usize, ConsumedQueue)>,
+        prefetch: u16,
+    ) -> lapin::Result<()> {
         self.limit_next(prefetch).await?;
         let mut consumers = Vec::new();
-        for (queue, source) in sources {
-            consumers.push(self.consume(queue, source).await?);
+        for (queue, consumed) in consumed_queues {
+            consumers.push(self.consume(queue, consumed).await?);
         }
-        self.rows.push(Row { prefetch, consumers });
+        self.groups.push(ConsumerGroup { prefetch, consumers });
         Ok(())
     }
 
@@ -161,18 +165,18 @@ impl Consumers {
         self.channel().basic_qos(prefetch, BasicQosOptions { global: false }).await
     }
 
-    async fn consume(&mut self, queue: usize, source: Source) -> lapin::Result<Consumer> {
+    async fn consume(&mut self, queue: usize, consumed: ConsumedQueue) -> lapin::Result<Consumer> {
         self.last_tag += 1;
         let consumer = Consumer { queue, tag: self.last_tag };
-        let options = BasicConsumeOptions { exclusive: source.exclusive, ..Default::default() };
-        let name = ShortString::try_new(&*source.name).unwrap_or_default();
+        let options = BasicConsumeOptions { exclusive: consumed.exclusive, ..Default::default() };
+        let name = ShortString::try_new(&*consumed.name).unwrap_or_default();
         let deliveries = self.channel().basic_consume(name, consumer.tag(), options, FieldTable::default()).await?;
         let events = deliveries
             // An error ends the consumer; what it was, the channel and the connection know as well.
             .filter_map(move |delivery| {
-                future::ready(delivery.ok().map(|delivery| Event::Delivered(queue, Box::new(delivery))))
+                future::ready(delivery.ok().map(|delivery| ConsumerEvent::Delivered(queue, Box::new(delivery))))
             })
-            .chain(stream::once(future::ready(Event::Ended(consumer))));
+            .chain(stream::once(future::ready(ConsumerEvent::Ended(consumer))));
         self.events.push(events.boxed());
         Ok(consumer)
     }

@@ -7,11 +7,11 @@ use lapin::options::ChannelFlowOptions;
 use tokio::sync::watch;
 
 use super::acks::Acks;
-use super::{faults, properties};
+use super::{errors, properties};
 use crate::transport::subscriber::{self, Delivery};
 
 /// How long ending a subscription in good order may take.
-pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the subscription is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -26,12 +26,12 @@ pub(super) enum Phase {
 /// The handle on a subscription's task. Dropping it ends the subscription as a crash would, except
 /// that the broker notices at once.
 #[derive(Debug)]
-pub(in crate::transport) struct Handle {
+pub(in crate::transport) struct SubscriptionHandle {
     phase: watch::Sender<Phase>,
     prefetch: watch::Sender<u16>,
 }
 
-impl Handle {
+impl SubscriptionHandle {
     pub(super) fn new(phase: watch::Sender<Phase>, prefetch: watch::Sender<u16>) -> Self {
         Self { phase, prefetch }
     }
@@ -49,7 +49,7 @@ impl Handle {
     pub(in crate::transport) async fn end(&self) {
         self.phase.send_replace(Phase::Ended);
         // The task is gone when its receiver is.
-        let _ = tokio::time::timeout(2 * FAREWELL, self.phase.closed()).await;
+        let _ = tokio::time::timeout(2 * CLOSE_TIMEOUT, self.phase.closed()).await;
     }
 
     pub(in crate::transport) fn set_prefetch(&self, prefetch: u16) {
@@ -59,18 +59,18 @@ impl Handle {
 
 /// Settles one delivery, on the channel it came by.
 #[derive(Debug)]
-pub(in crate::transport) struct Receipt {
+pub(in crate::transport) struct AmqpReceipt {
     acks: Arc<Acks>,
     tag: u64,
 }
 
-impl Receipt {
+impl AmqpReceipt {
     pub(in crate::transport) fn ack(&self) {
         self.acks.ack(self.tag);
     }
 
-    pub(in crate::transport) fn settlement(&self) -> Settlement {
-        Settlement(Arc::clone(&self.acks))
+    pub(in crate::transport) fn settlement(&self) -> AmqpSettlement {
+        AmqpSettlement(Arc::clone(&self.acks))
     }
 
     /// Whether the channel is gone, so that the broker has taken the message back and will deliver
@@ -85,9 +85,9 @@ impl Receipt {
 }
 
 /// The way by which the broker learns how a delivery was settled.
-pub(in crate::transport) struct Settlement(Arc<Acks>);
+pub(in crate::transport) struct AmqpSettlement(Arc<Acks>);
 
-impl Settlement {
+impl AmqpSettlement {
     pub(in crate::transport) fn begin(self) {
         self.0.flush();
     }
@@ -96,7 +96,7 @@ impl Settlement {
     /// answered, it has arrived. This question changes nothing.
     pub(in crate::transport) async fn arrived(self) {
         self.0.flush();
-        let answer = faults::answered(self.0.channel().channel_flow(ChannelFlowOptions { active: true })).await;
+        let answer = errors::in_time(self.0.channel().channel_flow(ChannelFlowOptions { active: true })).await;
         if let Err(error) = answer {
             tracing::debug!(%error, "a channel went with its acknowledgements");
         }
@@ -111,6 +111,6 @@ pub(super) fn delivery(acks: &Arc<Acks>, queue: &Arc<str>, delivery: lapin::mess
         message: properties::message(&delivery.properties, delivery.data),
         queue: Arc::clone(queue),
         redelivered: delivery.redelivered,
-        receipt: subscriber::Receipt::Amqp(Receipt { acks: Arc::clone(acks), tag }),
+        receipt: subscriber::Receipt::Amqp(AmqpReceipt { acks: Arc::clone(acks), tag }),
     }
 }

@@ -4,7 +4,7 @@
 //! out: one for sending (two channels, see [`publisher`]; fanouts have their own since their
 //! exchange comes and goes with their listeners), one for consuming (a channel for each server,
 //! listener and the reply queue, see [`subscription`]). Each connection comes back by itself, see
-//! [`link`].
+//! [`connection`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,63 +22,63 @@ use crate::error::MessagingError;
 use crate::inspection::{BusReport, QueueReport};
 
 mod acks;
-mod confirms;
+mod connection;
 mod consumers;
-mod faults;
+mod errors;
 mod handle;
-mod hearing;
-mod link;
 mod properties;
 mod publisher;
 mod subscription;
+mod subscription_health;
 mod topology;
+mod unconfirmed;
 mod url;
 
 use acks::Acks;
-pub(super) use handle::{Handle, Receipt, Settlement};
-use hearing::Hearing;
-use link::{Address, Link, State};
-use publisher::{Job, Publisher};
+use connection::{Address, ConnectionState, RecoveringConnection};
+pub(super) use handle::{AmqpReceipt, AmqpSettlement, SubscriptionHandle};
+use publisher::{PendingPublication, Publisher};
+use subscription_health::SubscriptionHealth;
 
 /// How many answers may be on their way to the calls that wait for them.
 const REPLY_PREFETCH: u16 = 1000;
 
 /// A connection to RabbitMQ.
 #[derive(Debug)]
-pub(super) struct Bus {
+pub(super) struct AmqpBus {
     options: TransportOptions,
-    sending: Link,
-    receiving: Link,
+    sending: RecoveringConnection,
+    receiving: RecoveringConnection,
     receiving_address: Address,
     messages: Publisher,
     fanouts: Publisher,
     replies: Arc<Replies>,
     /// Set when the reply queue is consumed, from the first call on.
     reply_queue: OnceCell<()>,
-    hearing: Hearing,
-    /// What [`Bus::close`] waits for.
+    subscription_health: SubscriptionHealth,
+    /// What [`AmqpBus::close`] waits for.
     under_way: TaskTracker,
     ended: CancellationToken,
     _end: DropGuard,
 }
 
-impl Bus {
+impl AmqpBus {
     pub(super) async fn connect(
         url: &str,
         options: TransportOptions,
         replies: Arc<Replies>,
     ) -> Result<Self, MessagingError> {
         let brokers: Arc<[_]> = url::parse(url, &options)?.into();
-        let tls = link::tls(&options).await?;
+        let tls = connection::tls(&options).await?;
         let address = |purpose: &str| Address {
             brokers: Arc::clone(&brokers),
             name: format!("{} ({purpose})", options.connection_name),
             tls: tls.clone(),
-            longest_pause: options.rabbit_interval_max,
+            max_backoff: options.rabbit_interval_max,
         };
         let (sending_address, receiving_address) = (address("sending"), address("receiving"));
-        let sending = Link::connect(sending_address.clone()).await?;
-        let receiving = Link::connect(receiving_address.clone()).await?;
+        let sending = RecoveringConnection::connect(sending_address.clone()).await?;
+        let receiving = RecoveringConnection::connect(receiving_address.clone()).await?;
         let publisher = || Publisher::start(sending.state(), sending_address.clone(), options.clone());
         let (messages, fanouts) = (publisher(), publisher());
         let ended = CancellationToken::new();
@@ -92,7 +92,7 @@ impl Bus {
             fanouts,
             replies,
             reply_queue: OnceCell::new(),
-            hearing: Hearing::default(),
+            subscription_health: SubscriptionHealth::default(),
             under_way: TaskTracker::new(),
             ended,
             _end,
@@ -101,19 +101,19 @@ impl Bus {
 
     /// The worst of the two connections' and all subscriptions' states.
     pub(super) fn health(&self) -> Health {
-        let mut health = match self.hearing.deaf() {
+        let mut health = match self.subscription_health.oldest_failure() {
             Some((since, reason)) => Health::Reconnecting { since, reason },
             None => Health::Connected,
         };
         for link in [&self.sending, &self.receiving] {
             match &*link.state().borrow() {
-                State::Down { since, reason } => {
+                ConnectionState::Down { since, reason } => {
                     return Health::Reconnecting { since: *since, reason: reason.clone() };
                 }
-                State::Up { blocked: Some(reason), .. } if health == Health::Connected => {
+                ConnectionState::Up { blocked: Some(reason), .. } if health == Health::Connected => {
                     health = Health::Blocked { reason: reason.clone() };
                 }
-                State::Up { .. } | State::Closed => {}
+                ConnectionState::Up { .. } | ConnectionState::Closed => {}
             }
         }
         health
@@ -129,10 +129,10 @@ impl Bus {
         let send = async {
             let mut confirms = Vec::with_capacity(publications.len());
             for publication in publications {
-                let (job, confirmed) = Job::new(publication)?;
+                let (pending, confirmed) = PendingPublication::new(publication)?;
                 let publisher =
                     if matches!(publication.route, Route::Fanout { .. }) { &self.fanouts } else { &self.messages };
-                publisher.hand_over(job).await?;
+                publisher.hand_over(pending).await?;
                 confirms.push(confirmed);
             }
             let mut result = Ok(());
@@ -141,34 +141,36 @@ impl Bus {
             }
             result
         };
-        let patience = self.options.publish_timeout;
-        tokio::time::timeout(patience, send).await.unwrap_or_else(|_| Err(self.why_not(patience)))
+        let timeout = self.options.publish_timeout;
+        tokio::time::timeout(timeout, send).await.unwrap_or_else(|_| Err(self.why_not(timeout)))
     }
 
     /// Why a message was not confirmed in time.
     fn why_not(&self, waited: Duration) -> MessagingError {
         match &*self.sending.state().borrow() {
-            State::Up { blocked: Some(reason), .. } => MessagingError::Blocked { waited, reason: reason.clone() },
-            State::Up { .. } => {
+            ConnectionState::Up { blocked: Some(reason), .. } => {
+                MessagingError::Blocked { waited, reason: reason.clone() }
+            }
+            ConnectionState::Up { .. } => {
                 MessagingError::Disconnected { waited, reason: "the broker did not confirm the message".into() }
             }
-            State::Down { reason, .. } => MessagingError::Disconnected { waited, reason: reason.clone() },
-            State::Closed => MessagingError::Closed,
+            ConnectionState::Down { reason, .. } => MessagingError::Disconnected { waited, reason: reason.clone() },
+            ConnectionState::Closed => MessagingError::Closed,
         }
     }
 
     pub(super) async fn subscribe(
         &self,
         subscription: Subscription,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Subscriber, MessagingError> {
         subscription::start(
             self.receiving.state(),
             self.receiving_address.clone(),
             self.options.clone(),
             subscription,
-            Arc::new(self.hearing.register()),
-            patience,
+            Arc::new(self.subscription_health.register()),
+            timeout,
         )
         .await
     }
@@ -183,7 +185,7 @@ impl Bus {
         let mut channel = connection.create_channel().await?;
         match topology::declare_queue(&channel, spec, &self.options).await {
             // It is there, which is enough to take from it.
-            Err(error) if faults::is_declared_otherwise(&error) => channel = connection.create_channel().await?,
+            Err(error) if errors::is_declared_otherwise(&error) => channel = connection.create_channel().await?,
             declared => declared?,
         }
         let acks = Acks::new(channel.clone());
@@ -207,20 +209,20 @@ impl Bus {
         Ok(BusReport { queues, ..BusReport::default() })
     }
 
-    /// Puts a question about `what` to the broker, over a connection that stands; as patient as a publish.
+    /// Asks the broker about `what` over a connection that is up, within the timeout of a publish.
     async fn ask<T, A>(&self, what: &str, question: impl FnOnce(Arc<Connection>) -> A) -> Result<T, MessagingError>
     where
         A: Future<Output = lapin::Result<T>>,
     {
-        let patience = self.options.publish_timeout;
+        let timeout = self.options.publish_timeout;
         let answer = async {
             question(self.receiving.up().await?).await.map_err(|error| {
-                faults::permanent(&error, what, &self.receiving_address).unwrap_or_else(|| {
+                errors::permanent(&error, what, &self.receiving_address).unwrap_or_else(|| {
                     MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() }
                 })
             })
         };
-        tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Err(self.why_not(patience)))
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(self.why_not(timeout)))
     }
 
     /// Returns when the reply queue is consumed.
@@ -272,7 +274,7 @@ async fn try_look_at(connection: Arc<Connection>, names: &[&str]) -> lapin::Resu
     for name in names {
         match topology::look_at(&channel, name).await {
             Ok(queue) => queues.push(queue),
-            Err(error) if faults::is_missing(&error) => channel = connection.create_channel().await?,
+            Err(error) if errors::is_missing(&error) => channel = connection.create_channel().await?,
             Err(error) => return Err(error),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use crate::transport::{Content, DeathCertificate, Message, Route};
+use crate::transport::{Content, DeathRecord, Message, Route};
 
 /// How often the message was delivered in vain.
 const DELIVERIES: &str = "x-novella-deliveries";
@@ -30,7 +30,7 @@ pub(super) fn of(message: &Message, route: &Route, id: &str) -> BasicProperties 
     if message.deliveries > 0 {
         headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(message.deliveries.into()));
     }
-    if let Some(DeathCertificate { reason, queue, time }) = message.death.as_deref() {
+    if let Some(DeathRecord { reason, queue, time }) = message.death.as_deref() {
         for (header, text) in [(DEATH_REASON, reason), (DEATH_QUEUE, queue), (DEATH_TIME, time)] {
             headers.insert(header.into(), AMQPValue::LongString(text.as_str().into()));
         }
@@ -65,7 +65,7 @@ pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
     let expiration =
         properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok()).map(Duration::from_millis);
     let death = match (text(DEATH_REASON), text(DEATH_QUEUE), text(DEATH_TIME)) {
-        (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathCertificate { reason, queue, time })),
+        (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathRecord { reason, queue, time })),
         _ => None,
     };
     Message { content: Content::Encoded(body.into()), deliveries, expiration, death }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let death = Box::new(DeathCertificate {
+        let death = Box::new(DeathRecord {
             reason: "it failed".into(),
             queue: "compute".into(),
             time: "2026-01-01T00:00:00Z".into(),

@@ -6,7 +6,7 @@
 //! | the connection is lost | with the next one: declare and consume again |
 //! | the channel is closed by an error | on a new channel: declare and consume again |
 //! | a consumer is cancelled (its queue was deleted, a node left) | that queue is declared and consumed again |
-//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REASSERT`] |
+//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REDECLARE_INTERVAL`] |
 //! | the connection stands, but something above failed | health says so; again, after a growing pause |
 
 use std::ops::Range;
@@ -18,145 +18,153 @@ use lapin::options::QueueDeleteOptions;
 use lapin::types::ShortString;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::consumers::{Consumer, Consumers, Event, Source};
-use super::handle::{self, FAREWELL, Handle, Phase};
-use super::hearing::Ear;
-use super::link::{self, Address, State};
-use super::{faults, topology};
+use super::connection::{self, Address, ConnectionState};
+use super::consumers::{ConsumedQueue, Consumer, ConsumerEvent, Consumers};
+use super::handle::{self, CLOSE_TIMEOUT, Phase, SubscriptionHandle};
+use super::subscription_health::HealthEntry;
+use super::{errors, topology};
 use crate::error::MessagingError;
 use crate::transport::subscriber::{Control, Delivery, Subscriber};
 use crate::transport::{Lifetime, QueueSpec, Subscription, TransportOptions};
 
 /// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
-const REASSERT: Duration = Duration::from_secs(5);
+const REDECLARE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a listener on standby looks whether the queue is free, where the broker cannot tell
 /// it.
-const STANDBY: Duration = Duration::from_secs(1);
+const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts a subscription; returns when it consumes all its queues, or fails if that takes longer
-/// than `patience`.
+/// than `timeout`.
 pub(super) async fn start(
-    state: watch::Receiver<State>,
+    state: watch::Receiver<ConnectionState>,
     address: Address,
     options: TransportOptions,
     subscription: Subscription,
-    ear: Arc<Ear>,
-    patience: Duration,
+    health: Arc<HealthEntry>,
+    timeout: Duration,
 ) -> Result<Subscriber, MessagingError> {
     subscription.queues.iter().try_for_each(topology::check)?;
     // As many messages as the prefetch allows can be in it.
     let (sender, deliveries) = mpsc::unbounded_channel();
     let (phase, follow) = watch::channel(Phase::Consuming);
-    let (prefetch, window) = watch::channel(subscription.prefetch);
+    let (prefetch, prefetch_target) = watch::channel(subscription.prefetch);
     let (started, start) = oneshot::channel();
     let queues = subscription
         .queues
         .into_iter()
-        .map(|spec| Queue { source: Source { name: spec.name.as_str().into(), exclusive: false }, spec })
+        .map(|spec| SubscribedQueue {
+            consumed: ConsumedQueue { name: spec.name.as_str().into(), exclusive: false },
+            spec,
+        })
         .collect();
-    let task = Task {
+    let task = SubscriptionTask {
         state,
         address,
         options,
         queues,
         phase: follow,
         prefetch: subscription.prefetch,
-        window,
+        prefetch_target,
         sender: Some(sender),
         started: Some(started),
-        ear: Arc::clone(&ear),
+        health: Arc::clone(&health),
     };
     tokio::spawn(task.run());
-    match tokio::time::timeout(patience, start).await {
-        Ok(Ok(Ok(()))) => Ok(Subscriber { deliveries, control: Arc::new(Control::Amqp(Handle::new(phase, prefetch))) }),
+    match tokio::time::timeout(timeout, start).await {
+        Ok(Ok(Ok(()))) => {
+            Ok(Subscriber { deliveries, control: Arc::new(Control::Amqp(SubscriptionHandle::new(phase, prefetch))) })
+        }
         Ok(Ok(Err(error))) => Err(error),
         Ok(Err(_)) => Err(MessagingError::Closed),
         Err(_) => {
-            let reason = ear.reason().unwrap_or_else(|| "there was no connection".into());
-            Err(MessagingError::Disconnected { waited: patience, reason })
+            let reason = health.reason().unwrap_or_else(|| "there was no connection".into());
+            Err(MessagingError::Disconnected { waited: timeout, reason })
         }
     }
 }
 
-struct Queue {
+struct SubscribedQueue {
     spec: QueueSpec,
     /// Exclusive if it should have a single active consumer, but was declared without: then the consumer claims it for
     /// itself.
-    source: Source,
+    consumed: ConsumedQueue,
 }
 
-struct Task {
-    state: watch::Receiver<State>,
+struct SubscriptionTask {
+    state: watch::Receiver<ConnectionState>,
     address: Address,
     options: TransportOptions,
-    queues: Vec<Queue>,
+    queues: Vec<SubscribedQueue>,
     phase: watch::Receiver<Phase>,
     /// How many messages each queue may bring at once, at first.
     prefetch: u16,
     /// And at this moment, if that is more.
-    window: watch::Receiver<u16>,
+    prefetch_target: watch::Receiver<u16>,
     /// Gone when nothing more will be delivered.
     sender: Option<mpsc::UnboundedSender<Delivery>>,
     /// Gone when the start was reported.
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
-    /// Where it says whether it hears anything.
-    ear: Arc<Ear>,
+    /// Where it reports whether it consumes.
+    health: Arc<HealthEntry>,
 }
 
-struct Session {
+struct SubscriptionSession {
     connection: Arc<Connection>,
     consumers: Consumers,
 }
 
 /// Why a session ended.
-enum End {
+enum SubscriptionExit {
     Broken(String),
     /// Another consumer has a queue to itself.
     Standby,
     Over,
 }
 
-impl Task {
+impl SubscriptionTask {
     async fn run(mut self) {
-        let mut pauses = link::pauses(self.options.rabbit_interval_max);
+        let mut backoff = connection::backoff(self.options.rabbit_interval_max);
         loop {
             let Some(connection) = self.connection().await else {
                 break;
             };
-            let end = match faults::answered(self.open(connection)).await {
+            let end = match errors::in_time(self.open(connection)).await {
                 Ok(mut session) => {
-                    pauses = link::pauses(self.options.rabbit_interval_max);
-                    self.ear.regain();
+                    backoff = connection::backoff(self.options.rabbit_interval_max);
+                    self.health.recover();
                     self.report(Ok(()));
                     let end = self.follow(&mut session).await;
-                    if matches!(end, End::Broken(_)) {
+                    if matches!(end, SubscriptionExit::Broken(_)) {
                         session.consumers.acks().flush();
                         // What it holds would stay there for as long as anything that came by it is not settled.
-                        let goodbye = session.consumers.channel().close(200, "OK".into());
-                        let _ = tokio::time::timeout(FAREWELL, goodbye).await;
+                        let close = session.consumers.channel().close(200, "OK".into());
+                        let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
                     }
                     end
                 }
-                Err(error) if faults::is_taken(&error) && self.queues.iter().any(|queue| queue.source.exclusive) => {
-                    End::Standby
+                Err(error)
+                    if errors::is_consumed_exclusively(&error)
+                        && self.queues.iter().any(|queue| queue.consumed.exclusive) =>
+                {
+                    SubscriptionExit::Standby
                 }
                 Err(error) => match (self.permanent(&error), self.started.is_some()) {
                     // The caller is to know; later, all that can be done is to try again.
                     (Some(error), true) => return self.report(Err(error)),
-                    _ => End::Broken(error.to_string()),
+                    _ => SubscriptionExit::Broken(error.to_string()),
                 },
             };
             let pause = match end {
-                End::Over => break,
-                End::Standby => {
-                    self.ear.regain();
+                SubscriptionExit::Over => break,
+                SubscriptionExit::Standby => {
+                    self.health.recover();
                     self.report(Ok(()));
-                    STANDBY.mul_f64(rand::random_range(0.75..1.25))
+                    STANDBY_INTERVAL.mul_f64(rand::random_range(0.75..1.25))
                 }
-                End::Broken(reason) => {
+                SubscriptionExit::Broken(reason) => {
                     tracing::warn!(reason, queue = self.label(), "consuming was interrupted; starting again");
-                    self.ear.lose(&format!("`{}` is not consumed: {reason}", self.label()));
-                    pauses.next().unwrap_or_default()
+                    self.health.fail(&format!("`{}` is not consumed: {reason}", self.label()));
+                    backoff.next().unwrap_or_default()
                 }
             };
             tokio::select! {
@@ -174,11 +182,11 @@ impl Task {
     async fn connection(&mut self) -> Option<Arc<Connection>> {
         loop {
             match &*self.state.borrow_and_update() {
-                State::Up { connection, .. } if *self.phase.borrow() == Phase::Consuming => {
+                ConnectionState::Up { connection, .. } if *self.phase.borrow() == Phase::Consuming => {
                     return Some(Arc::clone(connection));
                 }
-                State::Closed => return None,
-                State::Up { .. } | State::Down { .. } => {}
+                ConnectionState::Closed => return None,
+                ConnectionState::Up { .. } | ConnectionState::Down { .. } => {}
             }
             if *self.phase.borrow_and_update() != Phase::Consuming {
                 return None;
@@ -198,25 +206,25 @@ impl Task {
 
     /// What stands for the subscription in logs.
     fn label(&self) -> &str {
-        self.queues.first().map_or("", |queue| &queue.source.name)
+        self.queues.first().map_or("", |queue| &queue.consumed.name)
     }
 
     fn permanent(&self, error: &lapin::Error) -> Option<MessagingError> {
-        let names: Vec<_> = self.queues.iter().map(|queue| format!("`{}`", queue.source.name)).collect();
-        faults::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
+        let names: Vec<_> = self.queues.iter().map(|queue| format!("`{}`", queue.consumed.name)).collect();
+        errors::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
     }
 
-    async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<Session> {
+    async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<SubscriptionSession> {
         self.declare(&connection, 0..self.queues.len()).await?;
-        let mut consumers = Consumers::start(&connection, self.sources(), self.prefetch).await?;
-        let wanted = *self.window.borrow_and_update();
-        consumers.widen(self.sources(), wanted).await?;
-        Ok(Session { connection, consumers })
+        let mut consumers = Consumers::start(&connection, self.consumed_queues(), self.prefetch).await?;
+        let wanted = *self.prefetch_target.borrow_and_update();
+        consumers.grow(self.consumed_queues(), wanted).await?;
+        Ok(SubscriptionSession { connection, consumers })
     }
 
     /// With their numbers.
-    fn sources(&self) -> impl Iterator<Item = (usize, Source)> {
-        self.queues.iter().map(|queue| queue.source.clone()).enumerate()
+    fn consumed_queues(&self) -> impl Iterator<Item = (usize, ConsumedQueue)> {
+        self.queues.iter().map(|queue| queue.consumed.clone()).enumerate()
     }
 
     /// Declares queues, on a channel of their own: a declaration that fails breaks the channel, and
@@ -225,15 +233,15 @@ impl Task {
         let mut channel = connection.create_channel().await?;
         for queue in &mut self.queues[numbers] {
             match topology::declare_queue(&channel, &queue.spec, &self.options).await {
-                Err(error) if queue.spec.single_active && faults::is_declared_otherwise(&error) => {
+                Err(error) if queue.spec.single_active && errors::is_declared_otherwise(&error) => {
                     channel = connection.create_channel().await?;
                     queue.spec.single_active = false;
                     topology::declare_queue(&channel, &queue.spec, &self.options).await?;
                     tracing::info!(
-                        queue = &*queue.source.name,
+                        queue = &*queue.consumed.name,
                         "the queue was declared without a single active consumer; claiming it exclusively instead"
                     );
-                    queue.source.exclusive = true;
+                    queue.consumed.exclusive = true;
                 }
                 declared => declared?,
             }
@@ -242,10 +250,10 @@ impl Task {
     }
 
     /// Passes deliveries on until the session ends one way or another.
-    async fn follow(&mut self, session: &mut Session) -> End {
-        let mut reassert = tokio::time::interval_at(
-            tokio::time::Instant::now() + REASSERT.mul_f64(rand::random_range(0.5..1.0)),
-            REASSERT,
+    async fn follow(&mut self, session: &mut SubscriptionSession) -> SubscriptionExit {
+        let mut redeclare = tokio::time::interval_at(
+            tokio::time::Instant::now() + REDECLARE_INTERVAL.mul_f64(rand::random_range(0.5..1.0)),
+            REDECLARE_INTERVAL,
         );
         loop {
             tokio::select! {
@@ -259,10 +267,10 @@ impl Task {
                     }
                 }
                 event = session.consumers.next() => match event {
-                    Some(Event::Delivered(queue, delivery)) => self.deliver(session, queue, delivery),
-                    Some(Event::Ended(consumer)) => {
+                    Some(ConsumerEvent::Delivered(queue, delivery)) => self.deliver(session, queue, delivery),
+                    Some(ConsumerEvent::Ended(consumer)) => {
                         if let Err(reason) = self.consume_again(session, consumer).await {
-                            return End::Broken(reason);
+                            return SubscriptionExit::Broken(reason);
                         }
                     }
                     // Drained after a cancel: what is left is to wait for the end.
@@ -270,20 +278,20 @@ impl Task {
                         let ended = self.phase.wait_for(|phase| *phase == Phase::Ended).await.is_ok();
                         return self.end(session, ended).await;
                     }
-                    None => return End::Broken("no consumer is left".into()),
+                    None => return SubscriptionExit::Broken("no consumer is left".into()),
                 },
-                Ok(()) = self.window.changed(), if self.sender.is_some() => {
-                    let wanted = *self.window.borrow_and_update();
-                    if let Err(error) = faults::answered(session.consumers.widen(self.sources(), wanted)).await {
-                        return End::Broken(error.to_string());
+                Ok(()) = self.prefetch_target.changed(), if self.sender.is_some() => {
+                    let wanted = *self.prefetch_target.borrow_and_update();
+                    if let Err(error) = errors::in_time(session.consumers.grow(self.consumed_queues(), wanted)).await {
+                        return SubscriptionExit::Broken(error.to_string());
                     }
                 }
-                _ = reassert.tick() => {
-                    self.reassert(&session.connection).await;
+                _ = redeclare.tick() => {
+                    self.redeclare(&session.connection).await;
                     // Only now and then, since what is not wanted at this moment may be at the next.
-                    let wanted = *self.window.borrow();
-                    if let Err(error) = faults::answered(session.consumers.narrow(wanted)).await {
-                        return End::Broken(error.to_string());
+                    let wanted = *self.prefetch_target.borrow();
+                    if let Err(error) = errors::in_time(session.consumers.shrink(wanted)).await {
+                        return SubscriptionExit::Broken(error.to_string());
                     }
                 }
             }
@@ -291,73 +299,73 @@ impl Task {
     }
 
     /// A consumer has ended: by our wish, with its channel, or by the broker's.
-    async fn consume_again(&mut self, session: &mut Session, consumer: Consumer) -> Result<(), String> {
+    async fn consume_again(&mut self, session: &mut SubscriptionSession, consumer: Consumer) -> Result<(), String> {
         if !session.consumers.channel().status().connected() {
             return Err("the channel was closed".into());
         }
-        if !session.consumers.misses(consumer) {
+        if !session.consumers.lacks(consumer) {
             return Ok(());
         }
         let number = consumer.queue;
-        let queue = &*self.queues[number].source.name;
+        let queue = &*self.queues[number].consumed.name;
         tracing::warn!(queue, "the broker cancelled a consumer; declaring and consuming again");
         let again = async {
             self.declare(&session.connection, number..number + 1).await?;
-            session.consumers.replace(consumer, self.queues[number].source.clone()).await
+            session.consumers.replace(consumer, self.queues[number].consumed.clone()).await
         };
-        faults::answered(again).await.map_err(|error| error.to_string())
+        errors::in_time(again).await.map_err(|error| error.to_string())
     }
 
-    async fn reassert(&mut self, connection: &Connection) {
-        if let Err(error) = faults::answered(self.declare(connection, 0..self.queues.len())).await {
+    async fn redeclare(&mut self, connection: &Connection) {
+        if let Err(error) = errors::in_time(self.declare(connection, 0..self.queues.len())).await {
             tracing::warn!(%error, queue = self.label(), "the queues could not be declared again");
         }
     }
 
-    fn deliver(&self, session: &Session, queue: usize, delivery: Box<lapin::message::Delivery>) {
+    fn deliver(&self, session: &SubscriptionSession, queue: usize, delivery: Box<lapin::message::Delivery>) {
         let Some(sender) = &self.sender else { return };
-        let delivery = handle::delivery(session.consumers.acks(), &self.queues[queue].source.name, *delivery);
+        let delivery = handle::delivery(session.consumers.acks(), &self.queues[queue].consumed.name, *delivery);
         // A receiver that is gone ends the subscription, which returns the message.
         let _ = sender.send(delivery);
     }
 
     /// Has the broker send no more, and passes on what it had sent already.
-    async fn drain(&mut self, session: &mut Session) {
+    async fn drain(&mut self, session: &mut SubscriptionSession) {
         let quiet = async {
             session.consumers.cancel().await?;
             // Each consumer's stream ends after what came before its cancellation.
             while let Some(event) = session.consumers.next().await {
-                if let Event::Delivered(queue, delivery) = event {
+                if let ConsumerEvent::Delivered(queue, delivery) = event {
                     self.deliver(session, queue, delivery);
                 }
             }
             lapin::Result::Ok(())
         };
-        if !matches!(tokio::time::timeout(FAREWELL, quiet).await, Ok(Ok(()))) {
+        if !matches!(tokio::time::timeout(CLOSE_TIMEOUT, quiet).await, Ok(Ok(()))) {
             tracing::debug!(queue = self.label(), "the consumers were gone before they could be cancelled");
         }
         self.sender = None;
     }
 
-    /// Says goodbye: what is not settled goes back, and the transient queues are deleted if the
+    /// Closes the channel: what is not settled goes back, and the transient queues are deleted if the
     /// subscription ends for good.
-    async fn end(&mut self, session: &mut Session, delete: bool) -> End {
+    async fn end(&mut self, session: &mut SubscriptionSession, delete: bool) -> SubscriptionExit {
         let acks = Arc::clone(session.consumers.acks());
-        let farewell = async {
+        let close = async {
             acks.flush();
             let channel = acks.channel();
             if delete {
                 for queue in self.queues.iter().filter(|queue| queue.spec.lifetime == Lifetime::Transient) {
-                    let name = ShortString::try_new(&*queue.source.name).unwrap_or_default();
+                    let name = ShortString::try_new(&*queue.consumed.name).unwrap_or_default();
                     channel.queue_delete(name, QueueDeleteOptions::default()).await?;
                 }
             }
             channel.close(200, "OK".into()).await
         };
-        if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, farewell).await {
+        if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, close).await {
             tracing::debug!(%error, "the channel was gone before it could be closed");
         }
         self.sender = None;
-        End::Over
+        SubscriptionExit::Over
     }
 }

@@ -19,11 +19,11 @@ pub(super) fn name(text: &str) -> Result<ShortString, MessagingError> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Exchange {
     pub(super) name: String,
-    kind: Kind,
+    kind: ExchangeRole,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+enum ExchangeRole {
     Control,
     Fanout,
 }
@@ -32,15 +32,15 @@ impl Exchange {
     /// The exchange a route goes through, unless it is the default one, which always exists.
     pub(super) fn of(route: &Route) -> Option<Self> {
         match route {
-            Route::Topic { exchange, .. } => Some(Self { name: exchange.to_string(), kind: Kind::Control }),
-            Route::Fanout { topic } => Some(Self { name: Target::fanout_exchange(topic), kind: Kind::Fanout }),
+            Route::Topic { exchange, .. } => Some(Self { name: exchange.to_string(), kind: ExchangeRole::Control }),
+            Route::Fanout { topic } => Some(Self { name: Target::fanout_exchange(topic), kind: ExchangeRole::Fanout }),
             Route::Queue { .. } => None,
         }
     }
 
     pub(super) async fn declare(&self, channel: &Channel, options: &TransportOptions) -> lapin::Result<()> {
         let (kind, flags) = match self.kind {
-            Kind::Control => {
+            ExchangeRole::Control => {
                 let flags = ExchangeDeclareOptions {
                     durable: lasts(options),
                     auto_delete: options.amqp_auto_delete,
@@ -48,7 +48,7 @@ impl Exchange {
                 };
                 (ExchangeKind::Topic, flags)
             }
-            Kind::Fanout => {
+            ExchangeRole::Fanout => {
                 let flags = ExchangeDeclareOptions {
                     durable: options.rabbit_transient_quorum_queue,
                     auto_delete: true,

@@ -10,8 +10,8 @@ use crate::transport::TransportOptions;
 /// Reads the URL: the brokers in the order in which they are tried. Errors never show it, since it holds the password.
 pub(super) fn parse(url: &str, options: &TransportOptions) -> Result<Vec<AMQPUri>, MessagingError> {
     let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("it has no scheme"))?;
-    let (hosts, place) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let encrypted = asks_for_tls(place)?;
+    let (hosts, path_and_query) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let encrypted = asks_for_tls(path_and_query)?;
     let scheme = match scheme {
         "amqp" | "rabbit" if encrypted => "amqps",
         "rabbit" => "amqp",
@@ -36,7 +36,7 @@ pub(super) fn parse(url: &str, options: &TransportOptions) -> Result<Vec<AMQPUri
             // A host that names no user has the one before it.
             user = own.or(user);
             let user = user.map(|user| format!("{user}@")).unwrap_or_default();
-            broker(&format!("{scheme}://{user}{address}{place}"), address, options)
+            broker(&format!("{scheme}://{user}{address}{path_and_query}"), address, options)
         })
         .collect()
 }
@@ -46,8 +46,8 @@ fn invalid(reason: &str) -> MessagingError {
 }
 
 /// oslo.messaging's `?ssl=1`, by any word of its configuration for yes.
-fn asks_for_tls(place: &str) -> Result<bool, MessagingError> {
-    let query = place.split_once('?').map_or("", |(_, query)| query);
+fn asks_for_tls(path_and_query: &str) -> Result<bool, MessagingError> {
+    let query = path_and_query.split_once('?').map_or("", |(_, query)| query);
     match query.split('&').find_map(|pair| pair.strip_prefix("ssl=")).map(str::to_lowercase).as_deref() {
         None | Some("0" | "false" | "no" | "off") => Ok(false),
         Some("1" | "true" | "yes" | "on") => Ok(true),

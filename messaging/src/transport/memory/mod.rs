@@ -1,7 +1,7 @@
 //! The bus within the process: what RabbitMQ does for its queues, without encoding, without a
 //! network and without a thread.
 //!
-//! All of the bus is one plain state machine ([`State`]) behind one mutex that is held for some
+//! All of the bus is one plain state machine ([`BusState`]) behind one mutex that is held for some
 //! hundred nanoseconds at a time and never across an await. There is no broker task: whoever
 //! publishes, acknowledges or subscribes moves on the messages this sets free.
 
@@ -19,26 +19,26 @@ use crate::inspection::BusReport;
 
 mod state;
 
-use state::{Member, QueueName, QueueNames, State, Stored};
+use state::{BusState, Member, QueueName, QueueNames, Stored};
 
 /// The named buses of this process; each lives as long as a transport on it.
-static NAMED: LazyLock<Mutex<HashMap<String, Weak<Bus>>>> = LazyLock::new(Mutex::default);
+static NAMED: LazyLock<Mutex<HashMap<String, Weak<MemoryBus>>>> = LazyLock::new(Mutex::default);
 
 /// A bus within the process.
 #[derive(Debug)]
-pub(crate) struct Bus {
-    state: Mutex<State>,
+pub(crate) struct MemoryBus {
+    state: Mutex<BusState>,
     /// Wakes publishers that wait for room in a full queue.
-    room: Notify,
+    space_freed: Notify,
     /// How many messages a queue holds before its publishers have to wait.
     limit: usize,
 }
 
-impl Bus {
+impl MemoryBus {
     /// The bus of that name, or a new private one if the name is empty. `limit` counts for whoever
     /// makes it.
     pub(super) fn named(name: &str, limit: usize) -> Arc<Self> {
-        let new = || Arc::new(Self { state: Mutex::default(), room: Notify::new(), limit });
+        let new = || Arc::new(Self { state: Mutex::default(), space_freed: Notify::new(), limit });
         if name.is_empty() {
             return new();
         }
@@ -52,7 +52,7 @@ impl Bus {
         bus
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BusState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,7 +76,7 @@ impl Bus {
     pub(super) async fn publish(
         self: &Arc<Self>,
         publication: Publication,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(), MessagingError> {
         match self.try_publish(&publication)? {
             Published::Taken => return Ok(()),
@@ -90,15 +90,15 @@ impl Bus {
         let started = Instant::now();
         loop {
             // Registered before the attempt, so that room made in between is not missed.
-            let room = self.room.notified();
+            let space_freed = self.space_freed.notified();
             let queue = match self.try_publish(&publication)? {
                 Published::Taken | Published::Queued => return Ok(()),
                 Published::Full(queue) => queue,
             };
-            let left = patience.saturating_sub(started.elapsed());
-            if tokio::time::timeout(left, room).await.is_err() {
+            let left = timeout.saturating_sub(started.elapsed());
+            if tokio::time::timeout(left, space_freed).await.is_err() {
                 let reason = format!("the queue `{queue}` holds {} messages that nobody consumes", self.limit);
-                return Err(MessagingError::Blocked { waited: patience, reason });
+                return Err(MessagingError::Blocked { waited: timeout, reason });
             }
         }
     }
@@ -131,7 +131,7 @@ impl Bus {
                 .get_mut(name)
                 .is_some_and(|queue| queue.ready.len() >= self.limit && queue.drop_expired() > 0)
             {
-                self.room.notify_waiters();
+                self.space_freed.notify_waiters();
             }
             if state.queues.get(name).is_some_and(|queue| queue.ready.len() >= self.limit) {
                 return Ok(Published::Full(Arc::clone(name)));
@@ -199,13 +199,13 @@ impl Bus {
         self.lock().report()
     }
 
-    fn dispatch(self: &Arc<Self>, state: &mut State, name: &QueueName) {
+    fn dispatch(self: &Arc<Self>, state: &mut BusState, name: &QueueName) {
         if state.dispatch(self, name) {
-            self.room.notify_waiters();
+            self.space_freed.notify_waiters();
         }
     }
 
-    fn dispatch_all(self: &Arc<Self>, state: &mut State, id: u64) {
+    fn dispatch_all(self: &Arc<Self>, state: &mut BusState, id: u64) {
         let queues = state.members.get(&id).map(|member| Arc::clone(&member.queues)).unwrap_or_default();
         for name in queues.iter() {
             self.dispatch(state, name);
@@ -255,7 +255,7 @@ impl Bus {
             if queue.transient && queue.consumers.is_empty() {
                 state.remove_queue(name);
                 // It holds up nobody any more.
-                self.room.notify_waiters();
+                self.space_freed.notify_waiters();
             }
         }
         for name in &touched {
@@ -277,7 +277,7 @@ enum Published {
 /// A subscription's hold on the bus; dropping it leaves, as a broken connection would.
 #[derive(Debug)]
 pub(super) struct Membership {
-    bus: Arc<Bus>,
+    bus: Arc<MemoryBus>,
     id: u64,
 }
 
@@ -307,13 +307,13 @@ impl Drop for Membership {
 
 /// Settles one delivery.
 #[derive(Debug)]
-pub(super) struct Receipt {
-    bus: Arc<Bus>,
+pub(super) struct MemoryReceipt {
+    bus: Arc<MemoryBus>,
     member: u64,
     sequence: u64,
 }
 
-impl Receipt {
+impl MemoryReceipt {
     pub(super) fn ack(self) {
         self.bus.settle(self.member, self.sequence, false);
     }

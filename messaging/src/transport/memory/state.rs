@@ -8,7 +8,7 @@ use std::time::Instant;
 use foldhash::HashMap;
 use tokio::sync::mpsc;
 
-use super::{Bus, Receipt};
+use super::{MemoryBus, MemoryReceipt};
 use crate::inspection::{BindingReport, BusReport, ExchangeReport, QueueReport};
 use crate::target::Target;
 use crate::transport::message::{Lifetime, Message, QueueSpec, Route};
@@ -21,8 +21,8 @@ pub(super) type QueueName = Arc<str>;
 pub(super) type QueueNames = Arc<[QueueName]>;
 
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) queues: HashMap<QueueName, Queue>,
+pub(super) struct BusState {
+    pub(super) queues: HashMap<QueueName, QueueState>,
     /// By exchange, then by routing key. Fanout exchanges have the one key `""`.
     pub(super) bindings: HashMap<String, HashMap<String, QueueNames>>,
     pub(super) members: HashMap<u64, Member>,
@@ -33,13 +33,13 @@ pub(super) struct State {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct QueueState {
     /// In the order of their sequence numbers, which a returned message keeps.
     pub(super) ready: VecDeque<Stored>,
     /// In the order they came; only the first gets messages if `single_active`.
     pub(super) consumers: Vec<u64>,
     /// Where the next round begins.
-    pub(super) turn: usize,
+    pub(super) next_round: usize,
     pub(super) single_active: bool,
     pub(super) transient: bool,
 }
@@ -69,33 +69,34 @@ impl Stored {
     }
 }
 
-impl Queue {
+impl QueueState {
     /// Drops the oldest ones that nobody waits for any more, as a broker does, and returns how many they were.
     pub(super) fn drop_expired(&mut self) -> usize {
         std::iter::from_fn(|| self.ready.pop_front_if(|first| first.is_expired())).count()
     }
 
-    /// Whose turn it is among those who may take one more.
+    /// The next consumer, round-robin, of those that may take one more.
     fn next_consumer(&mut self, members: &HashMap<u64, Member>) -> Option<u64> {
         let takes_more = |id: &u64| members.get(id).is_some_and(|member| member.unacknowledged.len() < member.prefetch);
         if self.single_active {
             return self.consumers.first().copied().filter(takes_more);
         }
         let count = self.consumers.len();
-        let found =
-            (0..count).map(|step| (self.turn + step) % count).find(|place| takes_more(&self.consumers[*place]))?;
-        self.turn = found + 1;
+        let found = (0..count)
+            .map(|step| (self.next_round + step) % count)
+            .find(|index| takes_more(&self.consumers[*index]))?;
+        self.next_round = found + 1;
         Some(self.consumers[found])
     }
 }
 
-impl State {
+impl BusState {
     pub(super) fn declare(&mut self, spec: &QueueSpec) -> QueueName {
         let name: QueueName = match self.queues.get_key_value(spec.name.as_str()) {
             Some((name, _)) => Arc::clone(name),
             None => {
                 let name: QueueName = spec.name.as_str().into();
-                let queue = Queue { transient: spec.lifetime == Lifetime::Transient, ..Queue::default() };
+                let queue = QueueState { transient: spec.lifetime == Lifetime::Transient, ..QueueState::default() };
                 self.queues.insert(Arc::clone(&name), queue);
                 name
             }
@@ -133,12 +134,12 @@ impl State {
         }
     }
 
-    /// Returns a message to its place.
+    /// Puts a message back in its order.
     pub(super) fn put_back(&mut self, name: &QueueName, mut stored: Stored) {
         stored.redelivered = true;
         if let Some(queue) = self.queues.get_mut(name) {
-            let place = queue.ready.partition_point(|other| other.sequence < stored.sequence);
-            queue.ready.insert(place, stored);
+            let index = queue.ready.partition_point(|other| other.sequence < stored.sequence);
+            queue.ready.insert(index, stored);
         }
     }
 
@@ -155,7 +156,7 @@ impl State {
 
     /// Hands a queue's messages to its consumers as far as their prefetch allows; their receipts
     /// settle with `bus`. Returns whether this made room in a queue that was full.
-    pub(super) fn dispatch(&mut self, bus: &Arc<Bus>, name: &QueueName) -> bool {
+    pub(super) fn dispatch(&mut self, bus: &Arc<MemoryBus>, name: &QueueName) -> bool {
         let Some(queue) = self.queues.get_mut(name) else {
             return false;
         };
@@ -178,7 +179,7 @@ impl State {
                 message: stored.message.clone(),
                 queue: Arc::clone(name),
                 redelivered: stored.redelivered,
-                receipt: subscriber::Receipt::Memory(Receipt {
+                receipt: subscriber::Receipt::Memory(MemoryReceipt {
                     bus: Arc::clone(bus),
                     member: id,
                     sequence: stored.sequence,

@@ -15,9 +15,9 @@ fn publication() -> Publication {
     Publication { declare: Some(Box::new(queue())), ..Publication::mandatory(route, message) }
 }
 
-fn subscribe(bus: &Arc<Bus>) -> Subscriber {
+fn subscribe(bus: &Arc<MemoryBus>) -> Subscriber {
     let subscription = Subscription { queues: vec![queue()], prefetch: 1 };
-    Bus::subscribe(bus, subscription, &"owner".into())
+    MemoryBus::subscribe(bus, subscription, &"owner".into())
 }
 
 const NO_TIME: Duration = Duration::ZERO;
@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_full_queue_holds_back_its_publishers() {
-    let bus = Bus::named("", 2);
+    let bus = MemoryBus::named("", 2);
     bus.publish(publication(), NO_TIME).await.unwrap();
     bus.publish(publication(), NO_TIME).await.unwrap();
     let refused = bus.publish(publication(), NO_TIME).await;
@@ -44,7 +44,7 @@ async fn a_full_queue_holds_back_its_publishers() {
 
 #[tokio::test]
 async fn what_nobody_waits_for_any_more_holds_up_no_publisher() {
-    let bus = Bus::named("", 1);
+    let bus = MemoryBus::named("", 1);
     let mut expired = publication();
     expired.message.expiration = Some(Duration::ZERO);
     bus.publish(expired, NO_TIME).await.unwrap();
@@ -53,10 +53,10 @@ async fn what_nobody_waits_for_any_more_holds_up_no_publisher() {
 
 #[tokio::test]
 async fn a_full_queue_that_goes_with_its_consumer_holds_up_no_publisher() {
-    let bus = Bus::named("", 1);
+    let bus = MemoryBus::named("", 1);
     let route = Route::Fanout { topic: "t".into() };
     let spec = QueueSpec { lifetime: Lifetime::Transient, bound_to: vec![route.clone()], ..queue() };
-    let consumer = Bus::subscribe(&bus, Subscription { queues: vec![spec], prefetch: 1 }, &"owner".into());
+    let consumer = MemoryBus::subscribe(&bus, Subscription { queues: vec![spec], prefetch: 1 }, &"owner".into());
     let fanout = || Publication { route: route.clone(), mandatory: false, declare: None, ..publication() };
     // One is with the consumer, one in its queue.
     bus.publish(fanout(), NO_TIME).await.unwrap();
@@ -69,18 +69,18 @@ async fn a_full_queue_that_goes_with_its_consumer_holds_up_no_publisher() {
 
 #[tokio::test]
 async fn a_named_bus_lives_as_long_as_somebody_is_on_it() {
-    let bus = Bus::named("a name", 10);
+    let bus = MemoryBus::named("a name", 10);
     bus.publish(publication(), NO_TIME).await.unwrap();
-    let same = Bus::named("a name", 10);
+    let same = MemoryBus::named("a name", 10);
     assert_eq!(subscribe(&same).next().await.unwrap().message.deliveries, 0);
     drop((bus, same));
-    let another = Bus::named("a name", 10);
+    let another = MemoryBus::named("a name", 10);
     assert!(subscribe(&another).try_next().is_none());
 }
 
 #[tokio::test]
 async fn a_message_returns_to_its_place() {
-    let bus = Bus::named("", 10);
+    let bus = MemoryBus::named("", 10);
     for _ in 0..3 {
         bus.publish(publication(), NO_TIME).await.unwrap();
     }

@@ -24,18 +24,18 @@ fn cluster(nodes: &[&Proxy]) -> String {
 
 /// Two ways to one broker stand for two nodes of a cluster.
 pub async fn the_next_node_of_a_cluster_is_used_when_one_is_lost(vhost: &Vhost) {
-    let (one, two, mut crew) = (Proxy::before(vhost.url()).await, Proxy::before(vhost.url()).await, Crew::new());
+    let (one, two, mut workers) = (Proxy::before(vhost.url()).await, Proxy::before(vhost.url()).await, Workers::new());
     one.set(Network::Down);
-    let options = TransportOptions { publish_timeout: PATIENCE, ..TransportOptions::default() };
+    let options = TransportOptions { publish_timeout: TEST_TIMEOUT, ..TransportOptions::default() };
     let transport = Transport::connect(&cluster(&[&one, &two]), options).await.unwrap();
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     for (number, (lost, next)) in [(&two, &one), (&one, &two)].into_iter().enumerate() {
         let before = next.connections();
-        next.set(Network::Well);
+        next.set(Network::Up);
         lost.set(Network::Down);
         client.perform(&context(), number.to_string()).await.unwrap();
-        assert_eq!(crew.next_text().await, number.to_string());
+        assert_eq!(workers.next_text().await, number.to_string());
         let (_, text) = client.echo(&context(), "well".into()).await.unwrap();
         assert_eq!(text, "well");
         assert!(next.connections() >= before + 2, "one to send by and one to hear by");
@@ -81,15 +81,15 @@ pub async fn one_listener_hears_several_topics_and_exchanges_and_one_notifier_se
 /// It denies queues that are neither durable nor exclusive, and limits over whole channels, unless it is configured
 /// otherwise.
 pub async fn nothing_is_asked_for_that_rabbitmq_4_3_denies(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let _listener = NotificationListener::builder(&transport, "reports").start().await.unwrap();
     let client = WorkClient::new(&transport);
     client.echo(&context(), "call".into()).await.unwrap();
     client.perform(&context(), "panic".into()).await.unwrap();
-    set_aside(&transport, 1).await;
+    dead_lettered(&transport, 1).await;
     client.ring(&context(), "ding".into()).await.unwrap();
-    while crew.next_text().await != "ding" {}
+    while workers.next_text().await != "ding" {}
 
     let queues = vhost.list(&["queues", vhost.name()]).await;
     // The topic's, the server's, its share of the fanout, the answers, the reports, the dead letters.

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::conformance::support::*;
 
 pub async fn a_call_returns_the_managers_answer(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let other = bus.connect().await;
     let client = WorkClient::new(&other);
     assert_eq!(client.echo(&context(), "hello".into()).await.unwrap(), (context(), "hello".into()));
@@ -19,8 +19,8 @@ pub async fn a_call_returns_the_managers_answer(bus: &impl Bus) {
 }
 
 pub async fn many_calls_at_once_each_get_their_own_answer(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     let calls = (0..200).map(|number| {
         let client = client.clone();
@@ -33,16 +33,16 @@ pub async fn many_calls_at_once_each_get_their_own_answer(bus: &impl Bus) {
 }
 
 pub async fn a_typed_error_reaches_the_caller_as_its_own_type(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let error = WorkClient::new(&transport).refuse(&context(), "dig".into(), 3).await.unwrap_err();
     assert_eq!(error, CallError::Remote(WorkError::NoSuchJob { job: "dig".into(), tried: 3 }));
     assert_eq!(error.to_string(), "no such job: dig");
 }
 
 pub async fn an_error_of_another_kind_says_what_it_was(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = RpcClient::new(&transport, Target::new("work"));
     let error =
         client.call(json!(context()), "refuse", arguments(json!({ "job": "dig", "tried": 1 }))).await.unwrap_err();
@@ -52,8 +52,8 @@ pub async fn an_error_of_another_kind_says_what_it_was(bus: &impl Bus) {
 }
 
 pub async fn an_unknown_method_is_its_own_error(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let error =
         RpcClient::new(&transport, Target::new("work")).call(json!(context()), "nope", Map::new()).await.unwrap_err();
     assert_eq!(error, MessagingError::NoSuchMethod { method: "nope".into(), target: "`work`".into() });
@@ -74,8 +74,8 @@ pub async fn an_unsupported_version_is_its_own_error(bus: &impl Bus) {
 }
 
 pub async fn a_capped_client_sends_nothing_newer(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport).version_cap(OLD);
     assert!(client.can_send_version(OLD) && !client.can_send_version(Version::new(1, 1)));
     let refused = client.newer(&context(), None).await;
@@ -84,16 +84,16 @@ pub async fn a_capped_client_sends_nothing_newer(bus: &impl Bus) {
 }
 
 pub async fn a_namespace_is_a_place_of_its_own(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = RpcClient::new(&transport, Target::new("work").namespace("elsewhere"));
     let error = client.call(json!(context()), "echo", arguments(json!({ "text": "" }))).await.unwrap_err();
     assert!(matches!(error, MessagingError::UnsupportedVersion { .. }), "{error:?}");
 }
 
 pub async fn a_wrong_argument_is_an_error_that_names_it(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = RpcClient::new(&transport, Target::new("work"));
     for (args, culprit) in [(json!({}), "`text` is missing"), (json!({ "text": 1 }), "`text` is not valid")] {
         let error = client.call(json!(context()), "echo", arguments(args)).await.unwrap_err().to_string();
@@ -108,8 +108,8 @@ pub async fn a_wrong_argument_is_an_error_that_names_it(bus: &impl Bus) {
 }
 
 pub async fn unknown_arguments_and_missing_optional_ones_are_tolerated(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = RpcClient::new(&transport, Target::new("work").version(Version::new(1, 1)));
     let mut ctx = json!(context());
     ctx["from_the_future"] = json!([1]);
@@ -121,8 +121,8 @@ pub async fn unknown_arguments_and_missing_optional_ones_are_tolerated(bus: &imp
 }
 
 pub async fn a_handler_that_panics_fails_its_call_and_the_server_lives(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     let error = client.explode(&context()).await.unwrap_err();
     assert!(error.to_string().contains("panicked: as asked"), "{error}");
@@ -130,8 +130,8 @@ pub async fn a_handler_that_panics_fails_its_call_and_the_server_lives(bus: &imp
 }
 
 pub async fn a_call_times_out_with_a_clear_error(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport).server("host-1").timeout(Duration::from_millis(300));
     let CallError::Messaging(error) = client.wait(&context()).await.unwrap_err() else { panic!() };
     assert!(matches!(error, MessagingError::Timeout { .. }), "{error:?}");
@@ -140,29 +140,29 @@ pub async fn a_call_times_out_with_a_clear_error(bus: &impl Bus) {
 }
 
 pub async fn a_late_answer_disturbs_nobody(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     let early = client.timeout(Duration::from_millis(300)).wait(&context()).await;
     assert!(matches!(early, Err(CallError::Messaging(MessagingError::Timeout { .. }))), "{early:?}");
-    crew.gate.add_permits(1);
-    while crew.next_text().await != "waited" {}
+    workers.gate.add_permits(1);
+    while workers.next_text().await != "waited" {}
     assert_eq!(client.echo(&context(), "next".into()).await.unwrap().1, "next");
 }
 
 /// A timeout above the usual has the server send signs of life, so that the caller notices a server
 /// that is gone.
 pub async fn a_long_call_outlives_the_usual_timeout_while_its_server_lives(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let transport = bus.connect().await;
-    let server = crew.serve(&transport, "host-1").await;
+    let server = workers.serve(&transport, "host-1").await;
     let usual = Duration::from_secs(2);
     let caller = Transport::connect(&bus.url(), TransportOptions { rpc_response_timeout: usual, ..bus.options() })
         .await
         .unwrap();
-    let client = WorkClient::new(&caller).timeout(PATIENCE);
+    let client = WorkClient::new(&caller).timeout(TEST_TIMEOUT);
     let call = tokio::spawn(async move { client.wait(&context()).await });
-    assert_eq!(crew.next_text().await, "wait");
+    assert_eq!(workers.next_text().await, "wait");
     tokio::time::sleep(2 * usual).await;
     assert!(!call.is_finished());
     drop(server);
@@ -180,15 +180,15 @@ pub async fn a_call_to_a_topic_nobody_ever_listened_on_is_unroutable_at_once(bus
 }
 
 pub async fn a_closed_transport_says_so(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let caller = bus.connect().await;
     let client = WorkClient::new(&caller);
     let waiting = tokio::spawn({
         let client = client.clone();
         async move { client.wait(&context()).await }
     });
-    assert_eq!(crew.next_text().await, "wait");
+    assert_eq!(workers.next_text().await, "wait");
     within(caller.close()).await;
     let closed = CallError::Messaging(MessagingError::Closed);
     assert_eq!(within(waiting).await.unwrap().unwrap_err(), closed);
@@ -197,30 +197,30 @@ pub async fn a_closed_transport_says_so(bus: &impl Bus) {
 }
 
 pub async fn a_closed_transport_ends_its_servers_and_listeners(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let closing = bus.connect().await;
-    let server = crew.serve(&closing, "host-1").await;
+    let server = workers.serve(&closing, "host-1").await;
     let mut listener = NotificationListener::builder(&closing, "reports").start().await.unwrap();
     let other = bus.connect().await;
     let client = WorkClient::new(&other);
     client.perform(&context(), "wait".into()).await.unwrap();
-    assert_eq!(crew.next().await, ("host-1".into(), "wait".into()));
+    assert_eq!(workers.next().await, ("host-1".into(), "wait".into()));
     within(closing.close()).await;
     assert!(within(listener.next_batch(1)).await.is_none());
     within(server.stop(Duration::ZERO)).await;
     // What it had not finished is done by another.
-    let _other = crew.serve(&other, "host-2").await;
-    assert_eq!(crew.next().await, ("host-2".into(), "wait".into()));
+    let _other = workers.serve(&other, "host-2").await;
+    assert_eq!(workers.next().await, ("host-2".into(), "wait".into()));
 }
 
 pub async fn a_call_on_everybody_is_refused(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let everybody = RpcClient::new(&transport, Target { fanout: true, ..Target::new("work") });
     let refused = everybody.call(json!(context()), "echo", Map::new()).await;
     assert!(matches!(refused, Err(MessagingError::Malformed { .. })), "{refused:?}");
     everybody.cast(json!(context()), "ring", arguments(json!({ "bell": "ding" }))).await.unwrap();
-    assert_eq!(crew.next_text().await, "ding");
+    assert_eq!(workers.next_text().await, "ding");
 }
 
 fn arguments(value: Value) -> Map<String, Value> {
@@ -229,8 +229,8 @@ fn arguments(value: Value) -> Map<String, Value> {
 
 /// Longer than a broker lets a message live.
 pub async fn a_call_may_wait_for_ever(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport).timeout(Duration::MAX);
     assert_eq!(within(client.echo(&context(), "at last".into())).await.unwrap().1, "at last");
 }

@@ -2,87 +2,87 @@
 
 use std::sync::atomic::Ordering;
 
-use novella_messaging::{Fate, Transport, TransportOptions};
+use novella_messaging::{DeadLetterAction, Transport, TransportOptions};
 
 use crate::conformance::support::*;
 
 pub async fn a_cast_is_processed_once_by_one_of_the_servers_sharing_a_topic(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let (one, two) = (bus.connect().await, bus.connect().await);
-    let servers = [crew.serve(&one, "host-1").await, crew.serve(&two, "host-2").await];
+    let servers = [workers.serve(&one, "host-1").await, workers.serve(&two, "host-2").await];
     let client = WorkClient::new(&one);
     for job in 0..50 {
         client.perform(&context(), job.to_string()).await.unwrap();
     }
     let mut jobs = Vec::new();
     for _ in 0..50 {
-        jobs.push(crew.next_text().await.parse::<u32>().unwrap());
+        jobs.push(workers.next_text().await.parse::<u32>().unwrap());
     }
     for server in servers {
-        server.stop(PATIENCE).await;
+        server.stop(TEST_TIMEOUT).await;
     }
     jobs.sort_unstable();
     assert_eq!(jobs, (0..50).collect::<Vec<_>>());
-    assert_eq!(crew.rest(), []);
+    assert_eq!(workers.unread_events(), []);
 }
 
 pub async fn a_cast_to_one_server_reaches_that_server(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let _servers = [crew.serve(&transport, "host-1").await, crew.serve(&transport, "host-2").await];
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let _servers = [workers.serve(&transport, "host-1").await, workers.serve(&transport, "host-2").await];
     for _ in 0..5 {
         WorkClient::new(&transport).server("host-2").perform(&context(), "dig".into()).await.unwrap();
-        assert_eq!(crew.next().await, ("host-2".into(), "dig".into()));
+        assert_eq!(workers.next().await, ("host-2".into(), "dig".into()));
     }
 }
 
 pub async fn a_fanout_reaches_every_server(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let (one, two) = (bus.connect().await, bus.connect().await);
-    let _servers = [crew.serve(&one, "host-1").await, crew.serve(&two, "host-2").await];
+    let _servers = [workers.serve(&one, "host-1").await, workers.serve(&two, "host-2").await];
     WorkClient::new(&one).ring(&context(), "ding".into()).await.unwrap();
-    let mut heard = [crew.next().await, crew.next().await];
+    let mut heard = [workers.next().await, workers.next().await];
     heard.sort();
     assert_eq!(heard, [("host-1".into(), "ding".into()), ("host-2".into(), "ding".into())]);
 }
 
 pub async fn a_fanout_to_nobody_is_no_error(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
+    let (transport, workers) = (bus.connect().await, Workers::new());
     let client = WorkClient::new(&transport);
     client.ring(&context(), "ding".into()).await.unwrap();
-    crew.serve(&transport, "host-1").await.stop(PATIENCE).await;
+    workers.serve(&transport, "host-1").await.stop(TEST_TIMEOUT).await;
     client.ring(&context(), "dong".into()).await.unwrap();
 }
 
 pub async fn a_cast_to_a_stopped_service_is_delivered_when_it_starts(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let transport = bus.connect().await;
-    crew.serve(&transport, "host-1").await.stop(PATIENCE).await;
+    workers.serve(&transport, "host-1").await.stop(TEST_TIMEOUT).await;
     let sender = bus.connect().await;
     let client = WorkClient::new(&sender);
     client.server("host-1").perform(&context(), "for the host".into()).await.unwrap();
     client.perform(&context(), "for the topic".into()).await.unwrap();
-    let _server = crew.serve(&transport, "host-1").await;
-    let mut jobs = [crew.next_text().await, crew.next_text().await];
+    let _server = workers.serve(&transport, "host-1").await;
+    let mut jobs = [workers.next_text().await, workers.next_text().await];
     jobs.sort();
     assert_eq!(jobs, ["for the host", "for the topic"]);
 }
 
 pub async fn a_message_to_a_topic_nobody_ever_listened_on_is_unroutable_at_once(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
+    let (transport, workers) = (bus.connect().await, Workers::new());
     let client = WorkClient::new(&transport);
     let result = client.perform(&context(), "anybody?".into()).await;
     assert!(is_unroutable(&result), "{result:?}");
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     let result = client.server("host-2").perform(&context(), "not you".into()).await;
     assert!(is_unroutable(&result), "{result:?}");
     assert!(result.unwrap_err().to_string().contains("`work.host-2`"));
 }
 
-/// Many are under way at once, some of them to nowhere: each sender learns the fate of its own
+/// Many are under way at once, some of them to nowhere: each sender learns the action of its own
 /// message.
 pub async fn only_the_unroutable_among_many_casts_fail(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     let casts = (0..300).map(|number| {
         let client = client.server(if number % 3 == 0 { "nobody" } else { "host-1" });
@@ -93,13 +93,13 @@ pub async fn only_the_unroutable_among_many_casts_fail(bus: &impl Bus) {
         assert_eq!(is_unroutable(&result), number % 3 == 0, "{number}: {result:?}");
     }
     for _ in 0..200 {
-        assert_ne!(crew.next_text().await.parse::<u32>().unwrap() % 3, 0);
+        assert_ne!(workers.next_text().await.parse::<u32>().unwrap() % 3, 0);
     }
 }
 
 pub async fn casts_from_one_sender_keep_concurrency_bounded_by_prefetch(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve_at_once(&transport, "host-1", 3).await;
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve_at_once(&transport, "host-1", 3).await;
     let client = WorkClient::new(&transport);
     for _ in 0..12 {
         client.perform(&context(), "wait".into()).await.unwrap();
@@ -108,77 +108,77 @@ pub async fn casts_from_one_sender_keep_concurrency_bounded_by_prefetch(bus: &im
     let mut done = 0;
     let mut waiting = 0;
     while done < 24 {
-        match crew.next_text().await.as_str() {
+        match workers.next_text().await.as_str() {
             "done" => done += 1,
             _ => waiting += 1,
         }
         if waiting == 3 {
             // All places are taken: one is freed.
             waiting -= 1;
-            crew.gate.add_permits(1);
+            workers.gate.add_permits(1);
         } else if done + waiting == 24 {
-            crew.gate.add_permits(waiting);
+            workers.gate.add_permits(waiting);
         }
     }
-    assert_eq!(crew.most_running.load(Ordering::SeqCst), 3);
+    assert_eq!(workers.most_running.load(Ordering::SeqCst), 3);
 }
 
 pub async fn a_server_stops_gracefully_and_finishes_what_runs(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     let call = tokio::spawn({
         let client = client.clone();
         async move { client.wait(&context()).await }
     });
     client.perform(&context(), "wait".into()).await.unwrap();
-    assert_eq!([crew.next_text().await, crew.next_text().await], ["wait", "wait"]);
-    let mut stopping = std::pin::pin!(server.stop(PATIENCE));
+    assert_eq!([workers.next_text().await, workers.next_text().await], ["wait", "wait"]);
+    let mut stopping = std::pin::pin!(server.stop(TEST_TIMEOUT));
     // From the first poll on it is told to stop.
     assert!(futures_util::poll!(&mut stopping).is_pending());
-    crew.gate.add_permits(2);
+    workers.gate.add_permits(2);
     within(stopping).await;
     assert_eq!(within(call).await.unwrap().unwrap(), "host-1");
-    assert_eq!(crew.rest().len(), 2);
+    assert_eq!(workers.unread_events().len(), 2);
     client.perform(&context(), "late".into()).await.unwrap();
-    let _next = crew.serve(&transport, "host-2").await;
-    assert_eq!(crew.next().await, ("host-2".into(), "late".into()));
+    let _next = workers.serve(&transport, "host-2").await;
+    assert_eq!(workers.next().await, ("host-2".into(), "late".into()));
 }
 
 pub async fn what_a_stopping_server_does_not_finish_in_time_is_delivered_to_another(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let server = workers.serve(&transport, "host-1").await;
     WorkClient::new(&transport).perform(&context(), "wait".into()).await.unwrap();
-    assert_eq!(crew.next().await, ("host-1".into(), "wait".into()));
-    within(server.stop(AT_ONCE)).await;
-    let _other = crew.serve(&transport, "host-2").await;
-    assert_eq!(crew.next().await, ("host-2".into(), "wait".into()));
+    assert_eq!(workers.next().await, ("host-1".into(), "wait".into()));
+    within(server.stop(NO_GRACE)).await;
+    let _other = workers.serve(&transport, "host-2").await;
+    assert_eq!(workers.next().await, ("host-2".into(), "wait".into()));
 }
 
 pub async fn a_killed_servers_message_is_redelivered(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
-    let killed = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let killed = workers.serve(&transport, "host-1").await;
     WorkClient::new(&transport).perform(&context(), "wait".into()).await.unwrap();
-    assert_eq!(crew.next().await, ("host-1".into(), "wait".into()));
+    assert_eq!(workers.next().await, ("host-1".into(), "wait".into()));
     drop(killed);
-    let _other = crew.serve(&transport, "host-2").await;
-    assert_eq!(crew.next().await, ("host-2".into(), "wait".into()));
-    crew.gate.add_permits(1);
-    assert_eq!(crew.next().await, ("host-2".into(), "done".into()));
+    let _other = workers.serve(&transport, "host-2").await;
+    assert_eq!(workers.next().await, ("host-2".into(), "wait".into()));
+    workers.gate.add_permits(1);
+    assert_eq!(workers.next().await, ("host-2".into(), "done".into()));
 }
 
 pub async fn a_message_that_kills_every_server_is_set_aside(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let transport =
         Transport::connect(&bus.url(), TransportOptions { max_deliveries: 3, ..bus.options() }).await.unwrap();
-    crew.serve(&transport, "host").await.stop(PATIENCE).await;
+    workers.serve(&transport, "host").await.stop(TEST_TIMEOUT).await;
     WorkClient::new(&transport).perform(&context(), "wait".into()).await.unwrap();
     let letters = loop {
-        let server = crew.serve(&transport, "host").await;
+        let server = workers.serve(&transport, "host").await;
         let set_aside = eventually(async || dead_letters(&transport).await);
         tokio::select! {
             letters = set_aside => break letters,
-            _ = crew.next_text() => drop(server),
+            _ = workers.next_text() => drop(server),
         }
     };
     assert!(letters[0].reason.contains("delivered 3 times in vain"), "{letters:?}");
@@ -186,15 +186,15 @@ pub async fn a_message_that_kills_every_server_is_set_aside(bus: &impl Bus) {
 }
 
 pub async fn a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_server_lives(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let transport =
         Transport::connect(&bus.url(), TransportOptions { max_deliveries: 3, ..bus.options() }).await.unwrap();
-    let _server = crew.serve_at_once(&transport, "host-1", 1).await;
+    let _server = workers.serve_at_once(&transport, "host-1", 1).await;
     let client = WorkClient::new(&transport);
     for (job, reason) in [("panic", "panicked: as asked"), ("fail", "closed")] {
         client.perform(&context(), job.into()).await.unwrap();
         for _ in 0..3 {
-            assert_eq!(crew.next_text().await, job);
+            assert_eq!(workers.next_text().await, job);
         }
         let letters = eventually(async || {
             let letters = dead_letters(&transport).await?;
@@ -208,49 +208,53 @@ pub async fn a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_serv
         let letter = letters.iter().find(|letter| letter.reason.contains(reason)).unwrap();
         assert_eq!((letter.method.as_deref(), letter.deliveries), (Some("perform"), 3));
         client.perform(&context(), "next".into()).await.unwrap();
-        assert_eq!(crew.next_text().await, "next");
+        assert_eq!(workers.next_text().await, "next");
     }
-    assert_eq!(crew.rest(), []);
+    assert_eq!(workers.unread_events(), []);
 }
 
 /// One handler at a time, and the failed cast waits for its next attempt without taking that one's
 /// place.
 pub async fn a_failed_cast_that_waits_for_its_next_attempt_holds_up_nobody(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let transport =
         Transport::connect(&bus.url(), TransportOptions { max_deliveries: 8, ..bus.options() }).await.unwrap();
-    let _server = crew.serve_at_once(&transport, "host-1", 1).await;
+    let _server = workers.serve_at_once(&transport, "host-1", 1).await;
     let client = WorkClient::new(&transport);
     client.perform(&context(), "fail".into()).await.unwrap();
     // By the fifth attempt the pauses have grown beyond what the others take.
     for _ in 0..5 {
-        assert_eq!(crew.next_text().await, "fail");
+        assert_eq!(workers.next_text().await, "fail");
     }
     for number in 0..20 {
         client.perform(&context(), number.to_string()).await.unwrap();
-        assert_eq!(crew.next_text().await, number.to_string());
+        assert_eq!(workers.next_text().await, number.to_string());
     }
 }
 
 pub async fn a_dead_letter_can_be_sent_again_or_deleted(bus: &impl Bus) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let transport =
         Transport::connect(&bus.url(), TransportOptions { max_deliveries: 1, ..bus.options() }).await.unwrap();
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport).server("host-1");
     client.perform(&context(), "fail".into()).await.unwrap();
-    assert_eq!(crew.next_text().await, "fail");
+    assert_eq!(workers.next_text().await, "fail");
     let letters = eventually(async || dead_letters(&transport).await).await;
     assert_eq!((letters[0].queue.as_str(), letters[0].request_id.as_deref()), ("work.host-1", Some("req-1")));
     assert!(letters[0].body.contains("perform"));
 
-    assert_eq!(transport.dispose_of_dead_letters(10, |_| Fate::Resend).await.unwrap(), 1);
-    assert_eq!(crew.next_text().await, "fail");
+    assert_eq!(transport.dispose_of_dead_letters(10, |_| DeadLetterAction::Resend).await.unwrap(), 1);
+    assert_eq!(workers.next_text().await, "fail");
     let letters = eventually(async || dead_letters(&transport).await).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(
         transport
-            .dispose_of_dead_letters(10, |letter| if letter == &letters[0] { Fate::Discard } else { Fate::Keep })
+            .dispose_of_dead_letters(10, |letter| if letter == &letters[0] {
+                DeadLetterAction::Discard
+            } else {
+                DeadLetterAction::Keep
+            })
             .await
             .unwrap(),
         1

@@ -40,10 +40,10 @@ impl AdminWork for AdminManager {
 
 /// During a rolling upgrade a server speaks the old major and the new one.
 pub async fn two_versions_of_a_contract_are_served_at_once(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
+    let (transport, workers) = (bus.connect().await, Workers::new());
     let new_server = RpcServer::builder(&transport, Target::new("work").server("new"))
         .endpoint(NextWorkEndpoint::new(Arc::new(NextManager)))
-        .endpoint(WorkEndpoint::new(crew.manager("new")));
+        .endpoint(WorkEndpoint::new(workers.manager("new")));
     let _new_server = new_server.start().await.unwrap();
     let old_server = RpcServer::builder(&transport, Target::new("work").server("old"))
         .endpoint(OldWorkEndpoint::new(Arc::new(OldManager)));
@@ -62,9 +62,9 @@ pub async fn two_versions_of_a_contract_are_served_at_once(bus: &impl Bus) {
 }
 
 pub async fn contracts_with_namespaces_stand_behind_one_server(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
+    let (transport, workers) = (bus.connect().await, Workers::new());
     let server = RpcServer::builder(&transport, Target::new("work").server("host-1"))
-        .endpoint(WorkEndpoint::new(crew.manager("host-1")))
+        .endpoint(WorkEndpoint::new(workers.manager("host-1")))
         .endpoint(AdminWorkEndpoint::new(Arc::new(AdminManager)));
     let _server = server.start().await.unwrap();
     let answer = AdminWorkClient::new(&transport).echo(&json!({}), "hello".into()).await.unwrap();
@@ -92,8 +92,8 @@ pub async fn no_credential_travels(bus: &impl Bus) {
 }
 
 pub async fn a_server_answers_pings_unless_told_not_to(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (bus.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = RpcClient::new(&transport, Target::new("work"));
     client.ping().await.unwrap();
     client.prepare().server("host-1").namespace("admin").ping().await.unwrap();
@@ -101,17 +101,17 @@ pub async fn a_server_answers_pings_unless_told_not_to(bus: &impl Bus) {
 
     let options = TransportOptions { rpc_ping_enabled: false, ..bus.options() };
     let mute = novella_messaging::Transport::connect(&bus.url(), options).await.unwrap();
-    let _mute = crew.serve(&mute, "mute").await;
+    let _mute = workers.serve(&mute, "mute").await;
     let refused = client.prepare().server("mute").ping().await;
     assert!(matches!(refused, Err(MessagingError::NoSuchMethod { .. })), "{refused:?}");
 }
 
 /// A server's topic need not be the contract's own, nor its exchange the transport's.
 pub async fn a_contract_is_served_by_another_topic_and_exchange(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
+    let (transport, workers) = (bus.connect().await, Workers::new());
     let target = Target::new("work-alt").server("host-1").exchange("elsewhere");
     let _server = RpcServer::builder(&transport, target)
-        .endpoint(WorkEndpoint::new(crew.manager("host-1")))
+        .endpoint(WorkEndpoint::new(workers.manager("host-1")))
         .start()
         .await
         .unwrap();

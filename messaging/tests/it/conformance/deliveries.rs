@@ -5,44 +5,44 @@ use std::collections::BTreeSet;
 use novella_testing::Vhost;
 use serde_json::json;
 
-use crate::conformance::peer::{Peer, request, sealed};
+use crate::conformance::peer::{Peer, in_envelope, request};
 use crate::conformance::proxy::Proxy;
 use crate::conformance::support::*;
 
 /// A cast of `perform` as a peer sends it.
 fn cast(job: &str, unique_id: &str) -> Vec<u8> {
-    sealed(&request("perform", json!({ "job": job }), unique_id))
+    in_envelope(&request("perform", json!({ "job": job }), unique_id))
 }
 
 pub async fn a_message_that_comes_twice_is_done_once(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    let _server = crew.serve_at_once(&transport, "host-1", 1).await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve_at_once(&transport, "host-1", 1).await;
     let bodies = [cast("first", "a"), cast("first", "a"), cast("second", "b"), cast("first", "a"), cast("last", "c")];
     Peer::connect(vhost).await.send(bodies).await;
     for job in ["first", "second", "last"] {
-        assert_eq!(crew.next_text().await, job);
+        assert_eq!(workers.next_text().await, job);
     }
     vhost.wait_for_messages("work", 0).await;
-    assert_eq!(crew.rest(), []);
+    assert_eq!(workers.unread_events(), []);
 }
 
 pub async fn a_reset_connection_loses_nothing_and_repeats_nothing(vhost: &Vhost) {
     const JOBS: u32 = 500;
-    let (proxy, mut crew) = (Proxy::before(vhost.url()).await, Crew::new());
-    let options = novella_messaging::TransportOptions { publish_timeout: PATIENCE, ..Default::default() };
+    let (proxy, mut workers) = (Proxy::before(vhost.url()).await, Workers::new());
+    let options = novella_messaging::TransportOptions { publish_timeout: TEST_TIMEOUT, ..Default::default() };
     let transport = novella_messaging::Transport::connect(proxy.url(), options).await.unwrap();
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     let sending = tokio::spawn(async move {
         for job in 0..JOBS {
             client.perform(&context(), job.to_string()).await.unwrap();
         }
     });
-    let mut ledger = BTreeSet::new();
-    while ledger.len() < JOBS as usize {
-        let job = crew.next_text().await;
-        assert!(ledger.insert(job.clone()), "{job} was done twice");
-        if [50, 150, 250].contains(&ledger.len()) {
+    let mut log = BTreeSet::new();
+    while log.len() < JOBS as usize {
+        let job = workers.next_text().await;
+        assert!(log.insert(job.clone()), "{job} was done twice");
+        if [50, 150, 250].contains(&log.len()) {
             proxy.reset();
         }
     }
@@ -59,9 +59,9 @@ fn resident() -> u64 {
 
 pub async fn a_long_queue_is_taken_in_small_parts(vhost: &Vhost) {
     const LENGTH: u64 = 100_000;
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
     // So that its queue is there.
-    crew.serve(&transport, "host-1").await.stop(PATIENCE).await;
+    workers.serve(&transport, "host-1").await.stop(TEST_TIMEOUT).await;
     let padding = "x".repeat(1000);
     let peer = Peer::connect(vhost).await;
     for part in 0..LENGTH / 10_000 {
@@ -70,18 +70,18 @@ pub async fn a_long_queue_is_taken_in_small_parts(vhost: &Vhost) {
     }
     vhost.wait_for_messages("work", LENGTH).await;
     let before = resident();
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     for _ in 0..8 {
-        assert!(crew.next_text().await.starts_with("wait"));
+        assert!(workers.next_text().await.starts_with("wait"));
     }
     let grown = resident().saturating_sub(before);
     assert!(grown < 32, "{grown} MiB were taken for a queue of {LENGTH} messages");
     assert_eq!(vhost.messages("work").await, LENGTH);
     // The first are done, and only as many more are begun.
-    crew.gate.add_permits(100);
+    workers.gate.add_permits(100);
     let mut done = 0;
     while done < 100 {
-        done += u32::from(crew.next_text().await == "done");
+        done += u32::from(workers.next_text().await == "done");
     }
     vhost.wait_for_messages("work", LENGTH - 100).await;
 }

@@ -17,7 +17,7 @@ use crate::conformance::proxy::{Network, Proxy};
 use crate::conformance::support::*;
 
 /// A call and a cast to the server and one to its topic arrive, and a fanout too.
-async fn everything_works(client: &WorkClient, crew: &mut Crew) {
+async fn everything_works(client: &WorkClient, workers: &mut Workers) {
     let host = client.server("host-1");
     eventually(async || client.echo(&context(), "call".into()).await).await;
     eventually(async || host.echo(&context(), "call".into()).await).await;
@@ -25,31 +25,31 @@ async fn everything_works(client: &WorkClient, crew: &mut Crew) {
         client.ring(&context(), "ding".into()).await.unwrap();
         // A fanout that nobody hears is no error, so the healed state shows only in being heard.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if crew.rest().iter().any(|(_, what)| what == "ding") { Ok(()) } else { Err("not heard") }
+        if workers.unread_events().iter().any(|(_, what)| what == "ding") { Ok(()) } else { Err("not heard") }
     })
     .await;
     client.perform(&context(), "to any".into()).await.unwrap();
-    while crew.next_text().await != "to any" {}
+    while workers.next_text().await != "to any" {}
     host.perform(&context(), "to one".into()).await.unwrap();
-    while crew.next_text().await != "to one" {}
+    while workers.next_text().await != "to one" {}
 }
 
 pub async fn a_cut_connection_is_survived(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
     for _ in 0..3 {
         assert!(vhost.close_connections().await > 0);
-        everything_works(&client, &mut crew).await;
+        everything_works(&client, &mut workers).await;
     }
     assert_eq!(transport.health(), Health::Connected);
 }
 
 pub async fn nothing_accepted_is_lost_and_nothing_is_done_twice_while_connections_are_cut(vhost: &Vhost) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let (receiver, sender) = (vhost.connect().await, vhost.connect().await);
-    let _server = crew.serve_at_once(&receiver, "host-1", 4).await;
+    let _server = workers.serve_at_once(&receiver, "host-1", 4).await;
     let client = WorkClient::new(&sender);
     let sending = tokio::spawn(async move {
         for job in 0..2000 {
@@ -63,7 +63,7 @@ pub async fn nothing_accepted_is_lost_and_nothing_is_done_twice_while_connection
     sending.await.unwrap();
     let mut jobs = Vec::new();
     while jobs.len() < 2000 {
-        let job = crew.next_text().await.parse::<u32>().unwrap();
+        let job = workers.next_text().await.parse::<u32>().unwrap();
         // A message whose confirm was lost is sent again, and recognised.
         assert!(!jobs.contains(&job), "{job} was done twice");
         jobs.push(job);
@@ -71,57 +71,57 @@ pub async fn nothing_accepted_is_lost_and_nothing_is_done_twice_while_connection
 }
 
 pub async fn a_call_in_flight_survives_a_cut_connection(vhost: &Vhost) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let (near, far) = (vhost.connect().await, vhost.connect().await);
-    let _server = crew.serve(&far, "host-1").await;
+    let _server = workers.serve(&far, "host-1").await;
     let client = WorkClient::new(&near);
     let call = tokio::spawn(async move { client.wait(&context()).await });
-    assert_eq!(crew.next_text().await, "wait");
+    assert_eq!(workers.next_text().await, "wait");
     vhost.close_connections().await;
     // It runs on, and is not started a second time although the broker delivers it again.
-    crew.gate.add_permits(1);
+    workers.gate.add_permits(1);
     assert_eq!(within(call).await.unwrap().unwrap(), "host-1");
-    assert_eq!(crew.next_text().await, "waited");
-    assert_eq!(crew.rest(), []);
+    assert_eq!(workers.next_text().await, "waited");
+    assert_eq!(workers.unread_events(), []);
 }
 
 pub async fn the_topics_queues_deleted_under_a_server_are_declared_again(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
     for queue in vhost.queues().await {
         vhost.delete_queue(&queue).await;
     }
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
 }
 
 pub async fn the_reply_queue_deleted_under_a_client_heals(vhost: &Vhost) {
-    let mut crew = Crew::new();
+    let mut workers = Workers::new();
     let (near, far) = (vhost.connect().await, vhost.connect().await);
-    let _server = crew.serve(&far, "host-1").await;
+    let _server = workers.serve(&far, "host-1").await;
     let client = WorkClient::new(&near);
     let call = tokio::spawn({
         let client = client.clone();
         async move { client.wait(&context()).await }
     });
-    assert_eq!(crew.next_text().await, "wait");
+    assert_eq!(workers.next_text().await, "wait");
     let queues = vhost.queues().await;
     vhost.delete_queue(queues.iter().find(|queue| queue.starts_with("reply_")).unwrap()).await;
-    crew.gate.add_permits(1);
+    workers.gate.add_permits(1);
     // Also the answer that is due while there is no queue for it.
     assert_eq!(within(call).await.unwrap().unwrap(), "host-1");
     assert_eq!(client.echo(&context(), "again".into()).await.unwrap().1, "again");
 }
 
 pub async fn exchanges_deleted_under_everybody_heal(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
     vhost.delete_exchange("novella").await;
     vhost.delete_exchange("work_fanout").await;
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
 }
 
 pub async fn the_notifications_queue_deleted_under_a_notifier_is_declared_again(vhost: &Vhost) {
@@ -138,8 +138,8 @@ pub async fn the_notifications_queue_deleted_under_a_notifier_is_declared_again(
 
 /// A message that makes the broker close the channel fails alone; those under way beside it arrive.
 pub async fn one_bad_publish_closes_nothing_for_others(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let good = WorkClient::new(&transport);
     allow_to_send_only(vhost, "^work.*").await;
     let bad = RpcClient::new(&transport, Target::new("forbidden"));
@@ -162,7 +162,7 @@ pub async fn one_bad_publish_closes_nothing_for_others(vhost: &Vhost) {
     }
     let mut seen = std::collections::BTreeSet::new();
     while seen.len() < 49 {
-        seen.insert(crew.next_text().await.parse::<u32>().unwrap());
+        seen.insert(workers.next_text().await.parse::<u32>().unwrap());
     }
     assert!(!seen.contains(&25));
 }
@@ -177,8 +177,8 @@ async fn allow_to_send_only(vhost: &Vhost, keys: &str) {
 }
 
 pub async fn a_malformed_message_is_set_aside_and_blocks_nobody(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    let _server = crew.serve_at_once(&transport, "host-1", 1).await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve_at_once(&transport, "host-1", 1).await;
     let mut listener = NotificationListener::builder(&transport, "reports").start().await.unwrap();
     let other = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
     let channel = other.create_channel().await.unwrap();
@@ -197,7 +197,7 @@ pub async fn a_malformed_message_is_set_aside_and_blocks_nobody(vhost: &Vhost) {
         }
     }
     WorkClient::new(&transport).perform(&context(), "next".into()).await.unwrap();
-    assert_eq!(crew.next_text().await, "next");
+    assert_eq!(workers.next_text().await, "next");
     Notifier::new(&transport, "reports", "p").info(&context(), "next", &()).await.unwrap();
     let batch = within(listener.next_batch(10)).await.unwrap();
     assert_eq!(batch.notifications()[0].event_type, "next");
@@ -244,17 +244,17 @@ pub async fn a_queue_declared_otherwise_by_a_peer_is_an_error_that_names_it(vhos
         ..TransportOptions::default()
     };
     let transport = Transport::connect(vhost.url(), options).await.unwrap();
-    let crew = Crew::new();
-    let _server = crew.serve(&transport, "host-1").await;
+    let workers = Workers::new();
+    let _server = workers.serve(&transport, "host-1").await;
     WorkClient::new(&transport).echo(&context(), "agreed".into()).await.unwrap();
 }
 
 /// The connection stands, and yet the server hears nothing: health must not say that all is well.
 pub async fn a_server_that_cannot_get_its_queue_back_is_not_healthy(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
     let other = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
     let usurp = async || {
         let channel = other.create_channel().await.unwrap();
@@ -275,30 +275,30 @@ pub async fn a_server_that_cannot_get_its_queue_back_is_not_healthy(vhost: &Vhos
     .await;
     assert!(reason.contains("`work` is not consumed") && reason.contains("durable"), "{reason}");
     vhost.delete_queue("work").await;
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
     assert_eq!(transport.health(), Health::Connected);
 }
 
 pub async fn a_stopped_server_leaves_only_what_is_to_last(vhost: &Vhost) {
-    let (transport, crew) = (vhost.connect().await, Crew::new());
-    let server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (vhost.connect().await, Workers::new());
+    let server = workers.serve(&transport, "host-1").await;
     WorkClient::new(&transport).echo(&context(), "call".into()).await.unwrap();
     assert_eq!(vhost.queues().await.len(), 4);
-    server.stop(PATIENCE).await;
+    server.stop(TEST_TIMEOUT).await;
     let queues: Vec<_> = vhost.queues().await.into_iter().filter(|queue| !queue.starts_with("reply_")).collect();
     assert_eq!(queues, ["work", "work.host-1"]);
 }
 
 pub async fn a_call_to_a_server_that_is_down_does_not_outlive_its_caller(vhost: &Vhost) {
-    let (transport, mut crew) = (vhost.connect().await, Crew::new());
-    crew.serve(&transport, "host-1").await.stop(PATIENCE).await;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    workers.serve(&transport, "host-1").await.stop(TEST_TIMEOUT).await;
     let client = WorkClient::new(&transport);
     let error = client.timeout(Duration::from_millis(200)).wait(&context()).await.unwrap_err();
     assert!(matches!(error, CallError::Messaging(MessagingError::Timeout { .. })), "{error:?}");
     vhost.wait_for_messages("work", 0).await;
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     client.perform(&context(), "next".into()).await.unwrap();
-    assert_eq!(crew.next_text().await, "next");
+    assert_eq!(workers.next_text().await, "next");
 }
 
 /// Twice this without a word, and a connection is dead.
@@ -320,12 +320,12 @@ async fn until_unwell(transport: &Transport) -> String {
 
 pub async fn a_connection_that_hangs_silently_is_noticed_and_replaced(vhost: &Vhost) {
     const JOBS: u32 = 1000;
-    let (proxy, mut crew) = (Proxy::before(vhost.url()).await, Crew::new());
-    let options = TransportOptions { publish_timeout: PATIENCE, ..TransportOptions::default() };
+    let (proxy, mut workers) = (Proxy::before(vhost.url()).await, Workers::new());
+    let options = TransportOptions { publish_timeout: TEST_TIMEOUT, ..TransportOptions::default() };
     let transport = connect_through(&proxy, options).await;
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
     let sending = tokio::spawn({
         let client = client.clone();
         async move {
@@ -335,9 +335,9 @@ pub async fn a_connection_that_hangs_silently_is_noticed_and_replaced(vhost: &Vh
         }
     });
     // In the middle of it.
-    let mut done = Ledger::default();
+    let mut done = WorkLog::default();
     while done.jobs.len() < 50 {
-        done.enter(&crew.next_text().await);
+        done.enter(&workers.next_text().await);
     }
     proxy.set(Network::Silent);
     let silent = Instant::now();
@@ -345,27 +345,28 @@ pub async fn a_connection_that_hangs_silently_is_noticed_and_replaced(vhost: &Vh
     assert!(silent.elapsed() < 5 * HEARTBEAT, "it was noticed only after {:?}", silent.elapsed());
     assert!(reason.contains("heartbeat"), "{reason}");
     assert!(!sending.is_finished(), "nothing was under way");
-    proxy.set(Network::Well);
+    proxy.set(Network::Up);
     within(sending).await.unwrap();
     while done.jobs.len() < JOBS as usize {
-        done.enter(&crew.next_text().await);
+        done.enter(&workers.next_text().await);
     }
-    assert_eq!(crew.rest(), []);
-    everything_works(&client, &mut crew).await;
+    assert_eq!(workers.unread_events(), []);
+    everything_works(&client, &mut workers).await;
 }
 
 pub async fn a_broker_that_is_down_is_waited_for(vhost: &Vhost) {
-    let (proxy, mut crew) = (Proxy::before(vhost.url()).await, Crew::new());
+    let (proxy, mut workers) = (Proxy::before(vhost.url()).await, Workers::new());
     let transport =
-        connect_through(&proxy, TransportOptions { publish_timeout: PATIENCE, ..TransportOptions::default() }).await;
+        connect_through(&proxy, TransportOptions { publish_timeout: TEST_TIMEOUT, ..TransportOptions::default() })
+            .await;
     let hasty = connect_through(
         &proxy,
         TransportOptions { publish_timeout: Duration::from_millis(200), ..TransportOptions::default() },
     )
     .await;
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
-    everything_works(&client, &mut crew).await;
+    everything_works(&client, &mut workers).await;
 
     proxy.set(Network::Down);
     until_unwell(&hasty).await;
@@ -379,9 +380,9 @@ pub async fn a_broker_that_is_down_is_waited_for(vhost: &Vhost) {
     });
     until_unwell(&transport).await;
     assert!(!waiting.is_finished());
-    proxy.set(Network::Well);
+    proxy.set(Network::Up);
     within(waiting).await.unwrap().unwrap();
-    assert_eq!(crew.next_text().await, "patient");
-    everything_works(&client, &mut crew).await;
-    assert_eq!(crew.rest(), []);
+    assert_eq!(workers.next_text().await, "patient");
+    everything_works(&client, &mut workers).await;
+    assert_eq!(workers.unread_events(), []);
 }

@@ -17,9 +17,9 @@ use crate::conformance::support::*;
 
 /// Wraps each entity with the request it belongs to.
 #[derive(Debug)]
-struct Sealing;
+struct RequestTaggingSerializer;
 
-impl Serializer for Sealing {
+impl Serializer for RequestTaggingSerializer {
     fn serialize_entity(&self, context: &Map<String, Value>, entity: Value) -> Result<Value, MessagingError> {
         Ok(json!({ "sealed": entity, "for": context["request_id"] }))
     }
@@ -43,22 +43,25 @@ impl Serializer for Sealing {
 }
 
 pub async fn a_serializer_shapes_what_is_sent_and_read(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
     let server = RpcServer::builder(&transport, Target::new("work").server("host-1"))
-        .endpoint(WorkEndpoint::new(crew.manager("host-1")))
-        .serializer(Arc::new(Sealing));
+        .endpoint(WorkEndpoint::new(workers.manager("host-1")))
+        .serializer(Arc::new(RequestTaggingSerializer));
     let _server = server.start().await.unwrap();
-    let sealing = WorkClient::new(&transport).serializer(Arc::new(Sealing));
+    let sealing = WorkClient::new(&transport).serializer(Arc::new(RequestTaggingSerializer));
     assert_eq!(sealing.echo(&context(), "hello".into()).await.unwrap(), (context(), "hello".into()));
     sealing.perform(&context(), "dig".into()).await.unwrap();
-    assert_eq!(crew.next_text().await, "dig");
+    assert_eq!(workers.next_text().await, "dig");
     let plain = WorkClient::new(&transport).echo(&context(), "hello".into()).await.unwrap_err();
     assert!(plain.to_string().contains("no seal on \"hello\""), "{plain}");
 
-    let notifier = Notifier::new(&transport, "reports", "p").serializer(Arc::new(Sealing));
+    let notifier = Notifier::new(&transport, "reports", "p").serializer(Arc::new(RequestTaggingSerializer));
     notifier.info(&context(), "test.event", &json!(5)).await.unwrap();
-    let mut listener =
-        NotificationListener::builder(&transport, "reports").serializer(Arc::new(Sealing)).start().await.unwrap();
+    let mut listener = NotificationListener::builder(&transport, "reports")
+        .serializer(Arc::new(RequestTaggingSerializer))
+        .start()
+        .await
+        .unwrap();
     let batch = within(listener.next_batch(1)).await.unwrap();
     assert_eq!(batch.notifications()[0].payload, json!(5));
     assert_eq!(Value::from(batch.notifications()[0].context.clone()), json!(context()));
@@ -66,7 +69,7 @@ pub async fn a_serializer_shapes_what_is_sent_and_read(bus: &impl Bus) {
 }
 
 pub async fn middleware_sees_requests_on_both_sides(bus: &impl Bus) {
-    let (transport, crew) = (bus.connect().await, Crew::new());
+    let (transport, workers) = (bus.connect().await, Workers::new());
     let seen = Arc::new(AtomicUsize::new(0));
     let counting = {
         let seen = Arc::clone(&seen);
@@ -77,7 +80,7 @@ pub async fn middleware_sees_requests_on_both_sides(bus: &impl Bus) {
         })
     };
     let server = RpcServer::builder(&transport, Target::new("work").server("host-1"))
-        .endpoint(WorkEndpoint::new(crew.manager("host-1")))
+        .endpoint(WorkEndpoint::new(workers.manager("host-1")))
         .layer(ConcurrencyLimitLayer::new(4))
         .layer(counting);
     let _server = server.start().await.unwrap();
@@ -93,23 +96,23 @@ pub async fn middleware_sees_requests_on_both_sides(bus: &impl Bus) {
 }
 
 pub async fn middleware_may_refuse(bus: &impl Bus) {
-    let (transport, mut crew) = (bus.connect().await, Crew::new());
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
     let server = RpcServer::builder(&transport, Target::new("work").server("host-1"))
-        .endpoint(WorkEndpoint::new(crew.manager("host-1")))
+        .endpoint(WorkEndpoint::new(workers.manager("host-1")))
         .layer(TimeoutLayer::new(Duration::from_millis(200)));
     let _server = server.start().await.unwrap();
     let client = RpcClient::new(&transport, Target::new("work"));
     let late = client.call(json!(context()), "wait", Map::new()).await;
     let Err(MessagingError::Remote(failure)) = &late else { panic!("{late:?}") };
     assert!(failure.message.contains("refused by the server: request timed out"), "{late:?}");
-    assert_eq!(crew.next_text().await, "wait");
+    assert_eq!(workers.next_text().await, "wait");
 
     let shedding = client.layer(ConcurrencyLimitLayer::new(1)).layer(LoadShedLayer::new());
     let first = tokio::spawn({
         let shedding = shedding.clone();
         async move { shedding.call(json!(context()), "wait", Map::new()).await }
     });
-    assert_eq!(crew.next_text().await, "wait");
+    assert_eq!(workers.next_text().await, "wait");
     let second = shedding.call(json!(context()), "wait", Map::new()).await;
     assert!(matches!(second, Err(MessagingError::Middleware { .. })), "{second:?}");
     assert!(within(first).await.unwrap().is_err());

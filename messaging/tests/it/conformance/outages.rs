@@ -1,4 +1,4 @@
-//! What a broker does to everybody at once: it stops, dies, runs out of memory, loses patience with a consumer.
+//! What a broker does to everybody at once: it stops, dies, runs out of memory, loses its consumers to a timeout.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::conformance::support::*;
 const CASTS: u32 = 1000;
 const CALLS: usize = 200;
 /// How long a call waits.
-const LIMIT: Duration = PATIENCE;
+const LIMIT: Duration = TEST_TIMEOUT;
 /// With so much of it left when the broker is back, there is no excuse for a call that is not answered.
 const ENOUGH: Duration = Duration::from_secs(15);
 /// How late a busy machine may be.
@@ -28,10 +28,10 @@ async fn connect(broker: &Broker, publish_timeout: Duration) -> Transport {
 /// Casts are under way and calls run while `outage` happens: every cast is done once, and each call is answered, or
 /// fails in time with a clear error. Nobody is started again.
 async fn everything_accepted_is_done(mut broker: Broker, outage: impl AsyncFnOnce(&mut Broker)) {
-    let mut crew = Crew::new();
-    let (receiver, sender) = (connect(&broker, PATIENCE).await, connect(&broker, PATIENCE).await);
+    let mut workers = Workers::new();
+    let (receiver, sender) = (connect(&broker, TEST_TIMEOUT).await, connect(&broker, TEST_TIMEOUT).await);
     // All the calls, and casts beside them.
-    let _server = crew.serve_at_once(&receiver, "host-1", CALLS + 50).await;
+    let _server = workers.serve_at_once(&receiver, "host-1", CALLS + 50).await;
     let client = WorkClient::new(&sender);
     let called = Instant::now();
     let calls: Vec<_> = (0..CALLS)
@@ -40,9 +40,9 @@ async fn everything_accepted_is_done(mut broker: Broker, outage: impl AsyncFnOnc
             tokio::spawn(async move { (client.wait(&context()).await, called.elapsed()) })
         })
         .collect();
-    let mut done = Ledger::default();
+    let mut done = WorkLog::default();
     while done.calls < CALLS {
-        done.enter(&crew.next_text().await);
+        done.enter(&workers.next_text().await);
     }
     let casts = {
         let client = client.clone();
@@ -54,16 +54,16 @@ async fn everything_accepted_is_done(mut broker: Broker, outage: impl AsyncFnOnc
     };
     // In the middle of it.
     while done.jobs.len() < 50 {
-        done.enter(&crew.next_text().await);
+        done.enter(&workers.next_text().await);
     }
     assert!(calls.iter().all(|call| !call.is_finished()) && !casts.is_finished());
     outage(&mut broker).await;
 
     let time_left = LIMIT.saturating_sub(called.elapsed());
-    crew.gate.add_permits(CALLS);
+    workers.gate.add_permits(CALLS);
     within(casts).await.unwrap();
     while done.jobs.len() < CASTS as usize || done.passed < CALLS {
-        done.enter(&crew.next_text().await);
+        done.enter(&workers.next_text().await);
     }
     for call in calls {
         let (answer, took) = within(call).await.unwrap();
@@ -81,7 +81,7 @@ async fn everything_accepted_is_done(mut broker: Broker, outage: impl AsyncFnOnc
     assert_eq!(done.calls, CALLS, "a call was begun twice");
     assert_eq!(client.echo(&context(), "after".into()).await.unwrap().1, "after");
     assert_eq!((receiver.health(), sender.health()), (Health::Connected, Health::Connected));
-    assert_eq!(crew.rest(), []);
+    assert_eq!(workers.unread_events(), []);
 }
 
 pub async fn a_broker_that_is_stopped_and_started_loses_nothing() {
@@ -101,10 +101,10 @@ pub async fn a_broker_that_is_killed_and_started_loses_nothing() {
 }
 
 pub async fn a_broker_without_memory_is_an_error_that_says_so_and_health_says_so_too() {
-    let (broker, mut crew) = (Broker::start("").await, Crew::new());
-    let transport = connect(&broker, PATIENCE).await;
+    let (broker, mut workers) = (Broker::start("").await, Workers::new());
+    let transport = connect(&broker, TEST_TIMEOUT).await;
     let hasty = connect(&broker, Duration::from_secs(1)).await;
-    let _server = crew.serve(&transport, "host-1").await;
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     client.echo(&context(), "before".into()).await.unwrap();
 
@@ -124,7 +124,7 @@ pub async fn a_broker_without_memory_is_an_error_that_says_so_and_health_says_so
     assert!(!waiting.is_finished());
     broker.control(&["set_vm_memory_high_watermark", "0.4"]).await;
     within(waiting).await.unwrap().unwrap();
-    while crew.next_text().await != "patient" {}
+    while workers.next_text().await != "patient" {}
     eventually(async || match hasty.health() {
         Health::Connected => Ok(()),
         other => Err(other),
@@ -135,14 +135,14 @@ pub async fn a_broker_without_memory_is_an_error_that_says_so_and_health_says_so
 /// RabbitMQ closes the channel of a consumer that holds a message for too long (`consumer_timeout`, by default half an
 /// hour): with a precondition error, and it delivers again what the consumer had.
 pub async fn a_channel_closed_over_a_slow_method_is_made_again_and_the_method_runs_on() {
-    let (broker, mut crew) = (Broker::start("consumer_timeout = 1000").await, Crew::new());
+    let (broker, mut workers) = (Broker::start("consumer_timeout = 1000").await, Workers::new());
     // How often the broker looks; by default each minute.
     broker.control(&["eval", "application:set_env(rabbit, channel_tick_interval, 500)."]).await;
-    let transport = connect(&broker, PATIENCE).await;
-    let _server = crew.serve(&transport, "host-1").await;
+    let transport = connect(&broker, TEST_TIMEOUT).await;
+    let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     client.perform(&context(), "wait".into()).await.unwrap();
-    assert_eq!(crew.next_text().await, "wait");
+    assert_eq!(workers.next_text().await, "wait");
     // The closed channel shows in the broker's log alone: the server has it back in a moment.
     let log = broker.log();
     eventually(async || {
@@ -153,9 +153,9 @@ pub async fn a_channel_closed_over_a_slow_method_is_made_again_and_the_method_ru
     .await;
     // Consumed again, and what runs is not begun a second time.
     client.perform(&context(), "next".into()).await.unwrap();
-    assert_eq!(crew.next_text().await, "next");
-    crew.gate.add_permits(1);
-    assert_eq!(crew.next_text().await, "done");
+    assert_eq!(workers.next_text().await, "next");
+    workers.gate.add_permits(1);
+    assert_eq!(workers.next_text().await, "done");
     client.echo(&context(), "after".into()).await.unwrap();
-    assert_eq!(crew.rest(), []);
+    assert_eq!(workers.unread_events(), []);
 }

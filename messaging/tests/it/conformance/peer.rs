@@ -33,7 +33,7 @@ impl Peer {
     }
 
     /// What comes to a queue of its own.
-    pub async fn hear(&self, queue: &str) -> Consumer {
+    pub async fn consume(&self, queue: &str) -> Consumer {
         let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
         self.channel.queue_declare(queue.into(), own, FieldTable::default()).await.unwrap();
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
@@ -50,12 +50,12 @@ pub fn request(method: &str, args: Value, unique_id: &str) -> Value {
 }
 
 /// A message in its envelope.
-pub fn sealed(message: &Value) -> Vec<u8> {
+pub fn in_envelope(message: &Value) -> Vec<u8> {
     json!({ "oslo.version": "2.0", "oslo.message": message.to_string() }).to_string().into_bytes()
 }
 
 /// A message out of its envelope.
-pub fn opened(body: &[u8]) -> Value {
+pub fn from_envelope(body: &[u8]) -> Value {
     let envelope: Value = serde_json::from_slice(body).unwrap();
     serde_json::from_str(envelope["oslo.message"].as_str().unwrap()).unwrap()
 }

@@ -16,9 +16,9 @@ const URL: &str = "CONFORMANCE_WORKER_URL";
 const MARK: &str = "worker: ";
 
 /// Does the work, and may die of it.
-struct Mortal;
+struct AbortingManager;
 
-impl Work for Mortal {
+impl Work for AbortingManager {
     async fn echo(&self, ctx: Context, text: String) -> Result<(Context, String), WorkError> {
         Ok((ctx, text))
     }
@@ -53,7 +53,7 @@ pub async fn work_until_killed() {
     let transport = Transport::connect(&url, TransportOptions::default()).await.unwrap();
     let target = Target::new("work").server(format!("worker-{}", std::process::id()));
     let _server = RpcServer::builder(&transport, target)
-        .endpoint(WorkEndpoint::new(std::sync::Arc::new(Mortal)))
+        .endpoint(WorkEndpoint::new(std::sync::Arc::new(AbortingManager)))
         .start()
         .await
         .unwrap();

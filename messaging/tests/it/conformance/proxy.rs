@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    Well,
+    Up,
     /// Connections stand, but nothing comes through: a firewall that forgot them, a frozen broker.
     Silent,
     /// Connections end, and new ones end at once: a broker that is down.
@@ -34,7 +34,7 @@ impl Proxy {
         let url = format!("{credentials}@{}/{path}", listener.local_addr().unwrap());
         let proxy = Self {
             url,
-            network: watch::Sender::new(Network::Well),
+            network: watch::Sender::new(Network::Up),
             reset: watch::Sender::new(0),
             resets: Arc::default(),
             connections: Arc::default(),
@@ -120,7 +120,7 @@ async fn pump(
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        if network.wait_for(|network| *network == Network::Well).await.is_err()
+        if network.wait_for(|network| *network == Network::Up).await.is_err()
             || to.write_all(&buffer[..count]).await.is_err()
         {
             return;

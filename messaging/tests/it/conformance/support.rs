@@ -10,12 +10,12 @@ use novella_messaging::{
     DeadLetter, MessagingError, RpcError, RpcServer, Target, Transport, TransportOptions, Version,
 };
 use novella_testing::Vhost;
-pub use novella_testing::{PATIENCE, eventually, within};
+pub use novella_testing::{TEST_TIMEOUT, eventually, within};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 
 /// No time at all, for a server that stops.
-pub const AT_ONCE: Duration = Duration::ZERO;
+pub const NO_GRACE: Duration = Duration::ZERO;
 
 /// A place where transports meet, of one test's own.
 pub trait Bus {
@@ -162,7 +162,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    fn tell(&self, what: &str) {
+    fn report(&self, what: &str) {
         // A test that has seen enough does not listen any more.
         let _ = self.events.send((self.name.clone(), what.to_owned()));
     }
@@ -185,9 +185,9 @@ impl Work for Manager {
     }
 
     async fn wait(&self, _ctx: Context) -> Result<String, WorkError> {
-        self.tell("wait");
+        self.report("wait");
         self.pass_gate().await;
-        self.tell("waited");
+        self.report("waited");
         Ok(self.name.clone())
     }
 
@@ -200,14 +200,14 @@ impl Work for Manager {
     }
 
     async fn perform(&self, _ctx: Context, job: String) -> Result<(), WorkError> {
-        self.tell(&job);
+        self.report(&job);
         match job.as_str() {
             job if job.starts_with("panic") => panic!("as asked"),
             "fail long" => Err(WorkError::NoSuchJob { job: huge(), tried: 1 }),
             job if job.starts_with("fail") => Err(WorkError::Closed),
             job if job.starts_with("wait") => {
                 self.pass_gate().await;
-                self.tell("done");
+                self.report("done");
                 Ok(())
             }
             _ => Ok(()),
@@ -215,20 +215,20 @@ impl Work for Manager {
     }
 
     async fn ring(&self, _ctx: Context, bell: String) -> Result<(), WorkError> {
-        self.tell(&bell);
+        self.report(&bell);
         Ok(())
     }
 }
 
 /// What the managers of a test share.
-pub struct Crew {
+pub struct Workers {
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     pub gate: Arc<Semaphore>,
     pub most_running: Arc<AtomicUsize>,
 }
 
-impl Crew {
+impl Workers {
     /// With the gate closed.
     pub fn new() -> Self {
         let (sender, events) = mpsc::unbounded_channel();
@@ -268,14 +268,14 @@ impl Crew {
     }
 
     /// What was told and not read yet.
-    pub fn rest(&mut self) -> Vec<Event> {
+    pub fn unread_events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
 }
 
 /// What the managers told, added up.
 #[derive(Default)]
-pub struct Ledger {
+pub struct WorkLog {
     /// The jobs that have a number for a name, each done once.
     pub jobs: BTreeSet<u32>,
     /// The calls that came to the gate, and those that have passed it.
@@ -283,7 +283,7 @@ pub struct Ledger {
     pub passed: usize,
 }
 
-impl Ledger {
+impl WorkLog {
     pub fn enter(&mut self, what: &str) {
         match what {
             "wait" => self.calls += 1,
@@ -303,14 +303,14 @@ pub fn is_unroutable<T>(result: &Result<T, MessagingError>) -> bool {
 
 pub const OLD: Version = Version::new(1, 0);
 
-/// What was set aside; an error while nothing was.
+/// The dead letters; an error while nothing was.
 pub async fn dead_letters(transport: &Transport) -> Result<Vec<DeadLetter>, String> {
     let letters = transport.dead_letters(100).await.unwrap();
     if letters.is_empty() { Err("no dead letters".into()) } else { Ok(letters) }
 }
 
-/// What was set aside, once it is this many.
-pub async fn set_aside(transport: &Transport, count: usize) -> Vec<DeadLetter> {
+/// The dead letters, once it is this many.
+pub async fn dead_lettered(transport: &Transport, count: usize) -> Vec<DeadLetter> {
     eventually(async || {
         let letters = transport.dead_letters(100).await.unwrap();
         if letters.len() == count { Ok(letters) } else { Err(format!("{} dead letters", letters.len())) }

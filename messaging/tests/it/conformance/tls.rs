@@ -78,8 +78,8 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
 
 pub async fn a_broker_is_reached_by_tls_and_one_with_a_wrong_certificate_is_not() {
     let secured = Secured::start("").await;
-    let (transport, crew) = (secured.connect("localhost", Some("ca.pem")).await.unwrap(), Crew::new());
-    let _server = crew.serve(&transport, "host-1").await;
+    let (transport, workers) = (secured.connect("localhost", Some("ca.pem")).await.unwrap(), Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
     assert_eq!(WorkClient::new(&transport).echo(&context(), "secret".into()).await.unwrap().1, "secret");
 
     for (host, trusted) in [("localhost", None), ("localhost", Some("other.pem")), ("127.0.0.1", Some("ca.pem"))] {
@@ -95,8 +95,8 @@ pub async fn a_broker_is_reached_by_tls_and_one_with_a_wrong_certificate_is_not(
 pub async fn a_broker_that_asks_for_a_certificate_is_reached_with_one_and_not_without() {
     let secured = Secured::start("ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n").await;
     let transport = secured.connect_as(Some("client"), "localhost", Some("ca.pem")).await.unwrap();
-    let crew = Crew::new();
-    let _server = crew.serve(&transport, "host-1").await;
+    let workers = Workers::new();
+    let _server = workers.serve(&transport, "host-1").await;
     assert_eq!(WorkClient::new(&transport).echo(&context(), "secret".into()).await.unwrap().1, "secret");
 
     // One by an authority that the broker does not know is as good as none.

@@ -24,20 +24,20 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::faults;
+use super::errors;
 use crate::error::MessagingError;
 use crate::transport::TransportOptions;
 
 /// How long a broker may take to accept a connection before the attempt counts as failed.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a client of AMQP 0-9-1 says first.
 const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 /// How often the connection is looked at, for the ways to end that make no event.
-const GLANCE: Duration = Duration::from_secs(1);
+const STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A connection's state.
 #[derive(Clone)]
-pub(super) enum State {
+pub(super) enum ConnectionState {
     /// Usable.
     Up {
         connection: Arc<Connection>,
@@ -52,7 +52,7 @@ pub(super) enum State {
     Closed,
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for ConnectionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up { number, blocked, .. } => write!(f, "Up({number}, blocked: {blocked:?})"),
@@ -72,7 +72,7 @@ pub(super) struct Address {
     /// Whom to trust, and who we are, with `amqps://`.
     pub(super) tls: OwnedTLSConfig,
     /// The longest pause between two attempts to reconnect.
-    pub(super) longest_pause: Duration,
+    pub(super) max_backoff: Duration,
 }
 
 /// Reads the files that the options name.
@@ -106,18 +106,18 @@ pub(super) async fn tls(options: &TransportOptions) -> Result<OwnedTLSConfig, Me
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the password.
-        write!(f, "Address({}, {})", self.place(), self.name)
+        write!(f, "Address({}, {})", self.hosts_and_ports(), self.name)
     }
 }
 
 /// A broker's host and port, fit for logs.
-fn place(broker: &AMQPUri) -> String {
+fn host_and_port(broker: &AMQPUri) -> String {
     format!("{}:{}", broker.authority.host, broker.authority.port)
 }
 
 fn silent(broker: &AMQPUri) -> MessagingError {
-    let reason = format!("it did not answer within {} s", HANDSHAKE.as_secs());
-    MessagingError::ConnectionFailed { address: place(broker), reason }
+    let reason = format!("it did not answer within {} s", HANDSHAKE_TIMEOUT.as_secs());
+    MessagingError::ConnectionFailed { address: host_and_port(broker), reason }
 }
 
 /// Fails if the broker accepts connections but says nothing on them.
@@ -133,17 +133,19 @@ async fn probe(broker: &AMQPUri) -> Result<(), MessagingError> {
         }
         std::io::Result::Ok(())
     };
-    match tokio::time::timeout(HANDSHAKE, ask).await {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, ask).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(MessagingError::ConnectionFailed { address: place(broker), reason: error.to_string() }),
+        Ok(Err(error)) => {
+            Err(MessagingError::ConnectionFailed { address: host_and_port(broker), reason: error.to_string() })
+        }
         Err(_) => Err(silent(broker)),
     }
 }
 
 impl Address {
     /// Hosts and ports, fit for logs.
-    pub(super) fn place(&self) -> String {
-        self.brokers.iter().map(place).collect::<Vec<_>>().join(",")
+    pub(super) fn hosts_and_ports(&self) -> String {
+        self.brokers.iter().map(host_and_port).collect::<Vec<_>>().join(",")
     }
 
     async fn connect_to(&self, broker: &AMQPUri) -> Result<Connection, MessagingError> {
@@ -156,9 +158,11 @@ impl Address {
                 .connect()
                 .await
         };
-        match tokio::time::timeout(HANDSHAKE, connect).await {
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, connect).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(faults::connecting(&error, place(broker), broker.scheme == AMQPScheme::AMQPS)),
+            Ok(Err(error)) => {
+                Err(errors::connecting(&error, host_and_port(broker), broker.scheme == AMQPScheme::AMQPS))
+            }
             Err(_) => Err(silent(broker)),
         }
     }
@@ -173,13 +177,13 @@ impl Address {
             }
         }
         // One that is there and refuses says more than those that are not.
-        let place = errors.iter().position(|error| matches!(error, MessagingError::AccessRefused { .. }));
+        let refused = errors.iter().position(|error| matches!(error, MessagingError::AccessRefused { .. }));
         Err(match errors.len() {
             0 => MessagingError::Closed,
             1 => errors.swap_remove(0),
-            _ if let Some(place) = place => errors.swap_remove(place),
+            _ if let Some(refused) = refused => errors.swap_remove(refused),
             _ => MessagingError::ConnectionFailed {
-                address: self.place(),
+                address: self.hosts_and_ports(),
                 reason: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             },
         })
@@ -194,18 +198,18 @@ struct Connected {
 
 /// A watched connection. Dropping it closes the connection.
 #[derive(Debug)]
-pub(super) struct Link {
-    state: watch::Receiver<State>,
+pub(super) struct RecoveringConnection {
+    state: watch::Receiver<ConnectionState>,
     closing: CancellationToken,
     _end: DropGuard,
 }
 
-impl Link {
+impl RecoveringConnection {
     /// Connects once; from then on the connection is restored for ever.
     pub(super) async fn connect(address: Address) -> Result<Self, MessagingError> {
         let connected = address.connect().await?;
         let connection = Arc::clone(&connected.connection);
-        let (sender, state) = watch::channel(State::Up { connection, number: 1, blocked: None });
+        let (sender, state) = watch::channel(ConnectionState::Up { connection, number: 1, blocked: None });
         let closing = CancellationToken::new();
         tokio::spawn(keep(address, connected, sender, closing.clone()));
         let _end = closing.clone().drop_guard();
@@ -213,16 +217,16 @@ impl Link {
     }
 
     /// The state, to watch.
-    pub(super) fn state(&self) -> watch::Receiver<State> {
+    pub(super) fn state(&self) -> watch::Receiver<ConnectionState> {
         self.state.clone()
     }
 
     /// The connection, as soon as there is one.
     pub(super) async fn up(&self) -> Result<Arc<Connection>, MessagingError> {
         let mut state = self.state.clone();
-        let settled = state.wait_for(|state| !matches!(state, State::Down { .. })).await;
+        let settled = state.wait_for(|state| !matches!(state, ConnectionState::Down { .. })).await;
         match settled.as_deref() {
-            Ok(State::Up { connection, .. }) => Ok(Arc::clone(connection)),
+            Ok(ConnectionState::Up { connection, .. }) => Ok(Arc::clone(connection)),
             _ => Err(MessagingError::Closed),
         }
     }
@@ -232,12 +236,17 @@ impl Link {
         self.closing.cancel();
         let mut state = self.state.clone();
         // An error means that the task is gone, and the connection with it.
-        let _ = state.wait_for(|state| matches!(state, State::Closed)).await;
+        let _ = state.wait_for(|state| matches!(state, ConnectionState::Closed)).await;
     }
 }
 
 /// The connection's life.
-async fn keep(address: Address, connected: Connected, state: watch::Sender<State>, closing: CancellationToken) {
+async fn keep(
+    address: Address,
+    connected: Connected,
+    state: watch::Sender<ConnectionState>,
+    closing: CancellationToken,
+) {
     let Connected { mut connection, mut broker } = connected;
     let mut number = 1;
     loop {
@@ -245,36 +254,41 @@ async fn keep(address: Address, connected: Connected, state: watch::Sender<State
             reason = until_lost(&connection, &state) => reason,
             () = closing.cancelled() => break,
         };
-        let place = place(&address.brokers[broker]);
-        tracing::warn!(broker = place, connection = address.name, reason, "the connection to the broker is lost");
-        state.send_replace(State::Down { since: Instant::now(), reason });
+        let broker_address = host_and_port(&address.brokers[broker]);
+        tracing::warn!(
+            broker = broker_address,
+            connection = address.name,
+            reason,
+            "the connection to the broker is lost"
+        );
+        state.send_replace(ConnectionState::Down { since: Instant::now(), reason });
         drop(connection);
         Connected { connection, broker } = tokio::select! {
             connected = restore(&address, broker, &state) => connected,
-            () = closing.cancelled() => return drop(state.send_replace(State::Closed)),
+            () = closing.cancelled() => return drop(state.send_replace(ConnectionState::Closed)),
         };
         number += 1;
         metrics::counter!("bus_reconnects_total").increment(1);
-        let place = self::place(&address.brokers[broker]);
-        tracing::info!(broker = place, connection = address.name, "connected to the broker again");
-        state.send_replace(State::Up { connection: Arc::clone(&connection), number, blocked: None });
+        let broker_address = host_and_port(&address.brokers[broker]);
+        tracing::info!(broker = broker_address, connection = address.name, "connected to the broker again");
+        state.send_replace(ConnectionState::Up { connection: Arc::clone(&connection), number, blocked: None });
     }
-    let goodbye = connection.close(200, "OK".into());
-    if !matches!(tokio::time::timeout(HANDSHAKE, goodbye).await, Ok(Ok(()))) {
-        tracing::debug!(broker = address.place(), "the connection was gone before it could be closed");
+    let close = connection.close(200, "OK".into());
+    if !matches!(tokio::time::timeout(HANDSHAKE_TIMEOUT, close).await, Ok(Ok(()))) {
+        tracing::debug!(broker = address.hosts_and_ports(), "the connection was gone before it could be closed");
     }
-    state.send_replace(State::Closed);
+    state.send_replace(ConnectionState::Closed);
 }
 
 /// Follows a connection to its end; notes when the broker stops or starts taking messages.
-async fn until_lost(connection: &Connection, state: &watch::Sender<State>) -> String {
+async fn until_lost(connection: &Connection, state: &watch::Sender<ConnectionState>) -> String {
     // lapin hands each event to one listener only, so this is the only one.
     let mut events = std::pin::pin!(connection.events_listener());
-    let mut glance = tokio::time::interval(GLANCE);
+    let mut status_check = tokio::time::interval(STATUS_CHECK_INTERVAL);
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            _ = glance.tick() => None,
+            _ = status_check.tick() => None,
         };
         match event {
             Some(Event::ConnectionBlocked(reason)) => {
@@ -296,20 +310,20 @@ async fn until_lost(connection: &Connection, state: &watch::Sender<State>) -> St
     }
 }
 
-fn set_blocked(state: &watch::Sender<State>, reason: Option<String>) {
+fn set_blocked(state: &watch::Sender<ConnectionState>, reason: Option<String>) {
     state.send_modify(|state| {
-        if let State::Up { blocked, .. } = state {
+        if let ConnectionState::Up { blocked, .. } = state {
             *blocked = reason;
         }
     });
 }
 
 /// Connects again, however long it takes: first to the broker after the one that was `lost`, then to each in turn.
-async fn restore(address: &Address, lost: usize, state: &watch::Sender<State>) -> Connected {
-    let mut pauses = pauses(address.longest_pause);
+async fn restore(address: &Address, lost: usize, state: &watch::Sender<ConnectionState>) -> Connected {
+    let mut backoff = backoff(address.max_backoff);
     let mut was_silent = vec![false; address.brokers.len()];
     loop {
-        tokio::time::sleep(pauses.next().unwrap_or(address.longest_pause)).await;
+        tokio::time::sleep(backoff.next().unwrap_or(address.max_backoff)).await;
         for step in 1..=address.brokers.len() {
             let broker = (lost + step) % address.brokers.len();
             let uri = &address.brokers[broker];
@@ -325,7 +339,7 @@ async fn restore(address: &Address, lost: usize, state: &watch::Sender<State>) -
                     was_silent[broker] = error == silent(uri);
                     tracing::info!(%error, "still no connection to the broker");
                     state.send_modify(|state| {
-                        if let State::Down { reason, .. } = state {
+                        if let ConnectionState::Down { reason, .. } = state {
                             *reason = error.to_string();
                         }
                     });
@@ -336,7 +350,7 @@ async fn restore(address: &Address, lost: usize, state: &watch::Sender<State>) -
 }
 
 /// Growing pauses up to `longest`, jittered so that a thousand hosts do not come back at the same moment.
-pub(super) fn pauses(longest: Duration) -> impl Iterator<Item = Duration> + Send {
+pub(super) fn backoff(longest: Duration) -> impl Iterator<Item = Duration> + Send {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(50))
         // The jitter is added, and is at most as much again.
@@ -356,13 +370,13 @@ mod tests {
     #[test]
     fn pauses_grow_to_the_longest_and_differ_from_one_to_the_next() {
         let longest = Duration::from_secs(5);
-        let services: Vec<Vec<Duration>> = (0..20).map(|_| pauses(longest).take(12).collect()).collect();
-        for pauses in &services {
-            assert!(pauses.iter().all(|pause| *pause <= longest), "{pauses:?}");
-            assert!(pauses[0] <= Duration::from_millis(100) && pauses[11] >= longest / 2, "{pauses:?}");
+        let services: Vec<Vec<Duration>> = (0..20).map(|_| backoff(longest).take(12).collect()).collect();
+        for backoff in &services {
+            assert!(backoff.iter().all(|pause| *pause <= longest), "{backoff:?}");
+            assert!(backoff[0] <= Duration::from_millis(100) && backoff[11] >= longest / 2, "{backoff:?}");
         }
         for attempt in 0..12 {
-            let at_this_attempt: HashSet<Duration> = services.iter().map(|pauses| pauses[attempt]).collect();
+            let at_this_attempt: HashSet<Duration> = services.iter().map(|backoff| backoff[attempt]).collect();
             assert!(at_this_attempt.len() > 10, "attempt {attempt}: {at_this_attempt:?}");
         }
     }

@@ -6,22 +6,22 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Far more than anything takes that works.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The outcome of something that happens soon or never.
 ///
 /// # Panics
-/// If it takes longer than [`PATIENCE`].
+/// If it takes longer than [`TEST_TIMEOUT`].
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.expect("what should happen soon does not happen")
+    timeout(TEST_TIMEOUT, future).await.expect("what should happen soon does not happen")
 }
 
 /// Tries again until it succeeds: for what comes in its own time and tells nobody.
 ///
 /// # Panics
-/// If it still fails after [`PATIENCE`]; the text has its last error.
+/// If it still fails after [`TEST_TIMEOUT`]; the text has its last error.
 pub async fn eventually<T, E: Debug>(mut attempt: impl AsyncFnMut() -> Result<T, E>) -> T {
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + TEST_TIMEOUT;
     loop {
         match attempt().await {
             Ok(value) => return value,

@@ -4,7 +4,7 @@
 //! confirm. The client library attaches a message that came back to *some* confirm that arrives at
 //! that moment, not always its own. So messages that came back are recognised by their id, and a
 //! confirm counts only after every confirm that may carry its message has been looked at. Confirms
-//! are resolved in batches under a lock; having held that lock afterwards ([`InFlight::barrier`])
+//! are resolved in batches under a lock; having held that lock afterwards ([`Unconfirmed::barrier`])
 //! means that the batch is complete.
 
 use std::collections::{BTreeMap, HashSet};
@@ -20,125 +20,125 @@ use futures_util::{FutureExt, future::BoxFuture};
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation};
 
-use super::publisher::Job;
+use super::publisher::PendingPublication;
 
 /// What the broker said to one message.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum ConfirmOutcome {
     /// It has it.
-    Taken,
+    Acked,
     /// No queue takes it.
-    Unroutable,
+    Returned,
     /// It refused to keep it.
-    Refused,
+    Nacked,
 }
 
-type Answer = (u64, lapin::Result<Confirmation>);
+type ConfirmResult = (u64, lapin::Result<Confirmation>);
 
 /// Messages sent and not confirmed, in the order they were sent.
-pub(super) struct InFlight {
+pub(super) struct Unconfirmed {
     channel: Channel,
-    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
-    jobs: BTreeMap<u64, Job>,
+    results: FuturesUnordered<BoxFuture<'static, ConfirmResult>>,
+    pending: BTreeMap<u64, PendingPublication>,
     next: u64,
     /// Ids of messages that came back.
     returned: HashSet<String>,
     /// Confirms seen, but not yet known to be complete.
-    undecided: Vec<(u64, Confirmation)>,
+    unmatched: Vec<(u64, Confirmation)>,
     /// What ended the channel.
     failure: Option<lapin::Error>,
-    bell: Arc<Bell>,
+    waker: Arc<RecordingWaker>,
 }
 
-impl InFlight {
+impl Unconfirmed {
     pub(super) fn new(channel: Channel) -> Self {
         Self {
             channel,
-            answers: FuturesUnordered::new(),
-            jobs: BTreeMap::new(),
+            results: FuturesUnordered::new(),
+            pending: BTreeMap::new(),
             next: 0,
             returned: HashSet::new(),
-            undecided: Vec::new(),
+            unmatched: Vec::new(),
             failure: None,
-            bell: Arc::default(),
+            waker: Arc::default(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.jobs.len()
+        self.pending.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
+        self.pending.is_empty()
     }
 
     /// Sends a message without waiting.
-    pub(super) fn send(&mut self, job: Job) {
+    pub(super) fn send(&mut self, pending: PendingPublication) {
         let number = self.next;
         self.next += 1;
         let channel = self.channel.clone();
         let (exchange, key, body, properties) =
-            (job.exchange.clone(), job.key.clone(), job.body.clone(), job.properties.clone());
-        let options = BasicPublishOptions { mandatory: job.mandatory, immediate: false };
-        let mut answer: BoxFuture<'static, Answer> = Box::pin(async move {
+            (pending.exchange.clone(), pending.key.clone(), pending.body.clone(), pending.properties.clone());
+        let options = BasicPublishOptions { mandatory: pending.mandatory, immediate: false };
+        let mut result: BoxFuture<'static, ConfirmResult> = Box::pin(async move {
             let confirm = match channel.basic_publish(exchange, key, options, &body, properties).await {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
             (number, confirm)
         });
-        self.jobs.insert(number, job);
+        self.pending.insert(number, pending);
         // Polled at once and here: the first poll hands the frames over, so the order of sending is
         // the order of the calls.
-        match (&mut answer).now_or_never() {
-            Some(answer) => self.answers.push(Box::pin(std::future::ready(answer))),
-            None => self.answers.push(answer),
+        match (&mut result).now_or_never() {
+            Some(result) => self.results.push(Box::pin(std::future::ready(result))),
+            None => self.results.push(result),
         }
     }
 
-    /// Waits for verdicts. An error means that the channel is gone; what is still in flight is to
-    /// be taken with [`InFlight::into_jobs`].
-    pub(super) async fn verdicts(&mut self) -> lapin::Result<Vec<(Job, Verdict)>> {
-        if self.undecided.is_empty() {
+    /// Waits for outcomes. An error means that the channel is gone; what is still in flight is to
+    /// be taken with [`Unconfirmed::into_pending`].
+    pub(super) async fn outcomes(&mut self) -> lapin::Result<Vec<(PendingPublication, ConfirmOutcome)>> {
+        if self.unmatched.is_empty() {
             poll_fn(|context| self.collect(context)).await;
         }
-        if self.undecided.is_empty()
+        if self.unmatched.is_empty()
             && let Some(error) = &self.failure
         {
             return Err(error.clone());
         }
-        let decided = std::mem::take(&mut self.undecided);
+        let matched = std::mem::take(&mut self.unmatched);
         self.barrier();
-        // What was sent back is known now for all of `decided`; confirms that turn up only here
+        // What was sent back is known now for all of `matched`; confirms that turn up only here
         // wait for the next round.
         poll_fn(|context| Poll::Ready(self.collect(context).is_ready())).await;
-        let verdicts = decided.into_iter().filter_map(|(number, confirmation)| {
-            let job = self.jobs.remove(&number)?;
-            let verdict = if self.returned.remove(&job.id) {
-                Verdict::Unroutable
+        let outcomes = matched.into_iter().filter_map(|(number, confirmation)| {
+            let pending = self.pending.remove(&number)?;
+            let outcome = if self.returned.remove(&pending.id) {
+                ConfirmOutcome::Returned
             } else if confirmation.is_nack() {
-                Verdict::Refused
+                ConfirmOutcome::Nacked
             } else {
-                Verdict::Taken
+                ConfirmOutcome::Acked
             };
-            Some((job, verdict))
+            Some((pending, outcome))
         });
-        Ok(verdicts.collect())
+        Ok(outcomes.collect())
     }
 
     /// All that was not confirmed, in the order it was sent.
-    pub(super) fn into_jobs(self) -> Vec<Job> {
-        self.jobs.into_values().collect()
+    pub(super) fn into_pending(self) -> Vec<PendingPublication> {
+        self.pending.into_values().collect()
     }
 
-    /// Takes every answer that is there; pending if there is none.
+    /// Takes every result that is there; pending if there is none.
     fn collect(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.bell.task.register(context.waker());
-        let waker = Waker::from(Arc::clone(&self.bell));
+        self.waker.task.register(context.waker());
+        let waker = Waker::from(Arc::clone(&self.waker));
         let mut listening = Context::from_waker(&waker);
         loop {
-            self.bell.rang.store(false, Ordering::SeqCst);
-            match Pin::new(&mut self.answers).poll_next(&mut listening) {
+            self.waker.woken.store(false, Ordering::SeqCst);
+            match Pin::new(&mut self.results).poll_next(&mut listening) {
                 Poll::Ready(Some((number, Ok(Confirmation::Ack(message))))) => {
                     self.note(number, message, Confirmation::Ack(None))
                 }
@@ -151,11 +151,11 @@ impl InFlight {
                 }
                 Poll::Ready(Some((_, Err(error)))) => self.failure = Some(error),
                 Poll::Ready(None) => break,
-                Poll::Pending if self.bell.rang.load(Ordering::SeqCst) => {}
+                Poll::Pending if self.waker.woken.load(Ordering::SeqCst) => {}
                 Poll::Pending => break,
             }
         }
-        if self.undecided.is_empty() && self.failure.is_none() { Poll::Pending } else { Poll::Ready(()) }
+        if self.unmatched.is_empty() && self.failure.is_none() { Poll::Pending } else { Poll::Ready(()) }
     }
 
     fn note(&mut self, number: u64, returned: Option<lapin::message::BasicReturnMessage>, confirmation: Confirmation) {
@@ -163,7 +163,7 @@ impl InFlight {
         {
             self.returned.insert(id);
         }
-        self.undecided.push((number, confirmation));
+        self.unmatched.push((number, confirmation));
     }
 
     /// Returns after every confirm that was being resolved is resolved: this call takes the lock
@@ -176,14 +176,14 @@ impl InFlight {
 /// Passes a wake-up on, and remembers it: the set pauses after some number of futures although more are ready, and says so
 /// only by waking its task.
 #[derive(Default)]
-struct Bell {
-    rang: AtomicBool,
+struct RecordingWaker {
+    woken: AtomicBool,
     task: AtomicWaker,
 }
 
-impl Wake for Bell {
+impl Wake for RecordingWaker {
     fn wake(self: Arc<Self>) {
-        self.rang.store(true, Ordering::SeqCst);
+        self.woken.store(true, Ordering::SeqCst);
         self.task.wake();
     }
 }

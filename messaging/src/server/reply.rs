@@ -1,4 +1,4 @@
-//! What a caller hears: signs of life while it waits, and the answer.
+//! What a server sends to a caller: heartbeats while it waits, then the reply.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,78 +11,78 @@ use crate::error::MessagingError;
 use crate::transport::{Content, Message, Publication, Route, Transport};
 use crate::wire::{self, Failure, ReplyMessage, ReplyTo};
 
-/// A caller that monitors more often than every two of these gets no signs of life.
-const SHORTEST_SIGN: Duration = Duration::from_secs(1);
-/// How long an answer is tried again whose reply queue is missing: its owner may be about to declare it again.
+/// A caller that monitors more often than every two of these gets no heartbeats.
+const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a reply is tried again whose reply queue is missing: its owner may be about to declare it again.
 /// oslo.messaging tries as long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REPLY_QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often a caller wants signs of life, if it does.
-pub(super) fn rhythm(reply_to: Option<&ReplyTo>) -> Option<(&ReplyTo, Duration)> {
+/// How often a caller wants heartbeats, if it does.
+pub(super) fn heartbeat_interval(reply_to: Option<&ReplyTo>) -> Option<(&ReplyTo, Duration)> {
     let reply_to = reply_to?;
     let every = reply_to.monitor? / 2;
-    (every >= SHORTEST_SIGN).then_some((reply_to, every))
+    (every >= MIN_HEARTBEAT_INTERVAL).then_some((reply_to, every))
 }
 
 /// Tells the caller again and again that its request is not forgotten.
-pub(super) async fn signs_of_life(transport: &Transport, reply_to: &ReplyTo, every: Duration) -> Infallible {
+pub(super) async fn send_heartbeats(transport: &Transport, reply_to: &ReplyTo, every: Duration) -> Infallible {
     loop {
         tokio::time::sleep(every).await;
         if let Err(error) = transport.publish(message(reply_to, Ok(Value::Null), false)).await {
-            tracing::debug!(%error, "a sign of life did not reach the caller");
+            tracing::debug!(%error, "a heartbeat did not reach the caller");
         }
     }
 }
 
-/// Sends the answer. That there is no caller any more, or none that can be answered, is no error: the work is done.
+/// Sends the reply. That there is no caller any more, or none that a reply can reach, is no error: the work is done.
 pub(super) async fn send(
     transport: &Transport,
     reply_to: &ReplyTo,
     outcome: Result<Value, Box<Failure>>,
 ) -> Result<(), MessagingError> {
-    let answer = message(reply_to, outcome, true);
-    match transport.publish(answer.clone()).await {
+    let reply = message(reply_to, outcome, true);
+    match transport.publish(reply.clone()).await {
         Err(MessagingError::Unroutable { .. }) if transport.is_in_process() => {
-            tracing::info!(queue = &*reply_to.queue, "a caller is gone before its answer came");
+            tracing::info!(queue = &*reply_to.queue, "a caller is gone before its reply came");
             Ok(())
         }
         Err(MessagingError::Unroutable { .. }) => {
-            tokio::spawn(send_late(transport.clone(), answer));
+            tokio::spawn(send_late(transport.clone(), reply));
             Ok(())
         }
         // This would come again: too large, for instance.
         Err(error @ (MessagingError::Refused { .. } | MessagingError::Malformed { .. })) => {
-            tracing::warn!(%error, "an answer cannot be sent; its caller is told so");
-            let failure = Failure::new("builtins", "RuntimeError", format!("the answer could not be sent: {error}"));
+            tracing::warn!(%error, "a reply cannot be sent; its caller is told so");
+            let failure = Failure::new("builtins", "RuntimeError", format!("the reply could not be sent: {error}"));
             if let Err(error) = transport.publish(message(reply_to, Err(failure), true)).await {
                 tracing::warn!(%error, "nor can it be told");
             }
             Ok(())
         }
         Err(error @ MessagingError::AccessRefused { .. }) => {
-            tracing::warn!(%error, "an answer cannot be sent");
+            tracing::warn!(%error, "a reply cannot be sent");
             Ok(())
         }
         sent => sent,
     }
 }
 
-async fn send_late(transport: Transport, answer: Publication) {
+async fn send_late(transport: Transport, reply: Publication) {
     let pauses = ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(250))
         .with_max_delay(Duration::from_secs(5))
-        .with_total_delay(Some(PATIENCE))
+        .with_total_delay(Some(REPLY_QUEUE_TIMEOUT))
         .without_max_times()
         .build();
     for pause in pauses {
         tokio::time::sleep(pause).await;
-        match transport.publish(answer.clone()).await {
+        match transport.publish(reply.clone()).await {
             Err(MessagingError::Unroutable { .. }) => {}
             Ok(()) => return,
-            Err(error) => return tracing::warn!(%error, "an answer could not be sent"),
+            Err(error) => return tracing::warn!(%error, "a reply could not be sent"),
         }
     }
-    tracing::info!(queue = answer.route.key(), "a caller is gone before its answer came");
+    tracing::info!(queue = reply.route.key(), "a caller is gone before its reply came");
 }
 
 fn message(reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>, ending: bool) -> Publication {

@@ -7,14 +7,14 @@ use std::time::Duration;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
-use super::link::Address;
+use super::connection::Address;
 use crate::error::MessagingError;
 
 /// What RabbitMQ from 4.3 on calls a feature that it denies, in the error by which it closes the connection.
 const TRANSIENT_QUEUES: &str = "`transient_nonexcl_queues`";
 
 /// How long opening channels, declaring and consuming may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn soft(error: &Error) -> Option<&AMQPSoftError> {
     match error.kind() {
@@ -27,16 +27,16 @@ fn soft(error: &Error) -> Option<&AMQPSoftError> {
 }
 
 /// What the broker answers, or that it does not: a question that waits for ever on a connection that stands would be the
-/// one way left to go deaf without a word.
-pub(super) async fn answered<T>(question: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
-    tokio::time::timeout(PATIENCE, question).await.unwrap_or_else(|_| {
-        let text = format!("the broker did not answer within {PATIENCE:?}");
+/// one way left to stop consuming without a word.
+pub(super) async fn in_time<T>(question: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+    tokio::time::timeout(RESPONSE_TIMEOUT, question).await.unwrap_or_else(|_| {
+        let text = format!("the broker did not answer within {RESPONSE_TIMEOUT:?}");
         Err(ErrorKind::IOError(Arc::new(io::Error::new(io::ErrorKind::TimedOut, text))).into())
     })
 }
 
 /// Why no connection could be made.
-pub(super) fn connecting(error: &Error, place: String, encrypted: bool) -> MessagingError {
+pub(super) fn connecting(error: &Error, address: String, encrypted: bool) -> MessagingError {
     if let ErrorKind::ProtocolError(refusal) = error.kind() {
         let refused = matches!(
             refusal.kind(),
@@ -44,7 +44,7 @@ pub(super) fn connecting(error: &Error, place: String, encrypted: bool) -> Messa
             AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
         );
         if refused {
-            return MessagingError::AccessRefused { address: place, reason: refusal.get_message().to_string() };
+            return MessagingError::AccessRefused { address, reason: refusal.get_message().to_string() };
         }
     }
     let text = error.to_string();
@@ -60,7 +60,7 @@ pub(super) fn connecting(error: &Error, place: String, encrypted: bool) -> Messa
         }
         _ => "",
     };
-    MessagingError::ConnectionFailed { address: place, reason: format!("{text}{hint}") }
+    MessagingError::ConnectionFailed { address, reason: format!("{text}{hint}") }
 }
 
 fn has_hung_up(error: &io::Error) -> bool {
@@ -84,13 +84,15 @@ pub(super) fn permanent(error: &Error, what: &str, address: &Address) -> Option<
     }
     match soft(error)? {
         AMQPSoftError::PRECONDITIONFAILED => Some(MessagingError::DeclaredOtherwise { what: what.to_owned(), reason }),
-        AMQPSoftError::ACCESSREFUSED => Some(MessagingError::AccessRefused { address: address.place(), reason }),
+        AMQPSoftError::ACCESSREFUSED => {
+            Some(MessagingError::AccessRefused { address: address.hosts_and_ports(), reason })
+        }
         _ => None,
     }
 }
 
 /// Whether the broker closed the channel or the connection over something that was sent, and would do it again.
-pub(super) fn is_verdict(error: &Error) -> bool {
+pub(super) fn is_rejection(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::ProtocolError(error) => {
             !matches!(error.kind(), AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED | AMQPHardError::INTERNALERROR))
@@ -115,7 +117,7 @@ pub(super) fn is_missing(error: &Error) -> bool {
 }
 
 /// Whether another consumer has the queue to itself.
-pub(super) fn is_taken(error: &Error) -> bool {
+pub(super) fn is_consumed_exclusively(error: &Error) -> bool {
     // A missing right is refused by the same code.
     let ErrorKind::ProtocolError(refusal) = error.kind() else { return false };
     is_forbidden(error) && refusal.get_message().as_str().contains("exclusive use")
@@ -137,7 +139,7 @@ mod tests {
             brokers: Arc::from([lapin::uri::AMQPUri::default()]),
             name: String::new(),
             tls: OwnedTLSConfig::default(),
-            longest_pause: Duration::ZERO,
+            max_backoff: Duration::ZERO,
         };
         permanent(error, "the queue `q`", &address)
     }
@@ -160,8 +162,8 @@ mod tests {
         let network: Error = ErrorKind::IOError(Arc::new(io::ErrorKind::ConnectionReset.into())).into();
         for error in [forced, network] {
             assert_eq!(permanent_of(&error), None);
-            assert!(!is_verdict(&error));
+            assert!(!is_rejection(&error));
         }
-        assert!(is_verdict(&closed_by(AMQPSoftError::PRECONDITIONFAILED, "PRECONDITION_FAILED - too large")));
+        assert!(is_rejection(&closed_by(AMQPSoftError::PRECONDITIONFAILED, "PRECONDITION_FAILED - too large")));
     }
 }

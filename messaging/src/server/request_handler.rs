@@ -12,19 +12,19 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::answers;
-use super::progress::{Progress, Standing};
-use super::room::{LONGEST_WAIT, Place, Room};
-use super::work::Work;
-use crate::transport::{Content, Delivery, Message, Publication, Route, Transport, Window};
+use super::concurrency_limiter::{ConcurrencyLimiter, MAX_WAIT, Permit};
+use super::deduplicator::{Deduplicator, Occurrence};
+use super::pipeline::Pipeline;
+use super::reply;
+use crate::transport::{Content, Delivery, Message, PrefetchHandle, Publication, Route, Transport};
 use crate::wire::{Failure, RequestMessage};
 
 /// What the handlers of a server share.
-pub(super) struct Handling {
+pub(super) struct RequestHandler {
     transport: Transport,
-    work: Work,
-    room: Room,
-    progress: Mutex<Progress<Delivery>>,
+    pipeline: Pipeline,
+    limiter: ConcurrencyLimiter,
+    deduplicator: Mutex<Deduplicator<Delivery>>,
     /// Shared by those who replace a message by its counted copy. A copy waits until they are through: one that kills
     /// the process must find the original gone, or it would be delivered and counted from the same number for ever.
     replacing: RwLock<()>,
@@ -32,32 +32,32 @@ pub(super) struct Handling {
 }
 
 /// How a request ended, as far as its message is concerned.
-enum Ending {
+enum Disposition {
     /// Its work is done, or its error is with the caller.
     Completed,
     /// It is to be tried again, for this reason.
     Failed(String),
     /// Its answer could not be sent (the bus is away): back to the queue.
     Unanswered,
-    /// It never began, because the server stops, the broker has it back, or its turn did not come.
-    Unbegun,
-    /// The server's patience is over. It goes back when the subscription ends.
+    /// It never began, because the server stops, the broker has it back, or it had to wait too long.
+    NotStarted,
+    /// The time for stopping is over. It goes back when the subscription ends.
     Abandoned,
 }
 
-impl Handling {
+impl RequestHandler {
     pub(super) fn new(
         transport: Transport,
-        work: Work,
+        pipeline: Pipeline,
         limits: HashMap<String, Semaphore>,
-        window: Window,
+        prefetch: PrefetchHandle,
         concurrency: u16,
     ) -> Self {
         Self {
             transport,
-            work,
-            room: Room::new(limits, concurrency, window),
-            progress: Mutex::new(Progress::new()),
+            pipeline,
+            limiter: ConcurrencyLimiter::new(limits, concurrency, prefetch),
+            deduplicator: Mutex::new(Deduplicator::new()),
             replacing: RwLock::new(()),
             abandoning: CancellationToken::new(),
         }
@@ -65,7 +65,7 @@ impl Handling {
 
     /// To be cancelled when no more messages are taken.
     pub(super) fn stopping(&self) -> &CancellationToken {
-        self.room.stopping()
+        self.limiter.stopping()
     }
 
     /// To be cancelled when there is no more time for what runs.
@@ -73,8 +73,8 @@ impl Handling {
         &self.abandoning
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress<Delivery>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn deduplicator(&self) -> MutexGuard<'_, Deduplicator<Delivery>> {
+        self.deduplicator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a delivery to its end.
@@ -86,7 +86,7 @@ impl Handling {
             Ok(request) => request,
             // What happens seldom is boxed here and below: it would make every handler's task some
             // times larger.
-            Err(error) => return Box::pin(self.set_aside(delivery, error.to_string())).await,
+            Err(error) => return Box::pin(self.dead_letter(delivery, error.to_string())).await,
         };
         // So that copies of it are written anew, without what was dropped in reading: a peer's credential.
         delivery.message.content = Content::Request(Arc::clone(&request));
@@ -94,11 +94,11 @@ impl Handling {
             drop(Box::pin(self.replacing.write()).await);
         }
         let (id, attempts_before) = (&request.unique_id, delivery.message.deliveries);
-        let standing = self.progress().begin(id, delivery);
-        let mut delivery = match standing {
-            Standing::New(delivery) => delivery,
-            Standing::Running => return,
-            Standing::Completed(delivery) => {
+        let occurrence = self.deduplicator().begin(id, delivery);
+        let mut delivery = match occurrence {
+            Occurrence::New(delivery) => delivery,
+            Occurrence::Running => return,
+            Occurrence::Completed(delivery) => {
                 metrics::counter!("rpc_redelivered_total", "outcome" => "completed_before").increment(1);
                 return delivery.ack();
             }
@@ -107,65 +107,65 @@ impl Handling {
             metrics::counter!("rpc_redelivered_total", "outcome" => "counted").increment(1);
             // Not a reason to pause: whoever had it before is gone, or gave it back.
             let reason = "it was delivered before to a server that did not finish it".to_owned();
-            let repetitions = self.progress().end(id, false);
-            return Box::pin(self.try_again(delivery, repetitions, reason)).await;
+            let duplicates = self.deduplicator().end(id, false);
+            return Box::pin(self.try_again(delivery, duplicates, reason)).await;
         }
-        let ending = self.attempt(&request, &mut delivery).await;
-        if let Ending::Failed(reason) = &ending {
+        let disposition = self.attempt(&request, &mut delivery).await;
+        if let Disposition::Failed(reason) = &disposition {
             tracing::warn!(method = request.method, reason, "a cast failed");
-            Box::pin(self.room.pause_unless_crowded(attempts_before)).await;
+            Box::pin(self.limiter.back_off_if_few_wait(attempts_before)).await;
         }
-        let repetitions = self.progress().end(id, matches!(ending, Ending::Completed));
-        match ending {
-            Ending::Completed => settle(delivery, repetitions, Delivery::ack),
-            Ending::Unanswered => settle(delivery, repetitions, Delivery::requeue),
-            Ending::Unbegun => Box::pin(self.give_back(delivery, repetitions)).await,
-            Ending::Abandoned => {}
-            Ending::Failed(reason) => Box::pin(self.try_again(delivery, repetitions, reason)).await,
+        let duplicates = self.deduplicator().end(id, matches!(disposition, Disposition::Completed));
+        match disposition {
+            Disposition::Completed => settle(delivery, duplicates, Delivery::ack),
+            Disposition::Unanswered => settle(delivery, duplicates, Delivery::requeue),
+            Disposition::NotStarted => Box::pin(self.give_back(delivery, duplicates)).await,
+            Disposition::Abandoned => {}
+            Disposition::Failed(reason) => Box::pin(self.try_again(delivery, duplicates, reason)).await,
         }
     }
 
-    /// Waits for a place, runs the method, and answers a call. Callers that asked for them get signs of life meanwhile.
-    async fn attempt(&self, request: &Arc<RequestMessage>, delivery: &mut Delivery) -> Ending {
-        let work = self.run_in_turn(request, delivery);
-        let begun = match answers::rhythm(request.reply_to.as_ref()) {
+    /// Waits for a permit, runs the method, and answers a call. Callers that asked for them get heartbeats meanwhile.
+    async fn attempt(&self, request: &Arc<RequestMessage>, delivery: &mut Delivery) -> Disposition {
+        let work = self.run_when_permitted(request, delivery);
+        let started = match reply::heartbeat_interval(request.reply_to.as_ref()) {
             Some((reply_to, every)) => tokio::select! {
-                begun = work => begun,
-                never = Box::pin(answers::signs_of_life(&self.transport, reply_to, every)) => match never {},
+                started = work => started,
+                never = Box::pin(reply::send_heartbeats(&self.transport, reply_to, every)) => match never {},
             },
             None => work.await,
         };
-        // The place is kept until the answer is sent, which bounds how many are on their way.
-        let (_place, outcome) = match begun {
+        // The permit is kept until the answer is sent, which bounds how many are on their way.
+        let (_permit, outcome) = match started {
             Ok(ended) => ended,
-            Err(ending) => return ending,
+            Err(disposition) => return disposition,
         };
         match (&request.reply_to, outcome) {
-            (Some(reply_to), outcome) => match answers::send(&self.transport, reply_to, outcome).await {
-                Ok(()) => Ending::Completed,
+            (Some(reply_to), outcome) => match reply::send(&self.transport, reply_to, outcome).await {
+                Ok(()) => Disposition::Completed,
                 Err(error) => {
                     tracing::warn!(%error, "an answer could not be sent; the request goes back to its queue");
-                    Ending::Unanswered
+                    Disposition::Unanswered
                 }
             },
-            (None, Ok(_)) => Ending::Completed,
-            (None, Err(failure)) => Ending::Failed(failure.to_string()),
+            (None, Ok(_)) => Disposition::Completed,
+            (None, Err(failure)) => Disposition::Failed(failure.to_string()),
         }
     }
 
-    /// Runs the method once there is a place for it; an error if it does not come to its end.
-    async fn run_in_turn(
+    /// Runs the method once it has a permit; an error if it does not come to its end.
+    async fn run_when_permitted(
         &self,
         request: &Arc<RequestMessage>,
         delivery: &mut Delivery,
-    ) -> Result<(Place<'_>, Result<Value, Box<Failure>>), Ending> {
-        let place = self.room.place(&request.method).await.ok_or(Ending::Unbegun)?;
+    ) -> Result<(Permit<'_>, Result<Value, Box<Failure>>), Disposition> {
+        let permit = self.limiter.acquire(&request.method).await.ok_or(Disposition::NotStarted)?;
         // While it waited its connection may have been lost; then the broker delivers it again, here or elsewhere.
         // Those that came here stand in for it. Without a look at this there would be more running than the prefetch
         // allows.
         if delivery.is_void() {
-            let repetition = self.progress().take_repetition(&request.unique_id, |other| !other.is_void());
-            *delivery = repetition.ok_or(Ending::Unbegun)?;
+            let duplicate = self.deduplicator().take_duplicate(&request.unique_id, |other| !other.is_void());
+            *delivery = duplicate.ok_or(Disposition::NotStarted)?;
         }
         let span = tracing::info_span!(
             "rpc",
@@ -176,14 +176,14 @@ impl Handling {
         tokio::select! {
             // Most methods are through when they are looked at first.
             biased;
-            outcome = self.run(request).instrument(span) => Ok((place, outcome)),
-            () = self.abandoning.cancelled() => Err(Ending::Abandoned),
+            outcome = self.run(request).instrument(span) => Ok((permit, outcome)),
+            () = self.abandoning.cancelled() => Err(Disposition::Abandoned),
         }
     }
 
     /// Runs the method; a panic is a failure like others.
     async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
-        let outcome = match AssertUnwindSafe(self.work.run(request)).catch_unwind().await {
+        let outcome = match AssertUnwindSafe(self.pipeline.run(request)).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(panic) => {
                 let text = panic_text(&*panic);
@@ -209,25 +209,25 @@ impl Handling {
 
     /// Returns what never began, by a copy that counts no delivery more. The broker's own way would mark it as one that
     /// somebody failed to finish.
-    async fn give_back(&self, delivery: Delivery, repetitions: Vec<Delivery>) {
-        if are_void(&delivery, &repetitions) {
+    async fn give_back(&self, delivery: Delivery, duplicates: Vec<Delivery>) {
+        if are_void(&delivery, &duplicates) {
             return;
         }
         let route = Route::Queue { name: Arc::clone(&delivery.queue) };
         let copy = Publication::mandatory(route, delivery.message.clone());
         match self.transport.publish(copy).await {
-            Ok(()) => settle(delivery, repetitions, Delivery::ack),
+            Ok(()) => settle(delivery, duplicates, Delivery::ack),
             Err(error) => {
                 tracing::debug!(%error, "a message goes back as one that was delivered before");
-                settle(delivery, repetitions, Delivery::requeue);
+                settle(delivery, duplicates, Delivery::requeue);
             }
         }
     }
 
-    /// Replaces the message by a copy that counts one delivery more, or sets it aside if that were
+    /// Replaces the message by a copy that counts one delivery more, or dead-letters it if that were
     /// too many.
-    async fn try_again(&self, delivery: Delivery, repetitions: Vec<Delivery>, reason: String) {
-        let counts = repetitions.iter().chain([&delivery]).map(|delivery| delivery.message.deliveries);
+    async fn try_again(&self, delivery: Delivery, duplicates: Vec<Delivery>, reason: String) {
+        let counts = duplicates.iter().chain([&delivery]).map(|delivery| delivery.message.deliveries);
         let deliveries = counts.max().unwrap_or_default().saturating_add(1);
         let message = Message { deliveries, ..delivery.message.clone() };
         let successor = if deliveries >= self.transport.options().max_deliveries {
@@ -236,28 +236,28 @@ impl Handling {
         } else {
             Publication::mandatory(Route::Queue { name: Arc::clone(&delivery.queue) }, message)
         };
-        self.replace(successor, delivery, repetitions).await;
+        self.replace(successor, delivery, duplicates).await;
     }
 
-    async fn set_aside(&self, delivery: Delivery, reason: String) {
+    async fn dead_letter(&self, delivery: Delivery, reason: String) {
         let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, reason);
         self.replace(letter, delivery, Vec::new()).await;
     }
 
     /// Sends what takes a message's place, then acknowledges the message. Tries for long: given back, the message would
     /// only come again at once, and a quorum queue drops what was given back too often.
-    async fn replace(&self, successor: Publication, delivery: Delivery, repetitions: Vec<Delivery>) {
+    async fn replace(&self, successor: Publication, delivery: Delivery, duplicates: Vec<Delivery>) {
         let started = Instant::now();
         for attempts in 0.. {
             // Then the broker delivers it again, and doing this now as well would double it.
-            if are_void(&delivery, &repetitions) {
+            if are_void(&delivery, &duplicates) {
                 return;
             }
             let replacing = self.replacing.read().await;
             match self.transport.publish(successor.clone()).await {
                 Ok(()) => {
                     let settlement = delivery.settlement();
-                    settle(delivery, repetitions, Delivery::ack);
+                    settle(delivery, duplicates, Delivery::ack);
                     return settlement.arrived().await;
                 }
                 Err(error) => {
@@ -266,22 +266,22 @@ impl Handling {
                 }
             }
             drop(replacing);
-            self.room.pause(attempts).await;
-            if self.stopping().is_cancelled() || started.elapsed() > LONGEST_WAIT {
-                return settle(delivery, repetitions, Delivery::requeue);
+            self.limiter.back_off(attempts).await;
+            if self.stopping().is_cancelled() || started.elapsed() > MAX_WAIT {
+                return settle(delivery, duplicates, Delivery::requeue);
             }
         }
     }
 }
 
 /// Whether the broker has taken back all of them.
-fn are_void(delivery: &Delivery, repetitions: &[Delivery]) -> bool {
-    delivery.is_void() && repetitions.iter().all(Delivery::is_void)
+fn are_void(delivery: &Delivery, duplicates: &[Delivery]) -> bool {
+    delivery.is_void() && duplicates.iter().all(Delivery::is_void)
 }
 
-fn settle(delivery: Delivery, repetitions: Vec<Delivery>, how: fn(Delivery)) {
+fn settle(delivery: Delivery, duplicates: Vec<Delivery>, how: fn(Delivery)) {
     how(delivery);
-    repetitions.into_iter().for_each(how);
+    duplicates.into_iter().for_each(how);
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -1,4 +1,4 @@
-//! What a server does with a request once its turn has come: serializer, middleware, endpoint.
+//! What a server does with a request once it may run: serializer, middleware, endpoint.
 
 use std::sync::Arc;
 
@@ -15,19 +15,19 @@ pub type ServerService = BoxCloneSyncService<Request, Value, BoxError>;
 
 /// The way from a request to its result.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct Pipeline {
     dispatcher: Dispatcher,
     /// Around the dispatcher; without any, the way is a direct one.
     middleware: Option<ServerService>,
     serializer: Option<Arc<dyn Serializer>>,
 }
 
-impl Work {
+impl Pipeline {
     pub(super) fn new(dispatcher: Dispatcher, serializer: Option<Arc<dyn Serializer>>) -> Self {
         Self { dispatcher, middleware: None, serializer }
     }
 
-    pub(super) fn lay<L>(&mut self, layer: &L)
+    pub(super) fn add_layer<L>(&mut self, layer: &L)
     where
         L: Layer<ServerService>,
         L::Service: Service<Request, Response = Value> + Clone + Send + Sync + 'static,
