@@ -6,6 +6,7 @@ use std::{
 };
 
 use novella_common::config::seconds;
+use novella_rest::RestConfig;
 use serde::{Deserialize, Serialize};
 
 /// `[api]`.
@@ -44,6 +45,20 @@ impl Default for ApiConfig {
             token_ttl: Duration::from_secs(3600),
             max_servers_per_request: 1000,
             public_metrics: false,
+        }
+    }
+}
+
+impl ApiConfig {
+    /// What all services on this port share of it.
+    #[must_use]
+    pub fn rest(&self) -> RestConfig {
+        RestConfig {
+            endpoint: self.endpoint.clone(),
+            max_body_bytes: self.max_body_bytes,
+            max_limit: self.max_limit,
+            max_in_flight: self.max_in_flight,
+            public_metrics: self.public_metrics,
         }
     }
 }

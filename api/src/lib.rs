@@ -1,37 +1,19 @@
-//! The REST API: validates, writes the row, casts, answers.
+//! The Compute API: validates, writes the row, casts, answers.
 //!
-//! One port, the paths that OpenStack's clients expect: `/identity/v3`, `/compute/v2.1`, `/image/v2`. A request
-//! passes, from the outside in:
-//!
-//! ```text
-//! request id ▶ log span ▶ panic guard ▶ in-flight limit ▶ body limit ▶ paths made plain ▶ router
-//!     ▶ token ▶ microversion ▶ handler: policy, validation, one transaction, cast ▶ answer
-//! ```
-//!
-//! Handlers return [`ApiError`] or an answer; each service's error envelope is put on in one place ([`error`]). What a
-//! microversion shows and takes is decided by tables ([`compute::microversion`]), not by conditions in handlers.
+//! [`compute::operations`] has a row for each operation; what follows from the rows is the `novella-rest` crate's matter.
+//! What a microversion shows and takes is decided by tables, not by conditions in handlers.
 
-mod authentication;
-mod body;
 pub mod compute;
 mod config;
-mod discovery;
-pub mod error;
-mod fallbacks;
-mod identity;
-mod image;
-mod links;
-mod logging;
-mod paging;
-mod query;
-mod request_id;
-mod router;
+pub mod neighbours;
+pub mod policy;
 mod service;
 mod state;
-mod times;
 
+pub use compute::COMPUTE;
 pub use config::ApiConfig;
-pub use error::ApiError;
-pub use router::{openapi, router};
 pub use service::{ApiService, StartError};
 pub use state::Api;
+
+/// A request of the Compute API.
+type Request = novella_rest::Request<Api>;

@@ -1,21 +1,14 @@
-//! What handlers stand on: the database, the ways to the other services, the configuration.
+//! What handlers stand on: the database, the ways to the other services and components, the configuration.
 
-use std::{ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
-use novella_common::{
-    config::ServiceConfig,
-    db::Database,
-    service::{Readiness, ServiceIdentity},
-};
+use novella_common::{config::ServiceConfig, db::Database};
 use novella_compute::rpcapi::ComputeClient;
 use novella_conductor::rpcapi::ConductorClient;
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
-use crate::{
-    config::ApiConfig,
-    identity::{PasswordChecks, TokenCache},
-};
+use crate::{config::ApiConfig, neighbours::Images};
 
 /// What every handler is given. Clones share it.
 #[derive(Clone)]
@@ -27,11 +20,9 @@ pub struct Parts {
     pub(crate) scheduler: SchedulerClient,
     pub(crate) conductor: ConductorClient,
     pub(crate) compute: ComputeClient,
+    pub(crate) images: Arc<dyn Images>,
     pub(crate) config: ApiConfig,
     pub(crate) service: ServiceConfig,
-    pub(crate) readiness: Readiness,
-    pub(crate) tokens: TokenCache,
-    pub(crate) passwords: PasswordChecks,
 }
 
 impl Api {
@@ -40,21 +31,25 @@ impl Api {
     pub fn new(
         database: Database,
         transport: &Transport,
+        images: Arc<dyn Images>,
         config: ApiConfig,
         service: ServiceConfig,
-        _identity: &ServiceIdentity,
     ) -> Self {
         Self(Arc::new(Parts {
             scheduler: SchedulerClient::new(transport),
             conductor: ConductorClient::new(transport),
             compute: ComputeClient::new(transport),
-            readiness: Readiness::new().bus(transport).database(&database),
+            images,
             database,
             config,
             service,
-            tokens: TokenCache::default(),
-            passwords: PasswordChecks::default(),
         }))
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,6 @@ pub mod db;
 pub mod ids;
 pub mod lifecycle;
 pub mod models;
-pub mod policy;
 pub mod reports;
 pub mod service;
 pub mod telemetry;

@@ -1,34 +1,22 @@
 //! `/os-aggregates`: there are none, and none can be made. Clients that show a hypervisor ask for them first.
 
-use axum::{Json, extract::Path};
-use novella_common::policy;
-use serde_json::{Value, json};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use axum::response::Response;
+use novella_rest::{ApiError, Operation, Path, get};
 
-use super::strict_query::WithoutQueryExt;
-use crate::{authentication::Caller, error::ApiError, state::Api};
+use crate::{Request, policy, state::Api};
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index).without_query()).routes(routes!(show).without_query())
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    vec![
+        get("/os-aggregates", policy::AGGREGATES_INDEX, index),
+        get("/os-aggregates/{aggregate_id}", policy::AGGREGATES_SHOW, show).status(404),
+    ]
 }
 
-/// Lists host aggregates.
-#[utoipa::path(get, path = "/os-aggregates", tag = "aggregates", responses((status = 200)))]
-async fn index(caller: Caller) -> Result<Json<Value>, ApiError> {
-    policy::AGGREGATES_INDEX.check_own(&caller.context)?;
-    Ok(Json(json!({"aggregates": []})))
+async fn index(request: Request) -> Result<Response, ApiError> {
+    Ok(request.plain("aggregates", [(); 0]))
 }
 
-/// Shows a host aggregate.
-#[utoipa::path(
-    get,
-    path = "/os-aggregates/{aggregate_id}",
-    tag = "aggregates",
-    params(("aggregate_id" = String, Path)),
-    responses((status = 404)),
-)]
-async fn show(caller: Caller, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    policy::AGGREGATES_SHOW.check_own(&caller.context)?;
+async fn show(_: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     Err(ApiError::not_found(format!("Aggregate {id} could not be found.")))
 }

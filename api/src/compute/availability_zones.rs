@@ -2,30 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::response::Response;
 use jiff::Timestamp;
 use novella_common::{
     db::services,
     models::{Binary, Service},
-    policy,
 };
+use novella_rest::{ApiError, Operation, get, times::Micros};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::strict_query::WithoutQueryExt;
-use crate::{authentication::Caller, error::ApiError, state::Api, times::Micros};
+use crate::{Request, policy, state::Api};
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index).without_query()).routes(routes!(detail).without_query())
-}
-
-/// `{"availabilityZoneInfo": [...]}`.
-#[derive(Serialize, ToSchema)]
-struct ZonesBody {
-    #[serde(rename = "availabilityZoneInfo")]
-    zones: Vec<Zone>,
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    vec![
+        get("/os-availability-zone", policy::AVAILABILITY_ZONE_LIST, index)
+            .answers_list::<Zone>("availabilityZoneInfo"),
+        get("/os-availability-zone/detail", policy::AVAILABILITY_ZONE_DETAIL, detail)
+            .answers_list::<Zone>("availabilityZoneInfo"),
+    ]
 }
 
 #[derive(Serialize, ToSchema)]
@@ -48,7 +44,6 @@ struct ZoneState {
 struct ServiceState {
     available: bool,
     active: bool,
-    #[schema(value_type = Option<String>)]
     updated_at: Option<Micros>,
 }
 
@@ -66,35 +61,20 @@ fn available(services: &[Service]) -> ZoneState {
     ZoneState { available: services.iter().any(|service| !service.disabled) }
 }
 
-/// Lists zones.
-#[utoipa::path(
-    get,
-    path = "/os-availability-zone",
-    tag = "availability zones",
-    responses((status = 200, body = ZonesBody)),
-)]
-async fn index(State(api): State<Api>, caller: Caller) -> Result<Json<ZonesBody>, ApiError> {
-    policy::AVAILABILITY_ZONE_LIST.check_own(&caller.context)?;
-    let zones = by_zone(&api).await?.into_iter().filter(|(name, _)| name != Binary::INTERNAL_ZONE);
+async fn index(request: Request) -> Result<Response, ApiError> {
+    let zones = by_zone(&request.state).await?.into_iter().filter(|(name, _)| name != Binary::INTERNAL_ZONE);
     let zones = zones.map(|(name, services)| Zone { name, state: available(&services), hosts: None });
-    Ok(Json(ZonesBody { zones: zones.collect() }))
+    Ok(request.plain("availabilityZoneInfo", zones.collect::<Vec<_>>()))
 }
 
-/// Lists zones with what runs in them.
-#[utoipa::path(
-    get,
-    path = "/os-availability-zone/detail",
-    tag = "availability zones",
-    responses((status = 200, body = ZonesBody)),
-)]
-async fn detail(State(api): State<Api>, caller: Caller) -> Result<Json<ZonesBody>, ApiError> {
-    policy::AVAILABILITY_ZONE_DETAIL.check_own(&caller.context)?;
+async fn detail(request: Request) -> Result<Response, ApiError> {
     let now = Timestamp::now();
+    let down_time = request.state.service.service_down_time;
     let zone = |(name, services): (String, Vec<Service>)| {
         let mut hosts: BTreeMap<String, BTreeMap<&'static str, ServiceState>> = BTreeMap::new();
         for service in &services {
             let state = ServiceState {
-                available: service.is_up(now, api.service.service_down_time),
+                available: service.is_up(now, down_time),
                 active: !service.disabled,
                 updated_at: Some(Micros(service.last_seen)),
             };
@@ -102,5 +82,6 @@ async fn detail(State(api): State<Api>, caller: Caller) -> Result<Json<ZonesBody
         }
         Zone { name, state: available(&services), hosts: Some(hosts) }
     };
-    Ok(Json(ZonesBody { zones: by_zone(&api).await?.into_iter().map(zone).collect() }))
+    let zones = by_zone(&request.state).await?.into_iter().map(zone);
+    Ok(request.plain("availabilityZoneInfo", zones.collect::<Vec<_>>()))
 }

@@ -2,25 +2,17 @@
 //!
 //! There are no quotas: -1 says so, which is Nova's word for it. What can't be made here at all has the limit 0.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use novella_common::{db::instances, policy};
+use axum::response::Response;
+use novella_common::{db::instances, models::Flavor};
+use novella_rest::{ApiError, FieldTable, Operation, Shaped, field, get};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    microversion::{FieldTable, Microversion, Shaped, field},
-    strict_query,
-};
-use crate::{authentication::Caller, error::ApiError, query::Parameters, state::Api};
+use crate::{Request, policy, state::Api};
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index))
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    vec![get("/limits", policy::LIMITS, show).query(QUERY, 75).answers::<LimitsView>("limits")]
 }
 
 const UNLIMITED: i64 = -1;
@@ -40,11 +32,6 @@ const FIELDS: FieldTable = FieldTable(&[
 ]);
 
 const QUERY: FieldTable = FieldTable(&[field("reserved").until(74), field("tenant_id")]);
-
-#[derive(Serialize, ToSchema)]
-struct LimitsBody<'h> {
-    limits: LimitsView<'h>,
-}
 
 #[derive(Serialize, ToSchema)]
 struct LimitsView<'h> {
@@ -82,32 +69,16 @@ struct Absolute {
 }
 
 /// Shows limits and use: one's own, or for administrators any project's.
-#[utoipa::path(
-    get,
-    path = "/limits",
-    tag = "limits",
-    params(("tenant_id" = Option<String>, Query)),
-    responses((status = 200, body = LimitsBody)),
-)]
-async fn index(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    query: Parameters,
-) -> Result<Response, ApiError> {
-    policy::LIMITS.check_own(&caller.context)?;
-    strict_query::check(&query, &QUERY, version, strict_query::LISTS)?;
-    let project = match query.get("tenant_id") {
-        Some(other) if caller.context.project_id.as_deref() != Some(other) => {
-            policy::LIMITS_OTHER_PROJECT.check_own(&caller.context)?;
+async fn show(request: Request) -> Result<Response, ApiError> {
+    let project = match request.query.get("tenant_id") {
+        Some(other) if request.context.project_id.as_deref() != Some(other) => {
+            policy::LIMITS_OTHER_PROJECT.check_own(&request.context)?;
             other
         }
-        _ => caller.project()?,
+        _ => request.project()?,
     };
-    let sizes = instances::list::sizes_in_use(&mut *api.database.read().await?, project).await?;
-    let total = |of: fn(&novella_common::models::Flavor) -> i64| -> i64 {
-        sizes.iter().map(|(flavor, count)| of(flavor) * count).sum()
-    };
+    let sizes = instances::list::sizes_in_use(&mut *request.state.database.read().await?, project).await?;
+    let total = |of: fn(&Flavor) -> i64| -> i64 { sizes.iter().map(|(flavor, count)| of(flavor) * count).sum() };
     let absolute = Absolute {
         max_image_meta: METADATA_ITEMS,
         max_personality: 0,
@@ -129,7 +100,6 @@ async fn index(
         total_security_groups_used: 0,
         total_server_groups_used: 0,
     };
-    let hidden = FIELDS.hidden(version);
-    let absolute = Shaped { whole: absolute, hidden: &hidden };
-    Ok(Json(LimitsBody { limits: LimitsView { rate: [], absolute } }).into_response())
+    let answer = request.answer(&FIELDS);
+    Ok(request.plain("limits", LimitsView { rate: [], absolute: answer.shaped(absolute) }))
 }

@@ -1,38 +1,29 @@
 //! `/os-migrations`: all migrations, under way or ended.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 use novella_common::{
     db::migrations::{self, MigrationFilter},
     ids::{InstanceUuid, MigrationUuid},
     models::Migration,
-    policy,
+};
+use novella_rest::{
+    ApiError, FieldTable, Link, Links, Operation, Parameters, field, get,
+    paging::Page,
+    times::{self, Micros},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{
-    microversion::{FieldTable, Microversion, Shaped, field},
-    strict_query,
-};
-use crate::{
-    authentication::Caller,
-    error::ApiError,
-    links::{Link, Links},
-    paging::{Next, Page},
-    query::Parameters,
-    state::Api,
-    times::{self, Micros},
-};
+use crate::{Request, policy, state::Api};
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index))
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    vec![
+        get("/os-migrations", policy::MIGRATIONS_INDEX, index)
+            .query(QUERY, 59)
+            .answers_list::<MigrationView>("migrations"),
+    ]
 }
 
 const FIELDS: FieldTable = FieldTable(&[
@@ -74,24 +65,13 @@ struct MigrationView<'m> {
     /// Numbers of flavors, which flavors do not have here.
     old_instance_type_id: Option<i64>,
     new_instance_type_id: Option<i64>,
-    #[schema(value_type = String)]
     created_at: Micros,
-    #[schema(value_type = String)]
     updated_at: Micros,
     user_id: Option<&'m str>,
     project_id: Option<&'m str>,
     /// While it is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     links: Option<[Link; 2]>,
-}
-
-/// `{"migrations": [...]}`.
-#[derive(Serialize, ToSchema)]
-struct MigrationsBody<'m> {
-    #[schema(value_type = Vec<MigrationView>)]
-    migrations: Vec<Shaped<'m, MigrationView<'m>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    migrations_links: Option<[Next; 1]>,
 }
 
 impl<'m> MigrationView<'m> {
@@ -122,38 +102,20 @@ impl<'m> MigrationView<'m> {
 }
 
 /// Lists migrations, newest first.
-#[utoipa::path(
-    get,
-    path = "/os-migrations",
-    tag = "migrations",
-    params(
-        ("instance_uuid" = Option<String>, Query), ("status" = Option<String>, Query), ("host" = Option<String>, Query),
-        ("source_compute" = Option<String>, Query), ("migration_type" = Option<String>, Query),
-        ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query),
-    ),
-    responses((status = 200, body = MigrationsBody)),
-)]
-async fn index(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    links: Links,
-    query: Parameters,
-) -> Result<Response, ApiError> {
-    policy::MIGRATIONS_INDEX.check_own(&caller.context)?;
-    strict_query::check(&query, &QUERY, version, Microversion::v2(59))?;
+async fn index(request: Request) -> Result<Response, ApiError> {
+    let (query, version) = (&request.query, request.version);
     let get = |name: &str| query.get(name).filter(|_| QUERY.has(name, version)).map(ToOwned::to_owned);
     let project_id = get("project_id");
     // One's own project must be named; to name another's, or none, is to ask for all.
-    if project_id.is_none() || project_id != caller.context.project_id {
-        policy::MIGRATIONS_INDEX_ALL.check_own(&caller.context)?;
+    if project_id.is_none() || project_id != request.context.project_id {
+        policy::MIGRATIONS_INDEX_ALL.check_own(&request.context)?;
     }
-    let with_hosts = policy::MIGRATIONS_INDEX_HOST.allows(&caller.context, caller.context.project_id.as_deref());
+    let with_hosts = policy::MIGRATIONS_INDEX_HOST.allows(&request.context, request.context.project_id.as_deref());
 
-    let pages = version >= Microversion::v2(59);
+    let pages = version.at_least(59);
     let none = Parameters::default();
-    let mut page = Page::from_query(if pages { &query } else { &none }, api.config.max_limit)?;
-    let time = |name: &str| if QUERY.has(name, version) { times::filter(&query, name) } else { Ok(None) };
+    let mut page = Page::from_query(if pages { query } else { &none }, request.config.max_limit)?;
+    let time = |name: &str| if QUERY.has(name, version) { times::filter(query, name) } else { Ok(None) };
     let mut filter = MigrationFilter {
         instance: None,
         status: get("status"),
@@ -173,10 +135,10 @@ async fn index(
         match text.parse::<InstanceUuid>() {
             Ok(uuid) => filter.instance = Some(uuid),
             // No migration is of such a server.
-            Err(_) => return Ok(Json(MigrationsBody { migrations: vec![], migrations_links: None }).into_response()),
+            Err(_) => return Ok(request.plain("migrations", [(); 0])),
         }
     }
-    let mut connection = api.database.read().await?;
+    let mut connection = request.state.database.read().await?;
     if let Some(marker) = page.marker.take() {
         let after = match marker.parse::<MigrationUuid>() {
             Ok(uuid) => migrations::get(&mut connection, uuid).await?,
@@ -187,9 +149,8 @@ async fn index(
     }
     let found = migrations::list(&mut connection, &filter).await?;
     let last = found.last().map(|migration| migration.uuid.to_string());
-    let next = page.collection_links(&query, &links, "os-migrations", found.len(), last.as_deref());
-    let hidden = FIELDS.hidden(version);
-    let view = |migration| Shaped { whole: MigrationView::new(migration, with_hosts, &links), hidden: &hidden };
-    let migrations = found.iter().map(view).collect();
-    Ok(Json(MigrationsBody { migrations, migrations_links: next.filter(|_| pages) }).into_response())
+    let next = page.next_link(query, &request.links, "os-migrations", found.len(), last.as_deref());
+    let views: Vec<_> =
+        found.iter().map(|migration| MigrationView::new(migration, with_hosts, &request.links)).collect();
+    Ok(request.answer(&FIELDS).list("migrations", &views, next.filter(|_| pages)))
 }

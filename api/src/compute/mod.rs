@@ -5,47 +5,79 @@ mod availability_zones;
 mod extensions;
 mod flavors;
 mod hypervisors;
-mod inputs;
 mod limits;
-pub mod microversion;
 mod migrations;
 mod servers;
 mod services;
-mod strict_query;
 mod versions;
 
-use axum::{
-    middleware::{from_fn, from_fn_with_state},
-    routing::get,
+use http::StatusCode;
+use novella_rest::{Family, Microversion, Operation, Service};
+use serde_json::{Value, json};
+
+use crate::state::Api;
+
+/// The Compute service.
+///
+/// Every microversion up to the highest is served for the resources that exist: what a version adds to one that Novella
+/// does not have yet (volumes) is a 404, or a 400 that says so, at every version alike. 2.104 lets `PUT /servers/{id}`
+/// move a server's pinned zone, which is part of what the scheduler was asked for and is not changed by anybody yet.
+pub static COMPUTE: Service = Service {
+    name: "nova",
+    kind: "compute",
+    root: "/compute",
+    version_path: "/v2.1",
+    endpoint: "compute/v2.1",
+    microversions: Some(MICROVERSIONS),
+    envelope,
+    denied: |rule| format!("Policy doesn't allow {rule} to be performed."),
+    token_first: true,
+    project_in_path: true,
+    no_query_since: Some(102),
+    documents: versions::DOCUMENTS,
 };
-use utoipa_axum::router::OpenApiRouter;
 
-use crate::{authentication, fallbacks, state::Api};
+/// The microversions that are served.
+pub const MICROVERSIONS: Family = Family {
+    service: "compute",
+    min: Microversion::new(2, 1),
+    max: Microversion::new(2, 103),
+    legacy_header: Some("x-openstack-nova-api-version"),
+};
 
-/// The paths under `/compute`: which versions there are.
-pub(crate) fn versions() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .route("/", get(versions::list))
-        .route("/v2.0", get(versions::v2_0))
-        .route("/v2", get(versions::v2_0))
-        .route("/v2.1", get(versions::v2_1))
+/// Every operation.
+#[must_use]
+pub fn operations() -> Vec<Operation<Api>> {
+    [
+        flavors::operations(),
+        servers::operations(),
+        migrations::operations(),
+        services::operations(),
+        hypervisors::operations(),
+        limits::operations(),
+        aggregates::operations(),
+        availability_zones::operations(),
+        extensions::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-/// The paths under `/compute/v2.1`. To be nested there in one step: the fallback of a router that is nested twice is lost,
-/// and with it the 401 of a path that does not exist.
-pub(crate) fn router(api: &Api) -> OpenApiRouter<Api> {
-    let paths = OpenApiRouter::new()
-        .merge(flavors::router())
-        .merge(servers::router())
-        .merge(migrations::router())
-        .merge(services::router())
-        .merge(hypervisors::router())
-        .merge(limits::router())
-        .merge(aggregates::router())
-        .merge(availability_zones::router())
-        .merge(extensions::router());
-    fallbacks::added_to(paths)
-        .layer(from_fn_with_state(api.clone(), authentication::own_project))
-        .layer(from_fn(microversion::negotiate))
-        .layer(from_fn_with_state(api.clone(), authentication::required))
+/// The form of an error (nova/api/openstack/wsgi.py, `Fault`).
+fn envelope(status: StatusCode, message: &str) -> Value {
+    let name = match status.as_u16() {
+        400 => "badRequest",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "itemNotFound",
+        405 => "badMethod",
+        409 => "conflictingRequest",
+        413 | 429 => "overLimit",
+        415 => "badMediaType",
+        501 => "notImplemented",
+        503 => "serviceUnavailable",
+        _ => "computeFault",
+    };
+    json!({ name: {"code": status.as_u16(), "message": message} })
 }

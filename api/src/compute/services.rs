@@ -2,55 +2,57 @@
 
 mod delete;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 use jiff::Timestamp;
 use novella_common::{
     db::services::{self, ServiceChange},
     models::{Binary, Service},
-    policy,
+};
+use novella_rest::{
+    ApiError, Body, FieldTable, Microversion, Operation, Path, body, delete, field, get, inputs::Flag, put,
+    times::Micros, wrong,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{
-    inputs::Flag,
-    microversion::{FieldTable, Microversion, Shaped, field},
-    strict_query,
-};
-use crate::{
-    authentication::Caller,
-    body::{JsonBody, typed, wrong},
-    error::ApiError,
-    query::Parameters,
-    state::Api,
-    times::Micros,
-};
+use crate::{Request, policy, state::Api};
 
 /// The version from which services are known by UUID.
-const BY_UUID: Microversion = Microversion::v2(53);
+const BY_UUID: u16 = 53;
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(update)).routes(routes!(delete::delete))
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    vec![
+        get("/os-services", policy::SERVICES_LIST, index).query(QUERY, 75).answers_list::<ServiceView>("services"),
+        put("/os-services/{service_id}", policy::SERVICES_UPDATE, update).answers::<ServiceView>("service"),
+        delete("/os-services/{service_id}", policy::SERVICES_DELETE, delete::delete).status(204),
+    ]
 }
 
 const FIELDS: FieldTable = FieldTable(&[field("forced_down").since(11)]);
 
 const QUERY: FieldTable = FieldTable(&[field("host"), field("binary")]);
 
-/// A change, by what is to be done (until 2.52).
-const OLD_CHANGE: FieldTable =
-    FieldTable(&[field("host"), field("binary"), field("disabled_reason"), field("forced_down").since(11)]);
+body! {
+    /// A change, by what is to be done (until 2.52).
+    struct ChangeByName {
+        host: String = "host",
+        binary: String = "binary",
+        disabled_reason: Option<String> = "disabled_reason",
+        forced_down: Option<Flag> = "forced_down".since(11),
+    }
+}
 
-/// A change, of one service (from 2.53).
-const CHANGE: FieldTable = FieldTable(&[field("status"), field("disabled_reason"), field("forced_down")]);
+body! {
+    /// A change, of one service (from 2.53).
+    struct Change {
+        status: Option<Status> = "status",
+        disabled_reason: Option<String> = "disabled_reason",
+        forced_down: Option<Flag> = "forced_down",
+    }
+}
 
 /// A service.
 #[derive(Serialize, ToSchema)]
@@ -62,7 +64,6 @@ pub(super) struct ServiceView<'s> {
     zone: &'s str,
     status: &'static str,
     state: &'static str,
-    #[schema(value_type = Option<String>)]
     updated_at: Option<Micros>,
     disabled_reason: Option<&'s str>,
     forced_down: bool,
@@ -78,22 +79,8 @@ pub(super) enum Id<'s> {
 
 impl<'s> Id<'s> {
     pub(super) fn new(number: i64, uuid: &'s str, version: Microversion) -> Self {
-        if version >= BY_UUID { Self::Uuid(uuid) } else { Self::Number(number) }
+        if version.at_least(BY_UUID) { Self::Uuid(uuid) } else { Self::Number(number) }
     }
-}
-
-/// `{"services": [...]}`.
-#[derive(Serialize, ToSchema)]
-struct ServicesBody<'s> {
-    #[schema(value_type = Vec<ServiceView>)]
-    services: Vec<Shaped<'s, ServiceView<'s>>>,
-}
-
-/// `{"service": ...}`.
-#[derive(Serialize, ToSchema)]
-struct ServiceBody<'s> {
-    #[schema(value_type = ServiceView)]
-    service: Shaped<'s, ServiceView<'s>>,
 }
 
 fn view<'s>(service: &'s Service, api: &Api, version: Microversion) -> ServiceView<'s> {
@@ -120,86 +107,46 @@ pub(super) fn state(service: &Service, api: &Api) -> &'static str {
     if service.is_up(Timestamp::now(), api.service.service_down_time) { "up" } else { "down" }
 }
 
-/// Lists services.
-#[utoipa::path(
-    get,
-    path = "/os-services",
-    tag = "services",
-    params(("host" = Option<String>, Query), ("binary" = Option<String>, Query)),
-    responses((status = 200, body = ServicesBody)),
-)]
-async fn index(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    query: Parameters,
-) -> Result<Response, ApiError> {
-    policy::SERVICES_LIST.check_own(&caller.context)?;
-    strict_query::check(&query, &QUERY, version, strict_query::LISTS)?;
-    let given = |name: &str| query.get(name).filter(|text| !text.is_empty());
+async fn index(request: Request) -> Result<Response, ApiError> {
+    let given = |name: &str| request.query.get(name).filter(|text| !text.is_empty());
+    let api = &request.state;
     let found = services::list(&mut *api.database.read().await?, given("binary"), given("host")).await?;
-    let hidden = FIELDS.hidden(version);
     // As in Nova, whose own API services are not in this list either.
     let found = found.iter().filter(|service| service.binary != Binary::Api);
-    let services = found.map(|service| Shaped { whole: view(service, &api, version), hidden: &hidden });
-    Ok(Json(ServicesBody { services: services.collect() }).into_response())
+    let views: Vec<_> = found.map(|service| view(service, api, request.version)).collect();
+    Ok(request.answer(&FIELDS).list("services", &views, None))
 }
 
 /// Changes a compute service: in or out of scheduling, or declared down.
 ///
 /// Until 2.52 the path says what is to be done (`enable`, `disable`, `disable-log-reason`, `force-down`) and the body to
 /// which service; from 2.53 the path says which service and the body what.
-#[utoipa::path(
-    put,
-    path = "/os-services/{service_id}",
-    tag = "services",
-    params(("service_id" = String, Path)),
-    request_body(content = Object),
-    responses((status = 200, body = ServiceBody)),
-)]
-async fn update(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    Path(id): Path<String>,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
-    policy::SERVICES_UPDATE.check_own(&caller.context)?;
-    if version < BY_UUID {
-        return update_by_name(&api, version, &id, &body).await;
+async fn update(mut request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let version = request.version;
+    let body = request.json().await?;
+    if version.before(BY_UUID) {
+        let change = ChangeByName::from_json(body, version)?;
+        return update_by_name(&request, &id, change).await;
     }
-    let (uuid, change) = (Uuid::try_parse(&id), read_change(&body, version)?);
+    let (uuid, change) = (Uuid::try_parse(&id), read_change(Change::from_json(body, version)?)?);
     let uuid = uuid.map_err(|_| ApiError::bad_request(format!("Invalid uuid {id}")))?.to_string();
     let not_found = || ApiError::not_found(format!("Service {id} could not be found."));
-    let mut connection = api.database.write().await?;
+    let mut connection = request.state.database.write().await?;
     let service = services::get(&mut connection, &uuid).await?.ok_or_else(not_found)?;
     only_compute(service.binary.as_str())?;
     services::update(&mut connection, &uuid, &change).await?;
     let service = services::get(&mut connection, &uuid).await?.ok_or_else(not_found)?;
-    let hidden = FIELDS.hidden(version);
-    Ok(Json(ServiceBody { service: Shaped { whole: view(&service, &api, version), hidden: &hidden } }).into_response())
+    Ok(request.answer(&FIELDS).object("service", view(&service, &request.state, version)))
 }
 
-#[derive(Deserialize, ToSchema)]
-struct Change {
-    #[serde(default)]
-    status: Option<Status>,
-    #[serde(default)]
-    disabled_reason: Option<String>,
-    #[serde(default)]
-    forced_down: Option<Flag>,
-}
-
-#[derive(Clone, Copy, PartialEq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Status {
     Enabled,
     Disabled,
 }
 
-fn read_change(body: &JsonBody, version: Microversion) -> Result<ServiceChange, ApiError> {
-    CHANGE.check("service", body.object()?, version)?;
-    let change: Change = typed("", &body.0)?;
+fn read_change(change: Change) -> Result<ServiceChange, ApiError> {
     let reason = change.disabled_reason.map(reason).transpose()?;
     if change.status.is_none() && change.forced_down.is_none() {
         return Err(ApiError::bad_request(
@@ -238,19 +185,7 @@ fn only_compute(binary: &str) -> Result<(), ApiError> {
     )))
 }
 
-#[derive(Deserialize)]
-struct OldChange {
-    host: String,
-    binary: String,
-    #[serde(default)]
-    disabled_reason: Option<String>,
-    #[serde(default)]
-    forced_down: Option<Flag>,
-}
-
-async fn update_by_name(api: &Api, version: Microversion, what: &str, body: &JsonBody) -> Result<Response, ApiError> {
-    OLD_CHANGE.check("service", body.object()?, version)?;
-    let asked: OldChange = typed("", &body.0)?;
+async fn update_by_name(request: &Request, what: &str, asked: ChangeByName) -> Result<Response, ApiError> {
     let given = asked.disabled_reason.map(reason).transpose()?;
     let (host, binary) = (asked.host, asked.binary);
     if !is_host(&host) {
@@ -279,7 +214,7 @@ async fn update_by_name(api: &Api, version: Microversion, what: &str, body: &Jso
             let answer = json!({"host": host, "binary": binary, "status": "disabled", "disabled_reason": reason});
             (disabled(Some(reason)), answer)
         }
-        "force-down" if version >= Microversion::v2(11) => {
+        "force-down" if request.version.at_least(11) => {
             let Flag(down) = asked.forced_down.ok_or_else(|| ApiError::bad_request("Missing forced_down field"))?;
             let change = ServiceChange { forced_down: Some(down), ..Default::default() };
             (change, json!({"host": host, "binary": binary, "forced_down": down}))
@@ -287,10 +222,10 @@ async fn update_by_name(api: &Api, version: Microversion, what: &str, body: &Jso
         _ => return Err(ApiError::not_found("Unknown action")),
     };
     only_compute(&binary)?;
-    let mut connection = api.database.write().await?;
+    let mut connection = request.state.database.write().await?;
     let service = services::find(&mut connection, Binary::Compute, &host).await?;
     let service =
         service.ok_or_else(|| ApiError::not_found(format!("Could not find binary {binary} on host {host}.")))?;
     services::update(&mut connection, &service.uuid, &change).await?;
-    Ok(Json::<Value>(json!({ "service": answer })).into_response())
+    Ok(request.plain("service", answer))
 }

@@ -1,10 +1,24 @@
 //! `/compute`, `/compute/v2.1`: which versions there are. Answered without a token: clients ask before they have one.
 
-use axum::Json;
+use http::StatusCode;
+use novella_rest::{Document, Links};
 use serde_json::{Value, json};
 
-use super::microversion::Microversion;
-use crate::links::Links;
+use super::MICROVERSIONS;
+
+/// The documents. Version 2 is listed, as by Nova, and nothing else of it is served.
+pub(super) const DOCUMENTS: &[Document] = &[
+    Document {
+        path: "",
+        write: |links| {
+            let versions = json!([document(links, "v2.0", false), document(links, "v2.1", false)]);
+            (StatusCode::OK, json!({ "versions": versions }))
+        },
+    },
+    Document { path: "/v2.0", write: |links| (StatusCode::OK, json!({"version": document(links, "v2.0", true)})) },
+    Document { path: "/v2", write: |links| (StatusCode::OK, json!({"version": document(links, "v2.0", true)})) },
+    Document { path: "/v2.1", write: |links| (StatusCode::OK, json!({"version": document(links, "v2.1", true)})) },
+];
 
 /// The two entries, as documents or as items of the list. Clients expect v2.0 to be there, and to be first.
 fn document(links: &Links, id: &str, whole: bool) -> Value {
@@ -13,8 +27,8 @@ fn document(links: &Links, id: &str, whole: bool) -> Value {
     let mut document = json!({
         "id": id,
         "status": if newest { "CURRENT" } else { "SUPPORTED" },
-        "version": if newest { Microversion::MAX.to_string() } else { String::new() },
-        "min_version": if newest { Microversion::MIN.to_string() } else { String::new() },
+        "version": if newest { MICROVERSIONS.max.to_string() } else { String::new() },
+        "min_version": if newest { MICROVERSIONS.min.to_string() } else { String::new() },
         "updated": if newest { "2013-07-23T11:33:21Z" } else { "2011-01-21T11:33:21Z" },
         "links": [{"rel": "self", "href": format!("{}/{path}", links.base())}],
     });
@@ -30,19 +44,4 @@ fn document(links: &Links, id: &str, whole: bool) -> Value {
         ]);
     }
     document
-}
-
-/// `GET /compute`.
-pub(super) async fn list(links: Links) -> Json<Value> {
-    Json(json!({"versions": [document(&links, "v2.0", false), document(&links, "v2.1", false)]}))
-}
-
-/// `GET /compute/v2`: that version is listed, as by Nova, and nothing else of it is served.
-pub(super) async fn v2_0(links: Links) -> Json<Value> {
-    Json(json!({"version": document(&links, "v2.0", true)}))
-}
-
-/// `GET /compute/v2.1`.
-pub(super) async fn v2_1(links: Links) -> Json<Value> {
-    Json(json!({"version": document(&links, "v2.1", true)}))
 }

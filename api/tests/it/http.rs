@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Method;
-use novella_api::{ApiConfig, compute::microversion::Microversion};
+use novella_api::{ApiConfig, compute::MICROVERSIONS};
 use serde_json::{Value, json};
 
 use crate::support::{Cloud, On, create};
@@ -31,7 +31,7 @@ on_both! {
             assert!(answer.header("vary").unwrap().contains("OpenStack-API-Version"), "{path}");
         }
         let latest = demo.at("latest").get(SERVERS).await;
-        assert_eq!(latest.header("x-openstack-nova-api-version"), Some(Microversion::MAX.to_string().as_str()));
+        assert_eq!(latest.header("x-openstack-nova-api-version"), Some(MICROVERSIONS.max.to_string().as_str()));
         let too_high = demo.at("2.999").get(SERVERS).await;
         assert_eq!((too_high.status, &too_high.body["computeFault"]["code"]), (406, &json!(406)));
         let nonsense = demo.at("two").get(SERVERS).await;
@@ -126,7 +126,7 @@ on_both! {
     async fn a_slash_at_the_end_means_the_same(cloud: Cloud) {
         let demo = cloud.demo().await;
         assert_eq!(demo.get(&format!("{SERVERS}/")).await.status, 200);
-        assert_eq!(demo.get("/compute/v2.1/").await.body["version"]["version"], Microversion::MAX.to_string());
+        assert_eq!(demo.get("/compute/v2.1/").await.body["version"]["version"], MICROVERSIONS.max.to_string());
     }
 
     async fn health_is_seen_without_a_token_and_figures_are_not(cloud: Cloud) {

@@ -93,7 +93,7 @@ on_both! {
     }
 
     async fn what_is_no_action_is_refused(cloud: Cloud) {
-        let demo = cloud.demo().await;
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
         let uuid = cloud.active_server(&demo, "s", "host-1").await;
         for (body, text) in [
             (json!({"explode": null}), "There is no such action: explode"),
@@ -109,9 +109,13 @@ on_both! {
             (json!({"reboot": ["SOFT"]}), "is not of type 'object'"),
             (json!({"os-resetState": ["active"]}), "is not of type 'object'"),
         ] {
-            let answer = demo.action(uuid, &body).await;
+            // Who may not do it at all is told that first.
+            let client = if body.get("os-resetState").is_some() { &admin } else { &demo };
+            let answer = client.action(uuid, &body).await;
             assert_eq!((answer.status, answer.message().contains(text)), (400, true), "{body}: {:?}", answer.body);
         }
+        let refused = demo.action(uuid, &json!({"os-resetState": {"state": "stopped"}})).await;
+        assert_eq!(refused.status, 403);
     }
 
     async fn the_console_is_asked_of_the_host(cloud: Cloud) {

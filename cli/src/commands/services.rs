@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use crate::{
     GlobalOptions,
     config::{Config, Flags},
-    run::signals::StopSignals,
+    run::{rest, signals::StopSignals},
 };
 
 #[derive(Debug, Args)]
@@ -62,11 +62,11 @@ pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<(
                 format!("can't listen on {}; choose another address with --listen", config.api.listen)
             })?;
             let database = process.database().await?;
+            let router = rest::router(config, &database, &transport, &process.shutdown);
             ApiService::start(
                 listener,
+                router,
                 database.clone(),
-                transport.clone(),
-                config.api.clone(),
                 config.service.clone(),
                 process.identity.clone(),
                 &process.shutdown,

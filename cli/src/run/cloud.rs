@@ -18,6 +18,7 @@ use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 use tokio::net::TcpListener;
 
+use super::rest;
 use crate::config::Config;
 
 /// A cloud that runs.
@@ -102,11 +103,11 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> 
         computes.push(service.await.with_context(|| format!("compute host {host}"))?);
     }
     let api_shutdown = Shutdown::new();
+    let router = rest::router(config, &database, &transport, &api_shutdown);
     let api = ApiService::start(
         listener,
+        router,
         database.clone(),
-        transport.clone(),
-        config.api.clone(),
         config.service.clone(),
         identity(Binary::Api),
         &api_shutdown,

@@ -1,4 +1,5 @@
 //! Starting services, and stopping them: what the commands that run something have in common.
 
 pub(crate) mod cloud;
+pub(crate) mod rest;
 pub(crate) mod signals;

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     config::Secret,
     models::{Flavor, Image},
-    policy,
 };
 
 /// What a deployment decides.
@@ -68,8 +67,8 @@ async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, DbErro
     let admin_project = ensure_project(&mut transaction, "admin", "The administrators' project").await?;
     let demo_project = ensure_project(&mut transaction, "demo", "A project to try things in").await?;
     let seeded = Seeded {
-        admin: admin.apply(&mut transaction, &[&admin_project, &demo_project], policy::ADMIN).await?,
-        demo: demo.apply(&mut transaction, &[&demo_project], policy::MEMBER).await?,
+        admin: admin.apply(&mut transaction, &[&admin_project, &demo_project], "admin").await?,
+        demo: demo.apply(&mut transaction, &[&demo_project], "member").await?,
     };
     ensure_flavors(&mut transaction).await?;
     ensure_images(&mut transaction).await?;

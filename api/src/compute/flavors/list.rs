@@ -1,28 +1,20 @@
 //! `GET /flavors`, `GET /flavors/detail`.
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use novella_common::{
     db::flavors::{self, FlavorQuery, FlavorSort},
     models::Flavor,
 };
-
-use super::{
-    super::{
-        microversion::{FieldTable, Microversion, field},
-        strict_query,
-    },
-    view::{BriefFlavorsBody, FlavorsBody, View},
-};
-use crate::{
-    authentication::Caller,
-    error::ApiError,
-    links::Links,
-    paging::{Next, Page},
-    query::{Parameters, truth},
-    state::Api,
+use novella_rest::{
+    ApiError, FieldTable, Parameters, field,
+    paging::{NextLink, Page},
+    truth,
 };
 
-const QUERY: FieldTable = FieldTable(&[
+use super::view;
+use crate::Request;
+
+pub(super) const QUERY: FieldTable = FieldTable(&[
     field("limit"),
     field("marker"),
     field("is_public"),
@@ -34,87 +26,46 @@ const QUERY: FieldTable = FieldTable(&[
 ]);
 
 /// Lists flavors in brief.
-#[utoipa::path(
-    get,
-    path = "/flavors",
-    tag = "flavors",
-    params(
-        ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("is_public" = Option<String>, Query),
-        ("minRam" = Option<i64>, Query), ("minDisk" = Option<i64>, Query),
-        ("sort_key" = Option<String>, Query), ("sort_dir" = Option<String>, Query),
-    ),
-    responses((status = 200, body = BriefFlavorsBody)),
-)]
-pub(super) async fn index(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    links: Links,
-    query: Parameters,
-) -> Result<Response, ApiError> {
-    let (flavors, next) = page(&api, &caller, version, &links, &query, "flavors").await?;
-    Ok(View::new(version, &caller, &links).brief_list(&flavors, next))
+pub(super) async fn index(request: Request) -> Result<Response, ApiError> {
+    let (flavors, next) = page(&request, "flavors").await?;
+    Ok(view::brief_list(&request, &flavors, next))
 }
 
 /// Lists flavors.
-#[utoipa::path(
-    get,
-    path = "/flavors/detail",
-    tag = "flavors",
-    params(
-        ("limit" = Option<i64>, Query), ("marker" = Option<String>, Query), ("is_public" = Option<String>, Query),
-        ("minRam" = Option<i64>, Query), ("minDisk" = Option<i64>, Query),
-        ("sort_key" = Option<String>, Query), ("sort_dir" = Option<String>, Query),
-    ),
-    responses((status = 200, body = FlavorsBody)),
-)]
-pub(super) async fn detail(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    links: Links,
-    query: Parameters,
-) -> Result<Response, ApiError> {
-    let (flavors, next) = page(&api, &caller, version, &links, &query, "flavors/detail").await?;
-    Ok(View::new(version, &caller, &links).list(&flavors, next))
+pub(super) async fn detail(request: Request) -> Result<Response, ApiError> {
+    let (flavors, next) = page(&request, "flavors/detail").await?;
+    Ok(view::list(&request, &flavors, next))
 }
 
-async fn page(
-    api: &Api,
-    caller: &Caller,
-    version: Microversion,
-    links: &Links,
-    query: &Parameters,
-    collection: &str,
-) -> Result<(Vec<Flavor>, Option<[Next; 1]>), ApiError> {
-    strict_query::check(query, &QUERY, version, strict_query::LISTS)?;
-    let page = Page::from_query(query, api.config.max_limit)?;
+async fn page(request: &Request, collection: &str) -> Result<(Vec<Flavor>, Option<NextLink>), ApiError> {
+    let query = &request.query;
+    let page = Page::from_query(query, request.config.max_limit)?;
     let mut wanted = FlavorQuery {
-        is_public: visibility(query, caller)?,
+        is_public: visibility(request)?,
         min_disk_gb: number(query, "minDisk")?,
         min_ram_mb: number(query, "minRam")?,
-        name: query.get("name").filter(|_| version >= Microversion::v2(102)).map(ToOwned::to_owned),
+        name: query.get("name").filter(|_| request.version.at_least(102)).map(ToOwned::to_owned),
         sort: sort_key(query)?,
         descending: descending(query)?,
         after: None,
         limit: Some(page.limit),
     };
-    let mut connection = api.database.read().await?;
+    let mut connection = request.state.database.read().await?;
     if let Some(marker) = &page.marker {
         let after = flavors::get(&mut connection, marker).await?;
-        let after = after.filter(|flavor| super::visible(flavor, caller));
+        let after = after.filter(|flavor| super::visible(flavor, request));
         wanted.after = Some(after.ok_or_else(|| ApiError::bad_request(format!("marker [{marker}] not found")))?);
     }
     let found = flavors::list(&mut connection, &wanted).await?;
     let last = found.last().map(|flavor| flavor.id.as_str());
-    let next = page.collection_links(query, links, collection, found.len(), last);
+    let next = page.next_link(query, &request.links, collection, found.len(), last);
     Ok((found, next))
 }
 
 /// Only administrators see private flavors, and only if they ask.
-fn visibility(query: &Parameters, caller: &Caller) -> Result<Option<bool>, ApiError> {
-    match query.get("is_public") {
-        _ if !caller.context.is_admin => Ok(Some(true)),
+fn visibility(request: &Request) -> Result<Option<bool>, ApiError> {
+    match request.query.get("is_public") {
+        _ if !request.context.is_admin => Ok(Some(true)),
         None => Ok(Some(true)),
         Some(text) if text.eq_ignore_ascii_case("none") => Ok(None),
         Some(text) => match truth(text) {

@@ -6,49 +6,47 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Json, response::Response};
 use novella_common::{
     db::{Connection, DbError, flavors},
     models::Flavor,
-    policy,
 };
-use utoipa_axum::{router::OpenApiRouter, routes};
+use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
 
-use super::{
-    microversion::{Microversion, Served, ServedExt},
-    strict_query::WithoutQueryExt,
-};
-use crate::{authentication::Caller, error::ApiError, links::Links, state::Api};
-use view::{FlavorBody, SpecsBody, View};
+use crate::{Request, policy, state::Api};
+use view::{Brief, Detail};
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(list::index))
-        .routes(routes!(list::detail))
-        .routes(routes!(show).without_query())
-        .routes(routes!(manage::create))
-        .routes(routes!(manage::update).served(Served::since(55)))
-        .routes(routes!(manage::delete))
-        .routes(routes!(extra_specs).without_query())
-        .routes(routes!(extra_spec).without_query())
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    vec![
+        get("/flavors", policy::FLAVORS, list::index).query(list::QUERY, 75).answers_list::<Brief>("flavors"),
+        get("/flavors/detail", policy::FLAVORS, list::detail).query(list::QUERY, 75).answers_list::<Detail>("flavors"),
+        get("/flavors/{flavor_id}", policy::FLAVORS_SHOW, show).answers::<Detail>("flavor"),
+        post("/flavors", policy::FLAVORS_CREATE, manage::create).answers::<Detail>("flavor"),
+        put("/flavors/{flavor_id}", policy::FLAVORS_UPDATE, manage::update).since(55).answers::<Detail>("flavor"),
+        delete("/flavors/{flavor_id}", policy::FLAVORS_DELETE, manage::delete).status(202),
+        get("/flavors/{flavor_id}/os-extra_specs", policy::FLAVOR_EXTRA_SPECS_INDEX, extra_specs).answers::<BTreeMap<
+            String,
+            String,
+        >>(
+            "extra_specs"
+        ),
+        get("/flavors/{flavor_id}/os-extra_specs/{key}", policy::FLAVOR_EXTRA_SPECS_SHOW, extra_spec)
+            .answers::<BTreeMap<String, String>>(""),
+    ]
 }
 
 /// Whether a caller may see a flavor: a private one has no access list here, so only administrators.
-fn visible(flavor: &Flavor, caller: &Caller) -> bool {
-    flavor.is_public || caller.context.is_admin
+fn visible(flavor: &Flavor, request: &Request) -> bool {
+    flavor.is_public || request.context.is_admin
 }
 
 /// The flavor of this id, if the caller may see it.
 ///
 /// # Errors
 /// 404 if not.
-async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Flavor, ApiError> {
-    let flavor = find_in(&mut *api.database.read().await?, caller, id).await?;
+async fn find(request: &Request, id: &str) -> Result<Flavor, ApiError> {
+    let flavor = find_in(&mut *request.state.database.read().await?, request, id).await?;
     flavor.ok_or_else(|| ApiError::not_found(format!("Flavor {id} could not be found.")))
 }
 
@@ -56,62 +54,29 @@ async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Flavor, ApiError> 
 ///
 /// # Errors
 /// The database can't be read.
-pub(super) async fn find_in(connection: &mut Connection, caller: &Caller, id: &str) -> Result<Option<Flavor>, DbError> {
-    Ok(flavors::get(connection, id).await?.filter(|flavor| visible(flavor, caller)))
+pub(super) async fn find_in(
+    connection: &mut Connection,
+    request: &Request,
+    id: &str,
+) -> Result<Option<Flavor>, DbError> {
+    Ok(flavors::get(connection, id).await?.filter(|flavor| visible(flavor, request)))
 }
 
-/// Shows a flavor.
-#[utoipa::path(
-    get,
-    path = "/flavors/{flavor_id}",
-    tag = "flavors",
-    params(("flavor_id" = String, Path)),
-    responses((status = 200, body = FlavorBody)),
-)]
-async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    links: Links,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let flavor = find(&api, &caller, &id).await?;
-    Ok(View::new(version, &caller, &links).one(&flavor))
+async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let flavor = find(&request, &id).await?;
+    Ok(view::one(&request, &flavor))
 }
 
-/// Lists a flavor's extra specs.
-#[utoipa::path(
-    get,
-    path = "/flavors/{flavor_id}/os-extra_specs",
-    tag = "flavors",
-    params(("flavor_id" = String, Path)),
-    responses((status = 200, body = SpecsBody)),
-)]
-async fn extra_specs(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<SpecsBody>, ApiError> {
-    policy::FLAVOR_EXTRA_SPECS_INDEX.check_own(&caller.context)?;
-    let flavor = find(&api, &caller, &id).await?;
-    Ok(Json(SpecsBody { extra_specs: flavor.extra_specs }))
+async fn extra_specs(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let flavor = find(&request, &id).await?;
+    Ok(request.plain("extra_specs", flavor.extra_specs))
 }
 
-/// Shows one of a flavor's extra specs.
-#[utoipa::path(
-    get,
-    path = "/flavors/{flavor_id}/os-extra_specs/{key}",
-    tag = "flavors",
-    params(("flavor_id" = String, Path), ("key" = String, Path)),
-    responses((status = 200, body = BTreeMap<String, String>)),
-)]
 async fn extra_spec(
-    State(api): State<Api>,
-    caller: Caller,
+    request: Request,
     Path((id, key)): Path<(String, String)>,
 ) -> Result<Json<BTreeMap<String, String>>, ApiError> {
-    policy::FLAVOR_EXTRA_SPECS_SHOW.check_own(&caller.context)?;
-    let flavor = find(&api, &caller, &id).await?;
+    let flavor = find(&request, &id).await?;
     let value = flavor.extra_specs.get(&key).cloned();
     let value = value.ok_or_else(|| ApiError::not_found(format!("Flavor {id} has no extra specs with key {key}.")))?;
     Ok(Json([(key, value)].into()))

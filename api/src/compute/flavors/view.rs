@@ -2,20 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
-use novella_common::{models::Flavor, policy};
+use axum::response::Response;
+use novella_common::models::Flavor;
+use novella_rest::{FieldTable, Link, field, paging::NextLink};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::microversion::{FieldTable, Microversion, Shaped, field};
-use crate::{
-    authentication::Caller,
-    links::{Link, Links},
-    paging::Next,
-};
+use crate::{Request, policy};
 
 /// Which versions have which fields of a flavor; those not named are in all.
 const FIELDS: FieldTable = FieldTable(&[
@@ -66,107 +59,51 @@ enum Swap {
     Empty(&'static str),
 }
 
-impl<'f> Brief<'f> {
-    fn new(flavor: &'f Flavor, links: &Links) -> Self {
-        Self {
-            id: &flavor.id,
-            name: &flavor.name,
-            links: links.of(&format!("flavors/{}", flavor.id)),
-            description: flavor.description.as_deref(),
-        }
+fn brief<'f>(request: &Request, flavor: &'f Flavor) -> Brief<'f> {
+    Brief {
+        id: &flavor.id,
+        name: &flavor.name,
+        links: request.links.of(&format!("flavors/{}", flavor.id)),
+        description: flavor.description.as_deref(),
     }
 }
 
-impl<'f> Detail<'f> {
-    fn new(flavor: &'f Flavor, version: Microversion, with_specs: bool, links: &Links) -> Self {
-        Self {
-            id: &flavor.id,
-            name: &flavor.name,
-            ram: flavor.memory_mb,
-            disk: flavor.disk_gb,
-            swap: if flavor.swap_mb == 0 && version < Microversion::v2(75) {
-                Swap::Empty("")
-            } else {
-                Swap::MebiBytes(flavor.swap_mb)
-            },
-            ephemeral: flavor.ephemeral_gb,
-            disabled: false,
-            vcpus: flavor.vcpus,
-            is_public: flavor.is_public,
-            rxtx_factor: 1.0,
-            links: links.of(&format!("flavors/{}", flavor.id)),
-            description: flavor.description.as_deref(),
-            extra_specs: with_specs.then_some(&flavor.extra_specs),
-        }
+fn detail<'f>(request: &Request, flavor: &'f Flavor) -> Detail<'f> {
+    let project = request.context.project_id.as_deref();
+    let with_specs = policy::FLAVOR_EXTRA_SPECS_INDEX.allows(&request.context, project);
+    Detail {
+        id: &flavor.id,
+        name: &flavor.name,
+        ram: flavor.memory_mb,
+        disk: flavor.disk_gb,
+        swap: match flavor.swap_mb {
+            0 if request.version.before(75) => Swap::Empty(""),
+            size => Swap::MebiBytes(size),
+        },
+        ephemeral: flavor.ephemeral_gb,
+        disabled: false,
+        vcpus: flavor.vcpus,
+        is_public: flavor.is_public,
+        rxtx_factor: 1.0,
+        links: request.links.of(&format!("flavors/{}", flavor.id)),
+        description: flavor.description.as_deref(),
+        extra_specs: with_specs.then_some(&flavor.extra_specs),
     }
 }
 
-/// `{"flavor": ...}`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct FlavorBody<'f> {
-    #[schema(value_type = Detail)]
-    flavor: Shaped<'f, Detail<'f>>,
+/// One flavor.
+pub(super) fn one(request: &Request, flavor: &Flavor) -> Response {
+    request.answer(&FIELDS).object("flavor", detail(request, flavor))
 }
 
-/// `{"flavors": [...]}`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct FlavorsBody<'f> {
-    #[schema(value_type = Vec<Detail>)]
-    flavors: Vec<Shaped<'f, Detail<'f>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flavors_links: Option<[Next; 1]>,
+/// A page of flavors in detail.
+pub(super) fn list(request: &Request, flavors: &[Flavor], next: Option<NextLink>) -> Response {
+    let views: Vec<_> = flavors.iter().map(|flavor| detail(request, flavor)).collect();
+    request.answer(&FIELDS).list("flavors", &views, next)
 }
 
-/// `{"flavors": [...]}`, in brief.
-#[derive(Serialize, ToSchema)]
-pub(super) struct BriefFlavorsBody<'f> {
-    #[schema(value_type = Vec<Brief>)]
-    flavors: Vec<Shaped<'f, Brief<'f>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flavors_links: Option<[Next; 1]>,
-}
-
-/// `{"extra_specs": {...}}`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SpecsBody {
-    pub(super) extra_specs: BTreeMap<String, String>,
-}
-
-/// What all flavors of one answer have in common.
-pub(super) struct View<'a> {
-    version: Microversion,
-    links: &'a Links,
-    with_specs: bool,
-    hidden: Vec<&'static str>,
-}
-
-impl<'a> View<'a> {
-    pub(super) fn new(version: Microversion, caller: &Caller, links: &'a Links) -> Self {
-        let project = caller.context.project_id.as_deref();
-        Self {
-            version,
-            links,
-            with_specs: policy::FLAVOR_EXTRA_SPECS_INDEX.allows(&caller.context, project),
-            hidden: FIELDS.hidden(version),
-        }
-    }
-
-    pub(super) fn one(&self, flavor: &Flavor) -> Response {
-        Json(FlavorBody { flavor: self.detail(flavor) }).into_response()
-    }
-
-    pub(super) fn list(&self, flavors: &[Flavor], flavors_links: Option<[Next; 1]>) -> Response {
-        let flavors = flavors.iter().map(|flavor| self.detail(flavor)).collect();
-        Json(FlavorsBody { flavors, flavors_links }).into_response()
-    }
-
-    pub(super) fn brief_list(&self, flavors: &[Flavor], flavors_links: Option<[Next; 1]>) -> Response {
-        let brief = |flavor| Shaped { whole: Brief::new(flavor, self.links), hidden: &self.hidden };
-        Json(BriefFlavorsBody { flavors: flavors.iter().map(brief).collect(), flavors_links }).into_response()
-    }
-
-    fn detail<'f>(&'f self, flavor: &'f Flavor) -> Shaped<'f, Detail<'f>> {
-        let whole = Detail::new(flavor, self.version, self.with_specs, self.links);
-        Shaped { whole, hidden: &self.hidden }
-    }
+/// A page of flavors in brief.
+pub(super) fn brief_list(request: &Request, flavors: &[Flavor], next: Option<NextLink>) -> Response {
+    let views: Vec<_> = flavors.iter().map(|flavor| brief(request, flavor)).collect();
+    request.answer(&FIELDS).list("flavors", &views, next)
 }

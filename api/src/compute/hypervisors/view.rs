@@ -2,28 +2,22 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use novella_common::{
-    RequestContext,
     ids::InstanceUuid,
     models::{ComputeNode, Service},
 };
+use novella_rest::{FieldTable, Microversion, Shaped, answer::Answer, field, paging::NextLink};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::super::{
-    microversion::{FieldTable, Microversion, Shaped, field},
-    services::{self, Id},
-};
-use crate::{paging::Next, state::Api};
+use super::super::services::{self, Id};
+use crate::Request;
 
 /// How long a host is given to say how long it has been up, where that is one line of a list.
-const UPTIME_PATIENCE: Duration = Duration::from_secs(3);
+const UPTIME_TIMEOUT: Duration = Duration::from_secs(3);
 /// Hosts that are asked at once.
 const ASKED_AT_ONCE: usize = 64;
 
@@ -63,7 +57,7 @@ pub(super) struct Host {
 impl Host {
     /// Its id, as a path has it at this version.
     pub(super) fn id(&self, version: Microversion) -> String {
-        if version >= super::BY_UUID { self.node.uuid.clone() } else { self.node.id.to_string() }
+        if version.at_least(super::BY_UUID) { self.node.uuid.clone() } else { self.node.id.to_string() }
     }
 
     /// Whether that is its id at this version.
@@ -92,14 +86,15 @@ impl Host {
 }
 
 /// Asks the hosts that are up how long they have been. One that does not answer has no answer.
-pub(super) async fn ask_uptimes(api: &Api, context: &RequestContext, hosts: &mut [Host]) {
+pub(super) async fn ask_uptimes(request: &Request, hosts: &mut [Host]) {
+    let api = &request.state;
     for part in hosts.chunks_mut(ASKED_AT_ONCE) {
         let asked: FuturesUnordered<_> = part
             .iter_mut()
             .filter(|host| services::state(&host.service, api) == "up")
             .map(|host| async move {
-                let client = api.compute.clone().server(host.node.host.clone()).timeout(UPTIME_PATIENCE);
-                match client.get_host_uptime(context).await {
+                let client = api.compute.clone().server(host.node.host.clone()).timeout(UPTIME_TIMEOUT);
+                match client.get_host_uptime(&request.context).await {
                     Ok(uptime) => host.uptime = Some(uptime),
                     Err(error) => tracing::warn!(host = host.node.host, %error, "no uptime"),
                 }
@@ -178,36 +173,15 @@ enum CpuInfo<'h> {
     Empty {},
 }
 
-/// `{"hypervisor": ...}`.
+/// The sums over all hosts.
 #[derive(Serialize, ToSchema)]
-pub(super) struct HypervisorBody<'h> {
-    #[schema(value_type = Hypervisor)]
-    hypervisor: Shaped<'h, Hypervisor<'h>>,
-}
-
-/// `{"hypervisors": [...]}`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct HypervisorsBody<'h> {
-    #[schema(value_type = Vec<Hypervisor>)]
-    hypervisors: Vec<Shaped<'h, Hypervisor<'h>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hypervisors_links: Option<[Next; 1]>,
-}
-
-/// `{"hypervisor_statistics": ...}`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct StatisticsBody {
-    hypervisor_statistics: Statistics,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Statistics {
+pub(super) struct Statistics {
     count: usize,
     #[serde(flatten)]
     figures: Figures,
 }
 
-impl StatisticsBody {
+impl Statistics {
     pub(super) fn new(hosts: &[Host]) -> Self {
         let figures = hosts.iter().map(Host::figures).fold(Figures::default(), |sum, host| Figures {
             vcpus: sum.vcpus + host.vcpus,
@@ -222,14 +196,13 @@ impl StatisticsBody {
             running_vms: sum.running_vms + host.running_vms,
             current_workload: sum.current_workload + host.current_workload,
         });
-        Self { hypervisor_statistics: Statistics { count: hosts.len(), figures } }
+        Self { count: hosts.len(), figures }
     }
 }
 
 /// What all hypervisors of one answer have in common.
 pub(super) struct View<'a> {
-    pub(super) api: &'a Api,
-    pub(super) version: Microversion,
+    pub(super) request: &'a Request,
     pub(super) detail: bool,
     pub(super) with_servers: bool,
 }
@@ -237,14 +210,12 @@ pub(super) struct View<'a> {
 impl View<'_> {
     pub(super) fn one(&self, host: &Host) -> Response {
         let hidden = self.hidden();
-        let hypervisor = Shaped { whole: self.whole(host), hidden: &hidden };
-        Json(HypervisorBody { hypervisor }).into_response()
+        self.request.plain("hypervisor", Shaped { whole: self.whole(host), hidden: &hidden })
     }
 
-    pub(super) fn list(&self, hosts: &[Host], hypervisors_links: Option<[Next; 1]>) -> Response {
-        let hidden = self.hidden();
-        let hypervisors = hosts.iter().map(|host| Shaped { whole: self.whole(host), hidden: &hidden });
-        Json(HypervisorsBody { hypervisors: hypervisors.collect(), hypervisors_links }).into_response()
+    pub(super) fn list(&self, hosts: &[Host], next: Option<NextLink>) -> Response {
+        let views: Vec<_> = hosts.iter().map(|host| self.whole(host)).collect();
+        Answer::hiding(self.hidden()).list("hypervisors", &views, next)
     }
 
     /// The brief form and the uptime, as an answer of its own had them.
@@ -263,7 +234,7 @@ impl View<'_> {
 
     fn hidden(&self) -> Vec<&'static str> {
         if self.detail {
-            return FIELDS.hidden(self.version);
+            return FIELDS.hidden(self.request.version);
         }
         let all = FIELDS.0.iter().map(|rule| rule.name);
         let others = ["hypervisor_type", "hypervisor_version", "host_ip", "service"];
@@ -275,23 +246,23 @@ impl View<'_> {
         let inventory = &node.inventory;
         let servers = host.servers.iter().map(|(uuid, name)| ServerOn { uuid: uuid.0, name });
         // A host without servers had no list of them before 2.75.
-        let shown = self.with_servers && (!host.servers.is_empty() || self.version >= Microversion::v2(75));
+        let shown = self.with_servers && (!host.servers.is_empty() || self.request.version.at_least(75));
         Hypervisor {
-            id: Id::new(node.id, &node.uuid, self.version),
+            id: Id::new(node.id, &node.uuid, self.request.version),
             hypervisor_hostname: &inventory.hypervisor_hostname,
-            state: services::state(service, self.api),
+            state: services::state(service, &self.request.state),
             status: services::status(service),
             servers: shown.then(|| servers.collect()),
             hypervisor_type: &inventory.hypervisor_type,
             hypervisor_version: inventory.hypervisor_version,
             host_ip: &inventory.host_ip,
             service: ServiceOf {
-                id: Id::new(service.id, &service.uuid, self.version),
+                id: Id::new(service.id, &service.uuid, self.request.version),
                 host: &service.host,
                 disabled_reason: service.disabled_reason.as_deref(),
             },
             cpu_info: match &inventory.cpu_info {
-                info if self.version < Microversion::v2(28) => CpuInfo::Text(info.to_string()),
+                info if self.request.version.before(28) => CpuInfo::Text(info.to_string()),
                 info @ Value::Object(_) => CpuInfo::Object(info),
                 _ => CpuInfo::Empty {},
             },

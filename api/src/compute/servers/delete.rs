@@ -4,46 +4,32 @@
 //! down: the row goes here and now, with its claims; a scheduler that is choosing at this moment loses its
 //! compare-and-swap, and a host that comes back is cleared of the guest by reconciliation.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use http::StatusCode;
 use novella_common::{
     RequestContext,
     db::{allocations, instances},
     lifecycle::{Action, TaskState},
     models::Instance,
-    policy,
 };
 use novella_compute::rpcapi::{ActionArguments, Operation};
+use novella_rest::{ApiError, Path};
 
 use super::{
     hosts,
     operation::{self, uninterrupted},
 };
-use crate::{authentication::Caller, error::ApiError, state::Api};
+use crate::{Request, state::Api};
 
 /// How often a delete looks again when the instance changes under it. Each change is a step of a build or of another
 /// operation; there are never this many in the time of two queries.
 const ATTEMPTS: usize = 5;
 
 /// Deletes a server.
-#[utoipa::path(
-    delete,
-    path = "/servers/{server_id}",
-    tag = "servers",
-    params(("server_id" = String, Path)),
-    responses((status = 204)),
-)]
-pub(super) async fn delete(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let mut attempt = 1;
     loop {
-        let instance = super::find(&api, &caller, &id, policy::SERVERS_DELETE).await?;
-        let (api, context) = (api.clone(), caller.context.clone());
+        let instance = super::find(&request, &id).await?;
+        let (api, context) = (request.state.clone(), request.context.clone());
         match uninterrupted(async move { once(&api, &context, instance).await }).await {
             // A delete takes over whatever is under way; it only has to see what that is.
             Err(ApiError::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,

@@ -4,22 +4,13 @@ use novella_common::{
     db::instances::list::{Deleted, InstanceQuery, Pattern, Sort, SortKey},
     ids::InstanceUuid,
     lifecycle::{PowerState, TaskState, VmState, server_status},
-    policy::{self, Rule},
 };
+use novella_rest::{ApiError, FieldTable, Microversion, Parameters, field, policy::Rule, times, truth};
 
-use super::super::{
-    microversion::{FieldTable, Microversion, field},
-    strict_query,
-};
-use crate::{
-    authentication::Caller,
-    error::ApiError,
-    query::{Parameters, truth},
-    times,
-};
+use crate::{Request, policy};
 
 /// Every parameter that a list of servers knows. A filter's versions are those that take it at all.
-const QUERY: FieldTable = FieldTable(&[
+pub(super) const QUERY: FieldTable = FieldTable(&[
     field("limit"),
     field("marker"),
     field("sort_key"),
@@ -154,13 +145,8 @@ const OTHER_STATUSES: [&str; 10] = [
 ];
 
 /// What a list is asked for. `None`: what nothing can fit.
-pub(super) fn read(
-    query: &Parameters,
-    caller: &Caller,
-    version: Microversion,
-    all_projects: Rule,
-) -> Result<Option<InstanceQuery>, ApiError> {
-    strict_query::check(query, &QUERY, version, strict_query::LISTS)?;
+pub(super) fn read(request: &Request, all_projects: Rule) -> Result<Option<InstanceQuery>, ApiError> {
+    let (query, version) = (&request.query, request.version);
     if let Some(name) = query.names().find(|name| name.starts_with('_') || FORBIDDEN.contains(name)) {
         return Err(ApiError::bad_request(format!("Invalid filter field: {name}.")));
     }
@@ -170,9 +156,9 @@ pub(super) fn read(
             "Invalid input for query parameters {name}. Value: . '' is not a 'regex'"
         )));
     }
-    let filters = Filters { query, version, is_admin: caller.context.is_admin };
-    let mut wanted = InstanceQuery { sort: sort(query, caller, version)?, ..Default::default() };
-    let possible = filters.projects(&mut wanted, caller, all_projects)?
+    let filters = Filters { query, version, is_admin: request.context.is_admin };
+    let mut wanted = InstanceQuery { sort: sort(request)?, ..Default::default() };
+    let possible = filters.projects(&mut wanted, request, all_projects)?
         && filters.states(&mut wanted)?
         && filters.times(&mut wanted)?
         && filters.columns(&mut wanted)?
@@ -198,7 +184,7 @@ impl<'q> Filters<'q> {
         self.get(name).or_else(|| self.get(alias))
     }
 
-    fn projects(&self, wanted: &mut InstanceQuery, caller: &Caller, all_projects: Rule) -> Result<bool, ApiError> {
+    fn projects(&self, wanted: &mut InstanceQuery, request: &Request, all_projects: Rule) -> Result<bool, ApiError> {
         let all = match self.query.get("all_tenants") {
             None => false,
             // `?all_tenants` alone asks for them too.
@@ -209,10 +195,10 @@ impl<'q> Filters<'q> {
         };
         wanted.user_id = self.get("user_id").map(ToOwned::to_owned);
         if all {
-            all_projects.check_own(&caller.context)?;
+            all_projects.check_own(&request.context)?;
             wanted.project_id = self.either("project_id", "tenant_id").map(ToOwned::to_owned);
         } else {
-            wanted.project_id = Some(caller.project()?.to_owned());
+            wanted.project_id = Some(request.project()?.to_owned());
         }
         Ok(true)
     }
@@ -259,7 +245,7 @@ impl<'q> Filters<'q> {
         }
         if vm_states.is_empty() {
             let known = statuses.iter().any(|status| OTHER_STATUSES.contains(&status.as_str()));
-            if !known && self.version >= Microversion::v2(38) {
+            if !known && self.version.at_least(38) {
                 return Err(ApiError::bad_request("Invalid status value"));
             }
             return Ok(false);
@@ -397,7 +383,7 @@ fn sort_key(name: &str, version: Microversion) -> Option<Option<SortKey>> {
         "config_drive" => SortKey::ConfigDrive,
         "access_ip_v4" | "access_ip_v6" | "auto_disk_config" | "instance_type_id" | "kernel_id" | "locked_by"
         | "progress" | "ramdisk_id" | "root_device_name" => return Some(None),
-        "locked" if version >= Microversion::v2(73) => return Some(None),
+        "locked" if version.at_least(73) => return Some(None),
         // Columns of old that were never meant to be sorted by: ignored until 2.75.
         "architecture"
         | "cell_name"
@@ -421,7 +407,7 @@ fn sort_key(name: &str, version: Microversion) -> Option<Option<SortKey>> {
         | "user_data"
         | "vcpus"
         | "vm_mode"
-            if version < Microversion::v2(75) =>
+            if version.before(75) =>
         {
             return Some(None);
         }
@@ -429,7 +415,8 @@ fn sort_key(name: &str, version: Microversion) -> Option<Option<SortKey>> {
     }))
 }
 
-fn sort(query: &Parameters, caller: &Caller, version: Microversion) -> Result<Vec<Sort>, ApiError> {
+fn sort(request: &Request) -> Result<Vec<Sort>, ApiError> {
+    let (query, version) = (&request.query, request.version);
     let descending = |text: &str| match text {
         "asc" => Ok(false),
         "desc" => Ok(true),
@@ -450,7 +437,7 @@ fn sort(query: &Parameters, caller: &Caller, version: Microversion) -> Result<Ve
         let key = sort_key(name, version).ok_or_else(|| {
             ApiError::bad_request(format!("Invalid input for query parameters sort_key. Value: {name}."))
         })?;
-        if key == Some(SortKey::Host) && !policy::SERVERS_ALL_FILTERS.allows(&caller.context, None) {
+        if key == Some(SortKey::Host) && !policy::SERVERS_ALL_FILTERS.allows(&request.context, None) {
             return Err(ApiError::Forbidden(format!("Only administrators can sort servers by {name}")));
         }
         sort.extend(key.map(|key| Sort { key, descending }));

@@ -1,41 +1,31 @@
 //! `/servers/{id}/os-instance-actions`: what was asked of a server, and how it went.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 use novella_common::{
-    db::{actions, instances},
-    ids::InstanceUuid,
+    db::actions,
     models::{ActionEvent, EventResult, Instance, InstanceAction},
-    policy::{self, Rule},
+};
+use novella_rest::{
+    ApiError, FieldTable, Operation, Path, Shaped, field, get,
+    paging::Page,
+    times::{self, Micros},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{
-    super::{
-        microversion::{FieldTable, Microversion, Shaped, field},
-        strict_query::{self, WithoutQueryExt},
-    },
-    view::host_id,
-};
-use crate::{
-    authentication::Caller,
-    error::ApiError,
-    links::Links,
-    paging::{Next, Page},
-    query::Parameters,
-    state::Api,
-    times::{self, Micros},
-};
+use super::view::host_id;
+use crate::{Request, policy, state::Api};
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(show).without_query())
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    vec![
+        get("/servers/{server_id}/os-instance-actions", policy::INSTANCE_ACTIONS_LIST, index)
+            .query(QUERY, 58)
+            .answers_list::<ActionView>("instanceActions"),
+        get("/servers/{server_id}/os-instance-actions/{request_id}", policy::INSTANCE_ACTIONS_SHOW, show)
+            .answers::<ActionView>("instanceAction"),
+    ]
 }
 
 const FIELDS: FieldTable = FieldTable(&[field("updated_at").since(58)]);
@@ -58,9 +48,7 @@ struct ActionView<'a> {
     request_id: &'a str,
     user_id: Option<&'a str>,
     project_id: Option<&'a str>,
-    #[schema(value_type = String)]
     start_time: Micros,
-    #[schema(value_type = String)]
     updated_at: Micros,
     message: Option<&'a str>,
     /// Only where one action is shown, to those who may see them.
@@ -73,9 +61,7 @@ struct ActionView<'a> {
 #[derive(Serialize, ToSchema)]
 struct EventView<'a> {
     event: &'a str,
-    #[schema(value_type = String)]
     start_time: Micros,
-    #[schema(value_type = Option<String>)]
     finish_time: Option<Micros>,
     result: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,24 +72,6 @@ struct EventView<'a> {
     host_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Option<&'a str>>,
-}
-
-/// `{"instanceActions": [...]}`.
-#[derive(Serialize, ToSchema)]
-struct ActionsBody<'a> {
-    #[serde(rename = "instanceActions")]
-    #[schema(value_type = Vec<ActionView>)]
-    actions: Vec<Shaped<'a, ActionView<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    links: Option<[Next; 1]>,
-}
-
-/// `{"instanceAction": ...}`.
-#[derive(Serialize, ToSchema)]
-struct ActionBody<'a> {
-    #[serde(rename = "instanceAction")]
-    #[schema(value_type = ActionView)]
-    action: Shaped<'a, ActionView<'a>>,
 }
 
 impl<'a> ActionView<'a> {
@@ -123,59 +91,34 @@ impl<'a> ActionView<'a> {
 }
 
 /// The server, a deleted one too from 2.21 on.
-async fn find(api: &Api, caller: &Caller, version: Microversion, id: &str, rule: Rule) -> Result<Instance, ApiError> {
-    if version < Microversion::v2(21) {
-        return super::find(api, caller, id, rule).await;
+async fn find(request: &Request, id: &str) -> Result<Instance, ApiError> {
+    if request.version.before(21) {
+        super::find(request, id).await
+    } else {
+        super::find_with_deleted(request, id).await
     }
-    let uuid: InstanceUuid = id.parse().map_err(|_| super::not_found(id))?;
-    let instance = instances::get_with_deleted(&mut *api.database.read().await?, uuid).await?;
-    let instance = instance.filter(|instance| super::knows(caller, instance)).ok_or_else(|| super::not_found(id))?;
-    rule.check(&caller.context, Some(&instance.project_id))?;
-    Ok(instance)
 }
 
 /// Lists what was asked of a server, newest first.
-#[utoipa::path(
-    get,
-    path = "/servers/{server_id}/os-instance-actions",
-    tag = "instance actions",
-    params(("server_id" = String, Path)),
-    responses((status = 200, body = ActionsBody)),
-)]
-async fn index(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    links: Links,
-    query: Parameters,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    strict_query::check(&query, &QUERY, version, Microversion::v2(58))?;
-    let instance = find(&api, &caller, version, &id, policy::INSTANCE_ACTIONS_LIST).await?;
-    let found = actions::list(&mut *api.database.read().await?, instance.uuid).await?;
-    let hidden = FIELDS.hidden(version);
-    let view = |action| Shaped { whole: ActionView::new(action, None), hidden: &hidden };
-    if version < Microversion::v2(58) {
-        let actions = found.iter().map(view).collect();
-        return Ok(Json(ActionsBody { actions, links: None }).into_response());
+async fn index(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let instance = find(&request, &id).await?;
+    let mut found = actions::list(&mut *request.state.database.read().await?, instance.uuid).await?;
+    let mut next = None;
+    if request.version.at_least(58) {
+        let page = Page::from_query(&request.query, request.config.max_limit)?;
+        found = part(found, &request, &page)?;
+        let last = found.last().map(|action| action.request_id.as_str());
+        let collection = format!("servers/{id}/os-instance-actions");
+        next = page.next_link(&request.query, &request.links, &collection, found.len(), last);
     }
-    let page = Page::from_query(&query, api.config.max_limit)?;
-    let found = part(found, &query, &page, version)?;
-    let last = found.last().map(|action| action.request_id.as_str());
-    let collection = format!("servers/{id}/os-instance-actions");
-    let next = page.collection_links(&query, &links, &collection, found.len(), last);
-    Ok(Json(ActionsBody { actions: found.iter().map(view).collect(), links: next }).into_response())
+    let views: Vec<_> = found.iter().map(|action| ActionView::new(action, None)).collect();
+    Ok(request.answer(&FIELDS).list_linked("instanceActions", &views, "links", next))
 }
 
 /// The part of a server's history that is asked for. It is short: nobody asks a thousand things of one server.
-fn part(
-    mut actions: Vec<InstanceAction>,
-    query: &Parameters,
-    page: &Page,
-    version: Microversion,
-) -> Result<Vec<InstanceAction>, ApiError> {
-    let since = times::filter(query, "changes-since")?;
-    let before = times::filter(query, "changes-before")?.filter(|_| version >= Microversion::v2(66));
+fn part(mut actions: Vec<InstanceAction>, request: &Request, page: &Page) -> Result<Vec<InstanceAction>, ApiError> {
+    let since = times::filter(&request.query, "changes-since")?;
+    let before = times::filter(&request.query, "changes-before")?.filter(|_| request.version.at_least(66));
     times::check_order(since, before)?;
     if let Some(marker) = &page.marker {
         let at = actions.iter().position(|action| action.request_id == *marker);
@@ -190,34 +133,20 @@ fn part(
 }
 
 /// Shows one thing that was asked of a server, with its steps.
-#[utoipa::path(
-    get,
-    path = "/servers/{server_id}/os-instance-actions/{request_id}",
-    tag = "instance actions",
-    params(("server_id" = String, Path), ("request_id" = String, Path)),
-    responses((status = 200, body = ActionBody)),
-)]
-async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    Path((id, request_id)): Path<(String, String)>,
-) -> Result<Response, ApiError> {
-    let instance = find(&api, &caller, version, &id, policy::INSTANCE_ACTIONS_SHOW).await?;
-    let found = actions::get(&mut *api.database.read().await?, instance.uuid, &request_id).await?;
+async fn show(request: Request, Path((id, request_id)): Path<(String, String)>) -> Result<Response, ApiError> {
+    let instance = find(&request, &id).await?;
+    let found = actions::get(&mut *request.state.database.read().await?, instance.uuid, &request_id).await?;
     let (action, events) = found.ok_or_else(|| ApiError::not_found(format!("Action {request_id} not found")))?;
 
     let project = Some(instance.project_id.as_str());
-    let sees_all = policy::INSTANCE_ACTIONS_EVENTS.allows(&caller.context, project);
-    let sees_details = policy::INSTANCE_ACTIONS_EVENTS_DETAILS.allows(&caller.context, project);
-    let hidden = EVENT_FIELDS.hidden(version);
-    let event = |event| Shaped { whole: event_view(event, &instance, sees_all, sees_details), hidden: &hidden };
+    let sees_all = policy::INSTANCE_ACTIONS_EVENTS.allows(&request.context, project);
+    let sees_details = policy::INSTANCE_ACTIONS_EVENTS_DETAILS.allows(&request.context, project);
+    let shape = request.answer(&EVENT_FIELDS);
+    let event = |event| shape.shaped(event_view(event, &instance, sees_all, sees_details));
     // Before 2.51 those who may not see all of an event saw nothing of it.
-    let shown = sees_all || version >= Microversion::v2(51);
+    let shown = sees_all || request.version.at_least(51);
     let events = shown.then(|| events.iter().map(event).collect());
-    let hidden = FIELDS.hidden(version);
-    let action = Shaped { whole: ActionView::new(&action, events), hidden: &hidden };
-    Ok(Json(ActionBody { action }).into_response())
+    Ok(request.answer(&FIELDS).object("instanceAction", ActionView::new(&action, events)))
 }
 
 fn event_view<'a>(event: &'a ActionEvent, instance: &Instance, sees_all: bool, sees_details: bool) -> EventView<'a> {

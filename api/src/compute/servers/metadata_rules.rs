@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use novella_rest::ApiError;
 use serde::{Deserialize, Deserializer, de};
-
-use crate::error::ApiError;
 
 /// Pairs that one server may have (Nova's quota `metadata_items`).
 const MAX_ITEMS: usize = 128;
@@ -40,4 +39,8 @@ pub(super) fn check_count(metadata: &BTreeMap<String, String>) -> Result<(), Api
         return Ok(());
     }
     Err(ApiError::Forbidden(format!("Maximum number of metadata items exceeds {MAX_ITEMS}")))
+}
+
+novella_rest::documented_as! {
+    Metadata => Object;
 }

@@ -1,11 +1,6 @@
 //! `/servers/{id}/migrations`: the migrations of one server that are under way, and what can be done to them.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{http::StatusCode, response::Response};
 use novella_common::{
     RequestContext,
     db::{
@@ -14,35 +9,29 @@ use novella_common::{
     },
     lifecycle::TaskState,
     models::{Instance, Migration, MigrationStatus},
-    policy,
 };
+use novella_rest::{ApiError, FieldTable, Null, Operation, Path, delete, field, get, post, times::Micros};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{
-    super::{
-        microversion::{FieldTable, Microversion, Served, ServedExt, Shaped, field},
-        strict_query::WithoutQueryExt,
-    },
-    operation::{action_row, uninterrupted},
-};
-use crate::{
-    authentication::Caller,
-    body::{JsonBody, wrong},
-    error::ApiError,
-    state::Api,
-    times::Micros,
-};
+use super::operation::{action_row, uninterrupted};
+use crate::{Request, policy, state::Api};
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(index).without_query().served(Served::since(23)))
-        .routes(routes!(show).without_query().served(Served::since(23)))
-        .routes(routes!(abort).served(Served::since(24)))
-        .routes(routes!(act).served(Served::since(22)))
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    const ALL: &str = "/servers/{server_id}/migrations";
+    const ONE: &str = "/servers/{server_id}/migrations/{migration_id}";
+    const ACTION: &str = "/servers/{server_id}/migrations/{migration_id}/action";
+    vec![
+        get(ALL, policy::SERVER_MIGRATIONS_INDEX, index).since(23).answers_list::<MigrationView>("migrations"),
+        get(ONE, policy::SERVER_MIGRATIONS_SHOW, show).since(23).answers::<MigrationView>("migration"),
+        delete(ONE, policy::SERVER_MIGRATIONS_DELETE, abort).since(24).status(202),
+        post(ACTION, policy::SERVER_MIGRATIONS_FORCE_COMPLETE, force_complete)
+            .action("force_complete")
+            .since(22)
+            .status(202),
+    ]
 }
 
 const FIELDS: FieldTable =
@@ -66,9 +55,7 @@ struct MigrationView<'m> {
     disk_total_bytes: Option<i64>,
     disk_processed_bytes: Option<i64>,
     disk_remaining_bytes: Option<i64>,
-    #[schema(value_type = String)]
     created_at: Micros,
-    #[schema(value_type = String)]
     updated_at: Micros,
     user_id: Option<&'m str>,
     project_id: Option<&'m str>,
@@ -106,68 +93,27 @@ impl<'m> MigrationView<'m> {
     }
 }
 
-/// `{"migrations": [...]}`.
-#[derive(Serialize, ToSchema)]
-struct MigrationsBody<'m> {
-    #[schema(value_type = Vec<MigrationView>)]
-    migrations: Vec<Shaped<'m, MigrationView<'m>>>,
-}
-
-/// `{"migration": ...}`.
-#[derive(Serialize, ToSchema)]
-struct MigrationBody<'m> {
-    #[schema(value_type = MigrationView)]
-    migration: Shaped<'m, MigrationView<'m>>,
-}
-
 /// Lists the migrations of a server that are under way.
-#[utoipa::path(
-    get,
-    path = "/servers/{server_id}/migrations",
-    tag = "server migrations",
-    params(("server_id" = String, Path)),
-    responses((status = 200, body = MigrationsBody)),
-)]
-async fn index(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let instance = super::find(&api, &caller, &id, policy::SERVER_MIGRATIONS_INDEX).await?;
-    let with_hosts = policy::SERVER_MIGRATIONS_INDEX_HOST.allows(&caller.context, Some(&instance.project_id));
+async fn index(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let instance = super::find(&request, &id).await?;
+    let with_hosts = policy::SERVER_MIGRATIONS_INDEX_HOST.allows(&request.context, Some(&instance.project_id));
     let filter = MigrationFilter { instance: Some(instance.uuid), under_way: true, ..Default::default() };
-    let found = migrations::list(&mut *api.database.read().await?, &filter).await?;
-    let hidden = FIELDS.hidden(version);
-    let view = |migration| Shaped { whole: MigrationView::new(migration, with_hosts), hidden: &hidden };
-    Ok(Json(MigrationsBody { migrations: found.iter().map(view).collect() }).into_response())
+    let found = migrations::list(&mut *request.state.database.read().await?, &filter).await?;
+    let views: Vec<_> = found.iter().map(|migration| MigrationView::new(migration, with_hosts)).collect();
+    Ok(request.answer(&FIELDS).list("migrations", &views, None))
 }
 
 /// Shows a migration of a server that is under way.
-#[utoipa::path(
-    get,
-    path = "/servers/{server_id}/migrations/{migration_id}",
-    tag = "server migrations",
-    params(("server_id" = String, Path), ("migration_id" = i64, Path)),
-    responses((status = 200, body = MigrationBody)),
-)]
-async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    Path((server_id, id)): Path<(String, String)>,
-) -> Result<Response, ApiError> {
-    let instance = super::find(&api, &caller, &server_id, policy::SERVER_MIGRATIONS_SHOW).await?;
-    let found = find(&api, &instance, &id).await?;
+async fn show(request: Request, Path((server_id, id)): Path<(String, String)>) -> Result<Response, ApiError> {
+    let instance = super::find(&request, &server_id).await?;
+    let found = find(&request.state, &instance, &id).await?;
     let found = found.ok_or_else(|| {
         ApiError::not_found(format!("In-progress live migration {id} is not found for server {server_id}."))
     })?;
     if found.status.is_final() {
         return Err(ApiError::not_found(format!("Live migration {id} for server {server_id} is not in progress.")));
     }
-    let hidden = FIELDS.hidden(version);
-    let migration = Shaped { whole: MigrationView::new(&found, true), hidden: &hidden };
-    Ok(Json(MigrationBody { migration }).into_response())
+    Ok(request.answer(&FIELDS).object("migration", MigrationView::new(&found, true)))
 }
 
 async fn find(api: &Api, instance: &Instance, id: &str) -> Result<Option<Migration>, ApiError> {
@@ -197,31 +143,19 @@ fn wrong_status(migration: &Migration, what: &str) -> ApiError {
 }
 
 /// Aborts a live migration: the server stays where it is.
-#[utoipa::path(
-    delete,
-    path = "/servers/{server_id}/migrations/{migration_id}",
-    tag = "server migrations",
-    params(("server_id" = String, Path), ("migration_id" = i64, Path)),
-    responses((status = 202)),
-)]
-async fn abort(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    Path((server_id, id)): Path<(String, String)>,
-) -> Result<StatusCode, ApiError> {
-    let instance = super::find(&api, &caller, &server_id, policy::SERVER_MIGRATIONS_DELETE).await?;
+async fn abort(request: Request, Path((server_id, id)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+    let instance = super::find(&request, &server_id).await?;
+    let (api, context, version) = (request.state, request.context, request.version);
     check_migrating(&instance, "abort live migration")?;
     let migration = find(&api, &instance, &id).await?;
     let migration = migration
         .ok_or_else(|| ApiError::not_found(format!("Migration {id} could not be found for instance {server_id}.")))?;
     let waiting =
         matches!(migration.status, MigrationStatus::Accepted | MigrationStatus::Queued | MigrationStatus::Preparing);
-    let abortable = migration.status == MigrationStatus::Running || (waiting && version >= Microversion::v2(65));
+    let abortable = migration.status == MigrationStatus::Running || (waiting && version.at_least(65));
     if !abortable {
         return Err(wrong_status(&migration, "abort live migration"));
     }
-    let context = caller.context;
     uninterrupted(async move { abort_now(&api, &context, &migration).await }).await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -245,32 +179,13 @@ async fn abort_now(api: &Api, context: &RequestContext, migration: &Migration) -
 }
 
 /// Hurries a live migration: the guest is held still, so that the copy ends.
-#[utoipa::path(
-    post,
-    path = "/servers/{server_id}/migrations/{migration_id}/action",
-    tag = "server migrations",
-    params(("server_id" = String, Path), ("migration_id" = i64, Path)),
-    request_body(content = Object, description = "`{\"force_complete\": null}`."),
-    responses((status = 202)),
-)]
-async fn act(
-    State(api): State<Api>,
-    caller: Caller,
+async fn force_complete(
+    request: Request,
     Path((server_id, id)): Path<(String, String)>,
-    body: JsonBody,
+    _: Null,
 ) -> Result<StatusCode, ApiError> {
-    let body = body.object()?;
-    let (name, argument) = match body.iter().next() {
-        Some(only) if body.len() == 1 => only,
-        _ => return Err(ApiError::bad_request("Malformed request body: one action is expected, as the only key.")),
-    };
-    if name != "force_complete" {
-        return Err(ApiError::bad_request(format!("There is no such action: {name}")));
-    }
-    if !argument.is_null() {
-        return Err(wrong(name, argument, &format!("{argument} is not of type 'null'")));
-    }
-    let instance = super::find(&api, &caller, &server_id, policy::SERVER_MIGRATIONS_FORCE_COMPLETE).await?;
+    let instance = super::find(&request, &server_id).await?;
+    let (api, context) = (request.state, request.context);
     check_migrating(&instance, "force_complete")?;
     let migration = find(&api, &instance, &id).await?;
     let migration = migration
@@ -278,7 +193,6 @@ async fn act(
     if migration.status != MigrationStatus::Running {
         return Err(wrong_status(&migration, "force_complete"));
     }
-    let context = caller.context;
     uninterrupted(async move { force_complete_now(&api, &context, &migration).await }).await?;
     Ok(StatusCode::ACCEPTED)
 }

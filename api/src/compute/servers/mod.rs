@@ -17,27 +17,32 @@ mod show;
 mod update;
 mod view;
 
-use novella_common::{db::instances, ids::InstanceUuid, models::Instance, policy::Rule};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
+use novella_rest::{ApiError, Operation, delete, get, post, put};
 
-use super::strict_query::WithoutQueryExt;
-use crate::{authentication::Caller, error::ApiError, state::Api};
+use crate::{Request, policy, state::Api};
 
-/// The routes.
-pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(list::index))
-        .routes(routes!(list::detail))
-        .routes(routes!(create::create))
-        .routes(routes!(show::show).without_query())
-        .routes(routes!(update::update))
-        .routes(routes!(delete::delete))
-        .routes(routes!(actions::act))
-        .routes(routes!(ips::index).without_query())
-        .routes(routes!(ips::show).without_query())
-        .merge(metadata::router())
-        .merge(instance_actions::router())
-        .merge(migrations::router())
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    let mut operations = vec![
+        get("/servers", policy::SERVERS_INDEX, list::index)
+            .query(filters::QUERY, 75)
+            .answers_list::<view::Brief>("servers"),
+        get("/servers/detail", policy::SERVERS_DETAIL, list::detail)
+            .query(filters::QUERY, 75)
+            .answers_list::<view::Detail>("servers"),
+        post("/servers", policy::SERVERS_CREATE, create::create).status(202).answers::<create::Created>("server"),
+        get("/servers/{server_id}", policy::SERVERS_SHOW, show::show).answers::<view::Detail>("server"),
+        put("/servers/{server_id}", policy::SERVERS_UPDATE, update::update).answers::<view::Detail>("server"),
+        delete("/servers/{server_id}", policy::SERVERS_DELETE, delete::delete).status(204),
+        get("/servers/{server_id}/ips", policy::SERVER_IPS_INDEX, ips::index),
+        get("/servers/{server_id}/ips/{network_label}", policy::SERVER_IPS_SHOW, ips::show).status(404),
+    ];
+    operations.extend(actions::operations());
+    operations.extend(metadata::operations());
+    operations.extend(instance_actions::operations());
+    operations.extend(migrations::operations());
+    operations
 }
 
 /// 404 for a server, in Nova's words.
@@ -45,20 +50,30 @@ fn not_found(id: &str) -> ApiError {
     ApiError::not_found(format!("Instance {id} could not be found."))
 }
 
-/// The server of this id, if the caller may know of it and `rule` is granted.
+/// The server of this id, if the caller may know of it.
 ///
 /// # Errors
-/// 404 if there is none, or it is another project's; 403 if the rule is not granted.
-async fn find(api: &Api, caller: &Caller, id: &str, rule: Rule) -> Result<Instance, ApiError> {
+/// 404 if there is none, or it is another project's.
+async fn find(request: &Request, id: &str) -> Result<Instance, ApiError> {
+    let found = find_with_deleted(request, id).await?;
+    if found.deleted_at.is_some() {
+        return Err(not_found(id));
+    }
+    Ok(found)
+}
+
+/// As [`find`], deleted ones too.
+///
+/// # Errors
+/// 404 if there is none, or it is another project's.
+async fn find_with_deleted(request: &Request, id: &str) -> Result<Instance, ApiError> {
     // What is no UUID is the name of no server: clients ask so before they list.
     let uuid: InstanceUuid = id.parse().map_err(|_| not_found(id))?;
-    let instance = instances::get(&mut *api.database.read().await?, uuid).await?;
-    let instance = instance.filter(|instance| knows(caller, instance)).ok_or_else(|| not_found(id))?;
-    rule.check(&caller.context, Some(&instance.project_id))?;
-    Ok(instance)
+    let instance = instances::get_with_deleted(&mut *request.state.database.read().await?, uuid).await?;
+    instance.filter(|instance| knows(request, instance)).ok_or_else(|| not_found(id))
 }
 
 /// Whether a caller may know that an instance exists.
-fn knows(caller: &Caller, instance: &Instance) -> bool {
-    caller.context.is_admin || caller.context.project_id.as_ref() == Some(&instance.project_id)
+fn knows(request: &Request, instance: &Instance) -> bool {
+    request.context.is_admin || request.context.project_id.as_ref() == Some(&instance.project_id)
 }

@@ -23,9 +23,10 @@ use novella_common::{
     models::{Instance, InstanceAction},
 };
 use novella_messaging::MessagingError;
+use novella_rest::ApiError;
 use tracing::Instrument;
 
-use crate::{error::ApiError, state::Api};
+use crate::state::Api;
 
 /// Runs `work` to its end, whatever becomes of the client that waits for it.
 ///
@@ -129,7 +130,7 @@ impl Beginning {
         Ok(())
     }
 
-    /// Makes it so.
+    /// Commits: the operation has begun.
     ///
     /// # Errors
     /// The database can't be written; then nothing has begun.

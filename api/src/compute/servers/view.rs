@@ -2,33 +2,27 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 use novella_common::{
-    db::{Connection, DbError, images, instances},
+    db::{Connection, instances},
     ids::InstanceUuid,
     lifecycle::{TaskState, server_status},
     models::{Fault, Flavor, Instance, RequestSpec, SchedulerHints},
-    policy,
+};
+use novella_rest::{
+    ApiError, FieldTable, Link,
+    answer::Answer,
+    field,
+    paging::NextLink,
+    times::{Micros, Seconds},
 };
 use serde::Serialize;
 use sha2::{Digest, Sha224};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{
-    super::microversion::{FieldTable, Microversion, Shaped, field},
-    hosts,
-};
-use crate::{
-    authentication::Caller,
-    links::{Link, Links},
-    paging::Next,
-    state::Api,
-    times::{Micros, Seconds},
-};
+use super::hosts;
+use crate::{Request, policy};
 
 /// Which versions have which fields of a server; those not named are in all.
 const FIELDS: FieldTable = FieldTable(&[
@@ -106,9 +100,7 @@ pub(super) struct Detail<'i> {
     image: ImageOf<'i>,
     #[schema(value_type = Object)]
     flavor: FlavorOf<'i>,
-    #[schema(value_type = String)]
     created: Seconds,
-    #[schema(value_type = String)]
     updated: Seconds,
     addresses: Addresses,
     #[serde(rename = "accessIPv4")]
@@ -122,10 +114,8 @@ pub(super) struct Detail<'i> {
     config_drive: &'static str,
     key_name: Option<&'i str>,
     #[serde(rename = "OS-SRV-USG:launched_at")]
-    #[schema(value_type = Option<String>)]
     launched_at: Option<Micros>,
     #[serde(rename = "OS-SRV-USG:terminated_at")]
-    #[schema(value_type = Option<String>)]
     terminated_at: Option<Micros>,
     security_groups: [SecurityGroup; 1],
     #[serde(rename = "OS-EXT-STS:task_state")]
@@ -172,7 +162,6 @@ pub(super) struct Detail<'i> {
 #[derive(Serialize, ToSchema)]
 struct FaultView<'i> {
     code: i64,
-    #[schema(value_type = String)]
     created: Seconds,
     message: &'i str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,30 +211,6 @@ enum FlavorOf<'i> {
     },
 }
 
-/// `{"server": ...}`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ServerBody<'i> {
-    #[schema(value_type = Detail)]
-    server: Shaped<'i, Detail<'i>>,
-}
-
-/// `{"servers": [...]}`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ServersBody<'i> {
-    #[schema(value_type = Vec<Detail>)]
-    servers: Vec<Shaped<'i, Detail<'i>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    servers_links: Option<[Next; 1]>,
-}
-
-/// `{"servers": [...]}`, in brief.
-#[derive(Serialize, ToSchema)]
-pub(super) struct BriefServersBody<'i> {
-    servers: Vec<Brief<'i>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    servers_links: Option<[Next; 1]>,
-}
-
 /// What the answer is to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Occasion {
@@ -258,23 +223,19 @@ pub(super) enum Occasion {
 }
 
 /// A list in brief.
-pub(super) fn brief_list(
-    servers: &[(InstanceUuid, String)],
-    links: &Links,
-    servers_links: Option<[Next; 1]>,
-) -> Response {
-    let servers =
-        servers.iter().map(|(uuid, name)| Brief { id: uuid.0, name, links: links.of(&format!("servers/{uuid}")) });
-    Json(BriefServersBody { servers: servers.collect(), servers_links }).into_response()
+pub(super) fn brief_list(request: &Request, servers: &[(InstanceUuid, String)], next: Option<NextLink>) -> Response {
+    let view =
+        |(uuid, name): &(InstanceUuid, String)| (uuid.0, name.clone(), request.links.of(&format!("servers/{uuid}")));
+    let known: Vec<_> = servers.iter().map(view).collect();
+    let views: Vec<_> = known.iter().map(|(id, name, links)| Brief { id: *id, name, links: links.clone() }).collect();
+    request.answer(&FieldTable(&[])).list("servers", &views, next)
 }
 
 /// What is known of the servers of one answer beside their rows, and what the answer's version and caller see of it.
 pub(super) struct View<'a> {
-    version: Microversion,
-    links: &'a Links,
+    request: &'a Request,
     hidden: Vec<&'static str>,
     extended: bool,
-    is_admin: bool,
     faults: HashMap<InstanceUuid, Fault>,
     host_status: Option<HashMap<String, &'static str>>,
     specs: HashMap<InstanceUuid, RequestSpec>,
@@ -285,74 +246,62 @@ impl<'a> View<'a> {
     /// Reads what is needed beside the rows: a query for each kind, whatever the number of servers.
     ///
     /// # Errors
-    /// The database can't be read.
+    /// The database can't be read, or the Image service not be asked.
     pub(super) async fn load(
-        api: &Api,
+        request: &'a Request,
         connection: &mut Connection,
-        caller: &Caller,
-        version: Microversion,
-        links: &'a Links,
         occasion: Occasion,
         instances: &[Instance],
-    ) -> Result<Self, DbError> {
-        let mut hidden = FIELDS.hidden(version);
+    ) -> Result<Self, ApiError> {
+        let mut hidden = FIELDS.hidden(request.version);
         match occasion {
             Occasion::Show => {}
             Occasion::List => hidden.push("server_groups"),
-            Occasion::Change => hidden.extend(FIELDS_AFTER_CHANGE.hidden(version)),
+            Occasion::Change => hidden.extend(FIELDS_AFTER_CHANGE.hidden(request.version)),
         }
         let shown = |name: &str| !hidden.contains(&name);
-        let own = caller.context.project_id.as_deref();
+        let own = request.context.project_id.as_deref();
         let uuids: Vec<_> = instances.iter().map(|instance| instance.uuid).collect();
 
         let broken: Vec<_> = instances.iter().filter(|instance| shows_fault(instance)).map(|i| i.uuid).collect();
         let faults = instances::faults(connection, &broken).await?.into_iter().collect();
-        let sees_hosts = policy::SERVERS_SHOW_HOST_STATUS.allows(&caller.context, own);
+        let sees_hosts = policy::SERVERS_SHOW_HOST_STATUS.allows(&request.context, own);
         let host_status = match sees_hosts && shown("host_status") && !instances.is_empty() {
-            true => Some(hosts::statuses(api, connection).await?),
+            true => Some(hosts::statuses(&request.state, connection).await?),
             false => None,
         };
         let specs = match shown("scheduler_hints") {
             true => instances::list::request_specs(connection, &uuids).await?.into_iter().collect(),
             false => HashMap::new(),
         };
-        let image_properties = match version >= Microversion::v2(98) {
-            true => Some(image_properties(connection, instances).await?),
+        let image_properties = match request.version.at_least(98) {
+            true => Some(image_properties(request, instances).await?),
             false => None,
         };
-        Ok(Self {
-            version,
-            links,
-            extended: policy::EXTENDED_SERVER_ATTRIBUTES.allows(&caller.context, own),
-            is_admin: caller.context.is_admin,
-            hidden,
-            faults,
-            host_status,
-            specs,
-            image_properties,
-        })
+        let extended = policy::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, own);
+        Ok(Self { request, extended, hidden, faults, host_status, specs, image_properties })
     }
 
-    pub(super) fn one(&self, instance: &Instance) -> Response {
-        Json(ServerBody { server: self.detail(instance) }).into_response()
+    pub(super) fn one(self, instance: &Instance) -> Response {
+        Answer::hiding(self.hidden.clone()).object("server", self.detail(instance))
     }
 
-    pub(super) fn list(&self, instances: &[Instance], servers_links: Option<[Next; 1]>) -> Response {
-        let servers = instances.iter().map(|instance| self.detail(instance)).collect();
-        Json(ServersBody { servers, servers_links }).into_response()
+    pub(super) fn list(self, instances: &[Instance], next: Option<NextLink>) -> Response {
+        let views: Vec<_> = instances.iter().map(|instance| self.detail(instance)).collect();
+        Answer::hiding(self.hidden.clone()).list("servers", &views, next)
     }
 
-    fn detail<'i>(&'i self, instance: &'i Instance) -> Shaped<'i, Detail<'i>> {
+    fn detail<'i>(&'i self, instance: &'i Instance) -> Detail<'i> {
         let status = match instance.deleted_at {
             Some(_) => "DELETED",
             None => server_status(instance.vm_state, instance.task_state),
         };
         let extended = |value| self.extended.then_some(value);
         let host = instance.host.as_deref();
-        let whole = Detail {
+        Detail {
             id: instance.uuid.0,
             name: &instance.name,
-            links: self.links.of(&format!("servers/{}", instance.uuid)),
+            links: self.request.links.of(&format!("servers/{}", instance.uuid)),
             status,
             progress: matches!(status, "ACTIVE" | "BUILD" | "MIGRATING").then_some(0),
             fault: self.faults.get(&instance.uuid).map(|fault| self.fault(fault)),
@@ -391,7 +340,7 @@ impl<'a> View<'a> {
                 .as_ref()
                 .map(|statuses| host.and_then(|host| statuses.get(host)).copied().unwrap_or_default()),
             // From 2.90 on everybody sees it.
-            hostname: (self.extended || self.version >= Microversion::v2(90)).then_some(&instance.hostname),
+            hostname: (self.extended || self.request.version.at_least(90)).then_some(&instance.hostname),
             host: self.extended.then_some(host),
             hypervisor_hostname: self.extended.then_some(host),
             instance_name: self.extended.then(|| instance_name(instance)),
@@ -401,13 +350,12 @@ impl<'a> View<'a> {
             ramdisk_id: extended(""),
             root_device_name: extended(ROOT_DEVICE),
             user_data: self.extended.then_some(instance.user_data.as_deref()),
-        };
-        Shaped { whole, hidden: &self.hidden }
+        }
     }
 
     /// Details of a fault that is not the user's are an administrator's matter.
     fn fault<'i>(&self, fault: &'i Fault) -> FaultView<'i> {
-        let details = fault.details.as_deref().filter(|_| self.is_admin || fault.code != 500);
+        let details = fault.details.as_deref().filter(|_| self.request.context.is_admin || fault.code != 500);
         FaultView { code: fault.code, created: Seconds(fault.created_at), message: &fault.message, details }
     }
 
@@ -416,15 +364,15 @@ impl<'a> View<'a> {
             None => ImageOf::None(""),
             Some(id) => ImageOf::Image {
                 id,
-                links: self.links.bookmark_of(&format!("images/{id}")),
+                links: self.request.links.bookmark_of(&format!("images/{id}")),
                 properties: self.image_properties.as_ref().map(|all| all.get(id).unwrap_or(&EMPTY)),
             },
         }
     }
 
     fn flavor<'i>(&self, flavor: &'i Flavor) -> FlavorOf<'i> {
-        if self.version < Microversion::v2(47) {
-            let links = self.links.bookmark_of(&format!("flavors/{}", flavor.id));
+        if self.request.version.before(47) {
+            let links = self.request.links.bookmark_of(&format!("flavors/{}", flavor.id));
             return FlavorOf::Named { id: &flavor.id, links };
         }
         FlavorOf::Embedded {
@@ -467,12 +415,12 @@ fn instance_name(instance: &Instance) -> String {
 }
 
 async fn image_properties(
-    connection: &mut Connection,
+    request: &Request,
     instances: &[Instance],
-) -> Result<HashMap<String, BTreeMap<String, String>>, DbError> {
+) -> Result<HashMap<String, BTreeMap<String, String>>, ApiError> {
     let mut ids: Vec<_> = instances.iter().filter_map(|instance| instance.image_ref.clone()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let wanted = images::ImageQuery { ids: Some(ids), ..Default::default() };
-    Ok(images::list(connection, &wanted).await?.into_iter().map(|image| (image.id, image.properties)).collect())
+    let found = request.state.images.find_many(&request.context, ids).await?;
+    Ok(found.into_iter().map(|image| (image.id, image.properties)).collect())
 }

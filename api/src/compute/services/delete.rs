@@ -1,40 +1,24 @@
 //! `DELETE /os-services/{id}`.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::http::StatusCode;
 use novella_common::{
     db::{
         DbError,
         services::{self, Deletion},
     },
     models::Service,
-    policy,
 };
+use novella_rest::{ApiError, Microversion, Path};
 use uuid::Uuid;
 
-use super::{super::microversion::Microversion, BY_UUID};
-use crate::{authentication::Caller, error::ApiError, state::Api};
+use super::BY_UUID;
+use crate::Request;
 
 /// Deletes a service; a compute host too, once nothing is on it. One that still runs comes back only when it is started
 /// again; a scheduler, a conductor or an API that still runs is back with its next heartbeat.
-#[utoipa::path(
-    delete,
-    path = "/os-services/{service_id}",
-    tag = "services",
-    params(("service_id" = String, Path)),
-    responses((status = 204), (status = 409)),
-)]
-pub(super) async fn delete(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    policy::SERVICES_DELETE.check_own(&caller.context)?;
-    let wanted = Wanted::read(&id, version)?;
-    let mut transaction = api.database.begin().await?;
+pub(super) async fn delete(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    let wanted = Wanted::read(&id, request.version)?;
+    let mut transaction = request.state.database.begin().await?;
     let all = services::list(&mut transaction, None, None).await?;
     let service = all.iter().find(|service| wanted.is(service));
     let service = service.ok_or_else(|| ApiError::not_found(format!("Service {id} not found.")))?;
@@ -67,7 +51,7 @@ enum Wanted {
 
 impl Wanted {
     fn read(id: &str, version: Microversion) -> Result<Self, ApiError> {
-        if version >= BY_UUID {
+        if version.at_least(BY_UUID) {
             let uuid = Uuid::try_parse(id).map_err(|_| ApiError::bad_request(format!("Invalid uuid {id}")))?;
             return Ok(Self::Uuid(uuid.to_string()));
         }

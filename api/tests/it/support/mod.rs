@@ -6,16 +6,23 @@ use std::sync::{Arc, Mutex};
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
-use novella_api::{Api, ApiConfig, router};
+use novella_api::{
+    Api, ApiConfig, COMPUTE,
+    neighbours::{ImageRecord, Images},
+};
 use novella_common::{
+    RequestContext,
     config::{DatabaseConfig, Secret, SecretUrl, ServiceConfig},
     db::{Database, compute_nodes, instances, seed, services},
     ids::{Incarnation, InstanceUuid},
     lifecycle::{PowerState, TaskState, VmState},
     models::{AllocationRatios, Binary, Instance, Inventory, Resources},
-    service::ServiceIdentity,
+    service::Readiness,
 };
+use novella_identity::{IDENTITY, Identity, IdentityConfig};
+use novella_image::IMAGE as IMAGES;
 use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
+use novella_rest::{ApiError, Server};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -88,6 +95,29 @@ pub struct Cloud {
     _own: novella_testing::Database,
 }
 
+/// The Image component beside this API.
+struct ImagesHere(novella_image::Images);
+
+impl Images for ImagesHere {
+    fn find_many<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        ids: Vec<String>,
+    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
+        Box::pin(async move {
+            let record = |image: novella_common::models::Image| ImageRecord {
+                id: image.id,
+                status: image.status,
+                size: image.size,
+                min_disk_gb: image.min_disk_gb,
+                min_ram_mb: image.min_ram_mb,
+                properties: image.properties,
+            };
+            Ok(self.0.find_many(context, ids).await?.into_iter().map(record).collect())
+        })
+    }
+}
+
 impl Cloud {
     /// The same without a conductor.
     pub async fn with_only_a_scheduler(on: On) -> Self {
@@ -122,17 +152,19 @@ impl Cloud {
         };
         seed::run(&database, &seeds).await.unwrap();
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
-        let identity = ServiceIdentity::new(Binary::Api, "api-1");
-        let api = Api::new(database.clone(), &transport, config, ServiceConfig::default(), &identity);
-        Self {
-            on,
-            database,
-            transport,
-            router: router(api),
-            taken: Arc::default(),
-            servers: Mutex::default(),
-            _own: own,
-        }
+        let catalog = [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec();
+        let identity = Identity::new(database.clone(), IdentityConfig { token_ttl: config.token_ttl, catalog });
+        let images = novella_image::Images::new(database.clone());
+        let images_here = Arc::new(ImagesHere(images.clone()));
+        let rest = config.rest();
+        let api = Api::new(database.clone(), &transport, images_here, config, ServiceConfig::default());
+        let readiness = Readiness::new().bus(&transport).database(&database);
+        let router = Server::new(rest, Arc::new(identity.clone()))
+            .service(&COMPUTE, api, novella_api::compute::operations())
+            .service(&IDENTITY, identity, novella_identity::operations())
+            .service(&IMAGES, images, novella_image::operations())
+            .router(readiness);
+        Self { on, database, transport, router, taken: Arc::default(), servers: Mutex::default(), _own: own }
     }
 
     /// Takes all messages to a topic, or to one server of it; calls get `answer`.

@@ -1,28 +1,20 @@
 //! `os-getConsoleOutput`.
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
-use novella_common::policy;
+use axum::response::Response;
 use novella_compute::rpcapi::ComputeError;
 use novella_messaging::CallError;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use novella_rest::{ApiError, Path, body, inputs::AnyValue};
+use serde_json::Value;
 
-use super::{super::hosts, ActionRequest};
-use crate::{
-    body::{object, typed},
-    error::ApiError,
-};
+use super::super::hosts;
+use crate::Request;
 
-/// What `os-getConsoleOutput` holds.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConsoleOutput {
-    /// Lines from the end; all without it, or with -1. Clients send digits in a string too.
-    #[serde(default)]
-    length: Option<Value>,
+body! {
+    /// `os-getConsoleOutput`.
+    pub(super) struct ConsoleOutput in "os-getConsoleOutput" {
+        /// Lines from the end; all without it, or with -1. Clients send digits in a string too.
+        length: Option<AnyValue> = "length".nullable(),
+    }
 }
 
 fn lines(length: Option<&Value>) -> Result<Option<usize>, ApiError> {
@@ -42,21 +34,23 @@ fn lines(length: Option<&Value>) -> Result<Option<usize>, ApiError> {
 }
 
 /// `os-getConsoleOutput`.
-pub(super) async fn get_output(request: ActionRequest) -> Result<Response, ApiError> {
-    let ActionRequest { api, caller, id, argument, .. } = request;
-    object("os-getConsoleOutput", &argument)?;
-    let ConsoleOutput { length } = typed("os-getConsoleOutput", &argument)?;
-    let length = lines(length.as_ref())?;
-    let instance = super::super::find(&api, &caller, &id, policy::CONSOLE_OUTPUT).await?;
+pub(super) async fn get_output(
+    request: Request,
+    Path(id): Path<String>,
+    ConsoleOutput { length }: ConsoleOutput,
+) -> Result<Response, ApiError> {
+    let length = lines(length.as_ref().map(|length| &length.0))?;
+    let instance = super::super::find(&request, &id).await?;
+    let api = &request.state;
     let not_ready = || ApiError::Conflict(format!("Instance {id} is not ready"));
     let host = instance.host.clone().ok_or_else(not_ready)?;
     // A call to a host that is not there would take until it times out.
-    if !hosts::is_up(&api, &mut *api.database.read().await?, &host).await? {
+    if !hosts::is_up(api, &mut *api.database.read().await?, &host).await? {
         return Err(ApiError::Unavailable(format!("The host of instance {id} is down; its console can't be read.")));
     }
     let host = api.compute.clone().server(host);
-    match host.get_console_output(&caller.context, instance.uuid, length).await {
-        Ok(output) => Ok(Json(json!({ "output": output })).into_response()),
+    match host.get_console_output(&request.context, instance.uuid, length).await {
+        Ok(output) => Ok(request.plain("output", output)),
         Err(CallError::Remote(ComputeError::InstanceNotFound { .. })) => {
             Err(ApiError::not_found(format!("Unable to get console for instance {id}: its host has no guest of it.")))
         }
@@ -70,6 +64,8 @@ pub(super) async fn get_output(request: ActionRequest) -> Result<Response, ApiEr
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -4,61 +4,43 @@
 //! destination and drives the rest. Nova checked destinations before it answered until 2.34; here that was never so: the
 //! answer is 202, and the migration says how it went.
 
-use axum::response::Response;
+use http::StatusCode;
 use novella_common::{
     db::{Connection, migrations::NewMigration, services},
     ids::MigrationUuid,
     lifecycle::{Action, NotAllowed},
     models::{Binary, Instance, MigrationKind},
-    policy,
 };
+use novella_rest::{ApiError, Microversion, Nullable, Path, body, inputs::Flag, wrong};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use super::{
-    super::{
-        super::{
-            inputs::Flag,
-            microversion::{FieldTable, Microversion, field},
-        },
-        hosts,
-        operation::{self, not_allowed, uninterrupted},
-    },
-    ActionRequest, accepted,
+use super::super::{
+    hosts,
+    operation::{self, not_allowed, uninterrupted},
 };
-use crate::{
-    body::{object, typed, wrong},
-    error::ApiError,
-    state::Api,
-};
+use crate::{Request, policy, state::Api};
 
-const FIELDS: FieldTable = FieldTable(&[
-    field("host").nullable(),
-    field("block_migration"),
-    field("disk_over_commit").until(24),
-    field("force").since(30).until(67),
-]);
-
-/// What `os-migrateLive` holds, at whatever version.
-#[derive(Debug, Deserialize)]
-struct Fields {
-    host: Option<String>,
-    block_migration: BlockMigration,
-    /// Required until 2.24; says how free disk space is counted, which no host here does in two ways.
-    #[serde(default)]
-    disk_over_commit: Option<Flag>,
-    #[serde(default)]
-    force: Option<Flag>,
+body! {
+    /// `os-migrateLive`, at whatever version.
+    pub(super) struct MigrateLive in "os-migrateLive" {
+        host: Nullable<String> = "host".nullable(),
+        block_migration: BlockMigration = "block_migration",
+        /// Required until 2.24; says how free disk space is counted, which no host here does in two ways.
+        disk_over_commit: Option<Flag> = "disk_over_commit".until(24),
+        force: Option<Flag> = "force".since(30).until(67),
+    }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 enum BlockMigration {
     Flag(Flag),
     Auto(Auto),
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 enum Auto {
     #[serde(rename = "auto")]
     Auto,
@@ -66,72 +48,58 @@ enum Auto {
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
-struct MigrateLive {
+struct Wanted {
     host: Option<String>,
     /// Whether disks are copied; `None`: the hosts decide.
     block_migration: Option<bool>,
 }
 
-fn read(argument: &Value, version: Microversion) -> Result<MigrateLive, ApiError> {
-    const PLACE: &str = "os-migrateLive";
-    let object = object(PLACE, argument)?;
-    FIELDS.check(PLACE, object, version)?;
-    required(object, "host")?;
-    required(object, "block_migration")?;
-    if version < Microversion::v2(25) {
-        required(object, "disk_over_commit")?;
+fn read(asked: MigrateLive, version: Microversion) -> Result<Wanted, ApiError> {
+    let host = asked.host.change().ok_or_else(|| required("host"))?;
+    if version.before(25) && asked.disk_over_commit.is_none() {
+        return Err(required("disk_over_commit"));
     }
-    let fields: Fields = typed(PLACE, argument)?;
-    let host = fields.host;
     if host.as_deref() == Some("") {
-        return Err(wrong("os-migrateLive.host", &object["host"], "It must be a host's name, or null for any."));
+        return Err(wrong("os-migrateLive.host", &Value::from(""), "It must be a host's name, or null for any."));
     }
-    let block_migration = match fields.block_migration {
+    let block_migration = match asked.block_migration {
         BlockMigration::Flag(flag) => Some(flag.0),
-        BlockMigration::Auto(Auto::Auto) if version >= Microversion::v2(25) => None,
+        BlockMigration::Auto(Auto::Auto) if version.at_least(25) => None,
         BlockMigration::Auto(_) => {
-            return Err(wrong(
-                "os-migrateLive.block_migration",
-                &object["block_migration"],
-                "It must be true or false.",
-            ));
+            return Err(wrong("os-migrateLive.block_migration", &json!("auto"), "It must be true or false."));
         }
     };
-    if fields.force.is_some_and(|flag| flag.0) {
+    if asked.force.is_some_and(|flag| flag.0) {
         return Err(ApiError::bad_request(match host {
             None => "Can't force to a non-provided destination".to_owned(),
             // A host that does not pass the scheduler's filters can't run the guest either, or has no room for it.
             Some(_) => "force: a destination is always checked here; leave force out.".to_owned(),
         }));
     }
-    let _ = fields.disk_over_commit;
-    Ok(MigrateLive { host, block_migration })
+    Ok(Wanted { host, block_migration })
 }
 
-fn required(object: &Map<String, Value>, name: &str) -> Result<(), ApiError> {
-    if object.contains_key(name) {
-        return Ok(());
-    }
-    Err(ApiError::bad_request(format!(
-        "Invalid input for field/attribute os-migrateLive. '{name}' is a required property"
-    )))
+fn required(name: &str) -> ApiError {
+    ApiError::bad_request(format!("Invalid input for field/attribute os-migrateLive. '{name}' is a required property"))
 }
 
 /// `os-migrateLive`.
-pub(super) async fn migrate_live(request: ActionRequest) -> Result<Response, ApiError> {
-    let ActionRequest { api, caller, version, id, argument } = request;
-    let wanted = read(&argument, version)?;
-    let rule = match wanted.host {
-        Some(_) => policy::MIGRATE_LIVE_HOST,
-        None => policy::MIGRATE_LIVE,
-    };
-    let instance = super::super::find(&api, &caller, &id, rule).await?;
+pub(super) async fn migrate_live(
+    request: Request,
+    Path(id): Path<String>,
+    asked: MigrateLive,
+) -> Result<StatusCode, ApiError> {
+    let wanted = read(asked, request.version)?;
+    if wanted.host.is_some() {
+        policy::MIGRATE_LIVE_HOST.check_own(&request.context)?;
+    }
+    let instance = super::super::find(&request, &id).await?;
+    let (api, context) = (request.state, request.context);
     let source = instance.host.clone();
     let no_host = || not_allowed(Action::LiveMigrate.transition(), instance.uuid, NotAllowed::NoHost);
     let source = source.ok_or_else(no_host)?;
     check_hosts(&api, &mut *api.database.read().await?, &instance, &source, wanted.host.as_deref()).await?;
 
-    let context = caller.context;
     uninterrupted(async move {
         let migration = MigrationUuid::random();
         let uuid = instance.uuid;
@@ -153,7 +121,7 @@ pub(super) async fn migrate_live(request: ActionRequest) -> Result<Response, Api
         begun.hand_over(&api, &context, api.conductor.live_migrate_instance(&context, migration)).await
     })
     .await?;
-    Ok(accepted())
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// What can be seen at once to lead nowhere.
@@ -185,12 +153,14 @@ async fn check_hosts(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use novella_rest::Body;
 
     use super::*;
 
-    fn at(minor: u16, argument: &Value) -> Result<MigrateLive, String> {
-        read(argument, Microversion::v2(minor)).map_err(|error| error.to_string())
+    fn at(minor: u16, argument: &Value) -> Result<Wanted, String> {
+        let version = Microversion::new(2, minor);
+        let asked = MigrateLive::from_json(&json!({"os-migrateLive": argument}), version);
+        asked.and_then(|asked| read(asked, version)).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -198,8 +168,8 @@ mod tests {
         let old = json!({"host": null, "block_migration": false, "disk_over_commit": "False"});
         let new = json!({"host": "h", "block_migration": "auto"});
         let forced = json!({"host": "h", "block_migration": "auto", "force": false});
-        assert_eq!(at(1, &old), Ok(MigrateLive { host: None, block_migration: Some(false) }));
-        assert_eq!(at(25, &new), Ok(MigrateLive { host: Some("h".into()), block_migration: None }));
+        assert_eq!(at(1, &old), Ok(Wanted { host: None, block_migration: Some(false) }));
+        assert_eq!(at(25, &new), Ok(Wanted { host: Some("h".into()), block_migration: None }));
         assert!(at(24, &new).is_err() && at(25, &old).is_err());
         assert!(at(30, &forced).is_ok() && at(67, &forced).is_ok());
         assert!(at(29, &forced).is_err() && at(68, &forced).is_err());

@@ -1,107 +1,48 @@
-//! `POST /servers/{id}/action`: what can be done to a server.
-//!
-//! The body has one key, the action's name. [`ACTIONS`] says which there are and in which versions.
+//! `POST /servers/{id}/action`: what can be done to a server. The body has one key, the action's name.
 
 mod console;
 mod live_migrate;
 mod on_host;
 mod reset_state;
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
-use novella_common::{
-    lifecycle::Action,
-    policy::{self, Rule},
-};
-use serde_json::Value;
+use novella_common::lifecycle::Action;
+use novella_compute::rpcapi::ActionArguments;
+use novella_rest::{Null, Operation, Path, policy::Rule, post};
 
-use self::on_host::Body;
-use super::super::microversion::{Microversion, Served};
-use crate::{authentication::Caller, body::JsonBody, error::ApiError, state::Api};
+use self::on_host::perform;
+use crate::{Request, policy, state::Api};
 
-/// One action: its name, the versions that have it, and what does it.
-type Row = (&'static str, Served, Handler);
+const PATH: &str = "/servers/{server_id}/action";
 
-/// What does an action.
-#[derive(Clone, Copy)]
-enum Handler {
-    /// The server's host alone, told by one message.
-    OnHost(Rule, Body),
-    ConsoleOutput,
-    MigrateLive,
-    ResetState,
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Api>> {
+    vec![
+        on_host(policy::SERVERS_START, Action::Start),
+        on_host(policy::SERVERS_STOP, Action::Stop),
+        on_host(policy::PAUSE, Action::Pause),
+        on_host(policy::UNPAUSE, Action::Unpause),
+        on_host(policy::SUSPEND, Action::Suspend),
+        on_host(policy::RESUME, Action::Resume),
+        on_host_without_arguments(policy::SERVERS_TRIGGER_CRASH_DUMP, Action::TriggerCrashDump).since(17),
+        post(PATH, policy::SERVERS_REBOOT, on_host::reboot).action("reboot").status(202),
+        post(PATH, policy::CONSOLE_OUTPUT, console::get_output).action("os-getConsoleOutput"),
+        post(PATH, policy::MIGRATE_LIVE, live_migrate::migrate_live).action("os-migrateLive").status(202),
+        post(PATH, policy::RESET_STATE, reset_state::reset_state).action("os-resetState").status(202),
+    ]
 }
 
-/// The actions by name, with the versions that have them.
-const ACTIONS: &[Row] = &[
-    ("os-start", Served::ALWAYS, Handler::OnHost(policy::SERVERS_START, Body::Ignored(Action::Start))),
-    ("os-stop", Served::ALWAYS, Handler::OnHost(policy::SERVERS_STOP, Body::Ignored(Action::Stop))),
-    ("reboot", Served::ALWAYS, Handler::OnHost(policy::SERVERS_REBOOT, Body::Read(on_host::reboot))),
-    ("pause", Served::ALWAYS, Handler::OnHost(policy::PAUSE, Body::Ignored(Action::Pause))),
-    ("unpause", Served::ALWAYS, Handler::OnHost(policy::UNPAUSE, Body::Ignored(Action::Unpause))),
-    ("suspend", Served::ALWAYS, Handler::OnHost(policy::SUSPEND, Body::Ignored(Action::Suspend))),
-    ("resume", Served::ALWAYS, Handler::OnHost(policy::RESUME, Body::Ignored(Action::Resume))),
-    (
-        "trigger_crash_dump",
-        Served::since(17),
-        Handler::OnHost(policy::SERVERS_TRIGGER_CRASH_DUMP, Body::Null(Action::TriggerCrashDump)),
-    ),
-    ("os-getConsoleOutput", Served::ALWAYS, Handler::ConsoleOutput),
-    ("os-migrateLive", Served::ALWAYS, Handler::MigrateLive),
-    ("os-resetState", Served::ALWAYS, Handler::ResetState),
-];
-
-/// Does something to a server.
-#[utoipa::path(
-    post,
-    path = "/servers/{server_id}/action",
-    tag = "servers",
-    params(("server_id" = String, Path)),
-    request_body(content = Object, description = "One key, the action's name, with its arguments or null."),
-    responses((status = 202)),
-)]
-pub(super) async fn act(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    Path(id): Path<String>,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
-    let body = body.object()?;
-    let (name, argument) = match body.iter().next() {
-        Some(only) if body.len() == 1 => only,
-        _ => return Err(ApiError::bad_request("Malformed request body: one action is expected, as the only key.")),
+/// An action that the server's host does alone. What stands behind its name is ignored, as by Nova.
+fn on_host(rule: Rule, action: Action) -> Operation<Api> {
+    let handler = move |request: Request, Path(id): Path<String>| async move {
+        perform(request, &id, action, ActionArguments::default()).await
     };
-    let Some((name, served, handler)) = ACTIONS.iter().find(|(known, ..)| known == name) else {
-        return Err(ApiError::bad_request(format!("There is no such action: {name}")));
+    post(PATH, rule, handler).action(action.transition().rest).status(202)
+}
+
+/// The same, where null and nothing else may stand behind the name.
+fn on_host_without_arguments(rule: Rule, action: Action) -> Operation<Api> {
+    let handler = move |request: Request, Path(id): Path<String>, _: Null| async move {
+        perform(request, &id, action, ActionArguments::default()).await
     };
-    if !served.includes(version) {
-        return Err(ApiError::no_such_path());
-    }
-    let request = ActionRequest { api, caller, version, id, argument: argument.clone() };
-    match *handler {
-        Handler::OnHost(rule, body) => on_host::perform(request, name, rule, body).await,
-        Handler::ConsoleOutput => console::get_output(request).await,
-        Handler::MigrateLive => live_migrate::migrate_live(request).await,
-        Handler::ResetState => reset_state::reset_state(request).await,
-    }
-}
-
-/// What every action is given.
-struct ActionRequest {
-    api: Api,
-    caller: Caller,
-    version: Microversion,
-    /// The server's id, as the path says it.
-    id: String,
-    /// What stands behind the action's name.
-    argument: Value,
-}
-
-/// 202 without a body.
-fn accepted() -> Response {
-    StatusCode::ACCEPTED.into_response()
+    post(PATH, rule, handler).action(action.transition().rest).status(202)
 }

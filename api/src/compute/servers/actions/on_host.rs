@@ -1,55 +1,23 @@
 //! Actions that a server's host does alone: one compare-and-swap, one message to the host.
 
-use axum::response::Response;
-use novella_common::{
-    lifecycle::{Action, NotAllowed},
-    policy::Rule,
-};
+use http::StatusCode;
+use novella_common::lifecycle::{Action, NotAllowed};
 use novella_compute::rpcapi::{ActionArguments, Operation};
+use novella_rest::{ApiError, Path, body};
 use serde::Deserialize;
-use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{
-    super::operation::{self, not_allowed, uninterrupted},
-    ActionRequest, accepted,
-};
-use crate::{
-    body::{object, typed, wrong},
-    error::ApiError,
-};
+use super::super::operation::{self, not_allowed, uninterrupted};
+use crate::Request;
 
-/// What stands behind an action's name, and which row of the table it asks for.
-#[derive(Clone, Copy)]
-pub(super) enum Body {
-    /// Ignored, as by Nova.
-    Ignored(Action),
-    /// Null and nothing else.
-    Null(Action),
-    /// Read by this function.
-    Read(fn(&Value) -> Result<(Action, ActionArguments), ApiError>),
-}
-
-impl Body {
-    fn read(self, name: &str, argument: &Value) -> Result<(Action, ActionArguments), ApiError> {
-        match self {
-            Self::Null(_) if !argument.is_null() => {
-                Err(wrong(name, argument, &format!("{argument} is not of type 'null'")))
-            }
-            Self::Ignored(action) | Self::Null(action) => Ok((action, ActionArguments::default())),
-            Self::Read(read) => read(argument),
-        }
+body! {
+    /// `reboot`.
+    pub(super) struct Reboot in "reboot" {
+        kind: RebootType = "type",
     }
 }
 
-/// What `reboot` holds.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reboot {
-    #[serde(rename = "type")]
-    kind: RebootType,
-}
-
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 enum RebootType {
     #[serde(rename = "SOFT", alias = "Soft", alias = "soft")]
     Soft,
@@ -58,22 +26,27 @@ enum RebootType {
 }
 
 /// `reboot`.
-pub(super) fn reboot(argument: &Value) -> Result<(Action, ActionArguments), ApiError> {
-    object("reboot", argument)?;
-    let Reboot { kind } = typed("reboot", argument)?;
+pub(super) async fn reboot(
+    request: Request,
+    Path(id): Path<String>,
+    Reboot { kind }: Reboot,
+) -> Result<StatusCode, ApiError> {
     let action = match kind {
         RebootType::Soft => Action::RebootSoft,
         RebootType::Hard => Action::RebootHard,
     };
-    Ok((action, ActionArguments::default()))
+    perform(request, &id, action, ActionArguments::default()).await
 }
 
-/// Begins the action that `body` asks for and tells the server's host.
-pub(super) async fn perform(request: ActionRequest, name: &str, rule: Rule, body: Body) -> Result<Response, ApiError> {
-    let ActionRequest { api, caller, id, argument, .. } = request;
-    let (action, arguments) = body.read(name, &argument)?;
-    let instance = super::super::find(&api, &caller, &id, rule).await?;
-    let context = caller.context;
+/// Begins `action` and tells the server's host.
+pub(super) async fn perform(
+    request: Request,
+    id: &str,
+    action: Action,
+    arguments: ActionArguments,
+) -> Result<StatusCode, ApiError> {
+    let instance = super::super::find(&request, id).await?;
+    let (api, context) = (request.state, request.context);
     uninterrupted(async move {
         let uuid = instance.uuid;
         // The table asks for a host where an action needs one; this is for the compiler.
@@ -85,5 +58,5 @@ pub(super) async fn perform(request: ActionRequest, name: &str, rule: Rule, body
         begun.hand_over(&api, &context, host.perform_action(&context, operation, action, arguments)).await
     })
     .await?;
-    Ok(accepted())
+    Ok(StatusCode::ACCEPTED)
 }

@@ -1,27 +1,25 @@
 //! `os-resetState`: an administrator says what state a server is in.
 
-use axum::response::Response;
+use http::StatusCode;
 use novella_common::{
     db::{DbError, actions, instances::edits},
     lifecycle::VmState,
-    policy,
 };
+use novella_rest::{ApiError, Path, body};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-use super::{super::operation::action_row, ActionRequest, accepted};
-use crate::{
-    body::{object, typed},
-    error::ApiError,
-};
+use super::super::operation::action_row;
+use crate::Request;
 
-/// What `os-resetState` holds.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ResetState {
-    state: State,
+body! {
+    /// `os-resetState`.
+    pub(super) struct ResetState in "os-resetState" {
+        state: State = "state",
+    }
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum State {
     Active,
@@ -29,20 +27,21 @@ enum State {
 }
 
 /// `os-resetState`.
-pub(super) async fn reset_state(request: ActionRequest) -> Result<Response, ApiError> {
-    let ActionRequest { api, caller, id, argument, .. } = request;
-    object("os-resetState", &argument)?;
-    let ResetState { state } = typed("os-resetState", &argument)?;
+pub(super) async fn reset_state(
+    request: Request,
+    Path(id): Path<String>,
+    ResetState { state }: ResetState,
+) -> Result<StatusCode, ApiError> {
     let vm_state = match state {
         State::Active => VmState::Active,
         State::Error => VmState::Error,
     };
-    let instance = super::super::find(&api, &caller, &id, policy::RESET_STATE).await?;
-    let mut transaction = api.database.begin().await?;
+    let instance = super::super::find(&request, &id).await?;
+    let mut transaction = request.state.database.begin().await?;
     if !edits::reset_state(&mut transaction, &instance, vm_state).await? {
         return Err(ApiError::Conflict(format!("Instance {id} changed at the same time. Please look again.")));
     }
-    actions::start(&mut transaction, &[action_row(&caller.context, instance.uuid, "resetState")]).await?;
+    actions::start(&mut transaction, &[action_row(&request.context, instance.uuid, "resetState")]).await?;
     transaction.commit().await.map_err(DbError::from)?;
-    Ok(accepted())
+    Ok(StatusCode::ACCEPTED)
 }

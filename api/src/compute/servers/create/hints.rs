@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 
 use novella_common::models::SchedulerHints;
-use serde_json::{Map, Value};
-
-use super::super::super::inputs::{Name, UuidText};
-use crate::{
-    body::{object, typed, wrong},
-    error::ApiError,
+use novella_rest::{
+    ApiError,
+    inputs::{Name, UuidText},
+    object, typed, wrong,
 };
+use serde_json::{Map, Value};
 
 /// The two names that hints go by.
 pub(super) const NAMES: [&str; 2] = ["os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"];

@@ -9,8 +9,6 @@ mod hints;
 mod request;
 
 use axum::{
-    Json,
-    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -18,31 +16,20 @@ use futures_util::{TryStreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{Connection, DbError, actions, images, instances, services},
+    db::{Connection, DbError, actions, instances, services},
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
-    models::{Binary, Flavor, Image, Instance, RequestSpec},
-    policy,
+    models::{Binary, Flavor, Instance, RequestSpec},
 };
 use novella_messaging::MessagingError;
+use novella_rest::{ApiError, Link};
 use rand::RngExt;
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use self::request::{Placement, ServerRequest};
-use super::{
-    super::microversion::Microversion,
-    operation::{action_row, uninterrupted},
-};
-use crate::{
-    authentication::Caller,
-    body::JsonBody,
-    error::ApiError,
-    image,
-    links::{Link, Links},
-    state::Api,
-};
+use super::operation::{action_row, uninterrupted};
+use crate::{Request, neighbours::ImageRecord, policy, state::Api};
 
 /// Rows in one `INSERT`: SQLite binds at most 32766 values in a statement, and a row has 23.
 const ROWS_PER_STATEMENT: usize = 500;
@@ -50,14 +37,9 @@ const ROWS_PER_STATEMENT: usize = 500;
 /// Messages that are on their way to the bus at once, where one request makes many servers.
 const CASTS_AT_ONCE: usize = 32;
 
-/// `{"server": {...}}`.
+/// What is answered.
 #[derive(Serialize, ToSchema)]
-struct CreatedBody {
-    server: Created,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Created {
+pub(super) struct Created {
     id: uuid::Uuid,
     links: [Link; 2],
     #[serde(rename = "OS-DCF:diskConfig")]
@@ -73,30 +55,19 @@ struct SecurityGroup {
 }
 
 /// Makes one server or several.
-#[utoipa::path(
-    post,
-    path = "/servers",
-    tag = "servers",
-    request_body(content = ServerRequest, description = "Under the key `server`; hints for the scheduler beside it."),
-    responses((status = 202, body = CreatedBody, headers(("Location" = String, description = "The server.")))),
-)]
-pub(super) async fn create(
-    State(api): State<Api>,
-    caller: Caller,
-    version: Microversion,
-    links: Links,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
-    policy::SERVERS_CREATE.check_own(&caller.context)?;
-    let project = caller.project()?.to_owned();
-    let request = request::read(&body, version, api.config.max_servers_per_request)?;
-    let placement = placement(&caller, &request)?;
+pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
+    let (version, most) = (request.version, request.state.config.max_servers_per_request);
+    let wanted = request::read(request.json().await?, version, most)?;
+    let project = request.project()?.to_owned();
+    let placement = placement(&request, &wanted)?;
 
-    let mut connection = api.database.read().await?;
-    let flavor = super::super::flavors::find_in(&mut connection, &caller, &request.flavor_id).await?;
+    let image = usable_image(&request, &wanted.image_id).await?;
+    let mut connection = request.state.database.read().await?;
+    let flavor = super::super::flavors::find_in(&mut connection, &request, &wanted.flavor_id).await?;
     let flavor =
-        flavor.ok_or_else(|| ApiError::bad_request(format!("Flavor {} could not be found.", request.flavor_id)))?;
-    let image = usable_image(&mut connection, &caller, &request.image_id, &flavor).await?;
+        flavor.ok_or_else(|| ApiError::bad_request(format!("Flavor {} could not be found.", wanted.flavor_id)))?;
+    let image = image.ok_or_else(|| ApiError::bad_request("Can not find requested image"))?;
+    check_image(&image, &flavor)?;
     if let Some(zone) = &placement.zone {
         check_zone(&mut connection, zone).await?;
     }
@@ -108,30 +79,28 @@ pub(super) async fn create(
     let spec = RequestSpec {
         availability_zone: placement.zone.clone(),
         requested_host: placement.host.clone(),
-        hints: request.hints.clone(),
+        hints: wanted.hints.clone(),
         ..Default::default()
     };
-    let instances = instances_for(&caller, &project, &request, &placement, &flavor, &image);
+    let instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image);
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
-    let (for_work, context) = (api.clone(), caller.context.clone());
-    uninterrupted(async move { make(&for_work, &context, &instances, &spec).await }).await?;
+    let (api, context) = (request.state.clone(), request.context.clone());
+    uninterrupted(async move { make(&api, &context, &instances, &spec).await }).await?;
 
-    if request.return_reservation_id {
-        return Ok((StatusCode::ACCEPTED, Json(json!({ "reservation_id": reservation_id }))).into_response());
+    if wanted.return_reservation_id {
+        return Ok((StatusCode::ACCEPTED, request.plain("reservation_id", reservation_id)).into_response());
     }
     let path = format!("servers/{first}");
-    let groups = request.security_groups.into_iter().map(|name| SecurityGroup { name }).collect();
-    let body = CreatedBody {
-        server: Created {
-            id: first.0,
-            links: links.of(&path),
-            disk_config: "MANUAL",
-            security_groups: groups,
-            admin_pass: request.admin_pass.unwrap_or_else(new_password),
-        },
+    let created = Created {
+        id: first.0,
+        links: request.links.of(&path),
+        disk_config: "MANUAL",
+        security_groups: wanted.security_groups.into_iter().map(|name| SecurityGroup { name }).collect(),
+        admin_pass: wanted.admin_pass.unwrap_or_else(new_password),
     };
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, links.compute(&path))], Json(body)).into_response())
+    let location = [(header::LOCATION, request.links.to(&path))];
+    Ok((StatusCode::ACCEPTED, location, request.plain("server", created)).into_response())
 }
 
 /// Writes the instances and hands them to the schedulers.
@@ -166,27 +135,26 @@ async fn cast_all(api: &Api, context: &RequestContext, uuids: &[InstanceUuid]) -
 }
 
 /// The zone and the host that are asked for, if the caller may ask for a host.
-fn placement(caller: &Caller, request: &ServerRequest) -> Result<Placement, ApiError> {
-    let placement = request.placement()?;
+fn placement(request: &Request, wanted: &ServerRequest) -> Result<Placement, ApiError> {
+    let placement = wanted.placement()?;
     if placement.forced {
-        policy::SERVERS_CREATE_FORCED_HOST.check_own(&caller.context)?;
+        policy::SERVERS_CREATE_FORCED_HOST.check_own(&request.context)?;
     } else if placement.host.is_some() {
-        policy::SERVERS_CREATE_REQUESTED.check_own(&caller.context)?;
+        policy::SERVERS_CREATE_REQUESTED.check_own(&request.context)?;
     }
     Ok(placement)
 }
 
-async fn usable_image(
-    connection: &mut Connection,
-    caller: &Caller,
-    id: &str,
-    flavor: &Flavor,
-) -> Result<Image, ApiError> {
+/// The image of this id, if the caller may use it.
+async fn usable_image(request: &Request, id: &str) -> Result<Option<ImageRecord>, ApiError> {
+    Ok(request.state.images.find_many(&request.context, vec![id.to_owned()]).await?.pop())
+}
+
+/// Whether servers of this flavor can be made from this image.
+fn check_image(image: &ImageRecord, flavor: &Flavor) -> Result<(), ApiError> {
     const GIB: i64 = 1 << 30;
-    let image = images::get(connection, id).await?.filter(|image| image::visible(image, caller));
-    let image = image.ok_or_else(|| ApiError::bad_request("Can not find requested image"))?;
     if image.status != "active" {
-        return Err(ApiError::bad_request(format!("Image {id} is not active.")));
+        return Err(ApiError::bad_request(format!("Image {} is not active.", image.id)));
     }
     if flavor.memory_mb < image.min_ram_mb {
         return Err(ApiError::bad_request("Flavor's memory is too small for requested image."));
@@ -199,7 +167,7 @@ async fn usable_image(
             "Flavor's disk is too small for requested image. Flavor disk is {disk} bytes, image is {smallest} bytes."
         )));
     }
-    Ok(image)
+    Ok(())
 }
 
 async fn check_zone(connection: &mut Connection, zone: &str) -> Result<(), ApiError> {
@@ -218,38 +186,38 @@ async fn check_host(connection: &mut Connection, host: &str) -> Result<(), ApiEr
 }
 
 fn instances_for(
-    caller: &Caller,
+    request: &Request,
     project: &str,
-    request: &ServerRequest,
+    wanted: &ServerRequest,
     placement: &Placement,
     flavor: &Flavor,
-    image: &Image,
+    image: &ImageRecord,
 ) -> Vec<Instance> {
     let now = Timestamp::now();
     let reservation_id = new_reservation_id();
-    (0..request.count)
+    (0..wanted.count)
         .map(|index| {
             let uuid = InstanceUuid::random();
             // Several of one name are told apart by their number, as by Nova.
-            let numbered = |text: &str| match request.count {
+            let numbered = |text: &str| match wanted.count {
                 1 => text.to_owned(),
                 _ => format!("{text}-{}", index + 1),
             };
-            let hostname = request.hostname.as_deref().map(numbered);
+            let hostname = wanted.hostname.as_deref().map(numbered);
             Instance {
                 uuid,
                 project_id: project.to_owned(),
-                user_id: caller.token.user.id.clone(),
-                name: numbered(&request.name),
-                description: request.description.clone(),
-                hostname: hostname.unwrap_or_else(|| hostname_from(&numbered(&request.name), uuid)),
+                user_id: request.user().to_owned(),
+                name: numbered(&wanted.name),
+                description: wanted.description.clone(),
+                hostname: hostname.unwrap_or_else(|| hostname_from(&numbered(&wanted.name), uuid)),
                 image_ref: Some(image.id.clone()),
                 flavor: flavor.clone(),
-                metadata: request.metadata.clone(),
+                metadata: wanted.metadata.clone(),
                 requested_zone: placement.zone.clone(),
-                user_data: request.user_data.clone(),
+                user_data: wanted.user_data.clone(),
                 key_name: None,
-                config_drive: request.config_drive,
+                config_drive: wanted.config_drive,
                 reservation_id: reservation_id.clone(),
                 launch_index: i64::from(index),
                 host: None,
@@ -258,7 +226,7 @@ fn instances_for(
                 task_state: Some(TaskState::Scheduling),
                 power_state: PowerState::NoState,
                 task_id: Some(TaskId::random()),
-                task_request_id: Some(caller.context.request_id.clone()),
+                task_request_id: Some(request.context.request_id.clone()),
                 owner: None,
                 report_seq: 0,
                 attempts: 0,

@@ -7,24 +7,21 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use novella_common::models::SchedulerHints;
+use novella_rest::{
+    ApiError, FieldTable, Microversion, field,
+    inputs::{Description, Flag, Integer, Name, UuidText},
+    object, refuse_unknown, typed, wrong,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
     super::{
-        super::{
-            inputs::{Description, Flag, Integer, Name, UuidText},
-            microversion::{FieldTable, Microversion, field},
-        },
         hostname,
         metadata_rules::{self, Metadata},
     },
     hints,
-};
-use crate::{
-    body::{JsonBody, object, typed, unexpected, wrong},
-    error::ApiError,
 };
 
 /// The fields of `server` (nova/api/openstack/compute/schemas/servers.py, `create*`).
@@ -206,10 +203,10 @@ impl ServerRequest {
 ///
 /// # Errors
 /// 400 that names the field.
-pub(super) fn read(body: &JsonBody, version: Microversion, most: u32) -> Result<ServerRequest, ApiError> {
-    let body = body.object()?;
+pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<ServerRequest, ApiError> {
+    let body = novella_rest::as_object(body)?;
     if let Some(other) = body.keys().find(|key| *key != "server" && !hints::NAMES.contains(&key.as_str())) {
-        return Err(unexpected(None, other));
+        return Err(refuse_unknown("", other));
     }
     let hints = hints::read(body)?;
     let server =
@@ -233,7 +230,7 @@ pub(super) fn read(body: &JsonBody, version: Microversion, most: u32) -> Result<
     let security_groups = security_groups(fields.security_groups)?;
     let host = one_host(fields.host, fields.hypervisor_hostname)?;
     // Before descriptions there was one all the same: the name.
-    let description = match version < Microversion::v2(19) {
+    let description = match version.before(19) {
         true => Some(fields.name.0.clone()),
         false => fields.description.map(|text| text.0),
     };
@@ -281,7 +278,7 @@ fn refuse_what_is_not_there(fields: &Fields) -> Result<(), ApiError> {
 
 /// No network service yet: only what asks for no particular network.
 fn networks(networks: Option<&Value>, version: Microversion) -> Result<(), ApiError> {
-    let words_allowed = version >= Microversion::v2(37);
+    let words_allowed = version.at_least(37);
     match networks {
         None if words_allowed => {
             Err(ApiError::bad_request("Invalid input for field/attribute server. 'networks' is a required property"))
@@ -399,8 +396,8 @@ mod tests {
         for (key, value) in more.as_object().unwrap() {
             server[key] = value.clone();
         }
-        let body = JsonBody(json!({ "server": server }));
-        read(&body, Microversion::v2(minor), 100).map_err(|error| error.to_string())
+        let body = json!({ "server": server });
+        read(&body, Microversion::new(2, minor), 100).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,0 +1,40 @@
+//! What Compute asks of the other components, in Compute's own words.
+//!
+//! Each is a trait with two ways to be answered: by the component in the same process, or by one elsewhere over HTTP.
+//! Which tokens are valid is asked by every service alike: [`novella_rest::Authenticator`].
+
+use std::collections::BTreeMap;
+
+use futures_util::future::BoxFuture;
+use novella_common::RequestContext;
+use novella_rest::ApiError;
+
+/// An image, as far as Compute cares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageRecord {
+    /// Its id.
+    pub id: String,
+    /// Its state; only `active` ones can be booted from.
+    pub status: String,
+    /// Bytes.
+    pub size: Option<i64>,
+    /// The least root disk in GiB.
+    pub min_disk_gb: i64,
+    /// The least memory in MiB.
+    pub min_ram_mb: i64,
+    /// Its properties, such as `hw_architecture`.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// The Image component.
+pub trait Images: Send + Sync + 'static {
+    /// The images of these ids that whoever asks may use, in no order.
+    ///
+    /// # Errors
+    /// 503 if the component can't be asked.
+    fn find_many<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        ids: Vec<String>,
+    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>>;
+}

@@ -1,0 +1,70 @@
+//! The REST services of this process on one port: Compute, Identity and Image, each a component that knows none of the
+//! others. What Compute asks of the others is put together here.
+
+use std::sync::Arc;
+
+use axum::Router;
+use futures_util::future::BoxFuture;
+use novella_api::{
+    Api, COMPUTE,
+    neighbours::{ImageRecord, Images},
+};
+use novella_common::{
+    RequestContext,
+    db::Database,
+    service::{Readiness, Shutdown},
+};
+use novella_identity::{IDENTITY, Identity, IdentityConfig};
+use novella_image::IMAGE;
+use novella_messaging::Transport;
+use novella_rest::{ApiError, Server};
+
+use crate::config::Config;
+
+/// All services as one router. What they do from time to time goes on until `shutdown` is requested.
+pub(crate) fn router(config: &Config, database: &Database, transport: &Transport, shutdown: &Shutdown) -> Router {
+    let catalog = [&COMPUTE, &IDENTITY, &IMAGE].map(|service| service.catalog_entry());
+    let identity =
+        Identity::new(database.clone(), IdentityConfig { token_ttl: config.api.token_ttl, catalog: catalog.to_vec() });
+    identity.sweep_tokens(shutdown);
+    let images = novella_image::Images::new(database.clone());
+    let compute = Api::new(
+        database.clone(),
+        transport,
+        Arc::new(ImagesHere(images.clone())),
+        config.api.clone(),
+        config.service.clone(),
+    );
+    let readiness = Readiness::new().bus(transport).database(database);
+    Server::new(config.api.rest(), Arc::new(identity.clone()))
+        .service(&COMPUTE, compute, novella_api::compute::operations())
+        .service(&IDENTITY, identity, novella_identity::operations())
+        .service(&IMAGE, images, novella_image::operations())
+        .router(readiness)
+}
+
+/// The Image component of the same process, asked by Compute without a detour over HTTP.
+struct ImagesHere(novella_image::Images);
+
+impl Images for ImagesHere {
+    fn find_many<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        ids: Vec<String>,
+    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
+        Box::pin(async move {
+            let found = self.0.find_many(context, ids).await?;
+            Ok(found
+                .into_iter()
+                .map(|image| ImageRecord {
+                    id: image.id,
+                    status: image.status,
+                    size: image.size,
+                    min_disk_gb: image.min_disk_gb,
+                    min_ram_mb: image.min_ram_mb,
+                    properties: image.properties,
+                })
+                .collect())
+        })
+    }
+}

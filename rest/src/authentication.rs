@@ -1,0 +1,136 @@
+//! Who asks: the token of a request, looked up once and turned into a [`RequestContext`].
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use novella_common::{RequestContext, context::new_request_id};
+use tracing::Span;
+
+use crate::{
+    ApiError, RestConfig,
+    links::{ProjectInPath, base},
+    policy,
+    request_id::RequestIds,
+};
+
+/// Something with an id and a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A valid token: what Keystone says of one that it has validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Whose it is.
+    pub user: Named,
+    /// What it is scoped to; `None`: nothing.
+    pub project: Option<Named>,
+    /// The roles of the user in that project; those that they imply need not be among them.
+    pub roles: Vec<String>,
+    /// Since when.
+    pub issued_at: Timestamp,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// Knows which tokens are valid: the Identity component, in the same process or far away.
+pub trait Authenticator: Send + Sync + 'static {
+    /// The valid token of this text; `None`: there is none.
+    ///
+    /// # Errors
+    /// 503 if that can't be found out.
+    fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Arc<Token>>, ApiError>>;
+}
+
+/// A request with a valid token.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// What goes with everything that the request leads to.
+    pub(crate) context: RequestContext,
+    pub(crate) token: Arc<Token>,
+}
+
+/// The value of a header that holds a token.
+#[must_use]
+pub fn token_in<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().filter(|token| !token.is_empty())
+}
+
+async fn authenticate(authenticator: &dyn Authenticator, parts: &Parts) -> Result<Caller, ApiError> {
+    let token = token_in(&parts.headers, "x-auth-token").ok_or(ApiError::Unauthorized)?;
+    let token = authenticator.authenticate(token).await?.ok_or(ApiError::Unauthorized)?;
+
+    let ids = parts.extensions.get::<RequestIds>();
+    let roles = policy::with_implied_roles(token.roles.iter().map(String::as_str));
+    let context = RequestContext {
+        request_id: ids.map_or_else(new_request_id, |ids| ids.own.clone()),
+        global_request_id: ids.and_then(|ids| ids.global.clone()),
+        user_id: Some(token.user.id.clone()),
+        project_id: token.project.as_ref().map(|project| project.id.clone()),
+        is_admin: roles.iter().any(|role| role == policy::ADMIN),
+        roles,
+    };
+    Span::current().record("project_id", context.project_id.as_deref());
+    Ok(Caller { context, token })
+}
+
+/// What the layers of a service need to look tokens up.
+#[derive(Clone)]
+pub(crate) struct Tokens {
+    pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) config: Arc<RestConfig>,
+    /// Whether a request without a valid token is refused here, before the router.
+    pub(crate) required: bool,
+}
+
+/// Finds out who asks. Stands before the router: where a token is required, strangers can't tell which paths exist.
+pub(crate) async fn find_caller(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match authenticate(&*tokens.authenticator, &parts).await {
+        Ok(caller) => {
+            parts.extensions.insert(caller);
+        }
+        Err(ApiError::Unauthorized) if !tokens.required => {}
+        Err(error) => return refused(error, &parts, &tokens.config),
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Refuses a path with another project's id in it than the token's. Stands behind [`find_caller`].
+pub(crate) async fn own_project(request: Request, next: Next) -> Response {
+    let own = request.extensions().get::<Caller>().and_then(|caller| caller.context.project_id.as_deref());
+    if let Some(ProjectInPath(in_path)) = request.extensions().get::<ProjectInPath>()
+        && own != Some(in_path.as_str())
+    {
+        let own = own.unwrap_or_default();
+        return ApiError::bad_request(format!(
+            "Malformed request URL: URL's project_id '{in_path}' doesn't match Context's project_id '{own}'"
+        ))
+        .into_response();
+    }
+    next.run(request).await
+}
+
+/// A 401 says where a token can be had.
+fn refused(error: ApiError, parts: &Parts, config: &RestConfig) -> Response {
+    let unauthorized = matches!(error, ApiError::Unauthorized);
+    let mut response = error.into_response();
+    if unauthorized
+        && let Ok(base) = base(parts, config)
+        && let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{base}/identity\""))
+    {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}

@@ -1,0 +1,16 @@
+//! What all services of one process share of the configuration.
+
+/// Limits, and where the process is reached.
+#[derive(Clone, Debug)]
+pub struct RestConfig {
+    /// The public base URL, such as `https://cloud.example.org`. Unset: what the client says in its `Host` header.
+    pub endpoint: Option<String>,
+    /// Bytes that a request's body may have; 413 beyond.
+    pub max_body_bytes: usize,
+    /// Entries that one page of a list may have.
+    pub max_limit: u32,
+    /// Requests that are worked on at once; those beyond get 503 at once, so that a flood does not queue up unseen.
+    pub max_in_flight: usize,
+    /// Whether `/metrics` is on the public port too. It tells strangers how busy the cloud is.
+    pub public_metrics: bool,
+}

@@ -1,0 +1,199 @@
+//! What a request can come to but an answer, and how each service says so.
+//!
+//! A handler returns an [`ApiError`]. Its response carries the status and the text; the body is written by
+//! `write_envelope`, the outermost layer of each service, in the [`Envelope`] of that service. So nothing that goes wrong,
+//! in whatever layer, is answered in another form.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use novella_common::db::DbError;
+use novella_messaging::MessagingError;
+use serde_json::{Value, json};
+
+use crate::policy::Denied;
+
+/// The form of a service's errors: from the status and the text to the body.
+pub type Envelope = fn(StatusCode, &str) -> Value;
+
+/// Seconds after which a client may try again what failed because a part of the cloud could not be reached.
+const RETRY_AFTER_SECONDS: u16 = 5;
+
+/// What a request can come to but an answer. The text is for the client.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400: the request does not say what it must.
+    #[error("{0}")]
+    BadRequest(String),
+    /// 401: no token, or none that is valid.
+    #[error("The request you have made requires authentication.")]
+    Unauthorized,
+    /// 403: the caller may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 404: there is no such thing, or none that the caller may know of.
+    #[error("{0}")]
+    NotFound(String),
+    /// 405: the path is right, the method is not.
+    #[error("The method specified is not allowed for this resource.")]
+    MethodNotAllowed,
+    /// 406: the microversion is not served.
+    #[error("{0}")]
+    NotAcceptable(String),
+    /// 408: the body did not come in time.
+    #[error("The body of the request did not arrive within {seconds} s.")]
+    RequestTimeout {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// 409: not in this state.
+    #[error("{0}")]
+    Conflict(String),
+    /// 410: was served once, by others.
+    #[error("This resource is gone.")]
+    Gone,
+    /// 413: the body is too large.
+    #[error("Request is too large: its body may have {limit} bytes at most.")]
+    TooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// 415: the body is not JSON.
+    #[error("Unsupported Content-Type")]
+    UnsupportedMediaType,
+    /// 501: OpenStack can, this cloud can't.
+    #[error("{0}")]
+    NotImplemented(String),
+    /// 503: a part of the cloud could not be reached; nothing was changed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A handler broke: a defect, answered as 500.
+    #[error("Unexpected API Error. The request id names it in the log.")]
+    Broken,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
+            Self::RequestTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Gone => StatusCode::GONE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// 400 with this text.
+    pub fn bad_request(text: impl Into<String>) -> Self {
+        Self::BadRequest(text.into())
+    }
+
+    /// 404 with this text.
+    pub fn not_found(text: impl Into<String>) -> Self {
+        Self::NotFound(text.into())
+    }
+
+    /// The text of a path that leads nowhere.
+    pub fn no_such_path() -> Self {
+        Self::not_found("The resource could not be found.")
+    }
+
+    /// 503, because a message could not be handed to the bus.
+    pub fn bus(error: &MessagingError) -> Self {
+        tracing::error!(%error, "a message could not be handed over");
+        Self::Unavailable(match error {
+            MessagingError::Unroutable { routing_key, .. } => format!(
+                "No service has ever listened for what this needs ({routing_key}); nothing was changed. Please try \
+                 again when it runs."
+            ),
+            _ => "The message bus cannot be reached; nothing was changed. Please try again.".into(),
+        })
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        // The text may name what only an operator should see.
+        tracing::error!(%error, "the database failed");
+        Self::Unavailable("The database cannot be used at present. Please try again.".into())
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        Self::Forbidden(denied.to_string())
+    }
+}
+
+/// What `write_envelope` finds on a response that is an error without a body yet.
+#[derive(Clone, Debug)]
+struct Problem(String);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        if let Self::Unavailable(_) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response.extensions_mut().insert(Problem(self.to_string()));
+        response
+    }
+}
+
+/// The form of Keystone's errors, and of what keystonemiddleware refuses in front of every service.
+#[must_use]
+pub fn keystone_envelope(status: StatusCode, message: &str) -> Value {
+    let title = status.canonical_reason().unwrap_or_default();
+    json!({"error": {"code": status.as_u16(), "title": title, "message": message}})
+}
+
+/// Writes the body of each error, in the envelope of the service that was asked.
+pub(crate) async fn write_envelope(State(envelope): State<Envelope>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let message = match parts.extensions.remove::<Problem>() {
+        Some(Problem(message)) => message,
+        None if is_json(&parts.headers) => return Response::from_parts(parts, body),
+        // Not from here: a path that is no UTF-8, say, which the router refuses by itself.
+        None => text_of(body).await,
+    };
+    let title = status.canonical_reason().unwrap_or_default();
+    let message = if message.is_empty() { title.to_owned() } else { message };
+    // A missing token is refused by keystonemiddleware before a service sees the request, so in Keystone's form.
+    let body = match status {
+        StatusCode::UNAUTHORIZED => keystone_envelope(status, &message),
+        _ => envelope(status, &message),
+    };
+    // The body's own; those of the new one are set with it.
+    parts.headers.remove(header::CONTENT_TYPE);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    (parts, Json(body)).into_response()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|form| form.as_bytes().starts_with(b"application/json"))
+}
+
+async fn text_of(body: Body) -> String {
+    const LONGEST: usize = 4096;
+    let bytes = axum::body::to_bytes(body, LONGEST).await.unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}

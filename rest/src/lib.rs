@@ -1,0 +1,59 @@
+//! What every REST service stands on. It knows no component: Compute, Identity and Image describe themselves with it.
+//!
+//! | to describe ... | is to write ... |
+//! | --- | --- |
+//! | a service | a [`Service`]: where it is, its microversions, its form of errors |
+//! | an operation | a row, an [`Operation`]: method, path, policy rule, versions, query, handler |
+//! | a request's body | a [`body!`]: its fields with their types and versions |
+//! | a list | a [`list::List`]: filters and sort keys over a table |
+//! | a rule of the policy | a row of [`rules!`] |
+//!
+//! Routing, authorisation, validation, the OpenAPI document and `docs/compatibility.md` follow from that. A request
+//! passes, from the outside in:
+//!
+//! ```text
+//! request id ▶ log span ▶ path made plain ▶ form of errors ▶ panic guard ▶ in-flight limit ▶ body limit
+//!     ▶ token ▶ microversion ▶ router ▶ row: versions, rule, query, body ▶ handler
+//! ```
+
+pub mod answer;
+mod authentication;
+mod body;
+mod config;
+mod error;
+mod handler;
+pub mod inputs;
+mod links;
+pub mod list;
+mod logging;
+mod microversion;
+pub mod openapi;
+mod operation;
+pub mod paging;
+pub mod policy;
+mod query;
+mod request;
+mod request_id;
+mod server;
+mod service;
+pub mod times;
+
+pub use authentication::{Authenticator, Named, Token, token_in};
+pub use body::{Body, Nullable, as_object, object, only_value, read_field, refuse_unknown, typed, wrong};
+pub use config::RestConfig;
+pub use error::{ApiError, Envelope, keystone_envelope};
+pub use handler::{Argument, Handler, Null, Path};
+pub use links::{Link, Links};
+pub use microversion::{Family, FieldRule, FieldTable, Microversion, Shaped, Versions, field};
+pub use operation::{Operation, delete, get, head, patch, post, put};
+pub use query::{Parameters, check_query, truth};
+pub use request::Request;
+pub use server::Server;
+pub use service::{CatalogEntry, Document, Service};
+
+/// For the macros.
+#[doc(hidden)]
+pub mod macros {
+    pub use serde_json;
+    pub use utoipa;
+}

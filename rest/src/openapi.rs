@@ -1,0 +1,188 @@
+//! The OpenAPI document, made from the rows of the operations.
+
+use serde_json::json;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ArrayBuilder, ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, ObjectBuilder, OpenApi,
+        OpenApiBuilder, Paths, RefOr, Required, ResponseBuilder,
+        extensions::ExtensionsBuilder,
+        path::{Operation as OperationObject, OperationBuilder, ParameterBuilder, ParameterIn},
+        request_body::RequestBodyBuilder,
+        schema::{OneOf, Schema, Type},
+    },
+};
+
+use crate::{FieldTable, Operation, Service, microversion::Versions};
+
+/// What is documented of an operation.
+#[derive(Clone)]
+pub struct Described {
+    pub(crate) summary: &'static str,
+    pub(crate) status: u16,
+    query: Vec<(&'static str, Versions)>,
+    body: Option<RefOr<Schema>>,
+    answer: Option<RefOr<Schema>>,
+}
+
+impl Described {
+    pub(crate) fn new(summary: &'static str) -> Self {
+        Self { summary, status: 200, query: Vec::new(), body: None, answer: None }
+    }
+
+    /// It takes this body.
+    pub fn body(&mut self, schema: RefOr<Schema>) {
+        self.body = Some(schema);
+    }
+
+    pub(crate) fn query(&mut self, parameters: &FieldTable) {
+        self.query.extend(parameters.0.iter().map(|rule| (rule.name, rule.versions)));
+    }
+
+    pub(crate) fn answer<T: ToSchema>(&mut self, key: &'static str, list: bool) {
+        let schema = match list {
+            false => T::schema(),
+            true => ArrayBuilder::new().items(T::schema()).into(),
+        };
+        let under = (!key.is_empty()).then_some(key);
+        self.answer = Some(match under {
+            Some(key) => ObjectBuilder::new().property(key, schema).required(key).into(),
+            None => schema,
+        });
+    }
+
+    fn object(&self, path: &str, action: Option<&str>, tag: &str, versions: Versions) -> OperationObject {
+        let mut operation = OperationBuilder::new().summary(Some(self.summary)).tag(tag);
+        for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+            operation = operation.parameter(parameter(name, ParameterIn::Path));
+        }
+        for (name, versions) in &self.query {
+            let parameter = parameter(name, ParameterIn::Query);
+            operation = operation.parameter(match *versions {
+                Versions::ALL => parameter,
+                versions => parameter.description(Some(range(versions))),
+            });
+        }
+        if let Some(body) = self.body.clone().or_else(|| action.map(any_under)) {
+            let content = ContentBuilder::new().schema(Some(body)).build();
+            let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+            operation = operation.request_body(Some(body.build()));
+        }
+        let mut response = ResponseBuilder::new().description("What was asked for.");
+        if let Some(answer) = &self.answer {
+            response = response.content("application/json", ContentBuilder::new().schema(Some(answer.clone())).build());
+        }
+        operation = operation.response(self.status.to_string(), response);
+        if versions != Versions::ALL {
+            operation = operation.extensions(Some(ExtensionsBuilder::new().add("x-openstack", json!(null)).build()));
+        }
+        operation.build()
+    }
+}
+
+fn parameter(name: &str, place: ParameterIn) -> ParameterBuilder {
+    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    ParameterBuilder::new().name(name).parameter_in(place).required(required).schema(Some(String::schema()))
+}
+
+fn range(versions: Versions) -> String {
+    match versions.until {
+        None => format!("Since microversion {}.", versions.since),
+        Some(until) => format!("Microversions {} to {until}.", versions.since),
+    }
+}
+
+/// The body of an action without arguments: whatever stands behind its name is ignored.
+fn any_under(action: &str) -> RefOr<Schema> {
+    ObjectBuilder::new().property(action, ObjectBuilder::new().schema_type(Type::Null)).required(action).into()
+}
+
+/// A body's fields under its key, if it has one. For [`body!`](crate::body).
+#[must_use]
+pub fn object_under(key: Option<&'static str>, fields: ObjectBuilder) -> RefOr<Schema> {
+    match key {
+        Some(key) => ObjectBuilder::new().property(key, fields).required(key).into(),
+        None => fields.into(),
+    }
+}
+
+/// A value under its key. For [`value_body!`](crate::value_body).
+#[must_use]
+pub fn value_under(key: &'static str, value: RefOr<Schema>) -> RefOr<Schema> {
+    ObjectBuilder::new().property(key, value).required(key).into()
+}
+
+/// A document without operations.
+pub(crate) fn empty() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Novella")
+        .description(Some("A compute cloud that speaks OpenStack's APIs."))
+        .version(env!("CARGO_PKG_VERSION"))
+        .build();
+    OpenApiBuilder::new().info(info).components(Some(ComponentsBuilder::new().build())).build()
+}
+
+/// Adds a service's operations. Of several actions on one path the document has one operation whose body is one of
+/// theirs, since OpenAPI knows operations by method and path alone.
+pub(crate) fn add<S>(document: &mut OpenApi, service: &Service, operations: &[Operation<S>]) {
+    for operation in operations {
+        let path = format!("{}{}{}", service.root, service.version_path, operation.path);
+        let method = match operation.method.as_str() {
+            "GET" => HttpMethod::Get,
+            "HEAD" => HttpMethod::Head,
+            "PUT" => HttpMethod::Put,
+            "PATCH" => HttpMethod::Patch,
+            "DELETE" => HttpMethod::Delete,
+            _ => HttpMethod::Post,
+        };
+        let versions = operation.versions;
+        let mut object = operation.described.object(operation.path, operation.action, service.kind, versions);
+        if versions != Versions::ALL
+            && let Some(family) = service.microversions
+        {
+            let at = |minor: u16| format!("{}.{minor}", family.min.major);
+            let since = at(versions.since.max(family.min.minor));
+            let range = json!({"min-ver": since, "max-ver": versions.until.map(at)});
+            object.extensions = Some(ExtensionsBuilder::new().add("x-openstack", range).build());
+        }
+        match existing(&mut document.paths, &path, &method) {
+            Some(present) => one_of_both(present, object),
+            None => document.paths.add_path_operation(path, vec![method], object),
+        }
+    }
+}
+
+fn existing<'d>(paths: &'d mut Paths, path: &str, method: &HttpMethod) -> Option<&'d mut OperationObject> {
+    let item = paths.paths.get_mut(path)?;
+    match method {
+        HttpMethod::Get => item.get.as_mut(),
+        HttpMethod::Put => item.put.as_mut(),
+        HttpMethod::Patch => item.patch.as_mut(),
+        HttpMethod::Delete => item.delete.as_mut(),
+        HttpMethod::Head => item.head.as_mut(),
+        _ => item.post.as_mut(),
+    }
+}
+
+/// The body of `present` may also be that of `other`.
+fn one_of_both(present: &mut OperationObject, mut other: OperationObject) {
+    let Some(second) = body_schema(&mut other).cloned() else { return };
+    let Some(schema) = body_schema(present) else { return };
+    let mut choices = OneOf::new();
+    match schema.clone() {
+        RefOr::T(Schema::OneOf(before)) => choices = before,
+        single => choices.items.push(single),
+    }
+    choices.items.push(second);
+    *schema = RefOr::T(Schema::OneOf(choices));
+    if let (Some(one), Some(other)) = (&present.summary, &other.summary) {
+        present.summary = Some(format!("{one} {other}"));
+    }
+}
+
+fn body_schema(operation: &mut OperationObject) -> Option<&mut RefOr<Schema>> {
+    // Bodies stand where they are used; nothing here refers to another place.
+    let RefOr::T(body) = operation.request_body.as_mut()? else { return None };
+    let RefOr::T(content) = body.content.get_mut("application/json")? else { return None };
+    content.schema.as_mut()
+}

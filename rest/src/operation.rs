@@ -1,0 +1,186 @@
+//! An operation: one row that says all there is to say of it, but what its handler does.
+
+use std::{fmt, sync::Arc};
+
+use axum::response::Response;
+use http::Method;
+use utoipa::ToSchema;
+
+use crate::{
+    ApiError, FieldTable, Request,
+    handler::{BoxedHandler, Handler},
+    microversion::Versions,
+    openapi::Described,
+    policy::{Rule, Who},
+    query::check_query,
+};
+
+/// An operation of a service whose handlers stand on an `S`.
+pub struct Operation<S> {
+    pub(crate) method: Method,
+    /// Below the service's version, with parameters in braces: `/servers/{server_id}`.
+    pub(crate) path: &'static str,
+    /// Of several operations on one path: the one key of the body that asks for this one.
+    pub(crate) action: Option<&'static str>,
+    pub(crate) rule: Rule,
+    /// Whether it asks for no token.
+    pub(crate) public: bool,
+    pub(crate) versions: Versions,
+    query: Option<Query>,
+    pub(crate) described: Described,
+    handler: BoxedHandler<S>,
+}
+
+/// What an operation's query may hold, and from which minor version on anything else is refused.
+#[derive(Clone, Copy)]
+struct Query {
+    parameters: FieldTable,
+    strict_since: u16,
+}
+
+impl<S> fmt::Debug for Operation<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident = $method:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name<S, A>(path: &'static str, rule: Rule, handler: impl Handler<S, A>) -> Operation<S> {
+                Operation::new(Method::$method, path, rule, handler)
+            }
+        )*
+    };
+}
+
+methods! {
+    /// `GET` of `path`, for those whom `rule` is granted to.
+    get = GET;
+    /// `HEAD` of `path`.
+    head = HEAD;
+    /// `POST` to `path`.
+    post = POST;
+    /// `PUT` to `path`.
+    put = PUT;
+    /// `PATCH` of `path`.
+    patch = PATCH;
+    /// `DELETE` of `path`.
+    delete = DELETE;
+}
+
+impl<S> Operation<S> {
+    fn new<A, H: Handler<S, A>>(method: Method, path: &'static str, rule: Rule, handler: H) -> Self {
+        let mut described = Described::new(rule.permits);
+        H::describe(&mut described);
+        Self {
+            method,
+            path,
+            action: None,
+            rule,
+            public: false,
+            versions: Versions::ALL,
+            query: None,
+            described,
+            handler: Arc::new(move |request| handler.clone().call(request)),
+        }
+    }
+
+    /// It is asked for by the body's one key, as the others on this path are: `{"os-start": null}`.
+    #[must_use]
+    pub const fn action(mut self, name: &'static str) -> Self {
+        self.action = Some(name);
+        self
+    }
+
+    /// It came with this minor version: 404 before.
+    #[must_use]
+    pub const fn since(mut self, minor: u16) -> Self {
+        self.versions.since = minor;
+        self
+    }
+
+    /// It was last there in this minor version: 404 after.
+    #[must_use]
+    pub const fn until(mut self, minor: u16) -> Self {
+        self.versions.until = Some(minor);
+        self
+    }
+
+    /// Its query's parameters; from minor version `strict_since` on, others are refused.
+    #[must_use]
+    pub fn query(mut self, parameters: FieldTable, strict_since: u16) -> Self {
+        self.described.query(&parameters);
+        self.query = Some(Query { parameters, strict_since });
+        self
+    }
+
+    /// It asks for no token, and its rule for nothing.
+    #[must_use]
+    pub const fn public(mut self) -> Self {
+        self.public = true;
+        self
+    }
+
+    /// What it does, where its rule says that of several operations together.
+    #[must_use]
+    pub fn summary(mut self, summary: &'static str) -> Self {
+        self.described.summary = summary;
+        self
+    }
+
+    /// What it answers with when it goes well, where that is not 200.
+    #[must_use]
+    pub fn status(mut self, status: u16) -> Self {
+        self.described.status = status;
+        self
+    }
+
+    /// What it answers: a `T`, under `key` where there is one.
+    #[must_use]
+    pub fn answers<T: ToSchema>(mut self, key: &'static str) -> Self {
+        self.described.answer::<T>(key, false);
+        self
+    }
+
+    /// What it answers: a list of `T` under `key`.
+    #[must_use]
+    pub fn answers_list<T: ToSchema>(mut self, key: &'static str) -> Self {
+        self.described.answer::<T>(key, true);
+        self
+    }
+
+    /// Does what the row says, and then what the handler does.
+    pub(crate) async fn run(&self, request: Request<S>) -> Result<Response, ApiError> {
+        if !self.versions.includes(request.version) {
+            return Err(ApiError::no_such_path());
+        }
+        if !self.public {
+            if request.token.is_none() {
+                return Err(ApiError::Unauthorized);
+            }
+            self.authorize(&request)?;
+        }
+        match self.query {
+            Some(query) => check_query(&request.query, &query.parameters, request.version, query.strict_since)?,
+            None => {
+                if let Some(since) = request.service.no_query_since.filter(|_| self.method == Method::GET) {
+                    check_query(&request.query, &FieldTable(&[]), request.version, since)?;
+                }
+            }
+        }
+        (self.handler)(request).await
+    }
+
+    /// For the caller's own project: of what belongs to another one, only administrators know at all, and their rule is
+    /// granted everywhere. So whose the thing is need not be known here.
+    fn authorize(&self, request: &Request<S>) -> Result<(), ApiError> {
+        if self.rule.who == Who::Anyone {
+            return Ok(());
+        }
+        let own = self.rule.check_own(&request.context);
+        own.map_err(|denied| ApiError::Forbidden((request.service.denied)(denied.rule)))
+    }
+}

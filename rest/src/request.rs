@@ -1,0 +1,173 @@
+//! A request, as handlers get it: who asks, for which version, with what.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, rejection::BytesRejection},
+    response::IntoResponse,
+};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use novella_common::RequestContext;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sync_wrapper::SyncWrapper;
+use tokio::time::timeout;
+
+use crate::{
+    ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token, answer::Answer,
+    authentication::Caller, request_id,
+};
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request whose row has let it pass.
+pub struct Request<S> {
+    /// What the service's handlers stand on.
+    pub state: S,
+    /// The service that was asked.
+    pub service: &'static Service,
+    /// What the services of the process share of the configuration.
+    pub config: Arc<RestConfig>,
+    /// Who asks, for which project, with which roles; goes with everything that the request leads to.
+    pub context: RequestContext,
+    /// The caller's token; `None` for public operations.
+    pub token: Option<Arc<Token>>,
+    /// The microversion.
+    pub version: Microversion,
+    /// Addresses of things, as this client can reach them.
+    pub links: Links,
+    /// The query.
+    pub query: Parameters,
+    path: Vec<String>,
+    parts: Parts,
+    /// What has not been read of the body. The wrapper lets a request be shared between threads, which a body by itself
+    /// can't be.
+    body: SyncWrapper<Body>,
+    json: Option<Value>,
+}
+
+impl<S> Request<S> {
+    pub(crate) fn new(
+        state: S,
+        service: &'static Service,
+        config: Arc<RestConfig>,
+        path: Vec<String>,
+        parts: Parts,
+        body: Body,
+    ) -> Result<Self, ApiError> {
+        let (context, token) = match parts.extensions.get::<Caller>() {
+            Some(caller) => (caller.context.clone(), Some(Arc::clone(&caller.token))),
+            None => (request_id::anonymous(&parts.extensions), None),
+        };
+        Ok(Self {
+            state,
+            service,
+            context,
+            token,
+            version: parts.extensions.get::<Microversion>().copied().unwrap_or(Microversion::NONE),
+            links: Links::of_request(&parts, &config, service)?,
+            query: Parameters::of_uri(&parts.uri)?,
+            config,
+            path,
+            parts,
+            body: SyncWrapper::new(body),
+            json: None,
+        })
+    }
+
+    /// The project that the token is scoped to.
+    ///
+    /// # Errors
+    /// 403 if it is scoped to none.
+    pub fn project(&self) -> Result<&str, ApiError> {
+        let project = self.context.project_id.as_deref();
+        project.ok_or_else(|| ApiError::Forbidden("The token is not scoped to a project.".into()))
+    }
+
+    /// The user whose token it is; empty for public operations.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.context.user_id.as_deref().unwrap_or_default()
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The value of the `index`th parameter of the path.
+    pub(crate) fn path_parameter(&self, index: usize) -> Result<String, ApiError> {
+        // A handler that takes more parameters than its path has is found by the test that calls it.
+        self.path.get(index).cloned().ok_or_else(ApiError::no_such_path)
+    }
+
+    /// An answer in the form of this version: without the fields of `table` that it does not have.
+    #[must_use]
+    pub fn answer(&self, table: &FieldTable) -> Answer {
+        Answer::hiding(table.hidden(self.version))
+    }
+
+    /// An answer whose fields are the same in every version.
+    #[must_use]
+    pub fn plain<T: Serialize>(&self, key: &'static str, value: T) -> axum::response::Response {
+        Answer::hiding(Vec::new()).object(key, value)
+    }
+
+    /// The body as JSON. Read once; the same value after that.
+    ///
+    /// # Errors
+    /// 400, 408, 413 or 415.
+    pub async fn json(&mut self) -> Result<&Value, ApiError> {
+        if self.json.is_none() {
+            let body = self.take_body();
+            self.json = Some(read_json(&self.parts, body, self.config.max_body_bytes).await?);
+        }
+        self.json.as_ref().ok_or_else(|| ApiError::bad_request("Malformed request body: there is none."))
+    }
+
+    /// The body as it comes, for what is no JSON. Empty once it was read.
+    pub fn take_body(&mut self) -> Body {
+        std::mem::take(self.body.get_mut())
+    }
+
+    /// The one key of a body that asks for an action.
+    ///
+    /// # Errors
+    /// 400 if the body is not of that form.
+    pub(crate) async fn action_name(&mut self) -> Result<String, ApiError> {
+        let body: &Map<String, Value> = crate::body::as_object(self.json().await?)?;
+        match body.keys().next() {
+            Some(only) if body.len() == 1 => Ok(only.clone()),
+            _ => Err(ApiError::bad_request("Malformed request body: one action is expected, as the only key.")),
+        }
+    }
+}
+
+async fn read_json(parts: &Parts, body: Body, limit: usize) -> Result<Value, ApiError> {
+    // A client that says nothing, or text, is given the benefit of the doubt, as by Nova.
+    let form = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let form = form.map_or("text/plain", |form| form.split(';').next().unwrap_or(form).trim());
+    let is_json = form.eq_ignore_ascii_case("text/plain")
+        || form.eq_ignore_ascii_case("application/json")
+        || (form.starts_with("application/") && form.ends_with("+json"));
+    if !is_json {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    // A client that stops in the middle must not keep its place among the requests that are worked on.
+    let request = axum::extract::Request::from_parts(parts.clone(), body);
+    let bytes = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
+    let bytes = bytes.map_err(|_| ApiError::RequestTimeout { seconds: BODY_TIMEOUT.as_secs() })?;
+    let bytes = bytes.map_err(|rejection| unread(rejection, limit))?;
+    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("Malformed request body: {error}")))
+}
+
+fn unread(rejection: BytesRejection, limit: usize) -> ApiError {
+    if rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE {
+        ApiError::TooLarge { limit }
+    } else {
+        ApiError::bad_request("Malformed request body: it ended before it was complete.")
+    }
+}

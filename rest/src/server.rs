@@ -1,0 +1,294 @@
+//! All services of a process on one port, and the layers around them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, RawPathParams, Request as HttpRequest, State},
+    http::{Method, Uri},
+    middleware::{Next, from_fn, from_fn_with_state, map_request_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, MethodRouter, get, on},
+};
+use novella_common::service::{Readiness, management_router};
+use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePathLayer, trace::TraceLayer};
+use utoipa::openapi::OpenApi;
+
+use crate::{
+    ApiError, Authenticator, CatalogEntry, Document, Links, Operation, Request, RestConfig, Service,
+    authentication::{Tokens, find_caller, own_project},
+    error::{Envelope, keystone_envelope, write_envelope},
+    links::{ProjectInPath, base},
+    logging,
+    microversion::negotiate,
+    openapi, request_id,
+};
+
+/// The services of one process, being put together.
+pub struct Server {
+    config: Arc<RestConfig>,
+    authenticator: Arc<dyn Authenticator>,
+    in_flight: Arc<Semaphore>,
+    services: Vec<(&'static Service, Router)>,
+    document: OpenApi,
+}
+
+impl Server {
+    /// Without a service yet.
+    #[must_use]
+    pub fn new(config: RestConfig, authenticator: Arc<dyn Authenticator>) -> Self {
+        let in_flight = Arc::new(Semaphore::new(config.max_in_flight));
+        Self { config: Arc::new(config), authenticator, in_flight, services: Vec::new(), document: openapi::empty() }
+    }
+
+    /// Adds a service with its operations, whose handlers stand on `state`.
+    #[must_use]
+    pub fn service<S>(mut self, service: &'static Service, state: S, operations: Vec<Operation<S>>) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        openapi::add(&mut self.document, service, &operations);
+        let router = self.layered(service, operations_router(&self.config, service, &state, operations));
+        self.services.push((service, router));
+        self
+    }
+
+    /// The OpenAPI document of all services.
+    #[must_use]
+    pub fn openapi(&self) -> &OpenApi {
+        &self.document
+    }
+
+    /// The layers of one service, from the inside out; the discovery documents stand beside those that ask for a token.
+    fn layered(&self, service: &'static Service, operations: Router) -> Router {
+        let tokens = Tokens {
+            authenticator: Arc::clone(&self.authenticator),
+            config: Arc::clone(&self.config),
+            required: service.token_first,
+        };
+        let mut operations = operations;
+        if service.project_in_path {
+            operations = operations.layer(from_fn(own_project));
+        }
+        let operations = operations
+            .layer(from_fn_with_state(service.microversions, negotiate))
+            .layer(from_fn_with_state(tokens, find_caller));
+        let envelope: Envelope = service.envelope;
+        operations
+            .merge(documents_router(&self.config, service))
+            .layer(DefaultBodyLimit::max(self.config.max_body_bytes))
+            .layer(from_fn_with_state(Arc::clone(&self.in_flight), limit_in_flight))
+            .layer(CatchPanicLayer::custom(broken))
+            .layer(from_fn_with_state(envelope, write_envelope))
+    }
+
+    /// All services as one.
+    pub fn router(self, readiness: Readiness) -> Router {
+        let Self { config, services, document, .. } = self;
+        let document = Arc::new(document);
+        let mut management = management_router(readiness);
+        if !config.public_metrics {
+            management = without_metrics(management);
+        }
+        let entries: Vec<CatalogEntry> = services.iter().map(|(service, _)| service.catalog_entry()).collect();
+        // A path of no service is answered as Compute would, which was here first.
+        let envelope = services.first().map_or(keystone_envelope as Envelope, |(service, _)| service.envelope);
+        let projects: Arc<Vec<String>> = Arc::new(
+            services
+                .iter()
+                .filter(|(service, _)| service.project_in_path)
+                .map(|(service, _)| format!("{}{}/", service.root, service.version_path))
+                .collect(),
+        );
+        let root_config = Arc::clone(&config);
+        let mut paths = Router::new()
+            .route("/openapi.json", get(move || async move { Json(document.as_ref().clone()) }))
+            .route("/", get(move |request: HttpRequest| async move { root(&root_config, &entries, request) }));
+        for (service, router) in services {
+            paths = paths.nest(service.root, router);
+        }
+        let paths = with_fallbacks(paths)
+            // Outside the limit: whoever watches the services must see them when they are full.
+            .merge(management)
+            .layer(from_fn(logging::measure));
+        // The path is changed before the router sees it, so this can't be a layer of the router itself.
+        let plain = ServiceBuilder::new()
+            .layer(map_request_with_state(projects, without_project))
+            .layer(NormalizePathLayer::trim_trailing_slash())
+            .service(paths);
+
+        let trace = TraceLayer::new_for_http()
+            .make_span_with(|request: &HttpRequest| logging::span(request))
+            .on_request(())
+            .on_response(logging::answered)
+            .on_failure(());
+        Router::new()
+            .fallback_service(plain)
+            .layer(from_fn_with_state(envelope, write_envelope))
+            .layer(trace)
+            .layer(from_fn(request_id::assign))
+    }
+}
+
+/// What is answered where there is no handler: no such path, or not this method on it. To be called before layers are
+/// added, so that these stand before the fallbacks too: who has no token is not told which paths and methods there are.
+fn with_fallbacks(paths: Router) -> Router {
+    paths
+        .fallback(|| async { ApiError::no_such_path() })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+}
+
+/// The operations on one path with one method: one, or several actions of which the body names one.
+enum Target<S> {
+    Single(Box<Operation<S>>),
+    Actions(HashMap<&'static str, Operation<S>>),
+}
+
+fn operations_router<S>(
+    config: &Arc<RestConfig>,
+    service: &'static Service,
+    state: &S,
+    operations: Vec<Operation<S>>,
+) -> Router
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let mut targets: Vec<(&'static str, Method, Target<S>)> = Vec::new();
+    for operation in operations {
+        let same = targets.iter_mut().find(|(path, method, _)| *path == operation.path && *method == operation.method);
+        match (same, operation.action) {
+            (Some((_, _, Target::Actions(actions))), Some(name)) => {
+                actions.insert(name, operation);
+            }
+            (_, Some(name)) => {
+                let (path, method) = (operation.path, operation.method.clone());
+                targets.push((path, method, Target::Actions([(name, operation)].into())));
+            }
+            (_, None) => targets.push((operation.path, operation.method.clone(), Target::Single(Box::new(operation)))),
+        }
+    }
+    let mut router = Router::new();
+    for (path, method, target) in targets {
+        let route = route(config, service, state, method, target);
+        router = router.route(&format!("{}{path}", service.version_path), route);
+    }
+    with_fallbacks(router)
+}
+
+fn route<S>(
+    config: &Arc<RestConfig>,
+    service: &'static Service,
+    state: &S,
+    method: Method,
+    target: Target<S>,
+) -> MethodRouter
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let target = Arc::new(target);
+    let (config, state) = (Arc::clone(config), state.clone());
+    // Every method that an operation can have is one that a filter can have.
+    let filter = MethodFilter::try_from(method).unwrap_or(MethodFilter::POST);
+    on(filter, move |path: RawPathParams, request: HttpRequest| {
+        let (config, state, target) = (Arc::clone(&config), state.clone(), Arc::clone(&target));
+        async move {
+            let (parts, body) = request.into_parts();
+            let path = path.iter().map(|(_, value)| value.to_owned()).collect();
+            let mut request = Request::new(state, service, config, path, parts, body)?;
+            match &*target {
+                Target::Single(operation) => operation.run(request).await,
+                Target::Actions(actions) => {
+                    let name = request.action_name().await?;
+                    let action = actions.get(name.as_str());
+                    let action =
+                        action.ok_or_else(|| ApiError::bad_request(format!("There is no such action: {name}")))?;
+                    action.run(request).await
+                }
+            }
+        }
+    })
+}
+
+fn documents_router(config: &Arc<RestConfig>, service: &'static Service) -> Router {
+    let mut router = Router::new();
+    for Document { path, write } in service.documents {
+        let config = Arc::clone(config);
+        let document = get(move |request: HttpRequest| {
+            let links = Links::of_request(&request.into_parts().0, &config, service);
+            async move {
+                let (status, body) = write(&links?);
+                Ok::<_, ApiError>((status, Json(body)))
+            }
+        });
+        router = router.route(if path.is_empty() { "/" } else { path }, document);
+    }
+    router.method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+}
+
+/// `/`: what is here, for whoever opens the base URL.
+fn root(config: &RestConfig, entries: &[CatalogEntry], request: HttpRequest) -> Result<Json<Value>, ApiError> {
+    let base = base(&request.into_parts().0, config)?;
+    let at = |path: &str| format!("{base}/{path}");
+    let services: Map<String, Value> =
+        entries.iter().map(|entry| (entry.kind.to_owned(), at(entry.endpoint).into())).collect();
+    Ok(Json(json!({
+        "name": "novella",
+        "version": env!("CARGO_PKG_VERSION"),
+        "services": services,
+        "openapi": at("openapi.json"),
+        "health": at("healthz"),
+        "readiness": at("readyz"),
+    })))
+}
+
+/// `/metrics` answers 404 like any path that leads nowhere.
+fn without_metrics(management: Router) -> Router {
+    management.layer(from_fn(|request: HttpRequest, next: Next| async move {
+        if request.uri().path() == "/metrics" {
+            ApiError::no_such_path().into_response()
+        } else {
+            next.run(request).await
+        }
+    }))
+}
+
+async fn limit_in_flight(State(in_flight): State<Arc<Semaphore>>, request: HttpRequest, next: Next) -> Response {
+    match in_flight.try_acquire() {
+        Ok(_permit) => next.run(request).await,
+        Err(_) => ApiError::Unavailable("The service works on as many requests as it may.".into()).into_response(),
+    }
+}
+
+fn broken(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let reason = panic.downcast_ref::<String>().map(String::as_str);
+    let reason = reason.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+    tracing::error!(reason, "a handler broke");
+    ApiError::Broken.into_response()
+}
+
+/// Takes the project id out of `/compute/v2.1/{project_id}/...`, for services that have it there. The two forms of path
+/// mean the same; one of them goes through the router. What may be a project id is Nova's `project_id_regex`,
+/// `[0-9a-f-]+`: no resource's name is.
+async fn without_project(State(prefixes): State<Arc<Vec<String>>>, mut request: HttpRequest) -> HttpRequest {
+    let found = prefixes.iter().find_map(|prefix| Some((prefix, request.uri().path().strip_prefix(prefix.as_str())?)));
+    let Some((prefix, rest)) = found else { return request };
+    let (project, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_project = !project.is_empty() && project.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    if !is_project {
+        return request;
+    }
+    let project = ProjectInPath(project.to_owned());
+    let plain = match request.uri().query() {
+        Some(query) => format!("{prefix}{path}?{query}"),
+        None => format!("{prefix}{path}"),
+    };
+    // A part of a valid path is a valid path.
+    if let Ok(uri) = plain.parse::<Uri>() {
+        *request.uri_mut() = uri;
+        request.extensions_mut().insert(project);
+    }
+    request
+}
