@@ -7,7 +7,8 @@
 //!     └ refused: an error   └─────────────── connected, number + 1 ─────────────┘  jittered pauses
 //! ```
 //!
-//! Whoever uses the connection watches the state, and starts over with each new `number`.
+//! Whoever uses the connection watches the state, and starts over with each new `number`. A transport's further
+//! connections begin as `Connecting`, and are tried again like one that was lost if they cannot be made at once.
 
 use std::fmt;
 use std::path::Path;
@@ -38,6 +39,8 @@ const STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection's state.
 #[derive(Clone)]
 pub(super) enum ConnectionState {
+    /// The first attempt is under way.
+    Connecting,
     /// Usable.
     Up {
         connection: Arc<Connection>,
@@ -55,6 +58,7 @@ pub(super) enum ConnectionState {
 impl fmt::Debug for ConnectionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Connecting => f.write_str("Connecting"),
             Self::Up { number, blocked, .. } => write!(f, "Up({number}, blocked: {blocked:?})"),
             Self::Down { reason, .. } => write!(f, "Down({reason})"),
             Self::Closed => f.write_str("Closed"),
@@ -208,12 +212,33 @@ impl RecoveringConnection {
     /// Connects once; from then on the connection is restored for ever.
     pub(super) async fn connect(address: Address) -> Result<Self, MessagingError> {
         let connected = address.connect().await?;
-        let connection = Arc::clone(&connected.connection);
-        let (sender, state) = watch::channel(ConnectionState::Up { connection, number: 1, blocked: None });
+        Ok(Self::start(address, Some(connected)))
+    }
+
+    /// Begins to connect; attempts are repeated for ever.
+    pub(super) fn open(address: Address) -> Self {
+        Self::start(address, None)
+    }
+
+    fn start(address: Address, connected: Option<Connected>) -> Self {
+        let (sender, state) = watch::channel(match &connected {
+            Some(Connected { connection, .. }) => {
+                ConnectionState::Up { connection: Arc::clone(connection), number: 1, blocked: None }
+            }
+            None => ConnectionState::Connecting,
+        });
         let closing = CancellationToken::new();
         tokio::spawn(keep(address, connected, sender, closing.clone()));
         let _end = closing.clone().drop_guard();
-        Ok(Self { state, closing, _end })
+        Self { state, closing, _end }
+    }
+
+    /// How many channels the broker permits on it; `None` while it is not connected.
+    pub(super) fn channel_max(&self) -> Option<u16> {
+        match &*self.state.borrow() {
+            ConnectionState::Up { connection, .. } => Some(connection.configuration().channel_max()),
+            ConnectionState::Connecting | ConnectionState::Down { .. } | ConnectionState::Closed => None,
+        }
     }
 
     /// The state, to watch.
@@ -224,16 +249,22 @@ impl RecoveringConnection {
     /// The connection, as soon as there is one.
     pub(super) async fn up(&self) -> Result<Arc<Connection>, MessagingError> {
         let mut state = self.state.clone();
-        let settled = state.wait_for(|state| !matches!(state, ConnectionState::Down { .. })).await;
+        let settled =
+            state.wait_for(|state| !matches!(state, ConnectionState::Connecting | ConnectionState::Down { .. })).await;
         match settled.as_deref() {
             Ok(ConnectionState::Up { connection, .. }) => Ok(Arc::clone(connection)),
             _ => Err(MessagingError::Closed),
         }
     }
 
+    /// Begins to close the connection.
+    pub(super) fn begin_closing(&self) {
+        self.closing.cancel();
+    }
+
     /// Closes the connection and returns when the broker has taken note.
     pub(super) async fn close(&self) {
-        self.closing.cancel();
+        self.begin_closing();
         let mut state = self.state.clone();
         // An error means that the task is gone, and the connection with it.
         let _ = state.wait_for(|state| matches!(state, ConnectionState::Closed)).await;
@@ -243,16 +274,31 @@ impl RecoveringConnection {
 /// The connection's life.
 async fn keep(
     address: Address,
-    connected: Connected,
+    mut connected: Option<Connected>,
     state: watch::Sender<ConnectionState>,
     closing: CancellationToken,
 ) {
-    let Connected { mut connection, mut broker } = connected;
-    let mut number = 1;
-    loop {
+    let mut number = 0;
+    // So that the first attempt is at the first.
+    let mut lost = address.brokers.len().saturating_sub(1);
+    let connection = loop {
+        let Connected { connection, broker } = match connected.take() {
+            Some(connected) => connected,
+            None => tokio::select! {
+                connected = restore(&address, lost, number == 0, &state) => connected,
+                () = closing.cancelled() => return drop(state.send_replace(ConnectionState::Closed)),
+            },
+        };
+        number += 1;
+        if number > 1 {
+            metrics::counter!("bus_reconnects_total").increment(1);
+            let broker_address = host_and_port(&address.brokers[broker]);
+            tracing::info!(broker = broker_address, connection = address.name, "connected to the broker again");
+        }
+        state.send_replace(ConnectionState::Up { connection: Arc::clone(&connection), number, blocked: None });
         let reason = tokio::select! {
             reason = until_lost(&connection, &state) => reason,
-            () = closing.cancelled() => break,
+            () = closing.cancelled() => break connection,
         };
         let broker_address = host_and_port(&address.brokers[broker]);
         tracing::warn!(
@@ -262,17 +308,8 @@ async fn keep(
             "the connection to the broker is lost"
         );
         state.send_replace(ConnectionState::Down { since: Instant::now(), reason });
-        drop(connection);
-        Connected { connection, broker } = tokio::select! {
-            connected = restore(&address, broker, &state) => connected,
-            () = closing.cancelled() => return drop(state.send_replace(ConnectionState::Closed)),
-        };
-        number += 1;
-        metrics::counter!("bus_reconnects_total").increment(1);
-        let broker_address = host_and_port(&address.brokers[broker]);
-        tracing::info!(broker = broker_address, connection = address.name, "connected to the broker again");
-        state.send_replace(ConnectionState::Up { connection: Arc::clone(&connection), number, blocked: None });
-    }
+        lost = broker;
+    };
     let close = connection.close(200, "OK".into());
     if !matches!(tokio::time::timeout(HANDSHAKE_TIMEOUT, close).await, Ok(Ok(()))) {
         tracing::debug!(broker = address.hosts_and_ports(), "the connection was gone before it could be closed");
@@ -319,11 +356,14 @@ fn set_blocked(state: &watch::Sender<ConnectionState>, reason: Option<String>) {
 }
 
 /// Connects again, however long it takes: first to the broker after the one that was `lost`, then to each in turn.
-async fn restore(address: &Address, lost: usize, state: &watch::Sender<ConnectionState>) -> Connected {
+/// Without a pause before the first attempt if `at_once`.
+async fn restore(address: &Address, lost: usize, at_once: bool, state: &watch::Sender<ConnectionState>) -> Connected {
     let mut backoff = backoff(address.max_backoff);
     let mut was_silent = vec![false; address.brokers.len()];
+    let mut pause = if at_once { Duration::ZERO } else { backoff.next().unwrap_or_default() };
     loop {
-        tokio::time::sleep(backoff.next().unwrap_or(address.max_backoff)).await;
+        tokio::time::sleep(pause).await;
+        pause = backoff.next().unwrap_or(address.max_backoff);
         for step in 1..=address.brokers.len() {
             let broker = (lost + step) % address.brokers.len();
             let uri = &address.brokers[broker];
@@ -339,9 +379,11 @@ async fn restore(address: &Address, lost: usize, state: &watch::Sender<Connectio
                     was_silent[broker] = error == silent(uri);
                     tracing::info!(%error, "still no connection to the broker");
                     state.send_modify(|state| {
-                        if let ConnectionState::Down { reason, .. } = state {
-                            *reason = error.to_string();
-                        }
+                        let since = match state {
+                            ConnectionState::Down { since, .. } => *since,
+                            _ => Instant::now(),
+                        };
+                        *state = ConnectionState::Down { since, reason: error.to_string() };
                     });
                 }
             }

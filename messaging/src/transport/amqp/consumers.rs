@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, SelectAll};
 use futures_util::{StreamExt, future};
+use lapin::Channel;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection};
 
 use super::acks::Acks;
 
@@ -59,14 +59,14 @@ pub(super) struct ConsumedQueue {
 }
 
 impl Consumers {
-    /// Consumes the queues on a new channel; each brings up to `prefetch` messages.
+    /// Consumes the queues on a channel that serves nothing else; each brings up to `prefetch` messages.
     pub(super) async fn start(
-        connection: &Connection,
+        channel: Channel,
         consumed_queues: impl Iterator<Item = (usize, ConsumedQueue)>,
         prefetch: u16,
     ) -> lapin::Result<Self> {
-        let acks = Acks::new(connection.create_channel().await?);
-        let mut consumers = Self { acks, events: SelectAll::new(), groups: Vec::new(), last_tag: 0 };
+        let mut consumers =
+            Self { acks: Acks::new(channel), events: SelectAll::new(), groups: Vec::new(), last_tag: 0 };
         consumers.add_group(consumed_queues, prefetch).await?;
         Ok(consumers)
     }
@@ -131,19 +131,19 @@ impl Consumers {
         let Some(index) = self.groups.iter().position(|group| group.consumers.contains(&ended)) else {
             return Ok(());
         };
-        self.limit_next(self.groups[index].prefetch).await?;
-        let consumer = self.consume(ended.queue, consumed).await?;
+        let prefetch = self.groups[index].prefetch;
+        let started = self.consume(std::iter::once((ended.queue, consumed)), prefetch).await?;
         self.groups[index].consumers.retain(|other| *other != ended);
-        self.groups[index].consumers.push(consumer);
+        self.groups[index].consumers.extend(started);
         Ok(())
     }
 
     /// Has the broker send no more; what it had sent already still comes out of [`Consumers::next`], then the end.
     pub(super) async fn cancel(&mut self) -> lapin::Result<()> {
-        for consumer in std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.consumers) {
-            self.channel().basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-        }
-        Ok(())
+        let ending = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.consumers);
+        let channel = self.channel();
+        let cancels = ending.map(|consumer| channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()));
+        future::try_join_all(cancels).await.map(drop)
     }
 
     async fn add_group(
@@ -151,33 +151,46 @@ impl Consumers {
         consumed_queues: impl Iterator<Item = (usize, ConsumedQueue)>,
         prefetch: u16,
     ) -> lapin::Result<()> {
-        self.limit_next(prefetch).await?;
-        let mut consumers = Vec::new();
-        for (queue, consumed) in consumed_queues {
-            consumers.push(self.consume(queue, consumed).await?);
-        }
+        let consumers = self.consume(consumed_queues, prefetch).await?;
         self.groups.push(ConsumerGroup { prefetch, consumers });
         Ok(())
     }
 
-    /// Limits the consumers that start from now on.
-    async fn limit_next(&mut self, prefetch: u16) -> lapin::Result<()> {
-        self.channel().basic_qos(prefetch, BasicQosOptions { global: false }).await
-    }
-
-    async fn consume(&mut self, queue: usize, consumed: ConsumedQueue) -> lapin::Result<Consumer> {
-        self.last_tag += 1;
-        let consumer = Consumer { queue, tag: self.last_tag };
-        let options = BasicConsumeOptions { exclusive: consumed.exclusive, ..Default::default() };
-        let name = ShortString::try_new(&*consumed.name).unwrap_or_default();
-        let deliveries = self.channel().basic_consume(name, consumer.tag(), options, FieldTable::default()).await?;
-        let events = deliveries
-            // An error ends the consumer; what it was, the channel and the connection know as well.
-            .filter_map(move |delivery| {
-                future::ready(delivery.ok().map(|delivery| ConsumerEvent::Delivered(queue, Box::new(delivery))))
-            })
-            .chain(stream::once(future::ready(ConsumerEvent::Ended(consumer))));
-        self.events.push(events.boxed());
-        Ok(consumer)
+    /// Consumes each of the queues by one more consumer that brings up to `prefetch` messages. All is sent before the
+    /// first answer is awaited.
+    async fn consume(
+        &mut self,
+        consumed_queues: impl Iterator<Item = (usize, ConsumedQueue)>,
+        prefetch: u16,
+    ) -> lapin::Result<Vec<Consumer>> {
+        let channel = self.channel().clone();
+        // For the consumers that start after it.
+        let limit = channel.basic_qos(prefetch, BasicQosOptions { global: false });
+        let start = consumed_queues.map(|(queue, consumed)| {
+            self.last_tag += 1;
+            let consumer = Consumer { queue, tag: self.last_tag };
+            let options = BasicConsumeOptions { exclusive: consumed.exclusive, ..Default::default() };
+            let name = ShortString::try_new(&*consumed.name).unwrap_or_default();
+            let start = channel.basic_consume(name, consumer.tag(), options, FieldTable::default());
+            async move { start.await.map(|deliveries| (consumer, deliveries)) }
+        });
+        let start = future::join_all(start.collect::<Vec<_>>());
+        // Polled in this order, so that the limit is sent first.
+        let (limited, started) = future::join(limit, start).await;
+        limited?;
+        let mut consumers = Vec::new();
+        for started in started {
+            let (consumer, deliveries) = started?;
+            let events = deliveries
+                // An error ends the consumer; what it was, the channel and the connection know as well.
+                .filter_map(move |delivery| {
+                    let delivery = delivery.ok();
+                    future::ready(delivery.map(|delivery| ConsumerEvent::Delivered(consumer.queue, Box::new(delivery))))
+                })
+                .chain(stream::once(future::ready(ConsumerEvent::Ended(consumer))));
+            self.events.push(events.boxed());
+            consumers.push(consumer);
+        }
+        Ok(consumers)
     }
 }

@@ -116,6 +116,11 @@ pub(super) fn is_missing(error: &Error) -> bool {
     soft(error) == Some(&AMQPSoftError::NOTFOUND)
 }
 
+/// Whether the connection has no room for another channel.
+pub(super) fn is_channel_limit(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::ChannelsLimitReached)
+}
+
 /// Whether another consumer has the queue to itself.
 pub(super) fn is_consumed_exclusively(error: &Error) -> bool {
     // A missing right is refused by the same code.

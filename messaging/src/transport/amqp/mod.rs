@@ -1,10 +1,9 @@
 //! The bus on RabbitMQ.
 //!
-//! A transport has two connections, so that a broker that stops taking messages can still hand some
-//! out: one for sending (two channels, see [`publisher`]; fanouts have their own since their
-//! exchange comes and goes with their listeners), one for consuming (a channel for each server,
-//! listener and the reply queue, see [`subscription`]). Each connection comes back by itself, see
-//! [`connection`].
+//! A transport sends and consumes on different connections, so that a broker that stops taking messages can still hand
+//! some out. It sends on one (by two channels, see [`publisher`]; fanouts have their own since their exchange comes and
+//! goes with their listeners). It consumes on as many as it needs (a channel for each server, listener and the reply
+//! queue, see [`subscription`] and [`connection_pool`]). Each connection recovers by itself, see [`connection`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +22,7 @@ use crate::inspection::{BusReport, QueueReport};
 
 mod acks;
 mod connection;
+mod connection_pool;
 mod consumers;
 mod errors;
 mod handle;
@@ -36,6 +36,7 @@ mod url;
 
 use acks::Acks;
 use connection::{Address, ConnectionState, RecoveringConnection};
+use connection_pool::ConnectionPool;
 pub(super) use handle::{AmqpReceipt, AmqpSettlement, SubscriptionHandle};
 use publisher::{PendingPublication, Publisher};
 use subscription_health::SubscriptionHealth;
@@ -48,7 +49,7 @@ const REPLY_PREFETCH: u16 = 1000;
 pub(super) struct AmqpBus {
     options: TransportOptions,
     sending: RecoveringConnection,
-    receiving: RecoveringConnection,
+    receiving: ConnectionPool,
     receiving_address: Address,
     messages: Publisher,
     fanouts: Publisher,
@@ -78,7 +79,7 @@ impl AmqpBus {
         };
         let (sending_address, receiving_address) = (address("sending"), address("receiving"));
         let sending = RecoveringConnection::connect(sending_address.clone()).await?;
-        let receiving = RecoveringConnection::connect(receiving_address.clone()).await?;
+        let receiving = ConnectionPool::connect(receiving_address.clone()).await?;
         let publisher = || Publisher::start(sending.state(), sending_address.clone(), options.clone());
         let (messages, fanouts) = (publisher(), publisher());
         let ended = CancellationToken::new();
@@ -99,21 +100,21 @@ impl AmqpBus {
         })
     }
 
-    /// The worst of the two connections' and all subscriptions' states.
+    /// The worst of all connections' and all subscriptions' states.
     pub(super) fn health(&self) -> Health {
         let mut health = match self.subscription_health.oldest_failure() {
             Some((since, reason)) => Health::Reconnecting { since, reason },
             None => Health::Connected,
         };
-        for link in [&self.sending, &self.receiving] {
-            match &*link.state().borrow() {
+        for state in std::iter::once(self.sending.state()).chain(self.receiving.states()) {
+            match &*state.borrow() {
                 ConnectionState::Down { since, reason } => {
                     return Health::Reconnecting { since: *since, reason: reason.clone() };
                 }
                 ConnectionState::Up { blocked: Some(reason), .. } if health == Health::Connected => {
                     health = Health::Blocked { reason: reason.clone() };
                 }
-                ConnectionState::Up { .. } | ConnectionState::Closed => {}
+                ConnectionState::Connecting | ConnectionState::Up { .. } | ConnectionState::Closed => {}
             }
         }
         health
@@ -155,7 +156,7 @@ impl AmqpBus {
                 MessagingError::Disconnected { waited, reason: "the broker did not confirm the message".into() }
             }
             ConnectionState::Down { reason, .. } => MessagingError::Disconnected { waited, reason: reason.clone() },
-            ConnectionState::Closed => MessagingError::Closed,
+            ConnectionState::Connecting | ConnectionState::Closed => MessagingError::Closed,
         }
     }
 
@@ -165,7 +166,7 @@ impl AmqpBus {
         timeout: Duration,
     ) -> Result<Subscriber, MessagingError> {
         subscription::start(
-            self.receiving.state(),
+            self.receiving.lease(),
             self.receiving_address.clone(),
             self.options.clone(),
             subscription,

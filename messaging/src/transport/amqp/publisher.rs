@@ -196,7 +196,7 @@ impl PublisherTask {
                     return Some((Arc::clone(connection), *number));
                 }
                 ConnectionState::Closed => return None,
-                ConnectionState::Up { .. } | ConnectionState::Down { .. } => {}
+                ConnectionState::Connecting | ConnectionState::Up { .. } | ConnectionState::Down { .. } => {}
             }
             self.state.changed().await.ok()?;
         }

@@ -6,19 +6,23 @@
 //! | the connection is lost | with the next one: declare and consume again |
 //! | the channel is closed by an error | on a new channel: declare and consume again |
 //! | a consumer is cancelled (its queue was deleted, a node left) | that queue is declared and consumed again |
-//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REDECLARE_INTERVAL`] |
+//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REDECLARE_INTERVAL`], or [`MAX_REDECLARATIONS_PER_SECOND`] |
+//! | the connection has no room for another channel | another connection is used, see [`connection_pool`](super::connection_pool) |
 //! | the connection stands, but something above failed | health says so; again, after a growing pause |
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future;
 use lapin::Connection;
 use lapin::options::QueueDeleteOptions;
 use lapin::types::ShortString;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{self, Address, ConnectionState};
+use super::connection_pool::{ConnectionLease, DeclaringPermit};
 use super::consumers::{ConsumedQueue, Consumer, ConsumerEvent, Consumers};
 use super::handle::{self, CLOSE_TIMEOUT, Phase, SubscriptionHandle};
 use super::subscription_health::HealthEntry;
@@ -29,6 +33,9 @@ use crate::transport::{Lifetime, QueueSpec, Subscription, TransportOptions};
 
 /// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
 const REDECLARE_INTERVAL: Duration = Duration::from_secs(5);
+/// How many of a transport's subscriptions do that in a second at most; where there are more than a few hundred, each does
+/// it less often.
+const MAX_REDECLARATIONS_PER_SECOND: f64 = 50.0;
 /// How often a listener on standby looks whether the queue is free, where the broker cannot tell
 /// it.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,7 +43,7 @@ const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 /// Starts a subscription; returns when it consumes all its queues, or fails if that takes longer
 /// than `timeout`.
 pub(super) async fn start(
-    state: watch::Receiver<ConnectionState>,
+    lease: ConnectionLease,
     address: Address,
     options: TransportOptions,
     subscription: Subscription,
@@ -58,7 +65,8 @@ pub(super) async fn start(
         })
         .collect();
     let task = SubscriptionTask {
-        state,
+        state: lease.state(),
+        lease,
         address,
         options,
         queues,
@@ -91,6 +99,8 @@ struct SubscribedQueue {
 }
 
 struct SubscriptionTask {
+    lease: ConnectionLease,
+    /// Of the lease's connection.
     state: watch::Receiver<ConnectionState>,
     address: Address,
     options: TransportOptions,
@@ -128,7 +138,7 @@ impl SubscriptionTask {
             let Some(connection) = self.connection().await else {
                 break;
             };
-            let end = match errors::in_time(self.open(connection)).await {
+            let end = match self.open(connection).await {
                 Ok(mut session) => {
                     backoff = connection::backoff(self.options.rabbit_interval_max);
                     self.health.recover();
@@ -147,6 +157,10 @@ impl SubscriptionTask {
                         && self.queues.iter().any(|queue| queue.consumed.exclusive) =>
                 {
                     SubscriptionExit::Standby
+                }
+                Err(error) if errors::is_channel_limit(&error) && self.lease.relocate() => {
+                    self.state = self.lease.state();
+                    continue;
                 }
                 Err(error) => match (self.permanent(&error), self.started.is_some()) {
                     // The caller is to know; later, all that can be done is to try again.
@@ -186,7 +200,7 @@ impl SubscriptionTask {
                     return Some(Arc::clone(connection));
                 }
                 ConnectionState::Closed => return None,
-                ConnectionState::Up { .. } | ConnectionState::Down { .. } => {}
+                ConnectionState::Connecting | ConnectionState::Up { .. } | ConnectionState::Down { .. } => {}
             }
             if *self.phase.borrow_and_update() != Phase::Consuming {
                 return None;
@@ -215,10 +229,19 @@ impl SubscriptionTask {
     }
 
     async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<SubscriptionSession> {
-        self.declare(&connection, 0..self.queues.len()).await?;
-        let mut consumers = Consumers::start(&connection, self.consumed_queues(), self.prefetch).await?;
-        let wanted = *self.prefetch_target.borrow_and_update();
-        consumers.grow(self.consumed_queues(), wanted).await?;
+        // Many may wait for this, for longer than the broker has for its answers.
+        let permit = self.lease.declaring().acquire().await;
+        let open = async {
+            let (channel, declared) =
+                future::join(connection.create_channel(), self.declare(&connection, &permit, 0..self.queues.len()))
+                    .await;
+            declared?;
+            let mut consumers = Consumers::start(channel?, self.consumed_queues(), self.prefetch).await?;
+            let wanted = *self.prefetch_target.borrow_and_update();
+            consumers.grow(self.consumed_queues(), wanted).await?;
+            Ok(consumers)
+        };
+        let consumers = errors::in_time(open).await?;
         Ok(SubscriptionSession { connection, consumers })
     }
 
@@ -227,9 +250,33 @@ impl SubscriptionTask {
         self.queues.iter().map(|queue| queue.consumed.clone()).enumerate()
     }
 
-    /// Declares queues, on a channel of their own: a declaration that fails breaks the channel, and
-    /// that must not hit what is being worked on.
-    async fn declare(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<()> {
+    /// Declares queues, on a channel that is not the consumers': a declaration that fails breaks the channel, and that
+    /// must not hit what is being worked on.
+    async fn declare(
+        &mut self,
+        connection: &Connection,
+        permit: &DeclaringPermit,
+        numbers: Range<usize>,
+    ) -> lapin::Result<()> {
+        let channel = permit.channel(connection).await?;
+        let specs = self.queues[numbers.clone()].iter().map(|queue| &queue.spec);
+        match topology::declare_queues(&channel, specs, &self.options).await {
+            Ok(()) => {
+                permit.put_back(channel);
+                Ok(())
+            }
+            Err(error)
+                if errors::is_declared_otherwise(&error)
+                    && self.queues[numbers.clone()].iter().any(|queue| queue.spec.single_active) =>
+            {
+                self.declare_each(connection, numbers).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Declares queues one after the other, to find those that were declared without a single active consumer.
+    async fn declare_each(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<()> {
         let mut channel = connection.create_channel().await?;
         for queue in &mut self.queues[numbers] {
             match topology::declare_queue(&channel, &queue.spec, &self.options).await {
@@ -251,10 +298,7 @@ impl SubscriptionTask {
 
     /// Passes deliveries on until the session ends one way or another.
     async fn follow(&mut self, session: &mut SubscriptionSession) -> SubscriptionExit {
-        let mut redeclare = tokio::time::interval_at(
-            tokio::time::Instant::now() + REDECLARE_INTERVAL.mul_f64(rand::random_range(0.5..1.0)),
-            REDECLARE_INTERVAL,
-        );
+        let mut redeclare = pin!(tokio::time::sleep(self.redeclare_interval()));
         loop {
             tokio::select! {
                 changed = self.phase.changed() => {
@@ -286,8 +330,9 @@ impl SubscriptionTask {
                         return SubscriptionExit::Broken(error.to_string());
                     }
                 }
-                _ = redeclare.tick() => {
+                () = &mut redeclare => {
                     self.redeclare(&session.connection).await;
+                    redeclare.as_mut().reset(tokio::time::Instant::now() + self.redeclare_interval());
                     // Only now and then, since what is not wanted at this moment may be at the next.
                     let wanted = *self.prefetch_target.borrow();
                     if let Err(error) = errors::in_time(session.consumers.shrink(wanted)).await {
@@ -309,15 +354,24 @@ impl SubscriptionTask {
         let number = consumer.queue;
         let queue = &*self.queues[number].consumed.name;
         tracing::warn!(queue, "the broker cancelled a consumer; declaring and consuming again");
+        let permit = self.lease.declaring().acquire().await;
         let again = async {
-            self.declare(&session.connection, number..number + 1).await?;
+            self.declare(&session.connection, &permit, number..number + 1).await?;
             session.consumers.replace(consumer, self.queues[number].consumed.clone()).await
         };
         errors::in_time(again).await.map_err(|error| error.to_string())
     }
 
+    /// Until the queues are declared again.
+    fn redeclare_interval(&self) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "a number of subscriptions")]
+        let at_most = Duration::from_secs_f64(self.lease.subscriptions() as f64 / MAX_REDECLARATIONS_PER_SECOND);
+        REDECLARE_INTERVAL.max(at_most).mul_f64(rand::random_range(0.5..1.0))
+    }
+
     async fn redeclare(&mut self, connection: &Connection) {
-        if let Err(error) = errors::in_time(self.declare(connection, 0..self.queues.len())).await {
+        let permit = self.lease.declaring().acquire().await;
+        if let Err(error) = errors::in_time(self.declare(connection, &permit, 0..self.queues.len())).await {
             tracing::warn!(%error, queue = self.label(), "the queues could not be declared again");
         }
     }

@@ -1,5 +1,7 @@
 //! The exchanges and queues, declared as oslo.messaging declares them.
 
+use futures_util::future::{self, BoxFuture};
+use futures_util::{FutureExt, TryFutureExt};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
@@ -129,24 +131,41 @@ fn properties(spec: &QueueSpec, options: &TransportOptions) -> (QueueDeclareOpti
     (flags, arguments)
 }
 
-/// Declares a queue, its exchanges, and the bindings between them.
+/// Declares queues, their exchanges, and the bindings between them. All is sent before the first answer is awaited, so
+/// that it takes the time of one question.
+pub(super) async fn declare_queues<'a>(
+    channel: &Channel,
+    specs: impl Iterator<Item = &'a QueueSpec>,
+    options: &TransportOptions,
+) -> lapin::Result<()> {
+    let mut requests: Vec<BoxFuture<'_, lapin::Result<()>>> = Vec::new();
+    for spec in specs {
+        let bindings: Vec<_> =
+            spec.bound_to.iter().filter_map(|route| Some((Exchange::of(route)?, binding_key(route)))).collect();
+        for (exchange, _) in &bindings {
+            let exchange = exchange.clone();
+            requests.push(Box::pin(async move { exchange.declare(channel, options).await }));
+        }
+        let (flags, arguments) = properties(spec, options);
+        requests.push(channel.queue_declare(short(&spec.name), flags, arguments).map_ok(drop).boxed());
+        for (exchange, key) in bindings {
+            let (queue, exchange) = (short(&spec.name), short(&exchange.name));
+            let bind =
+                channel.queue_bind(queue, exchange, short(key), QueueBindOptions::default(), FieldTable::default());
+            requests.push(bind.boxed());
+        }
+    }
+    // Each sends its frame when it is polled first, which happens in this order.
+    future::join_all(requests).await.into_iter().collect()
+}
+
+/// Declares one queue.
 pub(super) async fn declare_queue(
     channel: &Channel,
     spec: &QueueSpec,
     options: &TransportOptions,
 ) -> lapin::Result<()> {
-    let bindings: Vec<_> =
-        spec.bound_to.iter().filter_map(|route| Some((Exchange::of(route)?, binding_key(route)))).collect();
-    for (exchange, _) in &bindings {
-        exchange.declare(channel, options).await?;
-    }
-    let (flags, arguments) = properties(spec, options);
-    channel.queue_declare(short(&spec.name), flags, arguments).await?;
-    for (exchange, key) in bindings {
-        let (queue, exchange) = (short(&spec.name), short(&exchange.name));
-        channel.queue_bind(queue, exchange, short(key), QueueBindOptions::default(), FieldTable::default()).await?;
-    }
-    Ok(())
+    declare_queues(channel, std::iter::once(spec), options).await
 }
 
 /// oslo.messaging binds a fanout queue with the topic as its key, and sends with none; a fanout exchange asks for neither.

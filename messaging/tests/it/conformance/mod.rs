@@ -7,6 +7,7 @@ mod contracts;
 mod deliveries;
 mod faults;
 mod layers;
+mod many_servers;
 mod notifications;
 mod outages;
 mod peer;
@@ -160,6 +161,10 @@ mod on_rabbitmq {
         one_listener_hears_several_topics_and_exchanges_and_one_notifier_sends_to_several
         nothing_is_asked_for_that_rabbitmq_4_3_denies
     }
+    suite! { novella_testing::Vhost, many_servers:
+        hundreds_of_servers_come_up_on_as_many_connections_as_their_channels_need
+        each_of_many_connections_recovers_with_its_servers
+    }
     suite! { novella_testing::Vhost, deliveries:
         a_message_that_comes_twice_is_done_once
         a_reset_connection_loses_nothing_and_repeats_nothing
@@ -178,6 +183,9 @@ mod on_rabbitmq {
             a_broker_that_is_killed_and_started_loses_nothing
             a_broker_without_memory_is_an_error_that_says_so_and_health_says_so_too
             a_channel_closed_over_a_slow_method_is_made_again_and_the_method_runs_on
+        }
+        alone! { many_servers:
+            a_broker_that_permits_fewer_channels_than_before_is_given_more_connections
         }
         alone! { tls:
             a_broker_is_reached_by_tls_and_one_with_a_wrong_certificate_is_not
