@@ -5,11 +5,13 @@ use std::{collections::HashMap, time::Duration};
 use anyhow::{Context, Result, bail};
 use novella_common::config::SecretUrl;
 use novella_messaging::{BindingReport, BusReport, ExchangeReport, QueueReport};
-use reqwest::Url;
+use reqwest::{RequestBuilder, Response, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 
 /// An operator waits for this; a broker that is down is to be noticed soon.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// To delete a virtual host takes long if it has many queues.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The management API, for the virtual host of a bus.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ struct Binding {
 
 impl Management {
     /// The API at `url`, for the virtual host that `bus` names; with the user of `bus` if `url` has none.
-    pub(super) fn new(url: &SecretUrl, bus: &SecretUrl) -> Result<Self> {
+    pub(crate) fn new(url: &SecretUrl, bus: &SecretUrl) -> Result<Self> {
         let shown = url.to_string();
         let expected = "expected http://user:password@host:15672";
         let mut parsed: Url =
@@ -69,7 +71,7 @@ impl Management {
             "" => "%2F".to_owned(),
             path => path.replace('/', "%2F"),
         };
-        Ok(Self { http: reqwest::Client::builder().timeout(PATIENCE).build()?, url: parsed, vhost, shown })
+        Ok(Self { http: reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build()?, url: parsed, vhost, shown })
     }
 
     /// All that is in the virtual host. The consumers are not counted.
@@ -111,21 +113,44 @@ impl Management {
     }
 
     async fn get<T: DeserializeOwned>(&self, what: &str, query: &str) -> Result<T> {
-        let mut url = self.url.clone();
-        url.set_path(&format!("{}/api/{what}/{}", url.path().trim_end_matches('/'), self.vhost));
+        let mut url = self.api(&format!("{what}/{}", self.vhost));
         url.set_query(Some(query).filter(|query| !query.is_empty()));
-        let answer = self.http.get(url).send().await.map_err(reqwest::Error::without_url);
+        let answer = self.send(self.http.get(url)).await?;
+        answer.json().await.map_err(reqwest::Error::without_url).context("RabbitMQ's management API answers strangely")
+    }
+
+    /// Creates a virtual host, of which the API's user has all rights.
+    pub(crate) async fn create_vhost(&self, name: &str) -> Result<()> {
+        self.send(self.http.put(self.api(&format!("vhosts/{name}")))).await?;
+        let rights = serde_json::json!({ "configure": ".*", "write": ".*", "read": ".*" });
+        let user = self.url.username();
+        self.send(self.http.put(self.api(&format!("permissions/{name}/{user}"))).json(&rights)).await.map(drop)
+    }
+
+    /// Deletes a virtual host with all that is in it.
+    pub(crate) async fn delete_vhost(&self, name: &str) -> Result<()> {
+        self.send(self.http.delete(self.api(&format!("vhosts/{name}"))).timeout(DELETE_TIMEOUT)).await.map(drop)
+    }
+
+    fn api(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/api/{path}", url.path().trim_end_matches('/')));
+        url
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let answer = request.send().await.map_err(reqwest::Error::without_url);
         let answer = answer
             .with_context(|| format!("get RabbitMQ's management API {} (bus.management_url) to answer", self.shown))?;
         let status = answer.status();
         if !status.is_success() {
             bail!(
                 "let RabbitMQ's management API {} (bus.management_url) answer: it refuses with {status}; its user needs \
-                 the tag `management` and rights on this virtual host",
+                 the tag `management` (to create virtual hosts, `administrator`) and rights on this virtual host",
                 self.shown
             );
         }
-        answer.json().await.map_err(reqwest::Error::without_url).context("RabbitMQ's management API answers strangely")
+        Ok(answer)
     }
 }
 

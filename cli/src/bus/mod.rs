@@ -17,6 +17,7 @@ use novella_messaging::{BusReport, DeadLetter, DeadLetterAction, Transport};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(crate) use management::Management;
 pub(crate) use request::{Chosen, Disposal, Kind, Request, Rpc};
 pub(crate) use socket::AdminSocket;
 

@@ -12,7 +12,7 @@ use novella_common::{
     service::{Readiness, ServiceIdentity, Shutdown, serve_management},
     telemetry,
 };
-use novella_compute::{ComputeService, Stores};
+use novella_compute::Stores;
 use novella_conductor::ConductorService;
 use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use crate::{
     GlobalOptions,
     config::{Config, Flags},
-    run::{rest, signals::StopSignals},
+    run::{hosts, rest, signals::StopSignals},
 };
 
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub(crate) struct ComputeOptions {
     #[command(flatten)]
     service: ServiceOptions,
     /// Run so many simulated hosts in this process, named NAME-1, NAME-2, ... (fake driver only)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=20_000))]
     hosts: Option<u16>,
 }
 
@@ -133,22 +133,11 @@ pub(crate) async fn compute(global: &GlobalOptions, options: ComputeOptions) -> 
                 format!("can't open the host's state in {}; does another process use it?", folder.display())
             })?;
             let stores = Arc::new(stores);
-            let hosts = match options.hosts {
+            let names = match options.hosts {
                 None => vec![name.clone()],
                 Some(count) => (1..=count).map(|number| format!("{name}-{number}")).collect(),
             };
-            let mut services = Vec::with_capacity(hosts.len());
-            for host in hosts {
-                let service = ComputeService::start(
-                    &transport,
-                    ServiceIdentity::new(Binary::Compute, host),
-                    config.compute.clone(),
-                    Arc::clone(&stores),
-                    config.service.report_interval,
-                    process.shutdown.clone(),
-                );
-                services.push(service.await?);
-            }
+            let services = hosts::start(names, config, &stores, &transport, &process.shutdown).await?;
             let mut readiness = Readiness::new().bus(&transport);
             for service in &services {
                 readiness = readiness.part(format!("host {}", service.identity().host), service.check());

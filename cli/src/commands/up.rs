@@ -31,7 +31,7 @@ pub(crate) struct UpOptions {
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
     /// How many compute hosts to start
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5000))]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=20_000))]
     hosts: u16,
     /// Keep nothing: all data is in a temporary folder that goes when the cloud stops
     #[arg(long, conflicts_with = "data")]

@@ -18,7 +18,7 @@ use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 use tokio::net::TcpListener;
 
-use super::rest;
+use super::{hosts, rest};
 use crate::config::Config;
 
 /// A cloud that runs.
@@ -89,19 +89,8 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> 
     .context("conductor")?;
 
     let hosts_shutdown = Shutdown::new();
-    let mut computes = Vec::with_capacity(usize::from(hosts));
-    for number in 1..=hosts {
-        let host = format!("host-{number}");
-        let service = ComputeService::start(
-            &transport,
-            ServiceIdentity::new(Binary::Compute, host.clone()),
-            config.compute.clone(),
-            Arc::clone(&stores),
-            config.service.report_interval,
-            hosts_shutdown.clone(),
-        );
-        computes.push(service.await.with_context(|| format!("compute host {host}"))?);
-    }
+    let names = (1..=hosts).map(|number| format!("host-{number}")).collect();
+    let computes = hosts::start(names, config, &stores, &transport, &hosts_shutdown).await?;
     let api_shutdown = Shutdown::new();
     let router = rest::router(config, &database, &transport, &api_shutdown);
     let api = ApiService::start(

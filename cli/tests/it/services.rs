@@ -2,8 +2,10 @@
 
 use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt};
 
+use novella_testing::Vhost;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use crate::support::{
     client::Client,
@@ -113,6 +115,33 @@ mod embedded {
             let figure = line.split('|').nth(2).unwrap();
             assert!(figure.contains(|character: char| character.is_ascii_digit()), "{line}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_benchmark_of_services_apart_leaves_nothing_on_the_servers_that_it_is_given() {
+        let variable = |name: &str| std::env::var(name).unwrap();
+        let database = variable("NOVELLA_TEST_POSTGRES_URL");
+        let mut bench = novella();
+        bench
+            .args(["bench", "--apart", "--scale-only", "--hosts", "2,3", "--servers-before", "0,5"])
+            .args(["--servers", "4", "--clients", "2", "--samples", "2"])
+            .env("NOVELLA_BUS__URL", variable("NOVELLA_TEST_AMQP_URL"))
+            .env("NOVELLA_BUS__MANAGEMENT_URL", variable("NOVELLA_TEST_RABBITMQ_API"))
+            .env("NOVELLA_DATABASE__URL", &database);
+        let output = tokio::task::spawn_blocking(move || bench.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let shown = String::from_utf8(output.stdout).unwrap();
+        for size in ["2 hosts, 0 servers before", "3 hosts, 5 servers before"] {
+            assert!(shown.contains(&format!("boots per second, 2 clients, {size}")), "{shown}");
+        }
+
+        let vhosts = Vhost::create().await.list(&["vhosts"]).await;
+        let left = |name: &str| name.starts_with("novella_bench_");
+        assert!(!vhosts.iter().any(|vhost| left(vhost["name"].as_str().unwrap())), "{vhosts:?}");
+        let mut connection = sqlx::PgConnection::connect(&database).await.unwrap();
+        let databases: Vec<String> =
+            sqlx::query_scalar("SELECT datname FROM pg_database").fetch_all(&mut connection).await.unwrap();
+        assert!(!databases.iter().any(|name| left(name)), "{databases:?}");
     }
 
     #[test]

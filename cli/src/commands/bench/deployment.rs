@@ -6,31 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use novella_common::config::Secret;
 use tokio::process::{Child, Command};
 
+use super::{
+    environment::{RunServers, Shape},
+    memory::Memory,
+};
 use crate::client::{Client, Credentials};
 
-/// How long a cloud may take to start before it counts as failed.
-const START_LIMIT: Duration = Duration::from_secs(60);
-
-/// How the services are laid out.
-pub(super) enum Shape {
-    /// All in one process.
-    Embedded,
-    /// Each in its own, on a broker and a database.
-    Apart { bus: String, database: String },
-}
-
-impl Shape {
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded (SQLite, in-process bus)",
-            Self::Apart { .. } => "services apart (PostgreSQL, RabbitMQ)",
-        }
-    }
-}
+/// How long a cloud may take to start before it counts as failed: this long, and so much more for each host.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT_PER_HOST: Duration = Duration::from_millis(60);
+/// How long its processes may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One process of it.
 struct Process {
@@ -40,11 +30,15 @@ struct Process {
 
 /// A cloud that runs.
 pub(super) struct Deployment {
+    address: SocketAddr,
     pub(super) endpoint: String,
     /// When its first process was started.
     pub(super) started: Instant,
     /// After how long the API answered.
     pub(super) ready_after: Duration,
+    /// After how long every host took work and was up.
+    pub(super) up_after: Duration,
+    start_timeout: Duration,
     password: Secret,
     /// Where the compute processes say whether their hosts take work.
     readiness: Vec<String>,
@@ -52,64 +46,93 @@ pub(super) struct Deployment {
     folder: tempfile::TempDir,
 }
 
-impl Deployment {
-    /// Starts a cloud of `hosts` compute hosts, in one compute process where services are apart.
-    pub(super) async fn start(shape: &Shape, hosts: usize) -> Result<Self> {
-        Self::start_with_processes(shape, hosts, 1).await
-    }
-
-    /// Starts a cloud of `hosts` compute hosts, spread over so many compute processes where services are apart.
-    pub(super) async fn start_with_processes(shape: &Shape, hosts: usize, computes: usize) -> Result<Self> {
-        let folder = tempfile::TempDir::with_prefix("novella-bench-")?;
-        let address = free_address()?;
-        let mut cloud = Self {
-            endpoint: format!("http://{address}"),
-            started: Instant::now(),
-            ready_after: Duration::ZERO,
-            password: Secret::new("bench"),
-            readiness: Vec::new(),
-            processes: Vec::new(),
-            folder,
-        };
-        match shape {
-            Shape::Embedded => {
-                let data = cloud.folder.path().join("data");
-                let arguments = ["up", "--quiet", "--listen", &address.to_string(), "--hosts", &hosts.to_string()];
-                cloud.started = Instant::now();
-                cloud.spawn("up", &arguments, &[("NOVELLA_DATA", data.to_string_lossy().as_ref())])?;
-            }
-            Shape::Apart { bus, database } => {
-                let common = [("NOVELLA_BUS__URL", bus.as_str()), ("NOVELLA_DATABASE__URL", database.as_str())];
-                let synced = cloud.command(&["db", "sync"], &common)?.stdout(Stdio::null()).status().await?;
-                if !synced.success() {
-                    bail!("`novella db sync` failed: {synced}");
-                }
-                cloud.started = Instant::now();
-                let management = || free_address().map(|address| address.to_string());
-                for service in ["scheduler", "conductor"] {
-                    cloud.spawn(service, &[service, "--host", "bench", "--management", &management()?], &common)?;
-                }
-                for number in 0..computes {
-                    let state = cloud.folder.path().join(format!("compute-{number}"));
-                    let share = hosts / computes + usize::from(number < hosts % computes);
-                    let name = format!("bench-{}-{number}", address.port());
-                    let management = management()?;
-                    cloud.readiness.push(format!("http://{management}/readyz"));
-                    let arguments =
-                        ["compute", "--host", &name, "--hosts", &share.to_string(), "--management", &management];
-                    let state = state.to_string_lossy();
-                    // A compute host has no database.
-                    let environment = [common[0], ("NOVELLA_COMPUTE__STATE_DIR", state.as_ref())];
-                    cloud.spawn("compute", &arguments, &environment)?;
-                }
-                let arguments =
-                    ["api", "--host", "bench", "--listen", &address.to_string(), "--management", &management()?];
-                cloud.spawn("api", &arguments, &common)?;
-            }
+/// Starts a cloud of `hosts` compute hosts, for services apart spread over `computes` processes, measures it, and removes
+/// all of it, whatever the outcome.
+pub(super) async fn on_new_cloud<T>(
+    shape: &Shape,
+    hosts: usize,
+    computes: usize,
+    measure: impl AsyncFnOnce(&mut Deployment) -> Result<T>,
+) -> Result<T> {
+    let servers = match shape {
+        Shape::Embedded => None,
+        Shape::Apart(servers) => Some((servers, RunServers::create(servers).await?)),
+    };
+    let run = async {
+        let mut cloud = Deployment::new(hosts)?;
+        match &servers {
+            None => cloud.start_embedded(hosts)?,
+            Some((_, own)) => cloud.start_apart(own, hosts, computes).await?,
         }
         cloud.wait_for_api().await?;
         cloud.wait_for_hosts(hosts).await?;
-        Ok(cloud)
+        let measured = measure(&mut cloud).await?;
+        cloud.stop().await?;
+        Ok(measured)
+    };
+    let measured = tokio::select! {
+        measured = run => measured,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+    };
+    match servers {
+        None => measured,
+        Some((servers, own)) => {
+            let removed = own.remove(servers).await;
+            measured.and_then(|measured| removed.map(|()| measured))
+        }
+    }
+}
+
+impl Deployment {
+    fn new(hosts: usize) -> Result<Self> {
+        let address = free_address()?;
+        Ok(Self {
+            address,
+            endpoint: format!("http://{address}"),
+            started: Instant::now(),
+            ready_after: Duration::ZERO,
+            up_after: Duration::ZERO,
+            start_timeout: START_TIMEOUT + START_TIMEOUT_PER_HOST * u32::try_from(hosts).unwrap_or(u32::MAX),
+            password: Secret::new("bench"),
+            readiness: Vec::new(),
+            processes: Vec::new(),
+            folder: tempfile::TempDir::with_prefix("novella-bench-")?,
+        })
+    }
+
+    fn start_embedded(&mut self, hosts: usize) -> Result<()> {
+        let data = self.folder.path().join("data");
+        let arguments = ["up", "--quiet", "--listen", &self.address.to_string(), "--hosts", &hosts.to_string()];
+        self.started = Instant::now();
+        self.spawn("up", &arguments, &[("NOVELLA_DATA", data.to_string_lossy().as_ref())])
+    }
+
+    async fn start_apart(&mut self, servers: &RunServers, hosts: usize, computes: usize) -> Result<()> {
+        let common = [("NOVELLA_BUS__URL", servers.bus.as_str()), ("NOVELLA_DATABASE__URL", servers.database.as_str())];
+        let synced = self.command(&["db", "sync"], &common)?.stdout(Stdio::null()).status().await?;
+        if !synced.success() {
+            bail!("`novella db sync` failed: {synced}");
+        }
+        self.started = Instant::now();
+        let management = || free_address().map(|address| address.to_string());
+        for service in ["scheduler", "conductor"] {
+            self.spawn(service, &[service, "--host", "bench", "--management", &management()?], &common)?;
+        }
+        for number in 0..computes {
+            let state = self.folder.path().join(format!("compute-{number}"));
+            let share = hosts / computes + usize::from(number < hosts % computes);
+            let name = format!("bench-{number}");
+            let management = management()?;
+            self.readiness.push(format!("http://{management}/readyz"));
+            let arguments = ["compute", "--host", &name, "--hosts", &share.to_string(), "--management", &management];
+            let state = state.to_string_lossy();
+            // A compute host has no database.
+            let environment = [common[0], ("NOVELLA_COMPUTE__STATE_DIR", state.as_ref())];
+            self.spawn("compute", &arguments, &environment)?;
+        }
+        let address = self.address.to_string();
+        let arguments = ["api", "--host", "bench", "--listen", &address, "--management", &management()?];
+        self.spawn("api", &arguments, &common)
     }
 
     fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Command> {
@@ -118,6 +141,7 @@ impl Deployment {
             .args(arguments)
             .env_remove("NOVELLA_DATABASE__URL")
             .env_remove("NOVELLA_BUS__URL")
+            .env_remove("NOVELLA_BUS__MANAGEMENT_URL")
             .env("NOVELLA_ADMIN_PASSWORD", self.password.expose())
             .env("NOVELLA_LOG__FILTER", "error,lapin=off")
             // Room for all that is booted, and a hypervisor that takes no time.
@@ -132,9 +156,6 @@ impl Deployment {
             .env("NOVELLA_COMPUTE__FAKE__DIRTY_RATE_MIB", "0")
             .env("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "0")
             .env("NOVELLA_COMPUTE__MAX_CONCURRENT_BUILDS", "100")
-            // The hosts of the cloud measured before, in the same database, count as down soon.
-            .env("NOVELLA_SERVICE__REPORT_INTERVAL", "1")
-            .env("NOVELLA_SERVICE__SERVICE_DOWN_TIME", "5")
             .env("NOVELLA_CONDUCTOR__MAX_CONCURRENT_LIVE_MIGRATIONS", "100")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -155,7 +176,7 @@ impl Deployment {
     async fn wait_for_api(&mut self) -> Result<()> {
         let http = reqwest::Client::new();
         let url = format!("{}/healthz", self.endpoint);
-        while self.started.elapsed() < START_LIMIT {
+        while self.started.elapsed() < self.start_timeout {
             if http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
                 self.ready_after = self.started.elapsed();
                 return Ok(());
@@ -167,30 +188,33 @@ impl Deployment {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        bail!("the API did not answer within {} s", START_LIMIT.as_secs())
+        bail!("the API did not answer within {} s", self.start_timeout.as_secs())
     }
 
     /// Waits until every host takes work and the API shows it as up.
-    async fn wait_for_hosts(&self, hosts: usize) -> Result<()> {
+    async fn wait_for_hosts(&mut self, hosts: usize) -> Result<()> {
         let http = reqwest::Client::new();
         for url in &self.readiness {
             while !http.get(url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-                if self.started.elapsed() > START_LIMIT {
-                    bail!("not all of {hosts} hosts took work within {} s: {url}", START_LIMIT.as_secs());
+                if self.started.elapsed() > self.start_timeout {
+                    bail!("not all of {hosts} hosts took work within {} s: {url}", self.start_timeout.as_secs());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
         let client = self.client().await?;
-        while self.started.elapsed() < START_LIMIT {
+        while self.started.elapsed() < self.start_timeout {
+            let asked = Instant::now();
             let list = client.get("/os-services?binary=nova-compute").await?;
             let up = |service: &&serde_json::Value| service["state"] == "up";
             if list["services"].as_array().into_iter().flatten().filter(up).count() >= hosts {
+                self.up_after = self.started.elapsed();
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            // A list of many hosts takes time from those that start.
+            tokio::time::sleep((4 * asked.elapsed()).max(Duration::from_millis(5))).await;
         }
-        bail!("{hosts} hosts were not up within {} s", START_LIMIT.as_secs())
+        bail!("{hosts} hosts were not up within {} s", self.start_timeout.as_secs())
     }
 
     /// A client with a token.
@@ -204,31 +228,26 @@ impl Deployment {
         .await
     }
 
-    /// The resident memory of each process in KiB.
-    pub(super) fn memory(&self) -> Result<Vec<(String, u64)>> {
+    /// The memory of each process.
+    pub(super) fn memory(&self) -> Result<Vec<Memory>> {
         self.processes
             .iter()
             .map(|process| {
                 let pid = process.child.id().with_context(|| format!("`novella {}` has ended", process.name))?;
-                let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-                let resident = status
-                    .lines()
-                    .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
-                    .context("no VmRSS in /proc")?;
-                Ok((process.name.clone(), resident))
+                Memory::of(&process.name, pid)
             })
             .collect()
     }
 
     /// Asks all to stop, and waits until they have.
-    pub(super) async fn stop(&mut self) -> Result<()> {
+    async fn stop(&mut self) -> Result<()> {
         for process in &self.processes {
             if let Some(pid) = process.child.id() {
                 Command::new("kill").arg(pid.to_string()).status().await?;
             }
         }
         for process in &mut self.processes {
-            if tokio::time::timeout(Duration::from_secs(20), process.child.wait()).await.is_err() {
+            if tokio::time::timeout(STOP_TIMEOUT, process.child.wait()).await.is_err() {
                 process.child.kill().await?;
             }
         }

@@ -17,13 +17,15 @@ use crate::client::Client;
 
 /// The smallest of the flavors that a new cloud has.
 pub(super) const FLAVOR: &str = "42";
-/// How long any of it may take before it counts as stuck.
-const LIMIT: Duration = Duration::from_secs(300);
+/// How long anything may take before it counts as stuck, beyond what the number of servers takes.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A server that was booted.
 pub(super) struct Booted {
     pub(super) id: String,
     accepted: Duration,
+    /// Until the API showed its host.
+    decided: Duration,
     active: Duration,
 }
 
@@ -31,6 +33,7 @@ pub(super) struct Booted {
 pub(super) struct Samples {
     pub(super) ids: Vec<String>,
     pub(super) accepted: Histogram<u64>,
+    pub(super) decided: Histogram<u64>,
     pub(super) active: Histogram<u64>,
 }
 
@@ -62,23 +65,31 @@ pub(super) async fn boot_one(client: &Client, image: &str, flavor: &str) -> Resu
     let id = id_of(&client.post("/servers", &body("bench", image, flavor)).await?)?;
     let accepted = begun.elapsed();
     let path = format!("/servers/{id}");
-    while begun.elapsed() < LIMIT {
+    let mut decided = None;
+    while begun.elapsed() < TIMEOUT {
         let server = client.get(&path).await?;
+        if decided.is_none() && server["server"]["OS-EXT-SRV-ATTR:host"].is_string() {
+            decided = Some(begun.elapsed());
+        }
         match server["server"]["status"].as_str() {
-            Some("ACTIVE") => return Ok(Booted { id, accepted, active: begun.elapsed() }),
+            Some("ACTIVE") => {
+                let active = begun.elapsed();
+                return Ok(Booted { id, accepted, decided: decided.unwrap_or(active), active });
+            }
             Some("ERROR") => bail!("server {id} is in ERROR: {}", server["server"]["fault"]["message"]),
             _ => tokio::time::sleep(Duration::from_millis(1)).await,
         }
     }
-    bail!("server {id} is not ACTIVE after {} s", LIMIT.as_secs())
+    bail!("server {id} is not ACTIVE after {} s", TIMEOUT.as_secs())
 }
 
 /// Boots `count` servers, one after the other.
 pub(super) async fn boot_sequentially(client: &Client, image: &str, flavor: &str, count: usize) -> Result<Samples> {
-    let mut samples = Samples { ids: Vec::new(), accepted: histogram()?, active: histogram()? };
+    let mut samples = Samples { ids: Vec::new(), accepted: histogram()?, decided: histogram()?, active: histogram()? };
     for _ in 0..count {
         let booted = boot_one(client, image, flavor).await?;
         samples.accepted.record(micros(booted.accepted))?;
+        samples.decided.record(micros(booted.decided))?;
         samples.active.record(micros(booted.active))?;
         samples.ids.push(booted.id);
     }
@@ -111,7 +122,8 @@ pub(super) async fn boot_many(
     while let Some(worker) = workers.join_next().await {
         ids.extend(worker??);
     }
-    while begun.elapsed() < LIMIT {
+    let posted = Instant::now();
+    while posted.elapsed() < TIMEOUT {
         if is_empty(client, "BUILD").await? {
             if !is_empty(client, "ERROR").await? {
                 bail!("servers have gone into ERROR");
@@ -120,7 +132,7 @@ pub(super) async fn boot_many(
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    bail!("servers are still in BUILD after {} s", LIMIT.as_secs())
+    bail!("servers are still in BUILD after {} s", TIMEOUT.as_secs())
 }
 
 async fn is_empty(client: &Client, status: &str) -> Result<bool> {
@@ -180,7 +192,7 @@ pub(super) async fn migrate_all(client: &Client, ids: &[String]) -> Result<Durat
     while let Some(worker) = workers.join_next().await {
         worker??;
     }
-    while begun.elapsed() < LIMIT {
+    while begun.elapsed() < TIMEOUT {
         if is_empty(client, "MIGRATING").await? {
             let took = begun.elapsed();
             check_migrations(client, ids.len()).await?;
@@ -188,7 +200,7 @@ pub(super) async fn migrate_all(client: &Client, ids: &[String]) -> Result<Durat
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    bail!("servers are still MIGRATING after {} s", LIMIT.as_secs())
+    bail!("servers are still MIGRATING after {} s", TIMEOUT.as_secs())
 }
 
 async fn check_migrations(client: &Client, wanted: usize) -> Result<()> {
@@ -215,12 +227,12 @@ pub(super) async fn delete_all(client: &Client, ids: &[String]) -> Result<()> {
         }
     }
     let begun = Instant::now();
-    while begun.elapsed() < LIMIT {
+    while begun.elapsed() < TIMEOUT {
         let list = client.get("/servers?limit=1").await?;
         if list["servers"].as_array().is_none_or(Vec::is_empty) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    bail!("servers are still being deleted after {} s", LIMIT.as_secs())
+    bail!("servers are still being deleted after {} s", TIMEOUT.as_secs())
 }

@@ -5,6 +5,8 @@ use std::{fmt::Write, time::Duration};
 use anyhow::Result;
 use hdrhistogram::Histogram;
 
+use super::memory::Memory;
+
 /// What was measured of one shape of cloud.
 pub(super) struct Column {
     name: &'static str,
@@ -37,14 +39,16 @@ impl Column {
         self.rows.push((what.to_owned(), format!("{rate:.0} ({count} in {:.2} s)", took.as_secs_f64())));
     }
 
-    /// The processes by name, with KiB each.
-    pub(super) fn memory(&mut self, what: &str, processes: &[(String, u64)]) {
+    /// The unique and the resident memory of all processes together, and of each.
+    pub(super) fn memory(&mut self, what: &str, processes: &[Memory]) {
         #[allow(clippy::cast_precision_loss, reason = "KiB of a process")]
-        let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
-        let total: u64 = processes.iter().map(|(_, kib)| kib).sum();
-        let mut text = format!("{} MiB", mib(total));
+        let mib = |kib: u64| kib as f64 / 1024.0;
+        let both = |uss: u64, rss: u64| format!("{:.1} / {:.1}", mib(uss), mib(rss));
+        let total = |kib: fn(&Memory) -> u64| processes.iter().map(kib).sum();
+        let mut text = format!("{} MiB", both(total(|memory| memory.uss), total(|memory| memory.rss)));
         if processes.len() > 1 {
-            let parts: Vec<_> = processes.iter().map(|(name, kib)| format!("{name} {}", mib(*kib))).collect();
+            let each = |memory: &Memory| format!("{} {}", memory.process, both(memory.uss, memory.rss));
+            let parts: Vec<_> = processes.iter().map(each).collect();
             let _ = write!(text, " ({})", parts.join(", "));
         }
         self.rows.push((what.to_owned(), text));
@@ -52,7 +56,11 @@ impl Column {
 }
 
 fn milliseconds(value: f64) -> String {
-    if value < 10.0 { format!("{value:.2} ms") } else { format!("{value:.0} ms") }
+    match value {
+        ..10.0 => format!("{value:.2} ms"),
+        10_000.0.. => format!("{:.1} s", value / 1e3),
+        _ => format!("{value:.0} ms"),
+    }
 }
 
 /// The machine, in a line.

@@ -1,0 +1,27 @@
+//! The memory of processes, as Linux counts it.
+
+use anyhow::{Context, Result};
+
+/// The memory of one process, in KiB.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    pub(super) process: String,
+    /// The resident set: all pages that are in memory, those shared with other processes included.
+    pub(super) rss: u64,
+    /// The unique set: the pages that no other process has, which would be free if the process ended.
+    pub(super) uss: u64,
+}
+
+impl Memory {
+    /// That of the process `pid` at this moment.
+    pub(super) fn of(process: &str, pid: u32) -> Result<Self> {
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let kib = |name: &str| -> Result<u64> {
+            let value =
+                rollup.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse().ok());
+            value.with_context(|| format!("no {name} in /proc/{pid}/smaps_rollup"))
+        };
+        let uss = kib("Private_Clean:")? + kib("Private_Dirty:")?;
+        Ok(Self { process: process.to_owned(), rss: kib("Rss:")?, uss })
+    }
+}

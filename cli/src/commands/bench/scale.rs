@@ -1,0 +1,84 @@
+//! The same load on clouds of different sizes: what the number of hosts costs, and of servers that are there already.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use super::{
+    BenchOptions,
+    deployment::{Deployment, on_new_cloud},
+    environment::Shape,
+    load,
+    memory::Memory,
+    report::Column,
+};
+
+/// How many servers the list holds that is timed: the longest page that the API gives.
+const LISTED: usize = 1000;
+
+/// What was measured of one cloud.
+struct Scale {
+    /// Such as `100 hosts, 0 servers before`.
+    size: String,
+    up_after: Duration,
+    booted: (usize, Duration),
+    decision: Histogram<u64>,
+    active: Histogram<u64>,
+    list: Histogram<u64>,
+    memory: Vec<Memory>,
+}
+
+#[allow(clippy::print_stderr, reason = "progress of a long command")]
+pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut Column) -> Result<()> {
+    let mut measured = Vec::new();
+    for before in &options.servers_before {
+        for hosts in &options.hosts {
+            let size = format!("{hosts} hosts, {before} servers before");
+            eprintln!("{}: {size}", shape.name());
+            measured.push(on_new_cloud(shape, *hosts, 1, async |cloud| of(cloud, size, *before, options).await).await?);
+        }
+    }
+    // By what is measured, so that one sees how it grows.
+    for scale in &measured {
+        column.duration(&format!("process start to all hosts up, {}", scale.size), scale.up_after);
+    }
+    for scale in &measured {
+        let (servers, took) = scale.booted;
+        column.rate(&format!("boots per second, {} clients, {}", options.clients, scale.size), servers, took);
+    }
+    for scale in &measured {
+        column.percentiles(&format!("POST /servers to its host decided, {}", scale.size), &scale.decision);
+    }
+    for scale in &measured {
+        column.percentiles(&format!("POST /servers to ACTIVE, {}", scale.size), &scale.active);
+    }
+    for scale in &measured {
+        column.percentiles(&format!("GET /servers/detail, a page of {LISTED}, {}", scale.size), &scale.list);
+    }
+    for scale in &measured {
+        column.memory(&format!("memory, {}: unique / resident", scale.size), &scale.memory);
+    }
+    Ok(())
+}
+
+async fn of(cloud: &Deployment, size: String, before: usize, options: &BenchOptions) -> Result<Scale> {
+    let client = cloud.client().await?;
+    let image = load::image(&client).await?;
+    let flavor = load::FLAVOR;
+    if before > 0 {
+        load::boot_many(&client, &image, flavor, before, options.clients).await?;
+    }
+    let samples = load::boot_sequentially(&client, &image, flavor, options.samples).await?;
+    let (ids, took) = load::boot_many(&client, &image, flavor, options.servers, options.clients).await?;
+    let list = load::time_list(&client, LISTED, 50).await?;
+    Ok(Scale {
+        size,
+        up_after: cloud.up_after,
+        booted: (ids.len(), took),
+        decision: samples.decided,
+        active: samples.active,
+        list,
+        memory: cloud.memory()?,
+    })
+}
