@@ -3,7 +3,7 @@
 use std::{fmt, ops::Deref, sync::Arc};
 
 use novella_common::{config::ServiceConfig, db::Database};
-use novella_compute::rpcapi::ComputeClient;
+use novella_compute::rpcapi::{ComputeClient, ComputeLiveMigrationClient};
 use novella_conductor::rpcapi::ConductorClient;
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
@@ -20,6 +20,7 @@ pub struct Parts {
     pub(crate) scheduler: SchedulerClient,
     pub(crate) conductor: ConductorClient,
     pub(crate) compute: ComputeClient,
+    pub(crate) live_migration: ComputeLiveMigrationClient,
     pub(crate) images: Arc<dyn Images>,
     pub(crate) config: ApiConfig,
     pub(crate) service: ServiceConfig,
@@ -39,6 +40,7 @@ impl Api {
             scheduler: SchedulerClient::new(transport),
             conductor: ConductorClient::new(transport),
             compute: ComputeClient::new(transport),
+            live_migration: ComputeLiveMigrationClient::new(transport),
             images,
             database,
             config,

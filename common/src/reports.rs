@@ -69,7 +69,7 @@ pub struct InstanceReport {
     /// What the guest does.
     pub power_state: PowerState,
     /// How far the operation is.
-    pub progress: Progress,
+    pub progress: OperationProgress,
     /// The operation's event for the instance action, as it stands now.
     pub event: Option<ActionEvent>,
 }
@@ -77,7 +77,7 @@ pub struct InstanceReport {
 /// How far an operation on an instance is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
-pub enum Progress {
+pub enum OperationProgress {
     /// Under way, in this state.
     Doing {
         /// The new `task_state`.
@@ -99,7 +99,8 @@ pub enum Progress {
         /// For administrators.
         details: Option<String>,
         /// For a build: whether another host might succeed.
-        elsewhere: bool,
+        #[serde(alias = "elsewhere")]
+        reschedule: bool,
     },
     /// The instance and all it had on the host is gone.
     Gone,

@@ -10,7 +10,6 @@ mod reporter;
 pub mod rpcapi;
 pub mod service;
 mod store;
-mod sync;
 pub mod virt;
 
 pub use config::ComputeConfig;

@@ -23,9 +23,10 @@ use novella_common::{
     service::Shutdown,
 };
 use novella_messaging::{MessagingError, Notifier, Transport};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{journal::fact_seq, sync::Shared};
+use crate::journal::fact_seq;
 
 /// How many reports are sent before the bus's word for them is waited for.
 const BATCH: usize = 256;
@@ -36,7 +37,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// What waits to be sent.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    queue: Shared<Queue>,
+    queue: Mutex<Queue>,
     filled: Notify,
 }
 
@@ -211,7 +212,7 @@ impl Reporter {
 mod tests {
     use novella_common::{
         lifecycle::{PowerState, VmState},
-        reports::{InstanceReport, Progress},
+        reports::{InstanceReport, OperationProgress},
     };
     use uuid::Uuid;
 
@@ -224,7 +225,7 @@ mod tests {
             task_id: None,
             request_id: None,
             power_state: PowerState::Running,
-            progress: Progress::Done { vm_state: VmState::Active },
+            progress: OperationProgress::Done { vm_state: VmState::Active },
             event: None,
         })
     }

@@ -1,14 +1,16 @@
 //! What others may ask of a compute host.
 //!
-//! | contract | version | change |
+//! | contracts | version | change |
 //! | --- | --- | --- |
-//! | `Compute` | 1.0 | first version |
+//! | those of topic `compute` | 1.0 | first version |
 //! | | 1.1 | action `trigger_crash_dump` |
-//! | `ComputeControl` | 1.0 | first version |
+//! | [`ComputeControl`] | 1.0 | first version |
+//! | | 2.0 | `list_instances`, `Reconciliation::desired` |
 //!
-//! [`Compute`] is served on topic `compute` only after a conductor has reconciled the host: until then its messages
-//! wait in their queue. [`ComputeControl`] is served from the start, on a topic of its own, so that the reconciling
-//! call never waits behind the work it is to release.
+//! [`Compute`] and [`ComputeLiveMigration`] share the topic `compute` and its version, and are apart so that each is
+//! implemented in the file that does its work. They are served only after a conductor has reconciled the host: until
+//! then messages wait in their queue. [`ComputeControl`] is served from the start, on a topic of its own, so that the
+//! reconciling call never waits behind the work it is to release.
 
 use novella_common::{
     RequestContext,
@@ -24,7 +26,7 @@ use serde_json::Value;
 ///
 /// A host that has already done the task, or does it, does nothing on a second delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Operation {
+pub struct OperationId {
     /// The instance to work on.
     pub instance: InstanceUuid,
     /// The operation; written into the instance's row before the message was sent.
@@ -64,9 +66,9 @@ pub struct BuildRequest {
     pub task_id: TaskId,
 }
 
-/// A live migration, as its two hosts must know it.
+/// A migration, as its two hosts must know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LiveMigration {
+pub struct MigrationSpec {
     /// Which migration.
     pub migration: MigrationUuid,
     /// The operation on the instance.
@@ -88,18 +90,18 @@ pub struct LiveMigration {
 #[serde(transparent)]
 pub struct MigrateData(pub Value);
 
-/// What a conductor says a host ought to hold.
+/// What a conductor says a host should hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reconciliation {
     /// The instances whose rows name this host.
-    pub ought: Vec<OughtInstance>,
+    pub desired: Vec<DesiredInstance>,
     /// Of the instances that the host said it holds: those that are none of its business, to be cleared away.
     pub remove: Vec<InstanceUuid>,
 }
 
-/// One instance that a host ought to hold, as its row says.
+/// One instance that a host should hold, as its row says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OughtInstance {
+pub struct DesiredInstance {
     /// What to run.
     pub spec: InstanceSpec,
     /// The row's `vm_state`.
@@ -112,13 +114,6 @@ pub struct OughtInstance {
     pub request_id: Option<String>,
     /// The last report that was written down; newer ones in the journal are to be sent again.
     pub report_seq: i64,
-}
-
-/// What a host holds, as it says itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Holdings {
-    /// Everything in its journal and everything its hypervisor runs, incoming migrations included.
-    pub instances: Vec<InstanceUuid>,
 }
 
 /// How a host refuses or fails.
@@ -199,7 +194,7 @@ pub trait Compute {
     async fn perform_action(
         &self,
         ctx: RequestContext,
-        operation: Operation,
+        operation: OperationId,
         action: Action,
         arguments: ActionArguments,
     ) -> Result<(), ComputeError>;
@@ -216,13 +211,17 @@ pub trait Compute {
     /// How long the host has been up, in the form of the command `uptime`.
     #[rpc(call, timeout_seconds = 30)]
     async fn get_host_uptime(&self, ctx: RequestContext) -> Result<String, ComputeError>;
+}
 
+/// The steps of a live migration, on the same topic: a conductor drives them.
+#[contract(topic = "compute", version = "1.1")]
+pub trait ComputeLiveMigration {
     /// Asked of the destination: could it take the instance? Changes nothing.
     #[rpc(call)]
     async fn check_can_live_migrate_destination(
         &self,
         ctx: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
     ) -> Result<MigrateData, ComputeError>;
 
     /// Asked of the source, with what the destination said: could it send the instance there? Changes nothing.
@@ -230,7 +229,7 @@ pub trait Compute {
     async fn check_can_live_migrate_source(
         &self,
         ctx: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
         data: MigrateData,
     ) -> Result<MigrateData, ComputeError>;
 
@@ -239,7 +238,7 @@ pub trait Compute {
     async fn pre_live_migration(
         &self,
         ctx: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
         data: MigrateData,
     ) -> Result<MigrateData, ComputeError>;
 
@@ -248,7 +247,7 @@ pub trait Compute {
     async fn live_migration(
         &self,
         ctx: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
         data: MigrateData,
     ) -> Result<(), ComputeError>;
 
@@ -275,12 +274,12 @@ pub trait Compute {
     async fn post_live_migration_at_destination(
         &self,
         ctx: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
     ) -> Result<(), ComputeError>;
 
     /// Asked of the source after the switch: remove what is left of the guest.
     #[rpc(call)]
-    async fn post_live_migration(&self, ctx: RequestContext, migration: LiveMigration) -> Result<(), ComputeError>;
+    async fn post_live_migration(&self, ctx: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError>;
 
     /// Asked of the destination before the switch: remove what `pre_live_migration` made. Refused with
     /// [`ComputeError::GuestRunsHere`] if the guest turns out to run there.
@@ -288,7 +287,7 @@ pub trait Compute {
     async fn rollback_live_migration_at_destination(
         &self,
         ctx: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
     ) -> Result<(), ComputeError>;
 
     /// Asked of the source: let the guest run on here as before. `confirmed`: the destination has said that it has
@@ -298,20 +297,20 @@ pub trait Compute {
     async fn rollback_live_migration(
         &self,
         ctx: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
         confirmed: bool,
     ) -> Result<(), ComputeError>;
 }
 
-/// What a conductor asks of a host to bring the two views of it together.
-#[contract(topic = "compute-control", version = "1.0")]
+/// What a conductor asks of a host to reconcile it with its rows.
+#[contract(topic = "compute-control", version = "2.0")]
 pub trait ComputeControl {
-    /// What the host holds. Asked before the rows are read, so that an instance which arrives in between is not
+    /// Every instance in the host's journal or known to its hypervisor, incoming ones included. Asked before the rows are read, so that an instance which arrives in between is not
     /// taken for one that nobody knows.
     #[rpc(call, timeout_seconds = 30)]
-    async fn list_holdings(&self, ctx: RequestContext) -> Result<Holdings, ComputeError>;
+    async fn list_instances(&self, ctx: RequestContext) -> Result<Vec<InstanceUuid>, ComputeError>;
 
-    /// What the host ought to hold. The first one after a start sets the host to work.
+    /// What the host should hold. The first one after a start sets the host to work.
     #[rpc(call, timeout_seconds = 60)]
     async fn reconcile(&self, ctx: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError>;
 }

@@ -23,7 +23,7 @@ use crate::{
     journal::Journal,
     manager::{Host, Manager, State},
     reporter::{Outbox, Reporter},
-    rpcapi::{ComputeControlEndpoint, ComputeEndpoint},
+    rpcapi::{ComputeControlEndpoint, ComputeEndpoint, ComputeLiveMigrationEndpoint},
     store::{Store, StoreError},
     virt::{
         AnyDriver,
@@ -325,9 +325,11 @@ impl Run {
     }
 
     async fn start_server(&self) -> Option<RpcServer> {
+        let manager = Arc::new(self.manager.clone());
         loop {
             let server = RpcServer::builder(&self.transport, Target::new("compute").server(&self.identity.host))
-                .endpoint(ComputeEndpoint::new(Arc::new(self.manager.clone())))
+                .endpoint(ComputeEndpoint::new(Arc::clone(&manager)))
+                .endpoint(ComputeLiveMigrationEndpoint::new(Arc::clone(&manager)))
                 .concurrency(CONCURRENCY)
                 .start()
                 .await;

@@ -21,7 +21,7 @@ use std::{
 use redb::{Database, ReadableDatabase, TableDefinition, backends::InMemoryBackend};
 use tokio::sync::oneshot;
 
-use crate::sync::Shared;
+use parking_lot::Mutex;
 
 /// A key and its value.
 type Record = (Vec<u8>, Vec<u8>);
@@ -76,9 +76,9 @@ pub(crate) struct Store {
     submissions: Option<mpsc::Sender<Submission>>,
     writer: Option<JoinHandle<()>>,
     /// Why nothing is written any more.
-    failed: Arc<Shared<Option<StoreError>>>,
+    failed: Arc<Mutex<Option<StoreError>>>,
     /// The present holder of each partition.
-    epochs: Shared<HashMap<String, u64>>,
+    epochs: Mutex<HashMap<String, u64>>,
 }
 
 struct Submission {
@@ -124,7 +124,7 @@ impl Store {
         // Makes the table, so that readers always find one.
         write(&database, &[])?;
         let (submissions, queue) = mpsc::channel();
-        let failed = Arc::<Shared<Option<StoreError>>>::default();
+        let failed = Arc::<Mutex<Option<StoreError>>>::default();
         let writer = std::thread::Builder::new()
             .name("novella-store".into())
             .spawn({
@@ -132,7 +132,7 @@ impl Store {
                 move || run(&database, &queue, &failed)
             })
             .map_err(|error| StoreError::Failed { reason: error.to_string() })?;
-        Ok(Self { database, submissions: Some(submissions), writer: Some(writer), failed, epochs: Shared::default() })
+        Ok(Self { database, submissions: Some(submissions), writer: Some(writer), failed, epochs: Mutex::default() })
     }
 
     /// Why nothing is written any more, if so.
@@ -181,7 +181,7 @@ impl Drop for Store {
     }
 }
 
-fn run(database: &Database, queue: &mpsc::Receiver<Submission>, failed: &Shared<Option<StoreError>>) {
+fn run(database: &Database, queue: &mpsc::Receiver<Submission>, failed: &Mutex<Option<StoreError>>) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(MOST_AT_ONCE - 1));
@@ -340,7 +340,7 @@ mod tests {
     async fn what_follows_a_change_happens_in_the_order_of_the_changes() {
         let store = Arc::new(Store::in_memory().unwrap());
         let (partition, _) = Partition::open(&store, "host-1").await.unwrap();
-        let seen = Arc::new(Shared::new(Vec::new()));
+        let seen = Arc::new(Mutex::new(Vec::new()));
         for n in 0..1000 {
             let seen = seen.clone();
             partition.submit(put("a", "x"), Some(Box::new(move || seen.lock().push(n)))).detach();

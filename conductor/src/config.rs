@@ -13,7 +13,7 @@ pub struct ConductorConfig {
     pub max_concurrent_live_migrations: u32,
     /// On how many destinations a live migration that named none is tried before it is given up.
     pub max_migration_destinations: u32,
-    /// Seconds in which each host is reconciled once: told what it ought to hold.
+    /// Seconds in which each host is reconciled once: told what it should hold.
     #[serde(with = "seconds")]
     pub reconcile_interval: Duration,
     /// How many hosts one conductor reconciles at once.

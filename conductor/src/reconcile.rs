@@ -1,6 +1,6 @@
-//! Bringing a host and its rows together.
+//! Reconciling a host with its rows.
 //!
-//! A host says what it holds, the conductor reads the rows and says what it ought to hold; the host does the rest. In
+//! A host says what it has, the conductor reads the rows and says what it should have; the host does the rest. In
 //! this order, so that an instance which arrives on the host in between is not taken for one that nobody knows.
 
 use std::{
@@ -17,7 +17,7 @@ use novella_common::{
     lifecycle::{TaskState, VmState},
     models::{Binary, Instance, Migration},
 };
-use novella_compute::rpcapi::{ComputeError, Holdings, OughtInstance, Reconciliation};
+use novella_compute::rpcapi::{ComputeError, DesiredInstance, Reconciliation};
 use novella_messaging::CallError;
 use tokio::sync::Semaphore;
 
@@ -36,13 +36,13 @@ enum ReconcileError {
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
     under_way: OneEach<String>,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 impl Reconciler {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let places = Semaphore::new(shared.config.reconcile_concurrency.max(1));
-        Self { shared, under_way: OneEach::new(), places }
+        let permits = Semaphore::new(shared.config.reconcile_concurrency.max(1));
+        Self { shared, under_way: OneEach::new(), permits }
     }
 
     /// Reconciles a host in the background; if it is being reconciled, once more after that.
@@ -68,17 +68,17 @@ impl Reconciler {
 
     async fn reconcile(&self, host: &str) -> Result<(), ReconcileError> {
         // Closed never; an error would mean that there is no limit, which is no reason to stop.
-        let _place = self.places.acquire().await.ok();
+        let _permit = self.permits.acquire().await.ok();
         let ctx = RequestContext::internal();
         let control = self.shared.control.server(host);
-        let holdings = control.list_holdings(&ctx).await?;
+        let held = control.list_instances(&ctx).await?;
         let reconciliation = {
             let mut connection = self.shared.database.read().await?;
-            compare(&mut connection, host, &holdings).await?
+            compare(&mut connection, host, &held).await?
         };
-        let (ought, removed) = (reconciliation.ought.len(), reconciliation.remove.len());
+        let (desired, removed) = (reconciliation.desired.len(), reconciliation.remove.len());
         control.reconcile(&ctx, reconciliation).await?;
-        tracing::debug!(host, held = holdings.instances.len(), ought, removed, "host reconciled");
+        tracing::debug!(host, held = held.len(), desired, removed, "host reconciled");
         Ok(())
     }
 
@@ -139,7 +139,7 @@ fn hash(host: &str) -> u64 {
     hasher.finish()
 }
 
-async fn compare(connection: &mut Connection, host: &str, holdings: &Holdings) -> Result<Reconciliation, DbError> {
+async fn compare(connection: &mut Connection, host: &str, held: &[InstanceUuid]) -> Result<Reconciliation, DbError> {
     let mut ours = instances::on_host(connection, host).await?;
     // A scheduler is handing these over at this moment; neither theirs nor ours to settle.
     let being_handed_over =
@@ -147,8 +147,7 @@ async fn compare(connection: &mut Connection, host: &str, holdings: &Holdings) -
     let expected: HashSet<InstanceUuid> = ours.iter().map(|instance| instance.uuid).collect();
     ours.retain(|instance| !being_handed_over(instance));
 
-    let others: Vec<InstanceUuid> =
-        holdings.instances.iter().copied().filter(|held| !expected.contains(held)).collect();
+    let others: Vec<InstanceUuid> = held.iter().copied().filter(|held| !expected.contains(held)).collect();
     let rows = instances::get_many(connection, &others).await?;
     let migrations = migrations::transitions::under_way_of(connection, &others).await?;
     let known: HashSet<InstanceUuid> = rows.iter().map(|row| row.uuid).collect();
@@ -158,7 +157,7 @@ async fn compare(connection: &mut Connection, host: &str, holdings: &Holdings) -
         tracing::warn!(host, instance = %unknown, "the host holds an instance that the database has never known; left alone");
     }
     let remove = rows.iter().filter(|row| is_foreign(row, host, &migrations)).map(|row| row.uuid).collect();
-    Ok(Reconciliation { ought: ours.into_iter().map(ought).collect(), remove })
+    Ok(Reconciliation { desired: ours.into_iter().map(desired).collect(), remove })
 }
 
 /// Whether a held instance, whose row did not name the host a moment ago, is none of the host's business.
@@ -176,8 +175,8 @@ fn is_foreign(row: &Instance, host: &str, migrations: &[Migration]) -> bool {
     !arrived && !waits_for_a_host && !moves
 }
 
-fn ought(instance: Instance) -> OughtInstance {
-    OughtInstance {
+fn desired(instance: Instance) -> DesiredInstance {
+    DesiredInstance {
         spec: instance.spec(),
         vm_state: instance.vm_state,
         power_state: instance.power_state,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use novella_common::{db::Database, ids::Incarnation, service::Shutdown};
-use novella_compute::rpcapi::{ComputeClient, ComputeControlClient};
+use novella_compute::rpcapi::{ComputeControlClient, ComputeLiveMigrationClient};
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
@@ -14,7 +14,7 @@ use crate::ConductorConfig;
 pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) scheduler: SchedulerClient,
-    pub(crate) compute: ComputeClient,
+    pub(crate) live_migration: ComputeLiveMigrationClient,
     pub(crate) control: ComputeControlClient,
     /// This run: what rows that this conductor works on name as their owner.
     pub(crate) incarnation: Incarnation,
@@ -36,7 +36,7 @@ impl Shared {
         Self {
             database,
             scheduler: SchedulerClient::new(transport),
-            compute: ComputeClient::new(transport),
+            live_migration: ComputeLiveMigrationClient::new(transport),
             control: ComputeControlClient::new(transport),
             incarnation,
             config,

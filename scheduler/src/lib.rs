@@ -10,11 +10,11 @@
 //! Any number of schedulers may run at once. Each decides on a picture of the hosts that is a fraction of a second old;
 //! what keeps them from overcommitting is not the picture but the claim.
 
+mod build_locks;
 mod config;
 pub mod filters;
 mod host_state;
 mod host_states;
-mod in_flight;
 mod manager;
 mod placement;
 pub mod rpcapi;

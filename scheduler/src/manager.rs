@@ -3,7 +3,7 @@
 //! ```text
 //!   queue ──▶ scheduler: host, claim and attempt in the row ──▶ the host accepts ──▶ the host's
 //!                 ▲                                                    │
-//!                 └── claim and host taken back, host excluded ◀───────┘ refused, or no answer
+//!                 └── claim and host reverted, host excluded ◀───────┘ refused, or no answer
 //! ```
 //!
 //! What if the scheduler dies? Before the row names it, the message is delivered again. After that the row says whose it
@@ -16,7 +16,7 @@ use novella_compute::rpcapi::{BuildRequest, ComputeClient};
 use novella_messaging::{CallError, MessagingError, Transport};
 
 use crate::{
-    in_flight::InFlight,
+    build_locks::BuildLocks,
     placement::{Assignment, Decision, Placer},
     rpcapi::{Destination, DestinationRequest, Scheduler, SchedulerError},
 };
@@ -25,43 +25,43 @@ use crate::{
 pub struct SchedulerManager {
     placer: Placer,
     compute: ComputeClient,
-    in_flight: InFlight,
+    build_locks: BuildLocks,
 }
 
 /// What a host did with a build that was to be handed over.
-enum Answer {
+enum HandOver {
     Accepted,
     /// It refused or did not answer: another one may do.
-    NotTaken(String),
+    Refused(String),
     /// The bus carries nothing, so nothing is said about the host.
-    NotAsked(MessagingError),
+    BusAway(MessagingError),
 }
 
 impl SchedulerManager {
     /// A manager that decides through `placer`.
     #[must_use]
     pub fn new(placer: Placer, transport: &Transport) -> Self {
-        Self { placer, compute: ComputeClient::new(transport), in_flight: InFlight::default() }
+        Self { placer, compute: ComputeClient::new(transport), build_locks: BuildLocks::default() }
     }
 
-    async fn offer(&self, ctx: &RequestContext, assigned: &Assignment) -> Answer {
+    async fn hand_over(&self, ctx: &RequestContext, assigned: &Assignment) -> HandOver {
         let build = BuildRequest { spec: assigned.instance.spec(), task_id: assigned.attempt };
         match self.compute.server(&assigned.host).build_and_run_instance(ctx, build).await {
-            Ok(()) => Answer::Accepted,
-            Err(CallError::Remote(refusal)) => Answer::NotTaken(refusal.to_string()),
+            Ok(()) => HandOver::Accepted,
+            Err(CallError::Remote(refusal)) => HandOver::Refused(refusal.to_string()),
             Err(CallError::Messaging(error)) => match error {
                 MessagingError::Disconnected { .. }
                 | MessagingError::Blocked { .. }
                 | MessagingError::AccessRefused { .. }
-                | MessagingError::Closed => Answer::NotAsked(error),
-                error => Answer::NotTaken(error.to_string()),
+                | MessagingError::Closed => HandOver::BusAway(error),
+                error => HandOver::Refused(error.to_string()),
             },
         }
     }
 
     /// Whether the instance waits for a host again. If not, the host has accepted after all, or somebody has deleted
     /// the instance: either way it is no longer this scheduler's.
-    async fn take_back(&self, assigned: &Assignment, failure: Option<&str>) -> Result<bool, SchedulerError> {
+    async fn revert(&self, assigned: &Assignment, failure: Option<&str>) -> Result<bool, SchedulerError> {
         let mut spec = assigned.spec.clone();
         if let Some(failure) = failure {
             spec.excluded_hosts.push(assigned.host.clone());
@@ -74,7 +74,7 @@ impl SchedulerManager {
             spec,
             counts: failure.is_some(),
         };
-        let taken_back = self.placer.take_back(taken, failure.is_some()).await?;
+        let taken_back = self.placer.revert(taken, failure.is_some()).await?;
         if !taken_back {
             self.placer.hand_over(assigned).await?;
         }
@@ -92,7 +92,7 @@ impl Scheduler for SchedulerManager {
     }
 
     async fn build_instance(&self, ctx: RequestContext, instance: InstanceUuid) -> Result<(), SchedulerError> {
-        let _working = self.in_flight.begin(instance).await;
+        let _lock = self.build_locks.lock(instance).await;
         loop {
             let assigned = match self.placer.place(instance).await? {
                 Decision::Placed(assigned) => assigned,
@@ -100,27 +100,27 @@ impl Scheduler for SchedulerManager {
                     tracing::debug!(%instance, "not waiting for a host");
                     return Ok(());
                 }
-                Decision::GivenUp => {
+                Decision::NoValidHost => {
                     tracing::warn!(%instance, request_id = ctx.request_id, "no valid host was found");
                     return Ok(());
                 }
             };
             let host = &assigned.host;
-            match self.offer(&ctx, &assigned).await {
-                Answer::Accepted => {
+            match self.hand_over(&ctx, &assigned).await {
+                HandOver::Accepted => {
                     self.placer.hand_over(&assigned).await?;
                     tracing::info!(%instance, host, request_id = ctx.request_id, "build handed over");
                     return Ok(());
                 }
-                Answer::NotTaken(reason) => {
+                HandOver::Refused(reason) => {
                     tracing::warn!(%instance, host, reason, "the host did not take the build");
-                    if !self.take_back(&assigned, Some(&reason)).await? {
+                    if !self.revert(&assigned, Some(&reason)).await? {
                         return Ok(());
                     }
                 }
-                Answer::NotAsked(error) => {
+                HandOver::BusAway(error) => {
                     tracing::warn!(%instance, host, %error, "the bus is away; the build waits");
-                    if !self.take_back(&assigned, None).await? {
+                    if !self.revert(&assigned, None).await? {
                         return Ok(());
                     }
                     return Err(SchedulerError::BusUnavailable { message: error.to_string() });

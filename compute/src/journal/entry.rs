@@ -9,10 +9,10 @@ use novella_common::{
     models::{InstanceSpec, Resources},
     reports::Fact,
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::rpcapi::{ActionArguments, LiveMigration, MigrateData};
+use crate::rpcapi::{ActionArguments, MigrateData, MigrationSpec};
 
 /// How many operations that are over a host recognises when their message comes again. A message can only come again
 /// while it is unacknowledged, so a few are many.
@@ -29,7 +29,8 @@ pub(crate) struct Entry {
     /// Operations that are over or were taken over, oldest first.
     pub(crate) settled: VecDeque<TaskId>,
     /// The migration that brings it here, until the conductor has confirmed its arrival.
-    pub(crate) incoming: Option<LiveMigration>,
+    #[serde(default, deserialize_with = "known_or_none")]
+    pub(crate) incoming: Option<MigrationUuid>,
     /// The newest report, to be sent again if it was not written down.
     pub(crate) last_report: Option<Fact>,
 }
@@ -47,8 +48,8 @@ pub(crate) struct Operation {
 
 /// The arguments of a live migration that leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Departure {
-    pub(crate) migration: LiveMigration,
+pub(crate) struct LiveMigrationArguments {
+    pub(crate) migration: MigrationSpec,
     pub(crate) data: MigrateData,
 }
 
@@ -82,7 +83,7 @@ impl Entry {
     pub(crate) fn identity(&self) -> Identity {
         Identity {
             task: self.operation.as_ref().map(|operation| operation.task_id).or(self.settled.back().copied()),
-            incoming: self.incoming.as_ref().map(|migration| migration.migration),
+            incoming: self.incoming,
         }
     }
 }
@@ -105,14 +106,18 @@ impl Operation {
     }
 }
 
-/// Reads an operation. One in a form that this version does not know is as if it had not begun: its row says what is
-/// to be done.
-fn known_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Operation>, D::Error> {
+/// Reads what is under way. In a form that this version does not know it is as if it had not begun: the row says what
+/// is to be done.
+fn known_or_none<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
     let value = Option::<Value>::deserialize(deserializer)?;
-    Ok(value.and_then(|value| match Operation::deserialize(&value) {
-        Ok(operation) => Some(operation),
+    Ok(value.and_then(|value| match T::deserialize(&value) {
+        Ok(known) => Some(known),
         Err(error) => {
-            tracing::warn!(%error, operation = %value, "an operation of another version is left to reconciliation");
+            tracing::warn!(%error, found = %value, "what another version has written down is left to reconciliation");
             None
         }
     }))

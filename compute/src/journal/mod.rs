@@ -13,16 +13,16 @@ use novella_common::{
     ids::{InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{Action, PowerState},
     models::{ActionEvent, InstanceSpec, MigrationProgress, Resources},
-    reports::{Fact, InstanceReport, MigrationOutcome, MigrationReport, Progress},
+    reports::{Fact, InstanceReport, MigrationOutcome, MigrationReport, OperationProgress},
 };
+use parking_lot::Mutex;
 use uuid::Uuid;
 
-pub(crate) use entry::{Departure, Entry, Identity, Operation};
+pub(crate) use entry::{Entry, Identity, LiveMigrationArguments, Operation};
 
 use crate::{
     reporter::Outbox,
     store::{Change, Commit, Partition, Store, StoreError},
-    sync::Shared,
 };
 
 /// Key of the report counter; an instance's key is its UUID, which is 16 bytes long.
@@ -31,7 +31,7 @@ const COUNTER: &[u8] = b"seq";
 /// One host's journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    state: Shared<State>,
+    state: Mutex<State>,
     partition: Partition,
     outbox: Arc<Outbox>,
 }
@@ -54,20 +54,20 @@ impl State {
 
 /// A report before it has its number.
 #[derive(Clone, Debug)]
-pub(crate) enum Say {
+pub(crate) enum PendingReport {
     /// About the instance.
     Instance {
         task_id: Option<TaskId>,
         request_id: Option<String>,
         power_state: PowerState,
-        progress: Progress,
+        progress: OperationProgress,
         event: Option<ActionEvent>,
     },
     /// About its migration.
     Migration { migration: MigrationUuid, task_id: TaskId, progress: MigrationProgress, outcome: MigrationOutcome },
 }
 
-impl Say {
+impl PendingReport {
     fn numbered(self, instance: InstanceUuid, seq: i64) -> Fact {
         match self {
             Self::Instance { task_id, request_id, power_state, progress, event } => {
@@ -82,7 +82,7 @@ impl Say {
 
 /// The answer to an operation that wants to begin.
 #[derive(Debug)]
-pub(crate) enum Begun {
+pub(crate) enum Began {
     /// It is the host's from when this is durable.
     New(Commit),
     /// The same operation is under way.
@@ -90,7 +90,7 @@ pub(crate) enum Begun {
     /// The same operation is over.
     Over,
     /// There is no room for it: how much is left.
-    NoRoom(Resources),
+    Insufficient(Resources),
     /// The instance is here already, by another operation.
     Occupied,
     /// The host has no such instance.
@@ -100,8 +100,8 @@ pub(crate) enum Begun {
 /// What an operation needs, to begin.
 #[derive(Clone, Debug)]
 pub(crate) enum Needs {
-    /// Room for a new instance, within this capacity.
-    Room(Box<InstanceSpec>, Resources),
+    /// Resources for a new instance, within this capacity.
+    Resources(Box<InstanceSpec>, Resources),
     /// An instance that is here.
     Instance,
     /// Nothing.
@@ -126,7 +126,7 @@ impl Journal {
             held = held.plus(&entry.holds());
             entries.insert(InstanceUuid(uuid), entry);
         }
-        Ok(Self { state: Shared::new(State { entries, seq, held }), partition, outbox })
+        Ok(Self { state: Mutex::new(State { entries, seq, held }), partition, outbox })
     }
 
     /// What is remembered of an instance.
@@ -155,66 +155,65 @@ impl Journal {
         instance: InstanceUuid,
         operation: Operation,
         needs: &Needs,
-    ) -> Result<Begun, StoreError> {
+    ) -> Result<Began, StoreError> {
         let mut state = self.state.lock();
         let mut entry = state.entries.get(&instance).cloned().unwrap_or_default();
         if entry.does(operation.task_id) {
-            return Ok(Begun::UnderWay);
+            return Ok(Began::UnderWay);
         }
         if entry.settled.contains(&operation.task_id) {
-            return Ok(Begun::Over);
+            return Ok(Began::Over);
         }
         match needs {
-            Needs::Room(spec, capacity) => {
+            Needs::Resources(spec, capacity) => {
                 let building = entry.operation.as_ref().is_some_and(|operation| operation.action == Action::Create);
                 if entry.spec.is_some() && !building {
-                    return Ok(Begun::Occupied);
+                    return Ok(Began::Occupied);
                 }
                 let free = state.free(capacity, &entry);
                 if !free.covers(&spec.flavor.resources()) {
-                    return Ok(Begun::NoRoom(free));
+                    return Ok(Began::Insufficient(free));
                 }
                 entry.spec = Some(spec.as_ref().clone());
             }
-            Needs::Instance if entry.spec.is_none() => return Ok(Begun::Unknown),
+            Needs::Instance if entry.spec.is_none() => return Ok(Began::Unknown),
             Needs::Instance | Needs::Nothing => {}
         }
         entry.settle();
         entry.operation = Some(operation);
-        self.put(&mut state, instance, Some(entry), None).map(Begun::New)
+        self.put(&mut state, instance, Some(entry), None).map(Began::New)
     }
 
-    /// Makes an instance the host's own that comes by another way than an operation of its own. `admit` may refuse.
-    pub(crate) fn admit(
+    /// Makes an instance the host's own that comes by another way than an operation of its own. `change` may refuse.
+    pub(crate) fn begin_with(
         &self,
-        instance: InstanceUuid,
         spec: &InstanceSpec,
         capacity: Resources,
-        admit: impl FnOnce(&mut Entry) -> Option<Begun>,
-    ) -> Result<Begun, StoreError> {
+        change: impl FnOnce(&mut Entry) -> Option<Began>,
+    ) -> Result<Began, StoreError> {
         let mut state = self.state.lock();
-        let mut entry = state.entries.get(&instance).cloned().unwrap_or_default();
-        if let Some(refusal) = admit(&mut entry) {
+        let mut entry = state.entries.get(&spec.uuid).cloned().unwrap_or_default();
+        if let Some(refusal) = change(&mut entry) {
             return Ok(refusal);
         }
         let free = state.free(&capacity, &entry);
         if !free.covers(&spec.flavor.resources()) {
-            return Ok(Begun::NoRoom(free));
+            return Ok(Began::Insufficient(free));
         }
         entry.spec = Some(spec.clone());
-        self.put(&mut state, instance, Some(entry), None).map(Begun::New)
+        self.put(&mut state, spec.uuid, Some(entry), None).map(Began::New)
     }
 
     /// Changes what is remembered of an instance (nothing, if it is new), and reports what the change says.
     pub(crate) fn change(
         &self,
         instance: InstanceUuid,
-        change: impl FnOnce(&mut Entry) -> Option<Say>,
+        change: impl FnOnce(&mut Entry) -> Option<PendingReport>,
     ) -> Result<Commit, StoreError> {
         let mut state = self.state.lock();
         let mut entry = state.entries.get(&instance).cloned().unwrap_or_default();
-        let say = change(&mut entry);
-        self.put(&mut state, instance, Some(entry), say)
+        let report = change(&mut entry);
+        self.put(&mut state, instance, Some(entry), report)
     }
 
     /// As [`Journal::change`], but only while this operation is under way: a step that comes too late says nothing.
@@ -222,7 +221,7 @@ impl Journal {
         &self,
         instance: InstanceUuid,
         task_id: TaskId,
-        change: impl FnOnce(&mut Entry, Operation) -> Option<Say>,
+        change: impl FnOnce(&mut Entry, Operation) -> Option<PendingReport>,
     ) -> Result<Option<Commit>, StoreError> {
         let mut state = self.state.lock();
         let Some(entry) = state.entries.get(&instance).filter(|entry| entry.does(task_id)) else {
@@ -232,8 +231,8 @@ impl Journal {
         let Some(operation) = entry.operation.clone() else {
             return Ok(None);
         };
-        let say = change(&mut entry, operation);
-        self.put(&mut state, instance, Some(entry), say).map(Some)
+        let report = change(&mut entry, operation);
+        self.put(&mut state, instance, Some(entry), report).map(Some)
     }
 
     /// Forgets an instance if it is still as expected.
@@ -272,15 +271,15 @@ impl Journal {
         state: &mut State,
         instance: InstanceUuid,
         entry: Option<Entry>,
-        say: Option<Say>,
+        report: Option<PendingReport>,
     ) -> Result<Commit, StoreError> {
         let mut entry = entry;
         let mut changes = Vec::with_capacity(2);
         let mut then: Option<Box<dyn FnOnce() + Send>> = None;
         let mut seq = state.seq;
-        if let (Some(entry), Some(say)) = (&mut entry, say) {
+        if let (Some(entry), Some(report)) = (&mut entry, report) {
             seq += 1;
-            let fact = say.numbered(instance, seq);
+            let fact = report.numbered(instance, seq);
             entry.last_report = Some(fact.clone());
             let counter = serde_json::to_vec(&seq).map_err(|error| self.partition.damaged(error))?;
             changes.push(Change { key: COUNTER.to_vec(), value: Some(counter) });

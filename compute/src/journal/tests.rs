@@ -64,12 +64,12 @@ fn spec(number: u8) -> InstanceSpec {
     }
 }
 
-fn said() -> Say {
-    Say::Instance {
+fn said() -> PendingReport {
+    PendingReport::Instance {
         task_id: None,
         request_id: None,
         power_state: PowerState::Running,
-        progress: Progress::Done { vm_state: VmState::Active },
+        progress: OperationProgress::Done { vm_state: VmState::Active },
         event: None,
     }
 }
@@ -112,8 +112,8 @@ async fn walk(events: Vec<Event>) -> Result<(), TestCaseError> {
         match event {
             Event::Begin(number) => {
                 let operation = Operation::new(TaskId::random(), None, Action::Create, Default::default());
-                let needs = Needs::Room(Box::new(spec(number)), capacity);
-                if let Begun::New(commit) = journal.begin(instance(number), operation, &needs).unwrap() {
+                let needs = Needs::Resources(Box::new(spec(number)), capacity);
+                if let Began::New(commit) = journal.begin(instance(number), operation, &needs).unwrap() {
                     commit.durable().await.unwrap();
                 }
             }

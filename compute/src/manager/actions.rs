@@ -4,16 +4,16 @@
 use novella_common::{
     ids::{InstanceUuid, TaskId},
     lifecycle::{Action, Ending, PowerState, VmState},
-    reports::Progress,
+    reports::OperationProgress,
 };
 
 use super::{
     Manager,
-    telling::{End, Failure, reported},
+    reports::{End, Failure, reported},
 };
 use crate::{
     journal::{self, Needs},
-    rpcapi::{ActionArguments, ComputeError, Operation},
+    rpcapi::{ActionArguments, ComputeError, OperationId},
     virt,
 };
 
@@ -22,21 +22,21 @@ impl Manager {
     pub(super) async fn perform(
         &self,
         request_id: Option<String>,
-        operation: Operation,
+        operation: OperationId,
         action: Action,
         arguments: ActionArguments,
     ) -> Result<(), ComputeError> {
-        let Operation { instance, task_id } = operation;
+        let OperationId { instance, task_id } = operation;
         // A delete may be asked of a host that has nothing of the instance (any more).
         let needs = if action.transition().is_final() { Needs::Nothing } else { Needs::Instance };
         let journaled = journal::Operation::new(task_id, request_id, action, arguments);
         match self.begin(instance, journaled.clone(), needs).await {
-            Ok(Some(turn)) => turn.run(self.finish_action(instance, &journaled)).await.unwrap_or(Ok(())),
+            Ok(Some(lock)) => lock.run(self.finish_action(instance, &journaled)).await.unwrap_or(Ok(())),
             Ok(None) => Ok(()),
             Err(error @ ComputeError::InstanceNotFound { .. }) => {
                 // If a row does name this host, its guest is lost, and somebody must say so.
-                let failure = Failure { error, vm_state: Some(VmState::Error), elsewhere: false, stays: false };
-                self.tell_refused(instance, journaled, End::Failed(failure)).await
+                let failure = Failure { error, vm_state: Some(VmState::Error), reschedule: false, stays: false };
+                self.report_refused(instance, journaled, End::Failed(failure)).await
             }
             Err(error) => Err(error),
         }
@@ -59,16 +59,16 @@ impl Manager {
                 tracing::info!(%instance, %error, operation = transition.event, "an action failed");
                 let lost = matches!(error, ComputeError::InstanceNotFound { .. });
                 let vm_state = if lost { Some(VmState::Error) } else { transition.fails };
-                End::Failed(Failure { error, vm_state, elsewhere: false, stays: true })
+                End::Failed(Failure { error, vm_state, reschedule: false, stays: true })
             }
         };
-        self.tell_end(instance, operation.task_id, end).await
+        self.report_end(instance, operation.task_id, end).await
     }
 
     async fn do_action(&self, instance: InstanceUuid, operation: &journal::Operation) -> Result<(), ComputeError> {
         // The API has written the first.
         for task_state in operation.action.transition().during.iter().skip(1) {
-            self.tell_step(instance, operation.task_id, *task_state)?;
+            self.report_step(instance, operation.task_id, *task_state)?;
         }
         virt::perform(&**self.driver(), instance, operation.action, &operation.arguments).await
     }
@@ -83,13 +83,13 @@ impl Manager {
         let mut events = self.driver().events();
         while let Some(instance) = events.recv().await {
             let manager = self.clone();
-            self.spawn(async move { manager.tell_if_dead(instance).await });
+            self.spawn(async move { manager.report_if_dead(instance).await });
         }
     }
 
-    async fn tell_if_dead(&self, instance: InstanceUuid) {
+    async fn report_if_dead(&self, instance: InstanceUuid) {
         // What is under way on it ends first, and may bring it back.
-        let Some(_turn) = self.turns().enter(instance).await else {
+        let Some(_lock) = self.locks().lock(instance).await else {
             return;
         };
         let idle = self.journal().look(instance, |entry| {
@@ -98,8 +98,8 @@ impl Manager {
         let power = self.driver().power_state(instance);
         if idle && let Some(power @ (PowerState::Crashed | PowerState::Shutdown)) = power {
             tracing::info!(%instance, ?power, "a guest ended by itself");
-            let stopped = Progress::Done { vm_state: VmState::Stopped };
-            if let Err(error) = self.tell_change(instance, reported(power), stopped).await {
+            let stopped = OperationProgress::Done { vm_state: VmState::Stopped };
+            if let Err(error) = self.report_change(instance, reported(power), stopped).await {
                 tracing::warn!(%instance, %error, "a guest's end is left to reconciliation");
             }
         }

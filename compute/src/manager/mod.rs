@@ -1,27 +1,27 @@
-//! The compute host at work: implements [`Compute`] and [`ComputeControl`].
+//! The compute host at work: implements [`Compute`] and, in files of their own, the other contracts.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | `actions` | what a host does alone with an instance: start, stop, delete, ... |
 //! | `build` | builds |
-//! | `console` | the guest's console, the host's uptime |
-//! | `live_migration` | both ends of a live migration |
-//! | `reconcile`, `verdict` | bringing the host and its rows together, after a start and from time to time |
-//! | `telling` | how each step and end is journaled and reported |
-//! | `turns` | one thing at a time for each instance |
+//! | `live_migration` | both ends of a live migration: implements [`ComputeLiveMigration`] |
+//! | `incoming` | an instance that comes from another host |
+//! | `reconcile`, `reconcile_action` | reconciling the host with its rows: implements [`ComputeControl`] |
+//! | `reports` | how each step and end is journaled and reported |
+//! | `instance_locks` | one thing at a time for each instance |
 //!
-//! Every operation goes the same way: wait for the instance's turn, write down that it is the host's, do it, write
+//! Every operation goes the same way: wait for the instance's lock, write down that it is the host's, do it, write
 //! down its end with the report of it. A message that comes again finds the first in the journal. A crash anywhere
 //! leaves the operation in the journal, from where reconciliation takes it up.
 
 mod actions;
 mod build;
-mod console;
+mod incoming;
+mod instance_locks;
 mod live_migration;
 mod reconcile;
-mod telling;
-mod turns;
-mod verdict;
+mod reconcile_action;
+mod reports;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -29,24 +29,21 @@ use std::{
     time::Duration,
 };
 
-use live_migration::Wish;
+use instance_locks::InstanceLocks;
+use live_migration::MigrationRequest;
 use novella_common::{
     RequestContext,
     ids::{InstanceUuid, MigrationUuid, TaskId},
     lifecycle::Action,
     models::Inventory,
 };
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use turns::Turns;
 
 use crate::{
-    journal::{self, Begun, Identity, Journal, Needs},
-    rpcapi::{
-        ActionArguments, BuildRequest, Compute, ComputeControl, ComputeError, Holdings, LiveMigration, MigrateData,
-        Operation, Reconciliation,
-    },
-    sync::Shared,
+    journal::{self, Began, Identity, Journal, Needs},
+    rpcapi::{ActionArguments, BuildRequest, Compute, ComputeError, OperationId},
     virt::AnyDriver,
 };
 
@@ -74,15 +71,15 @@ pub(crate) struct Host {
 /// What a manager keeps in memory only.
 #[derive(Default)]
 pub(crate) struct State {
-    turns: Turns,
+    locks: InstanceLocks,
     /// All work outside RPC slots.
     tasks: TaskTracker,
     /// Whether a conductor has reconciled this run of the host.
     reconciled: watch::Sender<bool>,
     /// What the last listings said, so that nothing is removed that has changed since.
-    listings: Shared<VecDeque<HashMap<InstanceUuid, Identity>>>,
+    listings: Mutex<VecDeque<HashMap<InstanceUuid, Identity>>>,
     /// What was lately asked of migrations under way.
-    wishes: Shared<VecDeque<(MigrationUuid, Wish)>>,
+    migration_requests: Mutex<VecDeque<(MigrationUuid, MigrationRequest)>>,
 }
 
 impl Manager {
@@ -90,7 +87,7 @@ impl Manager {
         Self(Arc::new(host))
     }
 
-    /// Turns true when a conductor has reconciled this run of the host.
+    /// InstanceLocks true when a conductor has reconciled this run of the host.
     pub(crate) fn reconciled(&self) -> watch::Receiver<bool> {
         self.0.state.reconciled.subscribe()
     }
@@ -115,8 +112,8 @@ impl Manager {
         &self.0.journal
     }
 
-    fn turns(&self) -> &Turns {
-        &self.0.state.turns
+    fn locks(&self) -> &InstanceLocks {
+        &self.0.state.locks
     }
 
     fn invalid(&self, instance: InstanceUuid, reason: &str) -> ComputeError {
@@ -127,7 +124,7 @@ impl Manager {
         ComputeError::InstanceNotFound { instance, host: self.0.name.clone() }
     }
 
-    fn no_room(&self, free: novella_common::models::Resources) -> ComputeError {
+    fn insufficient(&self, free: novella_common::models::Resources) -> ComputeError {
         ComputeError::ComputeResourcesUnavailable {
             host: self.0.name.clone(),
             reason: format!(
@@ -143,44 +140,62 @@ impl Manager {
             .look(instance, |entry| entry.is_some_and(|entry| entry.does(task_id) || entry.settled.contains(&task_id)))
     }
 
-    /// Waits for the instance's turn as the work is entitled to, and makes it the host's own. `None` if there is
+    /// Waits for the instance's lock as the action is entitled to, and makes it the host's own. `None` if there is
     /// nothing left to do: it was done before, or something else has taken over.
     async fn begin(
         &self,
         instance: InstanceUuid,
         operation: journal::Operation,
         needs: Needs,
-    ) -> Result<Option<turns::Turn>, ComputeError> {
+    ) -> Result<Option<instance_locks::InstanceLock>, ComputeError> {
         // A repetition must not cancel what came after the first delivery.
         let takes_over = operation.action.transition().takes_over() && !self.knows(instance, operation.task_id);
-        let turn = if takes_over { self.turns().take_over(instance).await } else { self.turns().enter(instance).await };
-        let Some(turn) = turn else { return Ok(None) };
+        let lock = if takes_over { self.locks().take_over(instance).await } else { self.locks().lock(instance).await };
+        let Some(lock) = lock else { return Ok(None) };
         let begun = self.journal().begin(instance, operation, &needs)?;
         match begun {
-            Begun::New(commit) => commit.durable().await?,
-            // Whoever began it has lost the turn without finishing, so it is ours to finish.
-            Begun::UnderWay => self.journal().barrier().durable().await?,
-            Begun::Over => {
+            Began::New(commit) => commit.durable().await?,
+            // Whoever began it has lost the lock without finishing, so it is ours to finish.
+            Began::UnderWay => self.journal().barrier().durable().await?,
+            Began::Over => {
                 self.journal().repeat(instance, 0).await?;
                 return Ok(None);
             }
-            Begun::Unknown => return Err(self.not_found(instance)),
-            Begun::Occupied => return Err(self.invalid(instance, "it is here already")),
-            Begun::NoRoom(free) => return Err(self.no_room(free)),
+            Began::Unknown => return Err(self.not_found(instance)),
+            Began::Occupied => return Err(self.invalid(instance, "it is here already")),
+            Began::Insufficient(free) => return Err(self.insufficient(free)),
         }
-        Ok(Some(turn))
+        Ok(Some(lock))
     }
 }
 
 impl Compute for Manager {
+    /// Takes over a build: answers once it is written down, and goes on outside the RPC slot.
     async fn build_and_run_instance(&self, ctx: RequestContext, build: BuildRequest) -> Result<(), ComputeError> {
-        self.accept_build(ctx, build).await
+        let instance = build.spec.uuid;
+        let operation =
+            journal::Operation::new(build.task_id, Some(ctx.request_id), Action::Create, ActionArguments::default());
+        // The claim was made by the scheduler. Refused here is only what can't be: a host that was made smaller, or
+        // that still holds what its rows no longer name.
+        let needs = Needs::Resources(Box::new(build.spec), self.0.inventory.capacity());
+        match self.journal().begin(instance, operation, &needs)? {
+            Began::New(commit) => {
+                commit.durable().await?;
+                self.resume_operation(instance, build.task_id);
+                Ok(())
+            }
+            Began::UnderWay => Ok(self.journal().barrier().durable().await?),
+            Began::Over => self.journal().repeat(instance, 0).await.map_err(Into::into),
+            Began::Insufficient(free) => Err(self.insufficient(free)),
+            Began::Occupied => Err(self.invalid(instance, "it is here already")),
+            Began::Unknown => Err(self.not_found(instance)),
+        }
     }
 
     async fn perform_action(
         &self,
         ctx: RequestContext,
-        operation: Operation,
+        operation: OperationId,
         action: Action,
         arguments: ActionArguments,
     ) -> Result<(), ComputeError> {
@@ -193,104 +208,10 @@ impl Compute for Manager {
         instance: InstanceUuid,
         tail_length: Option<usize>,
     ) -> Result<String, ComputeError> {
-        self.console(instance, tail_length).await
+        self.driver().console_output(instance, tail_length).await
     }
 
     async fn get_host_uptime(&self, _ctx: RequestContext) -> Result<String, ComputeError> {
-        Ok(self.uptime())
-    }
-
-    async fn check_can_live_migrate_destination(
-        &self,
-        _ctx: RequestContext,
-        migration: LiveMigration,
-    ) -> Result<MigrateData, ComputeError> {
-        self.check_destination(&migration).await
-    }
-
-    async fn check_can_live_migrate_source(
-        &self,
-        _ctx: RequestContext,
-        migration: LiveMigration,
-        data: MigrateData,
-    ) -> Result<MigrateData, ComputeError> {
-        self.check_source(&migration, &data).await
-    }
-
-    async fn pre_live_migration(
-        &self,
-        _ctx: RequestContext,
-        migration: LiveMigration,
-        data: MigrateData,
-    ) -> Result<MigrateData, ComputeError> {
-        self.prepare_arrival(&migration, &data).await
-    }
-
-    async fn live_migration(
-        &self,
-        ctx: RequestContext,
-        migration: LiveMigration,
-        data: MigrateData,
-    ) -> Result<(), ComputeError> {
-        self.depart(ctx, migration, data).await
-    }
-
-    async fn live_migration_abort(
-        &self,
-        _ctx: RequestContext,
-        instance: InstanceUuid,
-        migration: MigrationUuid,
-    ) -> Result<(), ComputeError> {
-        self.ask(instance, migration, Wish::Abort);
-        Ok(())
-    }
-
-    async fn live_migration_force_complete(
-        &self,
-        _ctx: RequestContext,
-        instance: InstanceUuid,
-        migration: MigrationUuid,
-    ) -> Result<(), ComputeError> {
-        self.ask(instance, migration, Wish::ForceComplete);
-        Ok(())
-    }
-
-    async fn post_live_migration_at_destination(
-        &self,
-        _ctx: RequestContext,
-        migration: LiveMigration,
-    ) -> Result<(), ComputeError> {
-        self.complete_arrival(&migration).await
-    }
-
-    async fn post_live_migration(&self, _ctx: RequestContext, migration: LiveMigration) -> Result<(), ComputeError> {
-        self.complete_departure(&migration).await
-    }
-
-    async fn rollback_live_migration_at_destination(
-        &self,
-        _ctx: RequestContext,
-        migration: LiveMigration,
-    ) -> Result<(), ComputeError> {
-        self.undo_arrival(&migration).await
-    }
-
-    async fn rollback_live_migration(
-        &self,
-        _ctx: RequestContext,
-        migration: LiveMigration,
-        confirmed: bool,
-    ) -> Result<(), ComputeError> {
-        self.undo_departure(&migration, confirmed).await
-    }
-}
-
-impl ComputeControl for Manager {
-    async fn list_holdings(&self, _ctx: RequestContext) -> Result<Holdings, ComputeError> {
-        Ok(self.holdings())
-    }
-
-    async fn reconcile(&self, _ctx: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError> {
-        self.bring_together(reconciliation).await
+        Ok(self.driver().uptime())
     }
 }

@@ -18,10 +18,10 @@ use novella_common::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::rpcapi::{ActionArguments, ComputeError, LiveMigration, MigrateData};
+use crate::rpcapi::{ActionArguments, ComputeError, MigrateData, MigrationSpec};
 
 /// A call under way.
-pub type Doing<'a, T> = BoxFuture<'a, Result<T, ComputeError>>;
+pub type DriverFuture<'a, T> = BoxFuture<'a, Result<T, ComputeError>>;
 
 /// A driver, whichever it is.
 pub type AnyDriver = Arc<dyn Driver>;
@@ -74,7 +74,7 @@ pub struct MigrationWatch {
 }
 
 /// A hypervisor.
-pub trait Driver: Send + Sync + 'static {
+pub trait Driver: LiveMigrationDriver + 'static {
     /// What the hypervisor is and has.
     fn hardware(&self) -> Hardware;
 
@@ -93,88 +93,106 @@ pub trait Driver: Send + Sync + 'static {
     fn events(&self) -> mpsc::Receiver<InstanceUuid>;
 
     /// First step of a build: networks.
-    fn plug_networks<'a>(&'a self, spec: &'a InstanceSpec) -> Doing<'a, ()>;
+    fn plug_networks<'a>(&'a self, spec: &'a InstanceSpec) -> DriverFuture<'a, ()>;
 
     /// Second step of a build: disks.
-    fn attach_disks<'a>(&'a self, spec: &'a InstanceSpec) -> Doing<'a, ()>;
+    fn attach_disks<'a>(&'a self, spec: &'a InstanceSpec) -> DriverFuture<'a, ()>;
 
     /// Last step of a build: the guest starts for the first time.
-    fn spawn<'a>(&'a self, spec: &'a InstanceSpec) -> Doing<'a, ()>;
+    fn spawn<'a>(&'a self, spec: &'a InstanceSpec) -> DriverFuture<'a, ()>;
 
     /// Removes the guest and all it has here, in whatever state. That there is none is no error.
-    fn destroy(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn destroy(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Powers off.
-    fn power_off(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn power_off(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Powers on.
-    fn power_on(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn power_on(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Asks a running guest to reboot.
-    fn reboot_soft(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn reboot_soft(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Reboots, from every state.
-    fn reboot_hard(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn reboot_hard(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Pauses in memory.
-    fn pause(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn pause(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Lets a paused guest go on.
-    fn unpause(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn unpause(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Saves to disk.
-    fn suspend(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn suspend(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Brings back from disk.
-    fn resume(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn resume(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// Injects a non-maskable interrupt; what the guest's kernel does about it is up to the guest. One that is configured
     /// for it writes a crash dump and boots again.
-    fn trigger_crash_dump(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn trigger_crash_dump(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
     /// The console's last `tail` lines, or all that is kept.
-    fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> Doing<'_, String>;
+    fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> DriverFuture<'_, String>;
+}
 
+/// What a hypervisor does in a live migration, under the names of the contract.
+pub trait LiveMigrationDriver: Send + Sync {
     /// On the destination: could it take the guest? Changes nothing.
-    fn check_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, MigrateData>;
+    fn check_can_live_migrate_destination<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, MigrateData>;
 
     /// On the source, with what the destination said: could it send the guest there? Changes nothing.
-    fn check_source<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData) -> Doing<'a, MigrateData>;
+    fn check_can_live_migrate_source<'a>(
+        &'a self,
+        migration: &'a MigrationSpec,
+        data: &'a MigrateData,
+    ) -> DriverFuture<'a, MigrateData>;
 
     /// On the destination: makes all ready for the guest.
-    fn prepare_destination<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData)
-    -> Doing<'a, MigrateData>;
+    fn pre_live_migration<'a>(
+        &'a self,
+        migration: &'a MigrationSpec,
+        data: &'a MigrateData,
+    ) -> DriverFuture<'a, MigrateData>;
 
     /// On the source: begins to copy.
-    fn start_migration<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData) -> Doing<'a, MigrationWatch>;
+    fn live_migration<'a>(
+        &'a self,
+        migration: &'a MigrationSpec,
+        data: &'a MigrateData,
+    ) -> DriverFuture<'a, MigrationWatch>;
 
     /// On the source: what became of a migration that an earlier process started.
-    fn migration_state(&self, instance: InstanceUuid, migration: MigrationUuid) -> Doing<'_, MigrationState>;
+    fn live_migration_state(
+        &self,
+        instance: InstanceUuid,
+        migration: MigrationUuid,
+    ) -> DriverFuture<'_, MigrationState>;
 
     /// On the source: gives up, if the guest has not begun to switch. Says nothing if there is nothing to give up.
-    fn abort_migration(&self, instance: InstanceUuid, migration: MigrationUuid);
+    fn live_migration_abort(&self, instance: InstanceUuid, migration: MigrationUuid);
 
     /// On the source: holds the guest still, so that the copy ends.
-    fn force_complete_migration(&self, instance: InstanceUuid, migration: MigrationUuid);
+    fn live_migration_force_complete(&self, instance: InstanceUuid, migration: MigrationUuid);
 
     /// On the destination, after the switch.
-    fn finish_at_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+    fn post_live_migration_at_destination<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()>;
 
     /// On the source, after the switch: removes what is left. Refused while the guest runs here.
-    fn cleanup_at_source<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+    fn post_live_migration<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()>;
 
-    /// On the destination, before the switch: removes what [`Driver::prepare_destination`] made. From then on the
+    /// On the destination, before the switch: removes what [`LiveMigrationDriver::pre_live_migration`] made. From then on the
     /// source's switch is refused. Itself refused with [`ComputeError::GuestRunsHere`] if the switch came first.
-    fn rollback_at_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()>;
+    fn rollback_live_migration_at_destination<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()>;
 
     /// On the source: lets the guest run on here as before. Stops the copying if that still goes on. `confirmed`: the
     /// destination has nothing of the guest; without that, refused with [`ComputeError::GuestHeld`] once the
     /// destination may have been told to run it.
-    fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration, confirmed: bool) -> Doing<'a, ()>;
+    fn rollback_live_migration<'a>(&'a self, migration: &'a MigrationSpec, confirmed: bool) -> DriverFuture<'a, ()>;
 
     /// On the source, when no migration of the guest is under way any more and its row names this host: a guest that
     /// is still held for a switch runs on here. Nothing happens to any other.
-    fn release(&self, instance: InstanceUuid) -> Doing<'_, ()>;
+    fn release_held(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 }
 
 /// Does an action that a host does alone: the one place where an action finds its method of the driver.
@@ -183,7 +201,7 @@ pub(crate) fn perform<'d>(
     instance: InstanceUuid,
     action: Action,
     _arguments: &ActionArguments,
-) -> Doing<'d, ()> {
+) -> DriverFuture<'d, ()> {
     match action {
         Action::Delete => driver.destroy(instance),
         Action::Stop => driver.power_off(instance),

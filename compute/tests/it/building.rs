@@ -4,9 +4,9 @@ use novella_common::{
     ids::TaskId,
     lifecycle::{Action, PowerState, TaskState, VmState},
     models::EventResult,
-    reports::Progress,
+    reports::OperationProgress,
 };
-use novella_compute::rpcapi::{BuildRequest, ComputeError, Operation};
+use novella_compute::rpcapi::{BuildRequest, ComputeError, OperationId};
 use novella_compute::{ComputeConfig, virt::fake::FakeConfig};
 use novella_messaging::CallError;
 
@@ -25,7 +25,7 @@ async fn a_build_is_reported_step_by_step_and_ends_active() {
         .applied
         .iter()
         .filter_map(|report| match report.progress {
-            Progress::Doing { task_state } => Some(task_state),
+            OperationProgress::Doing { task_state } => Some(task_state),
             _ => None,
         })
         .collect();
@@ -64,9 +64,9 @@ async fn a_failed_build_is_cleared_away_and_may_go_elsewhere() {
     let spec = server(&[("fake:fail_build", "host-1")]);
     let task = cloud.build("host-1", &spec).await;
     let row = cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
-    let (message, elsewhere) = row.failure.unwrap();
+    let (message, reschedule) = row.failure.unwrap();
     assert!(message.contains("host-1"), "{message}");
-    assert!(elsewhere);
+    assert!(reschedule);
     assert_eq!(row.vm_state, VmState::Error);
     assert_eq!(row.events[&task].result, Some(EventResult::Error));
     let console = cloud.compute("host-1").get_console_output(&ctx(), spec.uuid, None).await;
@@ -80,9 +80,9 @@ async fn a_server_with_unreadable_metadata_fails_everywhere_with_the_key_named()
     let spec = server(&[("fake:build_seconds", "soon")]);
     cloud.build("host-1", &spec).await;
     let row = cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
-    let (message, elsewhere) = row.failure.unwrap();
+    let (message, reschedule) = row.failure.unwrap();
     assert!(message.contains("fake:build_seconds") && message.contains("soon"), "{message}");
-    assert!(!elsewhere);
+    assert!(!reschedule);
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_second_delete_repeats_the_end_of_the_first() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
-    let delete: Operation = cloud.ask(instance, TaskState::Deleting);
+    let delete: OperationId = cloud.ask(instance, TaskState::Deleting);
     let host = cloud.compute("host-1");
     host.perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     let row = cloud.until(instance, "is gone", |row| row.gone).await;

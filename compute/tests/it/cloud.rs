@@ -12,13 +12,14 @@ use novella_common::{
     ids::{InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Binary, Flavor, InstanceSpec, MigrationProgress},
-    reports::{Fact, InstanceReport, MigrationOutcome, Progress, Report, TOPIC},
+    reports::{Fact, InstanceReport, MigrationOutcome, OperationProgress, Report, TOPIC},
     service::{ServiceIdentity, Shutdown},
 };
 use novella_compute::{
     ComputeConfig, ComputeService, Stores,
     rpcapi::{
-        BuildRequest, ComputeClient, ComputeControlClient, LiveMigration, Operation, OughtInstance, Reconciliation,
+        BuildRequest, ComputeClient, ComputeControlClient, ComputeLiveMigrationClient, DesiredInstance, MigrationSpec,
+        OperationId, Reconciliation,
     },
     virt::fake::FakeConfig,
 };
@@ -26,7 +27,7 @@ use novella_messaging::{NotificationListener, Transport, TransportOptions};
 use tokio::sync::watch;
 
 /// How long a test waits for what must come. Only a test that fails ever waits so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the stand-in has written down of an instance.
 #[derive(Clone, Debug)]
@@ -174,6 +175,10 @@ impl Cloud {
         ComputeClient::new(&self.transport).server(host)
     }
 
+    pub(crate) fn live_migration(&self, host: &str) -> ComputeLiveMigrationClient {
+        ComputeLiveMigrationClient::new(&self.transport).server(host)
+    }
+
     pub(crate) fn ignore(&self, host: &str, ignore: bool) {
         let mut books = self.books.lock().unwrap();
         if ignore {
@@ -246,22 +251,22 @@ impl Cloud {
     }
 
     /// Writes a new operation into the row.
-    pub(crate) fn ask(&self, instance: InstanceUuid, task_state: TaskState) -> Operation {
+    pub(crate) fn ask(&self, instance: InstanceUuid, task_state: TaskState) -> OperationId {
         let task_id = TaskId::random();
         self.edit(instance, |row| row.task = Some((task_state, task_id)));
-        Operation { instance, task_id }
+        OperationId { instance, task_id }
     }
 
     /// Writes a live migration into the row.
-    pub(crate) fn ask_migration(&self, instance: InstanceUuid, destination: &str) -> LiveMigration {
-        let Operation { task_id, .. } = self.ask(instance, TaskState::Migrating);
+    pub(crate) fn ask_migration(&self, instance: InstanceUuid, destination: &str) -> MigrationSpec {
+        let OperationId { task_id, .. } = self.ask(instance, TaskState::Migrating);
         let migration = MigrationUuid::random();
         self.edit(instance, |row| {
             row.migration = Some((migration, MigrationProgress::default(), MigrationOutcome::Running));
             row.progress.clear();
         });
         let row = self.row(instance);
-        LiveMigration {
+        MigrationSpec {
             migration,
             task_id,
             spec: row.spec,
@@ -290,7 +295,7 @@ impl Cloud {
                 changed.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited for: {what}; found {}", instead()))
+        tokio::time::timeout(TIMEOUT, wait).await.unwrap_or_else(|_| panic!("waited for: {what}; found {}", instead()))
     }
 
     fn hear(&self, report: Report) {
@@ -332,8 +337,8 @@ impl Cloud {
 
     pub(crate) async fn try_reconcile(&self, host: &str) -> Result<(), impl Debug + use<>> {
         let control = ComputeControlClient::new(&self.transport).server(host);
-        let holdings = match control.list_holdings(&ctx()).await {
-            Ok(holdings) => holdings,
+        let held = match control.list_instances(&ctx()).await {
+            Ok(held) => held,
             Err(error) => return Err(error),
         };
         let reconciliation = {
@@ -346,9 +351,8 @@ impl Cloud {
                     .is_some_and(|row| row.task.is_some_and(|(state, _)| state == TaskState::Migrating))
             };
             Reconciliation {
-                ought: books.rows.values().filter(mine).map(ought).collect(),
-                remove: holdings
-                    .instances
+                desired: books.rows.values().filter(mine).map(desired).collect(),
+                remove: held
                     .into_iter()
                     .filter(|instance| !books.rows.get(instance).as_ref().is_some_and(mine))
                     .filter(|instance| !incoming(instance))
@@ -362,14 +366,14 @@ impl Cloud {
         self.try_reconcile(host).await.unwrap();
     }
 
-    pub(crate) async fn holdings(&self, host: &str) -> HashSet<InstanceUuid> {
+    pub(crate) async fn held_instances(&self, host: &str) -> HashSet<InstanceUuid> {
         let control = ComputeControlClient::new(&self.transport).server(host);
-        control.list_holdings(&ctx()).await.unwrap().instances.into_iter().collect()
+        control.list_instances(&ctx()).await.unwrap().into_iter().collect()
     }
 }
 
-fn ought(row: &Row) -> OughtInstance {
-    OughtInstance {
+fn desired(row: &Row) -> DesiredInstance {
+    DesiredInstance {
         spec: row.spec.clone(),
         vm_state: row.vm_state,
         power_state: row.power_state,
@@ -390,18 +394,18 @@ fn apply(row: &mut Row, host: &str, report: &InstanceReport) {
         row.events.insert(task, event.clone());
     }
     match &report.progress {
-        Progress::Doing { task_state } => row.task = report.task_id.map(|task| (*task_state, task)),
-        Progress::Done { vm_state } => {
+        OperationProgress::Doing { task_state } => row.task = report.task_id.map(|task| (*task_state, task)),
+        OperationProgress::Done { vm_state } => {
             row.vm_state = *vm_state;
             row.task = None;
         }
-        Progress::Unchanged => row.task = None,
-        Progress::Failed { vm_state, message, elsewhere, .. } => {
+        OperationProgress::Unchanged => row.task = None,
+        OperationProgress::Failed { vm_state, message, reschedule, .. } => {
             row.vm_state = vm_state.unwrap_or(row.vm_state);
-            row.failure = Some((message.clone(), *elsewhere));
+            row.failure = Some((message.clone(), *reschedule));
             row.task = None;
         }
-        Progress::Gone => {
+        OperationProgress::Gone => {
             row.gone = true;
             row.task = None;
         }

@@ -6,7 +6,7 @@ use novella_common::{
 };
 use novella_compute::{
     ComputeConfig,
-    rpcapi::{ComputeError, LiveMigration, MigrateData},
+    rpcapi::{ComputeError, MigrateData, MigrationSpec},
     virt::fake::FakeConfig,
 };
 use novella_messaging::CallError;
@@ -30,7 +30,7 @@ async fn a_guest_moves_while_it_runs_and_its_progress_is_seen() {
     let last = row.progress.last().unwrap();
     assert_eq!((last.memory_total, last.memory_remaining, last.disk_total), (512 << 20, 0, 0));
     assert!(last.memory_processed > last.memory_total, "what was dirtied is copied again");
-    assert!(pair.here.holdings("source").await.is_empty());
+    assert!(pair.here.held_instances("source").await.is_empty());
     let console = pair.here.compute("dest").get_console_output(&ctx(), instance, None).await.unwrap();
     assert!(console.contains("booted") && console.contains("migrated"), "{console}");
     pair.stops_on("dest", instance).await;
@@ -45,7 +45,7 @@ async fn a_guest_can_go_back_to_where_it_came_from() {
     pair.complete(&away).await;
 
     let back = pair.here.ask_migration(instance, "source");
-    let (here, there) = (pair.here.compute("dest"), pair.here.compute("source"));
+    let (here, there) = (pair.here.live_migration("dest"), pair.here.live_migration("source"));
     let data = there.check_can_live_migrate_destination(&ctx(), back.clone()).await.unwrap();
     let data = here.check_can_live_migrate_source(&ctx(), back.clone(), data).await.unwrap();
     let data = there.pre_live_migration(&ctx(), back.clone(), data).await.unwrap();
@@ -96,10 +96,10 @@ async fn a_migration_that_never_converges_can_be_aborted() {
     let instance = pair.here.built("source", RESTLESS).await;
     let migration = pair.begin(instance).await;
     pair.copying(instance).await;
-    pair.here.compute("source").live_migration_abort(&ctx(), instance, migration.migration).await.unwrap();
+    pair.here.live_migration("source").live_migration_abort(&ctx(), instance, migration.migration).await.unwrap();
     assert_eq!(pair.outcome(instance).await, MigrationOutcome::Cancelled);
     assert!(!pair.undo(&migration).await);
-    assert!(pair.here.holdings("dest").await.is_empty());
+    assert!(pair.here.held_instances("dest").await.is_empty());
     pair.stops_on("source", instance).await;
 }
 
@@ -108,10 +108,10 @@ async fn an_abort_that_overtakes_the_start_counts() {
     let pair = Pair::start(paced()).await;
     let instance = pair.here.built("source", RESTLESS).await;
     let (migration, data) = pair.prepare(instance).await;
-    let source = pair.here.compute("source");
+    let source = pair.here.live_migration("source");
     source.live_migration_abort(&ctx(), instance, migration.migration).await.unwrap();
     // The host has taken it when it answers a call that was sent after it.
-    source.get_host_uptime(&ctx()).await.unwrap();
+    pair.here.compute("source").get_host_uptime(&ctx()).await.unwrap();
     source.live_migration(&ctx(), migration.clone(), data).await.unwrap();
     assert_eq!(pair.outcome(instance).await, MigrationOutcome::Cancelled);
 }
@@ -122,7 +122,7 @@ async fn a_start_that_comes_after_the_undoing_copies_nothing() {
     let instance = pair.here.built("source", &[]).await;
     let (migration, data) = pair.prepare(instance).await;
     assert!(!pair.undo(&migration).await);
-    let source = pair.here.compute("source");
+    let source = pair.here.live_migration("source");
     source.live_migration(&ctx(), migration, data).await.unwrap();
     pair.stops_on("source", instance).await;
 }
@@ -133,7 +133,7 @@ async fn a_migration_that_never_converges_can_be_forced_to_complete() {
     let instance = pair.here.built("source", RESTLESS).await;
     let migration = pair.begin(instance).await;
     pair.copying(instance).await;
-    let source = pair.here.compute("source");
+    let source = pair.here.live_migration("source");
     source.live_migration_force_complete(&ctx(), instance, migration.migration).await.unwrap();
     assert_eq!(pair.outcome(instance).await, MigrationOutcome::Switched);
     pair.complete(&migration).await;
@@ -159,9 +159,9 @@ async fn a_destination_that_cannot_prepare_keeps_nothing() {
     let instance = pair.here.built("source", &[("fake:fail_pre_migration", "dest")]).await;
     let migration = pair.here.ask_migration(instance, "dest");
     let data = pair.checked(&migration).await;
-    let refused = pair.here.compute("dest").pre_live_migration(&ctx(), migration.clone(), data).await;
+    let refused = pair.here.live_migration("dest").pre_live_migration(&ctx(), migration.clone(), data).await;
     assert!(matches!(refused, Err(CallError::Remote(ComputeError::Failed { .. }))), "{refused:?}");
-    assert!(pair.here.holdings("dest").await.is_empty());
+    assert!(pair.here.held_instances("dest").await.is_empty());
 }
 
 #[tokio::test]
@@ -169,15 +169,16 @@ async fn a_destination_refuses_early_what_it_cannot_take() {
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", &[]).await;
     let mut migration = pair.here.ask_migration(instance, "dest");
-    let destination = pair.here.compute("dest");
+    let destination = pair.here.live_migration("dest");
     migration.spec.flavor.memory_mb = 1 << 40;
     let too_big = destination.check_can_live_migrate_destination(&ctx(), migration.clone()).await;
     assert!(matches!(too_big, Err(CallError::Remote(ComputeError::ComputeResourcesUnavailable { .. }))));
-    let same_host = pair.here.compute("source").check_can_live_migrate_destination(&ctx(), migration.clone()).await;
+    let same_host =
+        pair.here.live_migration("source").check_can_live_migrate_destination(&ctx(), migration.clone()).await;
     assert!(matches!(same_host, Err(CallError::Remote(ComputeError::MigrationPreCheckError { .. }))));
-    let elsewhere = LiveMigration { spec: server(&[]), ..migration };
+    let reschedule = MigrationSpec { spec: server(&[]), ..migration };
     let data = MigrateData(serde_json::json!({ "driver": "QEMU", "shared_storage": true, "block_migration": false }));
-    let other = pair.here.compute("source").check_can_live_migrate_source(&ctx(), elsewhere, data).await;
+    let other = pair.here.live_migration("source").check_can_live_migrate_source(&ctx(), reschedule, data).await;
     assert!(matches!(other, Err(CallError::Remote(ComputeError::MigrationPreCheckError { .. }))));
 }
 
@@ -186,8 +187,8 @@ async fn only_who_knows_the_secret_is_let_in() {
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", &[]).await;
     let (migration, mut data) = pair.prepare(instance).await;
-    data.0["door"]["secret"] = "0".into();
-    pair.here.compute("source").live_migration(&ctx(), migration.clone(), data).await.unwrap();
+    data.0["incoming"]["secret"] = "0".into();
+    pair.here.live_migration("source").live_migration(&ctx(), migration.clone(), data).await.unwrap();
     let MigrationOutcome::Failed { message } = pair.outcome(instance).await else { panic!("it must fail") };
     assert!(message.contains("does not expect"), "{message}");
     assert!(!pair.undo(&migration).await);
@@ -199,7 +200,7 @@ async fn a_second_delivery_copies_nothing_and_repeats_the_end() {
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", &[]).await;
     let (migration, data) = pair.prepare(instance).await;
-    let source = pair.here.compute("source");
+    let source = pair.here.live_migration("source");
     source.live_migration(&ctx(), migration.clone(), data.clone()).await.unwrap();
     assert_eq!(pair.outcome(instance).await, MigrationOutcome::Switched);
     pair.here.edit(instance, |row| {
@@ -222,5 +223,5 @@ async fn a_delete_while_the_guest_is_copied_ends_both() {
     pair.here.compute("source").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     pair.here.until(instance, "is gone", |row| row.gone).await;
     pair.here.reconcile("dest").await;
-    assert!(pair.here.holdings("dest").await.is_empty());
+    assert!(pair.here.held_instances("dest").await.is_empty());
 }

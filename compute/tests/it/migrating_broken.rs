@@ -39,7 +39,7 @@ async fn a_destination_that_dies_while_it_is_copied_to_leaves_the_guest_at_the_s
     let pair = pair.restart_destination(paced()).await;
     assert!(matches!(pair.outcome(instance).await, MigrationOutcome::Failed { .. }));
     assert!(!pair.undo(&migration).await);
-    assert!(pair.here.holdings("dest").await.is_empty());
+    assert!(pair.here.held_instances("dest").await.is_empty());
     pair.stops_on("source", instance).await;
 }
 
@@ -61,7 +61,7 @@ async fn a_source_that_dies_while_the_guest_switches_holds_it_until_the_destinat
     let MigrationOutcome::Failed { message } = pair.outcome(instance).await else { panic!("it must fail") };
     assert!(message.contains("switched"), "{message}");
     // Held: not even a person can make it run here before the conductor has asked the destination.
-    let start = novella_compute::rpcapi::Operation { instance, task_id: novella_common::ids::TaskId::random() };
+    let start = novella_compute::rpcapi::OperationId { instance, task_id: novella_common::ids::TaskId::random() };
     pair.here.edit(instance, |row| row.task = Some((TaskState::PoweringOn, start.task_id)));
     pair.here.compute("source").perform_action(&ctx(), start, Action::Start, Default::default()).await.unwrap();
     let row = pair.here.until(instance, "was refused", |row| row.failure.is_some()).await;
@@ -92,7 +92,7 @@ async fn a_held_guest_runs_on_when_its_host_learns_that_the_migration_was_undone
     switching(&pair, instance).await;
     let Pair { here, there, source, destination } = pair;
     drop(source);
-    here.compute("dest").rollback_live_migration_at_destination(&ctx(), migration).await.unwrap();
+    here.live_migration("dest").rollback_live_migration_at_destination(&ctx(), migration).await.unwrap();
     here.edit(instance, |row| row.task = None);
     let source = here.start("source", instant()).await;
     here.reconcile("source").await;
@@ -105,14 +105,14 @@ async fn a_guest_whose_switch_was_not_heard_of_at_the_source_goes_on_at_the_dest
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", &[]).await;
     let (migration, mut data) = pair.prepare(instance).await;
-    let door = data.0["door"]["address"].as_str().unwrap().to_owned();
-    data.0["door"]["address"] = deaf_proxy(door).await.into();
-    pair.here.compute("source").live_migration(&ctx(), migration.clone(), data).await.unwrap();
+    let door = data.0["incoming"]["address"].as_str().unwrap().to_owned();
+    data.0["incoming"]["address"] = deaf_proxy(door).await.into();
+    pair.here.live_migration("source").live_migration(&ctx(), migration.clone(), data).await.unwrap();
     let MigrationOutcome::Failed { message } = pair.outcome(instance).await else { panic!("it must fail") };
     assert!(message.contains("did not answer the switch"), "{message}");
     assert!(pair.undo(&migration).await, "the destination runs it");
     pair.complete(&migration).await;
-    assert!(pair.here.holdings("source").await.is_empty());
+    assert!(pair.here.held_instances("source").await.is_empty());
     pair.stops_on("dest", instance).await;
 }
 

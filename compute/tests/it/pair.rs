@@ -9,7 +9,7 @@ use novella_common::{
 };
 use novella_compute::{
     ComputeConfig, ComputeService, Stores,
-    rpcapi::{ComputeError, LiveMigration, MigrateData},
+    rpcapi::{ComputeError, MigrateData, MigrationSpec},
     virt::fake::FakeConfig,
 };
 use novella_messaging::CallError;
@@ -40,22 +40,22 @@ impl Pair {
     }
 
     /// The checks and the preparation.
-    pub(crate) async fn prepare(&self, instance: InstanceUuid) -> (LiveMigration, MigrateData) {
+    pub(crate) async fn prepare(&self, instance: InstanceUuid) -> (MigrationSpec, MigrateData) {
         let migration = self.here.ask_migration(instance, "dest");
         let data = self.checked(&migration).await;
-        let data = self.here.compute("dest").pre_live_migration(&ctx(), migration.clone(), data).await.unwrap();
+        let data = self.here.live_migration("dest").pre_live_migration(&ctx(), migration.clone(), data).await.unwrap();
         (migration, data)
     }
 
-    pub(crate) async fn checked(&self, migration: &LiveMigration) -> MigrateData {
-        let destination = self.here.compute("dest");
+    pub(crate) async fn checked(&self, migration: &MigrationSpec) -> MigrateData {
+        let destination = self.here.live_migration("dest");
         let data = destination.check_can_live_migrate_destination(&ctx(), migration.clone()).await.unwrap();
-        self.here.compute("source").check_can_live_migrate_source(&ctx(), migration.clone(), data).await.unwrap()
+        self.here.live_migration("source").check_can_live_migrate_source(&ctx(), migration.clone(), data).await.unwrap()
     }
 
-    pub(crate) async fn begin(&self, instance: InstanceUuid) -> LiveMigration {
+    pub(crate) async fn begin(&self, instance: InstanceUuid) -> MigrationSpec {
         let (migration, data) = self.prepare(instance).await;
-        self.here.compute("source").live_migration(&ctx(), migration.clone(), data).await.unwrap();
+        self.here.live_migration("source").live_migration(&ctx(), migration.clone(), data).await.unwrap();
         migration
     }
 
@@ -70,26 +70,30 @@ impl Pair {
     }
 
     /// What a conductor does after the switch.
-    pub(crate) async fn complete(&self, migration: &LiveMigration) {
+    pub(crate) async fn complete(&self, migration: &MigrationSpec) {
         self.here.edit(migration.spec.uuid, |row| {
             row.host = "dest".into();
             row.report_seq = 0;
         });
         for _ in 0..2 {
             // Each may be delivered twice.
-            let destination = self.here.compute("dest");
+            let destination = self.here.live_migration("dest");
             destination.post_live_migration_at_destination(&ctx(), migration.clone()).await.unwrap();
-            self.here.compute("source").post_live_migration(&ctx(), migration.clone()).await.unwrap();
+            self.here.live_migration("source").post_live_migration(&ctx(), migration.clone()).await.unwrap();
         }
         self.here.edit(migration.spec.uuid, |row| row.task = None);
     }
 
     /// What a conductor does after a failure. Says whether it had switched after all.
-    pub(crate) async fn undo(&self, migration: &LiveMigration) -> bool {
-        let destination = self.here.compute("dest");
+    pub(crate) async fn undo(&self, migration: &MigrationSpec) -> bool {
+        let destination = self.here.live_migration("dest");
         match destination.rollback_live_migration_at_destination(&ctx(), migration.clone()).await {
             Ok(()) => {
-                self.here.compute("source").rollback_live_migration(&ctx(), migration.clone(), true).await.unwrap();
+                self.here
+                    .live_migration("source")
+                    .rollback_live_migration(&ctx(), migration.clone(), true)
+                    .await
+                    .unwrap();
                 self.here.edit(migration.spec.uuid, |row| row.task = None);
                 false
             }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use novella_common::lifecycle::{Action, PowerState, TaskState, VmState};
-use novella_compute::rpcapi::{ComputeError, Operation};
+use novella_compute::rpcapi::{ComputeError, OperationId};
 use novella_messaging::{CallError, MessagingError, Version};
 
 use crate::cloud::{Cloud, ctx, instant, server};
 
-async fn send(cloud: &Cloud, task_state: TaskState, operation: Operation) {
+async fn send(cloud: &Cloud, task_state: TaskState, operation: OperationId) {
     let action = Action::on_host_of(task_state).unwrap();
     cloud.compute("host-1").perform_action(&ctx(), operation, action, Default::default()).await.unwrap();
 }

@@ -19,7 +19,7 @@ async fn what_no_row_names_is_removed() {
     let orphan = cloud.built("host-1", &[]).await;
     cloud.erase(orphan);
     cloud.reconcile("host-1").await;
-    assert_eq!(cloud.holdings("host-1").await, [stays].into());
+    assert_eq!(cloud.held_instances("host-1").await, [stays].into());
     assert!(cloud.compute("host-1").get_console_output(&ctx(), orphan, None).await.is_err());
 }
 
@@ -31,14 +31,14 @@ async fn what_has_come_again_since_the_conductor_asked_is_not_removed() {
     cloud.build("host-1", &spec).await;
     cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
     // A conductor asks, finds that the row names another host, ...
-    assert!(cloud.holdings("host-1").await.contains(&spec.uuid));
+    assert!(cloud.held_instances("host-1").await.contains(&spec.uuid));
     // ... the server comes back here by another attempt, ...
     let again = server(&[]);
     let spec = novella_common::models::InstanceSpec { uuid: spec.uuid, ..again };
     cloud.build("host-1", &spec).await;
     cloud.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active).await;
     // ... and only then the conductor says what it had found.
-    let late = Reconciliation { ought: Vec::new(), remove: vec![spec.uuid] };
+    let late = Reconciliation { desired: Vec::new(), remove: vec![spec.uuid] };
     ComputeControlClient::new(&cloud.transport).server("host-1").reconcile(&ctx(), late).await.unwrap();
     cloud.compute("host-1").get_console_output(&ctx(), spec.uuid, None).await.unwrap();
 }

@@ -12,7 +12,7 @@ use novella_common::{
     },
     lifecycle::{TaskState, VmState},
     models::Fault,
-    reports::{InstanceReport, Progress},
+    reports::{InstanceReport, OperationProgress},
 };
 
 /// What is to be written of one instance.
@@ -68,34 +68,34 @@ pub(crate) fn fold<'a>(
     folded
 }
 
-fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &Progress, now: Timestamp) {
+fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &OperationProgress, now: Timestamp) {
     // A live migration ends when its conductor says so: until then the two hosts' views of the guest are parts of it.
     let migrating = row.task_state == Some(TaskState::Migrating);
     match progress {
-        Progress::Doing { task_state } => {
+        OperationProgress::Doing { task_state } => {
             if row.task_id.is_some() && !migrating {
                 row.task_state = Some(*task_state);
             }
         }
-        Progress::Done { vm_state } => {
+        OperationProgress::Done { vm_state } => {
             if !migrating {
                 row.vm_state = *vm_state;
                 end_task(row);
             }
             row.launched |= *vm_state == VmState::Active;
         }
-        Progress::Unchanged => {
+        OperationProgress::Unchanged => {
             if !migrating {
                 end_task(row);
             }
         }
-        Progress::Failed { vm_state, message, details, elsewhere } => {
+        OperationProgress::Failed { vm_state, message, details, reschedule } => {
             let building = row.vm_state == VmState::Building;
             let text = || match details {
                 Some(details) => format!("{message}\n{details}"),
                 None => message.clone(),
             };
-            if let (true, true, Some(attempt)) = (building, *elsewhere, row.task_id) {
+            if let (true, true, Some(attempt)) = (building, *reschedule, row.task_id) {
                 let mut spec = row.spec.clone();
                 spec.excluded_hosts.push(host.to_owned());
                 spec.last_failure = Some(format!("Host {host}: {}", text()));
@@ -118,8 +118,8 @@ fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &Progress,
                 end_task(row);
             }
         }
-        Progress::Gone if row.task_state == Some(TaskState::Deleting) => folded.gone = true,
-        Progress::Gone => {
+        OperationProgress::Gone if row.task_state == Some(TaskState::Deleting) => folded.gone = true,
+        OperationProgress::Gone => {
             // Nobody has asked for it: what the user sees must not vanish without a word.
             folded.faults.push(Fault {
                 code: 500,

@@ -32,7 +32,7 @@ use novella_common::{
     },
     models::{Binary, Instance, Migration, MigrationStatus},
 };
-use novella_compute::rpcapi::{ComputeError, LiveMigration};
+use novella_compute::rpcapi::{ComputeError, MigrationSpec};
 use novella_messaging::{CallError, MessagingError};
 use novella_scheduler::rpcapi::{Destination, DestinationRequest, SchedulerError};
 
@@ -297,7 +297,7 @@ impl<'a> Drive<'a> {
     }
 
     /// The source is down: only the destination can say whether the guest has switched.
-    async fn resolve(&mut self, migration: &Migration, order: LiveMigration) -> Result<Step, DbError> {
+    async fn resolve(&mut self, migration: &Migration, order: MigrationSpec) -> Result<Step, DbError> {
         let ctx = context(migration);
         let destination = self.host(&order.destination);
         match destination.rollback_live_migration_at_destination(&ctx, order).await {
@@ -490,6 +490,6 @@ pub(crate) async fn switched(
 
 /// Tells the source to give up. An abort that comes too late is ignored there.
 pub(crate) async fn abort_at_source(shared: &Shared, migration: &Migration) -> Result<(), MessagingError> {
-    let source = shared.compute.server(&migration.source);
+    let source = shared.live_migration.server(&migration.source);
     source.live_migration_abort(&context(migration), migration.instance, migration.uuid).await
 }

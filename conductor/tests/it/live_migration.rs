@@ -194,8 +194,8 @@ on_both! {
             migrations.push(migration);
         }
         // Another source has places of its own.
-        let elsewhere = cloud.migrate(other, Some("source")).await;
-        cloud.until_status(&elsewhere, MigrationStatus::Running).await;
+        let reschedule = cloud.migrate(other, Some("source")).await;
+        cloud.until_status(&reschedule, MigrationStatus::Running).await;
         for (index, migration) in migrations.iter().enumerate() {
             cloud.until_status(migration, MigrationStatus::Running).await;
             for later in &migrations[index + 1..] {
@@ -445,7 +445,7 @@ on_both! {
         cloud.hosts.called("live_migration", 1).await;
         let task_id = cloud.begin(uuid, TaskState::Deleting).await;
         let compute = novella_compute::rpcapi::ComputeClient::new(&cloud.transport).server("source");
-        let operation = novella_compute::rpcapi::Operation { instance: uuid, task_id };
+        let operation = novella_compute::rpcapi::OperationId { instance: uuid, task_id };
         compute.perform_action(&novella_common::RequestContext::internal(), operation, Action::Delete, Default::default()).await.unwrap();
         cloud.until(uuid, |instance| instance.deleted_at.is_some()).await;
         let migration = cloud.until_status(&migration, MigrationStatus::Error).await;

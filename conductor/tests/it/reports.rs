@@ -7,30 +7,30 @@ use novella_common::{
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Binary, EventResult, Instance},
-    reports::{Fact, InstanceReport, Progress, TOPIC},
+    reports::{Fact, InstanceReport, OperationProgress, TOPIC},
 };
 use novella_messaging::Notifier;
 
 use crate::support::{Cloud, big, building, hosts::Building, idle, size, waiting};
 
-fn report(instance: InstanceUuid, task_id: Option<TaskId>, seq: i64, progress: Progress) -> InstanceReport {
+fn report(instance: InstanceUuid, task_id: Option<TaskId>, seq: i64, progress: OperationProgress) -> InstanceReport {
     InstanceReport { instance, seq, task_id, request_id: None, power_state: PowerState::Running, progress, event: None }
 }
 
-fn done(vm_state: VmState) -> Progress {
-    Progress::Done { vm_state }
+fn done(vm_state: VmState) -> OperationProgress {
+    OperationProgress::Done { vm_state }
 }
 
-fn doing(task_state: TaskState) -> Progress {
-    Progress::Doing { task_state }
+fn doing(task_state: TaskState) -> OperationProgress {
+    OperationProgress::Doing { task_state }
 }
 
-fn failed(elsewhere: bool) -> Progress {
-    Progress::Failed {
+fn failed(reschedule: bool) -> OperationProgress {
+    OperationProgress::Failed {
         vm_state: Some(VmState::Error),
         message: "Build of the instance aborted.".into(),
         details: Some("no disk".into()),
-        elsewhere,
+        reschedule,
     }
 }
 
@@ -58,7 +58,7 @@ on_both! {
             result: finished,
             details: None,
         };
-        let say = async |progress: Progress, finished: Option<EventResult>| {
+        let say = async |progress: OperationProgress, finished: Option<EventResult>| {
             let mut said = report(new.uuid, new.task_id, cloud.hosts.seq(), progress);
             said.request_id.clone_from(&new.task_request_id);
             said.event = Some(event(finished));
@@ -152,7 +152,7 @@ on_both! {
         }
         assert_eq!(cloud.claims(&["host-1"]).await, [5]);
         for (uuid, task_id) in &all {
-            let said = report(*uuid, Some(*task_id), cloud.hosts.seq(), Progress::Gone);
+            let said = report(*uuid, Some(*task_id), cloud.hosts.seq(), OperationProgress::Gone);
             cloud.hosts.say("host-1", Fact::Instance(said)).await;
         }
         for (uuid, _) in &all {
@@ -168,7 +168,7 @@ on_both! {
         cloud.start_host("host-1", big()).await;
         cloud.start_conductor().await;
         let uuid = cloud.active("host-1").await;
-        cloud.hosts.say("host-1", Fact::Instance(report(uuid, None, cloud.hosts.seq(), Progress::Gone))).await;
+        cloud.hosts.say("host-1", Fact::Instance(report(uuid, None, cloud.hosts.seq(), OperationProgress::Gone))).await;
         let row = cloud.until(uuid, |row| row.vm_state == VmState::Error).await;
         assert_eq!(row.deleted_at, None);
         assert_eq!(cloud.fault(uuid).await.unwrap().message, "Host host-1 no longer has the server.");
@@ -182,7 +182,7 @@ on_both! {
         let uuid = cloud.active("host-1").await;
         let task_id = cloud.begin(uuid, TaskState::PoweringOff).await;
         let progress =
-            Progress::Failed { vm_state: None, message: "It hangs.".into(), details: None, elsewhere: true };
+            OperationProgress::Failed { vm_state: None, message: "It hangs.".into(), details: None, reschedule: true };
         cloud.hosts.say("host-1", Fact::Instance(report(uuid, Some(task_id), cloud.hosts.seq(), progress))).await;
         let row = cloud.until_idle(uuid).await;
         assert_eq!((row.vm_state, row.host.as_deref()), (VmState::Active, Some("host-1")));
@@ -358,16 +358,16 @@ on_both! {
         let mut expected = vec![deleted, elsewhere];
         expected.sort();
         assert_eq!(remove, expected);
-        let mut ought: Vec<_> = told.ought.iter().map(|ought| (ought.spec.uuid, ought.task)).collect();
-        ought.sort_by_key(|(uuid, _)| *uuid);
+        let mut desired: Vec<_> = told.desired.iter().map(|desired| (desired.spec.uuid, desired.task)).collect();
+        desired.sort_by_key(|(uuid, _)| *uuid);
         let mut expected = vec![
             (runs, None),
             (stops, Some((TaskState::PoweringOff, task_id))),
             (builds.uuid, Some((TaskState::Scheduling, builds.task_id.unwrap()))),
         ];
         expected.sort_by_key(|(uuid, _)| *uuid);
-        assert_eq!(ought, expected);
-        assert!(!ought.iter().any(|(uuid, _)| *uuid == in_hand));
+        assert_eq!(desired, expected);
+        assert!(!desired.iter().any(|(uuid, _)| *uuid == in_hand));
         cloud.stop().await;
     }
 }

@@ -44,7 +44,7 @@ on_both! {
         let row = cloud.until(orphan.uuid, |row| row.owner.is_none()).await;
         assert_eq!((row.task_id, row.host.as_deref()), (orphan.task_id, Some("host-1")));
         let told = cloud.hosts.reconciliations("host-1").remove(0);
-        assert_eq!(told.ought[0].task, Some((TaskState::Scheduling, orphan.task_id.unwrap())));
+        assert_eq!(told.desired[0].task, Some((TaskState::Scheduling, orphan.task_id.unwrap())));
         cloud.stop().await;
     }
 

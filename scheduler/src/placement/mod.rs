@@ -5,8 +5,8 @@
 //! more requests wait, the more share the price of a commit. What was decided on a picture that has proved wrong (a
 //! host was fuller than it looked) goes another round on a new one.
 
-mod desk;
-mod giving_up;
+mod no_valid_host;
+mod task;
 
 use novella_common::{
     db::{Database, DbError, instances::transitions::TakenBack},
@@ -15,7 +15,7 @@ use novella_common::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use self::desk::{Desk, Written};
+use self::task::{PlacementTask, Written};
 use crate::{
     SchedulerConfig,
     rpcapi::{Destination, DestinationRequest, SchedulerError},
@@ -32,7 +32,7 @@ pub(crate) enum Decision {
     /// It does not wait for a host, or another scheduler looks for one.
     NotWaiting,
     /// There is no host; it is in ERROR.
-    GivenUp,
+    NoValidHost,
 }
 
 /// An instance and the host that is to build it.
@@ -44,13 +44,13 @@ pub(crate) struct Assignment {
     pub(crate) attempt: TaskId,
 }
 
-type Answer<T> = oneshot::Sender<Result<T, SchedulerError>>;
+type Reply<T> = oneshot::Sender<Result<T, SchedulerError>>;
 
 enum Job {
-    Place { instance: InstanceUuid, round: u32, answer: Answer<Decision> },
-    HandOver { instance: InstanceUuid, attempt: TaskId, host: String, answer: Answer<()> },
-    TakeBack { taken: Box<TakenBack>, blame: bool, answer: Answer<bool> },
-    Select { request: Box<DestinationRequest>, round: u32, answer: Answer<Vec<Destination>> },
+    Place { instance: InstanceUuid, round: u32, answer: Reply<Decision> },
+    HandOver { instance: InstanceUuid, attempt: TaskId, host: String, answer: Reply<()> },
+    Revert { taken: Box<TakenBack>, blame: bool, answer: Reply<bool> },
+    Select { request: Box<DestinationRequest>, round: u32, answer: Reply<Vec<Destination>> },
 }
 
 /// The way to the task that decides. Clones share it; it ends when the last is dropped.
@@ -71,8 +71,8 @@ impl Placer {
         service_down_time: std::time::Duration,
     ) -> Result<Self, String> {
         let (sender, receiver) = mpsc::channel(config.concurrency.max(1) * 2);
-        let desk = Desk::new(database, owner, config, service_down_time)?;
-        tokio::spawn(desk.run(receiver));
+        let task = PlacementTask::new(database, owner, config, service_down_time)?;
+        tokio::spawn(task.run(receiver));
         Ok(Self { jobs: sender })
     }
 
@@ -86,15 +86,15 @@ impl Placer {
     }
 
     /// `blame`: whether it speaks against the host that it did not take the build.
-    pub(crate) async fn take_back(&self, taken: TakenBack, blame: bool) -> Result<bool, SchedulerError> {
-        self.ask(|answer| Job::TakeBack { taken: Box::new(taken), blame, answer }).await
+    pub(crate) async fn revert(&self, taken: TakenBack, blame: bool) -> Result<bool, SchedulerError> {
+        self.ask(|answer| Job::Revert { taken: Box::new(taken), blame, answer }).await
     }
 
     pub(crate) async fn select(&self, request: DestinationRequest) -> Result<Vec<Destination>, SchedulerError> {
         self.ask(|answer| Job::Select { request: Box::new(request), round: 0, answer }).await
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, SchedulerError> {
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, SchedulerError> {
         let stopped = || SchedulerError::DatabaseUnavailable { message: "the scheduler is stopping".into() };
         let (sender, receiver) = oneshot::channel();
         self.jobs.send(job(sender)).await.map_err(|_| stopped())?;
@@ -116,7 +116,7 @@ fn answer(job: Job, result: Written) -> Option<Job> {
             let outcome = match &decision {
                 Decision::Placed(_) => "placed",
                 Decision::NotWaiting => "not_waiting",
-                Decision::GivenUp => "no_valid_host",
+                Decision::NoValidHost => "no_valid_host",
             };
             metrics::counter!("scheduler_decisions_total", "outcome" => outcome).increment(1);
             let _ = answer.send(Ok(decision));
@@ -131,8 +131,8 @@ fn answer(job: Job, result: Written) -> Option<Job> {
             let _ = answer.send(Ok(()));
             None
         }
-        (Job::TakeBack { answer, .. }, result) => {
-            let _ = answer.send(Ok(matches!(result, Written::TakenBack(true))));
+        (Job::Revert { answer, .. }, result) => {
+            let _ = answer.send(Ok(matches!(result, Written::Reverted(true))));
             None
         }
         (Job::Select { answer, .. }, Written::Selected(selected)) => {
@@ -152,7 +152,7 @@ fn refuse(job: Job, error: &DbError) {
     match job {
         Job::Place { answer, .. } => drop(answer.send(Err(error))),
         Job::HandOver { answer, .. } => drop(answer.send(Err(error))),
-        Job::TakeBack { answer, .. } => drop(answer.send(Err(error))),
+        Job::Revert { answer, .. } => drop(answer.send(Err(error))),
         Job::Select { answer, .. } => drop(answer.send(Err(error))),
     }
 }

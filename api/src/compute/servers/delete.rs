@@ -11,7 +11,7 @@ use novella_common::{
     lifecycle::{Action, TaskState},
     models::Instance,
 };
-use novella_compute::rpcapi::{ActionArguments, Operation};
+use novella_compute::rpcapi::{ActionArguments, OperationId};
 use novella_rest::{ApiError, Path};
 
 use super::{
@@ -52,7 +52,7 @@ async fn once(api: &Api, context: &RequestContext, instance: Instance) -> Result
             }
             let uuid = instance.uuid;
             let begun = operation::begin(api, context, instance, Action::Delete).await?.commit().await?;
-            let operation = Operation { instance: uuid, task_id: begun.task_id };
+            let operation = OperationId { instance: uuid, task_id: begun.task_id };
             let client = api.compute.clone().server(host);
             begun
                 .hand_over(

@@ -200,7 +200,7 @@ async fn force_complete(
 async fn force_complete_now(api: &Api, context: &RequestContext, migration: &Migration) -> Result<(), ApiError> {
     let action = action_row(context, migration.instance, "live_migration_force_complete");
     actions::start(&mut *api.database.write().await?, &[action]).await?;
-    let source = api.compute.clone().server(migration.source.clone());
+    let source = api.live_migration.server(migration.source.clone());
     let cast = source.live_migration_force_complete(context, migration.instance, migration.uuid).await;
     let Err(error) = cast else { return Ok(()) };
 

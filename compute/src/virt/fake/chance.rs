@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use crate::sync::Shared;
+use parking_lot::Mutex;
 
 /// One host's source of chance. Each host draws from its own, so that what happens on one does not change another.
 #[derive(Debug)]
-pub(super) struct Chance(Shared<StdRng>);
+pub(super) struct Chance(Mutex<StdRng>);
 
 impl Chance {
     pub(super) fn new(seed: Option<u64>, host: &str) -> Self {
         let seed = seed.map_or_else(rand::random, |seed| seed ^ fnv1a(host));
-        Self(Shared::new(StdRng::seed_from_u64(seed)))
+        Self(Mutex::new(StdRng::seed_from_u64(seed)))
     }
 
     /// Whether something of this probability happens now.

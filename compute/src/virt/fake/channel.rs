@@ -61,10 +61,10 @@ pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &impl 
     stream.flush().await
 }
 
-/// Receives a frame within `patience`; an error if the other end is silent, gone, or talks something else.
+/// Receives a frame within `timeout`; an error if the other end is silent, gone, or talks something else.
 pub(super) async fn receive<T: DeserializeOwned>(
     stream: &mut (impl AsyncRead + Unpin),
-    patience: Duration,
+    timeout: Duration,
 ) -> io::Result<T> {
     let frame = async {
         let length = stream.read_u32().await?;
@@ -75,9 +75,9 @@ pub(super) async fn receive<T: DeserializeOwned>(
         stream.read_exact(&mut body).await?;
         Ok(serde_json::from_slice(&body)?)
     };
-    tokio::time::timeout(patience, frame).await.map_err(|_| {
-        io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {} s", patience.as_secs_f64()))
-    })?
+    tokio::time::timeout(timeout, frame)
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {} s", timeout.as_secs_f64())))?
 }
 
 fn too_large(length: usize) -> io::Error {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use novella_common::ids::InstanceUuid;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -10,14 +11,13 @@ use super::{guest::Guest, handover};
 use crate::{
     rpcapi::ComputeError,
     store::{Change, Commit, Partition, Store, StoreError},
-    sync::Shared,
 };
 
 /// The guests. Each change is made under one lock and handed to the disk under it; nothing may be said to anybody on
 /// the strength of a change before its commit is durable.
 #[derive(Debug)]
 pub(super) struct Hypervisor {
-    guests: Shared<HashMap<InstanceUuid, Guest>>,
+    guests: Mutex<HashMap<InstanceUuid, Guest>>,
     partition: Partition,
 }
 
@@ -33,7 +33,7 @@ impl Hypervisor {
             handover::restart(&mut guest.transfer);
             guests.insert(InstanceUuid(uuid), guest);
         }
-        Ok(Self { guests: Shared::new(guests), partition })
+        Ok(Self { guests: Mutex::new(guests), partition })
     }
 
     /// Looks at a guest. Do not answer anybody outside with what is seen before [`Hypervisor::barrier`].

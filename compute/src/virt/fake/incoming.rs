@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -19,7 +20,7 @@ use super::{
     guest::Guest,
     handover,
 };
-use crate::{rpcapi::ComputeError, sync::Shared};
+use crate::rpcapi::ComputeError;
 
 /// How many incoming migrations one process serves at once; further ones wait to be accepted.
 const MOST_CONNECTIONS: usize = 1024;
@@ -30,9 +31,9 @@ const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
 /// The listeners of a process for incoming migrations: one for each address, whatever the number of hosts.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    hosts: Arc<Shared<HashMap<String, Weak<FakeDriver>>>>,
+    hosts: Arc<Mutex<HashMap<String, Weak<FakeDriver>>>>,
     /// From the address that was configured to the one that is listened on.
-    listeners: Shared<HashMap<SocketAddr, SocketAddr>>,
+    listeners: Mutex<HashMap<SocketAddr, SocketAddr>>,
     life: CancellationToken,
     _ends_with_the_hub: DropGuard,
 }
@@ -40,12 +41,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new() -> Self {
         let life = CancellationToken::new();
-        Self {
-            hosts: Arc::default(),
-            listeners: Shared::default(),
-            _ends_with_the_hub: life.clone().drop_guard(),
-            life,
-        }
+        Self { hosts: Arc::default(), listeners: Mutex::default(), _ends_with_the_hub: life.clone().drop_guard(), life }
     }
 
     /// Lets connections for `host` reach this driver from now on.
@@ -71,7 +67,7 @@ impl Hub {
     }
 }
 
-async fn accept(listener: TcpListener, hosts: Arc<Shared<HashMap<String, Weak<FakeDriver>>>>) {
+async fn accept(listener: TcpListener, hosts: Arc<Mutex<HashMap<String, Weak<FakeDriver>>>>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
@@ -96,7 +92,7 @@ async fn accept(listener: TcpListener, hosts: Arc<Shared<HashMap<String, Weak<Fa
     }
 }
 
-async fn serve(mut stream: TcpStream, hosts: &Shared<HashMap<String, Weak<FakeDriver>>>) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, hosts: &Mutex<HashMap<String, Weak<FakeDriver>>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let FromSource::Begin(begin) = channel::receive(&mut stream, HANDSHAKE).await? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it did not begin with Begin"));

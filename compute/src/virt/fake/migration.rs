@@ -13,8 +13,8 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    rpcapi::{ComputeError, LiveMigration, MigrateData},
-    virt::MigrationState,
+    rpcapi::{ComputeError, MigrateData, MigrationSpec},
+    virt::{DriverFuture, LiveMigrationDriver, MigrationState, MigrationWatch},
 };
 
 /// What the two ends tell each other by way of the conductor.
@@ -28,12 +28,12 @@ pub(super) struct Offer {
     pub(super) block_migration: bool,
     /// Where the destination waits for the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) door: Option<Door>,
+    pub(super) incoming: Option<IncomingAddress>,
 }
 
 /// Where and how to bring the guest.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Door {
+pub(super) struct IncomingAddress {
     pub(super) address: String,
     pub(super) secret: OneTimeSecret,
 }
@@ -57,159 +57,202 @@ fn pre_check(reason: String) -> ComputeError {
     ComputeError::MigrationPreCheckError { reason }
 }
 
-impl FakeDriver {
-    pub(super) fn can_take(&self, migration: &LiveMigration) -> Result<MigrateData, ComputeError> {
-        let instance = migration.spec.uuid;
-        let occupied = self.hypervisor.look(instance, |guest| match guest {
-            None => false,
-            Some(guest) => !matches!(&guest.transfer,
+impl LiveMigrationDriver for FakeDriver {
+    fn check_can_live_migrate_destination<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, MigrateData> {
+        Box::pin(async move {
+            let instance = migration.spec.uuid;
+            let occupied = self.hypervisor.look(instance, |guest| match guest {
+                None => false,
+                Some(guest) => !matches!(&guest.transfer,
                 Some(Transfer::Expected { migration: own, .. }) if *own == migration.migration),
-        });
-        if occupied {
-            return Err(pre_check(format!("host {} already has a guest of instance {instance}", self.host)));
-        }
-        Offer { driver: "fake".into(), shared_storage: self.config.shared_storage, ..Offer::default() }.write()
-    }
-
-    pub(super) fn can_send(&self, migration: &LiveMigration, data: &MigrateData) -> Result<MigrateData, ComputeError> {
-        let offer = Offer::read(data)?;
-        let instance = migration.spec.uuid;
-        let (power, here) = self.guest(instance, |guest| (guest.power, guest.is_here()))?;
-        if !here || !matches!(power, PowerState::Running | PowerState::Paused) {
-            let reason = format!("instance {instance} neither runs nor is paused on host {}", self.host);
-            return Err(pre_check(reason));
-        }
-        let shared = offer.shared_storage && self.config.shared_storage;
-        Offer { block_migration: migration.block_migration.unwrap_or(!shared), ..offer }.write()
-    }
-
-    pub(super) async fn expect(
-        &self,
-        migration: &LiveMigration,
-        data: &MigrateData,
-    ) -> Result<MigrateData, ComputeError> {
-        let offer = Offer::read(data)?;
-        let instance = migration.spec.uuid;
-        let settings = Settings::of_built(&migration.spec);
-        if settings.fail_pre_migration.names(&self.host) || self.chance.happens(self.config.pre_migration_failure) {
-            let message =
-                format!("the simulated hypervisor on {} failed to prepare for instance {instance}", self.host);
-            return Err(ComputeError::Failed { message });
-        }
-        let real = self.hub.listen(self.address.listen).map_err(|error| ComputeError::Failed {
-            message: format!("host {} can't listen on {} for migrations: {error}", self.host, self.address.listen),
-        })?;
-        let address = match &self.address.advertised {
-            Some(name) => format!("{name}:{}", real.port()),
-            None => real.to_string(),
-        };
-        let mut secret = OneTimeSecret::random();
-        let commit = self.hypervisor.change(instance, |guest| match guest {
-            None => {
-                let transfer = Transfer::Expected { migration: migration.migration, secret: secret.clone() };
-                *guest = Some(Guest::absent(&migration.spec, Some(transfer)));
-                Ok(())
+            });
+            if occupied {
+                return Err(pre_check(format!("host {} already has a guest of instance {instance}", self.host)));
             }
-            // Asked once more: the secret stays, the source may have it already.
-            Some(Guest { transfer: Some(Transfer::Expected { migration: own, secret: given }), .. })
-                if *own == migration.migration =>
-            {
-                secret = given.clone();
-                Ok(())
+            Offer { driver: "fake".into(), shared_storage: self.config.shared_storage, ..Offer::default() }.write()
+        })
+    }
+
+    fn check_can_live_migrate_source<'a>(
+        &'a self,
+        migration: &'a MigrationSpec,
+        data: &'a MigrateData,
+    ) -> DriverFuture<'a, MigrateData> {
+        Box::pin(async move {
+            let offer = Offer::read(data)?;
+            let instance = migration.spec.uuid;
+            let (power, here) = self.guest(instance, |guest| (guest.power, guest.is_here()))?;
+            if !here || !matches!(power, PowerState::Running | PowerState::Paused) {
+                let reason = format!("instance {instance} neither runs nor is paused on host {}", self.host);
+                return Err(pre_check(reason));
             }
-            Some(_) => Err(self.invalid(instance, "a guest of it is here already")),
-        })?;
-        commit.durable().await?;
-        Offer { door: Some(Door { address, secret }), ..offer }.write()
+            let shared = offer.shared_storage && self.config.shared_storage;
+            Offer { block_migration: migration.block_migration.unwrap_or(!shared), ..offer }.write()
+        })
     }
 
-    pub(super) async fn has_arrived(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
-        let instance = migration.spec.uuid;
-        if !self.guest(instance, Guest::is_here)? {
-            return Err(self.invalid(instance, "it has not arrived here"));
-        }
-        Ok(self.hypervisor.barrier().durable().await?)
-    }
-
-    pub(super) async fn forget_departed(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
-        let instance = migration.spec.uuid;
-        self.stop_copying(instance).await;
-        let commit =
-            self.hypervisor.change(instance, |guest| match guest.as_ref().and_then(|g| g.transfer.as_ref()) {
-                Some(Transfer::Gone { migration: own } | Transfer::Switching { migration: own })
-                    if *own == migration.migration =>
-                {
-                    *guest = None;
+    fn pre_live_migration<'a>(
+        &'a self,
+        migration: &'a MigrationSpec,
+        data: &'a MigrateData,
+    ) -> DriverFuture<'a, MigrateData> {
+        Box::pin(async move {
+            let offer = Offer::read(data)?;
+            let instance = migration.spec.uuid;
+            let settings = Settings::of_built(&migration.spec);
+            if settings.fail_pre_migration.names(&self.host) || self.chance.happens(self.config.pre_migration_failure) {
+                let message =
+                    format!("the simulated hypervisor on {} failed to prepare for instance {instance}", self.host);
+                return Err(ComputeError::Failed { message });
+            }
+            let real = self.hub.listen(self.address.listen).map_err(|error| ComputeError::Failed {
+                message: format!("host {} can't listen on {} for migrations: {error}", self.host, self.address.listen),
+            })?;
+            let address = match &self.address.advertised {
+                Some(name) => format!("{name}:{}", real.port()),
+                None => real.to_string(),
+            };
+            let mut secret = OneTimeSecret::random();
+            let commit = self.hypervisor.change(instance, |guest| match guest {
+                None => {
+                    let transfer = Transfer::Expected { migration: migration.migration, secret: secret.clone() };
+                    *guest = Some(Guest::absent(&migration.spec, Some(transfer)));
                     Ok(())
                 }
-                _ if guest.is_none() => Ok(()),
-                _ => Err(self.invalid(instance, "it has not switched to the destination")),
+                // Asked once more: the secret stays, the source may have it already.
+                Some(Guest { transfer: Some(Transfer::Expected { migration: own, secret: given }), .. })
+                    if *own == migration.migration =>
+                {
+                    secret = given.clone();
+                    Ok(())
+                }
+                Some(_) => Err(self.invalid(instance, "a guest of it is here already")),
             })?;
-        Ok(commit.durable().await?)
+            commit.durable().await?;
+            Offer { incoming: Some(IncomingAddress { address, secret }), ..offer }.write()
+        })
     }
 
-    pub(super) async fn no_longer_expect(&self, migration: &LiveMigration) -> Result<(), ComputeError> {
-        let instance = migration.spec.uuid;
-        let mut runs_here = false;
-        let commit = self.hypervisor.change(instance, |guest| {
-            match guest.as_ref().and_then(|guest| guest.transfer.as_ref()) {
-                Some(Transfer::Expected { migration: own, .. }) if *own == migration.migration => *guest = None,
-                _ => runs_here = guest.as_ref().is_some_and(Guest::is_here),
-            }
-            Ok(())
-        })?;
-        // Also before GuestRunsHere is said: the switch that made it so may not be on the disk yet.
-        commit.durable().await?;
-        if runs_here {
-            return Err(ComputeError::GuestRunsHere { instance, host: self.host.clone() });
+    fn live_migration<'a>(
+        &'a self,
+        migration: &'a MigrationSpec,
+        data: &'a MigrateData,
+    ) -> DriverFuture<'a, MigrationWatch> {
+        Box::pin(self.start_copying(migration, data))
+    }
+
+    fn live_migration_abort(&self, instance: InstanceUuid, migration: MigrationUuid) {
+        if let Some(outgoing) = self.outgoing(instance, migration) {
+            outgoing.abort();
         }
-        Ok(())
     }
 
-    pub(super) async fn keep(&self, migration: &LiveMigration, confirmed: bool) -> Result<(), ComputeError> {
-        let instance = migration.spec.uuid;
-        self.stop_copying(instance).await;
-        let commit = self.hypervisor.change(instance, |guest| {
-            let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
-            let switches =
-                matches!(guest.transfer, Some(Transfer::Switching { migration: of }) if of == migration.migration);
-            if switches && !confirmed {
-                return Err(ComputeError::GuestHeld { instance, host: self.host.clone() });
-            }
-            handover::roll_back_source(&mut guest.transfer, migration.migration)
-                .map_err(|error| self.invalid(instance, error.0))
-        })?;
-        commit.durable().await?;
-        self.follow_fate(instance);
-        Ok(())
+    fn live_migration_force_complete(&self, instance: InstanceUuid, migration: MigrationUuid) {
+        if let Some(outgoing) = self.outgoing(instance, migration) {
+            outgoing.hold();
+        }
     }
 
-    pub(super) async fn release_held(&self, instance: InstanceUuid) -> Result<(), ComputeError> {
-        let held = self.hypervisor.look(instance, |guest| match guest?.transfer {
-            Some(Transfer::Switching { migration }) => Some(migration),
-            _ => None,
-        });
-        let Some(migration) = held else { return Ok(()) };
-        let commit = self.hypervisor.change(instance, |guest| {
-            let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
-            handover::roll_back_source(&mut guest.transfer, migration).map_err(|error| self.invalid(instance, error.0))
-        })?;
-        commit.durable().await?;
-        self.follow_fate(instance);
-        Ok(())
-    }
-
-    pub(super) async fn state_of_migration(
+    fn live_migration_state(
         &self,
         instance: InstanceUuid,
         migration: MigrationUuid,
-    ) -> Result<MigrationState, ComputeError> {
-        let state = self.guest(instance, |guest| match &guest.transfer {
-            Some(Transfer::Switching { migration: own }) if *own == migration => MigrationState::Held,
-            Some(Transfer::Gone { migration: own }) if *own == migration => MigrationState::Switched,
-            _ => MigrationState::NotUnderWay,
-        })?;
-        self.hypervisor.barrier().durable().await?;
-        Ok(state)
+    ) -> DriverFuture<'_, MigrationState> {
+        Box::pin(async move {
+            let state = self.guest(instance, |guest| match &guest.transfer {
+                Some(Transfer::Switching { migration: own }) if *own == migration => MigrationState::Held,
+                Some(Transfer::Gone { migration: own }) if *own == migration => MigrationState::Switched,
+                _ => MigrationState::NotUnderWay,
+            })?;
+            self.hypervisor.barrier().durable().await?;
+            Ok(state)
+        })
+    }
+
+    fn post_live_migration_at_destination<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()> {
+        Box::pin(async move {
+            let instance = migration.spec.uuid;
+            if !self.guest(instance, Guest::is_here)? {
+                return Err(self.invalid(instance, "it has not arrived here"));
+            }
+            Ok(self.hypervisor.barrier().durable().await?)
+        })
+    }
+
+    fn post_live_migration<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()> {
+        Box::pin(async move {
+            let instance = migration.spec.uuid;
+            self.stop_copying(instance).await;
+            let commit =
+                self.hypervisor.change(instance, |guest| match guest.as_ref().and_then(|g| g.transfer.as_ref()) {
+                    Some(Transfer::Gone { migration: own } | Transfer::Switching { migration: own })
+                        if *own == migration.migration =>
+                    {
+                        *guest = None;
+                        Ok(())
+                    }
+                    _ if guest.is_none() => Ok(()),
+                    _ => Err(self.invalid(instance, "it has not switched to the destination")),
+                })?;
+            Ok(commit.durable().await?)
+        })
+    }
+
+    fn rollback_live_migration_at_destination<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()> {
+        Box::pin(async move {
+            let instance = migration.spec.uuid;
+            let mut runs_here = false;
+            let commit = self.hypervisor.change(instance, |guest| {
+                match guest.as_ref().and_then(|guest| guest.transfer.as_ref()) {
+                    Some(Transfer::Expected { migration: own, .. }) if *own == migration.migration => *guest = None,
+                    _ => runs_here = guest.as_ref().is_some_and(Guest::is_here),
+                }
+                Ok(())
+            })?;
+            // Also before GuestRunsHere is said: the switch that made it so may not be on the disk yet.
+            commit.durable().await?;
+            if runs_here {
+                return Err(ComputeError::GuestRunsHere { instance, host: self.host.clone() });
+            }
+            Ok(())
+        })
+    }
+
+    fn rollback_live_migration<'a>(&'a self, migration: &'a MigrationSpec, confirmed: bool) -> DriverFuture<'a, ()> {
+        Box::pin(async move {
+            let instance = migration.spec.uuid;
+            self.stop_copying(instance).await;
+            let commit = self.hypervisor.change(instance, |guest| {
+                let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
+                let switches =
+                    matches!(guest.transfer, Some(Transfer::Switching { migration: of }) if of == migration.migration);
+                if switches && !confirmed {
+                    return Err(ComputeError::GuestHeld { instance, host: self.host.clone() });
+                }
+                handover::roll_back_source(&mut guest.transfer, migration.migration)
+                    .map_err(|error| self.invalid(instance, error.0))
+            })?;
+            commit.durable().await?;
+            self.follow_fate(instance);
+            Ok(())
+        })
+    }
+
+    fn release_held(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
+        Box::pin(async move {
+            let held = self.hypervisor.look(instance, |guest| match guest?.transfer {
+                Some(Transfer::Switching { migration }) => Some(migration),
+                _ => None,
+            });
+            let Some(migration) = held else { return Ok(()) };
+            let commit = self.hypervisor.change(instance, |guest| {
+                let guest = guest.as_mut().ok_or_else(|| self.not_found(instance))?;
+                handover::roll_back_source(&mut guest.transfer, migration)
+                    .map_err(|error| self.invalid(instance, error.0))
+            })?;
+            commit.durable().await?;
+            self.follow_fate(instance);
+            Ok(())
+        })
     }
 }

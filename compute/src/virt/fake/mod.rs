@@ -53,20 +53,20 @@ use chance::Chance;
 use guest::Guest;
 use hypervisor::Hypervisor;
 use novella_common::{
-    ids::{InstanceUuid, MigrationUuid},
+    ids::InstanceUuid,
     lifecycle::PowerState,
     models::{InstanceSpec, Resources},
 };
 use outgoing::Outgoing;
+use parking_lot::Mutex;
 use settings::Settings;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Doing, Driver, Hardware, MigrationState, MigrationWatch};
+use super::{Driver, DriverFuture, Hardware};
 use crate::{
-    rpcapi::{ComputeError, LiveMigration, MigrateData},
+    rpcapi::ComputeError,
     store::{Store, StoreError},
-    sync::Shared,
 };
 
 pub use config::FakeConfig;
@@ -96,8 +96,8 @@ pub(crate) struct FakeDriver {
     hypervisor: Hypervisor,
     hub: Arc<Hub>,
     /// Migrations that leave, while they copy or switch.
-    outgoing: Shared<HashMap<InstanceUuid, Arc<Outgoing>>>,
-    events: Shared<Option<mpsc::Sender<InstanceUuid>>>,
+    outgoing: Mutex<HashMap<InstanceUuid, Arc<Outgoing>>>,
+    events: Mutex<Option<mpsc::Sender<InstanceUuid>>>,
     /// Ends all that the driver does by itself. The guests, as records, stay.
     life: CancellationToken,
     started: Instant,
@@ -122,8 +122,8 @@ impl FakeDriver {
             address,
             hypervisor,
             hub: hub.clone(),
-            outgoing: Shared::default(),
-            events: Shared::default(),
+            outgoing: Mutex::default(),
+            events: Mutex::default(),
             life,
             started: Instant::now(),
         });
@@ -235,121 +235,65 @@ impl Driver for FakeDriver {
         receiver
     }
 
-    fn plug_networks<'a>(&'a self, _spec: &'a InstanceSpec) -> Doing<'a, ()> {
+    fn plug_networks<'a>(&'a self, _spec: &'a InstanceSpec) -> DriverFuture<'a, ()> {
         Box::pin(async {
             pause(self.config.network_seconds).await;
             Ok(())
         })
     }
 
-    fn attach_disks<'a>(&'a self, _spec: &'a InstanceSpec) -> Doing<'a, ()> {
+    fn attach_disks<'a>(&'a self, _spec: &'a InstanceSpec) -> DriverFuture<'a, ()> {
         Box::pin(async {
             pause(self.config.disk_seconds).await;
             Ok(())
         })
     }
 
-    fn spawn<'a>(&'a self, spec: &'a InstanceSpec) -> Doing<'a, ()> {
+    fn spawn<'a>(&'a self, spec: &'a InstanceSpec) -> DriverFuture<'a, ()> {
         Box::pin(self.boot_first(spec))
     }
 
-    fn destroy(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn destroy(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.remove(instance))
     }
 
-    fn power_off(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn power_off(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.change_power(instance, &power::POWER_OFF))
     }
 
-    fn power_on(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn power_on(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.change_power(instance, &power::POWER_ON))
     }
 
-    fn reboot_soft(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn reboot_soft(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.change_power(instance, &power::REBOOT_SOFT))
     }
 
-    fn reboot_hard(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn reboot_hard(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.change_power(instance, &power::REBOOT_HARD))
     }
 
-    fn pause(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn pause(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.change_power(instance, &power::PAUSE))
     }
 
-    fn unpause(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn unpause(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.change_power(instance, &power::UNPAUSE))
     }
 
-    fn suspend(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn suspend(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.change_power(instance, &power::SUSPEND))
     }
 
-    fn resume(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn resume(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.change_power(instance, &power::RESUME))
     }
 
-    fn trigger_crash_dump(&self, instance: InstanceUuid) -> Doing<'_, ()> {
+    fn trigger_crash_dump(&self, instance: InstanceUuid) -> DriverFuture<'_, ()> {
         Box::pin(self.inject_nmi(instance))
     }
 
-    fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> Doing<'_, String> {
+    fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> DriverFuture<'_, String> {
         Box::pin(async move { self.guest(instance, |guest| guest.console(tail)) })
-    }
-
-    fn check_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, MigrateData> {
-        Box::pin(async { self.can_take(migration) })
-    }
-
-    fn check_source<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData) -> Doing<'a, MigrateData> {
-        Box::pin(async { self.can_send(migration, data) })
-    }
-
-    fn prepare_destination<'a>(
-        &'a self,
-        migration: &'a LiveMigration,
-        data: &'a MigrateData,
-    ) -> Doing<'a, MigrateData> {
-        Box::pin(self.expect(migration, data))
-    }
-
-    fn start_migration<'a>(&'a self, migration: &'a LiveMigration, data: &'a MigrateData) -> Doing<'a, MigrationWatch> {
-        Box::pin(self.send(migration, data))
-    }
-
-    fn migration_state(&self, instance: InstanceUuid, migration: MigrationUuid) -> Doing<'_, MigrationState> {
-        Box::pin(self.state_of_migration(instance, migration))
-    }
-
-    fn abort_migration(&self, instance: InstanceUuid, migration: MigrationUuid) {
-        if let Some(outgoing) = self.outgoing(instance, migration) {
-            outgoing.abort();
-        }
-    }
-
-    fn force_complete_migration(&self, instance: InstanceUuid, migration: MigrationUuid) {
-        if let Some(outgoing) = self.outgoing(instance, migration) {
-            outgoing.hold();
-        }
-    }
-
-    fn finish_at_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()> {
-        Box::pin(self.has_arrived(migration))
-    }
-
-    fn cleanup_at_source<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()> {
-        Box::pin(self.forget_departed(migration))
-    }
-
-    fn rollback_at_destination<'a>(&'a self, migration: &'a LiveMigration) -> Doing<'a, ()> {
-        Box::pin(self.no_longer_expect(migration))
-    }
-
-    fn rollback_at_source<'a>(&'a self, migration: &'a LiveMigration, confirmed: bool) -> Doing<'a, ()> {
-        Box::pin(self.keep(migration, confirmed))
-    }
-
-    fn release(&self, instance: InstanceUuid) -> Doing<'_, ()> {
-        Box::pin(self.release_held(instance))
     }
 }

@@ -19,12 +19,12 @@ use super::{
     channel::{self, Begin, FromDestination, FromSource},
     guest::Guest,
     handover::{self, Transfer},
-    migration::{Door, Offer},
+    migration::{IncomingAddress, Offer},
     precopy::{Plan, Precopy},
     settings::Settings,
 };
 use crate::{
-    rpcapi::{ComputeError, LiveMigration, MigrateData},
+    rpcapi::{ComputeError, MigrateData, MigrationSpec},
     virt::{MigrationEnding, MigrationWatch},
 };
 
@@ -71,7 +71,7 @@ struct Copy {
     instance: InstanceUuid,
     migration: MigrationUuid,
     destination: String,
-    door: Door,
+    incoming: IncomingAddress,
     plan: Plan,
     /// In percent.
     fails_at: Option<u64>,
@@ -94,14 +94,14 @@ impl FakeDriver {
         }
     }
 
-    pub(super) async fn send(
+    pub(super) async fn start_copying(
         &self,
-        migration: &LiveMigration,
+        migration: &MigrationSpec,
         data: &MigrateData,
     ) -> Result<MigrationWatch, ComputeError> {
         let instance = migration.spec.uuid;
         let offer = Offer::read(data)?;
-        let door = offer.door.ok_or_else(|| self.invalid(instance, "the destination was not prepared"))?;
+        let incoming = offer.incoming.ok_or_else(|| self.invalid(instance, "the destination was not prepared"))?;
         let plan = self.guest(instance, |guest| self.plan(guest, offer.block_migration))?;
         let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
         let by_chance = self.chance.happens(self.config.migration_failure).then_some(self.config.migration_failure_at);
@@ -132,7 +132,7 @@ impl FakeDriver {
             instance,
             migration: migration.migration,
             destination: migration.destination.clone(),
-            door,
+            incoming,
             plan,
             fails_at: settings.fail_migration_at.or(by_chance),
             progress,
@@ -189,20 +189,20 @@ impl FakeDriver {
     }
 
     async fn copy(&self, copy: &mut Copy) -> Result<(TcpStream, Precopy), Stopped> {
-        let patience = self.config.peer_timeout;
-        let connect = tokio::time::timeout(patience, TcpStream::connect(&copy.door.address));
+        let timeout = self.config.peer_timeout;
+        let connect = tokio::time::timeout(timeout, TcpStream::connect(&copy.incoming.address));
         let mut stream = connect.await.map_err(|_| {
-            Stopped::Failed(format!("{} did not answer within {} s", copy.door.address, patience.as_secs_f64()))
+            Stopped::Failed(format!("{} did not answer within {} s", copy.incoming.address, timeout.as_secs_f64()))
         })??;
         stream.set_nodelay(true)?;
         let begin = Begin {
             host: copy.destination.clone(),
             instance: copy.instance,
             migration: copy.migration,
-            secret: copy.door.secret.clone(),
+            secret: copy.incoming.secret.clone(),
         };
         channel::send(&mut stream, &FromSource::Begin(begin)).await?;
-        expect(&mut stream, patience, |answer| matches!(answer, FromDestination::Ready)).await?;
+        expect(&mut stream, timeout, |answer| matches!(answer, FromDestination::Ready)).await?;
 
         let mut precopy = Precopy::new(copy.plan);
         let mut last = Instant::now();
@@ -226,7 +226,7 @@ impl FakeDriver {
             copy.progress.send_replace(progress);
             let bytes = progress.memory_processed + progress.disk_processed;
             channel::send(&mut stream, &FromSource::Copied { bytes }).await?;
-            expect(&mut stream, patience, |answer| matches!(answer, FromDestination::Received)).await?;
+            expect(&mut stream, timeout, |answer| matches!(answer, FromDestination::Received)).await?;
             if let Some(percent) = copy.fails_at
                 && precopy.percent() >= percent
             {
@@ -298,15 +298,15 @@ impl FakeDriver {
     /// Sends the last pages while the guest stands still. Says something from time to time, so that the destination
     /// does not take the silence for the source's end.
     async fn stand_still(&self, copy: &Copy, stream: &mut TcpStream, downtime: Duration) -> Result<(), Stopped> {
-        let patience = self.config.peer_timeout;
+        let timeout = self.config.peer_timeout;
         let mut left = downtime;
         while !left.is_zero() {
-            let step = left.min(patience / 4);
+            let step = left.min(timeout / 4);
             tokio::time::sleep(step).await;
             left -= step;
             let bytes = copy.progress.borrow().memory_processed;
             channel::send(stream, &FromSource::Copied { bytes }).await?;
-            expect(stream, patience, |answer| matches!(answer, FromDestination::Received)).await?;
+            expect(stream, timeout, |answer| matches!(answer, FromDestination::Received)).await?;
         }
         Ok(())
     }
@@ -343,10 +343,10 @@ impl FakeDriver {
 
 async fn expect(
     stream: &mut TcpStream,
-    patience: Duration,
+    timeout: Duration,
     wanted: impl FnOnce(&FromDestination) -> bool,
 ) -> Result<(), Stopped> {
-    match channel::receive(stream, patience).await? {
+    match channel::receive(stream, timeout).await? {
         FromDestination::Refused { reason } => Err(Stopped::Failed(reason)),
         answer if wanted(&answer) => Ok(()),
         answer => Err(Stopped::Failed(format!("the destination answered {answer:?} out of turn"))),

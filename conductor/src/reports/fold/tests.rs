@@ -4,7 +4,7 @@ use novella_common::{
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::RequestSpec,
-    reports::{InstanceReport, Progress},
+    reports::{InstanceReport, OperationProgress},
 };
 use proptest::prelude::*;
 
@@ -55,17 +55,17 @@ prop_compose! {
     }
 }
 
-fn progress() -> impl Strategy<Value = Progress> {
+fn progress() -> impl Strategy<Value = OperationProgress> {
     prop_oneof![
-        task_states().prop_map(|task_state| Progress::Doing { task_state }),
-        vm_states().prop_map(|vm_state| Progress::Done { vm_state }),
-        (prop::option::of(vm_states()), any::<bool>()).prop_map(|(vm_state, elsewhere)| Progress::Failed {
+        task_states().prop_map(|task_state| OperationProgress::Doing { task_state }),
+        vm_states().prop_map(|vm_state| OperationProgress::Done { vm_state }),
+        (prop::option::of(vm_states()), any::<bool>()).prop_map(|(vm_state, reschedule)| OperationProgress::Failed {
             vm_state,
             message: "it failed".into(),
             details: None,
-            elsewhere,
+            reschedule,
         }),
-        Just(Progress::Gone),
+        Just(OperationProgress::Gone),
     ]
 }
 
@@ -147,7 +147,7 @@ proptest! {
         let folded = fold(&target, reports.iter().map(|(host, report)| (*host, report)), Timestamp::UNIX_EPOCH);
         let ever_deleting = target.task_state == Some(TaskState::Deleting)
             || reports.iter().any(|(_, report)| {
-                report.progress == Progress::Doing { task_state: TaskState::Deleting }
+                report.progress == OperationProgress::Doing { task_state: TaskState::Deleting }
             });
         prop_assert!(!folded.gone || ever_deleting);
     }
@@ -164,7 +164,7 @@ proptest! {
             task_id: Some(task_id),
             ..target
         };
-        let gone = |report: &InstanceReport| report.progress == Progress::Gone;
+        let gone = |report: &InstanceReport| report.progress == OperationProgress::Gone;
         let reports: Vec<_> = reports.into_iter().filter(|(_, report)| !gone(report)).collect();
         let folded = fold(&migrating, reports.iter().map(|(host, report)| (*host, report)), Timestamp::UNIX_EPOCH);
         if let Some(reported) = folded.reported {

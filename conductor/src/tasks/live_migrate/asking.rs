@@ -8,7 +8,7 @@ use novella_common::{
     db::{DbError, instances, migrations, migrations::transitions, services},
     models::{ActionEvent, Binary, Instance, Migration},
 };
-use novella_compute::rpcapi::{ComputeClient, ComputeError, LiveMigration, MigrateData};
+use novella_compute::rpcapi::{ComputeError, ComputeLiveMigrationClient, MigrateData, MigrationSpec};
 use novella_messaging::{CallError, MessagingError};
 
 use super::{Drive, events};
@@ -58,8 +58,8 @@ impl Drive<'_> {
         Ok(service.is_some_and(|service| service.forced_down))
     }
 
-    pub(super) fn host(&self, host: &str) -> ComputeClient {
-        self.shared.compute.server(host)
+    pub(super) fn host(&self, host: &str) -> ComputeLiveMigrationClient {
+        self.shared.live_migration.server(host)
     }
 
     /// Calls a host, and writes the call into the instance's action. The inner error is why it failed.
@@ -124,8 +124,8 @@ pub(super) fn context(migration: &Migration) -> RequestContext {
 }
 
 /// The migration as the hosts must know it, once it has a destination.
-pub(super) fn order(migration: &Migration, instance: &Instance) -> Option<LiveMigration> {
-    Some(LiveMigration {
+pub(super) fn order(migration: &Migration, instance: &Instance) -> Option<MigrationSpec> {
+    Some(MigrationSpec {
         migration: migration.uuid,
         task_id: migration.task_id,
         spec: instance.spec(),

@@ -14,11 +14,11 @@ use novella_common::{
     ids::{Incarnation, InstanceUuid, MigrationUuid},
     lifecycle::{Action, PowerState, VmState},
     models::{AllocationRatios, Inventory, MigrationProgress, Resources},
-    reports::{Fact, Hello, InstanceReport, MigrationOutcome, MigrationReport, Progress, Report, TOPIC},
+    reports::{Fact, Hello, InstanceReport, MigrationOutcome, MigrationReport, OperationProgress, Report, TOPIC},
 };
 use novella_compute::rpcapi::{
     ActionArguments, BuildRequest, Compute, ComputeControl, ComputeControlEndpoint, ComputeEndpoint, ComputeError,
-    Holdings, LiveMigration, MigrateData, Operation, Reconciliation,
+    ComputeLiveMigration, ComputeLiveMigrationEndpoint, MigrateData, MigrationSpec, OperationId, Reconciliation,
 };
 use novella_messaging::{Notifier, RpcServer, Target, Transport};
 use tokio::sync::Notify;
@@ -53,14 +53,14 @@ struct Stage {
     guests: HashMap<InstanceUuid, BTreeSet<String>>,
     /// What hosts hold of migrations to them.
     prepared: BTreeSet<(String, InstanceUuid)>,
-    copying: HashMap<InstanceUuid, (LiveMigration, Copying)>,
+    copying: HashMap<InstanceUuid, (MigrationSpec, Copying)>,
     /// Guests that their source holds, since they may run on the destination.
     held: BTreeSet<InstanceUuid>,
     log: Vec<(String, &'static str)>,
     fails: BTreeSet<(String, &'static str)>,
     hangs: Option<&'static str>,
     reconciliations: BTreeMap<String, Vec<Reconciliation>>,
-    extra_holdings: BTreeMap<String, Vec<InstanceUuid>>,
+    extra_instances: BTreeMap<String, Vec<InstanceUuid>>,
     how_to_copy: Copying,
     building: BTreeMap<String, Building>,
     incarnations: HashMap<String, Incarnation>,
@@ -93,6 +93,7 @@ impl Hosts {
         let host = Arc::new(Host { name: name.to_owned(), hosts: Arc::clone(self) });
         let compute = RpcServer::builder(&self.transport, Target::new("compute").server(name))
             .endpoint(ComputeEndpoint::new(Arc::clone(&host)))
+            .endpoint(ComputeLiveMigrationEndpoint::new(Arc::clone(&host)))
             .concurrency(64)
             .start()
             .await
@@ -116,7 +117,7 @@ impl Hosts {
 
     /// What the host says that it holds besides its guests.
     pub fn hold_besides(&self, host: &str, instance: InstanceUuid) {
-        self.stage().extra_holdings.entry(host.to_owned()).or_default().push(instance);
+        self.stage().extra_instances.entry(host.to_owned()).or_default().push(instance);
     }
 
     /// Where the guest runs.
@@ -191,7 +192,7 @@ impl Hosts {
         self.say(host, Fact::Hello(hello)).await;
     }
 
-    pub async fn say_copied(&self, migration: &LiveMigration, outcome: MigrationOutcome) {
+    pub async fn say_copied(&self, migration: &MigrationSpec, outcome: MigrationOutcome) {
         let progress = MigrationProgress { memory_total: 512, memory_processed: 512, ..MigrationProgress::default() };
         let report = MigrationReport {
             migration: migration.migration,
@@ -222,7 +223,7 @@ impl Hosts {
         self.say_copied(&migration, MigrationOutcome::Switched).await;
     }
 
-    fn move_guest(&self, migration: &LiveMigration) {
+    fn move_guest(&self, migration: &MigrationSpec) {
         let mut stage = self.stage();
         let hosts = stage.guests.entry(migration.spec.uuid).or_default();
         hosts.remove(&migration.source);
@@ -284,13 +285,13 @@ impl Compute for Host {
         let progress = match how {
             Building::Succeed => {
                 self.hosts.hold(&self.name, build.spec.uuid);
-                Progress::Done { vm_state: VmState::Active }
+                OperationProgress::Done { vm_state: VmState::Active }
             }
-            Building::FailElsewhere => Progress::Failed {
+            Building::FailElsewhere => OperationProgress::Failed {
                 vm_state: Some(VmState::Error),
                 message: "Build of the instance aborted.".into(),
                 details: Some("no disk".into()),
-                elsewhere: true,
+                reschedule: true,
             },
         };
         let report = InstanceReport {
@@ -309,7 +310,7 @@ impl Compute for Host {
     async fn perform_action(
         &self,
         _: RequestContext,
-        operation: Operation,
+        operation: OperationId,
         action: Action,
         _: ActionArguments,
     ) -> Result<(), ComputeError> {
@@ -324,17 +325,24 @@ impl Compute for Host {
             task_id: Some(operation.task_id),
             request_id: None,
             power_state: PowerState::NoState,
-            progress: Progress::Gone,
+            progress: OperationProgress::Gone,
             event: None,
         };
         self.hosts.say(&self.name, Fact::Instance(report)).await;
         Ok(())
     }
 
+    only_written_down! {
+        get_console_output(InstanceUuid, Option<usize>) -> String;
+        get_host_uptime() -> String;
+    }
+}
+
+impl ComputeLiveMigration for Host {
     async fn pre_live_migration(
         &self,
         _: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
         data: MigrateData,
     ) -> Result<MigrateData, ComputeError> {
         // Even a preparation that fails may leave something.
@@ -346,7 +354,7 @@ impl Compute for Host {
     async fn live_migration(
         &self,
         _: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
         data: MigrateData,
     ) -> Result<(), ComputeError> {
         assert_eq!(data.0["port"], 1, "what the destination has said must come here");
@@ -396,7 +404,7 @@ impl Compute for Host {
     async fn post_live_migration_at_destination(
         &self,
         _: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
     ) -> Result<(), ComputeError> {
         self.called("post_live_migration_at_destination").await?;
         self.hosts.stage().prepared.remove(&(self.name.clone(), migration.spec.uuid));
@@ -406,7 +414,7 @@ impl Compute for Host {
     async fn rollback_live_migration_at_destination(
         &self,
         _: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
     ) -> Result<(), ComputeError> {
         self.called("rollback_live_migration_at_destination").await?;
         let mut stage = self.hosts.stage();
@@ -421,7 +429,7 @@ impl Compute for Host {
     async fn rollback_live_migration(
         &self,
         _: RequestContext,
-        migration: LiveMigration,
+        migration: MigrationSpec,
         confirmed: bool,
     ) -> Result<(), ComputeError> {
         self.called("rollback_live_migration").await?;
@@ -433,18 +441,16 @@ impl Compute for Host {
     }
 
     only_written_down! {
-        get_console_output(InstanceUuid, Option<usize>) -> String;
-        get_host_uptime() -> String;
-        check_can_live_migrate_destination(LiveMigration) -> MigrateData;
-        check_can_live_migrate_source(LiveMigration, MigrateData) -> MigrateData;
+        check_can_live_migrate_destination(MigrationSpec) -> MigrateData;
+        check_can_live_migrate_source(MigrationSpec, MigrateData) -> MigrateData;
         live_migration_force_complete(InstanceUuid, MigrationUuid) -> ();
-        post_live_migration(LiveMigration) -> ();
+        post_live_migration(MigrationSpec) -> ();
     }
 }
 
 impl ComputeControl for Host {
-    async fn list_holdings(&self, _: RequestContext) -> Result<Holdings, ComputeError> {
-        self.called("list_holdings").await?;
+    async fn list_instances(&self, _: RequestContext) -> Result<Vec<InstanceUuid>, ComputeError> {
+        self.called("list_instances").await?;
         let stage = self.hosts.stage();
         let mut instances: Vec<InstanceUuid> = stage
             .guests
@@ -453,8 +459,8 @@ impl ComputeControl for Host {
             .map(|(instance, _)| *instance)
             .collect();
         instances.extend(stage.prepared.iter().filter(|(host, _)| *host == self.name).map(|(_, held)| *held));
-        instances.extend(stage.extra_holdings.get(&self.name).into_iter().flatten());
-        Ok(Holdings { instances })
+        instances.extend(stage.extra_instances.get(&self.name).into_iter().flatten());
+        Ok(instances)
     }
 
     async fn reconcile(&self, _: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError> {

@@ -14,16 +14,14 @@ use novella_common::{
     RequestContext,
     config::{DatabaseConfig, SecretUrl, ServiceConfig},
     db::{Database, actions, allocations, compute_nodes, instances, services},
-    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
+    ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{Action, PowerState, TaskState, VmState},
     models::{
         AllocationRatios, Binary, ComputeNode, Flavor, Instance, InstanceAction, Inventory, RequestSpec, Resources,
     },
     service::{ServiceIdentity, Shutdown},
 };
-use novella_compute::rpcapi::{
-    ActionArguments, BuildRequest, Compute, ComputeEndpoint, ComputeError, LiveMigration, MigrateData, Operation,
-};
+use novella_compute::rpcapi::{ActionArguments, BuildRequest, Compute, ComputeEndpoint, ComputeError, OperationId};
 use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
 use novella_scheduler::{SchedulerConfig, SchedulerService, rpcapi::SchedulerClient};
 
@@ -299,18 +297,8 @@ impl Compute for StubHost {
     }
 
     not_asked! {
-        perform_action(Operation, Action, ActionArguments) -> ();
+        perform_action(OperationId, Action, ActionArguments) -> ();
         get_console_output(InstanceUuid, Option<usize>) -> String;
         get_host_uptime() -> String;
-        check_can_live_migrate_destination(LiveMigration) -> MigrateData;
-        check_can_live_migrate_source(LiveMigration, MigrateData) -> MigrateData;
-        pre_live_migration(LiveMigration, MigrateData) -> MigrateData;
-        live_migration(LiveMigration, MigrateData) -> ();
-        live_migration_abort(InstanceUuid, MigrationUuid) -> ();
-        live_migration_force_complete(InstanceUuid, MigrationUuid) -> ();
-        post_live_migration_at_destination(LiveMigration) -> ();
-        post_live_migration(LiveMigration) -> ();
-        rollback_live_migration_at_destination(LiveMigration) -> ();
-        rollback_live_migration(LiveMigration, bool) -> ();
     }
 }

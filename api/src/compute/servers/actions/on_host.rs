@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use novella_common::lifecycle::{Action, NotAllowed};
-use novella_compute::rpcapi::{ActionArguments, Operation};
+use novella_compute::rpcapi::{ActionArguments, OperationId};
 use novella_rest::{ApiError, Path, body};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -54,7 +54,7 @@ pub(super) async fn perform(
         let begun = operation::begin(&api, &context, instance, action).await?.commit().await?;
         let no_host = || not_allowed(action.transition(), uuid, NotAllowed::NoHost);
         let host = api.compute.clone().server(host.ok_or_else(no_host)?);
-        let operation = Operation { instance: uuid, task_id: begun.task_id };
+        let operation = OperationId { instance: uuid, task_id: begun.task_id };
         begun.hand_over(&api, &context, host.perform_action(&context, operation, action, arguments)).await
     })
     .await?;

@@ -1,4 +1,4 @@
-//! What this process is working on.
+//! One build of an instance at a time in this process.
 
 use std::{
     collections::HashSet,
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 ///
 /// Two schedulers can't both win for another reason: the compare-and-swap in the row.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InFlight(Arc<Inner>);
+pub(crate) struct BuildLocks(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -24,29 +24,29 @@ struct Inner {
     ended: Notify,
 }
 
-impl InFlight {
-    /// Begins to work on an instance, once no other handler does.
-    pub(crate) async fn begin(&self, instance: InstanceUuid) -> Working {
+impl BuildLocks {
+    /// Waits until no other handler works on the instance.
+    pub(crate) async fn lock(&self, instance: InstanceUuid) -> BuildLock {
         loop {
             let mut ended = pin!(self.0.ended.notified());
             // From here on no end is missed.
             ended.as_mut().enable();
             if self.0.instances.lock().unwrap_or_else(PoisonError::into_inner).insert(instance) {
-                return Working { all: self.clone(), instance };
+                return BuildLock { all: self.clone(), instance };
             }
             ended.await;
         }
     }
 }
 
-/// Ends the work when dropped, also by a panic.
+/// Held while a handler works on an instance; let go when dropped, also by a panic.
 #[derive(Debug)]
-pub(crate) struct Working {
-    all: InFlight,
+pub(crate) struct BuildLock {
+    all: BuildLocks,
     instance: InstanceUuid,
 }
 
-impl Drop for Working {
+impl Drop for BuildLock {
     fn drop(&mut self) {
         self.all.0.instances.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.instance);
         self.all.0.ended.notify_waiters();

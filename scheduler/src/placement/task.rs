@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Assignment, Decision, Job, answer,
-    giving_up::{failure, give_up},
+    no_valid_host::{failure, give_up},
     refuse,
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
 const BATCH: usize = 256;
 
 /// The task that decides, with all it knows.
-pub(super) struct Desk {
+pub(super) struct PlacementTask {
     database: Database,
     hosts: HostStates,
     selector: Selector,
@@ -56,7 +56,7 @@ enum Plan {
         attempt: TaskId,
         seen_owner: Incarnation,
     },
-    GiveUp {
+    NoValidHost {
         given_up: GivenUp,
         request_id: Option<String>,
     },
@@ -64,7 +64,7 @@ enum Plan {
     /// On a younger picture.
     Again,
     HandOver,
-    TakeBack,
+    Revert,
     Selected(Result<Vec<Destination>, SchedulerError>),
 }
 
@@ -73,12 +73,12 @@ pub(super) enum Written {
     Decided(Decision),
     Again,
     HandedOver,
-    TakenBack(bool),
+    Reverted(bool),
     Selected(Result<Vec<Destination>, SchedulerError>),
 }
 
-impl Desk {
-    /// A desk of `owner`'s; the error is the first name in `enabled_filters` that is no filter's.
+impl PlacementTask {
+    /// Works as `owner`; the error is the first name in `enabled_filters` that is no filter's.
     pub(super) fn new(
         database: Database,
         owner: Incarnation,
@@ -183,7 +183,7 @@ impl Desk {
                     None => Plan::NotWaiting,
                 },
                 Job::HandOver { .. } => Plan::HandOver,
-                Job::TakeBack { .. } => Plan::TakeBack,
+                Job::Revert { .. } => Plan::Revert,
                 Job::Select { request, round, .. } => match self.destinations(request, &named) {
                     Err(_) if !fresh && *round == 0 => Plan::Again,
                     result => Plan::Selected(result),
@@ -324,18 +324,18 @@ impl Desk {
                         false => Decision::NotWaiting,
                     })
                 }
-                Plan::GiveUp { given_up, request_id } => {
+                Plan::NoValidHost { given_up, request_id } => {
                     let done = transitions::give_up(&mut transaction, &given_up).await?;
                     if let (true, Some(request_id)) = (done, request_id) {
                         events.push(failure(&given_up, request_id));
                     }
-                    Written::Decided(if done { Decision::GivenUp } else { Decision::NotWaiting })
+                    Written::Decided(if done { Decision::NoValidHost } else { Decision::NotWaiting })
                 }
-                Plan::TakeBack => match job {
-                    Job::TakeBack { taken, .. } => {
-                        Written::TakenBack(transitions::take_back(&mut transaction, taken, self.owner).await?)
+                Plan::Revert => match job {
+                    Job::Revert { taken, .. } => {
+                        Written::Reverted(transitions::take_back(&mut transaction, taken, self.owner).await?)
                     }
-                    _ => Written::TakenBack(false),
+                    _ => Written::Reverted(false),
                 },
                 plan => unwritten(plan),
             });
@@ -382,7 +382,7 @@ impl Desk {
         for (job, result) in jobs.iter().zip(results) {
             match (job, result) {
                 (Job::HandOver { host, .. }, _) => self.hosts.note_handover(host, true),
-                (Job::TakeBack { taken, blame: true, .. }, _) => self.hosts.note_handover(&taken.host, false),
+                (Job::Revert { taken, blame: true, .. }, _) => self.hosts.note_handover(&taken.host, false),
                 (Job::Place { .. }, Written::Again | Written::Decided(Decision::NotWaiting)) => {
                     self.hosts.distrust();
                 }
@@ -408,7 +408,7 @@ fn unwritten(plan: Plan) -> Written {
 }
 
 fn given_up(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
-    Plan::GiveUp { given_up: give_up(build, none_left), request_id: build.instance.task_request_id.clone() }
+    Plan::NoValidHost { given_up: give_up(build, none_left), request_id: build.instance.task_request_id.clone() }
 }
 
 fn assignment(build: Build, host: String, attempt: TaskId) -> Decision {

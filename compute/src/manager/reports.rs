@@ -5,12 +5,12 @@ use novella_common::{
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, EventResult},
-    reports::Progress,
+    reports::OperationProgress,
 };
 
 use super::Manager;
 use crate::{
-    journal::{Entry, Operation, Say},
+    journal::{Entry, Operation, PendingReport},
     rpcapi::ComputeError,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Failure {
     /// The new `vm_state`; `None`: as before.
     pub(super) vm_state: Option<VmState>,
     /// Whether another host might succeed.
-    pub(super) elsewhere: bool,
+    pub(super) reschedule: bool,
     /// Whether the instance stays here.
     pub(super) stays: bool,
 }
@@ -54,7 +54,7 @@ impl Manager {
     }
 
     /// Reports that an operation has come to this state. Not waited for: whatever follows says more.
-    pub(super) fn tell_step(
+    pub(super) fn report_step(
         &self,
         instance: InstanceUuid,
         task_id: TaskId,
@@ -62,7 +62,7 @@ impl Manager {
     ) -> Result<(), ComputeError> {
         let power_state = self.power_of(instance);
         let commit = self.journal().step(instance, task_id, |_, operation| {
-            Some(self.say(&operation, power_state, Progress::Doing { task_state }, None))
+            Some(self.pending(&operation, power_state, OperationProgress::Doing { task_state }, None))
         })?;
         if let Some(commit) = commit {
             commit.detach();
@@ -71,14 +71,19 @@ impl Manager {
     }
 
     /// Writes down and reports the end of an operation. One that was taken over has none.
-    pub(super) async fn tell_end(&self, instance: InstanceUuid, task_id: TaskId, end: End) -> Result<(), ComputeError> {
+    pub(super) async fn report_end(
+        &self,
+        instance: InstanceUuid,
+        task_id: TaskId,
+        end: End,
+    ) -> Result<(), ComputeError> {
         let power_now = self.power_of(instance);
         let result = if matches!(end, End::Failed(_)) { "error" } else { "success" };
         let commit = self.journal().step(instance, task_id, |entry, operation| {
             metrics::counter!("compute_operations_total", "event" => operation.event(), "result" => result)
                 .increment(1);
             entry.settle();
-            Some(self.say_end(entry, &operation, power_now, end))
+            Some(self.pending_end(entry, &operation, power_now, end))
         })?;
         match commit {
             Some(commit) => Ok(commit.durable().await?),
@@ -86,42 +91,44 @@ impl Manager {
         }
     }
 
-    fn say_end(&self, entry: &mut Entry, operation: &Operation, power_now: PowerState, end: End) -> Say {
+    fn pending_end(&self, entry: &mut Entry, operation: &Operation, power_now: PowerState, end: End) -> PendingReport {
         match end {
             End::Done(vm_state, power_state) => {
-                self.say(operation, power_state, Progress::Done { vm_state }, Some(EventResult::Success))
+                self.pending(operation, power_state, OperationProgress::Done { vm_state }, Some(EventResult::Success))
             }
-            End::Unchanged => self.say(operation, power_now, Progress::Unchanged, Some(EventResult::Success)),
+            End::Unchanged => {
+                self.pending(operation, power_now, OperationProgress::Unchanged, Some(EventResult::Success))
+            }
             End::Gone => {
                 entry.spec = None;
                 entry.incoming = None;
-                self.say(operation, PowerState::NoState, Progress::Gone, Some(EventResult::Success))
+                self.pending(operation, PowerState::NoState, OperationProgress::Gone, Some(EventResult::Success))
             }
             End::Failed(failure) => {
                 if !failure.stays {
                     entry.spec = None;
                 }
                 let message = failure.error.to_string();
-                let progress = Progress::Failed {
+                let progress = OperationProgress::Failed {
                     vm_state: failure.vm_state,
                     details: Some(format!("{} on host {}: {:?}", operation.event(), self.0.name, failure.error)),
                     message,
-                    elsewhere: failure.elsewhere,
+                    reschedule: failure.reschedule,
                 };
-                self.say(operation, power_now, progress, Some(EventResult::Error))
+                self.pending(operation, power_now, progress, Some(EventResult::Error))
             }
         }
     }
 
-    fn say(
+    fn pending(
         &self,
         operation: &Operation,
         power_state: PowerState,
-        progress: Progress,
+        progress: OperationProgress,
         result: Option<EventResult>,
-    ) -> Say {
+    ) -> PendingReport {
         let details = match &progress {
-            Progress::Failed { details, .. } => details.clone(),
+            OperationProgress::Failed { details, .. } => details.clone(),
             _ => None,
         };
         let event = ActionEvent {
@@ -132,7 +139,7 @@ impl Manager {
             result,
             details,
         };
-        Say::Instance {
+        PendingReport::Instance {
             task_id: Some(operation.task_id),
             request_id: operation.request_id.clone(),
             power_state,
@@ -142,7 +149,7 @@ impl Manager {
     }
 
     /// Reports the end of an operation that could not even begin, and remembers it as over.
-    pub(super) async fn tell_refused(
+    pub(super) async fn report_refused(
         &self,
         instance: InstanceUuid,
         operation: Operation,
@@ -151,21 +158,21 @@ impl Manager {
         let power_now = self.power_of(instance);
         let commit = self.journal().change(instance, |entry| {
             entry.remember(operation.task_id);
-            Some(self.say_end(entry, &operation, power_now, end))
+            Some(self.pending_end(entry, &operation, power_now, end))
         })?;
         Ok(commit.durable().await?)
     }
 
     /// Reports what has become of an instance that nothing is being done to.
-    pub(super) async fn tell_change(
+    pub(super) async fn report_change(
         &self,
         instance: InstanceUuid,
         power_state: PowerState,
-        progress: Progress,
+        progress: OperationProgress,
     ) -> Result<(), ComputeError> {
         let commit = self.journal().change(instance, |entry| {
             // An operation that has begun meanwhile will say what it finds.
-            entry.operation.is_none().then_some(Say::Instance {
+            entry.operation.is_none().then_some(PendingReport::Instance {
                 task_id: None,
                 request_id: None,
                 power_state,
