@@ -20,7 +20,7 @@ pub mod rpcapi;
 mod service;
 mod shared;
 mod takeover;
-mod tasks;
+pub mod tasks;
 
 pub use config::ConductorConfig;
 pub use service::{ConductorService, StartError};

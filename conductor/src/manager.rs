@@ -7,24 +7,24 @@ use novella_common::{
     RequestContext,
     db::{DbError, migrations},
     ids::MigrationUuid,
-    models::MigrationStatus,
+    models::Holder,
 };
 
 use crate::{
     rpcapi::{Conductor, ConductorError},
     shared::Shared,
-    tasks::{Migrations, live_migrate},
+    tasks::{Tasks, live_migrate},
 };
 
 /// The conductor's manager.
 pub(crate) struct ConductorManager {
     shared: Arc<Shared>,
-    migrations: Arc<Migrations>,
+    tasks: Arc<Tasks>,
 }
 
 impl ConductorManager {
-    pub(crate) fn new(shared: Arc<Shared>, migrations: Arc<Migrations>) -> Self {
-        Self { shared, migrations }
+    pub(crate) fn new(shared: Arc<Shared>, tasks: Arc<Tasks>) -> Self {
+        Self { shared, tasks }
     }
 }
 
@@ -36,7 +36,7 @@ impl Conductor for ConductorManager {
     async fn live_migrate_instance(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
         // The message must not go before the row names an owner, or a crash in between would lose the migration until
         // it is found by its age.
-        self.migrations.take_up(migration).await.map_err(unavailable)
+        self.tasks.take_up(migration).await.map_err(unavailable)
     }
 
     async fn abort_live_migration(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
@@ -46,11 +46,13 @@ impl Conductor for ConductorManager {
         };
         match row {
             // Its source owns it. With an owner, that one looks whether an abort was requested before each step.
-            Some(row) if row.status == MigrationStatus::Running && row.owner.is_none() => {
+            Some(row) if row.status.holder() == Holder::Host && row.owner.is_none() => {
                 let told = live_migrate::abort_at_source(&self.shared, &row).await;
                 told.map_err(|error| ConductorError::BusUnavailable { message: error.to_string() })
             }
-            Some(row) if !row.status.is_final() => self.migrations.take_up(migration).await.map_err(unavailable),
+            Some(row) if row.status.holder() != Holder::Nobody => {
+                self.tasks.take_up(migration).await.map_err(unavailable)
+            }
             _ => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     rpcapi::{ConductorClient, ConductorEndpoint},
     shared::Shared,
     takeover::Takeover,
-    tasks::Migrations,
+    tasks::Tasks,
 };
 
 /// Why a conductor could not start.
@@ -71,12 +71,12 @@ impl ConductorService {
             shutdown.clone(),
         ));
         let reconciler = Arc::new(Reconciler::new(Arc::clone(&shared)));
-        let migrations = Arc::new(Migrations::new(Arc::clone(&shared), Arc::clone(&reconciler)));
-        let reports = Reports::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&migrations));
+        let tasks = Arc::new(Tasks::new(Arc::clone(&shared), Arc::clone(&reconciler)));
+        let reports = Reports::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks));
         reports.start(&transport).await?;
         shutdown.spawn(Arc::clone(&reconciler).run());
-        let takeover = Takeover::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&migrations));
-        let manager = Arc::new(ConductorManager::new(Arc::clone(&shared), migrations));
+        let takeover = Takeover::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks));
+        let manager = Arc::new(ConductorManager::new(Arc::clone(&shared), tasks));
         let target = Target::new(ConductorClient::TOPIC).server(identity.host.clone());
         let server = RpcServer::builder(&transport, target)
             .endpoint(ConductorEndpoint::new(manager))

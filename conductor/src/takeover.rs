@@ -9,7 +9,7 @@
 //! | a deletion on a host that is down | finished here; what is left goes when the host is back and reconciled |
 //! | a migration whose conductor is gone | driven on |
 //! | a migration whose source is down | the destination is asked whether the guest runs there |
-//! | a queued migration | let in, if there is a place |
+//! | a queued migration | let in, if there is a slot |
 //! | a claim for which there is no reason | given back, and logged: it should not happen |
 //!
 //! Every conductor searches. Each find is taken by a compare-and-swap, so two of them do nothing twice; and whatever is
@@ -28,10 +28,10 @@ use novella_common::{
         migrations, services,
         takeover::{self, Orphan},
     },
-    models::{ActionEvent, Binary, EventResult, MigrationStatus},
+    models::{ActionEvent, Binary, EventResult, Holder},
 };
 
-use crate::{reconcile::Reconciler, reports::recast, shared::Shared, tasks::Migrations};
+use crate::{reconcile::Reconciler, reports::recast, shared::Shared, tasks::Tasks};
 
 /// The event in the action of a deletion that was finished without the host.
 const LOCAL_DELETE: &str = "conductor_local_delete";
@@ -53,12 +53,12 @@ const RECAST_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Takeover {
     shared: Arc<Shared>,
     reconciler: Arc<Reconciler>,
-    migrations: Arc<Migrations>,
+    tasks: Arc<Tasks>,
 }
 
 impl Takeover {
-    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, migrations: Arc<Migrations>) -> Self {
-        Self { shared, reconciler, migrations }
+    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, tasks: Arc<Tasks>) -> Self {
+        Self { shared, reconciler, tasks }
     }
 
     /// Searches each `takeover_interval` until stopping is asked for. With `bus_was_empty`, first casts again all that
@@ -211,14 +211,14 @@ impl Takeover {
             (orphaned, lost, takeover::sources_of_queued(&mut connection).await?)
         };
         for migration in orphaned {
-            self.migrations.go_on(migration);
+            self.tasks.resume(migration);
         }
         for migration in lost {
             tracing::info!(migration = %migration.uuid, source = migration.source, "its source no longer copies");
-            self.migrations.take_from_source(&migration).await?;
+            self.tasks.take_from_host(&migration).await?;
         }
         for source in sources {
-            self.migrations.admit(&source).await?;
+            self.tasks.admit(&source).await?;
         }
         Ok(())
     }
@@ -247,12 +247,12 @@ impl Takeover {
             migrations::list(&mut connection, &filter).await?
         };
         for migration in under_way.iter().rev() {
-            if migration.status == MigrationStatus::Running {
+            if migration.status.holder() == Holder::Host {
                 // The cast that told the source to copy may be lost, and so may an abort; a source that copies already
                 // does nothing about a second one.
-                self.migrations.take_from_source(migration).await?;
+                self.tasks.take_from_host(migration).await?;
             } else {
-                self.migrations.go_on(migration.uuid);
+                self.tasks.resume(migration.uuid);
             }
         }
         // What is cast here changes its time, and what comes later has its own message.

@@ -16,6 +16,9 @@ pub enum MigrationKind {
 }
 
 impl MigrationKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::LiveMigration];
+
     /// The name in the API and the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -87,11 +90,35 @@ statuses! {
     Error = "error",
 }
 
+/// Whose a long task is by its status, as far as its row's `owner` does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A conductor's, the one in `owner`; without one any conductor's that finds it.
+    Conductor,
+    /// Nobody's: it waits for a free slot on its source.
+    Slot,
+    /// The source's, which reports how it goes; a conductor's while `owner` names one.
+    Host,
+    /// Nobody's: it has ended.
+    Nobody,
+}
+
 impl MigrationStatus {
+    /// Whose a task with this status is.
+    #[must_use]
+    pub fn holder(self) -> Holder {
+        match self {
+            Self::Accepted | Self::Preparing | Self::Finishing | Self::Reverting => Holder::Conductor,
+            Self::Queued => Holder::Slot,
+            Self::Running => Holder::Host,
+            Self::Completed | Self::Cancelled | Self::Error => Holder::Nobody,
+        }
+    }
+
     /// Whether nothing more will happen.
     #[must_use]
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Cancelled | Self::Error)
+        self.holder() == Holder::Nobody
     }
 }
 

@@ -13,5 +13,5 @@ pub use compute_node::{AllocationRatios, ComputeNode, Inventory, Resources};
 pub use flavor::Flavor;
 pub use image::Image;
 pub use instance::{Fault, Instance, InstanceSpec, RequestSpec, SchedulerHints};
-pub use migration::{Migration, MigrationKind, MigrationProgress, MigrationStatus};
+pub use migration::{Holder, Migration, MigrationKind, MigrationProgress, MigrationStatus};
 pub use service::{Binary, Service};

@@ -14,7 +14,7 @@ use novella_common::{RequestContext, db::DbError, ids::InstanceUuid, reports::TO
 use novella_messaging::{MessagingError, Notification, NotificationListener, Priority, Transport};
 
 use self::{batch::Batch, write::Consequences};
-use crate::{reconcile::Reconciler, shared::Shared, tasks::Migrations};
+use crate::{reconcile::Reconciler, shared::Shared, tasks::Tasks};
 
 /// The pause before reports are tried again that could not be written.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,12 +23,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Reports {
     shared: Arc<Shared>,
     reconciler: Arc<Reconciler>,
-    migrations: Arc<Migrations>,
+    tasks: Arc<Tasks>,
 }
 
 impl Reports {
-    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, migrations: Arc<Migrations>) -> Self {
-        Self { shared, reconciler, migrations }
+    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, tasks: Arc<Tasks>) -> Self {
+        Self { shared, reconciler, tasks }
     }
 
     /// Listens until stopping is asked for.
@@ -112,8 +112,8 @@ impl Reports {
         for host in consequences.reconcile {
             self.reconciler.request(host);
         }
-        for migration in consequences.migrations {
-            self.migrations.go_on(migration);
+        for task in consequences.tasks {
+            self.tasks.resume(task);
         }
         for (instance, request_id) in consequences.recast {
             recast(&self.shared, instance, request_id.as_deref()).await;

@@ -11,12 +11,12 @@ use novella_common::{
         services,
     },
     ids::{InstanceUuid, MigrationUuid},
-    models::{Binary, Migration, MigrationStatus},
+    models::{Binary, Migration},
     reports::{MigrationOutcome, MigrationReport},
 };
 
 use super::{batch::Batch, fold::fold};
-use crate::{shared::Shared, tasks::live_migrate};
+use crate::{shared::Shared, tasks};
 
 /// What is to be done once a batch is written.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ pub(crate) struct Consequences {
     pub(crate) reconcile: Vec<String>,
     /// Builds that wait for a scheduler again, with the requests they are for.
     pub(crate) recast: Vec<(InstanceUuid, Option<String>)>,
-    /// Migrations that are this conductor's now.
-    pub(crate) migrations: Vec<MigrationUuid>,
+    /// Long tasks that are this conductor's now.
+    pub(crate) tasks: Vec<MigrationUuid>,
 }
 
 /// Writes a batch.
@@ -142,27 +142,10 @@ async fn write_migrations(
         if !written.contains(&migration.uuid) {
             continue;
         }
-        let continues = match outcome {
-            MigrationOutcome::Running => false,
-            MigrationOutcome::Switched => {
-                live_migrate::switched(shared, connection, &migration, MigrationStatus::Running).await?
-            }
-            MigrationOutcome::Cancelled => turn_back(shared, connection, &migration, None).await?,
-            MigrationOutcome::Failed { message } => turn_back(shared, connection, &migration, Some(message)).await?,
-        };
+        let continues = tasks::apply_outcome(shared, connection, &migration, outcome).await?;
         if continues {
-            consequences.migrations.push(migration.uuid);
+            consequences.tasks.push(migration.uuid);
         }
     }
     Ok(())
-}
-
-async fn turn_back(
-    shared: &Shared,
-    connection: &mut Connection,
-    migration: &Migration,
-    error: Option<&str>,
-) -> Result<bool, DbError> {
-    let (from, to) = (MigrationStatus::Running, MigrationStatus::Reverting);
-    migrations::transitions::turn(connection, migration.uuid, from, to, shared.incarnation, error).await
 }

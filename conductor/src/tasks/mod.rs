@@ -1,38 +1,51 @@
-//! Long tasks: one file each, with its steps and their undoing; here, what drives them from step to step.
+//! Long tasks: one file each, with its steps and their undoing ([`step`]); here, what drives them from step to step.
+//!
+//! ```text
+//!            take up                       cast                      report
+//!  the queue ───────▶ a conductor, step by step ───▶ a host alone ───────────▶ a conductor ──▶ ... ──▶ ended
+//!                          ▲      │ waits to be let in, or for a person
+//!                          │      ▼
+//!                          └── nobody ◀── a conductor that has died, once it counts as gone
+//! ```
 //!
 //! A task's state is its row. It is driven by whoever the row names as its owner, in the background and not in the
-//! handler of a message, so that no task holds a place that others wait for. A driver that dies leaves its name in the
-//! row, and the search for work that nobody does ([`crate::takeover`]) gives the row to another one.
+//! handler of a message, so that no task holds a slot that others wait for. A driver that dies leaves its name in the
+//! row, and the search for work that nobody does ([`crate::takeover`]) gives the row to another one. What status of a
+//! row is whose, is said by [`MigrationStatus::holder`](novella_common::models::MigrationStatus::holder).
 
+mod context;
+mod destination;
+mod events;
 pub(crate) mod live_migrate;
+pub mod step;
 
 use std::sync::Arc;
 
 use novella_common::{
-    db::{DbError, migrations, takeover},
+    db::{Connection, DbError, migrations, takeover},
     ids::MigrationUuid,
-    models::{Migration, MigrationStatus},
+    models::{Holder, Migration, MigrationKind, MigrationStatus},
+    reports::MigrationOutcome,
 };
 
-use self::live_migrate::{Drive, Step};
+use self::{context::TaskContext, step::Next};
 use crate::{one_each::OneEach, reconcile::Reconciler, shared::Shared};
 
-/// Drives live migrations.
-pub(crate) struct Migrations {
+/// Drives long tasks.
+pub(crate) struct Tasks {
     shared: Arc<Shared>,
     reconciler: Arc<Reconciler>,
     driven: OneEach<MigrationUuid>,
 }
 
-impl Migrations {
+impl Tasks {
     pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>) -> Self {
         Self { shared, reconciler, driven: OneEach::new() }
     }
 
-    /// Drives a migration in the background as far as it goes now; if it is being driven, looks at it once more after
-    /// that.
-    pub(crate) fn go_on(self: &Arc<Self>, migration: MigrationUuid) {
-        if !self.driven.begin(&migration) {
+    /// Drives a task in the background as far as it goes now; if it is being driven, looks at it once more after that.
+    pub(crate) fn resume(self: &Arc<Self>, task: MigrationUuid) {
+        if !self.driven.begin(&task) {
             return;
         }
         let this = Arc::clone(self);
@@ -40,67 +53,64 @@ impl Migrations {
         self.shared.shutdown.spawn(async move {
             loop {
                 let driven = tokio::select! {
-                    driven = this.drive(migration) => driven,
+                    driven = this.drive(task) => driven,
                     // Between two steps or in one: the row says which, and whoever takes over does it again.
                     () = shutdown.requested() => return,
                 };
                 if let Err(error) = driven {
-                    tracing::warn!(%migration, %error, "migration interrupted; it goes on in a moment");
+                    tracing::warn!(%task, %error, "task interrupted; it goes on in a moment");
                     if !shutdown.pause(this.shared.config.call_retry_interval).await {
                         return;
                     }
                     continue;
                 }
-                if !this.driven.once_more(&migration) {
+                if !this.driven.once_more(&task) {
                     return;
                 }
             }
         });
     }
 
-    /// Makes a migration this conductor's, if it is nobody's and there is something to do, and drives it.
+    /// Makes a task this conductor's, if it is nobody's and there is something to do, and drives it.
     pub(crate) async fn take_up(self: &Arc<Self>, uuid: MigrationUuid) -> Result<(), DbError> {
-        let migration = {
-            let mut connection = self.shared.database.read().await?;
-            migrations::get(&mut connection, uuid).await?
-        };
-        if let Some(migration) = migration
-            && migration.status == MigrationStatus::Accepted
+        if let Some(task) = self.read(uuid).await?
+            && task.status.holder() == Holder::Conductor
         {
-            self.own(&migration).await?;
+            self.own(&task).await?;
         }
-        self.go_on(uuid);
+        self.resume(uuid);
         Ok(())
     }
 
+    async fn read(&self, uuid: MigrationUuid) -> Result<Option<Migration>, DbError> {
+        let mut connection = self.shared.database.read().await?;
+        migrations::get(&mut connection, uuid).await
+    }
+
     async fn drive(self: &Arc<Self>, uuid: MigrationUuid) -> Result<(), DbError> {
-        let mut drive = Drive::new(&self.shared);
+        let mut context = TaskContext::new(Arc::clone(&self.shared));
+        let driven = self.drive_with(&mut context, uuid).await;
+        if let Some(host) = context.unreconciled() {
+            self.reconciler.request(host);
+        }
+        driven
+    }
+
+    async fn drive_with(self: &Arc<Self>, context: &mut TaskContext, uuid: MigrationUuid) -> Result<(), DbError> {
         loop {
-            let migration = {
-                let mut connection = self.shared.database.read().await?;
-                migrations::get(&mut connection, uuid).await?
-            };
-            let Some(migration) = migration else { return Ok(()) };
-            if migration.status.is_final() {
-                self.admit(&migration.source).await?;
+            let Some(task) = self.read(uuid).await? else { return Ok(()) };
+            match task.status.holder() {
+                Holder::Nobody => return self.admit(&task.source).await,
+                Holder::Slot if !task.abort_requested => return self.admit(&task.source).await,
+                Holder::Slot | Holder::Conductor | Holder::Host => {}
+            }
+            if !self.own(&task).await? {
                 return Ok(());
             }
-            if migration.status == MigrationStatus::Queued && !migration.abort_requested {
-                self.admit(&migration.source).await?;
-                return Ok(());
-            }
-            if !self.own(&migration).await? {
-                return Ok(());
-            }
-            match drive.step(&migration).await? {
-                Step::Next => {}
-                Step::Rest => {
-                    if let Some(host) = drive.leftovers() {
-                        self.reconciler.request(host);
-                    }
-                    return Ok(());
-                }
-                Step::Again => {
+            match step::run(context, &task).await? {
+                Next::Step | Next::Status => {}
+                Next::Rest => return Ok(()),
+                Next::Again => {
                     if !self.shared.shutdown.pause(self.shared.config.call_retry_interval).await {
                         return Ok(());
                     }
@@ -109,38 +119,37 @@ impl Migrations {
         }
     }
 
-    /// Whether the migration is this conductor's, now if it was nobody's.
-    async fn own(&self, migration: &Migration) -> Result<bool, DbError> {
+    /// Whether the task is this conductor's, now if it was nobody's.
+    async fn own(&self, task: &Migration) -> Result<bool, DbError> {
         let me = self.shared.incarnation;
-        let takeable = match migration.owner {
+        let takeable = match task.owner {
             Some(owner) if owner == me => return Ok(true),
             Some(owner) => {
                 let mut connection = self.shared.database.read().await?;
                 takeover::is_gone(&mut connection, owner, self.shared.fresh_since()).await?
             }
-            // While the source copies, the migration is the source's.
-            None => migration.status != MigrationStatus::Running,
+            None => task.status.holder() != Holder::Host,
         };
         if !takeable {
             return Ok(false);
         }
         let mut connection = self.shared.database.write().await?;
-        migrations::transitions::take(&mut connection, migration, me).await
+        migrations::transitions::take(&mut connection, task, me).await
     }
 
-    /// Takes a running migration from its source, which is gone or can't be relied on, and drives it.
-    pub(crate) async fn take_from_source(self: &Arc<Self>, migration: &Migration) -> Result<(), DbError> {
+    /// Takes a task from its host, which is gone or can't be relied on, and drives it.
+    pub(crate) async fn take_from_host(self: &Arc<Self>, task: &Migration) -> Result<(), DbError> {
         let taken = {
             let mut connection = self.shared.database.write().await?;
-            migrations::transitions::take(&mut connection, migration, self.shared.incarnation).await?
+            migrations::transitions::take(&mut connection, task, self.shared.incarnation).await?
         };
         if taken {
-            self.go_on(migration.uuid);
+            self.resume(task.uuid);
         }
         Ok(())
     }
 
-    /// Lets as many queued migrations begin as the source has free places.
+    /// Lets as many queued tasks begin as the source has free slots.
     pub(crate) async fn admit(self: &Arc<Self>, source: &str) -> Result<(), DbError> {
         let limit = i64::from(self.shared.config.max_concurrent_live_migrations.max(1));
         let admitted = {
@@ -150,10 +159,37 @@ impl Migrations {
             transaction.commit().await?;
             admitted
         };
-        for migration in admitted {
-            tracing::info!(%migration, source, "live migration admitted");
-            self.go_on(migration);
+        for task in admitted {
+            tracing::info!(%task, source, "migration let in");
+            self.resume(task);
         }
         Ok(())
     }
+}
+
+/// Writes what a host has reported of a task that is its own, in the caller's transaction. Says whether the task is this
+/// conductor's now, to be driven on.
+pub(crate) async fn apply_outcome(
+    shared: &Shared,
+    connection: &mut Connection,
+    task: &Migration,
+    outcome: &MigrationOutcome,
+) -> Result<bool, DbError> {
+    let error = match outcome {
+        MigrationOutcome::Running => return Ok(false),
+        MigrationOutcome::Switched => {
+            return match task.kind {
+                MigrationKind::LiveMigration => {
+                    live_migrate::switched(shared, connection, task, MigrationStatus::Running).await
+                }
+            };
+        }
+        MigrationOutcome::Cancelled => None,
+        MigrationOutcome::Failed { message } => Some(message.as_str()),
+    };
+    let (from, to) = (task.status, MigrationStatus::Reverting);
+    if from.holder() != Holder::Host {
+        return Ok(false);
+    }
+    migrations::transitions::turn(connection, task.uuid, from, to, shared.incarnation, error).await
 }

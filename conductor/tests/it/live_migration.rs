@@ -6,8 +6,9 @@ use novella_common::{
     db::instances,
     ids::{InstanceUuid, TaskId},
     lifecycle::{Action, TaskState, VmState},
-    models::{EventResult, Instance, MigrationStatus},
+    models::{EventResult, Instance, MigrationKind, MigrationStatus},
 };
+use novella_conductor::tasks::step::{Worker, steps};
 
 use crate::support::{Cloud, big, hosts::Copying, idle, size};
 
@@ -288,14 +289,10 @@ on_both! {
 
     async fn a_conductor_that_dies_in_any_step_is_replaced_and_the_guest_arrives(cloud: Cloud) {
         let mut uuid = two_hosts(&cloud).await;
-        for method in [
-            "check_can_live_migrate_destination",
-            "check_can_live_migrate_source",
-            "pre_live_migration",
-            "live_migration",
-            "post_live_migration_at_destination",
-            "post_live_migration",
-        ] {
+        // The task's own list says where a conductor can die: in each call of a host that leads forward.
+        let steps = steps(MigrationKind::LiveMigration);
+        for step in steps.iter().filter(|step| step.worker != Worker::Conductor && step.status != MigrationStatus::Reverting) {
+            let method = step.name;
             cloud.hosts.hang(method);
             let before = cloud.hosts.calls(method);
             let conductor = cloud.conductor("conductor-1").await;

@@ -1,6 +1,4 @@
-//! What a live migration leaves in the instance's action.
-//!
-//! The events have Nova's names: the service and the method.
+//! What a long task leaves in the instance's action. The events have Nova's names: the service and the method.
 
 use jiff::Timestamp;
 use novella_common::{
@@ -8,15 +6,24 @@ use novella_common::{
         Connection, DbError,
         actions::{self, EventOf},
     },
-    models::{ActionEvent, EventResult, Migration},
+    models::{ActionEvent, EventResult, Migration, MigrationKind},
 };
 use novella_compute::rpcapi::ComputeError;
 use novella_messaging::CallError;
 
 /// The event of the whole task.
-pub(super) const TASK: &str = "conductor_live_migrate_instance";
-/// The event of the copy.
-pub(super) const COPY: &str = "compute_live_migration";
+pub(super) fn task(kind: MigrationKind) -> &'static str {
+    match kind {
+        MigrationKind::LiveMigration => "conductor_live_migrate_instance",
+    }
+}
+
+/// The event of the step that a host does alone.
+pub(super) fn alone(kind: MigrationKind) -> &'static str {
+    match kind {
+        MigrationKind::LiveMigration => "compute_live_migration",
+    }
+}
 
 /// An event that began at `start`, and has ended if `end` says how.
 pub(super) fn event(
@@ -60,8 +67,23 @@ pub(super) async fn write(
     actions::record_events(connection, &[EventOf { instance, request_id, event }]).await
 }
 
-/// Ends those of the named events that have begun and not ended.
+/// Ends the event of the step that a host does alone.
+pub(super) async fn close_alone(connection: &mut Connection, migration: &Migration) -> Result<(), DbError> {
+    close_named(connection, migration, &[alone(migration.kind)], false, None).await
+}
+
+/// Ends the task's events that have begun and not ended.
 pub(super) async fn close(
+    connection: &mut Connection,
+    migration: &Migration,
+    failed: bool,
+    details: Option<&str>,
+) -> Result<(), DbError> {
+    let names = [task(migration.kind), alone(migration.kind)];
+    close_named(connection, migration, &names, failed, details).await
+}
+
+async fn close_named(
     connection: &mut Connection,
     migration: &Migration,
     names: &[&str],
