@@ -127,6 +127,9 @@ impl ApiError {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
+        if let DbError::Bind(error) = &error {
+            return Self::bad_request(error.to_string());
+        }
         // The text may name what only an operator should see.
         tracing::error!(%error, "the database failed");
         Self::Unavailable("The database cannot be used at present. Please try again.".into())

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::Method;
 use novella_api::{ApiConfig, compute::MICROVERSIONS};
+use novella_common::sql;
 use serde_json::{Value, json};
 
 use crate::support::{Cloud, On, create};
@@ -151,7 +152,7 @@ on_both! {
     async fn a_database_that_is_gone_is_503_and_not_500(cloud: Cloud) {
         let demo = cloud.demo().await;
         assert_eq!(demo.get(SERVERS).await.status, 200);
-        cloud.execute("DROP TABLE instances").await;
+        cloud.execute(sql!("DROP TABLE instances")).await;
         let answer = demo.get(SERVERS).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
         assert!(!answer.message().contains("instances"), "{}", answer.message());

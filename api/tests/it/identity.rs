@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use http::Method;
+use jiff::Timestamp;
+use novella_common::sql;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Cloud, On, PASSWORD, password};
@@ -93,16 +95,14 @@ on_both! {
 
     async fn an_expired_token_is_refused(cloud: Cloud) {
         let demo = cloud.demo().await;
-        cloud.execute("UPDATE tokens SET expires_at = 1").await;
+        cloud.execute(sql!("UPDATE tokens SET expires_at = " (Timestamp::UNIX_EPOCH))).await;
         assert_eq!(demo.get("/compute/v2.1/servers").await.status, 401);
     }
 
     async fn a_token_is_not_in_the_database(cloud: Cloud) {
         let token = cloud.demo().await.token.unwrap();
-        let kept: Vec<String> = sqlx::query_scalar("SELECT token_hash FROM tokens")
-            .fetch_all(&mut *cloud.database.read().await.unwrap())
-            .await
-            .unwrap();
+        let mut connection = cloud.database.read().await.unwrap();
+        let kept: Vec<String> = sql!("SELECT token_hash FROM tokens").fetch_all(&mut connection).await.unwrap();
         assert_eq!(kept.len(), 1);
         assert!(!kept[0].contains(&token));
     }

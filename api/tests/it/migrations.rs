@@ -5,6 +5,7 @@ use novella_common::{
     ids::InstanceUuid,
     lifecycle::{PowerState, TaskState, VmState},
     models::Migration,
+    sql,
 };
 use serde_json::{Value, json};
 
@@ -29,11 +30,12 @@ async fn migrating(cloud: &Cloud, admin: &Client<'_>, status: &'static str) -> (
     let demo = cloud.demo().await;
     let uuid = cloud.active_server(&demo, "s", "host-1").await;
     assert_eq!(admin.at("2.25").action(uuid, &live_migrate(None)).await.status, 202);
-    sqlx::query("UPDATE migrations SET status = $1, destination = 'host-2', memory_total = 100, memory_remaining = 40")
-        .bind(status)
-        .execute(&mut *cloud.database.write().await.unwrap())
-        .await
-        .unwrap();
+    cloud
+        .execute(sql!(
+            "UPDATE migrations SET status = " (status)
+            ", destination = 'host-2', memory_total = 100, memory_remaining = 40"
+        ))
+        .await;
     (uuid, only_migration(cloud).await)
 }
 
@@ -93,7 +95,7 @@ on_both! {
         for id in ["0", "x", "99999999999999999999"] {
             assert_eq!(admin.at("2.23").get(&format!("{path}/{id}")).await.status, 404);
         }
-        cloud.execute("UPDATE migrations SET status = 'completed'").await;
+        cloud.execute(sql!("UPDATE migrations SET status = 'completed'")).await;
         assert_eq!(admin.at("2.23").get(&path).await.body, json!({"migrations": []}));
         assert_eq!(admin.at("2.23").get(&format!("{path}/{}", migration.id)).await.status, 404);
     }
@@ -157,7 +159,7 @@ on_both! {
         assert_eq!((casts[2].to.as_str(), casts[2].method.as_str()), ("compute.host-1", "live_migration_force_complete"));
         assert_eq!(admin.at("2.22").post(&path, &json!({"force_complete": {}})).await.status, 400);
         assert_eq!(admin.at("2.22").post(&path, &json!({"hurry": null})).await.status, 400);
-        cloud.execute("UPDATE migrations SET status = 'preparing'").await;
+        cloud.execute(sql!("UPDATE migrations SET status = 'preparing'")).await;
         assert_eq!(admin.at("2.22").post(&path, &body).await.status, 400);
     }
 

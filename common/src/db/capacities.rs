@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Connection, DbError, row::Columns};
-use crate::models::{Binary, Resources};
+use super::{Connection, DbError, FromRow, Row};
+use crate::{
+    models::{Binary, Resources},
+    sql,
+};
 
 /// A compute host, as far as a scheduler cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,39 +27,26 @@ pub struct Capacity {
     pub used: Resources,
 }
 
+impl FromRow for Capacity {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            host: row.read()?,
+            availability_zone: row.read()?,
+            disabled: row.read()?,
+            forced_down: row.read()?,
+            last_seen: row.read()?,
+            capacity: row.read()?,
+            used: row.read()?,
+        })
+    }
+}
+
 /// Every compute host that has ever said hello. One query, whose cost grows with the number of hosts only; the
 /// inventories, which are long, are left out.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(connection: &mut Connection) -> Result<Vec<Capacity>, DbError> {
-    let rows = sqlx::query(
-        "SELECT n.host, s.zone, s.disabled, s.forced_down, s.last_seen, n.vcpus_capacity, n.memory_mb_capacity, \
+    sql!("SELECT n.host, s.zone, s.disabled, s.forced_down, s.last_seen, n.vcpus_capacity, n.memory_mb_capacity, \
          n.disk_gb_capacity, n.vcpus_used, n.memory_mb_used, n.disk_gb_used \
-         FROM compute_nodes n JOIN services s ON s.host = n.host AND s.binary_name = $1",
-    )
-    .bind(Binary::Compute.as_str())
+         FROM compute_nodes n JOIN services s ON s.host = n.host AND s.binary_name = "(Binary::Compute))
     .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Capacity {
-                host: row.text("host")?,
-                availability_zone: row.text("zone")?,
-                disabled: row.flag("disabled")?,
-                forced_down: row.flag("forced_down")?,
-                last_seen: row.time("last_seen")?,
-                capacity: Resources {
-                    vcpus: row.int("vcpus_capacity")?,
-                    memory_mb: row.int("memory_mb_capacity")?,
-                    disk_gb: row.int("disk_gb_capacity")?,
-                },
-                used: Resources {
-                    vcpus: row.int("vcpus_used")?,
-                    memory_mb: row.int("memory_mb_used")?,
-                    disk_gb: row.int("disk_gb_used")?,
-                },
-            })
-        })
-        .collect()
+    .await
 }

@@ -1,40 +1,131 @@
 //! Opening the database, and the two ways to use it: read, and write in a transaction.
 
-use std::{str::FromStr, sync::Once, time::Duration};
-
-use sqlx::{
-    AnyConnection, AnyPool, Executor,
-    any::{AnyConnectOptions, AnyPoolOptions},
-    migrate::Migrator,
-    pool::PoolConnection,
+use std::{
+    ops::{Deref, DerefMut},
+    str::FromStr,
+    time::Duration,
 };
 
-use super::DbError;
-use crate::config::DatabaseConfig;
+use sqlx::{
+    PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
+    pool::{PoolConnection, PoolOptions},
+    postgres::PgConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+use super::{DbError, schema};
+use crate::{config::DatabaseConfig, sql};
 
-/// A pooled connection; what every query takes.
-pub type Connection = AnyConnection;
+/// Statements that each connection keeps prepared. The program has some 150, and those of lists depend on the filters.
+const STATEMENT_CACHE: usize = 256;
+
+/// Rows that SQLite's thread may be ahead of their reader: each wait for the other costs more than a row does.
+const ROW_BUFFER: usize = 500;
+
+/// A connection to either database; what every query takes.
+#[derive(Debug)]
+pub struct Connection {
+    kept: Kept,
+    /// The plans of the queries that ran on it, for tests that look at them.
+    #[cfg(test)]
+    pub(super) plans: Option<Vec<super::plans::Plan>>,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+    SqliteTransaction(sqlx::Transaction<'static, Sqlite>),
+    PostgresTransaction(sqlx::Transaction<'static, Postgres>),
+}
+
+/// The connection of the database's own kind.
+pub(super) enum Raw<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Connection {
+    fn new(kept: Kept) -> Self {
+        Self {
+            kept,
+            #[cfg(test)]
+            plans: None,
+        }
+    }
+
+    pub(super) fn raw(&mut self) -> Raw<'_> {
+        match &mut self.kept {
+            Kept::Sqlite(connection) => Raw::Sqlite(connection),
+            Kept::Postgres(connection) => Raw::Postgres(connection),
+            Kept::SqliteTransaction(connection) => Raw::Sqlite(connection),
+            Kept::PostgresTransaction(connection) => Raw::Postgres(connection),
+        }
+    }
+}
+
+/// A connection that goes back to its pool when dropped.
+#[derive(Debug)]
+pub struct PooledConnection(Connection);
+
+impl Deref for PooledConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
 
 /// A transaction; rolled back when dropped uncommitted.
-pub type Transaction = sqlx::Transaction<'static, sqlx::Any>;
+#[derive(Debug)]
+pub struct Transaction(Connection);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Sqlite,
-    Postgres,
+impl Deref for Transaction {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+impl Transaction {
+    /// Makes all that was done in it last.
+    ///
+    /// # Errors
+    /// Nothing of it lasts, or, where the connection broke off, nobody knows.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        match self.0.kept {
+            Kept::SqliteTransaction(transaction) => transaction.commit().await,
+            Kept::PostgresTransaction(transaction) => transaction.commit().await,
+            Kept::Sqlite(_) | Kept::Postgres(_) => Ok(()),
+        }
+    }
 }
 
 /// The database. Clones share the pools.
 #[derive(Clone, Debug)]
-pub struct Database {
-    kind: Kind,
-    /// SQLite has one writer at a time, so one connection writes and the others never wait for it (WAL). PostgreSQL
-    /// has one pool for both.
-    writer: AnyPool,
-    readers: AnyPool,
+pub struct Database(Pools);
+
+#[derive(Clone, Debug)]
+enum Pools {
+    /// SQLite has one writer at a time, so one connection writes and the others never wait for it (WAL).
+    Sqlite {
+        writer: Pool<Sqlite>,
+        readers: Pool<Sqlite>,
+    },
+    Postgres(Pool<Postgres>),
 }
 
 impl Database {
@@ -43,44 +134,51 @@ impl Database {
     /// # Errors
     /// A URL of another kind, or a database that can't be reached.
     pub async fn connect(config: &DatabaseConfig) -> Result<Self, DbError> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
-
         let url = config.url.expose();
-        let kind = match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("sqlite") => Kind::Sqlite,
-            Some("postgres" | "postgresql") => Kind::Postgres,
-            _ => {
-                return Err(DbError::Url { url: config.url.to_string() });
-            }
-        };
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => Self::connect_sqlite(url, config).await,
+            Some("postgres" | "postgresql") => Self::connect_postgres(url, config).await,
+            _ => Err(DbError::Url { url: config.url.to_string() }),
+        }
+    }
+
+    async fn connect_sqlite(url: &str, config: &DatabaseConfig) -> Result<Self, DbError> {
+        // WAL: readers don't wait for the writer. FULL: what is committed survives a power failure, since 202 is a
+        // promise. busy_timeout: another process (`novella service list`) may hold the lock for a moment.
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5))
+            .foreign_keys(true)
+            .pragma("cache_size", "-2000")
+            .statement_cache_capacity(STATEMENT_CACHE)
+            .row_buffer_size(ROW_BUFFER);
         let pool = |connections: u32| {
-            AnyPoolOptions::new()
+            // A SQLite connection is a thread and a page cache: few of them, kept for good.
+            PoolOptions::new()
                 .max_connections(connections.max(1))
                 .acquire_timeout(config.acquire_timeout)
-                // An idle connection may have been cut: better to notice before a query than in it.
-                .test_before_acquire(kind == Kind::Postgres)
-                .after_connect(move |connection, _| Box::pin(prepare(kind, connection)))
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
         };
-        match kind {
-            Kind::Sqlite => {
-                let separator = if url.contains('?') { '&' } else { '?' };
-                let options = AnyConnectOptions::from_str(&format!("{url}{separator}mode=rwc"))?;
-                // A SQLite connection is a thread and a page cache: few of them, kept for good.
-                let keep = |options: AnyPoolOptions| options.idle_timeout(None).max_lifetime(None);
-                let writer = keep(pool(1)).connect_with(options.clone()).await?;
-                let readers = keep(pool(config.max_connections.min(4))).connect_with(options).await?;
-                Ok(Self { kind, writer, readers })
-            }
-            Kind::Postgres => {
-                let options = AnyConnectOptions::from_str(url)?;
-                let both = pool(config.max_connections)
-                    .max_lifetime(Duration::from_secs(30 * 60))
-                    .connect_with(options)
-                    .await?;
-                Ok(Self { kind, writer: both.clone(), readers: both })
-            }
-        }
+        let writer = pool(1).connect_with(options.clone()).await?;
+        let readers = pool(config.max_connections.min(4)).connect_with(options).await?;
+        Ok(Self(Pools::Sqlite { writer, readers }))
+    }
+
+    async fn connect_postgres(url: &str, config: &DatabaseConfig) -> Result<Self, DbError> {
+        let options = PgConnectOptions::from_str(url)?.statement_cache_capacity(STATEMENT_CACHE);
+        let pool = PoolOptions::new()
+            .max_connections(config.max_connections.max(1))
+            .acquire_timeout(config.acquire_timeout)
+            // An idle connection may have been cut: better to notice before a query than in it.
+            .test_before_acquire(true)
+            .max_lifetime(Duration::from_secs(30 * 60))
+            .connect_with(options)
+            .await?;
+        Ok(Self(Pools::Postgres(pool)))
     }
 
     /// Applies the migrations that are missing. Several processes may do so at once: one does, the others wait.
@@ -88,7 +186,11 @@ impl Database {
     /// # Errors
     /// A migration that fails, or one applied earlier that this program does not know.
     pub async fn migrate(&self) -> Result<(), DbError> {
-        Ok(self.migrations().run(&self.writer).await?)
+        match &self.0 {
+            Pools::Sqlite { writer, .. } => schema::sqlite().run(writer).await?,
+            Pools::Postgres(pool) => schema::postgres().run(pool).await?,
+        }
+        Ok(())
     }
 
     /// Checks that every migration of this program has been applied.
@@ -96,22 +198,14 @@ impl Database {
     /// # Errors
     /// [`DbError::SchemaOutOfDate`] if one is missing.
     pub async fn check_schema(&self) -> Result<(), DbError> {
-        let newest = self.migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
-        let applied: Result<Option<i64>, sqlx::Error> =
-            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&self.readers).await;
+        let applied: Result<Option<i64>, DbError> =
+            sql!("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut *self.read().await?).await;
         match applied {
-            Ok(Some(version)) if version >= newest => Ok(()),
+            Ok(Some(version)) if version >= schema::newest() => Ok(()),
             Ok(_) => Err(DbError::SchemaOutOfDate),
             // No such table: nothing was ever applied.
-            Err(sqlx::Error::Database(_)) => Err(DbError::SchemaOutOfDate),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn migrations(&self) -> &'static Migrator {
-        match self.kind {
-            Kind::Sqlite => &SQLITE_MIGRATIONS,
-            Kind::Postgres => &POSTGRES_MIGRATIONS,
+            Err(DbError::Sqlx(sqlx::Error::Database(_))) => Err(DbError::SchemaOutOfDate),
+            Err(error) => Err(error),
         }
     }
 
@@ -119,16 +213,24 @@ impl Database {
     ///
     /// # Errors
     /// None can be had in time.
-    pub async fn read(&self) -> Result<PoolConnection<sqlx::Any>, DbError> {
-        Ok(self.readers.acquire().await?)
+    pub async fn read(&self) -> Result<PooledConnection, DbError> {
+        let kept = match &self.0 {
+            Pools::Sqlite { readers, .. } => Kept::Sqlite(readers.acquire().await?),
+            Pools::Postgres(pool) => Kept::Postgres(pool.acquire().await?),
+        };
+        Ok(PooledConnection(Connection::new(kept)))
     }
 
     /// A connection for a single statement that writes.
     ///
     /// # Errors
     /// None can be had in time.
-    pub async fn write(&self) -> Result<PoolConnection<sqlx::Any>, DbError> {
-        Ok(self.writer.acquire().await?)
+    pub async fn write(&self) -> Result<PooledConnection, DbError> {
+        let kept = match &self.0 {
+            Pools::Sqlite { writer, .. } => Kept::Sqlite(writer.acquire().await?),
+            Pools::Postgres(pool) => Kept::Postgres(pool.acquire().await?),
+        };
+        Ok(PooledConnection(Connection::new(kept)))
     }
 
     /// A transaction that writes.
@@ -136,17 +238,19 @@ impl Database {
     /// # Errors
     /// None can be had in time.
     pub async fn begin(&self) -> Result<Transaction, DbError> {
-        // SQLite: take the write lock at once. A transaction that began by reading could not upgrade when another
-        // process has written in between.
-        let begin = match self.kind {
-            Kind::Sqlite => "BEGIN IMMEDIATE",
-            Kind::Postgres => "BEGIN",
+        let pools = self.0.clone();
+        let begin = async move {
+            Ok(match pools {
+                // Take the write lock at once: a transaction that began by reading could not upgrade when another
+                // process has written in between.
+                Pools::Sqlite { writer, .. } => Kept::SqliteTransaction(writer.begin_with("BEGIN IMMEDIATE").await?),
+                Pools::Postgres(pool) => Kept::PostgresTransaction(pool.begin().await?),
+            })
         };
         // In a task of its own, which goes on when the caller is dropped: a BEGIN that is dropped half-way leaves sqlx's
         // PostgreSQL connection in the pool with a transaction open that nobody ends, and its locks held for good.
-        let writer = self.writer.clone();
-        match tokio::spawn(async move { writer.begin_with(begin).await }).await {
-            Ok(transaction) => Ok(transaction?),
+        match tokio::spawn(begin).await {
+            Ok(kept) => kept.map(|kept| Transaction(Connection::new(kept))),
             // The runtime is going down.
             Err(_) => Err(DbError::Sqlx(sqlx::Error::PoolClosed)),
         }
@@ -157,27 +261,18 @@ impl Database {
     /// # Errors
     /// None came.
     pub async fn ping(&self) -> Result<(), DbError> {
-        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        sql!("SELECT 1").execute(&mut *self.read().await?).await?;
         Ok(())
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        match &self.0 {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
     }
-}
-
-async fn prepare(kind: Kind, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    if kind == Kind::Sqlite {
-        // WAL: readers don't wait for the writer. FULL: what is committed survives a power failure, since 202 is a
-        // promise. busy_timeout: another process (`novella service list`) may hold the lock for a moment.
-        connection
-            .execute(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
-                 PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000",
-            )
-            .await?;
-    }
-    Ok(())
 }

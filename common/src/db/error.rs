@@ -1,5 +1,7 @@
 //! How the database fails.
 
+use std::borrow::Cow;
+
 /// How the database fails.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -14,7 +16,18 @@ pub enum DbError {
     },
     /// A migration could not be applied.
     #[error("database migration: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The schema is one that this program can't have made.
+    #[error(
+        "the database was made by a later version of Novella, or by one between releases (migration {version}: \
+         {reason}): run that version, or give this one another database"
+    )]
+    SchemaUnknown {
+        /// The migration.
+        version: i64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The schema is not the one that this program needs.
     #[error("the database's schema is not up to date: run `novella db sync`")]
     SchemaOutOfDate,
@@ -22,20 +35,52 @@ pub enum DbError {
     #[error("database: column '{column}' holds {value}: {reason}")]
     Corrupt {
         /// The column.
-        column: &'static str,
+        column: Cow<'static, str>,
         /// What it holds.
         value: String,
         /// Why that can't be.
         reason: String,
     },
+    /// A value that no column can hold was to be written or looked for.
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// A password could not be hashed.
     #[error("password hashing: {0}")]
     Password(String),
 }
 
+/// Why a value can't be bound. The same on both databases.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BindError {
+    /// PostgreSQL holds it neither in text nor in JSON.
+    #[error("a text with the NUL character (U+0000) can't be stored")]
+    NulCharacter,
+    /// The text that was to become a UUID.
+    #[error("'{0}' is not a UUID")]
+    NotUuid(String),
+    /// A value that has no form in JSON, such as a map whose keys are no texts.
+    #[error("a value can't be written as JSON: {0}")]
+    NotJson(String),
+}
+
 impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
         Self::Sqlx(error)
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for DbError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        use sqlx::migrate::MigrateError;
+        match error {
+            MigrateError::VersionMissing(version) => {
+                Self::SchemaUnknown { version, reason: "this version does not know it" }
+            }
+            MigrateError::VersionMismatch(version) => {
+                Self::SchemaUnknown { version, reason: "it was another one when it was applied" }
+            }
+            other => Self::Migrate(other),
+        }
     }
 }
 

@@ -10,14 +10,13 @@ use argon2::{
 };
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::{
     Connection, DbError,
-    row::{Columns, micros},
+    table::{self, select},
 };
-use crate::config::Secret;
+use crate::{config::Secret, sql, table};
 
 /// The id of the one domain that there is. Its name is [`DEFAULT_DOMAIN_NAME`].
 pub const DEFAULT_DOMAIN_ID: &str = "default";
@@ -108,27 +107,19 @@ pub fn token_hash(token: &str) -> String {
     })
 }
 
-fn project_of(row: &AnyRow) -> Result<Project, DbError> {
-    Ok(Project {
-        id: row.text("project_id")?,
-        name: row.text("project_name")?,
-        description: row.text("project_description")?,
-        enabled: row.flag("project_enabled")?,
-    })
+table! {
+    Project in "projects", key text "id";
+    id,
+    name,
+    description,
+    enabled,
 }
 
-fn user_of(row: &AnyRow) -> Result<User, DbError> {
-    Ok(User { id: row.text("user_id")?, name: row.text("user_name")?, enabled: row.flag("user_enabled")? })
-}
-
-macro_rules! select_projects {
-    ($rest:literal) => {
-        concat!(
-            "SELECT p.id AS project_id, p.name AS project_name, p.description AS project_description, \
-             p.enabled AS project_enabled FROM projects p ",
-            $rest
-        )
-    };
+table! {
+    User in "users", key text "id";
+    id,
+    name,
+    enabled,
 }
 
 /// Adds a project.
@@ -136,50 +127,29 @@ macro_rules! select_projects {
 /// # Errors
 /// A name or an id that is taken (see [`DbError::is_unique_violation`]).
 pub async fn insert_project(connection: &mut Connection, project: &Project) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO projects (id, name, description, enabled) VALUES ($1, $2, $3, $4)")
-        .bind(&project.id)
-        .bind(&project.name)
-        .bind(&project.description)
-        .bind(i64::from(project.enabled))
-        .execute(connection)
-        .await?;
-    Ok(())
+    table::insert(connection, project).await
 }
 
 /// A project, if there is one.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn project(connection: &mut Connection, which: &Reference) -> Result<Option<Project>, DbError> {
-    let query = match which {
-        Reference::Id(id) => sqlx::query(select_projects!("WHERE p.id = $1")).bind(id),
-        Reference::Name(name) => sqlx::query(select_projects!("WHERE p.name = $1")).bind(name),
-    };
-    query.fetch_optional(connection).await?.as_ref().map(project_of).transpose()
+    let (column, value) = which.condition();
+    select::<Project>().push(column).bind(value).fetch_optional(connection).await
 }
 
 /// Every project, by name.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn projects(connection: &mut Connection) -> Result<Vec<Project>, DbError> {
-    let rows = sqlx::query(select_projects!("ORDER BY p.name")).fetch_all(connection).await?;
-    rows.iter().map(project_of).collect()
+    select::<Project>().push(" ORDER BY name").fetch_all(connection).await
 }
 
 /// The enabled projects that a user has a role in, by name.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn projects_of_user(connection: &mut Connection, user_id: &str) -> Result<Vec<Project>, DbError> {
-    let rows = sqlx::query(select_projects!(
-        "WHERE p.enabled = 1 AND EXISTS (SELECT 1 FROM role_assignments r \
-         WHERE r.project_id = p.id AND r.user_id = $1) ORDER BY p.name"
-    ))
-    .bind(user_id)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(project_of).collect()
+    select::<Project>()
+        .append(sql!(
+            " WHERE enabled AND id IN (SELECT project_id FROM role_assignments WHERE user_id = " (user_id)
+            ") ORDER BY name"
+        ))
+        .fetch_all(connection)
+        .await
 }
 
 /// Adds a user. `password_hash` comes from [`hash_password`].
@@ -187,156 +157,109 @@ pub async fn projects_of_user(connection: &mut Connection, user_id: &str) -> Res
 /// # Errors
 /// A name or an id that is taken (see [`DbError::is_unique_violation`]).
 pub async fn insert_user(connection: &mut Connection, user: &User, password_hash: &str) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO users (id, name, password_hash, enabled) VALUES ($1, $2, $3, $4)")
-        .bind(&user.id)
-        .bind(&user.name)
-        .bind(password_hash)
-        .bind(i64::from(user.enabled))
-        .execute(connection)
-        .await?;
+    sql!(
+        "INSERT INTO users (id, name, password_hash, enabled) VALUES ("
+        (user.id) ", " (user.name) ", " (password_hash) ", " (user.enabled) ")"
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 /// Gives a user another password, and ends all its tokens: who knew the old password may have made some.
-///
-/// # Errors
-/// The database can't be written.
 pub async fn set_password(connection: &mut Connection, user_id: &str, password_hash: &str) -> Result<(), DbError> {
-    sqlx::query("UPDATE users SET password_hash = $1 WHERE id = $2")
-        .bind(password_hash)
-        .bind(user_id)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("DELETE FROM tokens WHERE user_id = $1").bind(user_id).execute(connection).await?;
+    sql!("UPDATE users SET password_hash = " (password_hash) " WHERE id = " (user_id)).execute(connection).await?;
+    sql!("DELETE FROM tokens WHERE user_id = "(user_id)).execute(connection).await?;
     Ok(())
 }
 
 /// A user with the hash of its password, if there is one.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn user(connection: &mut Connection, which: &Reference) -> Result<Option<(User, String)>, DbError> {
-    const BY_ID: &str =
-        "SELECT id AS user_id, name AS user_name, enabled AS user_enabled, password_hash FROM users WHERE id = $1";
-    const BY_NAME: &str =
-        "SELECT id AS user_id, name AS user_name, enabled AS user_enabled, password_hash FROM users WHERE name = $1";
-    let query = match which {
-        Reference::Id(id) => sqlx::query(BY_ID).bind(id),
-        Reference::Name(name) => sqlx::query(BY_NAME).bind(name),
-    };
-    let Some(row) = query.fetch_optional(connection).await? else {
-        return Ok(None);
-    };
-    Ok(Some((user_of(&row)?, row.text("password_hash")?)))
+    let (column, value) = which.condition();
+    sql!("SELECT id, name, enabled, password_hash FROM users").push(column).bind(value).fetch_optional(connection).await
 }
 
 /// Every user, by name.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn users(connection: &mut Connection) -> Result<Vec<User>, DbError> {
-    let rows = sqlx::query("SELECT id AS user_id, name AS user_name, enabled AS user_enabled FROM users ORDER BY name")
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(user_of).collect()
+    select::<User>().push(" ORDER BY name").fetch_all(connection).await
+}
+
+impl Reference {
+    fn condition(&self) -> (&'static str, &str) {
+        match self {
+            Self::Id(id) => (" WHERE id = ", id),
+            Self::Name(name) => (" WHERE name = ", name),
+        }
+    }
 }
 
 /// Gives a user a role in a project; nothing happens if it has it.
-///
-/// # Errors
-/// The database can't be written.
 pub async fn assign_role(
     connection: &mut Connection,
     user_id: &str,
     project_id: &str,
     role: &str,
 ) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO role_assignments (user_id, project_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(user_id)
-        .bind(project_id)
-        .bind(role)
-        .execute(connection)
-        .await?;
+    sql!(
+        "INSERT INTO role_assignments (user_id, project_id, role) VALUES (" (user_id) ", " (project_id) ", " (role)
+        ") ON CONFLICT DO NOTHING"
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 /// The roles that a user was given in a project.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn roles(connection: &mut Connection, user_id: &str, project_id: &str) -> Result<Vec<String>, DbError> {
-    let rows = sqlx::query("SELECT role FROM role_assignments WHERE user_id = $1 AND project_id = $2 ORDER BY role")
-        .bind(user_id)
-        .bind(project_id)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| row.text("role")).collect()
+    sql!(
+        "SELECT role FROM role_assignments WHERE user_id = " (user_id) " AND project_id = " (project_id)
+        " ORDER BY role"
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Writes a token down.
-///
-/// # Errors
-/// The database can't be written.
 pub async fn insert_token(connection: &mut Connection, hash: &str, token: &Token) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO tokens (token_hash, user_id, project_id, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+    let project = token.project.as_ref().map(|project| &project.id);
+    sql!(
+        "INSERT INTO tokens (token_hash, user_id, project_id, issued_at, expires_at) VALUES ("
+        (hash) ", " (token.user.id) ", " (project) ", " (token.issued_at) ", " (token.expires_at) ")"
     )
-    .bind(hash)
-    .bind(&token.user.id)
-    .bind(token.project.as_ref().map(|project| project.id.clone()))
-    .bind(micros(token.issued_at))
-    .bind(micros(token.expires_at))
     .execute(connection)
     .await?;
     Ok(())
 }
 
 /// A token that is valid at `now`: not expired, and its user and project enabled.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn token(connection: &mut Connection, hash: &str, now: Timestamp) -> Result<Option<Token>, DbError> {
-    let row = sqlx::query(
-        "SELECT t.issued_at, t.expires_at, u.id AS user_id, u.name AS user_name, u.enabled AS user_enabled, \
-         p.id AS project_id, p.name AS project_name, p.description AS project_description, \
-         p.enabled AS project_enabled \
-         FROM tokens t JOIN users u ON u.id = t.user_id LEFT JOIN projects p ON p.id = t.project_id \
-         WHERE t.token_hash = $1 AND t.expires_at > $2 AND u.enabled = 1 AND (p.id IS NULL OR p.enabled = 1)",
+    let found: Option<(Timestamp, Timestamp, User, Option<String>)> = sql!(
+        "SELECT t.issued_at, t.expires_at, u.id, u.name, u.enabled, t.project_id \
+         FROM tokens t JOIN users u ON u.id = t.user_id \
+         WHERE t.token_hash = " (hash) " AND t.expires_at > " (now) " AND u.enabled"
     )
-    .bind(hash)
-    .bind(micros(now))
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let user = user_of(&row)?;
-    let project = match row.text_or_null("project_id")? {
-        Some(_) => Some(project_of(&row)?),
-        None => None,
+    let Some((issued_at, expires_at, user, project_id)) = found else { return Ok(None) };
+    let Some(project_id) = project_id else {
+        return Ok(Some(Token { user, project: None, roles: Vec::new(), issued_at, expires_at }));
+    };
+    let Some(project) = project(connection, &Reference::Id(project_id)).await?.filter(|project| project.enabled) else {
+        return Ok(None);
     };
     // Read now and not kept with the token: a role that is taken away is gone for tokens that were given out before.
-    let roles = match &project {
-        Some(project) => roles(connection, &user.id, &project.id).await?,
-        None => Vec::new(),
-    };
-    Ok(Some(Token { user, project, roles, issued_at: row.time("issued_at")?, expires_at: row.time("expires_at")? }))
+    let roles = roles(connection, &user.id, &project.id).await?;
+    Ok(Some(Token { user, project: Some(project), roles, issued_at, expires_at }))
 }
 
 /// Ends a token. Says whether there was one.
-///
-/// # Errors
-/// The database can't be written.
 pub async fn delete_token(connection: &mut Connection, hash: &str) -> Result<bool, DbError> {
-    let done = sqlx::query("DELETE FROM tokens WHERE token_hash = $1").bind(hash).execute(connection).await?;
-    Ok(done.rows_affected() > 0)
+    sql!("DELETE FROM tokens WHERE token_hash = "(hash)).execute_one(connection).await
 }
 
 /// Removes the tokens that have expired by `now`. Says how many.
-///
-/// # Errors
-/// The database can't be written.
 pub async fn delete_expired_tokens(connection: &mut Connection, now: Timestamp) -> Result<u64, DbError> {
-    let done = sqlx::query("DELETE FROM tokens WHERE expires_at <= $1").bind(micros(now)).execute(connection).await?;
-    Ok(done.rows_affected())
+    sql!("DELETE FROM tokens WHERE expires_at <= "(now)).execute(connection).await
 }
 
 #[cfg(test)]

@@ -1,16 +1,28 @@
 //! Images: records of them; the data is the hosts' matter.
 
-use sqlx::any::AnyRow;
-
 use super::{
     Connection, DbError,
-    row::{Columns, json, micros},
-    sql::Sql,
+    list::{Condition, Direction, List, SortKey},
+    table::{self, select},
 };
-use crate::models::Image;
+use crate::{models::Image, sql, table};
 
-const COLUMNS: &str = "SELECT id, name, status, visibility, owner, size, min_disk_gb, min_ram_mb, disk_format, \
-                       container_format, properties, created_at, updated_at FROM images WHERE 1 = 1";
+table! {
+    Image in "images", key text "id";
+    id,
+    name,
+    status,
+    visibility,
+    owner,
+    size,
+    min_disk_gb,
+    min_ram_mb,
+    disk_format,
+    container_format,
+    properties as Json,
+    created_at,
+    updated_at,
+}
 
 /// What a list of images is sorted by. Ties are broken by id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,22 +67,15 @@ pub struct ImageQuery {
     pub limit: Option<i64>,
 }
 
-fn read(row: &AnyRow) -> Result<Image, DbError> {
-    Ok(Image {
-        id: row.text("id")?,
-        name: row.text("name")?,
-        status: row.text("status")?,
-        visibility: row.text("visibility")?,
-        owner: row.text_or_null("owner")?,
-        size: row.int_or_null("size")?,
-        min_disk_gb: row.int("min_disk_gb")?,
-        min_ram_mb: row.int("min_ram_mb")?,
-        disk_format: row.text_or_null("disk_format")?,
-        container_format: row.text_or_null("container_format")?,
-        properties: row.json("properties")?,
-        created_at: row.time("created_at")?,
-        updated_at: row.time("updated_at")?,
-    })
+impl ImageSort {
+    fn key(self) -> SortKey {
+        match self {
+            Self::CreatedAt => SortKey::time("created_at"),
+            Self::UpdatedAt => SortKey::time("updated_at"),
+            Self::Name => SortKey::text("name"),
+            Self::Id => SortKey::text("id"),
+        }
+    }
 }
 
 /// Adds an image.
@@ -78,95 +83,39 @@ fn read(row: &AnyRow) -> Result<Image, DbError> {
 /// # Errors
 /// An id that is taken (see [`DbError::is_unique_violation`]).
 pub async fn insert(connection: &mut Connection, image: &Image) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO images (id, name, status, visibility, owner, size, min_disk_gb, min_ram_mb, disk_format, \
-         container_format, properties, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
-    .bind(&image.id)
-    .bind(&image.name)
-    .bind(&image.status)
-    .bind(&image.visibility)
-    .bind(image.owner.as_deref())
-    .bind(image.size)
-    .bind(image.min_disk_gb)
-    .bind(image.min_ram_mb)
-    .bind(image.disk_format.as_deref())
-    .bind(image.container_format.as_deref())
-    .bind(json("properties", &image.properties)?)
-    .bind(micros(image.created_at))
-    .bind(micros(image.updated_at))
-    .execute(connection)
-    .await?;
-    Ok(())
+    table::insert(connection, image).await
 }
 
 /// The image with this id, whoever may see it.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn get(connection: &mut Connection, id: &str) -> Result<Option<Image>, DbError> {
-    let mut query = Sql::new(COLUMNS);
-    query.push(" AND id = ").bind(id.to_owned())?;
-    query.fetch_all(connection).await?.first().map(read).transpose()
+    select::<Image>().push(" WHERE id = ").bind(id).fetch_optional(connection).await
 }
 
 /// The images that fit, in order.
-///
-/// # Errors
-/// The database can't be read.
 pub async fn list(connection: &mut Connection, wanted: &ImageQuery) -> Result<Vec<Image>, DbError> {
-    let mut query = Sql::new(COLUMNS);
+    let direction = if wanted.ascending { Direction::Ascending } else { Direction::Descending };
+    let mut list = List::<Image>::all().sort(wanted.sort.key(), direction);
     if let Some(project) = &wanted.visible_to {
-        query.push(" AND (visibility IN ('public', 'community') OR owner = ").bind(project.clone())?.push(")");
+        let visible = sql!("visibility IN ('public', 'community') OR owner = "(project));
+        list = list.visible(Condition::raw(visible));
     }
     for (column, values) in [
-        (" AND name IN ", &wanted.names),
-        (" AND id IN ", &wanted.ids),
-        (" AND status IN ", &wanted.statuses),
-        (" AND disk_format IN ", &wanted.disk_formats),
-        (" AND container_format IN ", &wanted.container_formats),
+        ("name", &wanted.names),
+        ("id", &wanted.ids),
+        ("status", &wanted.statuses),
+        ("disk_format", &wanted.disk_formats),
+        ("container_format", &wanted.container_formats),
     ] {
-        match values {
-            None => {}
-            Some(values) if values.is_empty() => return Ok(Vec::new()),
-            Some(values) => {
-                query.push(column).bind_list(values.iter().cloned())?;
-            }
+        if let Some(values) = values {
+            list = list.filter(Condition::is_in(column, values));
         }
     }
     if let Some(visibility) = &wanted.visibility {
-        query.push(" AND visibility = ").bind(visibility.clone())?;
+        list = list.filter(Condition::equal("visibility", visibility));
     }
     if let Some(owner) = &wanted.owner {
-        query.push(" AND owner = ").bind(owner.clone())?;
+        list = list.filter(Condition::equal("owner", owner));
     }
-    let column = match wanted.sort {
-        ImageSort::CreatedAt => "created_at",
-        ImageSort::UpdatedAt => "updated_at",
-        ImageSort::Name => "name",
-        ImageSort::Id => "id",
-    };
-    if let Some(after) = &wanted.after {
-        let beyond = if wanted.ascending { " > " } else { " < " };
-        query.push(" AND (").push(column).push(beyond);
-        sort_value(&mut query, wanted.sort, after)?.push(" OR (").push(column).push(" = ");
-        sort_value(&mut query, wanted.sort, after)?.push(" AND id").push(beyond).bind(after.id.clone())?;
-        query.push("))");
-    }
-    let direction = if wanted.ascending { " ASC" } else { " DESC" };
-    query.push(" ORDER BY ").push(column).push(direction).push(", id").push(direction);
-    if let Some(limit) = wanted.limit {
-        query.push(" LIMIT ").bind(limit)?;
-    }
-    query.fetch_all(connection).await?.iter().map(read).collect()
-}
-
-fn sort_value<'q>(query: &'q mut Sql, sort: ImageSort, image: &Image) -> Result<&'q mut Sql, DbError> {
-    match sort {
-        ImageSort::CreatedAt => query.bind(micros(image.created_at)),
-        ImageSort::UpdatedAt => query.bind(micros(image.updated_at)),
-        ImageSort::Name => query.bind(image.name.clone()),
-        ImageSort::Id => query.bind(image.id.clone()),
-    }
+    let after = wanted.after.as_ref().map(|image| image.id.as_str());
+    Ok(list.marker(after).limit(wanted.limit).page(connection).await?.unwrap_or_default())
 }

@@ -1,11 +1,16 @@
-//! The database: SQLite or PostgreSQL by the URL's scheme, one set of queries for both.
+//! The database: SQLite or PostgreSQL by the URL's scheme, one text of each query for both.
 //!
 //! The state of the cloud lives here and nowhere else. Each submodule holds the queries of one thing; a query takes a
 //! connection, so that the caller decides what belongs to one transaction. Every change of an instance's state is a
 //! compare-and-swap: it names what it expects and says whether it won.
 //!
-//! sqlx's `Any` driver serves both databases; both understand `$1`. Columns hold only text and 64-bit integers, which
-//! `Any` maps alike.
+//! A query is written with [`sql!`](crate::sql!), a table described with [`table!`](crate::table!), a list asked for with
+//! [`list::List`]; other crates describe tables and lists of their own with the same. [`value`] says how Rust's types
+//! are kept in each database.
+//!
+//! Every query fails with [`DbError::Sqlx`] when the database can't be reached or breaks off, and with
+//! [`DbError::Corrupt`] when a row holds what this program can't have written. An `# Errors` section names what else
+//! there is.
 
 pub mod actions;
 pub mod allocations;
@@ -17,12 +22,24 @@ pub mod flavors;
 pub mod identity;
 pub mod images;
 pub mod instances;
+pub mod list;
 pub mod migrations;
+#[cfg(test)]
+mod plans;
+mod postgres;
 mod row;
+mod schema;
 pub mod seed;
 pub mod services;
 mod sql;
+mod sqlite;
+pub mod table;
 pub mod takeover;
+pub mod value;
 
-pub use connect::{Connection, Database, Transaction};
-pub use error::DbError;
+pub use connect::{Connection, Database, PooledConnection, Transaction};
+pub use error::{BindError, DbError};
+pub use row::{FromRow, Row};
+pub use sql::{Cells, Sql};
+pub use table::Table;
+pub use value::{Bind, Column, Json, JsonText, Kind, UuidText, Value};

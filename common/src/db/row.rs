@@ -1,95 +1,177 @@
-//! Reading columns as the types of the models.
+//! Reading rows: column after column, by place and not by name.
 
-use std::str::FromStr;
+use std::fmt::Display;
 
-use jiff::Timestamp;
-use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{Row, any::AnyRow};
+use sqlx::{Column as _, Row as _, postgres::PgRow, sqlite::SqliteRow};
+use uuid::Uuid;
 
-use super::DbError;
+use super::{
+    Column, DbError, Kind, Value,
+    postgres::{PgJson, PgTime},
+};
 
-/// Microseconds since 1970, as times are stored.
-pub(super) fn micros(time: Timestamp) -> i64 {
-    time.as_microsecond()
+/// A row of either database; its columns are read in the order of the `SELECT` list.
+pub struct Row<'r> {
+    source: Source<'r>,
+    next: usize,
 }
 
-/// A structured value as JSON text.
-pub(super) fn json<T: Serialize>(column: &'static str, value: &T) -> Result<String, DbError> {
-    serde_json::to_string(value).map_err(|error| DbError::Corrupt {
-        column,
-        value: "a value that is no JSON".into(),
-        reason: error.to_string(),
-    })
+enum Source<'r> {
+    Sqlite(&'r SqliteRow),
+    Postgres(&'r PgRow),
 }
 
-/// Reads a row's columns by name. A value that can't be read names its column.
-pub(super) trait Columns {
-    fn text(&self, column: &'static str) -> Result<String, DbError>;
-    fn text_or_null(&self, column: &'static str) -> Result<Option<String>, DbError>;
-    fn int(&self, column: &'static str) -> Result<i64, DbError>;
-    fn int_or_null(&self, column: &'static str) -> Result<Option<i64>, DbError>;
+/// What can be read from the next columns of a row: one value, several as a tuple, or a model.
+pub trait FromRow: Sized {
+    /// Reads it, and leaves the row at the column after it.
+    ///
+    /// # Errors
+    /// A value that this program can't have written.
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError>;
+}
 
-    fn flag(&self, column: &'static str) -> Result<bool, DbError> {
-        Ok(self.int(column)? != 0)
-    }
-
-    fn time(&self, column: &'static str) -> Result<Timestamp, DbError> {
-        timestamp(column, self.int(column)?)
-    }
-
-    fn time_or_null(&self, column: &'static str) -> Result<Option<Timestamp>, DbError> {
-        self.int_or_null(column)?.map(|micros| timestamp(column, micros)).transpose()
-    }
-
-    fn parsed<T>(&self, column: &'static str) -> Result<T, DbError>
-    where
-        T: FromStr<Err: ToString>,
-    {
-        parse(column, &self.text(column)?)
-    }
-
-    fn parsed_or_null<T>(&self, column: &'static str) -> Result<Option<T>, DbError>
-    where
-        T: FromStr<Err: ToString>,
-    {
-        self.text_or_null(column)?.map(|text| parse(column, &text)).transpose()
-    }
-
-    fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, DbError> {
-        let text = self.text(column)?;
-        serde_json::from_str(&text).map_err(|error| DbError::Corrupt { column, reason: error.to_string(), value: text })
+impl<T: Column> FromRow for T {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        T::read(row)?.ok_or_else(|| row.corrupt("NULL", "the column can't be NULL"))
     }
 }
 
-impl Columns for AnyRow {
-    fn text(&self, column: &'static str) -> Result<String, DbError> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn text_or_null(&self, column: &'static str) -> Result<Option<String>, DbError> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn int(&self, column: &'static str) -> Result<i64, DbError> {
-        Ok(self.try_get(column)?)
-    }
-
-    fn int_or_null(&self, column: &'static str) -> Result<Option<i64>, DbError> {
-        Ok(self.try_get(column)?)
+impl<T: Column> FromRow for Option<T> {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        T::read(row)
     }
 }
 
-fn parse<T>(column: &'static str, text: &str) -> Result<T, DbError>
-where
-    T: FromStr<Err: ToString>,
-{
-    text.parse().map_err(|error: T::Err| DbError::Corrupt { column, value: text.to_owned(), reason: error.to_string() })
+macro_rules! tuples {
+    ($($($name:ident)+;)+) => {$(
+        impl<$($name: FromRow),+> FromRow for ($($name,)+) {
+            fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+                Ok(($($name::from_row(row)?,)+))
+            }
+        }
+    )+};
 }
 
-fn timestamp(column: &'static str, micros: i64) -> Result<Timestamp, DbError> {
-    Timestamp::from_microsecond(micros).map_err(|error| DbError::Corrupt {
-        column,
-        value: micros.to_string(),
-        reason: error.to_string(),
-    })
+tuples! {
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E F;
+    A B C D E F G;
+    A B C D E F G H;
+    A B C D E F G H I;
+}
+
+/// Reads the next column as `$type` of the database that the row is from.
+macro_rules! next {
+    ($row:ident, $sqlite:ty, $postgres:ty) => {{
+        let at = $row.next;
+        $row.next += 1;
+        match $row.source {
+            Source::Sqlite(source) => source.try_get::<Option<$sqlite>, _>(at)?.map(Into::into),
+            Source::Postgres(source) => source.try_get::<Option<$postgres>, _>(at)?.map(Into::into),
+        }
+    }};
+}
+
+impl<'r> Row<'r> {
+    pub(super) fn sqlite(row: &'r SqliteRow) -> Self {
+        Self { source: Source::Sqlite(row), next: 0 }
+    }
+
+    pub(super) fn postgres(row: &'r PgRow) -> Self {
+        Self { source: Source::Postgres(row), next: 0 }
+    }
+
+    /// Reads the next columns.
+    ///
+    /// # Errors
+    /// A value that is not of this type.
+    pub fn read<T: FromRow>(&mut self) -> Result<T, DbError> {
+        T::from_row(self)
+    }
+
+    /// Reads the next column as text.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn text(&mut self) -> Result<Option<&'r str>, DbError> {
+        Ok(next!(self, &'r str, &'r str))
+    }
+
+    /// Reads the next column as an integer.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn int(&mut self) -> Result<Option<i64>, DbError> {
+        Ok(next!(self, i64, i64))
+    }
+
+    /// Reads the next column as true or false.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn boolean(&mut self) -> Result<Option<bool>, DbError> {
+        Ok(next!(self, bool, bool))
+    }
+
+    /// Reads the next column as a UUID.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn uuid(&mut self) -> Result<Option<Uuid>, DbError> {
+        if let Source::Postgres(row) = self.source {
+            self.next += 1;
+            return Ok(row.try_get(self.next - 1)?);
+        }
+        let Some(text) = self.text()? else { return Ok(None) };
+        Uuid::try_parse(text).map(Some).map_err(|error| self.corrupt(text, error))
+    }
+
+    /// Reads the next column as a time, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn micros(&mut self) -> Result<Option<i64>, DbError> {
+        Ok(next!(self, i64, PgTime))
+    }
+
+    /// Reads the next column as JSON text.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn json(&mut self) -> Result<Option<&'r [u8]>, DbError> {
+        Ok(match next!(self, &'r str, PgJson<'r>) {
+            Some(PgJson(text)) => Some(text),
+            None => None,
+        })
+    }
+
+    /// Reads the next column as a value that can be bound again.
+    pub(super) fn value(&mut self, kind: Kind) -> Result<Value, DbError> {
+        let value = match kind {
+            Kind::Text => self.text()?.map(|text| Value::Text(text.to_owned())),
+            Kind::Int => self.int()?.map(Value::Int),
+            Kind::Bool => self.boolean()?.map(Value::Bool),
+            Kind::Uuid => self.uuid()?.map(Value::Uuid),
+            Kind::Time => self.micros()?.map(Value::Time),
+            Kind::Json => self.json()?.map(|json| Value::Json(String::from_utf8_lossy(json).into_owned())),
+        };
+        Ok(value.unwrap_or(Value::Null(kind)))
+    }
+
+    /// The error for what was read last: its column holds `value`, which can't be, because of `reason`.
+    pub fn corrupt(&self, value: impl Display, reason: impl Display) -> DbError {
+        let at = self.next.saturating_sub(1);
+        let column = match self.source {
+            Source::Sqlite(row) => row.columns().get(at).map(|column| column.name().to_owned()),
+            Source::Postgres(row) => row.columns().get(at).map(|column| column.name().to_owned()),
+        };
+        DbError::Corrupt {
+            column: column.unwrap_or_else(|| format!("number {at}")).into(),
+            value: value.to_string(),
+            reason: reason.to_string(),
+        }
+    }
 }

@@ -1,42 +1,35 @@
 //! Services: who is there, and when it was last heard.
 
 use jiff::Timestamp;
-use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::{
-    Connection, DbError,
-    row::{Columns, micros},
-    sql::Sql,
+    Connection, DbError, UuidText,
+    list::{Condition, List},
+    table::select,
 };
 use crate::{
     ids::Incarnation,
-    models::{Binary, Service},
+    models::{Binary, MigrationStatus, Service},
+    sql, table,
 };
 
-const COLUMNS: &str = "id, uuid, binary_name, host, zone, incarnation, disabled, disabled_reason, forced_down, \
-     last_seen, created_at";
-
-fn service(row: &AnyRow) -> Result<Service, DbError> {
-    Ok(Service {
-        id: row.int("id")?,
-        uuid: row.text("uuid")?,
-        binary: row.parsed("binary_name")?,
-        host: row.text("host")?,
-        zone: row.text("zone")?,
-        incarnation: row.parsed("incarnation")?,
-        disabled: row.flag("disabled")?,
-        disabled_reason: row.text_or_null("disabled_reason")?,
-        forced_down: row.flag("forced_down")?,
-        last_seen: row.time("last_seen")?,
-        created_at: row.time("created_at")?,
-    })
+table! {
+    Service in "services", key int "id";
+    generated id;
+    uuid as UuidText,
+    binary = "binary_name",
+    host,
+    zone,
+    incarnation,
+    disabled,
+    disabled_reason,
+    forced_down,
+    last_seen,
+    created_at,
 }
 
 /// Writes that a service was heard now, by the clock of whoever calls. A service that was never seen gets its row.
-///
-/// # Errors
-/// Those of the database.
 pub async fn heartbeat(
     connection: &mut Connection,
     binary: Binary,
@@ -44,17 +37,13 @@ pub async fn heartbeat(
     zone: &str,
     incarnation: Incarnation,
 ) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO services (uuid, binary_name, host, zone, incarnation, last_seen, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (binary_name, host) DO UPDATE SET \
-         zone = excluded.zone, incarnation = excluded.incarnation, last_seen = excluded.last_seen",
+    let now = Timestamp::now();
+    sql!(
+        "INSERT INTO services (uuid, binary_name, host, zone, incarnation, last_seen, created_at) VALUES ("
+        (Uuid::new_v4()) ", " (binary) ", " (host) ", " (zone) ", " (incarnation) ", " (now) ", " (now)
+        ") ON CONFLICT (binary_name, host) DO UPDATE SET \
+         zone = excluded.zone, incarnation = excluded.incarnation, last_seen = excluded.last_seen"
     )
-    .bind(Uuid::new_v4().to_string())
-    .bind(binary.as_str())
-    .bind(host.to_owned())
-    .bind(zone.to_owned())
-    .bind(incarnation.to_string())
-    .bind(micros(Timestamp::now()))
     .execute(connection)
     .await?;
     Ok(())
@@ -62,63 +51,51 @@ pub async fn heartbeat(
 
 /// Writes that these compute hosts were heard now: one statement for a batch of heartbeats. A host that has not said
 /// hello yet has no row, and gets none by this.
-///
-/// # Errors
-/// Those of the database.
 pub async fn compute_hosts_alive(connection: &mut Connection, hosts: &[(String, Incarnation)]) -> Result<(), DbError> {
     if hosts.is_empty() {
         return Ok(());
     }
-    let mut sql = Sql::new("UPDATE services SET last_seen = ");
-    sql.bind(micros(Timestamp::now()))?;
-    sql.push(" WHERE binary_name = 'nova-compute' AND (host, incarnation) IN (VALUES ");
-    for (index, (host, incarnation)) in hosts.iter().enumerate() {
-        sql.push(if index == 0 { "(" } else { ", (" });
-        sql.bind(host.clone())?.push(", ");
-        sql.bind(incarnation.to_string())?.push(")");
-    }
-    sql.push(")");
-    sql.execute(connection).await?;
+    sql!(
+        "UPDATE services SET last_seen = " (Timestamp::now()) " WHERE binary_name = " (Binary::Compute)
+        " AND (host, incarnation) IN ("
+    )
+    .rows(hosts, |(host, incarnation), cells| {
+        cells.bind(host).bind(incarnation);
+    })
+    .push(")")
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 /// Every service, or those of a kind or host, in the order in which they were first seen.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(
     connection: &mut Connection,
     binary: Option<&str>,
     host: Option<&str>,
 ) -> Result<Vec<Service>, DbError> {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM services WHERE 1 = 1");
+    let mut list = List::<Service>::all();
     if let Some(binary) = binary {
-        sql.push(" AND binary_name = ").bind(binary.to_owned())?;
+        list = list.filter(Condition::equal("binary_name", binary));
     }
     if let Some(host) = host {
-        sql.push(" AND host = ").bind(host.to_owned())?;
+        list = list.filter(Condition::equal("host", host));
     }
-    sql.push(" ORDER BY id");
-    sql.fetch_all(connection).await?.iter().map(service).collect()
+    Ok(list.page(connection).await?.unwrap_or_default())
 }
 
 /// One service by its UUID.
-///
-/// # Errors
-/// Those of the database.
 pub async fn get(connection: &mut Connection, uuid: &str) -> Result<Option<Service>, DbError> {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM services WHERE uuid = ").bind(uuid.to_owned())?;
-    sql.fetch_all(connection).await?.first().map(service).transpose()
+    let Ok(uuid) = uuid.parse::<Uuid>() else { return Ok(None) };
+    select::<Service>().push(" WHERE uuid = ").bind(&uuid).fetch_optional(connection).await
 }
 
 /// One service by what and where it is.
-///
-/// # Errors
-/// Those of the database.
 pub async fn find(connection: &mut Connection, binary: Binary, host: &str) -> Result<Option<Service>, DbError> {
-    Ok(list(connection, Some(binary.as_str()), Some(host)).await?.into_iter().next())
+    select::<Service>()
+        .append(sql!(" WHERE binary_name = " (binary) " AND host = " (host)))
+        .fetch_optional(connection)
+        .await
 }
 
 /// What an operator can change of a service. `None` leaves it as it is.
@@ -133,23 +110,19 @@ pub struct ServiceChange {
 }
 
 /// Changes a service. Says whether it is there.
-///
-/// # Errors
-/// Those of the database.
 pub async fn update(connection: &mut Connection, uuid: &str, change: &ServiceChange) -> Result<bool, DbError> {
     // `uuid = uuid` lets each change below begin with a comma.
-    let mut sql = Sql::new("UPDATE services SET uuid = uuid");
+    let mut sql = sql!("UPDATE services SET uuid = uuid");
     if let Some(disabled) = change.disabled {
-        sql.push(", disabled = ").bind(i64::from(disabled))?;
+        sql.push(", disabled = ").bind(&disabled);
     }
     if let Some(reason) = &change.disabled_reason {
-        sql.push(", disabled_reason = ").bind(reason.clone())?;
+        sql.push(", disabled_reason = ").bind(reason);
     }
     if let Some(down) = change.forced_down {
-        sql.push(", forced_down = ").bind(i64::from(down))?;
+        sql.push(", forced_down = ").bind(&down);
     }
-    sql.push(" WHERE uuid = ").bind(uuid.to_owned())?;
-    Ok(sql.execute(connection).await?.rows_affected() == 1)
+    sql.push(" WHERE uuid = ").bind(&UuidText(uuid)).execute_one(connection).await
 }
 
 /// What came of asking for the deletion of a service.
@@ -164,9 +137,6 @@ pub enum Deletion {
 }
 
 /// Deletes a service, in the caller's transaction. A compute host goes only while nothing is on it or on its way there.
-///
-/// # Errors
-/// Those of the database.
 pub async fn delete(connection: &mut Connection, service: &Service) -> Result<Deletion, DbError> {
     if service.binary == Binary::Compute {
         let kept = remove_host(connection, &service.host).await?;
@@ -174,37 +144,35 @@ pub async fn delete(connection: &mut Connection, service: &Service) -> Result<De
             return Ok(kept);
         }
     }
-    sqlx::query("DELETE FROM services WHERE uuid = $1").bind(service.uuid.clone()).execute(connection).await?;
+    sql!("DELETE FROM services WHERE uuid = "(UuidText(&service.uuid))).execute(connection).await?;
     Ok(Deletion::Deleted)
 }
 
 /// Removes a host's row, if nothing is there. One statement: a claim changes the same row, so one that came first is seen
 /// in `allocation_count`, and one that comes later finds no host.
 async fn remove_host(connection: &mut Connection, host: &str) -> Result<Deletion, DbError> {
-    let removed = sqlx::query(
-        "DELETE FROM compute_nodes WHERE host = $1 AND allocation_count = 0 \
-         AND NOT EXISTS (SELECT 1 FROM instances WHERE host = $1 AND deleted_at IS NULL) \
-         AND NOT EXISTS (SELECT 1 FROM migrations WHERE (source = $1 OR destination = $1) \
-         AND status IN ('accepted', 'queued', 'preparing', 'running', 'post-migrating', 'reverting'))",
+    let removed = sql!(
+        "DELETE FROM compute_nodes WHERE host = " (host) " AND allocation_count = 0 \
+         AND NOT EXISTS (SELECT 1 FROM instances WHERE host = " (host) " AND deleted_at IS NULL) \
+         AND NOT EXISTS (SELECT 1 FROM migrations WHERE (source = " (host) " OR destination = " (host) ") AND status"
     )
-    .bind(host.to_owned())
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    if removed > 0 {
+    .is_in(MigrationStatus::under_way())
+    .push(")")
+    .execute_one(connection)
+    .await?;
+    if removed {
         return Ok(Deletion::Deleted);
     }
     // Why not: there never was such a row, or something is there.
-    let left = sqlx::query(
-        "SELECT (SELECT COUNT(*) FROM compute_nodes WHERE host = $1) AS nodes, \
-         (SELECT COUNT(*) FROM instances WHERE host = $1 AND deleted_at IS NULL) AS instances",
+    let (nodes, instances): (i64, i64) = sql!(
+        "SELECT (SELECT COUNT(*) FROM compute_nodes WHERE host = " (host) "), \
+         (SELECT COUNT(*) FROM instances WHERE host = " (host) " AND deleted_at IS NULL)"
     )
-    .bind(host.to_owned())
     .fetch_one(connection)
     .await?;
-    Ok(if left.int("instances")? > 0 {
+    Ok(if instances > 0 {
         Deletion::HostsInstances
-    } else if left.int("nodes")? > 0 {
+    } else if nodes > 0 {
         Deletion::HasMigrations
     } else {
         Deletion::Deleted

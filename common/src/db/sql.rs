@@ -1,63 +1,338 @@
-//! Queries whose text depends on what is asked for: filters, lists of ids.
+//! Queries: one text for both databases, with each value beside what it is compared with or written to.
+//!
+//! ```ignore
+//! let won = sql!(
+//!     "UPDATE instances SET task_state = " (task_state) ", updated_at = " (Timestamp::now())
+//!     " WHERE uuid = " (uuid) " AND task_state IS NOT DISTINCT FROM " (seen)
+//! )
+//! .execute_one(connection)
+//! .await?;
+//! ```
+//!
+//! Values never become text: each is bound, with the type that it has in the database. The text of a query does not
+//! depend on the values, and on PostgreSQL not on how many there are in a list either, so that a statement is prepared
+//! once for each connection.
 
-use sqlx::{
-    Any, AssertSqlSafe, Encode, Type,
-    any::{AnyArguments, AnyQueryResult, AnyRow},
-};
+use std::fmt::Write as _;
 
-use super::{Connection, DbError};
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, postgres::PgArguments, sqlite::SqliteArguments};
 
-/// A query in the making. Values never become text: each is bound to the next `$n`.
-pub(super) struct Sql {
-    text: String,
-    arguments: AnyArguments,
-    bound: usize,
+use super::{Bind, BindError, Connection, DbError, FromRow, Kind, Row, Value, connect::Raw, postgres, sqlite};
+
+/// A query in the making. The macro [`sql!`](crate::sql!) writes a whole one; this adds to it piece by piece.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Sql {
+    parts: Vec<Part>,
+    /// The first value that could not be bound. The query fails with it.
+    error: Option<BindError>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Text(&'static str),
+    /// What the two databases say differently.
+    Dialect {
+        sqlite: &'static str,
+        postgres: &'static str,
+    },
+    Value(Value),
+    /// The right-hand side of a comparison with any of several values.
+    AnyOf(Kind, Vec<Value>),
+    /// A table of values, row by row.
+    Rows(Vec<Vec<Value>>),
+}
+
+/// One row of [`Sql::rows`].
+#[derive(Debug, Default)]
+pub struct Cells {
+    values: Vec<Value>,
+    error: Option<BindError>,
+}
+
+impl Cells {
+    /// Adds the row's next value.
+    pub fn bind<T: Bind + ?Sized>(&mut self, value: &T) -> &mut Self {
+        match value.to_value() {
+            Ok(value) => self.values.push(value),
+            Err(error) => self.error = self.error.take().or(Some(error)),
+        }
+        self
+    }
 }
 
 impl Sql {
-    pub(super) fn new(text: &'static str) -> Self {
-        Self { text: text.to_owned(), arguments: AnyArguments::default(), bound: 0 }
+    /// A query that begins with `text`.
+    pub fn new(text: &'static str) -> Self {
+        Self { parts: vec![Part::Text(text)], error: None }
     }
 
     /// Adds fixed text.
-    pub(super) fn push(&mut self, text: &'static str) -> &mut Self {
-        self.text.push_str(text);
+    pub fn push(&mut self, text: &'static str) -> &mut Self {
+        self.parts.push(Part::Text(text));
+        self
+    }
+
+    /// Adds fixed text that the two databases need differently.
+    pub fn push_for(&mut self, sqlite: &'static str, postgres: &'static str) -> &mut Self {
+        self.parts.push(Part::Dialect { sqlite, postgres });
+        self
+    }
+
+    /// Adds another piece of a query.
+    pub fn append(&mut self, other: Sql) -> &mut Self {
+        self.parts.extend(other.parts);
+        self.error = self.error.take().or(other.error);
         self
     }
 
     /// Adds a value.
-    pub(super) fn bind<'v, T>(&mut self, value: T) -> Result<&mut Self, DbError>
-    where
-        T: Encode<'v, Any> + Type<Any> + 'v,
-    {
-        use sqlx::Arguments;
-        self.arguments.add(value).map_err(|error| DbError::Sqlx(sqlx::Error::Encode(error)))?;
-        self.bound += 1;
-        self.text.push('$');
-        self.text.push_str(&self.bound.to_string());
-        Ok(self)
-    }
-
-    /// Adds `(v1, v2, ...)`. The list must not be empty: no SQL says "in nothing".
-    pub(super) fn bind_list<I>(&mut self, values: I) -> Result<&mut Self, DbError>
-    where
-        I: IntoIterator<Item = String>,
-    {
-        self.push("(");
-        for (index, value) in values.into_iter().enumerate() {
-            if index > 0 {
-                self.push(", ");
-            }
-            self.bind(value)?;
+    pub fn bind<T: Bind + ?Sized>(&mut self, value: &T) -> &mut Self {
+        match value.to_value() {
+            Ok(value) => self.parts.push(Part::Value(value)),
+            Err(error) => self.error = self.error.take().or(Some(error)),
         }
-        Ok(self.push(")"))
+        self
     }
 
-    pub(super) async fn fetch_all(self, connection: &mut Connection) -> Result<Vec<AnyRow>, DbError> {
-        Ok(sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch_all(connection).await?)
+    /// Adds a value that is one already.
+    pub(super) fn bind_value(&mut self, value: Value) -> &mut Self {
+        self.parts.push(Part::Value(value));
+        self
     }
 
-    pub(super) async fn execute(self, connection: &mut Connection) -> Result<AnyQueryResult, DbError> {
-        Ok(sqlx::query_with(AssertSqlSafe(self.text), self.arguments).execute(connection).await?)
+    /// Adds ` IN (...)`: the column before it has one of these values. None of none.
+    pub fn is_in<T: Bind>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
+        match values.into_iter().map(|value| value.to_value()).collect::<Result<Vec<_>, _>>() {
+            Ok(values) => self.parts.push(Part::AnyOf(T::KIND, values)),
+            Err(error) => self.error = self.error.take().or(Some(error)),
+        }
+        self
     }
+
+    /// Adds a table of values with a row for each item: what `INSERT INTO t (...)` and `(a, b) IN (` are followed by,
+    /// or `FROM (`, where its columns are `column1`, `column2` and so on. There must be an item.
+    pub fn rows<T>(&mut self, items: impl IntoIterator<Item = T>, cells: impl Fn(T, &mut Cells)) -> &mut Self {
+        let mut rows = Vec::new();
+        for item in items {
+            let mut row = Cells::default();
+            cells(item, &mut row);
+            self.error = self.error.take().or(row.error);
+            rows.push(row.values);
+        }
+        self.parts.push(Part::Rows(rows));
+        self
+    }
+
+    /// Runs it, and reads every row.
+    ///
+    /// # Errors
+    /// The database's, or a row that this program can't have written.
+    pub async fn fetch_all<T: FromRow>(&mut self, connection: &mut Connection) -> Result<Vec<T>, DbError> {
+        #[cfg(test)]
+        self.explain(connection).await?;
+        let mut found = Vec::new();
+        match connection.raw() {
+            Raw::Sqlite(connection) => {
+                let (text, arguments) = self.for_sqlite()?;
+                // Row by row, while SQLite's thread looks for the next ones.
+                let mut rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch(connection);
+                while let Some(row) = rows.try_next().await? {
+                    found.push(T::from_row(&mut Row::sqlite(&row))?);
+                }
+            }
+            Raw::Postgres(connection) => {
+                let (text, arguments) = self.for_postgres()?;
+                let mut rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch(connection);
+                while let Some(row) = rows.try_next().await? {
+                    found.push(T::from_row(&mut Row::postgres(&row))?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Runs it, and reads the first row, if there is one.
+    ///
+    /// # Errors
+    /// The database's, or a row that this program can't have written.
+    pub async fn fetch_optional<T: FromRow>(&mut self, connection: &mut Connection) -> Result<Option<T>, DbError> {
+        self.fetch_optional_by(connection, T::from_row).await
+    }
+
+    /// As [`Sql::fetch_optional`], where no type says how the row is read.
+    pub(super) async fn fetch_optional_by<T>(
+        &mut self,
+        connection: &mut Connection,
+        read: impl Fn(&mut Row<'_>) -> Result<T, DbError>,
+    ) -> Result<Option<T>, DbError> {
+        #[cfg(test)]
+        self.explain(connection).await?;
+        match connection.raw() {
+            Raw::Sqlite(connection) => {
+                let (text, arguments) = self.for_sqlite()?;
+                let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_optional(connection).await?;
+                row.map(|row| read(&mut Row::sqlite(&row))).transpose()
+            }
+            Raw::Postgres(connection) => {
+                let (text, arguments) = self.for_postgres()?;
+                let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_optional(connection).await?;
+                row.map(|row| read(&mut Row::postgres(&row))).transpose()
+            }
+        }
+    }
+
+    /// Runs it, and reads its one row.
+    ///
+    /// # Errors
+    /// As [`Sql::fetch_optional`]; and that there is no row.
+    pub async fn fetch_one<T: FromRow>(&mut self, connection: &mut Connection) -> Result<T, DbError> {
+        self.fetch_optional(connection).await?.ok_or(DbError::Sqlx(sqlx::Error::RowNotFound))
+    }
+
+    /// Runs it, and says how many rows it has changed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn execute(&mut self, connection: &mut Connection) -> Result<u64, DbError> {
+        #[cfg(test)]
+        self.explain(connection).await?;
+        Ok(match connection.raw() {
+            Raw::Sqlite(connection) => {
+                let (text, arguments) = self.for_sqlite()?;
+                sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await?.rows_affected()
+            }
+            Raw::Postgres(connection) => {
+                let (text, arguments) = self.for_postgres()?;
+                sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await?.rows_affected()
+            }
+        })
+    }
+
+    /// Runs it, and says whether it has changed a row: the end of every compare-and-swap.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn execute_one(&mut self, connection: &mut Connection) -> Result<bool, DbError> {
+        Ok(self.execute(connection).await? == 1)
+    }
+
+    pub(super) fn for_sqlite(&mut self) -> Result<(String, SqliteArguments), DbError> {
+        let mut text = String::new();
+        let mut arguments = SqliteArguments::default();
+        let mut bound = 0;
+        for part in self.take_parts()? {
+            match part {
+                Part::Text(part) | Part::Dialect { sqlite: part, .. } => text.push_str(part),
+                Part::Value(value) => {
+                    placeholder(&mut text, &mut bound);
+                    sqlite::add(&mut arguments, value)?;
+                }
+                Part::AnyOf(_, values) => {
+                    text.push_str(" IN (");
+                    sqlite_row(&mut text, &mut arguments, &mut bound, values)?;
+                }
+                Part::Rows(rows) => {
+                    for (index, row) in rows.into_iter().enumerate() {
+                        text.push_str(if index == 0 { "VALUES (" } else { ", (" });
+                        sqlite_row(&mut text, &mut arguments, &mut bound, row)?;
+                    }
+                }
+            }
+        }
+        Ok((text, arguments))
+    }
+
+    pub(super) fn for_postgres(&mut self) -> Result<(String, PgArguments), DbError> {
+        let mut text = String::new();
+        let mut arguments = PgArguments::default();
+        let mut bound = 0;
+        for part in self.take_parts()? {
+            match part {
+                Part::Text(part) | Part::Dialect { postgres: part, .. } => text.push_str(part),
+                Part::Value(value) => {
+                    placeholder(&mut text, &mut bound);
+                    postgres::add(&mut arguments, value)?;
+                }
+                Part::AnyOf(kind, values) => {
+                    text.push_str(" = ANY(");
+                    placeholder(&mut text, &mut bound);
+                    text.push(')');
+                    postgres::add_array(&mut arguments, kind, &values)?;
+                }
+                Part::Rows(rows) => {
+                    // An array for each column, and not a parameter for each value: the text is the same for any number
+                    // of rows, and each array has a type, also where its values are NULL.
+                    let columns = transpose(rows);
+                    text.push_str("SELECT * FROM UNNEST(");
+                    for (index, values) in columns.iter().enumerate() {
+                        text.push_str(if index == 0 { "" } else { ", " });
+                        placeholder(&mut text, &mut bound);
+                        if let Some(kind) = values.first().map(Value::kind) {
+                            postgres::add_array(&mut arguments, kind, values)?;
+                        }
+                    }
+                    text.push_str(") AS u(");
+                    for index in 0..columns.len() {
+                        let _ = write!(text, "{}column{}", if index == 0 { "" } else { ", " }, index + 1);
+                    }
+                    text.push(')');
+                }
+            }
+        }
+        Ok((text, arguments))
+    }
+
+    fn take_parts(&mut self) -> Result<Vec<Part>, DbError> {
+        match self.error.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(std::mem::take(&mut self.parts)),
+        }
+    }
+}
+
+fn placeholder(text: &mut String, bound: &mut usize) {
+    *bound += 1;
+    // Writing to a String can't fail.
+    let _ = write!(text, "${bound}");
+}
+
+fn sqlite_row(
+    text: &mut String,
+    arguments: &mut SqliteArguments,
+    bound: &mut usize,
+    values: Vec<Value>,
+) -> Result<(), DbError> {
+    for (index, value) in values.into_iter().enumerate() {
+        text.push_str(if index == 0 { "" } else { ", " });
+        placeholder(text, bound);
+        sqlite::add(arguments, value)?;
+    }
+    text.push(')');
+    Ok(())
+}
+
+fn transpose(rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
+    let mut columns: Vec<Vec<Value>> = Vec::new();
+    for row in rows {
+        columns.resize_with(columns.len().max(row.len()), Vec::new);
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    columns
+}
+
+/// A query in its text, each value in parentheses where it belongs: `sql!("SELECT host FROM t WHERE uuid = " (uuid))`.
+#[macro_export]
+macro_rules! sql {
+    ($($text:literal $(($value:expr))?)+) => {{
+        let mut sql = $crate::db::Sql::default();
+        $(
+            sql.push($text);
+            $(sql.bind(&$value);)?
+        )+
+        sql
+    }};
 }

@@ -4,44 +4,36 @@
 //! while is gone, and so is the one before it in the same place. Hosts work on what names them and no owner.
 
 use jiff::Timestamp;
-use sqlx::any::AnyRow;
 
-use super::{
-    Connection, DbError,
-    instances::transitions::Elsewhere,
-    row::{Columns, micros},
-};
+use super::{Connection, DbError, FromRow, Json, Row, Sql, instances::transitions::Elsewhere};
 use crate::{
-    ids::{Incarnation, InstanceUuid, MigrationUuid},
-    models::RequestSpec,
+    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
+    lifecycle::{TaskState, VmState},
+    models::{Binary, MigrationStatus, RequestSpec},
+    sql,
 };
+
+/// Rows that one query hands out at most; the next round finds the rest.
+const BATCH: i64 = 200;
 
 /// Whether this run of a service is over, as far as can be told: no service with it has been heard since `fresh_since`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn is_gone(
     connection: &mut Connection,
     incarnation: Incarnation,
     fresh_since: Timestamp,
 ) -> Result<bool, DbError> {
-    let alive = sqlx::query("SELECT 1 FROM services WHERE incarnation = $1 AND last_seen >= $2")
-        .bind(incarnation.to_string())
-        .bind(micros(fresh_since))
-        .fetch_optional(connection)
-        .await?;
+    let alive: Option<String> = sql!(
+        "SELECT host FROM services WHERE incarnation = " (incarnation) " AND last_seen >= " (fresh_since)
+    )
+    .fetch_optional(connection)
+    .await?;
     Ok(alive.is_none())
 }
 
 /// Ends a run of a service that stops: whatever still names it is orphaned at once, and not only when its last heartbeat
 /// has become old. The service itself counts as up for that long, as one that was killed does.
-///
-/// # Errors
-/// Those of the database.
 pub async fn retire(connection: &mut Connection, incarnation: Incarnation) -> Result<(), DbError> {
-    sqlx::query("UPDATE services SET incarnation = $1 WHERE incarnation = $2")
-        .bind(Incarnation::random().to_string())
-        .bind(incarnation.to_string())
+    sql!("UPDATE services SET incarnation = " (Incarnation::random()) " WHERE incarnation = " (incarnation))
         .execute(connection)
         .await?;
     Ok(())
@@ -58,178 +50,150 @@ pub struct Orphan {
     pub request_id: Option<String>,
 }
 
-fn orphan(row: &AnyRow) -> Result<Orphan, DbError> {
-    Ok(Orphan {
-        instance: row.parsed("uuid")?,
-        host: row.text_or_null("host")?,
-        request_id: row.text_or_null("task_request_id")?,
-    })
+impl FromRow for Orphan {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        Ok(Self { instance: row.read()?, host: row.read()?, request_id: row.read()? })
+    }
 }
 
 /// Takes instances from owners that are gone, and builds from schedulers that have had them since before `stuck_since`:
 /// a scheduler needs seconds. They are nobody's then, and returned.
-///
-/// # Errors
-/// Those of the database.
 pub async fn release_orphans(
     connection: &mut Connection,
     fresh_since: Timestamp,
     stuck_since: Timestamp,
 ) -> Result<Vec<Orphan>, DbError> {
-    let rows = sqlx::query(
-        "UPDATE instances SET owner = NULL WHERE task_state IS NOT NULL AND owner IS NOT NULL \
-         AND (NOT EXISTS (SELECT 1 FROM services s WHERE s.incarnation = instances.owner AND s.last_seen >= $1) \
-         OR (task_state = 'scheduling' AND updated_at < $2)) RETURNING uuid, host, task_request_id",
+    sql!(
+        "UPDATE instances SET owner = NULL WHERE task_state IS NOT NULL AND owner IS NOT NULL AND (NOT EXISTS \
+         (SELECT 1 FROM services s WHERE s.incarnation = instances.owner AND s.last_seen >= " (fresh_since)
+        ") OR (task_state = " (TaskState::Scheduling) " AND updated_at < " (stuck_since)
+        ")) RETURNING uuid, host, task_request_id"
     )
-    .bind(micros(fresh_since))
-    .bind(micros(stuck_since))
     .fetch_all(connection)
-    .await?;
-    rows.iter().map(orphan).collect()
+    .await
 }
 
 /// Builds that have waited for a scheduler since before `since`, oldest first, at most `limit`. Their wait begins anew,
 /// so that no other conductor casts them too.
-///
-/// # Errors
-/// Those of the database.
 pub async fn waiting_builds(connection: &mut Connection, since: Timestamp, limit: i64) -> Result<Vec<Orphan>, DbError> {
-    let rows = sqlx::query(
-        "UPDATE instances SET updated_at = $1 WHERE vm_state = 'building' AND task_state = 'scheduling' \
-         AND host IS NULL AND owner IS NULL AND deleted_at IS NULL AND updated_at < $2 AND uuid IN \
-         (SELECT uuid FROM instances WHERE vm_state = 'building' AND task_state = 'scheduling' AND host IS NULL \
-         AND owner IS NULL AND deleted_at IS NULL AND updated_at < $2 ORDER BY updated_at LIMIT $3) \
-         RETURNING uuid, host, task_request_id",
-    )
-    .bind(micros(Timestamp::now()))
-    .bind(micros(since))
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(orphan).collect()
+    let waiting = sql!(
+        "vm_state = " (VmState::Building) " AND task_state = " (TaskState::Scheduling)
+        " AND host IS NULL AND owner IS NULL AND deleted_at IS NULL AND updated_at < " (since)
+    );
+    sql!("UPDATE instances SET updated_at = " (Timestamp::now()) " WHERE ")
+        // Again, because another conductor may have cast them since they were selected.
+        .append(waiting.clone())
+        .push(" AND uuid IN (SELECT uuid FROM instances WHERE ")
+        .append(waiting)
+        .append(sql!(" ORDER BY updated_at LIMIT " (limit) ") RETURNING uuid, host, task_request_id"))
+        .fetch_all(connection)
+        .await
 }
 
 /// Builds on hosts that are down, with what sends them elsewhere.
-///
-/// # Errors
-/// Those of the database.
 pub async fn builds_on_dead_hosts(
     connection: &mut Connection,
     fresh_since: Timestamp,
 ) -> Result<Vec<(Orphan, Elsewhere)>, DbError> {
-    let rows = sqlx::query(
-        "SELECT uuid, host, task_request_id, task_id, request_spec FROM instances WHERE vm_state = 'building' \
-         AND task_state IN ('scheduling', 'networking', 'block_device_mapping', 'spawning') AND task_id IS NOT NULL \
-         AND host IS NOT NULL AND owner IS NULL AND deleted_at IS NULL AND updated_at < $1 \
-         AND NOT EXISTS (SELECT 1 FROM services s WHERE s.binary_name = 'nova-compute' AND s.host = instances.host \
-         AND s.last_seen >= $1 AND s.forced_down = 0) LIMIT 200",
+    let rows: Vec<(Orphan, TaskId, Json<RequestSpec>)> = sql!(
+        "SELECT uuid, host, task_request_id, task_id, request_spec FROM instances \
+         WHERE vm_state = " (VmState::Building) " AND task_id IS NOT NULL AND host IS NOT NULL AND owner IS NULL \
+         AND deleted_at IS NULL AND updated_at < " (fresh_since) " AND task_state"
     )
-    .bind(micros(fresh_since))
+    .is_in(TaskState::BUILD)
+    .push(" AND ")
+    .append(host_is_down("instances.host", fresh_since))
+    .append(sql!(" LIMIT "(BATCH)))
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let orphan = orphan(row)?;
-            let host = row.text("host")?;
-            let mut spec: RequestSpec = row.json("request_spec")?;
-            spec.excluded_hosts.push(host.clone());
-            spec.last_failure = Some(format!("Host {host} went down."));
-            let elsewhere = Elsewhere { instance: orphan.instance, host, attempt: row.parsed("task_id")?, spec };
-            Ok((orphan, elsewhere))
-        })
-        .collect()
+    let elsewhere = |(orphan, attempt, Json(mut spec)): (Orphan, TaskId, Json<RequestSpec>)| {
+        let host = orphan.host.clone()?;
+        spec.excluded_hosts.push(host.clone());
+        spec.last_failure = Some(format!("Host {host} went down."));
+        let elsewhere = Elsewhere { instance: orphan.instance, host, attempt, spec };
+        Some((orphan, elsewhere))
+    };
+    Ok(rows.into_iter().filter_map(elsewhere).collect())
 }
 
 /// Instances that are to be deleted on hosts that are down, or on none.
-///
-/// # Errors
-/// Those of the database.
 pub async fn deletions_without_host(
     connection: &mut Connection,
     fresh_since: Timestamp,
 ) -> Result<Vec<Orphan>, DbError> {
-    let rows = sqlx::query(
-        "SELECT uuid, host, task_request_id FROM instances WHERE task_state = 'deleting' AND deleted_at IS NULL \
-         AND updated_at < $1 AND (host IS NULL OR NOT EXISTS (SELECT 1 FROM services s \
-         WHERE s.binary_name = 'nova-compute' AND s.host = instances.host AND s.last_seen >= $1 \
-         AND s.forced_down = 0)) LIMIT 200",
+    sql!(
+        "SELECT uuid, host, task_request_id FROM instances WHERE task_state = " (TaskState::Deleting)
+        " AND deleted_at IS NULL AND updated_at < " (fresh_since) " AND (host IS NULL OR "
     )
-    .bind(micros(fresh_since))
+    .append(host_is_down("instances.host", fresh_since))
+    .append(sql!(") LIMIT "(BATCH)))
     .fetch_all(connection)
-    .await?;
-    rows.iter().map(orphan).collect()
+    .await
+}
+
+/// The condition that no compute host of this name has been heard since `fresh_since`, or that it was declared down.
+fn host_is_down(host: &'static str, fresh_since: Timestamp) -> Sql {
+    let mut sql =
+        sql!("NOT EXISTS (SELECT 1 FROM services s WHERE s.binary_name = " (Binary::Compute) " AND s.host = ");
+    sql.push(host).append(sql!(" AND s.last_seen >= " (fresh_since) " AND NOT s.forced_down)"));
+    sql
 }
 
 /// Migrations that have an owner which is gone, or none although one is needed; `accepted` ones only if they have waited
 /// since before `waiting_since`.
-///
-/// # Errors
-/// Those of the database.
 pub async fn orphaned_migrations(
     connection: &mut Connection,
     fresh_since: Timestamp,
     waiting_since: Timestamp,
 ) -> Result<Vec<MigrationUuid>, DbError> {
-    let rows = sqlx::query(
-        "SELECT uuid FROM migrations WHERE (owner IS NOT NULL \
-         AND status IN ('accepted', 'queued', 'preparing', 'running', 'post-migrating', 'reverting') \
-         AND NOT EXISTS (SELECT 1 FROM services s WHERE s.incarnation = migrations.owner AND s.last_seen >= $1)) \
-         OR (owner IS NULL AND (status IN ('preparing', 'post-migrating', 'reverting') \
-         OR (status = 'accepted' AND updated_at < $2) OR (status = 'queued' AND abort_requested = 1)))",
-    )
-    .bind(micros(fresh_since))
-    .bind(micros(waiting_since))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| row.parsed("uuid")).collect()
+    let needs_owner = [MigrationStatus::Preparing, MigrationStatus::Finishing, MigrationStatus::Reverting];
+    sql!("SELECT uuid FROM migrations WHERE status")
+        .is_in(MigrationStatus::under_way())
+        .append(sql!(
+            " AND ((owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM services s \
+             WHERE s.incarnation = migrations.owner AND s.last_seen >= " (fresh_since)
+            ")) OR (owner IS NULL AND ((status = " (MigrationStatus::Accepted) " AND updated_at < " (waiting_since)
+            ") OR (status = " (MigrationStatus::Queued) " AND abort_requested) OR status"
+        ))
+        .is_in(needs_owner)
+        .push(")))")
+        .fetch_all(connection)
+        .await
 }
 
 /// Migrations that their sources copy, as the rows say, while the source is down or the instance is no longer theirs.
-///
-/// # Errors
-/// Those of the database.
 pub async fn lost_copies(connection: &mut Connection, fresh_since: Timestamp) -> Result<Vec<MigrationUuid>, DbError> {
-    let rows = sqlx::query(
-        "SELECT uuid FROM migrations WHERE status = 'running' AND owner IS NULL AND (NOT EXISTS \
-         (SELECT 1 FROM services s WHERE s.binary_name = 'nova-compute' AND s.host = migrations.source \
-         AND s.last_seen >= $1 AND s.forced_down = 0) OR NOT EXISTS (SELECT 1 FROM instances i \
-         WHERE i.uuid = migrations.instance_uuid AND i.task_id = migrations.task_id))",
-    )
-    .bind(micros(fresh_since))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| row.parsed("uuid")).collect()
+    sql!("SELECT uuid FROM migrations WHERE status = " (MigrationStatus::Running) " AND owner IS NULL AND (")
+        .append(host_is_down("migrations.source", fresh_since))
+        .push(
+            " OR NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = migrations.instance_uuid \
+             AND i.task_id = migrations.task_id))",
+        )
+        .fetch_all(connection)
+        .await
 }
 
 /// The hosts that queued migrations wait to leave.
-///
-/// # Errors
-/// Those of the database.
 pub async fn sources_of_queued(connection: &mut Connection) -> Result<Vec<String>, DbError> {
-    let rows = sqlx::query("SELECT DISTINCT source FROM migrations WHERE status = 'queued' AND owner IS NULL")
+    sql!("SELECT DISTINCT source FROM migrations WHERE status = " (MigrationStatus::Queued) " AND owner IS NULL")
         .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| row.text("source")).collect()
+        .await
 }
 
 /// Claims made before `since` for which there is no reason: no instance on that host, and no migration to it.
-///
-/// # Errors
-/// Those of the database.
 pub async fn orphaned_allocations(
     connection: &mut Connection,
     since: Timestamp,
 ) -> Result<Vec<(InstanceUuid, String)>, DbError> {
-    let rows = sqlx::query(
-        "SELECT a.instance_uuid, a.host FROM allocations a WHERE a.created_at < $1 \
-         AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = a.instance_uuid AND i.host = a.host \
+    sql!(
+        "SELECT a.instance_uuid, a.host FROM allocations a WHERE a.created_at < " (since)
+        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = a.instance_uuid AND i.host = a.host \
          AND i.deleted_at IS NULL) \
          AND NOT EXISTS (SELECT 1 FROM migrations m WHERE m.instance_uuid = a.instance_uuid \
-         AND m.destination = a.host \
-         AND m.status IN ('accepted', 'queued', 'preparing', 'running', 'post-migrating', 'reverting'))",
+         AND m.destination = a.host AND m.status"
     )
-    .bind(micros(since))
+    .is_in(MigrationStatus::under_way())
+    .push(")")
     .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok((row.parsed("instance_uuid")?, row.text("host")?))).collect()
+    .await
 }

@@ -106,6 +106,9 @@ impl TaskState {
     pub fn shown(self) -> Option<&'static str> {
         (self != Self::TriggeringCrashDump).then(|| self.as_str())
     }
+
+    /// Those of a build, from the choice of a host to the guest's first start.
+    pub const BUILD: [Self; 4] = [Self::Scheduling, Self::Networking, Self::BlockDeviceMapping, Self::Spawning];
 }
 
 /// What the guest does, as its host sees it. Numbers as in Nova (nova/compute/power_state.py).

@@ -1,5 +1,7 @@
 //! Instance actions and their events: the history of what was asked of a server and how it went.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,18 @@ impl EventResult {
         match self {
             Self::Success => "Success",
             Self::Error => "Error",
+        }
+    }
+}
+
+impl FromStr for EventResult {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "Success" => Ok(Self::Success),
+            "Error" => Ok(Self::Error),
+            other => Err(format!("unknown result '{other}'")),
         }
     }
 }

@@ -120,6 +120,23 @@ impl MigrationStatus {
     pub fn is_final(self) -> bool {
         self.holder() == Holder::Nobody
     }
+
+    /// The statuses of migrations that have not ended.
+    pub fn under_way() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|status| !status.is_final())
+    }
+
+    /// Whether it counts towards the migrations that a source works on at once.
+    #[must_use]
+    pub fn holds_slot(self) -> bool {
+        matches!(self, Self::Preparing | Self::Running | Self::Finishing | Self::Reverting)
+    }
+
+    /// Whether it has not come to the switch: after it the guest runs on the destination.
+    #[must_use]
+    pub fn can_be_aborted(self) -> bool {
+        matches!(self, Self::Accepted | Self::Queued | Self::Preparing | Self::Running)
+    }
 }
 
 /// How much has been copied. All in bytes.

@@ -4,3 +4,7 @@
 #[cfg(feature = "database")]
 mod database;
 mod lifecycle;
+#[cfg(feature = "database")]
+mod lists;
+#[cfg(feature = "database")]
+mod schema;

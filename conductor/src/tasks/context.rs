@@ -80,7 +80,7 @@ impl TaskContext {
         let text = transitions::migrate_data(&mut connection, migration.uuid).await?;
         let value = text.map(|text| serde_json::from_str(&text)).transpose();
         value.map(|value| value.map(MigrateData)).map_err(|error| DbError::Corrupt {
-            column: "migrate_data",
+            column: "migrate_data".into(),
             value: migration.uuid.to_string(),
             reason: error.to_string(),
         })

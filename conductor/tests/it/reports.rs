@@ -8,6 +8,7 @@ use novella_common::{
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Binary, EventResult, Instance},
     reports::{Fact, InstanceReport, OperationProgress, TOPIC},
+    sql,
 };
 use novella_messaging::Notifier;
 
@@ -340,9 +341,8 @@ on_both! {
         {
             let mut connection = cloud.database.write().await.unwrap();
             instances::mark_deleted(&mut connection, &[deleted]).await.unwrap();
-            sqlx::query("UPDATE migrations SET destination = 'host-1', status = 'running' WHERE uuid = $1")
-                .bind(migration.uuid.to_string())
-                .execute(&mut *connection)
+            sql!("UPDATE migrations SET destination = 'host-1', status = 'running' WHERE uuid = " (migration.uuid))
+                .execute(&mut connection)
                 .await
                 .unwrap();
         }

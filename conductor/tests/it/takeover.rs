@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use novella_common::{
     db::{allocations, services},
     ids::{Incarnation, InstanceUuid},
     lifecycle::{TaskState, VmState},
     models::{Binary, Instance, MigrationStatus},
+    sql,
 };
 use novella_conductor::ConductorConfig;
 
@@ -15,12 +17,13 @@ use crate::support::{Cloud, big, building, hosts::Copying, idle, size, waiting};
 /// Rows as they are a day later.
 async fn a_day_later(cloud: &Cloud) {
     let mut connection = cloud.database.write().await.unwrap();
-    for statement in [
-        "UPDATE instances SET updated_at = updated_at - 86400000000",
-        "UPDATE migrations SET updated_at = updated_at - 86400000000",
-        "UPDATE allocations SET created_at = created_at - 86400000000",
+    let yesterday = Timestamp::now() - SignedDuration::from_hours(24);
+    for mut statement in [
+        sql!("UPDATE instances SET updated_at = "(yesterday)),
+        sql!("UPDATE migrations SET updated_at = "(yesterday)),
+        sql!("UPDATE allocations SET created_at = "(yesterday)),
     ] {
-        sqlx::query(statement).execute(&mut *connection).await.unwrap();
+        statement.execute(&mut connection).await.unwrap();
     }
 }
 

@@ -13,11 +13,12 @@ use novella_api::{
 use novella_common::{
     RequestContext,
     config::{DatabaseConfig, Secret, SecretUrl, ServiceConfig},
-    db::{Database, compute_nodes, instances, seed, services},
+    db::{Database, Sql, compute_nodes, instances, seed, services},
     ids::{Incarnation, InstanceUuid},
     lifecycle::{PowerState, TaskState, VmState},
     models::{AllocationRatios, Binary, Instance, Inventory, Resources},
     service::Readiness,
+    sql,
 };
 use novella_identity::{IDENTITY, Identity, IdentityConfig};
 use novella_image::IMAGE as IMAGES;
@@ -238,22 +239,17 @@ impl Cloud {
 
     /// Writes what a scheduler and a host would have written.
     pub async fn place(&self, uuid: InstanceUuid, host: &str, vm_state: &str, power_state: i64) {
-        sqlx::query(
-            "UPDATE instances SET host = $1, availability_zone = 'nova', vm_state = $2, power_state = $3, \
-             task_state = NULL, task_id = NULL, task_request_id = NULL, launched_at = created_at WHERE uuid = $4",
-        )
-        .bind(host)
-        .bind(vm_state)
-        .bind(power_state)
-        .bind(uuid.to_string())
-        .execute(&mut *self.database.write().await.unwrap())
-        .await
-        .unwrap();
+        self.execute(sql!(
+            "UPDATE instances SET host = " (host) ", availability_zone = 'nova', vm_state = " (vm_state)
+            ", power_state = " (power_state)
+            ", task_state = NULL, task_id = NULL, task_request_id = NULL, launched_at = created_at WHERE uuid = " (uuid)
+        ))
+        .await;
     }
 
     /// Runs one statement.
-    pub async fn execute(&self, statement: &'static str) {
-        sqlx::query(statement).execute(&mut *self.database.write().await.unwrap()).await.unwrap();
+    pub async fn execute(&self, mut statement: Sql) {
+        statement.execute(&mut self.database.write().await.unwrap()).await.unwrap();
     }
 
     pub async fn instance(&self, uuid: InstanceUuid) -> Option<Instance> {

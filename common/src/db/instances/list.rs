@@ -2,17 +2,18 @@
 
 use jiff::Timestamp;
 
-use super::{COLUMNS, instance};
 use crate::{
     db::{
-        Connection, DbError,
-        row::{Columns, json, micros},
-        sql::Sql,
+        Connection, DbError, FromRow, Json, Table,
+        list::{self, Condition, Direction, List},
     },
     ids::InstanceUuid,
     lifecycle::{PowerState, TaskState, VmState},
     models::{Flavor, Instance, RequestSpec},
+    sql,
 };
+
+pub use crate::db::list::Pattern;
 
 /// Whether deleted instances are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,19 +25,6 @@ pub enum Deleted {
     Only,
     /// Both.
     Included,
-}
-
-/// A text to be found in a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pattern {
-    /// Anywhere in it. The empty text is everywhere.
-    Contains(String),
-    /// At its beginning.
-    Prefix(String),
-    /// At its end.
-    Suffix(String),
-    /// The whole of it.
-    Exact(String),
 }
 
 /// What to sort by. Where a column can be NULL, NULL counts as the smallest value.
@@ -143,59 +131,85 @@ pub struct InstanceQuery {
 }
 
 /// The instances that fit, in order.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(connection: &mut Connection, wanted: &InstanceQuery) -> Result<Vec<Instance>, DbError> {
-    let Some(sql) = select(COLUMNS, wanted)? else { return Ok(Vec::new()) };
-    sql.fetch_all(connection).await?.iter().map(instance).collect()
+    Ok(wanted.select(Instance::COLUMNS).page(connection).await?.unwrap_or_default())
 }
 
 /// The ids and names of the instances that fit, in order: what is wanted most often, at a fraction of the price.
-///
-/// # Errors
-/// Those of the database.
 pub async fn names(
     connection: &mut Connection,
     wanted: &InstanceQuery,
 ) -> Result<Vec<(InstanceUuid, String)>, DbError> {
-    let Some(sql) = select("uuid, name", wanted)? else { return Ok(Vec::new()) };
-    let rows = sql.fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.parsed("uuid")?, row.text("name")?))).collect()
+    Ok(wanted.select("uuid, name").page(connection).await?.unwrap_or_default())
 }
 
-/// The query for these columns of the instances that fit; `None` if none can.
-fn select(columns: &'static str, wanted: &InstanceQuery) -> Result<Option<Sql>, DbError> {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(columns).push(" FROM instances WHERE ");
-    if !filter(&mut sql, wanted)? {
-        return Ok(None);
+impl InstanceQuery {
+    fn select<R: FromRow>(&self, columns: &'static str) -> List<R> {
+        let mut list = List::select(columns, Instance::NAME, Instance::KEY);
+        for condition in self.conditions() {
+            list = list.filter(condition);
+        }
+        for Sort { key, descending } in &self.sort {
+            list = list.sort(key.column(), if *descending { Direction::Descending } else { Direction::Ascending });
+        }
+        if self.sort.is_empty() {
+            list = list.sort(SortKey::CreatedAt.column(), Direction::Descending);
+        }
+        list.marker(self.after.as_ref().map(|instance| &instance.uuid)).limit(self.limit)
     }
-    let mut sort = wanted.sort.clone();
-    if sort.is_empty() {
-        sort.push(Sort { key: SortKey::CreatedAt, descending: true });
+
+    fn conditions(&self) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        match self.deleted {
+            Deleted::Without => conditions.push(Condition::is_null("deleted_at", true)),
+            Deleted::Only => conditions.push(Condition::is_null("deleted_at", false)),
+            Deleted::Included => {}
+        }
+        for (column, value) in [
+            ("project_id", &self.project_id),
+            ("user_id", &self.user_id),
+            ("host", &self.host),
+            ("image_ref", &self.image_ref),
+            ("reservation_id", &self.reservation_id),
+            (FLAVOR_ID, &self.flavor_id),
+        ] {
+            conditions.extend(value.as_ref().map(|value| Condition::equal(column, value)));
+        }
+        for (column, pattern) in [
+            ("availability_zone", &self.availability_zone),
+            ("name", &self.name),
+            ("description", &self.description),
+            ("hostname", &self.hostname),
+            ("key_name", &self.key_name),
+        ] {
+            conditions.extend(pattern.as_ref().map(|pattern| Condition::text(column, pattern)));
+        }
+        conditions.extend(self.uuids.as_ref().map(|uuids| Condition::is_in("uuid", uuids)));
+        conditions.extend(self.vm_states.as_ref().map(|states| Condition::is_in("vm_state", states)));
+        conditions.extend(self.task_states.as_ref().map(|states| has_task_state(states)));
+        conditions.extend(self.power_state.as_ref().map(|state| Condition::equal("power_state", state)));
+        conditions.extend(self.launch_index.as_ref().map(|index| Condition::equal("launch_index", index)));
+        conditions.extend(self.config_drive.as_ref().map(|drive| Condition::equal("config_drive", drive)));
+        conditions.extend(self.changes_since.as_ref().map(|since| Condition::at_least("updated_at", since)));
+        conditions.extend(self.changes_before.as_ref().map(|before| Condition::at_most("updated_at", before)));
+        conditions
     }
-    if !sort.iter().any(|sort| sort.key == SortKey::Uuid) {
-        let descending = sort.last().is_some_and(|last| last.descending);
-        sort.push(Sort { key: SortKey::Uuid, descending });
+}
+
+/// The id within the copy of the flavor, as an index has it on both databases.
+const FLAVOR_ID: &str = "(flavor ->> 'id')";
+
+/// One of these is under way; `None` among them: or nothing is.
+fn has_task_state(states: &[Option<TaskState>]) -> Condition {
+    let mut condition = sql!("task_state");
+    condition.is_in(states.iter().flatten());
+    if states.contains(&None) {
+        condition.push(" OR task_state IS NULL");
     }
-    if let Some(last) = &wanted.after {
-        beyond(&mut sql, &sort, last)?;
-    }
-    for (index, Sort { key, descending }) in sort.iter().enumerate() {
-        sql.push(if index == 0 { " ORDER BY " } else { ", " }).push(key.expression());
-        sql.push(if *descending { " DESC" } else { " ASC" });
-    }
-    if let Some(limit) = wanted.limit {
-        sql.push(" LIMIT ").bind(limit)?;
-    }
-    Ok(Some(sql))
+    Condition::raw(condition)
 }
 
 /// What the schedulers were asked for, for each of these instances.
-///
-/// # Errors
-/// Those of the database.
 pub async fn request_specs(
     connection: &mut Connection,
     uuids: &[InstanceUuid],
@@ -203,225 +217,55 @@ pub async fn request_specs(
     if uuids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new("SELECT uuid, request_spec FROM instances WHERE uuid IN ");
-    sql.bind_list(uuids.iter().map(ToString::to_string))?;
-    let rows = sql.fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.parsed("uuid")?, row.json("request_spec")?))).collect()
+    let rows: Vec<(InstanceUuid, Json<RequestSpec>)> =
+        sql!("SELECT uuid, request_spec FROM instances WHERE uuid").is_in(uuids).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(uuid, Json(spec))| (uuid, spec)).collect())
 }
 
 /// How many instances of each size a project has, deleted ones not counted.
-///
-/// # Errors
-/// Those of the database.
 pub async fn sizes_in_use(connection: &mut Connection, project_id: &str) -> Result<Vec<(Flavor, i64)>, DbError> {
-    let rows = sqlx::query(
-        "SELECT flavor, COUNT(*) AS instances FROM instances WHERE project_id = $1 AND deleted_at IS NULL \
-         GROUP BY flavor",
+    let rows: Vec<(Json<Flavor>, i64)> = sql!(
+        "SELECT flavor, COUNT(*) FROM instances WHERE project_id = " (project_id)
+        " AND deleted_at IS NULL GROUP BY flavor"
     )
-    .bind(project_id.to_owned())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| Ok((row.json("flavor")?, row.int("instances")?))).collect()
+    Ok(rows.into_iter().map(|(Json(flavor), instances)| (flavor, instances)).collect())
 }
 
 /// How many instances are on each host, and how many of them have something under way.
-///
-/// # Errors
-/// Those of the database.
 pub async fn load_by_host(connection: &mut Connection) -> Result<Vec<(String, i64, i64)>, DbError> {
-    let rows = sqlx::query(
-        "SELECT host, COUNT(*) AS instances, COUNT(task_state) AS busy FROM instances \
-         WHERE deleted_at IS NULL AND host IS NOT NULL GROUP BY host",
+    sql!(
+        "SELECT host, COUNT(*), COUNT(task_state) FROM instances \
+         WHERE deleted_at IS NULL AND host IS NOT NULL GROUP BY host"
     )
     .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok((row.text("host")?, row.int("instances")?, row.int("busy")?))).collect()
-}
-
-/// Adds the conditions. Says whether anything can fit them.
-fn filter(sql: &mut Sql, wanted: &InstanceQuery) -> Result<bool, DbError> {
-    sql.push(match wanted.deleted {
-        Deleted::Without => "deleted_at IS NULL",
-        Deleted::Only => "deleted_at IS NOT NULL",
-        Deleted::Included => "1 = 1",
-    });
-    for (condition, value) in [
-        (" AND project_id = ", &wanted.project_id),
-        (" AND user_id = ", &wanted.user_id),
-        (" AND host = ", &wanted.host),
-        (" AND image_ref = ", &wanted.image_ref),
-        (" AND reservation_id = ", &wanted.reservation_id),
-    ] {
-        if let Some(value) = value {
-            sql.push(condition).bind(value.clone())?;
-        }
-    }
-    if let Some(uuids) = &wanted.uuids {
-        if uuids.is_empty() {
-            return Ok(false);
-        }
-        sql.push(" AND uuid IN ").bind_list(uuids.iter().map(ToString::to_string))?;
-    }
-    if let Some(states) = &wanted.vm_states {
-        if states.is_empty() {
-            return Ok(false);
-        }
-        sql.push(" AND vm_state IN ").bind_list(states.iter().map(ToString::to_string))?;
-    }
-    if let Some(states) = &wanted.task_states {
-        if states.is_empty() {
-            return Ok(false);
-        }
-        // No task is an empty text here, so that one list holds both: NULL is in no list.
-        sql.push(" AND COALESCE(task_state, '') IN ");
-        sql.bind_list(states.iter().map(|state| state.map(|state| state.to_string()).unwrap_or_default()))?;
-    }
-    if let Some(state) = wanted.power_state {
-        sql.push(" AND power_state = ").bind(state.number())?;
-    }
-    if let Some(id) = &wanted.flavor_id {
-        // The flavor is JSON text whose first field is the id; both databases can compare a beginning, and have no
-        // other question about JSON in common.
-        let beginning = format!("{{\"id\":{},", json("flavor", id)?);
-        pattern(sql, "flavor", &Pattern::Prefix(beginning))?;
-    }
-    for (column, wanted) in [
-        ("availability_zone", &wanted.availability_zone),
-        ("name", &wanted.name),
-        ("description", &wanted.description),
-        ("hostname", &wanted.hostname),
-        ("key_name", &wanted.key_name),
-    ] {
-        if let Some(wanted) = wanted {
-            pattern(sql, column, wanted)?;
-        }
-    }
-    if let Some(index) = wanted.launch_index {
-        sql.push(" AND launch_index = ").bind(index)?;
-    }
-    if let Some(config_drive) = wanted.config_drive {
-        sql.push(" AND config_drive = ").bind(i64::from(config_drive))?;
-    }
-    if let Some(since) = wanted.changes_since {
-        sql.push(" AND updated_at >= ").bind(micros(since))?;
-    }
-    if let Some(before) = wanted.changes_before {
-        sql.push(" AND updated_at <= ").bind(micros(before))?;
-    }
-    Ok(true)
-}
-
-/// Adds a condition on text in words that both databases have, with upper and lower case told apart. (`LIKE` tells
-/// them apart in one of the two only.)
-fn pattern(sql: &mut Sql, column: &'static str, wanted: &Pattern) -> Result<(), DbError> {
-    match wanted {
-        Pattern::Contains(text) if text.is_empty() => {}
-        Pattern::Contains(text) => {
-            sql.push(" AND REPLACE(").push(column).push(", ").bind(text.clone())?.push(", '') <> ").push(column);
-        }
-        Pattern::Prefix(text) => {
-            sql.push(" AND SUBSTR(").push(column).push(", 1, CAST(").bind(length(text))?.push(" AS INTEGER)) = ");
-            sql.bind(text.clone())?;
-        }
-        Pattern::Suffix(text) => {
-            sql.push(" AND LENGTH(").push(column).push(") >= ").bind(length(text))?;
-            sql.push(" AND SUBSTR(").push(column).push(", CAST(LENGTH(").push(column).push(") + 1 - ");
-            sql.bind(length(text))?.push(" AS INTEGER)) = ").bind(text.clone())?;
-        }
-        Pattern::Exact(text) => {
-            sql.push(" AND ").push(column).push(" = ").bind(text.clone())?;
-        }
-    }
-    Ok(())
-}
-
-/// In characters, as SQL counts.
-fn length(text: &str) -> i64 {
-    i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
-}
-
-/// Adds: comes after `last` in this order.
-fn beyond(sql: &mut Sql, sort: &[Sort], last: &Instance) -> Result<(), DbError> {
-    if sort.iter().all(|key| key.descending == sort[0].descending) {
-        // As one comparison of rows, which an index can answer.
-        sql.push(" AND (");
-        for (index, key) in sort.iter().enumerate() {
-            sql.push(if index == 0 { "" } else { ", " }).push(key.key.expression());
-        }
-        sql.push(if sort[0].descending { ") < (" } else { ") > (" });
-        for (index, key) in sort.iter().enumerate() {
-            sql.push(if index == 0 { "" } else { ", " });
-            key.key.bind_value(sql, last)?;
-        }
-        sql.push(")");
-        return Ok(());
-    }
-    sql.push(" AND (");
-    for (index, key) in sort.iter().enumerate() {
-        sql.push(if index == 0 { "(" } else { " OR (" });
-        for equal in &sort[..index] {
-            sql.push(equal.key.expression()).push(" = ");
-            equal.key.bind_value(sql, last)?;
-            sql.push(" AND ");
-        }
-        sql.push(key.key.expression()).push(if key.descending { " < " } else { " > " });
-        key.key.bind_value(sql, last)?;
-        sql.push(")");
-    }
-    sql.push(")");
-    Ok(())
+    .await
 }
 
 impl SortKey {
-    fn expression(self) -> &'static str {
+    fn column(self) -> list::SortKey {
+        use list::SortKey as Column;
         match self {
-            Self::CreatedAt => "created_at",
-            Self::UpdatedAt => "updated_at",
-            Self::LaunchedAt => "COALESCE(launched_at, 0)",
-            Self::TerminatedAt => "COALESCE(terminated_at, 0)",
-            Self::Name => "name",
-            Self::Description => "COALESCE(description, '')",
-            Self::Hostname => "hostname",
-            Self::Uuid => "uuid",
-            Self::ProjectId => "project_id",
-            Self::UserId => "user_id",
-            Self::ImageRef => "COALESCE(image_ref, '')",
-            Self::KeyName => "COALESCE(key_name, '')",
-            Self::LaunchIndex => "launch_index",
-            Self::Host => "COALESCE(host, '')",
-            Self::AvailabilityZone => "COALESCE(availability_zone, '')",
-            Self::VmState => "vm_state",
-            Self::TaskState => "COALESCE(task_state, '')",
-            Self::PowerState => "power_state",
-            Self::ConfigDrive => "config_drive",
+            Self::CreatedAt => Column::time("created_at"),
+            Self::UpdatedAt => Column::time("updated_at"),
+            Self::LaunchedAt => Column::time("launched_at").nullable(),
+            Self::TerminatedAt => Column::time("terminated_at").nullable(),
+            Self::Name => Column::text("name"),
+            Self::Description => Column::text("description").nullable(),
+            Self::Hostname => Column::text("hostname"),
+            Self::Uuid => Column::uuid("uuid"),
+            Self::ProjectId => Column::text("project_id"),
+            Self::UserId => Column::text("user_id"),
+            Self::ImageRef => Column::text("image_ref").nullable(),
+            Self::KeyName => Column::text("key_name").nullable(),
+            Self::LaunchIndex => Column::int("launch_index"),
+            Self::Host => Column::text("host").nullable(),
+            Self::AvailabilityZone => Column::text("availability_zone").nullable(),
+            Self::VmState => Column::text("vm_state"),
+            Self::TaskState => Column::text("task_state").nullable(),
+            Self::PowerState => Column::int("power_state"),
+            Self::ConfigDrive => Column::boolean("config_drive"),
         }
-    }
-
-    /// Binds what [`SortKey::expression`] is for `instance`.
-    fn bind_value(self, sql: &mut Sql, instance: &Instance) -> Result<(), DbError> {
-        let time = |time: Option<Timestamp>| time.map_or(0, micros);
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        match self {
-            Self::CreatedAt => sql.bind(micros(instance.created_at)),
-            Self::UpdatedAt => sql.bind(micros(instance.updated_at)),
-            Self::LaunchedAt => sql.bind(time(instance.launched_at)),
-            Self::TerminatedAt => sql.bind(time(instance.terminated_at)),
-            Self::Name => sql.bind(instance.name.clone()),
-            Self::Description => sql.bind(text(&instance.description)),
-            Self::Hostname => sql.bind(instance.hostname.clone()),
-            Self::Uuid => sql.bind(instance.uuid.to_string()),
-            Self::ProjectId => sql.bind(instance.project_id.clone()),
-            Self::UserId => sql.bind(instance.user_id.clone()),
-            Self::ImageRef => sql.bind(text(&instance.image_ref)),
-            Self::KeyName => sql.bind(text(&instance.key_name)),
-            Self::LaunchIndex => sql.bind(instance.launch_index),
-            Self::Host => sql.bind(text(&instance.host)),
-            Self::AvailabilityZone => sql.bind(text(&instance.availability_zone)),
-            Self::VmState => sql.bind(instance.vm_state.as_str()),
-            Self::TaskState => sql.bind(instance.task_state.map_or("", TaskState::as_str)),
-            Self::PowerState => sql.bind(instance.power_state.number()),
-            Self::ConfigDrive => sql.bind(i64::from(instance.config_drive)),
-        }?;
-        Ok(())
     }
 }

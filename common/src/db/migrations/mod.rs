@@ -3,54 +3,46 @@
 pub mod transitions;
 
 use jiff::Timestamp;
-use sqlx::any::AnyRow;
 
 use super::{
     Connection, DbError,
-    row::{Columns, micros},
-    sql::Sql,
+    list::{Condition, Direction, List, SortKey},
+    table::select,
 };
 use crate::{
     ids::{InstanceUuid, MigrationUuid, TaskId},
     models::{Migration, MigrationKind, MigrationProgress, MigrationStatus},
+    sql, table,
 };
 
-const COLUMNS: &str = "id, uuid, instance_uuid, task_id, kind, status, source, destination, requested_destination, \
-     block_migration, owner, request_id, user_id, project_id, memory_total, memory_processed, memory_remaining, \
-     disk_total, disk_processed, disk_remaining, abort_requested, error, created_at, updated_at";
-
-/// The statuses of migrations that have not ended, as SQL. The index `migrations_under_way` has the same list.
-const UNDER_WAY: &str = "('accepted', 'queued', 'preparing', 'running', 'post-migrating', 'reverting')";
-
-fn migration(row: &AnyRow) -> Result<Migration, DbError> {
-    Ok(Migration {
-        id: row.int("id")?,
-        uuid: row.parsed("uuid")?,
-        instance: row.parsed("instance_uuid")?,
-        task_id: row.parsed("task_id")?,
-        kind: row.parsed("kind")?,
-        status: row.parsed("status")?,
-        source: row.text("source")?,
-        destination: row.text_or_null("destination")?,
-        requested_destination: row.text_or_null("requested_destination")?,
-        block_migration: row.int_or_null("block_migration")?.map(|flag| flag != 0),
-        owner: row.parsed_or_null("owner")?,
-        request_id: row.text("request_id")?,
-        user_id: row.text_or_null("user_id")?,
-        project_id: row.text_or_null("project_id")?,
-        progress: MigrationProgress {
-            memory_total: row.int("memory_total")?,
-            memory_processed: row.int("memory_processed")?,
-            memory_remaining: row.int("memory_remaining")?,
-            disk_total: row.int("disk_total")?,
-            disk_processed: row.int("disk_processed")?,
-            disk_remaining: row.int("disk_remaining")?,
-        },
-        abort_requested: row.flag("abort_requested")?,
-        error: row.text_or_null("error")?,
-        created_at: row.time("created_at")?,
-        updated_at: row.time("updated_at")?,
-    })
+table! {
+    Migration in "migrations", key int "id";
+    generated id;
+    uuid,
+    instance = "instance_uuid",
+    task_id,
+    kind,
+    status,
+    source,
+    destination,
+    requested_destination,
+    block_migration,
+    owner,
+    request_id,
+    user_id,
+    project_id,
+    progress: MigrationProgress {
+        memory_total = "memory_total",
+        memory_processed = "memory_processed",
+        memory_remaining = "memory_remaining",
+        disk_total = "disk_total",
+        disk_processed = "disk_processed",
+        disk_remaining = "disk_remaining",
+    },
+    abort_requested,
+    error,
+    created_at,
+    updated_at,
 }
 
 /// A migration that was asked for.
@@ -79,81 +71,51 @@ pub struct NewMigration {
 }
 
 /// Writes a migration as `accepted`; the queue owns it.
-///
-/// # Errors
-/// Those of the database.
 pub async fn insert(connection: &mut Connection, new: &NewMigration) -> Result<(), DbError> {
-    sqlx::query(
+    let now = Timestamp::now();
+    sql!(
         "INSERT INTO migrations (uuid, instance_uuid, task_id, kind, status, source, requested_destination, \
-         block_migration, request_id, user_id, project_id, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
+         block_migration, request_id, user_id, project_id, created_at, updated_at) VALUES ("
+        (new.uuid) ", " (new.instance) ", " (new.task_id) ", " (new.kind) ", " (MigrationStatus::Accepted) ", "
+        (new.source) ", " (new.requested_destination) ", " (new.block_migration) ", " (new.request_id) ", "
+        (new.user_id) ", " (new.project_id) ", " (now) ", " (now) ")"
     )
-    .bind(new.uuid.to_string())
-    .bind(new.instance.to_string())
-    .bind(new.task_id.to_string())
-    .bind(new.kind.as_str())
-    .bind(MigrationStatus::Accepted.as_str())
-    .bind(new.source.clone())
-    .bind(new.requested_destination.clone())
-    .bind(new.block_migration.map(i64::from))
-    .bind(new.request_id.clone())
-    .bind(new.user_id.clone())
-    .bind(new.project_id.clone())
-    .bind(micros(Timestamp::now()))
     .execute(connection)
     .await?;
     Ok(())
 }
 
 /// Removes a migration that could not be cast, as if it had not been asked for. Only one that no one has taken up.
-///
-/// # Errors
-/// Those of the database.
 pub async fn forget(connection: &mut Connection, uuid: MigrationUuid) -> Result<(), DbError> {
-    sqlx::query("DELETE FROM migrations WHERE uuid = $1 AND status = 'accepted' AND owner IS NULL")
-        .bind(uuid.to_string())
+    sql!("DELETE FROM migrations WHERE uuid = " (uuid) " AND status = " (MigrationStatus::Accepted) " AND owner IS NULL")
         .execute(connection)
         .await?;
     Ok(())
 }
 
 /// A migration by its UUID.
-///
-/// # Errors
-/// Those of the database.
 pub async fn get(connection: &mut Connection, uuid: MigrationUuid) -> Result<Option<Migration>, DbError> {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM migrations WHERE uuid = ").bind(uuid.to_string())?;
-    sql.fetch_all(connection).await?.first().map(migration).transpose()
+    select::<Migration>().push(" WHERE uuid = ").bind(&uuid).fetch_optional(connection).await
 }
 
 /// A migration of an instance by its number.
-///
-/// # Errors
-/// Those of the database.
 pub async fn get_of_instance(
     connection: &mut Connection,
     instance: InstanceUuid,
     id: i64,
 ) -> Result<Option<Migration>, DbError> {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM migrations WHERE instance_uuid = ").bind(instance.to_string())?;
-    sql.push(" AND id = ").bind(id)?;
-    sql.fetch_all(connection).await?.first().map(migration).transpose()
+    select::<Migration>()
+        .append(sql!(" WHERE instance_uuid = " (instance) " AND id = " (id)))
+        .fetch_optional(connection)
+        .await
 }
 
 /// Several migrations at once, in no order.
-///
-/// # Errors
-/// Those of the database.
 pub async fn get_many(connection: &mut Connection, uuids: &[MigrationUuid]) -> Result<Vec<Migration>, DbError> {
     if uuids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM migrations WHERE uuid IN ");
-    sql.bind_list(uuids.iter().map(ToString::to_string))?;
-    sql.fetch_all(connection).await?.iter().map(migration).collect()
+    select::<Migration>().push(" WHERE uuid").is_in(uuids).fetch_all(connection).await
 }
 
 /// Which migrations are wanted. `None` does not restrict.
@@ -186,78 +148,56 @@ pub struct MigrationFilter {
 }
 
 /// The migrations that the filter lets through, newest first.
-///
-/// # Errors
-/// Those of the database.
 pub async fn list(connection: &mut Connection, filter: &MigrationFilter) -> Result<Vec<Migration>, DbError> {
-    let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM migrations WHERE 1 = 1");
-    if let Some(instance) = filter.instance {
-        sql.push(" AND instance_uuid = ").bind(instance.to_string())?;
+    let mut list = List::<Migration>::all().sort(SortKey::int("id"), Direction::Descending);
+    if let Some(instance) = &filter.instance {
+        list = list.filter(Condition::equal("instance_uuid", instance));
     }
     if let Some(host) = &filter.host {
-        sql.push(" AND (source = ").bind(host.clone())?.push(" OR destination = ").bind(host.clone())?.push(")");
+        list = list.filter(Condition::raw(sql!("source = " (host) " OR destination = " (host))));
     }
-    for (condition, value) in [
-        (" AND status = ", &filter.status),
-        (" AND source = ", &filter.source),
-        (" AND kind = ", &filter.kind),
-        (" AND user_id = ", &filter.user_id),
-        (" AND project_id = ", &filter.project_id),
+    for (column, value) in [
+        ("status", &filter.status),
+        ("source", &filter.source),
+        ("kind", &filter.kind),
+        ("user_id", &filter.user_id),
+        ("project_id", &filter.project_id),
     ] {
         if let Some(value) = value {
-            sql.push(condition).bind(value.clone())?;
+            list = list.filter(Condition::equal(column, value));
         }
     }
-    if let Some(since) = filter.changes_since {
-        sql.push(" AND updated_at >= ").bind(micros(since))?;
+    if let Some(since) = &filter.changes_since {
+        list = list.filter(Condition::at_least("updated_at", since));
     }
-    if let Some(before) = filter.changes_before {
-        sql.push(" AND updated_at <= ").bind(micros(before))?;
+    if let Some(before) = &filter.changes_before {
+        list = list.filter(Condition::at_most("updated_at", before));
     }
     if filter.under_way {
-        sql.push(" AND status IN ").push(UNDER_WAY);
+        list = list.filter(Condition::is_in("status", MigrationStatus::under_way()));
     }
-    if let Some(after) = filter.after {
-        sql.push(" AND id < ").bind(after)?;
-    }
-    sql.push(" ORDER BY id DESC");
-    if let Some(limit) = filter.limit {
-        sql.push(" LIMIT ").bind(limit)?;
-    }
-    sql.fetch_all(connection).await?.iter().map(migration).collect()
+    let list = list.marker(filter.after.as_ref()).limit(filter.limit);
+    Ok(list.page(connection).await?.unwrap_or_default())
 }
 
 /// Asks for a migration to be undone. Says whether it had not ended and was not past the switch; if so, a conductor is
 /// to be told.
-///
-/// # Errors
-/// Those of the database.
 pub async fn request_abort(connection: &mut Connection, uuid: MigrationUuid) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE migrations SET abort_requested = 1, updated_at = $1 WHERE uuid = $2 \
-         AND status IN ('accepted', 'queued', 'preparing', 'running')",
-    )
-    .bind(micros(Timestamp::now()))
-    .bind(uuid.to_string())
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    set_abort(connection, uuid, true).await
 }
 
 /// Takes back what [`request_abort`] wrote, because no conductor could be told.
-///
-/// # Errors
-/// Those of the database.
 pub async fn withdraw_abort(connection: &mut Connection, uuid: MigrationUuid) -> Result<(), DbError> {
-    sqlx::query(
-        "UPDATE migrations SET abort_requested = 0, updated_at = $1 WHERE uuid = $2 \
-         AND status IN ('accepted', 'queued', 'preparing', 'running')",
-    )
-    .bind(micros(Timestamp::now()))
-    .bind(uuid.to_string())
-    .execute(connection)
-    .await?;
+    set_abort(connection, uuid, false).await?;
     Ok(())
+}
+
+async fn set_abort(connection: &mut Connection, uuid: MigrationUuid, abort: bool) -> Result<bool, DbError> {
+    sql!(
+        "UPDATE migrations SET abort_requested = " (abort) ", updated_at = " (Timestamp::now())
+        " WHERE uuid = " (uuid) " AND status"
+    )
+    .is_in(MigrationStatus::under_way().filter(|status| status.can_be_aborted()))
+    .execute_one(connection)
+    .await
 }

@@ -13,101 +13,67 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use super::{COLUMNS, UNDER_WAY, migration};
 use crate::{
-    db::{
-        Connection, DbError,
-        row::{Columns, micros},
-        sql::Sql,
-    },
+    db::{Connection, DbError, JsonText, table::select},
     ids::{Incarnation, InstanceUuid, MigrationUuid},
     models::{Migration, MigrationProgress, MigrationStatus},
+    sql,
 };
 
 /// Takes a migration over as it was seen: same status, same owner. Says whether it was still so.
-///
-/// # Errors
-/// Those of the database.
 pub async fn take(connection: &mut Connection, seen: &Migration, owner: Incarnation) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE migrations SET owner = $1 WHERE uuid = $2 AND status = $3 AND owner IS NOT DISTINCT FROM $4",
+    sql!(
+        "UPDATE migrations SET owner = " (owner) " WHERE uuid = " (seen.uuid) " AND status = " (seen.status)
+        " AND owner IS NOT DISTINCT FROM " (seen.owner)
     )
-    .bind(owner.to_string())
-    .bind(seen.uuid.to_string())
-    .bind(seen.status.as_str())
-    .bind(seen.owner.map(|id| id.to_string()))
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    .execute_one(connection)
+    .await
 }
 
 /// Leaves a running migration to its source. Nothing, if the source has ended it already.
-///
-/// # Errors
-/// Those of the database.
 pub async fn leave(connection: &mut Connection, uuid: MigrationUuid, owner: Incarnation) -> Result<(), DbError> {
-    sqlx::query("UPDATE migrations SET owner = NULL WHERE uuid = $1 AND owner = $2 AND status = 'running'")
-        .bind(uuid.to_string())
-        .bind(owner.to_string())
-        .execute(connection)
-        .await?;
+    sql!(
+        "UPDATE migrations SET owner = NULL WHERE uuid = " (uuid) " AND owner = " (owner)
+        " AND status = " (MigrationStatus::Running)
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 /// `accepted` → `queued`, with its destination; nobody's until it is admitted.
-///
-/// # Errors
-/// Those of the database.
 pub async fn queue(
     connection: &mut Connection,
     uuid: MigrationUuid,
     owner: Incarnation,
     destination: &str,
 ) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE migrations SET status = 'queued', destination = $1, owner = NULL, updated_at = $2 \
-         WHERE uuid = $3 AND owner = $4 AND status = 'accepted'",
+    sql!(
+        "UPDATE migrations SET status = " (MigrationStatus::Queued) ", destination = " (destination)
+        ", owner = NULL, updated_at = " (Timestamp::now())
+        " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status = " (MigrationStatus::Accepted)
     )
-    .bind(destination.to_owned())
-    .bind(micros(Timestamp::now()))
-    .bind(uuid.to_string())
-    .bind(owner.to_string())
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    .execute_one(connection)
+    .await
 }
 
 /// Gives a migration that is being prepared another destination, after the first one has refused.
-///
-/// # Errors
-/// Those of the database.
 pub async fn redirect(
     connection: &mut Connection,
     uuid: MigrationUuid,
     owner: Incarnation,
     destination: &str,
 ) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE migrations SET destination = $1, updated_at = $2 \
-         WHERE uuid = $3 AND owner = $4 AND status = 'preparing'",
+    sql!(
+        "UPDATE migrations SET destination = " (destination) ", updated_at = " (Timestamp::now())
+        " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status = " (MigrationStatus::Preparing)
     )
-    .bind(destination.to_owned())
-    .bind(micros(Timestamp::now()))
-    .bind(uuid.to_string())
-    .bind(owner.to_string())
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    .execute_one(connection)
+    .await
 }
 
 /// `queued` → `preparing` for as many migrations from `source` as there are free places, oldest first; they are
 /// `owner`'s from then on. Must run in a transaction.
-///
-/// # Errors
-/// Those of the database.
 pub async fn admit(
     connection: &mut Connection,
     source: &str,
@@ -115,94 +81,63 @@ pub async fn admit(
     owner: Incarnation,
 ) -> Result<Vec<MigrationUuid>, DbError> {
     // The row of the host is the lock: without it two conductors could both count the same free place.
-    sqlx::query("UPDATE compute_nodes SET generation = generation WHERE host = $1")
-        .bind(source.to_owned())
-        .execute(&mut *connection)
+    sql!("UPDATE compute_nodes SET generation = generation WHERE host = "(source)).execute(connection).await?;
+    let taken: i64 = sql!("SELECT COUNT(*) FROM migrations WHERE source = " (source) " AND status")
+        .is_in(MigrationStatus::under_way().filter(|status| status.holds_slot()))
+        .fetch_one(connection)
         .await?;
-    let row = sqlx::query(
-        "SELECT COUNT(*) AS taken FROM migrations WHERE source = $1 \
-         AND status IN ('preparing', 'running', 'post-migrating', 'reverting')",
-    )
-    .bind(source.to_owned())
-    .fetch_one(&mut *connection)
-    .await?;
-    let free = limit - row.int("taken")?;
+    let free = limit - taken;
     if free <= 0 {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(
-        "UPDATE migrations SET status = 'preparing', owner = $1, updated_at = $2 WHERE status = 'queued' AND id IN \
-         (SELECT id FROM migrations WHERE source = $3 AND status = 'queued' AND owner IS NULL ORDER BY id LIMIT $4) \
-         RETURNING uuid",
+    sql!(
+        "UPDATE migrations SET status = " (MigrationStatus::Preparing) ", owner = " (owner)
+        ", updated_at = " (Timestamp::now()) " WHERE status = " (MigrationStatus::Queued)
+        " AND id IN (SELECT id FROM migrations WHERE source = " (source) " AND status = " (MigrationStatus::Queued)
+        " AND owner IS NULL ORDER BY id LIMIT " (free) ") RETURNING uuid"
     )
-    .bind(owner.to_string())
-    .bind(micros(Timestamp::now()))
-    .bind(source.to_owned())
-    .bind(free)
     .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| row.parsed("uuid")).collect()
+    .await
 }
 
 /// Writes that the destination is about to be prepared, so that from now on there is something to undo; not if an abort
 /// was requested. [`migrate_data`] is there from then on.
-///
-/// # Errors
-/// Those of the database.
 pub async fn prepare(
     connection: &mut Connection,
     uuid: MigrationUuid,
     owner: Incarnation,
     migrate_data: &str,
 ) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE migrations SET migrate_data = $1, updated_at = $2 \
-         WHERE uuid = $3 AND owner = $4 AND status = 'preparing' AND abort_requested = 0",
+    sql!(
+        "UPDATE migrations SET migrate_data = " (JsonText(migrate_data)) ", updated_at = " (Timestamp::now())
+        " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status = " (MigrationStatus::Preparing)
+        " AND NOT abort_requested"
     )
-    .bind(migrate_data.to_owned())
-    .bind(micros(Timestamp::now()))
-    .bind(uuid.to_string())
-    .bind(owner.to_string())
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    .execute_one(connection)
+    .await
 }
 
 /// `preparing` → `running`, with what the drivers have agreed on; not if an abort was requested meanwhile.
-///
-/// # Errors
-/// Those of the database.
 pub async fn run(
     connection: &mut Connection,
     uuid: MigrationUuid,
     owner: Incarnation,
     migrate_data: &str,
 ) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE migrations SET status = 'running', migrate_data = $1, updated_at = $2 \
-         WHERE uuid = $3 AND owner = $4 AND status = 'preparing' AND abort_requested = 0",
+    sql!(
+        "UPDATE migrations SET status = " (MigrationStatus::Running) ", migrate_data = " (JsonText(migrate_data))
+        ", updated_at = " (Timestamp::now()) " WHERE uuid = " (uuid) " AND owner = " (owner)
+        " AND status = " (MigrationStatus::Preparing) " AND NOT abort_requested"
     )
-    .bind(migrate_data.to_owned())
-    .bind(micros(Timestamp::now()))
-    .bind(uuid.to_string())
-    .bind(owner.to_string())
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    .execute_one(connection)
+    .await
 }
 
 /// What the drivers have agreed on so far, as [`prepare`] and [`run`] wrote it.
-///
-/// # Errors
-/// Those of the database.
 pub async fn migrate_data(connection: &mut Connection, uuid: MigrationUuid) -> Result<Option<String>, DbError> {
-    let row = sqlx::query("SELECT migrate_data FROM migrations WHERE uuid = $1")
-        .bind(uuid.to_string())
-        .fetch_optional(connection)
-        .await?;
-    row.map_or(Ok(None), |row| row.text_or_null("migrate_data"))
+    let found: Option<Option<JsonText<String>>> =
+        sql!("SELECT migrate_data FROM migrations WHERE uuid = "(uuid)).fetch_optional(connection).await?;
+    Ok(found.flatten().map(|JsonText(text)| text))
 }
 
 /// How far the source has come with a copy.
@@ -217,9 +152,6 @@ pub struct Progressed {
 }
 
 /// Writes how far copies have come, all in one statement; not over a newer report. Returns those that were written.
-///
-/// # Errors
-/// Those of the database.
 pub async fn progress(
     connection: &mut Connection,
     progressed: &[Progressed],
@@ -227,38 +159,26 @@ pub async fn progress(
     if progressed.is_empty() {
         return Ok(HashSet::new());
     }
-    let mut sql = Sql::new(
+    let written: Vec<MigrationUuid> = sql!(
         "UPDATE migrations SET report_seq = v.column2, memory_total = v.column3, memory_processed = v.column4, \
          memory_remaining = v.column5, disk_total = v.column6, disk_processed = v.column7, \
-         disk_remaining = v.column8, updated_at = ",
-    );
-    sql.bind(micros(Timestamp::now()))?.push(" FROM (VALUES ");
-    for (index, new) in progressed.iter().enumerate() {
-        sql.push(if index == 0 { "(" } else { ", (" });
-        sql.bind(new.migration.to_string())?;
-        for number in [
-            new.seq,
-            new.progress.memory_total,
-            new.progress.memory_processed,
-            new.progress.memory_remaining,
-            new.progress.disk_total,
-            new.progress.disk_processed,
-            new.progress.disk_remaining,
-        ] {
-            sql.push(", ").bind(number)?;
-        }
-        sql.push(")");
-    }
-    sql.push(") AS v WHERE uuid = v.column1 AND report_seq < v.column2 AND status IN ");
-    sql.push(UNDER_WAY).push(" RETURNING uuid");
-    sql.fetch_all(connection).await?.iter().map(|row| row.parsed("uuid")).collect()
+         disk_remaining = v.column8, updated_at = " (Timestamp::now()) " FROM ("
+    )
+    .rows(progressed, |Progressed { migration, seq, progress }, cells| {
+        cells.bind(migration).bind(seq);
+        cells.bind(&progress.memory_total).bind(&progress.memory_processed).bind(&progress.memory_remaining);
+        cells.bind(&progress.disk_total).bind(&progress.disk_processed).bind(&progress.disk_remaining);
+    })
+    .push(") AS v WHERE uuid = v.column1 AND report_seq < v.column2 AND status")
+    .is_in(MigrationStatus::under_way())
+    .push(" RETURNING uuid")
+    .fetch_all(connection)
+    .await?;
+    Ok(written.into_iter().collect())
 }
 
 /// Moves a migration from one status to another under `owner`, whoever owned it: what a report decides, or what its
 /// owner finds out. Keeps the first error.
-///
-/// # Errors
-/// Those of the database.
 pub async fn turn(
     connection: &mut Connection,
     uuid: MigrationUuid,
@@ -267,26 +187,15 @@ pub async fn turn(
     owner: Incarnation,
     error: Option<&str>,
 ) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE migrations SET status = $1, owner = $2, error = COALESCE(error, $3), updated_at = $4 \
-         WHERE uuid = $5 AND status = $6",
+    sql!(
+        "UPDATE migrations SET status = " (to) ", owner = " (owner) ", error = COALESCE(error, " (error)
+        "), updated_at = " (Timestamp::now()) " WHERE uuid = " (uuid) " AND status = " (from)
     )
-    .bind(to.as_str())
-    .bind(owner.to_string())
-    .bind(error.map(ToOwned::to_owned))
-    .bind(micros(Timestamp::now()))
-    .bind(uuid.to_string())
-    .bind(from.as_str())
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    .execute_one(connection)
+    .await
 }
 
 /// Ends a migration that is `owner`'s. Keeps the first error.
-///
-/// # Errors
-/// Those of the database.
 pub async fn finish(
     connection: &mut Connection,
     uuid: MigrationUuid,
@@ -294,24 +203,26 @@ pub async fn finish(
     status: MigrationStatus,
     error: Option<&str>,
 ) -> Result<bool, DbError> {
-    let mut sql = Sql::new("UPDATE migrations SET status = ");
-    sql.bind(status.as_str())?.push(", error = COALESCE(error, ").bind(error.map(ToOwned::to_owned))?;
-    sql.push("), owner = NULL, migrate_data = NULL, updated_at = ").bind(micros(Timestamp::now()))?;
-    sql.push(" WHERE uuid = ").bind(uuid.to_string())?.push(" AND owner = ").bind(owner.to_string())?;
-    sql.push(" AND status IN ").push(UNDER_WAY);
-    Ok(sql.execute(connection).await?.rows_affected() == 1)
+    sql!(
+        "UPDATE migrations SET status = " (status) ", error = COALESCE(error, " (error)
+        "), owner = NULL, migrate_data = NULL, updated_at = " (Timestamp::now())
+        " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status"
+    )
+    .is_in(MigrationStatus::under_way())
+    .execute_one(connection)
+    .await
 }
 
 /// The migrations of these instances that have not ended.
-///
-/// # Errors
-/// Those of the database.
 pub async fn under_way_of(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<Vec<Migration>, DbError> {
     if instances.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM migrations WHERE status IN ").push(UNDER_WAY).push(" AND instance_uuid IN ");
-    sql.bind_list(instances.iter().map(ToString::to_string))?;
-    sql.fetch_all(connection).await?.iter().map(migration).collect()
+    select::<Migration>()
+        .push(" WHERE status")
+        .is_in(MigrationStatus::under_way())
+        .push(" AND instance_uuid")
+        .is_in(instances)
+        .fetch_all(connection)
+        .await
 }

@@ -21,6 +21,7 @@ use novella_common::{
         MigrationStatus, RequestSpec, Resources,
     },
     service::{ServiceIdentity, Shutdown},
+    sql,
 };
 use novella_conductor::{ConductorConfig, ConductorService, rpcapi::ConductorClient};
 use novella_messaging::{Transport, TransportOptions};
@@ -162,9 +163,8 @@ impl Cloud {
     /// A host of which nothing is heard any more.
     pub async fn silence(&self, host: &str) {
         let mut connection = self.database.write().await.unwrap();
-        sqlx::query("UPDATE services SET last_seen = 0 WHERE host = $1")
-            .bind(host.to_owned())
-            .execute(&mut *connection)
+        sql!("UPDATE services SET last_seen = " (Timestamp::UNIX_EPOCH) " WHERE host = " (host))
+            .execute(&mut connection)
             .await
             .unwrap();
     }
@@ -182,23 +182,14 @@ impl Cloud {
         let mut transaction = self.database.begin().await.unwrap();
         instances::insert(&mut transaction, std::slice::from_ref(instance), &RequestSpec::default()).await.unwrap();
         if let Some(host) = &instance.host {
-            sqlx::query("UPDATE instances SET host = $1, availability_zone = 'nova', attempts = $2 WHERE uuid = $3")
-                .bind(host.clone())
-                .bind(instance.attempts)
-                .bind(instance.uuid.to_string())
-                .execute(&mut *transaction)
+            sql!("UPDATE instances SET availability_zone = 'nova' WHERE uuid = "(instance.uuid))
+                .execute(&mut transaction)
                 .await
                 .unwrap();
             let resources = instance.flavor.resources();
             assert!(allocations::claim(&mut transaction, instance.uuid, host, resources).await.unwrap());
             self.hosts.hold(host, instance.uuid);
         }
-        sqlx::query("UPDATE instances SET owner = $1 WHERE uuid = $2")
-            .bind(instance.owner.map(|owner| owner.to_string()))
-            .bind(instance.uuid.to_string())
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
         if let Some(request_id) = &instance.task_request_id {
             let action = InstanceAction {
                 instance: instance.uuid,
@@ -372,11 +363,8 @@ impl Cloud {
         let host = instance.host.unwrap();
         let mut connection = self.database.read().await.unwrap();
         assert_eq!(allocations::discrepancies(&mut connection).await.unwrap(), Vec::<String>::new());
-        let rows = sqlx::query_scalar::<_, String>("SELECT host FROM allocations WHERE instance_uuid = $1")
-            .bind(uuid.to_string())
-            .fetch_all(&mut *connection)
-            .await
-            .unwrap();
+        let rows: Vec<String> =
+            sql!("SELECT host FROM allocations WHERE instance_uuid = "(uuid)).fetch_all(&mut connection).await.unwrap();
         assert_eq!(rows, vec![host.clone()]);
         assert_eq!(self.hosts.guests(uuid), vec![host], "{:?}", self.hosts.log());
     }

@@ -3,15 +3,13 @@
 use jiff::Timestamp;
 
 use crate::{
-    db::{Connection, DbError, row::micros},
+    db::{Connection, DbError},
     ids::{InstanceUuid, TaskId},
+    sql,
 };
 
 /// Writes that an instance is on another host now, within the same operation. Reports are counted anew, since they are
 /// another host's. Says whether it was still that operation's, on the old host.
-///
-/// # Errors
-/// Those of the database.
 pub async fn switch_host(
     connection: &mut Connection,
     instance: InstanceUuid,
@@ -20,18 +18,11 @@ pub async fn switch_host(
     to: &str,
     zone: &str,
 ) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE instances SET host = $1, availability_zone = $2, report_seq = 0, updated_at = $3 \
-         WHERE uuid = $4 AND task_id = $5 AND host = $6 AND deleted_at IS NULL",
+    sql!(
+        "UPDATE instances SET host = " (to) ", availability_zone = " (zone) ", report_seq = 0, updated_at = "
+        (Timestamp::now()) " WHERE uuid = " (instance) " AND task_id = " (task_id) " AND host = " (from)
+        " AND deleted_at IS NULL"
     )
-    .bind(to.to_owned())
-    .bind(zone.to_owned())
-    .bind(micros(Timestamp::now()))
-    .bind(instance.to_string())
-    .bind(task_id.to_string())
-    .bind(from.to_owned())
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(changed == 1)
+    .execute_one(connection)
+    .await
 }

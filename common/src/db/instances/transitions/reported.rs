@@ -5,14 +5,11 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use crate::{
-    db::{
-        Connection, DbError, allocations,
-        row::{Columns, json, micros},
-        sql::Sql,
-    },
+    db::{Connection, DbError, FromRow, Json, Row, allocations},
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::RequestSpec,
+    sql,
 };
 
 /// Of an instance's row, what decides whether a report applies and what it changes.
@@ -42,43 +39,36 @@ pub struct Target {
     pub spec: RequestSpec,
 }
 
+impl FromRow for Target {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            instance: row.read()?,
+            host: row.read()?,
+            vm_state: row.read()?,
+            task_state: row.read()?,
+            task_id: row.read()?,
+            task_request_id: row.read()?,
+            power_state: row.read()?,
+            report_seq: row.read()?,
+            attempts: row.read()?,
+            launched: row.read()?,
+            spec: row.read::<Json<_>>()?.0,
+        })
+    }
+}
+
 /// Reads the rows that reports are about, all in one query, in no order. Deleted ones are left out.
-///
-/// # Errors
-/// Those of the database.
 pub async fn targets(connection: &mut Connection, uuids: &[InstanceUuid]) -> Result<Vec<Target>, DbError> {
     if uuids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new(
+    sql!(
         "SELECT uuid, host, vm_state, task_state, task_id, task_request_id, power_state, report_seq, attempts, \
-         launched_at, request_spec FROM instances WHERE deleted_at IS NULL AND uuid IN ",
-    );
-    sql.bind_list(uuids.iter().map(ToString::to_string))?;
-    sql.fetch_all(connection)
-        .await?
-        .iter()
-        .map(|row| {
-            let power_state = row.int("power_state")?;
-            Ok(Target {
-                instance: row.parsed("uuid")?,
-                host: row.text_or_null("host")?,
-                vm_state: row.parsed("vm_state")?,
-                task_state: row.parsed_or_null("task_state")?,
-                task_id: row.parsed_or_null("task_id")?,
-                task_request_id: row.text_or_null("task_request_id")?,
-                power_state: PowerState::try_from(power_state).map_err(|reason| DbError::Corrupt {
-                    column: "power_state",
-                    value: power_state.to_string(),
-                    reason,
-                })?,
-                report_seq: row.int("report_seq")?,
-                attempts: row.int("attempts")?,
-                launched: row.int_or_null("launched_at")?.is_some(),
-                spec: row.json("request_spec")?,
-            })
-        })
-        .collect()
+         launched_at IS NOT NULL, request_spec FROM instances WHERE deleted_at IS NULL AND uuid"
+    )
+    .is_in(uuids)
+    .fetch_all(connection)
+    .await
 }
 
 /// What the reports of one host about one instance come to.
@@ -105,39 +95,30 @@ pub struct Reported {
 /// Writes what was reported, all in one statement, and returns those for which it was still true: the row names the
 /// same host and operation as when it was read, and no newer report has been written down. Where the operation has
 /// ended, its request and owner go with it.
-///
-/// # Errors
-/// Those of the database.
 pub async fn apply(connection: &mut Connection, reported: &[Reported]) -> Result<HashSet<InstanceUuid>, DbError> {
     if reported.is_empty() {
         return Ok(HashSet::new());
     }
-    let now = micros(Timestamp::now());
-    let mut sql = Sql::new("UPDATE instances SET updated_at = ");
-    sql.bind(now)?;
-    sql.push(
+    let now = Timestamp::now();
+    let applied: Vec<InstanceUuid> = sql!(
+        "UPDATE instances SET updated_at = " (now)
         ", report_seq = v.column4, vm_state = v.column5, task_state = v.column6, power_state = v.column7, \
          task_id = CASE WHEN v.column6 IS NULL THEN NULL ELSE task_id END, \
          task_request_id = CASE WHEN v.column6 IS NULL THEN NULL ELSE task_request_id END, \
          owner = CASE WHEN v.column6 IS NULL THEN NULL ELSE owner END, \
-         launched_at = COALESCE(launched_at, v.column8) FROM (VALUES ",
-    );
-    for (index, new) in reported.iter().enumerate() {
-        sql.push(if index == 0 { "(" } else { ", (" });
-        sql.bind(new.instance.to_string())?.push(", ");
-        sql.bind(new.host.clone())?.push(", ");
-        sql.bind(new.seen_task.map(|id| id.to_string()))?.push(", ");
-        sql.bind(new.seq)?.push(", ");
-        sql.bind(new.vm_state.as_str())?.push(", ");
-        sql.bind(new.task_state.map(TaskState::as_str))?.push(", ");
-        sql.bind(new.power_state.number())?.push(", ");
-        sql.bind(new.launched.then_some(now))?.push(")");
-    }
-    sql.push(
+         launched_at = COALESCE(launched_at, v.column8) FROM ("
+    )
+    .rows(reported, |new, cells| {
+        cells.bind(&new.instance).bind(&new.host).bind(&new.seen_task).bind(&new.seq).bind(&new.vm_state);
+        cells.bind(&new.task_state).bind(&new.power_state).bind(&new.launched.then_some(now));
+    })
+    .push(
         ") AS v WHERE uuid = v.column1 AND host = v.column2 AND task_id IS NOT DISTINCT FROM v.column3 \
          AND report_seq < v.column4 AND deleted_at IS NULL RETURNING uuid",
-    );
-    sql.fetch_all(connection).await?.iter().map(|row| row.parsed("uuid")).collect()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(applied.into_iter().collect())
 }
 
 /// A build that failed where another host might succeed.
@@ -155,46 +136,34 @@ pub struct Elsewhere {
 
 /// Sends a build back to wait for a host: claim, host and attempt are taken back, and a new `task_id` makes whatever
 /// the old host still says out of date. Says whether it was still that attempt's; if not, nothing is changed.
-///
-/// # Errors
-/// Those of the database.
 pub async fn reschedule(connection: &mut Connection, elsewhere: &Elsewhere) -> Result<bool, DbError> {
-    let changed = sqlx::query(
-        "UPDATE instances SET host = NULL, availability_zone = NULL, task_state = 'scheduling', task_id = $1, \
-         owner = NULL, report_seq = 0, power_state = 0, request_spec = $2, updated_at = $3 \
-         WHERE uuid = $4 AND task_id = $5 AND host = $6 AND vm_state = 'building' AND deleted_at IS NULL",
+    let rescheduled = sql!(
+        "UPDATE instances SET host = NULL, availability_zone = NULL, task_state = " (TaskState::Scheduling)
+        ", task_id = " (TaskId::random()) ", owner = NULL, report_seq = 0, power_state = " (PowerState::NoState)
+        ", request_spec = " (Json(&elsewhere.spec)) ", updated_at = " (Timestamp::now())
+        " WHERE uuid = " (elsewhere.instance) " AND task_id = " (elsewhere.attempt) " AND host = " (elsewhere.host)
+        " AND vm_state = " (VmState::Building) " AND deleted_at IS NULL"
     )
-    .bind(TaskId::random().to_string())
-    .bind(json("request_spec", &elsewhere.spec)?)
-    .bind(micros(Timestamp::now()))
-    .bind(elsewhere.instance.to_string())
-    .bind(elsewhere.attempt.to_string())
-    .bind(elsewhere.host.clone())
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    if changed == 1 {
+    .execute_one(connection)
+    .await?;
+    if rescheduled {
         allocations::release(connection, elsewhere.instance, &elsewhere.host).await?;
     }
-    Ok(changed == 1)
+    Ok(rescheduled)
 }
 
 /// Takes the word `Error` back from the actions of builds that are tried again elsewhere: a failed attempt has failed,
 /// the action has not.
-///
-/// # Errors
-/// Those of the database.
 pub async fn still_trying(connection: &mut Connection, actions: &[(InstanceUuid, String)]) -> Result<(), DbError> {
     if actions.is_empty() {
         return Ok(());
     }
-    let mut sql = Sql::new("UPDATE instance_actions SET message = NULL WHERE (instance_uuid, request_id) IN (VALUES ");
-    for (index, (instance, request_id)) in actions.iter().enumerate() {
-        sql.push(if index == 0 { "(" } else { ", (" });
-        sql.bind(instance.to_string())?.push(", ");
-        sql.bind(request_id.clone())?.push(")");
-    }
-    sql.push(")");
-    sql.execute(connection).await?;
+    sql!("UPDATE instance_actions SET message = NULL WHERE (instance_uuid, request_id) IN (")
+        .rows(actions, |(instance, request_id), cells| {
+            cells.bind(instance).bind(request_id);
+        })
+        .push(")")
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -1,0 +1,339 @@
+//! How the databases go about the queries: each takeover, list and claim query finds its rows by an index.
+//!
+//! The plans are taken while the queries run, so that what is looked at is what runs. PostgreSQL is told not to read a
+//! whole table where it can help it: these tables are small.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use novella_testing::Database as TestDatabase;
+use sqlx::AssertSqlSafe;
+
+use super::{
+    Connection, Database, DbError, Row, Sql, actions, allocations, capacities, compute_nodes,
+    connect::Raw,
+    flavors::{self, FlavorQuery},
+    identity::{self, Reference},
+    images::{self, ImageQuery, ImageSort},
+    instances::{
+        self,
+        list::{InstanceQuery, Sort, SortKey},
+        transitions::{self as builds, Placement, Reported},
+    },
+    migrations::{self, MigrationFilter, transitions},
+    services, takeover,
+};
+use crate::{
+    config::{DatabaseConfig, SecretUrl},
+    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
+    lifecycle::{PowerState, VmState},
+    models::{Binary, Flavor, Instance, MigrationProgress, MigrationStatus, RequestSpec, Resources},
+};
+
+/// A query and what its database would do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    query: String,
+    steps: Vec<String>,
+}
+
+impl Plan {
+    /// The tables that are read from end to end, without an index.
+    fn scans(&self) -> Vec<&str> {
+        // SQLite keeps a table in the order of its number: a list in that order is read as far as it is wanted.
+        let in_order = self.query.contains(" ORDER BY id ") && !self.steps.iter().any(|step| step.contains("B-TREE"));
+        self.steps
+            .iter()
+            .filter_map(|step| {
+                let step = step.trim_start_matches([' ', '-', '>']);
+                // SQLite's "SCAN t" without "USING INDEX", and PostgreSQL's "Seq Scan on t".
+                let table = step.strip_prefix("Seq Scan on ").or_else(|| {
+                    step.strip_prefix("SCAN ").filter(|rest| !rest.contains("USING") && !rest.contains("CONSTANT ROW"))
+                })?;
+                table.split_whitespace().next()
+            })
+            // What the query itself brings along.
+            .filter(|table| !matches!(*table, "v" | "u" | "(subquery"))
+            .filter(|_| !in_order)
+            .collect()
+    }
+}
+
+impl Sql {
+    /// Keeps the query's plan, if the connection keeps plans.
+    pub(super) async fn explain(&self, connection: &mut Connection) -> Result<(), DbError> {
+        let Some(mut plans) = connection.plans.take() else { return Ok(()) };
+        let mut query = self.clone();
+        let (text, steps) = match connection.raw() {
+            Raw::Sqlite(connection) => {
+                let (text, arguments) = query.for_sqlite()?;
+                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+                let rows = sqlx::query_with(explain, arguments).fetch_all(connection).await?;
+                let read = |row| {
+                    let mut row = Row::sqlite(row);
+                    row.read::<(i64, i64, i64, String)>().map(|(_, _, _, step)| step)
+                };
+                (text, rows.iter().map(read).collect::<Result<_, _>>()?)
+            }
+            Raw::Postgres(connection) => {
+                let (text, arguments) = query.for_postgres()?;
+                let explain = AssertSqlSafe(format!("EXPLAIN {text}"));
+                let rows = sqlx::query_with(explain, arguments).fetch_all(connection).await?;
+                (text, rows.iter().map(|row| Row::postgres(row).read()).collect::<Result<_, _>>()?)
+            }
+        };
+        plans.push(Plan { query: text, steps });
+        connection.plans = Some(plans);
+        Ok(())
+    }
+}
+
+async fn connection(url: &str) -> super::PooledConnection {
+    let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
+    let database = Database::connect(&config).await.unwrap();
+    database.migrate().await.unwrap();
+    let mut connection = database.write().await.unwrap();
+    if let Raw::Postgres(_) = connection.raw() {
+        for setting in ["SET enable_seqscan = off", "SET enable_bitmapscan = off", "SET enable_sort = off"] {
+            Sql::new(setting).execute(&mut connection).await.unwrap();
+        }
+    }
+    connection.plans = Some(Vec::new());
+    connection
+}
+
+fn assert_indexed(connection: &mut Connection, except: &[&str]) {
+    let plans = connection.plans.replace(Vec::new()).unwrap();
+    assert!(!plans.is_empty());
+    for plan in plans {
+        let scans: Vec<_> = plan.scans().into_iter().filter(|table| !except.contains(table)).collect();
+        assert!(scans.is_empty(), "{scans:?} without an index:\n{}\n{}", plan.query, plan.steps.join("\n"));
+    }
+}
+
+async fn takeovers_find_work_by_an_index(connection: &mut Connection) {
+    let now = Timestamp::now();
+    takeover::is_gone(connection, Incarnation::random(), now).await.unwrap();
+    takeover::retire(connection, Incarnation::random()).await.unwrap();
+    takeover::release_orphans(connection, now, now).await.unwrap();
+    takeover::waiting_builds(connection, now, 10).await.unwrap();
+    takeover::builds_on_dead_hosts(connection, now).await.unwrap();
+    takeover::deletions_without_host(connection, now).await.unwrap();
+    takeover::orphaned_migrations(connection, now, now).await.unwrap();
+    takeover::lost_copies(connection, now).await.unwrap();
+    takeover::sources_of_queued(connection).await.unwrap();
+    assert_indexed(connection, &[]);
+    // Looks at each claim; what may justify it is found by an index.
+    takeover::orphaned_allocations(connection, now).await.unwrap();
+    assert_indexed(connection, &["a", "allocations"]);
+}
+
+async fn claims_and_placements_find_their_rows_by_an_index(connection: &mut Connection) {
+    let (instance, owner, task) = (InstanceUuid::random(), Incarnation::random(), TaskId::random());
+    let one = Resources { vcpus: 1, memory_mb: 1, disk_gb: 1 };
+    allocations::claim(connection, instance, "host-1", one).await.unwrap();
+    allocations::release(connection, instance, "host-1").await.unwrap();
+    allocations::release_all(connection, &[instance, InstanceUuid::random()]).await.unwrap();
+    let placement = Placement {
+        instance,
+        seen_task: None,
+        seen_owner: Some(owner),
+        host: "host-1".into(),
+        zone: "nova".into(),
+        attempt: task,
+    };
+    builds::builds(connection, &[instance]).await.unwrap();
+    builds::place(connection, std::slice::from_ref(&placement), owner).await.unwrap();
+    builds::revert_placements(connection, &[&placement]).await.unwrap();
+    builds::hand_over(connection, &[(instance, task)], owner).await.unwrap();
+    builds::adopt(connection, instance, task, owner, owner).await.unwrap();
+    builds::targets(connection, &[instance]).await.unwrap();
+    let reported = Reported {
+        instance,
+        host: "host-1".into(),
+        seen_task: None,
+        seq: 1,
+        vm_state: VmState::Active,
+        task_state: None,
+        power_state: PowerState::Running,
+        launched: true,
+    };
+    builds::apply(connection, &[reported]).await.unwrap();
+    builds::hosts_of(connection, &[instance]).await.unwrap();
+    instances::remove_uncast(connection, &[instance]).await.unwrap();
+    instances::mark_deleted(connection, &[instance]).await.unwrap();
+    assert_indexed(connection, &[]);
+}
+
+async fn migrations_are_admitted_and_moved_on_by_an_index(connection: &mut Connection) {
+    let (uuid, owner) = (MigrationUuid::random(), Incarnation::random());
+    transitions::admit(connection, "host-1", 1, owner).await.unwrap();
+    transitions::queue(connection, uuid, owner, "host-2").await.unwrap();
+    transitions::run(connection, uuid, owner, "{}").await.unwrap();
+    let progressed = transitions::Progressed { migration: uuid, seq: 1, progress: MigrationProgress::default() };
+    transitions::progress(connection, &[progressed]).await.unwrap();
+    transitions::turn(connection, uuid, MigrationStatus::Running, MigrationStatus::Finishing, owner, None)
+        .await
+        .unwrap();
+    transitions::finish(connection, uuid, owner, MigrationStatus::Completed, None).await.unwrap();
+    transitions::under_way_of(connection, &[InstanceUuid::random()]).await.unwrap();
+    migrations::request_abort(connection, uuid).await.unwrap();
+    assert_indexed(connection, &[]);
+}
+
+async fn lists_are_read_by_an_index(connection: &mut Connection) {
+    let limit = Some(10);
+    let of_project = InstanceQuery { project_id: Some("p".into()), limit, ..InstanceQuery::default() };
+    let on_host = InstanceQuery { host: Some("host-1".into()), limit, ..InstanceQuery::default() };
+    let of_flavor = InstanceQuery { flavor_id: Some("1".into()), ..InstanceQuery::default() };
+    let changed = InstanceQuery {
+        changes_since: Some(Timestamp::now()),
+        sort: vec![Sort { key: SortKey::UpdatedAt, descending: true }],
+        limit,
+        ..InstanceQuery::default()
+    };
+    for wanted in [of_project, on_host, of_flavor, changed, InstanceQuery { limit, ..InstanceQuery::default() }] {
+        instances::list::list(connection, &wanted).await.unwrap();
+    }
+    instances::list::sizes_in_use(connection, "p").await.unwrap();
+    instances::list::load_by_host(connection).await.unwrap();
+    instances::on_host(connection, "host-1").await.unwrap();
+    instances::faults(connection, &[InstanceUuid::random()]).await.unwrap();
+    let instance = InstanceUuid::random();
+    for filter in [
+        MigrationFilter { limit, ..MigrationFilter::default() },
+        MigrationFilter { instance: Some(instance), ..MigrationFilter::default() },
+        MigrationFilter { host: Some("host-1".into()), under_way: true, ..MigrationFilter::default() },
+        MigrationFilter { status: Some("running".into()), limit, ..MigrationFilter::default() },
+    ] {
+        migrations::list(connection, &filter).await.unwrap();
+    }
+    actions::list(connection, instance).await.unwrap();
+    actions::get(connection, instance, "req-1").await.unwrap();
+    services::list(connection, None, None).await.unwrap();
+    services::find(connection, Binary::Compute, "host-1").await.unwrap();
+    compute_nodes::list(connection).await.unwrap();
+    flavors::list(connection, &FlavorQuery { limit, ..FlavorQuery::default() }).await.unwrap();
+    for sort in [ImageSort::CreatedAt, ImageSort::Name, ImageSort::Id] {
+        images::list(connection, &ImageQuery { sort, limit, ..ImageQuery::default() }).await.unwrap();
+    }
+    identity::token(connection, "hash", Timestamp::now()).await.unwrap();
+    identity::user(connection, &Reference::Name("admin".into())).await.unwrap();
+    identity::projects_of_user(connection, "user").await.unwrap();
+    identity::delete_expired_tokens(connection, Timestamp::now()).await.unwrap();
+    assert_indexed(connection, &[]);
+    // All hosts are wanted.
+    capacities::list(connection).await.unwrap();
+    assert_indexed(connection, &["n"]);
+}
+
+fn instance() -> Instance {
+    let flavor = Flavor {
+        id: "1".into(),
+        name: "m1.tiny".into(),
+        vcpus: 1,
+        memory_mb: 512,
+        disk_gb: 1,
+        ephemeral_gb: 0,
+        swap_mb: 0,
+        is_public: true,
+        description: None,
+        extra_specs: BTreeMap::new(),
+    };
+    Instance {
+        uuid: InstanceUuid::random(),
+        project_id: "p".into(),
+        user_id: "u".into(),
+        name: "server".into(),
+        description: None,
+        hostname: "server".into(),
+        image_ref: None,
+        flavor,
+        metadata: BTreeMap::new(),
+        requested_zone: None,
+        user_data: None,
+        key_name: None,
+        config_drive: false,
+        reservation_id: "r-1".into(),
+        launch_index: 0,
+        host: None,
+        availability_zone: None,
+        vm_state: VmState::Active,
+        task_state: None,
+        power_state: PowerState::Running,
+        task_id: None,
+        task_request_id: None,
+        owner: None,
+        report_seq: 0,
+        attempts: 0,
+        created_at: Timestamp::now(),
+        updated_at: Timestamp::now(),
+        launched_at: None,
+        terminated_at: None,
+        deleted_at: None,
+    }
+}
+
+/// A next page is beyond the marker in an index, and not cut from all that comes before.
+async fn a_page_in_the_middle_of_a_projects_servers_is_found_by_an_index(connection: &mut Connection) {
+    let instance = instance();
+    instances::insert(connection, std::slice::from_ref(&instance), &RequestSpec::default()).await.unwrap();
+    let wanted = InstanceQuery {
+        project_id: Some(instance.project_id.clone()),
+        after: Some(Box::new(instance)),
+        limit: Some(10),
+        ..InstanceQuery::default()
+    };
+    connection.plans = Some(Vec::new());
+    instances::list::list(connection, &wanted).await.unwrap();
+    let plans = connection.plans.as_ref().unwrap();
+    let steps = plans.last().unwrap().steps.join("\n");
+    assert!(steps.contains("instances_by_project"), "{steps}");
+    assert!(!steps.contains("Sort") && !steps.contains("B-TREE"), "{steps}");
+    assert_indexed(connection, &[]);
+}
+
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $name() {
+                let database = super::TestDatabase::sqlite();
+                let mut connection = super::connection(database.url()).await;
+                super::$name(&mut connection).await;
+            })*
+        }
+
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $name() {
+                let database = super::TestDatabase::postgres().await;
+                let mut connection = super::connection(database.url()).await;
+                super::$name(&mut connection).await;
+            })*
+        }
+    };
+}
+
+on_both! {
+    takeovers_find_work_by_an_index,
+    claims_and_placements_find_their_rows_by_an_index,
+    migrations_are_admitted_and_moved_on_by_an_index,
+    lists_are_read_by_an_index,
+    a_page_in_the_middle_of_a_projects_servers_is_found_by_an_index,
+}
+
+#[test]
+fn a_scan_without_an_index_is_seen() {
+    for (step, scans) in [
+        ("SCAN instances", vec!["instances"]),
+        ("SCAN instances USING INDEX instances_by_time", vec![]),
+        ("SEARCH instances USING INDEX instances_by_host (host=?)", vec![]),
+        ("        ->  Seq Scan on services s  (cost=1 rows=1 width=1)", vec!["services"]),
+        ("  ->  Index Scan using instances_pkey on instances", vec![]),
+    ] {
+        let plan = Plan { query: String::new(), steps: vec![step.into()] };
+        assert_eq!(plan.scans(), scans, "{step}");
+    }
+}

@@ -1,0 +1,56 @@
+//! The migrations, compiled in, and their application.
+//!
+//! A file that is on the main branch never changes; a change of the schema is a new pair of files, and a new line here.
+
+use sqlx::{
+    SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+/// One step, in the words of each database.
+struct Step {
+    version: i64,
+    description: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! steps {
+    ($($version:literal $description:literal $file:literal;)+) => {
+        &[$(Step {
+            version: $version,
+            description: $description,
+            sqlite: include_str!(concat!("../../../migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("../../../migrations/postgres/", $file)),
+        }),+]
+    };
+}
+
+const STEPS: &[Step] = steps! {
+    1 "initial" "0001_initial.sql";
+    2 "types" "0002_types.sql";
+};
+
+/// The version of a database that has had every step.
+pub(super) fn newest() -> i64 {
+    STEPS.iter().map(|step| step.version).max().unwrap_or(0)
+}
+
+pub(super) fn sqlite() -> Migrator {
+    migrator(|step| step.sqlite)
+}
+
+pub(super) fn postgres() -> Migrator {
+    migrator(|step| step.postgres)
+}
+
+fn migrator(text: impl Fn(&Step) -> &'static str) -> Migrator {
+    let migrations = STEPS
+        .iter()
+        .map(|step| {
+            let (description, text) = (step.description.into(), text(step).into_sql_str());
+            Migration::new(step.version, description, MigrationType::Simple, text, false)
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+}

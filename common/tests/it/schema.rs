@@ -1,0 +1,212 @@
+//! The schema: released files stay as they are, and a database of an earlier version is brought up to date with all that
+//! is in it.
+
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+
+use jiff::Timestamp;
+use novella_common::{
+    config::{DatabaseConfig, SecretUrl},
+    db::{
+        Database, DbError, actions, allocations, compute_nodes, flavors, identity, images,
+        instances::{self, list::InstanceQuery},
+        migrations::{self, MigrationFilter},
+        services,
+    },
+    ids::InstanceUuid,
+    lifecycle::{TaskState, VmState},
+    models::{Binary, EventResult, MigrationStatus},
+    sql,
+};
+use sha2::{Digest, Sha384};
+use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr, migrate::Migrator};
+
+/// The SHA-384 of each file that has been on the main branch, as the databases made with it remember it. A new file is
+/// added here; a line that is here never changes.
+const RELEASED: &[(&str, &str)] = &[
+    (
+        "postgres/0001_initial.sql",
+        "ee2a569aed942bd4361ecaa56dafbc65c89ea7edf8663b8b2248d04024e2632bcffe94102a8fb2961f87b90ddef83094",
+    ),
+    (
+        "sqlite/0001_initial.sql",
+        "e9a0f7665c9361801ed19b73bd4550dc5805490ddb8fa916a158f38cb69391f52a6769460476088b9eff74090c87e4bd",
+    ),
+    (
+        "postgres/0002_types.sql",
+        "d28f7fd3ddad7bf0aaa58a0895002824f99a9e6b61d3d4440c18ddf9852db3efdd1f5cab5a640f195f01a5043a40d130",
+    ),
+    (
+        "sqlite/0002_types.sql",
+        "f6f3237045b26b4b42f9a60496c753d36cd70a6606556b306b402c5ae7ee5abad7cba4f85c0b001cb6735feae9fcdbdb",
+    ),
+];
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))
+}
+
+#[test]
+fn a_released_file_never_changes_and_each_has_its_twin() {
+    let mut files: Vec<String> = Vec::new();
+    for kind in ["postgres", "sqlite"] {
+        for entry in std::fs::read_dir(folder().join(kind)).unwrap() {
+            files.push(format!("{kind}/{}", entry.unwrap().file_name().to_str().unwrap()));
+        }
+    }
+    for (file, released) in RELEASED {
+        let sum = Sha384::digest(std::fs::read(folder().join(file)).unwrap());
+        let sum = sum.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        });
+        assert_eq!(sum, *released, "{file} has been released: a change of the schema is a new pair of files");
+    }
+    for file in &files {
+        assert!(RELEASED.iter().any(|(released, _)| released == file), "{file} is missing in the list above");
+        let (kind, name) = file.split_once('/').unwrap();
+        let twin = if kind == "sqlite" { "postgres" } else { "sqlite" };
+        assert!(files.contains(&format!("{twin}/{name}")), "{file} has no twin in {twin}/");
+    }
+}
+
+/// Makes a database as the first version did, with a row in each table.
+async fn as_the_first_version_left_it(url: &str) {
+    let rows = include_str!("first_version.sql");
+    let first = |kind: &str| std::fs::read_to_string(folder().join(kind).join("0001_initial.sql")).unwrap();
+    let migrator = |text: String| {
+        let text = AssertSqlSafe(text).into_sql_str();
+        let kind = sqlx::migrate::MigrationType::Simple;
+        Migrator::with_migrations(vec![sqlx::migrate::Migration::new(1, "initial".into(), kind, text, false)])
+    };
+    if url.starts_with("sqlite") {
+        let mut connection = sqlx::SqliteConnection::connect(&format!("{url}?mode=rwc")).await.unwrap();
+        migrator(first("sqlite")).run(&mut connection).await.unwrap();
+        sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    } else {
+        let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+        migrator(first("postgres")).run(&mut connection).await.unwrap();
+        sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+async fn a_database_of_the_first_version_is_brought_up_to_date(url: &str) {
+    as_the_first_version_left_it(url).await;
+    let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
+    let database = Database::connect(&config).await.unwrap();
+    assert!(matches!(database.check_schema().await, Err(DbError::SchemaOutOfDate)));
+    database.migrate().await.unwrap();
+    database.check_schema().await.unwrap();
+    database.migrate().await.unwrap();
+
+    let mut connection = database.read().await.unwrap();
+    let time = Timestamp::from_microsecond(1_700_000_000_123_457).unwrap();
+    let uuid: InstanceUuid = "11111111-1111-4111-8111-111111111111".parse().unwrap();
+
+    let wanted = InstanceQuery { flavor_id: Some("42".into()), ..InstanceQuery::default() };
+    let found = instances::list::list(&mut connection, &wanted).await.unwrap();
+    assert_eq!(found.len(), 1);
+    let instance = &found[0];
+    assert_eq!((instance.uuid, instance.created_at, instance.launched_at), (uuid, time, Some(time)));
+    assert_eq!((instance.vm_state, instance.task_state), (VmState::Active, Some(TaskState::Migrating)));
+    assert_eq!((instance.config_drive, instance.flavor.vcpus), (true, 1));
+    assert_eq!(instance.metadata, BTreeMap::from([("k".into(), "v \u{e4}".into())]));
+    let spec = instances::request_spec(&mut connection, uuid).await.unwrap().unwrap();
+    assert_eq!(spec.excluded_hosts, ["host-9"]);
+    let faults = instances::faults(&mut connection, &[uuid]).await.unwrap();
+    assert_eq!((faults[0].1.code, faults[0].1.created_at), (500, time));
+
+    let (action, events) = actions::get(&mut connection, uuid, "req-1").await.unwrap().unwrap();
+    assert_eq!((action.action.as_str(), action.start_time), ("live-migration", time));
+    assert_eq!((events[0].result, events[0].finish_time), (Some(EventResult::Success), Some(time)));
+    let migration = &migrations::list(&mut connection, &MigrationFilter::default()).await.unwrap()[0];
+    assert_eq!((migration.instance, migration.status), (uuid, MigrationStatus::Running));
+    assert_eq!((migration.block_migration, migration.abort_requested), (Some(false), true));
+    let data = migrations::transitions::migrate_data(&mut connection, migration.uuid).await.unwrap().unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&data).unwrap(), serde_json::json!({"a": [1, "b"]}));
+
+    let service = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
+    assert_eq!((service.disabled, service.forced_down, service.last_seen), (true, false, time));
+    let node = compute_nodes::get(&mut connection, "host-1").await.unwrap().unwrap();
+    assert_eq!((node.inventory.hypervisor_type.as_str(), node.used.vcpus), ("fake", 1));
+    assert_eq!(allocations::all(&mut connection).await.unwrap(), [(uuid.to_string(), "host-1".to_owned())]);
+    assert_eq!(allocations::discrepancies(&mut connection).await.unwrap(), Vec::<String>::new());
+
+    let flavor = flavors::get(&mut connection, "42").await.unwrap().unwrap();
+    assert_eq!((flavor.is_public, flavor.extra_specs.len()), (false, 1));
+    let image = images::get(&mut connection, "image-1").await.unwrap().unwrap();
+    assert_eq!((image.created_at, image.properties.len()), (time, 1));
+    let token = identity::token(&mut connection, "hash", time).await.unwrap().unwrap();
+    assert_eq!((token.project.unwrap().name.as_str(), token.roles), ("demo", vec!["member".to_owned()]));
+
+    // New numbers go on after the old ones.
+    drop(connection);
+    let mut connection = database.write().await.unwrap();
+    instances::add_fault(&mut connection, uuid, &faults[0].1).await.unwrap();
+    let ids: Vec<i64> = sql!("SELECT id FROM instance_faults ORDER BY id").fetch_all(&mut connection).await.unwrap();
+    assert_eq!(ids, [1, 2]);
+}
+
+async fn a_database_of_a_later_version_is_refused_with_a_sentence(url: &str) {
+    let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
+    let database = Database::connect(&config).await.unwrap();
+    database.migrate().await.unwrap();
+    let mut later = sql!("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) ");
+    later.push("VALUES (9999, 'later', ").push_for("1, x'00'", "TRUE, '\\x00'").push(", 0)");
+    later.execute(&mut database.write().await.unwrap()).await.unwrap();
+    let refused = database.migrate().await.unwrap_err().to_string();
+    assert!(refused.contains("a later version of Novella"), "{refused}");
+}
+
+mod on_sqlite {
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_of_the_first_version_is_brought_up_to_date() {
+        let file = novella_testing::Database::sqlite();
+        super::a_database_of_the_first_version_is_brought_up_to_date(file.url()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_of_a_later_version_is_refused_with_a_sentence() {
+        let file = novella_testing::Database::sqlite();
+        super::a_database_of_a_later_version_is_refused_with_a_sentence(file.url()).await;
+    }
+}
+
+mod on_postgres {
+    use novella_common::{
+        config::{DatabaseConfig, SecretUrl},
+        db::Database,
+        sql,
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_of_the_first_version_is_brought_up_to_date() {
+        let server = novella_testing::Database::postgres().await;
+        super::a_database_of_the_first_version_is_brought_up_to_date(server.url()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_of_a_later_version_is_refused_with_a_sentence() {
+        let server = novella_testing::Database::postgres().await;
+        super::a_database_of_a_later_version_is_refused_with_a_sentence(server.url()).await;
+    }
+
+    /// So that lists are in the same order on both databases, and the pages' markers as exact.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_text_is_compared_by_its_bytes() {
+        let server = novella_testing::Database::postgres().await;
+        let config = DatabaseConfig { url: SecretUrl::new(server.url()), ..DatabaseConfig::default() };
+        let database = Database::connect(&config).await.unwrap();
+        database.migrate().await.unwrap();
+        let others: Vec<(String, String)> = sql!(
+            "SELECT table_name::text, column_name::text FROM information_schema.columns \
+             WHERE table_schema = current_schema() AND data_type = 'text' AND table_name <> '_sqlx_migrations' \
+             AND collation_name IS DISTINCT FROM 'C'"
+        )
+        .fetch_all(&mut database.read().await.unwrap())
+        .await
+        .unwrap();
+        assert_eq!(others, [], "text columns without COLLATE \"C\"");
+    }
+}
