@@ -149,9 +149,15 @@ postgres_start() {
     "${postgres_as[@]}" "$(find_command initdb)" --pgdata "$home/data" --username novella --pwfile "$home/password" \
         --auth scram-sha-256 --encoding UTF8 --locale C --no-sync >"$servers_folder/postgres.log"
     postgres_port=$(free_port "$amqp_port" "$management_port")
+    local options=(
+        -D "$home/data" -k "$home" -h 127.0.0.1 -p "$postgres_port"
+        -c max_connections=500 -c shared_buffers=64MB -c autovacuum=off
+        # A crash of the machine ends the tests as well: nothing has to be on the disk.
+        -c fsync=off -c synchronous_commit=off -c full_page_writes=off
+    )
     # The user first: a change of user unties.
-    "${postgres_as[@]}" "${tied[@]}" QUIT "$(find_command postgres)" -D "$home/data" -k "$home" -h 127.0.0.1 -p "$postgres_port" \
-        -c max_connections=300 -c shared_buffers=64MB -c fsync=on >>"$servers_folder/postgres.log" 2>&1 </dev/null &
+    "${postgres_as[@]}" "${tied[@]}" QUIT "$(find_command postgres)" "${options[@]}" \
+        >>"$servers_folder/postgres.log" 2>&1 </dev/null &
     postgres_pid=$!
     servers_pids+=("$postgres_pid")
 }

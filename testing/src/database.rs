@@ -1,12 +1,23 @@
 //! A database of a test's own.
 
+use std::path::PathBuf;
+
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{environment, teardown};
+use crate::{environment, teardown, template};
 
-/// An empty database that belongs to one test. It goes away when dropped, connections to it included.
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// In a file.
+    Sqlite,
+    /// On the server of this run.
+    Postgres,
+}
+
+/// A database that belongs to one test. It goes away when dropped, connections to it included.
 #[derive(Debug)]
 pub struct Database {
     url: String,
@@ -23,20 +34,37 @@ enum Place {
 }
 
 impl Database {
+    /// A copy of what `prepare` makes of an empty database at the URL it is given: tables, and rows that every test of a
+    /// program begins with. It is called once for all tests of the program, and returns when its connections are closed.
+    ///
+    /// # Panics
+    /// If `prepare` does, and as [`Self::postgres`] and [`Self::sqlite`] do.
+    pub async fn prepared(on: On, prepare: impl AsyncFnOnce(String)) -> Self {
+        match on {
+            On::Sqlite => {
+                let database = Self::sqlite();
+                template::copy_file(&database.file(), prepare).await;
+                database
+            }
+            On::Postgres => Self::on_server(&template::on_server(prepare).await).await,
+        }
+    }
+
     /// A new database on the PostgreSQL of this run.
     ///
     /// # Panics
     /// If `NOVELLA_TEST_POSTGRES_URL` is not set, or the server there refuses.
     pub async fn postgres() -> Self {
-        let mut url = environment::url(environment::POSTGRES_URL);
+        // Not template1: a connection to its template makes CREATE DATABASE fail, and nobody can have one to template0.
+        Self::on_server("template0").await
+    }
+
+    async fn on_server(template: &str) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
-        // template0 and not template1: a connection to its template makes CREATE DATABASE fail, and nobody can have one
-        // to template0.
-        execute(url.as_str(), format!("CREATE DATABASE {name} TEMPLATE template0"))
+        execute(&environment::postgres_url(None), format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .await
             .unwrap_or_else(|error| panic!("no database on the server of {}: {error}", environment::POSTGRES_URL));
-        url.set_path(&name);
-        Self { url: url.into(), place: Place::Server { name } }
+        Self { url: environment::postgres_url(Some(&name)), place: Place::Server { name } }
     }
 
     /// A new SQLite database in a temporary folder. The file is created by the first connection that is allowed to
@@ -50,6 +78,10 @@ impl Database {
         Self { url, place: Place::Folder(folder) }
     }
 
+    fn file(&self) -> PathBuf {
+        self.url.trim_start_matches("sqlite://").into()
+    }
+
     /// The URL for whoever connects: `postgres://...` with user and password, or `sqlite://PATH`.
     pub fn url(&self) -> &str {
         &self.url
@@ -61,18 +93,16 @@ impl Drop for Database {
         if let Place::Server { name } = &self.place {
             let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
             teardown::wait_for(format!("database {name}"), move || async move {
-                execute(environment::url(environment::POSTGRES_URL).as_str(), statement)
-                    .await
-                    .map_err(|error| error.to_string())
+                execute(&environment::postgres_url(None), statement).await.map_err(|error| error.to_string())
             });
         }
     }
 }
 
 /// Runs one statement on a connection of its own: CREATE and DROP DATABASE go through no pool and no transaction.
-async fn execute(url: &str, statement: String) -> Result<(), sqlx::Error> {
+pub(crate) async fn execute(url: &str, statement: String) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect(url).await?;
-    // The only variable part of a statement here is a name made from a UUID.
+    // The only variable part of a statement here is a name made of hexadecimal digits.
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
     connection.close().await
 }
@@ -87,7 +117,7 @@ mod tests {
         let url = format!("{}?mode=rwc", database.url());
         let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
         sqlx::query("CREATE TABLE t (a INTEGER)").execute(&mut connection).await.unwrap();
-        let path = database.url().strip_prefix("sqlite://").unwrap().to_owned();
+        let path = database.file();
         assert!(std::fs::exists(&path).unwrap());
         drop(database);
         assert!(!std::fs::exists(&path).unwrap());

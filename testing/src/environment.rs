@@ -29,3 +29,15 @@ pub(crate) fn url(variable: &str) -> Url {
         }
     }
 }
+
+/// The URL of a database on the PostgreSQL of this run; of the one from which others are created if there is no name.
+///
+/// # Panics
+/// As [`url`] does.
+pub(crate) fn postgres_url(name: Option<&str>) -> String {
+    let mut url = url(POSTGRES_URL);
+    if let Some(name) = name {
+        url.set_path(name);
+    }
+    url.into()
+}

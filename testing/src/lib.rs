@@ -26,11 +26,12 @@ mod environment;
 mod ports;
 pub mod python;
 mod teardown;
+mod template;
 mod vhost;
 mod waiting;
 
 pub use broker::Broker;
-pub use database::Database;
+pub use database::{Database, On};
 pub use ports::free_port;
 pub use vhost::Vhost;
 pub use waiting::{TEST_TIMEOUT, eventually, within};

@@ -1,14 +1,13 @@
 //! Who asks, and where: from `OS_*` variables or a `clouds.yaml`, as OpenStack's clients find it.
 
 use std::{
-    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 use novella_common::config::Secret;
-use serde::Deserialize;
+use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::{GlobalOptions, config::data_folder};
 
@@ -23,24 +22,6 @@ pub(crate) struct Credentials {
     pub username: String,
     pub password: Secret,
     pub project: String,
-}
-
-#[derive(Deserialize)]
-struct CloudsFile {
-    clouds: BTreeMap<String, CloudEntry>,
-}
-
-#[derive(Deserialize)]
-struct CloudEntry {
-    auth: AuthEntry,
-}
-
-#[derive(Deserialize)]
-struct AuthEntry {
-    auth_url: String,
-    username: String,
-    password: String,
-    project_name: String,
 }
 
 impl Credentials {
@@ -71,22 +52,28 @@ impl Credentials {
                 path.display()
             )
         })?;
-        let mut file: CloudsFile =
-            serde_saphyr::from_str(&text).with_context(|| format!("{} is no clouds.yaml", path.display()))?;
-        let Some(entry) = file.clouds.remove(cloud) else {
-            bail!("{} knows no cloud '{cloud}'; set OS_CLOUD to one of: {}", path.display(), names(&file.clouds));
+        let documents =
+            YamlLoader::load_from_str(&text).with_context(|| format!("{} is no clouds.yaml", path.display()))?;
+        let clouds = documents
+            .first()
+            .and_then(|document| document["clouds"].as_hash())
+            .with_context(|| format!("{} is no clouds.yaml: it has no `clouds`", path.display()))?;
+        let Some(entry) = clouds.get(&Yaml::String(cloud.into())) else {
+            let names: Vec<_> = clouds.keys().filter_map(Yaml::as_str).collect();
+            bail!("{} knows no cloud '{cloud}'; set OS_CLOUD to one of: {}", path.display(), names.join(", "));
+        };
+        let text = |key: &str| {
+            entry["auth"][key]
+                .as_str()
+                .with_context(|| format!("{}: cloud '{cloud}' has no text at `auth.{key}`", path.display()))
         };
         Ok(Self {
-            auth_url: normalised(&entry.auth.auth_url),
-            username: entry.auth.username,
-            password: Secret::new(entry.auth.password),
-            project: entry.auth.project_name,
+            auth_url: normalised(text("auth_url")?),
+            username: text("username")?.to_owned(),
+            password: Secret::new(text("password")?),
+            project: text("project_name")?.to_owned(),
         })
     }
-}
-
-fn names(clouds: &BTreeMap<String, CloudEntry>) -> String {
-    clouds.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// With `/v3`, which some write and some don't.

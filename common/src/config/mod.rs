@@ -14,7 +14,7 @@ use std::{
 
 use figment::{
     Figment,
-    providers::{Env, Format, Serialized, Toml},
+    providers::{Env, Format, Serialized},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -24,6 +24,19 @@ pub use secret::{Secret, SecretUrl};
 #[derive(Debug, thiserror::Error)]
 #[error("configuration: {0}")]
 pub struct ConfigError(#[from] Box<figment::Error>);
+
+/// The format of the configuration file.
+struct Toml;
+
+impl Format for Toml {
+    type Error = toml::de::Error;
+
+    const NAME: &'static str = "TOML";
+
+    fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Self::Error> {
+        toml::from_str(text)
+    }
+}
 
 /// The sources of a configuration of type `T`, lowest first. Flags are joined on top by the caller.
 #[must_use]

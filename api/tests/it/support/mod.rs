@@ -3,6 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use argon2::{
+    Argon2, Params,
+    password_hash::{PasswordHasher, phc::PasswordHash},
+};
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -13,7 +17,11 @@ use novella_api::{
 use novella_common::{
     RequestContext,
     config::{DatabaseConfig, Secret, SecretUrl, ServiceConfig},
-    db::{Database, Sql, compute_nodes, instances, seed, services},
+    db::{
+        Database, Sql, compute_nodes,
+        identity::{self, Reference},
+        instances, seed, services,
+    },
     ids::{Incarnation, InstanceUuid},
     lifecycle::{PowerState, TaskState, VmState},
     models::{AllocationRatios, Binary, Instance, Inventory, Resources},
@@ -24,6 +32,7 @@ use novella_identity::{IDENTITY, Identity, IdentityConfig};
 use novella_image::IMAGE as IMAGES;
 use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
 use novella_rest::{ApiError, Server};
+pub use novella_testing::On;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -47,13 +56,6 @@ macro_rules! on_both {
             })*
         }
     };
-}
-
-/// Which database.
-#[derive(Clone, Copy)]
-pub enum On {
-    Sqlite,
-    Postgres,
 }
 
 /// A message that a recorder took.
@@ -119,6 +121,31 @@ impl Images for ImagesHere {
     }
 }
 
+async fn connect(url: &str) -> Database {
+    let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
+    Database::connect(&config).await.unwrap()
+}
+
+/// What every test's database has in it: a new cloud's rows.
+async fn prepare(url: String) {
+    let database = connect(&url).await;
+    database.migrate().await.unwrap();
+    let password = Some(Secret::new(PASSWORD));
+    let seeds = seed::SeedConfig { admin_password: password.clone(), demo_password: password };
+    seed::run(&database, &seeds).await.unwrap();
+    // Of the same form, but made in no time: every test asks for tokens.
+    let params = Params::new(Params::MIN_M_COST, Params::MIN_T_COST, Params::MIN_P_COST, None).unwrap();
+    let hash: PasswordHash = Argon2::from(params).hash_password(PASSWORD.as_bytes()).unwrap();
+    let hash = hash.to_string();
+    let mut connection = database.write().await.unwrap();
+    for name in ["admin", "demo"] {
+        let (user, _) = identity::user(&mut connection, &Reference::Name(name.into())).await.unwrap().unwrap();
+        identity::set_password(&mut connection, &user.id, &hash).await.unwrap();
+    }
+    drop(connection);
+    database.close().await;
+}
+
 impl Cloud {
     /// The same without a conductor.
     pub async fn with_only_a_scheduler(on: On) -> Self {
@@ -140,18 +167,8 @@ impl Cloud {
     }
 
     pub async fn without_services(on: On, config: ApiConfig) -> Self {
-        let own = match on {
-            On::Sqlite => novella_testing::Database::sqlite(),
-            On::Postgres => novella_testing::Database::postgres().await,
-        };
-        let database_config = DatabaseConfig { url: SecretUrl::new(own.url()), ..DatabaseConfig::default() };
-        let database = Database::connect(&database_config).await.unwrap();
-        database.migrate().await.unwrap();
-        let seeds = seed::SeedConfig {
-            admin_password: Some(Secret::new(PASSWORD)),
-            demo_password: Some(Secret::new(PASSWORD)),
-        };
-        seed::run(&database, &seeds).await.unwrap();
+        let own = novella_testing::Database::prepared(on, prepare).await;
+        let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
         let catalog = [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec();
         let identity = Identity::new(database.clone(), IdentityConfig { token_ttl: config.token_ttl, catalog });

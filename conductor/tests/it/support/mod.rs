@@ -26,15 +26,9 @@ use novella_common::{
 use novella_conductor::{ConductorConfig, ConductorService, rpcapi::ConductorClient};
 use novella_messaging::{Transport, TransportOptions};
 use novella_scheduler::{SchedulerConfig, SchedulerService};
+pub use novella_testing::On;
 
 use hosts::Hosts;
-
-/// Which database.
-#[derive(Clone, Copy)]
-pub enum On {
-    Sqlite,
-    Postgres,
-}
 
 /// Each test on both databases.
 macro_rules! on_both {
@@ -78,15 +72,21 @@ impl Conductor {
     }
 }
 
+async fn connect(url: &str) -> Database {
+    let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
+    Database::connect(&config).await.unwrap()
+}
+
+async fn prepare(url: String) {
+    let database = connect(&url).await;
+    database.migrate().await.unwrap();
+    database.close().await;
+}
+
 impl Cloud {
     pub async fn new(on: On) -> Self {
-        let own = match on {
-            On::Sqlite => novella_testing::Database::sqlite(),
-            On::Postgres => novella_testing::Database::postgres().await,
-        };
-        let config = DatabaseConfig { url: SecretUrl::new(own.url()), ..DatabaseConfig::default() };
-        let database = Database::connect(&config).await.unwrap();
-        database.migrate().await.unwrap();
+        let own = novella_testing::Database::prepared(on, prepare).await;
+        let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
         let hosts = Arc::new(Hosts::new(&transport));
         Self {

@@ -24,13 +24,7 @@ use novella_common::{
 use novella_compute::rpcapi::{ActionArguments, BuildRequest, Compute, ComputeEndpoint, ComputeError, OperationId};
 use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
 use novella_scheduler::{SchedulerConfig, SchedulerService, rpcapi::SchedulerClient};
-
-/// Which database.
-#[derive(Clone, Copy)]
-pub enum On {
-    Sqlite,
-    Postgres,
-}
+pub use novella_testing::On;
 
 pub struct Cloud {
     pub database: Database,
@@ -57,15 +51,21 @@ pub mod futures {
     pub type BoxFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
+async fn connect(url: &str) -> Database {
+    let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
+    Database::connect(&config).await.unwrap()
+}
+
+async fn prepare(url: String) {
+    let database = connect(&url).await;
+    database.migrate().await.unwrap();
+    database.close().await;
+}
+
 impl Cloud {
     pub async fn new(on: On) -> Self {
-        let own = match on {
-            On::Sqlite => novella_testing::Database::sqlite(),
-            On::Postgres => novella_testing::Database::postgres().await,
-        };
-        let config = DatabaseConfig { url: SecretUrl::new(own.url()), ..DatabaseConfig::default() };
-        let database = Database::connect(&config).await.unwrap();
-        database.migrate().await.unwrap();
+        let own = novella_testing::Database::prepared(on, prepare).await;
+        let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
         let client = SchedulerClient::new(&transport);
         Self {
