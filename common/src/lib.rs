@@ -10,6 +10,7 @@ pub mod db;
 pub mod ids;
 pub mod lifecycle;
 pub mod models;
+mod named;
 pub mod reports;
 pub mod service;
 pub mod telemetry;

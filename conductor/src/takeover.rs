@@ -243,8 +243,7 @@ impl Takeover {
     async fn after_restart(&self) -> Result<(), DbError> {
         let under_way = {
             let mut connection = self.shared.database.read().await?;
-            let filter = migrations::MigrationFilter { under_way: true, ..Default::default() };
-            migrations::list(&mut connection, &filter).await?
+            migrations::under_way(&mut connection, None).await?
         };
         for migration in under_way.iter().rev() {
             if migration.status.holder() == Holder::Host {

@@ -1,16 +1,30 @@
 //! Who and what there is: projects, users, roles, the one domain.
 
 use axum::{Json, response::Response};
-use novella_common::db::identity::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, User};
-use novella_rest::{ApiError, FieldTable, Links, Parameters, Path, field, policy};
+use novella_common::db::{
+    identity::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, User},
+    list::{Condition, Direction, SortKey},
+};
+use novella_rest::{
+    ApiError, FieldTable, Links, Parameters, Path, field,
+    list::{self, ListDescription, Listing, PAGED, Rows, nothing, own},
+    policy,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::{Request, policy as rules};
 
-/// What lists of projects and users can be filtered by.
-pub(crate) const QUERY: FieldTable = FieldTable(&[field("name"), field("enabled"), field("domain_id")]);
+/// What can be asked of lists of projects and of users.
+pub(crate) static NAMED: ListDescription = ListDescription {
+    filters: &[list::text("name", "name"), own("enabled"), own("domain_id")],
+    sort_keys: &[],
+    default_sort: &[(SortKey::text("name"), Direction::Ascending)],
+    paging: &PAGED,
+    marker: |_| None,
+    no_marker: |marker| format!("Marker {marker} could not be found."),
+};
 pub(crate) const BY_NAME: FieldTable = FieldTable(&[field("name")]);
 
 #[derive(Serialize, ToSchema)]
@@ -86,11 +100,40 @@ pub(crate) fn collection<T: Serialize>(name: &str, items: Vec<T>, links: &Links)
     Json(json!({ name: items, "links": {"self": own, "previous": null, "next": null} }))
 }
 
-/// Whether a thing passes the filters `name`, `enabled` and `domain_id` of a list.
-fn wanted(query: &Parameters, name: &str, enabled: bool) -> Result<bool, ApiError> {
-    let of_domain = query.get("domain_id").is_none_or(|domain| domain == DEFAULT_DOMAIN_ID);
-    let enabled = query.boolean("enabled").transpose()?.is_none_or(|wanted| wanted == enabled);
-    Ok(of_domain && enabled && query.get("name").is_none_or(|wanted| wanted == name))
+/// The conditions `enabled` and `domain_id`. A flag without a value is set, as by Keystone.
+fn conditions(query: &Parameters) -> Result<Vec<Condition>, ApiError> {
+    let mut conditions = Vec::new();
+    if query.get("domain_id").is_some_and(|domain| domain != DEFAULT_DOMAIN_ID) {
+        conditions.push(nothing());
+    }
+    match query.get("enabled") {
+        None => {}
+        Some("") => conditions.push(Condition::equal("enabled", &true)),
+        Some(_) => {
+            let enabled = query.boolean("enabled").transpose()?;
+            conditions.extend(enabled.map(|enabled| Condition::equal("enabled", &enabled)));
+        }
+    }
+    Ok(conditions)
+}
+
+/// A page in Keystone's form: a full one says `truncated` and where the next is.
+fn page<R, V: Serialize>(
+    request: &Request,
+    name: &str,
+    rows: Rows<R>,
+    id: impl Fn(&R) -> String,
+    view: impl Fn(R, &Links) -> V,
+) -> Json<Value> {
+    let next = request.next_link(&rows, name, id).map(|next| next.href);
+    let own = request.links.to(name);
+    let truncated = next.is_some();
+    let items: Vec<V> = rows.items.into_iter().map(|row| view(row, &request.links)).collect();
+    let mut page = json!({ name: items, "links": {"self": own, "previous": null, "next": next} });
+    if truncated {
+        page["truncated"] = true.into();
+    }
+    Json(page)
 }
 
 /// 404 in Keystone's words.
@@ -100,19 +143,13 @@ pub(crate) fn not_found(what: &str, id: &str) -> ApiError {
 
 /// The projects: all for administrators, one's own for others.
 pub(crate) async fn projects(request: Request) -> Result<Json<Value>, ApiError> {
-    let mut connection = request.state.database.read().await?;
-    let found = if request.context.is_admin {
-        identity::projects(&mut connection).await?
-    } else {
-        identity::projects_of_user(&mut connection, request.user()).await?
-    };
-    let mut projects = Vec::new();
-    for project in found {
-        if wanted(&request.query, &project.name, project.enabled)? {
-            projects.push(ProjectView::new(project, &request.links));
-        }
+    let mut listing = request.list::<Project>(&NAMED)?;
+    if !request.context.is_admin {
+        listing = listing.visible(Condition::raw(identity::has_role(request.user())));
     }
-    Ok(collection("projects", projects, &request.links))
+    let listing = conditions(&request.query)?.into_iter().fold(listing, Listing::filter);
+    let found = listing.page(&mut *request.state.database.read().await?).await?;
+    Ok(page(&request, "projects", found, |project| project.id.clone(), ProjectView::new))
 }
 
 /// One project, by id.
@@ -130,13 +167,10 @@ pub(crate) async fn project(request: Request, Path(id): Path<String>) -> Result<
 
 /// The users.
 pub(crate) async fn users(request: Request) -> Result<Json<Value>, ApiError> {
-    let mut users = Vec::new();
-    for user in identity::users(&mut *request.state.database.read().await?).await? {
-        if wanted(&request.query, &user.name, user.enabled)? {
-            users.push(UserView::new(user, &request.links));
-        }
-    }
-    Ok(collection("users", users, &request.links))
+    let listing = request.list::<User>(&NAMED)?;
+    let listing = conditions(&request.query)?.into_iter().fold(listing, Listing::filter);
+    let found = listing.page(&mut *request.state.database.read().await?).await?;
+    Ok(page(&request, "users", found, |user| user.id.clone(), UserView::new))
 }
 
 /// One user, by id: oneself, or an administrator anybody.

@@ -9,10 +9,11 @@ use http::StatusCode;
 use novella_common::{
     RequestContext,
     db::{
-        Database, DbError,
-        images::{self, ImageQuery},
+        Database, DbError, images,
+        list::{Condition, List},
     },
     models::Image,
+    sql,
 };
 use novella_rest::{ApiError, Document, Links, Operation, Path, Service, get};
 use serde_json::{Value, json};
@@ -57,8 +58,11 @@ impl Images {
     /// # Errors
     /// The database can't be read.
     pub async fn find_many(&self, context: &RequestContext, ids: Vec<String>) -> Result<Vec<Image>, DbError> {
-        let wanted = ImageQuery { ids: Some(ids), visible_to: visible_to(context), ..Default::default() };
-        images::list(&mut *self.database.read().await?, &wanted).await
+        let mut list = List::<Image>::all().filter(Condition::is_in("id", ids));
+        if let Some(condition) = visible_to(context) {
+            list = list.visible(condition);
+        }
+        Ok(list.page(&mut *self.database.read().await?).await?.unwrap_or_default())
     }
 }
 
@@ -73,9 +77,13 @@ pub fn operations() -> Vec<Operation<Images>> {
     ]
 }
 
-/// Whose images whoever asks may use beside the public ones; `None`: everybody's.
-fn visible_to(context: &RequestContext) -> Option<String> {
-    (!context.is_admin).then(|| context.project_id.clone().unwrap_or_default())
+/// What whoever asks may use: public images and the project's own; `None`: everything.
+fn visible_to(context: &RequestContext) -> Option<Condition> {
+    if context.is_admin {
+        return None;
+    }
+    let project = context.project_id.clone().unwrap_or_default();
+    Some(Condition::raw(sql!("visibility IN ('public', 'community') OR owner = "(project))))
 }
 
 /// Whether whoever asks may use an image.

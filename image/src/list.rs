@@ -1,12 +1,15 @@
 //! `GET /image/v2/images`.
 
 use axum::Json;
-use novella_common::db::images::{self, ImageQuery, ImageSort};
+use novella_common::{
+    db::list::{Condition, Direction, List, SortKey},
+    models::Image,
+};
 use novella_rest::{ApiError, FieldTable, Parameters, field, paging::Page};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Request, view::ImageView, visible, visible_to};
+use crate::{Request, view::ImageView, visible_to};
 
 /// Glance's page when no limit is given.
 const DEFAULT_LIMIT: i64 = 25;
@@ -43,27 +46,27 @@ pub(crate) async fn index(request: Request) -> Result<Json<ImagesBody>, ApiError
     if query.get("limit").is_none() {
         page.limit = DEFAULT_LIMIT;
     }
-    let (sort, ascending) = sort(query)?;
-    let mut wanted = ImageQuery {
-        visible_to: visible_to(&request.context),
-        names: values(query, "name")?,
-        ids: values(query, "id")?,
-        statuses: values(query, "status")?,
-        disk_formats: values(query, "disk_format")?,
-        container_formats: values(query, "container_format")?,
-        visibility: visibility(query)?,
-        owner: query.get("owner").map(ToOwned::to_owned),
-        sort,
-        ascending,
-        after: None,
-        limit: Some(page.limit),
-    };
-    let mut connection = request.state.database.read().await?;
-    if let Some(marker) = &page.marker {
-        let after = images::get(&mut connection, marker).await?.filter(|image| visible(image, &request.context));
-        wanted.after = Some(after.ok_or_else(|| ApiError::bad_request(format!("Marker {marker} not found")))?);
+    let (sort, direction) = sort(query)?;
+    let mut list = List::<Image>::all().sort(sort, direction);
+    if let Some(condition) = visible_to(&request.context) {
+        list = list.visible(condition);
     }
-    let found = images::list(&mut connection, &wanted).await?;
+    for column in ["name", "id", "status", "disk_format", "container_format"] {
+        if let Some(values) = values(query, column)? {
+            list = list.filter(Condition::is_in(column, values));
+        }
+    }
+    if let Some(visibility) = visibility(query)? {
+        list = list.filter(Condition::equal("visibility", &visibility));
+    }
+    if let Some(owner) = query.get("owner") {
+        list = list.filter(Condition::equal("owner", owner));
+    }
+    let list = list.marker_text(page.marker.as_deref()).limit(page.limit);
+    let found = list.page(&mut *request.state.database.read().await?).await?;
+    let no_marker =
+        || ApiError::bad_request(format!("Marker {} not found", page.marker.as_deref().unwrap_or_default()));
+    let found = found.ok_or_else(no_marker)?;
     let next = page.next_query(query, found.len(), found.last().map(|image| image.id.as_str()));
     let first: Vec<_> = query.iter().filter(|(name, _)| *name != "marker").collect();
     let first = form_urlencoded::Serializer::new(String::new()).extend_pairs(first).finish();
@@ -111,7 +114,7 @@ fn values(query: &Parameters, name: &str) -> Result<Option<Vec<String>>, ApiErro
 }
 
 /// `sort_key` and `sort_dir`, or `sort=key:direction,...`, of which the first counts.
-fn sort(query: &Parameters) -> Result<(ImageSort, bool), ApiError> {
+fn sort(query: &Parameters) -> Result<(SortKey, Direction), ApiError> {
     let (key, direction) = match query.get("sort") {
         Some(sort) => {
             let first = sort.split(',').next().unwrap_or_default();
@@ -120,15 +123,19 @@ fn sort(query: &Parameters) -> Result<(ImageSort, bool), ApiError> {
         None => (query.get("sort_key").unwrap_or("created_at"), query.get("sort_dir").unwrap_or("desc")),
     };
     let sort = match key {
-        "created_at" => ImageSort::CreatedAt,
-        "updated_at" => ImageSort::UpdatedAt,
-        "name" => ImageSort::Name,
-        "id" | "status" | "container_format" | "disk_format" | "size" => ImageSort::Id,
+        "created_at" => SortKey::time("created_at"),
+        "updated_at" => SortKey::time("updated_at"),
+        "name" => SortKey::text("name"),
+        "id" => SortKey::text("id"),
+        "status" => SortKey::text("status"),
+        "container_format" => SortKey::text("container_format").nullable(),
+        "disk_format" => SortKey::text("disk_format").nullable(),
+        "size" => SortKey::int("size").nullable(),
         other => return Err(ApiError::bad_request(format!("Invalid sort_key: {other}"))),
     };
     match direction {
-        "asc" => Ok((sort, true)),
-        "desc" => Ok((sort, false)),
+        "asc" => Ok((sort, Direction::Ascending)),
+        "desc" => Ok((sort, Direction::Descending)),
         other => Err(ApiError::bad_request(format!("Invalid sort direction: {other}"))),
     }
 }

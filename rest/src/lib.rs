@@ -46,7 +46,7 @@ pub use handler::{Argument, Handler, Null, Path};
 pub use links::{Link, Links};
 pub use microversion::{Family, FieldRule, FieldTable, Microversion, Shaped, Versions, field};
 pub use operation::{Operation, delete, get, head, patch, post, put};
-pub use query::{Parameters, check_query, truth};
+pub use query::{Parameters, truth};
 pub use request::Request;
 pub use server::Server;
 pub use service::{CatalogEntry, Document, Service};

@@ -13,7 +13,7 @@ use utoipa::{
     },
 };
 
-use crate::{FieldTable, Operation, Service, microversion::Versions};
+use crate::{FieldRule, Operation, Service, microversion::Versions};
 
 /// What is documented of an operation.
 #[derive(Clone)]
@@ -35,8 +35,8 @@ impl Described {
         self.body = Some(schema);
     }
 
-    pub(crate) fn query(&mut self, parameters: &FieldTable) {
-        self.query.extend(parameters.0.iter().map(|rule| (rule.name, rule.versions)));
+    pub(crate) fn query(&mut self, parameters: &[FieldRule]) {
+        self.query.extend(parameters.iter().map(|rule| (rule.name, rule.versions)));
     }
 
     pub(crate) fn answer<T: ToSchema>(&mut self, key: &'static str, list: bool) {

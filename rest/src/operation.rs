@@ -7,8 +7,9 @@ use http::Method;
 use utoipa::ToSchema;
 
 use crate::{
-    ApiError, FieldTable, Request,
+    ApiError, FieldRule, FieldTable, Request,
     handler::{BoxedHandler, Handler},
+    list::ListDescription,
     microversion::Versions,
     openapi::Described,
     policy::{Rule, Who},
@@ -32,9 +33,8 @@ pub struct Operation<S> {
 }
 
 /// What an operation's query may hold, and from which minor version on anything else is refused.
-#[derive(Clone, Copy)]
 struct Query {
-    parameters: FieldTable,
+    parameters: Vec<FieldRule>,
     strict_since: u16,
 }
 
@@ -111,7 +111,17 @@ impl<S> Operation<S> {
 
     /// Its query's parameters; from minor version `strict_since` on, others are refused.
     #[must_use]
-    pub fn query(mut self, parameters: FieldTable, strict_since: u16) -> Self {
+    pub fn query(self, parameters: FieldTable, strict_since: u16) -> Self {
+        self.parameters(parameters.0.to_vec(), strict_since)
+    }
+
+    /// Its query is that of this list; from minor version `strict_since` on, other parameters are refused.
+    #[must_use]
+    pub fn list(self, list: &ListDescription, strict_since: u16) -> Self {
+        self.parameters(list.parameters(), strict_since)
+    }
+
+    fn parameters(mut self, parameters: Vec<FieldRule>, strict_since: u16) -> Self {
         self.described.query(&parameters);
         self.query = Some(Query { parameters, strict_since });
         self
@@ -163,11 +173,11 @@ impl<S> Operation<S> {
             }
             self.authorize(&request)?;
         }
-        match self.query {
+        match &self.query {
             Some(query) => check_query(&request.query, &query.parameters, request.version, query.strict_since)?,
             None => {
                 if let Some(since) = request.service.no_query_since.filter(|_| self.method == Method::GET) {
-                    check_query(&request.query, &FieldTable(&[]), request.version, since)?;
+                    check_query(&request.query, &[], request.version, since)?;
                 }
             }
         }

@@ -8,6 +8,7 @@ use novella_rest::{ApiError, FieldTable, Operation, Shaped, field, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::keypairs::MAX_KEYPAIRS;
 use crate::{Request, policy, state::Api};
 
 /// The operations.
@@ -91,7 +92,7 @@ async fn show(request: Request) -> Result<Response, ApiError> {
         max_total_cores: UNLIMITED,
         max_total_floating_ips: 0,
         max_total_instances: UNLIMITED,
-        max_total_keypairs: 0,
+        max_total_keypairs: MAX_KEYPAIRS,
         max_total_ram_size: UNLIMITED,
         total_cores_used: total(|flavor| flavor.vcpus),
         total_floating_ips_used: 0,

@@ -2,13 +2,13 @@
 
 use axum::response::Response;
 use novella_common::{
-    db::migrations::{self, MigrationFilter},
-    ids::{InstanceUuid, MigrationUuid},
+    db::list::{Condition, Direction, SortKey},
     models::Migration,
+    sql,
 };
 use novella_rest::{
-    ApiError, FieldTable, Link, Links, Operation, Parameters, field, get,
-    paging::Page,
+    ApiError, FieldTable, Link, Links, Operation, field, get,
+    list::{self, ListDescription, own},
     times::{self, Micros},
 };
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::{Request, policy, state::Api};
 pub(super) fn operations() -> Vec<Operation<Api>> {
     vec![
         get("/os-migrations", policy::MIGRATIONS_INDEX, index)
-            .query(QUERY, 59)
+            .list(&MIGRATIONS, 59)
             .answers_list::<MigrationView>("migrations"),
     ]
 }
@@ -34,20 +34,26 @@ const FIELDS: FieldTable = FieldTable(&[
     field("project_id").since(80),
 ]);
 
-const QUERY: FieldTable = FieldTable(&[
-    field("hidden"),
-    field("host"),
-    field("instance_uuid"),
-    field("source_compute"),
-    field("status"),
-    field("migration_type"),
-    field("limit").since(59).once(),
-    field("marker").since(59).once(),
-    field("changes-since").since(59).once(),
-    field("changes-before").since(66).once(),
-    field("user_id").since(80).once(),
-    field("project_id").since(80).once(),
-]);
+/// What can be asked of a list of migrations.
+static MIGRATIONS: ListDescription = ListDescription {
+    filters: &[
+        own("hidden"),
+        own("host"),
+        list::uuid("instance_uuid", "instance_uuid"),
+        list::text("source_compute", "source"),
+        list::text("status", "status"),
+        list::text("migration_type", "kind"),
+        list::since("changes-since", "updated_at").since(59).once(),
+        list::before("changes-before", "updated_at").since(66).once(),
+        list::text("user_id", "user_id").since(80).once(),
+        list::text("project_id", "project_id").since(80).once(),
+    ],
+    sort_keys: &[],
+    default_sort: &[(SortKey::int("id"), Direction::Descending)],
+    paging: &[field("limit").since(59).once(), field("marker").since(59).once()],
+    marker: |_| Some(SortKey::uuid("uuid")),
+    no_marker: |marker| format!("Marker {marker} could not be found."),
+};
 
 /// A migration.
 #[derive(Serialize, ToSchema)]
@@ -103,54 +109,26 @@ impl<'m> MigrationView<'m> {
 
 /// Lists migrations, newest first.
 async fn index(request: Request) -> Result<Response, ApiError> {
-    let (query, version) = (&request.query, request.version);
-    let get = |name: &str| query.get(name).filter(|_| QUERY.has(name, version)).map(ToOwned::to_owned);
-    let project_id = get("project_id");
+    let query = &request.query;
+    let project_id = query.get("project_id").filter(|_| request.version.at_least(80));
     // One's own project must be named; to name another's, or none, is to ask for all.
-    if project_id.is_none() || project_id != request.context.project_id {
+    if project_id.is_none() || project_id != request.context.project_id.as_deref() {
         policy::MIGRATIONS_INDEX_ALL.check_own(&request.context)?;
     }
-    let with_hosts = policy::MIGRATIONS_INDEX_HOST.allows(&request.context, request.context.project_id.as_deref());
+    let project = request.context.project_id.as_deref();
+    let with_hosts = policy::MIGRATIONS_INDEX_HOST.allows(&request.context, project);
+    if request.version.at_least(66) {
+        times::check_order(times::filter(query, "changes-since")?, times::filter(query, "changes-before")?)?;
+    }
+    let listing = request.list::<Migration>(&MIGRATIONS)?.filter_by(query.get("host").map(from_or_to));
+    let found = listing.page(&mut *request.state.database.read().await?).await?;
+    let next = request.next_link(&found, "os-migrations", |migration| migration.uuid.to_string());
+    let view = |migration| MigrationView::new(migration, with_hosts, &request.links);
+    let views: Vec<_> = found.items.iter().map(view).collect();
+    Ok(request.answer(&FIELDS).list("migrations", &views, next))
+}
 
-    let pages = version.at_least(59);
-    let none = Parameters::default();
-    let mut page = Page::from_query(if pages { query } else { &none }, request.config.max_limit)?;
-    let time = |name: &str| if QUERY.has(name, version) { times::filter(query, name) } else { Ok(None) };
-    let mut filter = MigrationFilter {
-        instance: None,
-        status: get("status"),
-        host: get("host"),
-        source: get("source_compute"),
-        kind: get("migration_type"),
-        user_id: get("user_id"),
-        project_id,
-        changes_since: time("changes-since")?,
-        changes_before: time("changes-before")?,
-        under_way: false,
-        after: None,
-        limit: Some(page.limit),
-    };
-    times::check_order(filter.changes_since, filter.changes_before)?;
-    if let Some(text) = get("instance_uuid") {
-        match text.parse::<InstanceUuid>() {
-            Ok(uuid) => filter.instance = Some(uuid),
-            // No migration is of such a server.
-            Err(_) => return Ok(request.plain("migrations", [(); 0])),
-        }
-    }
-    let mut connection = request.state.database.read().await?;
-    if let Some(marker) = page.marker.take() {
-        let after = match marker.parse::<MigrationUuid>() {
-            Ok(uuid) => migrations::get(&mut connection, uuid).await?,
-            Err(_) => None,
-        };
-        let after = after.ok_or_else(|| ApiError::bad_request(format!("Marker {marker} could not be found.")))?;
-        filter.after = Some(after.id);
-    }
-    let found = migrations::list(&mut connection, &filter).await?;
-    let last = found.last().map(|migration| migration.uuid.to_string());
-    let next = page.next_link(query, &request.links, "os-migrations", found.len(), last.as_deref());
-    let views: Vec<_> =
-        found.iter().map(|migration| MigrationView::new(migration, with_hosts, &request.links)).collect();
-    Ok(request.answer(&FIELDS).list("migrations", &views, next.filter(|_| pages)))
+/// Migrations from or to a host.
+fn from_or_to(host: &str) -> Condition {
+    Condition::raw(sql!("source = " (host) " OR destination = " (host)))
 }

@@ -5,6 +5,7 @@ mod availability_zones;
 mod extensions;
 mod flavors;
 mod hypervisors;
+mod keypairs;
 mod limits;
 mod migrations;
 mod servers;
@@ -54,6 +55,7 @@ pub fn operations() -> Vec<Operation<Api>> {
         migrations::operations(),
         services::operations(),
         hypervisors::operations(),
+        keypairs::operations(),
         limits::operations(),
         aggregates::operations(),
         availability_zones::operations(),

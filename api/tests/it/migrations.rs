@@ -19,7 +19,7 @@ fn live_migrate(host: Option<&str>) -> Value {
 
 async fn only_migration(cloud: &Cloud) -> Migration {
     let mut connection = cloud.database.read().await.unwrap();
-    let mut all = rows::list(&mut connection, &rows::MigrationFilter::default()).await.unwrap();
+    let mut all = rows::under_way(&mut connection, None).await.unwrap();
     assert_eq!(all.len(), 1);
     all.remove(0)
 }
@@ -171,6 +171,6 @@ on_both! {
         assert_eq!(admin.at("2.25").action(uuid, &live_migrate(None)).await.status, 503);
         assert_eq!(cloud.states(uuid).await, (VmState::Active, None, PowerState::Running));
         let mut connection = cloud.database.read().await.unwrap();
-        assert_eq!(rows::list(&mut connection, &rows::MigrationFilter::default()).await.unwrap(), []);
+        assert_eq!(rows::under_way(&mut connection, None).await.unwrap(), []);
     }
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
-    Connection, DbError,
+    Connection, DbError, Sql,
     table::{self, select},
 };
 use crate::{config::Secret, sql, table};
@@ -136,20 +136,14 @@ pub async fn project(connection: &mut Connection, which: &Reference) -> Result<O
     select::<Project>().push(column).bind(value).fetch_optional(connection).await
 }
 
-/// Every project, by name.
-pub async fn projects(connection: &mut Connection) -> Result<Vec<Project>, DbError> {
-    select::<Project>().push(" ORDER BY name").fetch_all(connection).await
-}
-
 /// The enabled projects that a user has a role in, by name.
 pub async fn projects_of_user(connection: &mut Connection, user_id: &str) -> Result<Vec<Project>, DbError> {
-    select::<Project>()
-        .append(sql!(
-            " WHERE enabled AND id IN (SELECT project_id FROM role_assignments WHERE user_id = " (user_id)
-            ") ORDER BY name"
-        ))
-        .fetch_all(connection)
-        .await
+    select::<Project>().push(" WHERE ").append(has_role(user_id)).push(" ORDER BY name").fetch_all(connection).await
+}
+
+/// The condition on a project that it is enabled and that this user has a role in it.
+pub fn has_role(user_id: &str) -> Sql {
+    sql!("enabled AND id IN (SELECT project_id FROM role_assignments WHERE user_id = " (user_id) ")")
 }
 
 /// Adds a user. `password_hash` comes from [`hash_password`].

@@ -205,20 +205,22 @@ pub struct List<R> {
     columns: &'static str,
     from: &'static str,
     key: SortKey,
+    named_by: SortKey,
     visible: Vec<Condition>,
     filters: Vec<Condition>,
     order: Vec<(SortKey, Direction)>,
     marker: Marker,
     limit: Option<i64>,
+    offset: Option<i64>,
     row: PhantomData<fn() -> R>,
 }
 
 #[derive(Clone, Debug)]
 enum Marker {
     None,
-    /// The key of the last row of the page before.
+    /// What the last row of the page before is named by.
     After(Value),
-    /// What can't be the key of any row.
+    /// What can't name any row.
     NoRow,
 }
 
@@ -236,11 +238,13 @@ impl<R: FromRow> List<R> {
             columns,
             from,
             key,
+            named_by: key,
             visible: Vec::new(),
             filters: Vec::new(),
             order: Vec::new(),
             marker: Marker::None,
             limit: None,
+            offset: None,
             row: PhantomData,
         }
     }
@@ -263,7 +267,13 @@ impl<R: FromRow> List<R> {
         self
     }
 
-    /// Only what comes after the row with this key.
+    /// A marker names its row by this column, and not by the table's key. It must tell apart the rows that are visible.
+    pub fn named_by(mut self, column: SortKey) -> Self {
+        self.named_by = column;
+        self
+    }
+
+    /// Only what comes after the row that this names.
     pub fn marker<K: Bind + ?Sized>(mut self, key: Option<&K>) -> Self {
         self.marker = match key.map(Bind::to_value) {
             None => Marker::None,
@@ -273,9 +283,9 @@ impl<R: FromRow> List<R> {
         self
     }
 
-    /// Only what comes after the row with this key, as a request names it.
+    /// Only what comes after the row that this names, in the words of a request.
     pub fn marker_text(mut self, key: Option<&str>) -> Self {
-        let value = |text: &str| match self.key.kind {
+        let value = |text: &str| match self.named_by.kind {
             Kind::Int => text.parse().ok().map(Value::Int),
             Kind::Uuid => text.parse().ok().map(Value::Uuid),
             Kind::Text | Kind::Bool | Kind::Time | Kind::Json => text.to_value().ok(),
@@ -287,6 +297,12 @@ impl<R: FromRow> List<R> {
     /// At most so many.
     pub fn limit(mut self, limit: impl Into<Option<i64>>) -> Self {
         self.limit = limit.into();
+        self
+    }
+
+    /// Without the first so many. They are read all the same: for interfaces that page by number.
+    pub fn offset(mut self, offset: i64) -> Self {
+        self.offset = Some(offset);
         self
     }
 
@@ -314,8 +330,12 @@ impl<R: FromRow> List<R> {
             key.push_to(&mut sql);
             sql.push(if *direction == Direction::Descending { " DESC" } else { " ASC" });
         }
-        if let Some(limit) = self.limit {
-            sql.push(" LIMIT ").bind(&limit);
+        if self.limit.is_some() || self.offset.is_some() {
+            // SQLite has OFFSET only after LIMIT.
+            sql.push(" LIMIT ").bind(&self.limit.unwrap_or(i64::MAX));
+        }
+        if let Some(offset) = self.offset {
+            sql.push(" OFFSET ").bind(&offset);
         }
         sql.fetch_all(connection).await.map(Some)
     }
@@ -354,7 +374,7 @@ impl<R: FromRow> List<R> {
             key.push_to(&mut sql);
         }
         sql.push(" FROM ").push(self.from);
-        let mut is_marker = Sql::new(self.key.column);
+        let mut is_marker = Sql::new(self.named_by.column);
         is_marker.push(" = ").bind_value(marker.clone());
         push_conditions(&mut sql, std::iter::once(Condition(is_marker)).chain(self.visible.iter().cloned()));
         sql.fetch_optional_by(connection, |row| order.iter().map(|(key, _)| row.value(key.kind)).collect()).await

@@ -13,22 +13,22 @@ use sqlx::AssertSqlSafe;
 use super::{
     Connection, Database, DbError, Row, Sql, actions, allocations, capacities, compute_nodes,
     connect::Raw,
-    flavors::{self, FlavorQuery},
+    flavors,
     identity::{self, Reference},
-    images::{self, ImageQuery, ImageSort},
     instances::{
         self,
-        list::{InstanceQuery, Sort, SortKey},
         transitions::{self as builds, Placement, Reported},
     },
-    migrations::{self, MigrationFilter, transitions},
+    list::{Condition, Direction, List, SortKey},
+    migrations::{self, transitions},
     services, takeover,
 };
 use crate::{
     config::{DatabaseConfig, SecretUrl},
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, VmState},
-    models::{Binary, Flavor, Instance, MigrationProgress, MigrationStatus, RequestSpec, Resources},
+    models::{Binary, Flavor, Image, Instance, Migration, MigrationProgress, MigrationStatus, RequestSpec, Resources},
+    sql,
 };
 
 /// A query and what its database would do.
@@ -183,40 +183,43 @@ async fn migrations_are_admitted_and_moved_on_by_an_index(connection: &mut Conne
 }
 
 async fn lists_are_read_by_an_index(connection: &mut Connection) {
-    let limit = Some(10);
-    let of_project = InstanceQuery { project_id: Some("p".into()), limit, ..InstanceQuery::default() };
-    let on_host = InstanceQuery { host: Some("host-1".into()), limit, ..InstanceQuery::default() };
-    let of_flavor = InstanceQuery { flavor_id: Some("1".into()), ..InstanceQuery::default() };
-    let changed = InstanceQuery {
-        changes_since: Some(Timestamp::now()),
-        sort: vec![Sort { key: SortKey::UpdatedAt, descending: true }],
-        limit,
-        ..InstanceQuery::default()
-    };
-    for wanted in [of_project, on_host, of_flavor, changed, InstanceQuery { limit, ..InstanceQuery::default() }] {
-        instances::list::list(connection, &wanted).await.unwrap();
+    const CREATED_AT: SortKey = SortKey::time("created_at");
+    let servers = || List::<Instance>::all().filter(Condition::is_null("deleted_at", true)).limit(10);
+    for wanted in [
+        servers().filter(Condition::equal("project_id", "p")).sort(CREATED_AT, Direction::Descending),
+        servers().filter(Condition::equal("host", "host-1")).sort(CREATED_AT, Direction::Descending),
+        servers().filter(Condition::equal("(flavor ->> 'id')", "1")).sort(CREATED_AT, Direction::Descending),
+        servers()
+            .filter(Condition::at_least("updated_at", &Timestamp::now()))
+            .sort(SortKey::time("updated_at"), Direction::Descending),
+        servers().sort(CREATED_AT, Direction::Descending),
+    ] {
+        wanted.page(connection).await.unwrap();
     }
     instances::list::sizes_in_use(connection, "p").await.unwrap();
-    instances::list::load_by_host(connection).await.unwrap();
+    instances::list::load_by_host(connection, &["host-1", "host-2"]).await.unwrap();
+    instances::list::on_hosts(connection, &["host-1", "host-2"]).await.unwrap();
     instances::on_host(connection, "host-1").await.unwrap();
     instances::faults(connection, &[InstanceUuid::random()]).await.unwrap();
     let instance = InstanceUuid::random();
-    for filter in [
-        MigrationFilter { limit, ..MigrationFilter::default() },
-        MigrationFilter { instance: Some(instance), ..MigrationFilter::default() },
-        MigrationFilter { host: Some("host-1".into()), under_way: true, ..MigrationFilter::default() },
-        MigrationFilter { status: Some("running".into()), limit, ..MigrationFilter::default() },
-    ] {
-        migrations::list(connection, &filter).await.unwrap();
+    migrations::under_way(connection, Some(instance)).await.unwrap();
+    migrations::under_way(connection, None).await.unwrap();
+    let moves = || List::<Migration>::all().sort(SortKey::int("id"), Direction::Descending).limit(10);
+    let of_host = Condition::raw(sql!("source = 'host-1' OR destination = 'host-1'"));
+    let running = Condition::equal("status", &MigrationStatus::Running);
+    for wanted in [moves(), moves().filter(of_host), moves().filter(running)] {
+        wanted.page(connection).await.unwrap();
     }
     actions::list(connection, instance).await.unwrap();
     actions::get(connection, instance, "req-1").await.unwrap();
     services::list(connection, None, None).await.unwrap();
     services::find(connection, Binary::Compute, "host-1").await.unwrap();
     compute_nodes::list(connection).await.unwrap();
-    flavors::list(connection, &FlavorQuery { limit, ..FlavorQuery::default() }).await.unwrap();
-    for sort in [ImageSort::CreatedAt, ImageSort::Name, ImageSort::Id] {
-        images::list(connection, &ImageQuery { sort, limit, ..ImageQuery::default() }).await.unwrap();
+    services::of_compute_hosts(connection, &["host-1", "host-2"]).await.unwrap();
+    List::<Flavor>::all().limit(10).page(connection).await.unwrap();
+    flavors::named(connection, "m1.tiny").await.unwrap();
+    for key in [CREATED_AT, SortKey::text("name"), SortKey::text("id")] {
+        List::<Image>::all().sort(key, Direction::Descending).limit(10).page(connection).await.unwrap();
     }
     identity::token(connection, "hash", Timestamp::now()).await.unwrap();
     identity::user(connection, &Reference::Name("admin".into())).await.unwrap();
@@ -272,6 +275,8 @@ fn instance() -> Instance {
         launched_at: None,
         terminated_at: None,
         deleted_at: None,
+        locked_by: None,
+        locked_reason: None,
     }
 }
 
@@ -279,14 +284,14 @@ fn instance() -> Instance {
 async fn a_page_in_the_middle_of_a_projects_servers_is_found_by_an_index(connection: &mut Connection) {
     let instance = instance();
     instances::insert(connection, std::slice::from_ref(&instance), &RequestSpec::default()).await.unwrap();
-    let wanted = InstanceQuery {
-        project_id: Some(instance.project_id.clone()),
-        after: Some(Box::new(instance)),
-        limit: Some(10),
-        ..InstanceQuery::default()
-    };
+    let wanted = List::<Instance>::all()
+        .visible(Condition::equal("project_id", &instance.project_id))
+        .filter(Condition::is_null("deleted_at", true))
+        .sort(SortKey::time("created_at"), Direction::Descending)
+        .marker(Some(&instance.uuid))
+        .limit(10);
     connection.plans = Some(Vec::new());
-    instances::list::list(connection, &wanted).await.unwrap();
+    wanted.page(connection).await.unwrap();
     let plans = connection.plans.as_ref().unwrap();
     let steps = plans.last().unwrap().steps.join("\n");
     assert!(steps.contains("instances_by_project"), "{steps}");

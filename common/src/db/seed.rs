@@ -166,8 +166,7 @@ async fn ensure_flavors(connection: &mut Connection) -> Result<(), DbError> {
 }
 
 async fn name_taken(connection: &mut Connection, name: &str) -> Result<bool, DbError> {
-    let wanted = flavors::FlavorQuery { name: Some(name.into()), ..Default::default() };
-    Ok(!flavors::list(connection, &wanted).await?.is_empty())
+    Ok(flavors::named(connection, name).await?.is_some())
 }
 
 /// The images have fixed ids, so that two clouds made alike are alike and a script can name them.

@@ -84,6 +84,13 @@ pub async fn list(
     Ok(list.page(connection).await?.unwrap_or_default())
 }
 
+/// The services of these compute hosts, in no order.
+pub async fn of_compute_hosts(connection: &mut Connection, hosts: &[&str]) -> Result<Vec<Service>, DbError> {
+    let mut sql = select::<Service>();
+    sql.append(sql!(" WHERE binary_name = " (Binary::Compute) " AND host")).is_in(hosts);
+    sql.fetch_all(connection).await
+}
+
 /// One service by its UUID.
 pub async fn get(connection: &mut Connection, uuid: &str) -> Result<Option<Service>, DbError> {
     let Ok(uuid) = uuid.parse::<Uuid>() else { return Ok(None) };

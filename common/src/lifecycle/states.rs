@@ -1,46 +1,10 @@
 //! The three states of an instance, under Nova's names.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
-macro_rules! named_states {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),* }
+use crate::named::named;
 
-        impl $name {
-            /// Every state.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The name in the API, on the bus and in the database.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($text => Ok(Self::$variant),)*
-                    other => Err(format!(concat!("unknown ", stringify!($name), " '{}'"), other)),
-                }
-            }
-        }
-    };
-}
-
-named_states! {
+named! {
     /// What the instance is, as far as users are concerned, when nothing is being done to it.
     VmState {
         /// Not built yet.
@@ -60,7 +24,7 @@ named_states! {
     }
 }
 
-named_states! {
+named! {
     /// What is being done to the instance.
     TaskState {
         /// A host is being chosen.

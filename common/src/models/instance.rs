@@ -9,6 +9,7 @@ use super::Flavor;
 use crate::{
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
+    named::named,
 };
 
 /// An instance as the database knows it.
@@ -74,6 +75,20 @@ pub struct Instance {
     pub terminated_at: Option<Timestamp>,
     /// When it was deleted; the row stays for what the API shows of deleted servers.
     pub deleted_at: Option<Timestamp>,
+    /// Who has locked it; nobody but administrators changes it then.
+    pub locked_by: Option<LockedBy>,
+    /// Why it is locked, for people.
+    pub locked_reason: Option<String>,
+}
+
+named! {
+    /// Who has locked a server.
+    LockedBy {
+        /// A user of its project.
+        Owner = "owner",
+        /// An administrator, for another project: users can't unlock it.
+        Admin = "admin",
+    }
 }
 
 impl Instance {

@@ -12,6 +12,6 @@ pub use action::{ActionEvent, EventResult, InstanceAction};
 pub use compute_node::{AllocationRatios, ComputeNode, Inventory, Resources};
 pub use flavor::Flavor;
 pub use image::Image;
-pub use instance::{Fault, Instance, InstanceSpec, RequestSpec, SchedulerHints};
+pub use instance::{Fault, Instance, InstanceSpec, LockedBy, RequestSpec, SchedulerHints};
 pub use migration::{Holder, Migration, MigrationKind, MigrationProgress, MigrationStatus};
 pub use service::{Binary, Service};

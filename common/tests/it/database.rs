@@ -73,6 +73,8 @@ fn new_instance() -> Instance {
         launched_at: None,
         terminated_at: None,
         deleted_at: None,
+        locked_by: None,
+        locked_reason: None,
     }
 }
 

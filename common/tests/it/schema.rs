@@ -7,14 +7,13 @@ use jiff::Timestamp;
 use novella_common::{
     config::{DatabaseConfig, SecretUrl},
     db::{
-        Database, DbError, actions, allocations, compute_nodes, flavors, identity, images,
-        instances::{self, list::InstanceQuery},
-        migrations::{self, MigrationFilter},
-        services,
+        Database, DbError, actions, allocations, compute_nodes, flavors, identity, images, instances,
+        list::{Condition, List},
+        migrations, services,
     },
     ids::InstanceUuid,
     lifecycle::{TaskState, VmState},
-    models::{Binary, EventResult, MigrationStatus},
+    models::{Binary, EventResult, Instance, MigrationStatus},
     sql,
 };
 use sha2::{Digest, Sha384};
@@ -38,6 +37,14 @@ const RELEASED: &[(&str, &str)] = &[
     (
         "sqlite/0002_types.sql",
         "f6f3237045b26b4b42f9a60496c753d36cd70a6606556b306b402c5ae7ee5abad7cba4f85c0b001cb6735feae9fcdbdb",
+    ),
+    (
+        "postgres/0003_keypairs_tags_locks.sql",
+        "f4439ba5a9749e931021c8ec5e4e7b52e8e103aa3ceb0d9cf28e6c137448769f9b144ccbd5552fdf580d892ee3d7c68c",
+    ),
+    (
+        "sqlite/0003_keypairs_tags_locks.sql",
+        "59b5110c88b86ff58dd1ece54a92a6bbad8898c1b8c0a721bb58e055867efeac615053f421e3e325745d3826591b249e",
     ),
 ];
 
@@ -104,8 +111,8 @@ async fn a_database_of_the_first_version_is_brought_up_to_date(url: &str) {
     let time = Timestamp::from_microsecond(1_700_000_000_123_457).unwrap();
     let uuid: InstanceUuid = "11111111-1111-4111-8111-111111111111".parse().unwrap();
 
-    let wanted = InstanceQuery { flavor_id: Some("42".into()), ..InstanceQuery::default() };
-    let found = instances::list::list(&mut connection, &wanted).await.unwrap();
+    let of_flavor = List::<Instance>::all().filter(Condition::equal("(flavor ->> 'id')", "42"));
+    let found = of_flavor.page(&mut connection).await.unwrap().unwrap();
     assert_eq!(found.len(), 1);
     let instance = &found[0];
     assert_eq!((instance.uuid, instance.created_at, instance.launched_at), (uuid, time, Some(time)));
@@ -120,7 +127,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date(url: &str) {
     let (action, events) = actions::get(&mut connection, uuid, "req-1").await.unwrap().unwrap();
     assert_eq!((action.action.as_str(), action.start_time), ("live-migration", time));
     assert_eq!((events[0].result, events[0].finish_time), (Some(EventResult::Success), Some(time)));
-    let migration = &migrations::list(&mut connection, &MigrationFilter::default()).await.unwrap()[0];
+    let migration = &migrations::under_way(&mut connection, None).await.unwrap()[0];
     assert_eq!((migration.instance, migration.status), (uuid, MigrationStatus::Running));
     assert_eq!((migration.block_migration, migration.abort_requested), (Some(false), true));
     let data = migrations::transitions::migrate_data(&mut connection, migration.uuid).await.unwrap().unwrap();

@@ -2,110 +2,82 @@
 
 use axum::response::Response;
 use novella_common::{
-    db::flavors::{self, FlavorQuery, FlavorSort},
+    db::list::{Condition, Direction, SortKey},
     models::Flavor,
 };
 use novella_rest::{
-    ApiError, FieldTable, Parameters, field,
-    paging::{NextLink, Page},
+    ApiError,
+    list::{self, ListDescription, PAGED, Rows, own, sort, sort_ignored},
     truth,
 };
 
 use super::view;
 use crate::Request;
 
-pub(super) const QUERY: FieldTable = FieldTable(&[
-    field("limit"),
-    field("marker"),
-    field("is_public"),
-    field("minRam"),
-    field("minDisk"),
-    field("sort_key"),
-    field("sort_dir"),
-    field("name").since(102),
-]);
+/// What can be asked of a list of flavors. What is the same for all flavors here, or not kept, sorts by id.
+pub(super) static FLAVORS: ListDescription = ListDescription {
+    filters: &[
+        own("is_public"),
+        list::at_least("minRam", "memory_mb"),
+        list::at_least("minDisk", "disk_gb"),
+        list::text("name", "name").since(102),
+    ],
+    sort_keys: &[
+        sort("name", SortKey::text("name")),
+        sort("memory_mb", SortKey::int("memory_mb")),
+        sort("root_gb", SortKey::int("disk_gb")),
+        sort("vcpus", SortKey::int("vcpus")),
+        sort("flavorid", SortKey::text("id")),
+        sort("id", SortKey::text("id")),
+        sort("description", SortKey::text("description").nullable()),
+        sort("ephemeral_gb", SortKey::int("ephemeral_gb")),
+        sort("is_public", SortKey::boolean("is_public")),
+        sort("swap", SortKey::int("swap_mb")),
+        sort_ignored("created_at"),
+        sort_ignored("updated_at"),
+        sort_ignored("disabled"),
+        sort_ignored("rxtx_factor"),
+        sort_ignored("vcpu_weight"),
+    ],
+    default_sort: &[(SortKey::text("id"), Direction::Ascending)],
+    paging: &PAGED,
+    marker: |_| None,
+    no_marker: |marker| format!("marker [{marker}] not found"),
+};
 
 /// Lists flavors in brief.
 pub(super) async fn index(request: Request) -> Result<Response, ApiError> {
-    let (flavors, next) = page(&request, "flavors").await?;
-    Ok(view::brief_list(&request, &flavors, next))
+    let flavors = page(&request).await?;
+    let next = request.next_link(&flavors, "flavors", |flavor| flavor.id.clone());
+    Ok(view::brief_list(&request, &flavors.items, next))
 }
 
 /// Lists flavors.
 pub(super) async fn detail(request: Request) -> Result<Response, ApiError> {
-    let (flavors, next) = page(&request, "flavors/detail").await?;
-    Ok(view::list(&request, &flavors, next))
+    let flavors = page(&request).await?;
+    let next = request.next_link(&flavors, "flavors/detail", |flavor| flavor.id.clone());
+    Ok(view::list(&request, &flavors.items, next))
 }
 
-async fn page(request: &Request, collection: &str) -> Result<(Vec<Flavor>, Option<NextLink>), ApiError> {
-    let query = &request.query;
-    let page = Page::from_query(query, request.config.max_limit)?;
-    let mut wanted = FlavorQuery {
-        is_public: visibility(request)?,
-        min_disk_gb: number(query, "minDisk")?,
-        min_ram_mb: number(query, "minRam")?,
-        name: query.get("name").filter(|_| request.version.at_least(102)).map(ToOwned::to_owned),
-        sort: sort_key(query)?,
-        descending: descending(query)?,
-        after: None,
-        limit: Some(page.limit),
-    };
-    let mut connection = request.state.database.read().await?;
-    if let Some(marker) = &page.marker {
-        let after = flavors::get(&mut connection, marker).await?;
-        let after = after.filter(|flavor| super::visible(flavor, request));
-        wanted.after = Some(after.ok_or_else(|| ApiError::bad_request(format!("marker [{marker}] not found")))?);
+async fn page(request: &Request) -> Result<Rows<Flavor>, ApiError> {
+    let mut listing = request.list(&FLAVORS)?;
+    if !request.context.is_admin {
+        listing = listing.visible(Condition::equal("is_public", &true));
     }
-    let found = flavors::list(&mut connection, &wanted).await?;
-    let last = found.last().map(|flavor| flavor.id.as_str());
-    let next = page.next_link(query, &request.links, collection, found.len(), last);
-    Ok((found, next))
+    let listing = listing.filter_by(visibility(request)?);
+    listing.page(&mut *request.state.database.read().await?).await
 }
 
 /// Only administrators see private flavors, and only if they ask.
-fn visibility(request: &Request) -> Result<Option<bool>, ApiError> {
+fn visibility(request: &Request) -> Result<Option<Condition>, ApiError> {
+    let public = |public: bool| Ok(Some(Condition::equal("is_public", &public)));
     match request.query.get("is_public") {
-        _ if !request.context.is_admin => Ok(Some(true)),
-        None => Ok(Some(true)),
+        _ if !request.context.is_admin => public(true),
+        None => public(true),
         Some(text) if text.eq_ignore_ascii_case("none") => Ok(None),
         Some(text) => match truth(text) {
-            Some(public) => Ok(Some(public)),
+            Some(wanted) => public(wanted),
             None => Err(ApiError::bad_request(format!("Invalid is_public filter [{text}]"))),
         },
-    }
-}
-
-fn number(query: &Parameters, name: &str) -> Result<Option<i64>, ApiError> {
-    query
-        .get(name)
-        .map(|text| text.parse().map_err(|_| ApiError::bad_request(format!("Invalid {name} filter [{text}]"))))
-        .transpose()
-}
-
-/// Nova's sort keys. What is the same for all flavors here, or not kept, sorts by id.
-fn sort_key(query: &Parameters) -> Result<FlavorSort, ApiError> {
-    match query.get("sort_key") {
-        None => Ok(FlavorSort::Id),
-        Some("name") => Ok(FlavorSort::Name),
-        Some("memory_mb") => Ok(FlavorSort::Memory),
-        Some("root_gb") => Ok(FlavorSort::Disk),
-        Some("vcpus") => Ok(FlavorSort::Vcpus),
-        Some(
-            "flavorid" | "id" | "created_at" | "updated_at" | "description" | "disabled" | "ephemeral_gb" | "is_public"
-            | "rxtx_factor" | "swap" | "vcpu_weight",
-        ) => Ok(FlavorSort::Id),
-        Some(other) => {
-            Err(ApiError::bad_request(format!("Invalid input for query parameters sort_key. Value: {other}.")))
-        }
-    }
-}
-
-fn descending(query: &Parameters) -> Result<bool, ApiError> {
-    match query.get("sort_dir") {
-        None | Some("asc") => Ok(false),
-        Some("desc") => Ok(true),
-        Some(other) => Err(ApiError::bad_request(format!(
-            "Invalid input for query parameters sort_dir. Value: {other}. It must be asc or desc."
-        ))),
     }
 }

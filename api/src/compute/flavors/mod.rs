@@ -19,8 +19,10 @@ use view::{Brief, Detail};
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
     vec![
-        get("/flavors", policy::FLAVORS, list::index).query(list::QUERY, 75).answers_list::<Brief>("flavors"),
-        get("/flavors/detail", policy::FLAVORS, list::detail).query(list::QUERY, 75).answers_list::<Detail>("flavors"),
+        get("/flavors", policy::FLAVORS, list::index).list(&list::FLAVORS, 75).answers_list::<Brief>("flavors"),
+        get("/flavors/detail", policy::FLAVORS, list::detail)
+            .list(&list::FLAVORS, 75)
+            .answers_list::<Detail>("flavors"),
         get("/flavors/{flavor_id}", policy::FLAVORS_SHOW, show).answers::<Detail>("flavor"),
         post("/flavors", policy::FLAVORS_CREATE, manage::create).answers::<Detail>("flavor"),
         put("/flavors/{flavor_id}", policy::FLAVORS_UPDATE, manage::update).since(55).answers::<Detail>("flavor"),

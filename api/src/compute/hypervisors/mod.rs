@@ -6,10 +6,19 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use novella_common::{
-    db::{Connection, compute_nodes, instances, services},
-    models::{Binary, ComputeNode, Instance, Service},
+    db::{
+        Connection, instances,
+        list::{Condition, Direction, List, Pattern, SortKey},
+        services,
+    },
+    ids::InstanceUuid,
+    models::{Binary, ComputeNode, Service},
+    sql,
 };
-use novella_rest::{ApiError, FieldTable, Microversion, Operation, Parameters, Path, field, get, paging::Page};
+use novella_rest::{
+    ApiError, FieldTable, Microversion, Operation, Parameters, Path, field, get,
+    list::{ListDescription, own},
+};
 use uuid::Uuid;
 
 use super::services::is_host;
@@ -25,10 +34,10 @@ const PAGES: u16 = 33;
 pub(super) fn operations() -> Vec<Operation<Api>> {
     vec![
         get("/os-hypervisors", policy::HYPERVISORS_LIST, index)
-            .query(QUERY, BY_UUID)
+            .list(&HYPERVISORS, BY_UUID)
             .answers_list::<Hypervisor>("hypervisors"),
         get("/os-hypervisors/detail", policy::HYPERVISORS_LIST_DETAIL, detail)
-            .query(QUERY, BY_UUID)
+            .list(&HYPERVISORS, BY_UUID)
             .answers_list::<Hypervisor>("hypervisors"),
         get("/os-hypervisors/statistics", policy::HYPERVISORS_STATISTICS, statistics)
             .until(87)
@@ -46,12 +55,16 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     ]
 }
 
-const QUERY: FieldTable = FieldTable(&[
-    field("limit").since(33).once(),
-    field("marker").since(33).once(),
-    field("hypervisor_hostname_pattern").since(53).once(),
-    field("with_servers").since(53).once(),
-]);
+/// What can be asked of a list of hypervisors. By number, so that a page that was seen stays as it is when a host is
+/// added.
+static HYPERVISORS: ListDescription = ListDescription {
+    filters: &[own("hypervisor_hostname_pattern").since(BY_UUID).once(), own("with_servers").since(BY_UUID).once()],
+    sort_keys: &[],
+    default_sort: &[(SortKey::int("id"), Direction::Ascending)],
+    paging: &[field("limit").since(PAGES).once(), field("marker").since(PAGES).once()],
+    marker: |version| version.at_least(BY_UUID).then(|| SortKey::uuid("uuid")),
+    no_marker: |marker| format!("marker [{marker}] not found"),
+};
 
 const SHOW_QUERY: FieldTable = FieldTable(&[field("with_servers").since(53).once()]);
 
@@ -64,50 +77,50 @@ async fn detail(request: Request) -> Result<Response, ApiError> {
 }
 
 async fn list(request: &Request, detail: bool) -> Result<Response, ApiError> {
-    let (query, version) = (&request.query, request.version);
-    let get = |name: &str| query.get(name).filter(|_| QUERY.has(name, version));
-    let pattern = get("hypervisor_hostname_pattern");
+    let pattern = request.filter_value(&HYPERVISORS, "hypervisor_hostname_pattern");
     if let Some(other) = pattern.filter(|pattern| !is_host(pattern)) {
         return Err(ApiError::bad_request(format!(
             "Invalid input for query parameters hypervisor_hostname_pattern. Value: {other}. It must have 1 to 255 \
              letters, digits, dots, dashes and underscores."
         )));
     }
-    let with_servers = wants_servers(query, version)?;
-    let none = Parameters::default();
-    let page = Page::from_query(if version.at_least(PAGES) { query } else { &none }, request.config.max_limit)?;
-    if pattern.is_some() && (get("limit").is_some() || page.marker.is_some()) {
+    if pattern.is_some() && (request.query.get("limit").is_some() || request.query.get("marker").is_some()) {
         return Err(ApiError::bad_request(
             "Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.",
         ));
     }
+    let with_servers = wants_servers(&request.query, request.version)?;
+    let listing = request.list::<ComputeNode>(&HYPERVISORS)?.visible(has_service()).filter_by(pattern.map(named));
     let mut connection = request.state.database.read().await?;
-    let mut hosts = hosts(&mut connection).await?;
-    // By number, so that a page that was seen stays as it is when a host is added.
-    hosts.sort_by_key(|host| host.node.id);
-    match pattern {
-        Some(pattern) => keep_matching(&mut hosts, pattern)?,
-        None => {
-            if let Some(marker) = &page.marker {
-                let at = hosts.iter().position(|host| host.is_called(marker, version));
-                let at = at.ok_or_else(|| ApiError::bad_request(format!("marker [{marker}] not found")))?;
-                hosts.drain(..=at);
-            }
-            hosts.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
-        }
+    let found = listing.page(&mut connection).await?;
+    if let Some(pattern) = pattern.filter(|_| found.items.is_empty()) {
+        return Err(no_match(pattern));
     }
+    let collection = if detail { "os-hypervisors/detail" } else { "os-hypervisors" };
+    let by_uuid = request.version.at_least(BY_UUID);
+    let id = |node: &ComputeNode| if by_uuid { node.uuid.clone() } else { node.id.to_string() };
+    let next = request.next_link(&found, collection, id).filter(|_| pattern.is_none());
+    let mut hosts = hosts(&mut connection, found.items).await?;
     if with_servers {
         add_servers(&mut connection, &mut hosts).await?;
     }
     drop(connection);
-    if detail && version.at_least(88) {
+    if detail && request.version.at_least(88) {
         view::ask_uptimes(request, &mut hosts).await;
     }
-    let last = hosts.last().map(|host| host.id(version));
-    let collection = if detail { "os-hypervisors/detail" } else { "os-hypervisors" };
-    let next = page.next_link(query, &request.links, collection, hosts.len(), last.as_deref());
-    let next = next.filter(|_| version.at_least(PAGES) && pattern.is_none());
     Ok(View { request, detail, with_servers }.list(&hosts, next))
+}
+
+/// Hosts that have a service: those that have said hello, and were not deleted since.
+fn has_service() -> Condition {
+    Condition::raw(sql!(
+        "EXISTS (SELECT 1 FROM services s WHERE s.host = compute_nodes.host AND s.binary_name = " (Binary::Compute) ")"
+    ))
+}
+
+/// Hosts with this in their names.
+fn named(pattern: &str) -> Condition {
+    Condition::text("(inventory ->> 'hypervisor_hostname')", &Pattern::Contains(pattern.to_owned()))
 }
 
 async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
@@ -126,7 +139,7 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiE
 
 /// Shows the sums over all hypervisors.
 async fn statistics(request: Request) -> Result<Response, ApiError> {
-    let hosts = hosts(&mut *request.state.database.read().await?).await?;
+    let hosts = matching(&mut *request.state.database.read().await?, None).await?;
     Ok(request.plain("hypervisor_statistics", Statistics::new(&hosts)))
 }
 
@@ -145,16 +158,14 @@ async fn uptime(request: Request, Path(id): Path<String>) -> Result<Response, Ap
 
 /// Finds hypervisors by a part of their names.
 async fn search(request: Request, Path(pattern): Path<String>) -> Result<Response, ApiError> {
-    let mut hosts = hosts(&mut *request.state.database.read().await?).await?;
-    keep_matching(&mut hosts, &pattern)?;
+    let hosts = matching(&mut *request.state.database.read().await?, Some(&pattern)).await?;
     Ok(View { request: &request, detail: false, with_servers: false }.list(&hosts, None))
 }
 
 /// Finds hypervisors by a part of their names, with the servers on them.
 async fn servers(request: Request, Path(pattern): Path<String>) -> Result<Response, ApiError> {
     let mut connection = request.state.database.read().await?;
-    let mut hosts = hosts(&mut connection).await?;
-    keep_matching(&mut hosts, &pattern)?;
+    let mut hosts = matching(&mut connection, Some(&pattern)).await?;
     add_servers(&mut connection, &mut hosts).await?;
     Ok(View { request: &request, detail: false, with_servers: true }.list(&hosts, None))
 }
@@ -166,46 +177,63 @@ fn wants_servers(query: &Parameters, version: Microversion) -> Result<bool, ApiE
     Ok(query.boolean("with_servers").transpose()?.unwrap_or(false))
 }
 
-/// Every host that has said hello, and has a service.
-async fn hosts(connection: &mut Connection) -> Result<Vec<Host>, ApiError> {
-    let mut by_host: HashMap<String, Service> = services::list(connection, Some(Binary::Compute.as_str()), None)
-        .await?
-        .into_iter()
-        .map(|service| (service.host.clone(), service))
-        .collect();
-    let load: HashMap<String, (i64, i64)> = instances::list::load_by_host(connection)
-        .await?
-        .into_iter()
-        .map(|(host, instances, busy)| (host, (instances, busy)))
-        .collect();
+/// Every host, or those with the pattern in their names.
+///
+/// # Errors
+/// 404 if there is none of them.
+async fn matching(connection: &mut Connection, pattern: Option<&str>) -> Result<Vec<Host>, ApiError> {
+    let mut list = List::<ComputeNode>::all().visible(has_service()).sort(SortKey::int("id"), Direction::Ascending);
+    if let Some(pattern) = pattern {
+        list = list.filter(named(pattern));
+    }
+    let nodes = list.page(connection).await?.unwrap_or_default();
+    match pattern {
+        Some(pattern) if nodes.is_empty() => Err(no_match(pattern)),
+        _ => hosts(connection, nodes).await,
+    }
+}
+
+/// What else is known of these hosts: two queries, however many they are.
+async fn hosts(connection: &mut Connection, nodes: Vec<ComputeNode>) -> Result<Vec<Host>, ApiError> {
+    let names: Vec<&str> = nodes.iter().map(|node| node.host.as_str()).collect();
+    let services = services::of_compute_hosts(connection, &names).await?;
+    let mut by_host: HashMap<String, Service> =
+        services.into_iter().map(|service| (service.host.clone(), service)).collect();
+    let load = instances::list::load_by_host(connection, &names).await?;
+    let load: HashMap<String, (i64, i64)> = load.into_iter().map(|(host, all, busy)| (host, (all, busy))).collect();
     let host = |node: ComputeNode| {
+        // A service that was deleted between the two queries takes its host with it.
         let service = by_host.remove(&node.host)?;
         let (instances, busy) = load.get(&node.host).copied().unwrap_or_default();
         Some(Host { node, service, instances, busy, servers: Vec::new(), uptime: None })
     };
-    Ok(compute_nodes::list(connection).await?.into_iter().filter_map(host).collect())
+    Ok(nodes.into_iter().filter_map(host).collect())
 }
 
 async fn find(connection: &mut Connection, id: &str, version: Microversion) -> Result<Host, ApiError> {
-    if version.at_least(BY_UUID) && Uuid::try_parse(id).is_err() {
-        return Err(ApiError::bad_request(format!("Invalid uuid {id}")));
-    }
-    let found = hosts(connection).await?.into_iter().find(|host| host.is_called(id, version));
+    let called = match (version.at_least(BY_UUID), Uuid::try_parse(id)) {
+        (true, Ok(uuid)) => Condition::equal("uuid", &uuid),
+        (true, Err(_)) => return Err(ApiError::bad_request(format!("Invalid uuid {id}"))),
+        (false, _) => Condition::is_in("id", id.parse::<i64>().ok()),
+    };
+    let found = List::<ComputeNode>::all().visible(has_service()).filter(called).page(connection).await?;
+    let found = hosts(connection, found.unwrap_or_default()).await?.pop();
     found.ok_or_else(|| ApiError::not_found(format!("Hypervisor with ID '{id}' could not be found.")))
 }
 
-fn keep_matching(hosts: &mut Vec<Host>, pattern: &str) -> Result<(), ApiError> {
-    hosts.retain(|host| host.node.inventory.hypervisor_hostname.contains(pattern));
-    if hosts.is_empty() {
-        return Err(ApiError::not_found(format!("No hypervisor matching '{pattern}' could be found.")));
-    }
-    Ok(())
+fn no_match(pattern: &str) -> ApiError {
+    ApiError::not_found(format!("No hypervisor matching '{pattern}' could be found."))
 }
 
+/// Reads the servers on these hosts, in one query.
 async fn add_servers(connection: &mut Connection, hosts: &mut [Host]) -> Result<(), ApiError> {
+    let names: Vec<&str> = hosts.iter().map(|host| host.node.host.as_str()).collect();
+    let mut by_host: HashMap<String, Vec<(InstanceUuid, String)>> = HashMap::new();
+    for (host, uuid, name) in instances::list::on_hosts(connection, &names).await? {
+        by_host.entry(host).or_default().push((uuid, name));
+    }
     for host in hosts {
-        let found = instances::on_host(connection, &host.node.host).await?;
-        host.servers = found.into_iter().map(|Instance { uuid, name, .. }| (uuid, name)).collect();
+        host.servers = by_host.remove(&host.node.host).unwrap_or_default();
     }
     Ok(())
 }

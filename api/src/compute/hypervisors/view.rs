@@ -8,7 +8,7 @@ use novella_common::{
     ids::InstanceUuid,
     models::{ComputeNode, Service},
 };
-use novella_rest::{FieldTable, Microversion, Shaped, answer::Answer, field, paging::NextLink};
+use novella_rest::{FieldTable, Shaped, answer::Answer, field, paging::NextLink};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -55,16 +55,6 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Its id, as a path has it at this version.
-    pub(super) fn id(&self, version: Microversion) -> String {
-        if version.at_least(super::BY_UUID) { self.node.uuid.clone() } else { self.node.id.to_string() }
-    }
-
-    /// Whether that is its id at this version.
-    pub(super) fn is_called(&self, id: &str, version: Microversion) -> bool {
-        self.id(version).eq_ignore_ascii_case(id)
-    }
-
     fn figures(&self) -> Figures {
         let (node, total) = (&self.node, self.node.inventory.total);
         // As in Nova: what the host keeps for itself counts as used.

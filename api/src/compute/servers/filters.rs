@@ -1,134 +1,140 @@
-//! The query of a list of servers, read into what the database is asked.
+//! What can be asked of a list of servers.
 
 use novella_common::{
-    db::instances::list::{Deleted, InstanceQuery, Pattern, Sort, SortKey},
-    ids::InstanceUuid,
+    db::list::{Condition, Direction, SortKey},
     lifecycle::{PowerState, TaskState, VmState, server_status},
 };
-use novella_rest::{ApiError, FieldTable, Microversion, Parameters, field, policy::Rule, times, truth};
+use novella_rest::{
+    ApiError,
+    list::{self, Filter, ListDescription, PAGED, absent, nothing, own, sort, sort_ignored},
+    policy::Rule,
+    times, truth,
+};
 
 use crate::{Request, policy};
 
-/// Every parameter that a list of servers knows. A filter's versions are those that take it at all.
-pub(super) const QUERY: FieldTable = FieldTable(&[
-    field("limit"),
-    field("marker"),
-    field("sort_key"),
-    field("sort_dir"),
-    field("all_tenants"),
-    field("deleted"),
-    field("soft_deleted"),
-    field("status"),
-    field("changes-since"),
-    field("changes-before").since(66),
-    field("user_id"),
-    field("project_id"),
-    field("tenant_id"),
-    field("launch_index"),
-    field("image_ref"),
-    field("image"),
-    field("kernel_id"),
-    field("ramdisk_id"),
-    field("hostname"),
-    field("key_name"),
-    field("power_state"),
-    field("vm_state"),
-    field("task_state"),
-    field("host"),
-    field("node"),
-    field("flavor"),
-    field("reservation_id"),
-    field("launched_at"),
-    field("terminated_at"),
-    field("created_at"),
-    field("availability_zone"),
-    field("name"),
-    field("display_name"),
-    field("description"),
-    field("display_description"),
-    field("locked_by"),
-    field("locked").since(73),
-    field("uuid"),
-    field("root_device_name"),
-    field("config_drive"),
-    field("access_ip_v4"),
-    field("access_ip_v6"),
-    field("auto_disk_config"),
-    field("progress"),
-    field("ip"),
-    field("ip6"),
-    field("tags").since(26),
-    field("tags-any").since(26),
-    field("not-tags").since(26),
-    field("not-tags-any").since(26),
-]);
+/// The filters that everybody may use count for everybody; the others for administrators only, and for others from 2.83 on
+/// or never, as in Nova.
+pub(super) static SERVERS: ListDescription = ListDescription {
+    filters: &[
+        own("all_tenants"),
+        own("deleted").for_admins(),
+        own("soft_deleted").for_admins(),
+        own("status"),
+        list::since("changes-since", "updated_at"),
+        list::before("changes-before", "updated_at").since(66),
+        list::text("user_id", "user_id").for_others_since(83),
+        own("project_id").for_admins(),
+        own("tenant_id").for_admins(),
+        list::int("launch_index", "launch_index").for_admins(),
+        list::text("image_ref", "image_ref").for_admins(),
+        list::text("image", "image_ref"),
+        absent("kernel_id").for_admins().regex(),
+        absent("ramdisk_id").for_admins().regex(),
+        list::matching("hostname", "hostname").for_admins(),
+        list::matching("key_name", "key_name").for_others_since(83),
+        own("power_state").for_others_since(83).regex(),
+        own("vm_state").for_others_since(83),
+        own("task_state").for_others_since(83),
+        list::text("host", "host").for_admins(),
+        list::text("node", "host").for_admins().regex(),
+        list::text("flavor", "(flavor ->> 'id')").regex(),
+        list::text("reservation_id", "reservation_id").regex(),
+        not_served("launched_at"),
+        not_served("terminated_at"),
+        not_served("created_at"),
+        list::matching("availability_zone", "availability_zone").for_others_since(83),
+        list::matching("name", "name"),
+        list::matching("display_name", "name").for_admins(),
+        list::matching("description", "description").for_admins(),
+        list::matching("display_description", "description").for_admins(),
+        list::text("locked_by", "locked_by").for_admins().regex(),
+        own("locked").since(73),
+        list::uuid("uuid", "uuid").for_admins(),
+        own("root_device_name").for_admins().regex(),
+        own("config_drive").for_others_since(83).regex(),
+        absent("access_ip_v4").for_admins().regex(),
+        absent("access_ip_v6").for_admins().regex(),
+        own("auto_disk_config").for_admins().regex(),
+        own("progress").for_others_since(83).regex(),
+        absent("ip").regex(),
+        absent("ip6").for_others_since(5).regex(),
+        own("tags").since(26).regex(),
+        own("tags-any").since(26).regex(),
+        own("not-tags").since(26).regex(),
+        own("not-tags-any").since(26).regex(),
+    ],
+    sort_keys: &[
+        sort("created_at", CREATED_AT),
+        sort("updated_at", SortKey::time("updated_at")),
+        sort("launched_at", SortKey::time("launched_at").nullable()),
+        sort("terminated_at", SortKey::time("terminated_at").nullable()),
+        sort("display_name", SortKey::text("name")),
+        sort("display_description", SortKey::text("description").nullable()),
+        sort("hostname", SortKey::text("hostname")),
+        sort("uuid", SortKey::uuid("uuid")),
+        sort("project_id", SortKey::text("project_id")),
+        sort("user_id", SortKey::text("user_id")),
+        sort("image_ref", SortKey::text("image_ref").nullable()),
+        sort("key_name", SortKey::text("key_name").nullable()),
+        sort("launch_index", SortKey::int("launch_index")),
+        sort("host", SortKey::text("host").nullable()),
+        sort("node", SortKey::text("host").nullable()),
+        sort("availability_zone", SortKey::text("availability_zone").nullable()),
+        sort("vm_state", SortKey::text("vm_state")),
+        sort("task_state", SortKey::text("task_state").nullable()),
+        sort("power_state", SortKey::int("power_state")),
+        sort("config_drive", SortKey::boolean("config_drive")),
+        sort_ignored("access_ip_v4"),
+        sort_ignored("access_ip_v6"),
+        sort_ignored("auto_disk_config"),
+        sort_ignored("instance_type_id"),
+        sort_ignored("kernel_id"),
+        sort("locked_by", SortKey::text("locked_by").nullable()),
+        sort_ignored("progress"),
+        sort_ignored("ramdisk_id"),
+        sort_ignored("root_device_name"),
+        sort("locked", SortKey::text("locked_by").nullable()).since(73),
+        // Columns of old that were never meant to be sorted by: ignored until 2.75.
+        sort_ignored("locked").until(72),
+        sort_ignored("architecture").until(74),
+        sort_ignored("cell_name").until(74),
+        sort_ignored("cleaned").until(74),
+        sort_ignored("default_ephemeral_device").until(74),
+        sort_ignored("default_swap_device").until(74),
+        sort_ignored("deleted").until(74),
+        sort_ignored("deleted_at").until(74),
+        sort_ignored("disable_terminate").until(74),
+        sort_ignored("ephemeral_gb").until(74),
+        sort_ignored("ephemeral_key_uuid").until(74),
+        sort_ignored("id").until(74),
+        sort_ignored("key_data").until(74),
+        sort_ignored("launched_on").until(74),
+        sort_ignored("memory_mb").until(74),
+        sort_ignored("os_type").until(74),
+        sort_ignored("reservation_id").until(74),
+        sort_ignored("root_gb").until(74),
+        sort_ignored("shutdown_terminate").until(74),
+        sort_ignored("user_data").until(74),
+        sort_ignored("vcpus").until(74),
+        sort_ignored("vm_mode").until(74),
+    ],
+    default_sort: &[(CREATED_AT, Direction::Descending)],
+    paging: &PAGED,
+    marker: |_| None,
+    no_marker: |marker| format!("marker [{marker}] not found"),
+};
 
-/// The filters that everybody may use; the others count for administrators only, and are ignored for others, as in
-/// Nova.
-const FOR_EVERYBODY: FieldTable = FieldTable(&[
-    field("reservation_id"),
-    field("name"),
-    field("status"),
-    field("image"),
-    field("flavor"),
-    field("ip"),
-    field("ip6").since(5),
-    field("changes-since"),
-    field("changes-before").since(66),
-    field("tags").since(26),
-    field("tags-any").since(26),
-    field("not-tags").since(26),
-    field("not-tags-any").since(26),
-    field("locked").since(73),
-    field("availability_zone").since(83),
-    field("config_drive").since(83),
-    field("key_name").since(83),
-    field("created_at").since(83),
-    field("launched_at").since(83),
-    field("terminated_at").since(83),
-    field("power_state").since(83),
-    field("task_state").since(83),
-    field("vm_state").since(83),
-    field("progress").since(83),
-    field("user_id").since(83),
-]);
+const CREATED_AT: SortKey = SortKey::time("created_at");
+
+/// A time that can't be filtered by; [`conditions`] says so.
+const fn not_served(name: &'static str) -> Filter {
+    own(name).for_others_since(83).regex()
+}
 
 /// Names of joined tables, which old Novas let through to their database.
 const FORBIDDEN: [&str; 7] =
     ["block_device_mapping", "services", "metadata", "system_metadata", "info_cache", "security_groups", "pci_devices"];
-
-/// The filters that are regular expressions in Nova, where an empty one is none.
-const PATTERNS: [&str; 29] = [
-    "kernel_id",
-    "ramdisk_id",
-    "hostname",
-    "key_name",
-    "power_state",
-    "node",
-    "flavor",
-    "reservation_id",
-    "launched_at",
-    "terminated_at",
-    "created_at",
-    "availability_zone",
-    "name",
-    "display_name",
-    "description",
-    "display_description",
-    "locked_by",
-    "root_device_name",
-    "config_drive",
-    "access_ip_v4",
-    "access_ip_v6",
-    "auto_disk_config",
-    "progress",
-    "ip",
-    "ip6",
-    "tags",
-    "tags-any",
-    "not-tags",
-    "not-tags-any",
-];
 
 /// The statuses that Nova has and this table of states does not.
 const OTHER_STATUSES: [&str; 10] = [
@@ -144,48 +150,71 @@ const OTHER_STATUSES: [&str; 10] = [
     "UNKNOWN",
 ];
 
-/// What a list is asked for. `None`: what nothing can fit.
-pub(super) fn read(request: &Request, all_projects: Rule) -> Result<Option<InstanceQuery>, ApiError> {
-    let (query, version) = (&request.query, request.version);
+/// What the query asks for beyond what a line of the description can say: conditions on the servers, with those that say
+/// which servers the caller may see at all apart.
+pub(super) struct Conditions {
+    pub(super) visible: Vec<Condition>,
+    pub(super) filters: Vec<Condition>,
+}
+
+/// Reads the filters that are the list's own.
+///
+/// # Errors
+/// 400 that names the filter, 403 for what only administrators may ask for.
+pub(super) fn conditions(request: &Request, all_projects: Rule) -> Result<Conditions, ApiError> {
+    let query = &request.query;
     if let Some(name) = query.names().find(|name| name.starts_with('_') || FORBIDDEN.contains(name)) {
         return Err(ApiError::bad_request(format!("Invalid filter field: {name}.")));
     }
-    let empty = |name: &&str| QUERY.has(name, version) && query.all(name).any(str::is_empty);
-    if let Some(name) = PATTERNS.iter().find(|name| empty(name)) {
-        return Err(ApiError::bad_request(format!(
-            "Invalid input for query parameters {name}. Value: . '' is not a 'regex'"
-        )));
+    let by_host = query.all("sort_key").find(|key| matches!(*key, "host" | "node"));
+    if let Some(name) = by_host.filter(|_| !policy::SERVERS_ALL_FILTERS.allows(&request.context, None)) {
+        return Err(ApiError::Forbidden(format!("Only administrators can sort servers by {name}")));
     }
-    let filters = Filters { query, version, is_admin: request.context.is_admin };
-    let mut wanted = InstanceQuery { sort: sort(request)?, ..Default::default() };
-    let possible = filters.projects(&mut wanted, request, all_projects)?
-        && filters.states(&mut wanted)?
-        && filters.times(&mut wanted)?
-        && filters.columns(&mut wanted)?
-        && filters.what_is_not_kept()?;
-    Ok(possible.then_some(wanted))
+    let filters = Filters(request);
+    for name in ["launched_at", "terminated_at", "created_at"] {
+        if filters.get(name).is_some() {
+            return Err(ApiError::bad_request(format!(
+                "Invalid filter field: {name}. Use changes-since, or sort by it."
+            )));
+        }
+    }
+    times::check_order(filters.time("changes-since")?, filters.time("changes-before")?)?;
+    let mut conditions = Conditions { visible: Vec::new(), filters: Vec::new() };
+    filters.projects(&mut conditions, all_projects)?;
+    conditions.filters.extend(filters.states()?);
+    if let Some(text) = filters.get("config_drive") {
+        conditions.filters.push(Condition::equal("config_drive", &truth(text).unwrap_or(false)));
+    }
+    if let Some(locked) = filters.get("locked").and_then(truth) {
+        conditions.filters.push(Condition::is_null("locked_by", !locked));
+    }
+    for name in ["tags", "tags-any", "not-tags", "not-tags-any"] {
+        conditions.filters.extend(filters.get(name).map(|text| super::tags::condition(name, text)));
+    }
+    // No server is softly deleted here.
+    if filters.get("soft_deleted").and_then(truth) == Some(true) {
+        conditions.filters.push(nothing());
+    }
+    Ok(conditions)
 }
 
-struct Filters<'q> {
-    query: &'q Parameters,
-    version: Microversion,
-    is_admin: bool,
-}
+struct Filters<'r>(&'r Request);
 
-impl<'q> Filters<'q> {
+impl<'r> Filters<'r> {
     /// A filter's value, if this caller may use it at this version.
-    fn get(&self, name: &str) -> Option<&'q str> {
-        let counts = if self.is_admin { QUERY.has(name, self.version) } else { FOR_EVERYBODY.has(name, self.version) };
-        self.query.get(name).filter(|_| counts)
+    fn get(&self, name: &str) -> Option<&'r str> {
+        self.0.filter_value(&SERVERS, name)
     }
 
-    /// Either of two names of one filter.
-    fn either(&self, name: &str, alias: &str) -> Option<&'q str> {
-        self.get(name).or_else(|| self.get(alias))
+    fn time(&self, name: &str) -> Result<Option<jiff::Timestamp>, ApiError> {
+        match self.get(name) {
+            Some(_) => times::filter(&self.0.query, name),
+            None => Ok(None),
+        }
     }
 
-    fn projects(&self, wanted: &mut InstanceQuery, request: &Request, all_projects: Rule) -> Result<bool, ApiError> {
-        let all = match self.query.get("all_tenants") {
+    fn projects(&self, conditions: &mut Conditions, all_projects: Rule) -> Result<(), ApiError> {
+        let all = match self.0.query.get("all_tenants") {
             None => false,
             // `?all_tenants` alone asks for them too.
             Some("") => true,
@@ -193,44 +222,48 @@ impl<'q> Filters<'q> {
                 ApiError::bad_request(format!("Invalid value '{text}' for \"all_tenants\" query parameter."))
             })?,
         };
-        wanted.user_id = self.get("user_id").map(ToOwned::to_owned);
-        if all {
-            all_projects.check_own(&request.context)?;
-            wanted.project_id = self.either("project_id", "tenant_id").map(ToOwned::to_owned);
-        } else {
-            wanted.project_id = Some(request.project()?.to_owned());
+        if !self.0.context.is_admin {
+            conditions.visible.push(Condition::equal("project_id", self.0.project()?));
         }
-        Ok(true)
+        if all {
+            all_projects.check_own(&self.0.context)?;
+            let project = self.get("project_id").or_else(|| self.get("tenant_id"));
+            conditions.filters.extend(project.map(|project| Condition::equal("project_id", project)));
+        } else {
+            conditions.filters.push(Condition::equal("project_id", self.0.project()?));
+        }
+        Ok(())
     }
 
-    fn states(&self, wanted: &mut InstanceQuery) -> Result<bool, ApiError> {
-        wanted.deleted = match self.get("deleted") {
-            Some(text) if truth(text) == Some(true) => Deleted::Only,
-            Some(_) => Deleted::Without,
-            None if self.get("changes-since").is_some() || self.get("changes-before").is_some() => Deleted::Included,
-            None => Deleted::Without,
+    fn states(&self) -> Result<Vec<Condition>, ApiError> {
+        let mut conditions = Vec::new();
+        let changed = self.get("changes-since").is_some() || self.get("changes-before").is_some();
+        let mut deleted = match self.get("deleted") {
+            Some(text) => Some(truth(text) == Some(true)),
+            None if changed => None,
+            None => Some(false),
         };
         if let Some(text) = self.get("vm_state") {
-            wanted.vm_states = Some(text.parse().into_iter().collect());
+            conditions.push(Condition::is_in("vm_state", text.parse::<VmState>().ok()));
         }
         if let Some(text) = self.get("task_state") {
-            wanted.task_states = Some(text.parse().ok().map(Some).into_iter().collect());
+            conditions.push(Condition::is_in("task_state", text.parse::<TaskState>().ok()));
         }
         if let Some(text) = self.get("power_state") {
             let number = text.parse::<i64>().ok().and_then(|number| PowerState::try_from(number).ok());
-            let Some(state) = number else { return Ok(false) };
-            wanted.power_state = Some(state);
+            conditions.push(Condition::is_in("power_state", number));
         }
-        let statuses: Vec<_> = self.query.all("status").map(str::to_ascii_uppercase).collect();
-        if statuses.is_empty() {
-            return Ok(true);
+        let statuses: Vec<_> = self.0.query.all("status").map(str::to_ascii_uppercase).collect();
+        if !statuses.is_empty() {
+            conditions.extend(self.statuses(&statuses, &mut deleted)?);
         }
-        self.statuses(wanted, &statuses)
+        conditions.extend(deleted.map(|deleted| Condition::is_null("deleted_at", !deleted)));
+        Ok(conditions)
     }
 
     /// `status` as states. As in Nova, a status that a `vm_state` has when nothing is under way covers everything that
     /// can be under way in it: ACTIVE finds a server that is being rebooted too.
-    fn statuses(&self, wanted: &mut InstanceQuery, statuses: &[String]) -> Result<bool, ApiError> {
+    fn statuses(&self, statuses: &[String], deleted: &mut Option<bool>) -> Result<Vec<Condition>, ApiError> {
         let asked = |vm_state, task_state| statuses.iter().any(|status| status == server_status(vm_state, task_state));
         let mut vm_states = Vec::new();
         let (mut task_states, mut any_task) = (Vec::new(), false);
@@ -240,244 +273,26 @@ impl<'q> Filters<'q> {
             if idle || !busy.is_empty() {
                 vm_states.push(*vm_state);
                 any_task |= idle;
-                task_states.extend(busy.into_iter().map(|task| Some(*task)));
+                task_states.extend(busy.into_iter().copied());
             }
         }
         if vm_states.is_empty() {
             let known = statuses.iter().any(|status| OTHER_STATUSES.contains(&status.as_str()));
-            if !known && self.version.at_least(38) {
+            if !known && self.0.version.at_least(38) {
                 return Err(ApiError::bad_request("Invalid status value"));
             }
-            return Ok(false);
+            return Ok(vec![nothing()]);
         }
         if vm_states == [VmState::Deleted] {
-            if !self.is_admin {
+            if !self.0.context.is_admin {
                 return Err(ApiError::Forbidden("Only administrators may list deleted instances".into()));
             }
-            wanted.deleted = Deleted::Only;
+            *deleted = Some(true);
         }
-        wanted.vm_states = Some(vm_states);
+        let mut conditions = vec![Condition::is_in("vm_state", vm_states)];
         if !any_task {
-            wanted.task_states = Some(task_states);
+            conditions.push(Condition::is_in("task_state", task_states));
         }
-        Ok(true)
-    }
-
-    fn times(&self, wanted: &mut InstanceQuery) -> Result<bool, ApiError> {
-        let time = |name: &str| match self.get(name) {
-            Some(_) => times::filter(self.query, name),
-            None => Ok(None),
-        };
-        wanted.changes_since = time("changes-since")?;
-        wanted.changes_before = time("changes-before")?;
-        times::check_order(wanted.changes_since, wanted.changes_before)?;
-        Ok(true)
-    }
-
-    fn columns(&self, wanted: &mut InstanceQuery) -> Result<bool, ApiError> {
-        let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
-        wanted.host = owned(self.either("host", "node"));
-        wanted.image_ref = owned(self.either("image", "image_ref"));
-        wanted.flavor_id = owned(self.get("flavor"));
-        wanted.reservation_id = owned(self.get("reservation_id"));
-        wanted.name = self.either("name", "display_name").map(|text| pattern("name", text)).transpose()?;
-        wanted.description =
-            self.either("description", "display_description").map(|text| pattern("description", text)).transpose()?;
-        wanted.hostname = self.get("hostname").map(|text| pattern("hostname", text)).transpose()?;
-        wanted.key_name = self.get("key_name").map(|text| pattern("key_name", text)).transpose()?;
-        wanted.availability_zone =
-            self.get("availability_zone").map(|text| pattern("availability_zone", text)).transpose()?;
-        wanted.config_drive = self.get("config_drive").map(|text| truth(text).unwrap_or(false));
-        if let Some(text) = self.get("uuid") {
-            wanted.uuids = Some(text.parse::<InstanceUuid>().into_iter().collect());
-        }
-        if let Some(text) = self.get("launch_index") {
-            let Ok(index) = text.parse() else { return Ok(false) };
-            wanted.launch_index = Some(index);
-        }
-        Ok(true)
-    }
-
-    /// Filters by what no server here has: what asks for it finds nothing, what asks for its absence finds all.
-    fn what_is_not_kept(&self) -> Result<bool, ApiError> {
-        for name in ["launched_at", "terminated_at", "created_at"] {
-            if self.get(name).is_some() {
-                return Err(ApiError::bad_request(format!(
-                    "Invalid filter field: {name}. Use changes-since, or sort by it."
-                )));
-            }
-        }
-        let nothing_has =
-            ["ip", "ip6", "access_ip_v4", "access_ip_v6", "locked_by", "tags", "tags-any", "kernel_id", "ramdisk_id"];
-        if nothing_has.iter().any(|name| self.get(name).is_some_and(|text| !text.is_empty())) {
-            return Ok(false);
-        }
-        Ok(self.get("locked").and_then(truth) != Some(true) && self.get("soft_deleted").and_then(truth) != Some(true))
-    }
-}
-
-/// A regular expression as far as filters use them: a text, at the beginning (`^`), at the end (`$`), or anywhere,
-/// with `.*` at either end and backslashes before characters that would mean something.
-fn pattern(name: &str, text: &str) -> Result<Pattern, ApiError> {
-    let (text, start) = text.strip_prefix('^').map_or((text, false), |rest| (rest, true));
-    let (text, end) = match text.strip_suffix('$') {
-        Some(rest) if !rest.ends_with('\\') => (rest, true),
-        _ => (text, false),
-    };
-    let (text, start) = text.strip_prefix(".*").map_or((text, start), |rest| (rest, false));
-    let (text, end) = match text.strip_suffix(".*") {
-        Some(rest) if !rest.ends_with('\\') => (rest, false),
-        _ => (text, end),
-    };
-    let mut literal = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => match characters.next() {
-                Some(escaped) if !escaped.is_ascii_alphanumeric() => literal.push(escaped),
-                _ => return Err(unserved_pattern(name, text)),
-            },
-            // A dot is left as it is: who writes one in a name means a dot.
-            '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '^' | '$' => {
-                return Err(unserved_pattern(name, text));
-            }
-            other => literal.push(other),
-        }
-    }
-    Ok(match (start, end) {
-        (false, false) => Pattern::Contains(literal),
-        (true, false) => Pattern::Prefix(literal),
-        (false, true) => Pattern::Suffix(literal),
-        (true, true) => Pattern::Exact(literal),
-    })
-}
-
-fn unserved_pattern(name: &str, text: &str) -> ApiError {
-    ApiError::bad_request(format!(
-        "Invalid input for query parameters {name}. Value: {text}. Of regular expressions, ^ at the beginning, $ at \
-         the end, .* at either and backslashes before other characters are understood."
-    ))
-}
-
-/// Nova's sort keys; `None`: one that all servers here have the same value of.
-fn sort_key(name: &str, version: Microversion) -> Option<Option<SortKey>> {
-    Some(Some(match name {
-        "created_at" => SortKey::CreatedAt,
-        "updated_at" => SortKey::UpdatedAt,
-        "launched_at" => SortKey::LaunchedAt,
-        "terminated_at" => SortKey::TerminatedAt,
-        "display_name" => SortKey::Name,
-        "display_description" => SortKey::Description,
-        "hostname" => SortKey::Hostname,
-        "uuid" => SortKey::Uuid,
-        "project_id" => SortKey::ProjectId,
-        "user_id" => SortKey::UserId,
-        "image_ref" => SortKey::ImageRef,
-        "key_name" => SortKey::KeyName,
-        "launch_index" => SortKey::LaunchIndex,
-        "host" | "node" => SortKey::Host,
-        "availability_zone" => SortKey::AvailabilityZone,
-        "vm_state" => SortKey::VmState,
-        "task_state" => SortKey::TaskState,
-        "power_state" => SortKey::PowerState,
-        "config_drive" => SortKey::ConfigDrive,
-        "access_ip_v4" | "access_ip_v6" | "auto_disk_config" | "instance_type_id" | "kernel_id" | "locked_by"
-        | "progress" | "ramdisk_id" | "root_device_name" => return Some(None),
-        "locked" if version.at_least(73) => return Some(None),
-        // Columns of old that were never meant to be sorted by: ignored until 2.75.
-        "architecture"
-        | "cell_name"
-        | "cleaned"
-        | "default_ephemeral_device"
-        | "default_swap_device"
-        | "deleted"
-        | "deleted_at"
-        | "disable_terminate"
-        | "ephemeral_gb"
-        | "ephemeral_key_uuid"
-        | "id"
-        | "key_data"
-        | "launched_on"
-        | "locked"
-        | "memory_mb"
-        | "os_type"
-        | "reservation_id"
-        | "root_gb"
-        | "shutdown_terminate"
-        | "user_data"
-        | "vcpus"
-        | "vm_mode"
-            if version.before(75) =>
-        {
-            return Some(None);
-        }
-        _ => return None,
-    }))
-}
-
-fn sort(request: &Request) -> Result<Vec<Sort>, ApiError> {
-    let (query, version) = (&request.query, request.version);
-    let descending = |text: &str| match text {
-        "asc" => Ok(false),
-        "desc" => Ok(true),
-        other => Err(ApiError::bad_request(format!("Unknown sort direction '{other}', must be one of: asc, desc"))),
-    };
-    let directions: Vec<bool> = query.all("sort_dir").map(descending).collect::<Result<_, _>>()?;
-    let mut keys: Vec<&str> = query.all("sort_key").collect();
-    if keys.is_empty() {
-        keys.push("created_at");
-    }
-    if directions.len() > keys.len() {
-        return Err(ApiError::bad_request("Sort direction array size exceeds sort key array size."));
-    }
-    let mut sort = Vec::new();
-    for (index, name) in keys.into_iter().enumerate() {
-        // The first direction is that of all keys without their own.
-        let descending = directions.get(index).or(directions.first()).copied().unwrap_or(true);
-        let key = sort_key(name, version).ok_or_else(|| {
-            ApiError::bad_request(format!("Invalid input for query parameters sort_key. Value: {name}."))
-        })?;
-        if key == Some(SortKey::Host) && !policy::SERVERS_ALL_FILTERS.allows(&request.context, None) {
-            return Err(ApiError::Forbidden(format!("Only administrators can sort servers by {name}")));
-        }
-        sort.extend(key.map(|key| Sort { key, descending }));
-    }
-    Ok(sort)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn simple_regular_expressions_become_plain_comparisons() {
-        let read = |text| pattern("name", text).ok();
-        assert_eq!(read("web"), Some(Pattern::Contains("web".into())));
-        assert_eq!(read("^web"), Some(Pattern::Prefix("web".into())));
-        assert_eq!(read("web$"), Some(Pattern::Suffix("web".into())));
-        assert_eq!(read("^web-1$"), Some(Pattern::Exact("web-1".into())));
-        assert_eq!(read("^web.*$"), Some(Pattern::Prefix("web".into())));
-        assert_eq!(read(".*"), Some(Pattern::Contains(String::new())));
-        assert_eq!(read(r"^web\.1\$$"), Some(Pattern::Exact("web.1$".into())));
-        assert_eq!(read("web[0-9]"), None);
-        assert_eq!(read(r"web\d"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_pattern_makes_the_reader_panic(text in ".{0,20}") {
-            let _ = pattern("name", &text);
-        }
-
-        #[test]
-        fn an_escaped_name_is_found_whole(name in "[a-zA-Z0-9 _.-]{1,20}") {
-            let escaped: String = name
-                .chars()
-                .flat_map(|c| (!c.is_ascii_alphanumeric()).then_some('\\').into_iter().chain([c]))
-                .collect();
-            prop_assert_eq!(pattern("name", &format!("^{escaped}$")).ok(), Some(Pattern::Exact(name)));
-        }
+        Ok(conditions)
     }
 }

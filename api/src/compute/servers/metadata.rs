@@ -6,7 +6,10 @@ use axum::{http::StatusCode, response::Response};
 use novella_common::{db::instances::edits, lifecycle::VmState, models::Instance};
 use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
 
-use super::metadata_rules::{Metadata, check_count};
+use super::{
+    metadata_rules::{Metadata, check_count},
+    operation::check_unlocked,
+};
 use crate::{Request, policy, state::Api};
 
 /// How often a change looks again when somebody else's came first.
@@ -99,6 +102,7 @@ where
 {
     for _ in 0..ATTEMPTS {
         let instance = super::find(request, id).await?;
+        check_unlocked(&request.context, &instance)?;
         check_state(&instance)?;
         let metadata = change(instance.metadata.clone())?;
         check_count(&metadata)?;

@@ -3,10 +3,7 @@
 use axum::{http::StatusCode, response::Response};
 use novella_common::{
     RequestContext,
-    db::{
-        DbError, actions,
-        migrations::{self, MigrationFilter},
-    },
+    db::{DbError, actions, migrations},
     lifecycle::TaskState,
     models::{Instance, Migration, MigrationStatus},
 };
@@ -97,8 +94,7 @@ impl<'m> MigrationView<'m> {
 async fn index(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let instance = super::find(&request, &id).await?;
     let with_hosts = policy::SERVER_MIGRATIONS_INDEX_HOST.allows(&request.context, Some(&instance.project_id));
-    let filter = MigrationFilter { instance: Some(instance.uuid), under_way: true, ..Default::default() };
-    let found = migrations::list(&mut *request.state.database.read().await?, &filter).await?;
+    let found = migrations::under_way(&mut *request.state.database.read().await?, Some(instance.uuid)).await?;
     let views: Vec<_> = found.iter().map(|migration| MigrationView::new(migration, with_hosts)).collect();
     Ok(request.answer(&FIELDS).list("migrations", &views, None))
 }

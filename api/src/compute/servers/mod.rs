@@ -14,6 +14,7 @@ mod metadata_rules;
 mod migrations;
 mod operation;
 mod show;
+mod tags;
 mod update;
 mod view;
 
@@ -26,10 +27,10 @@ use crate::{Request, policy, state::Api};
 pub(super) fn operations() -> Vec<Operation<Api>> {
     let mut operations = vec![
         get("/servers", policy::SERVERS_INDEX, list::index)
-            .query(filters::QUERY, 75)
+            .list(&filters::SERVERS, 75)
             .answers_list::<view::Brief>("servers"),
         get("/servers/detail", policy::SERVERS_DETAIL, list::detail)
-            .query(filters::QUERY, 75)
+            .list(&filters::SERVERS, 75)
             .answers_list::<view::Detail>("servers"),
         post("/servers", policy::SERVERS_CREATE, create::create).status(202).answers::<create::Created>("server"),
         get("/servers/{server_id}", policy::SERVERS_SHOW, show::show).answers::<view::Detail>("server"),
@@ -40,6 +41,7 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     ];
     operations.extend(actions::operations());
     operations.extend(metadata::operations());
+    operations.extend(tags::operations());
     operations.extend(instance_actions::operations());
     operations.extend(migrations::operations());
     operations

@@ -55,6 +55,17 @@ pub(super) fn not_allowed(transition: &Transition, uuid: InstanceUuid, why: NotA
     })
 }
 
+/// Refuses to change a locked server, but to administrators.
+///
+/// # Errors
+/// 409 in Nova's words.
+pub(super) fn check_unlocked(context: &RequestContext, instance: &Instance) -> Result<(), ApiError> {
+    if instance.locked_by.is_some() && !context.is_admin {
+        return Err(ApiError::Conflict(format!("Instance {} is locked", instance.uuid)));
+    }
+    Ok(())
+}
+
 /// 409: somebody else began something between our look and our write.
 pub(super) fn overtaken(transition: &Transition, uuid: InstanceUuid) -> ApiError {
     let verb = transition.verb;
@@ -107,6 +118,7 @@ pub(super) async fn begin(
     instance: Instance,
     action: Action,
 ) -> Result<Beginning, ApiError> {
+    check_unlocked(context, &instance)?;
     let transition = lifecycle::check(action, instance.vm_state, instance.task_state, instance.host.is_some())
         .map_err(|why| not_allowed(action.transition(), instance.uuid, why))?;
     let task_id = TaskId::random();

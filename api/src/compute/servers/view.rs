@@ -21,7 +21,7 @@ use sha2::{Digest, Sha224};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::hosts;
+use super::{hosts, tags};
 use crate::{Request, policy};
 
 /// Which versions have which fields of a server; those not named are in all.
@@ -127,9 +127,9 @@ pub(super) struct Detail<'i> {
     #[serde(rename = "os-extended-volumes:volumes_attached")]
     volumes_attached: [&'static str; 0],
     locked: bool,
-    locked_reason: Option<&'static str>,
+    locked_reason: Option<&'i str>,
     description: Option<&'i str>,
-    tags: [&'static str; 0],
+    tags: &'i [String],
     trusted_image_certificates: Option<Vec<String>>,
     server_groups: [&'static str; 0],
     pinned_availability_zone: Option<&'i str>,
@@ -239,6 +239,7 @@ pub(super) struct View<'a> {
     faults: HashMap<InstanceUuid, Fault>,
     host_status: Option<HashMap<String, &'static str>>,
     specs: HashMap<InstanceUuid, RequestSpec>,
+    tags: HashMap<InstanceUuid, Vec<String>>,
     image_properties: Option<HashMap<String, BTreeMap<String, String>>>,
 }
 
@@ -274,12 +275,16 @@ impl<'a> View<'a> {
             true => instances::list::request_specs(connection, &uuids).await?.into_iter().collect(),
             false => HashMap::new(),
         };
+        let tags = match shown("tags") {
+            true => tags::of(connection, &uuids).await?,
+            false => HashMap::new(),
+        };
         let image_properties = match request.version.at_least(98) {
             true => Some(image_properties(request, instances).await?),
             false => None,
         };
         let extended = policy::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, own);
-        Ok(Self { request, extended, hidden, faults, host_status, specs, image_properties })
+        Ok(Self { request, extended, hidden, faults, host_status, specs, tags, image_properties })
     }
 
     pub(super) fn one(self, instance: &Instance) -> Response {
@@ -327,10 +332,10 @@ impl<'a> View<'a> {
             vm_state: instance.vm_state.as_str(),
             power_state: instance.power_state.number(),
             volumes_attached: [],
-            locked: false,
-            locked_reason: None,
+            locked: instance.locked_by.is_some(),
+            locked_reason: instance.locked_reason.as_deref(),
             description: instance.description.as_deref(),
-            tags: [],
+            tags: self.tags.get(&instance.uuid).map(Vec::as_slice).unwrap_or_default(),
             trusted_image_certificates: None,
             server_groups: [],
             pinned_availability_zone: instance.requested_zone.as_deref(),

@@ -1,4 +1,4 @@
-//! What people change by hand: metadata, and the state itself.
+//! What people change by hand: metadata, locks, and the state itself.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use crate::{
     db::{Connection, DbError, Json},
+    ids::InstanceUuid,
     lifecycle::VmState,
-    models::Instance,
+    models::{Instance, LockedBy},
     sql,
 };
 
@@ -20,6 +21,21 @@ pub async fn replace_metadata(
     sql!(
         "UPDATE instances SET metadata = " (Json(metadata)) ", updated_at = " (Timestamp::now())
         " WHERE uuid = " (before.uuid) " AND metadata = " (Json(&before.metadata)) " AND deleted_at IS NULL"
+    )
+    .execute_one(connection)
+    .await
+}
+
+/// Writes who has locked an instance, and why; `None`: nobody. Says whether the instance is there.
+pub async fn set_lock(
+    connection: &mut Connection,
+    uuid: InstanceUuid,
+    locked_by: Option<LockedBy>,
+    reason: Option<&str>,
+) -> Result<bool, DbError> {
+    sql!(
+        "UPDATE instances SET locked_by = " (locked_by) ", locked_reason = " (reason) ", updated_at = "
+        (Timestamp::now()) " WHERE uuid = " (uuid) " AND deleted_at IS NULL"
     )
     .execute_one(connection)
     .await

@@ -51,6 +51,8 @@ table! {
     launched_at,
     terminated_at,
     deleted_at,
+    locked_by,
+    locked_reason,
 }
 
 /// Writes new instances, all in one statement.

@@ -118,65 +118,14 @@ pub async fn get_many(connection: &mut Connection, uuids: &[MigrationUuid]) -> R
     select::<Migration>().push(" WHERE uuid").is_in(uuids).fetch_all(connection).await
 }
 
-/// Which migrations are wanted. `None` does not restrict.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MigrationFilter {
-    /// Of this instance.
-    pub instance: Option<InstanceUuid>,
-    /// With this status, as the API names it. One that does not exist finds nothing.
-    pub status: Option<String>,
-    /// From or to this host.
-    pub host: Option<String>,
-    /// From this host.
-    pub source: Option<String>,
-    /// Of this kind, as the API names it.
-    pub kind: Option<String>,
-    /// Asked for by this user.
-    pub user_id: Option<String>,
-    /// Asked for in this project.
-    pub project_id: Option<String>,
-    /// Changed at or after this time.
-    pub changes_since: Option<Timestamp>,
-    /// Changed at or before this time.
-    pub changes_before: Option<Timestamp>,
-    /// Not ended yet.
-    pub under_way: bool,
-    /// Only those after the one with this number, in the order of the list.
-    pub after: Option<i64>,
-    /// At most so many.
-    pub limit: Option<i64>,
-}
-
-/// The migrations that the filter lets through, newest first.
-pub async fn list(connection: &mut Connection, filter: &MigrationFilter) -> Result<Vec<Migration>, DbError> {
-    let mut list = List::<Migration>::all().sort(SortKey::int("id"), Direction::Descending);
-    if let Some(instance) = &filter.instance {
-        list = list.filter(Condition::equal("instance_uuid", instance));
+/// The migrations that have not ended, newest first: of this instance, or of all.
+pub async fn under_way(connection: &mut Connection, instance: Option<InstanceUuid>) -> Result<Vec<Migration>, DbError> {
+    let mut list = List::<Migration>::all()
+        .filter(Condition::is_in("status", MigrationStatus::under_way()))
+        .sort(SortKey::int("id"), Direction::Descending);
+    if let Some(instance) = instance {
+        list = list.filter(Condition::equal("instance_uuid", &instance));
     }
-    if let Some(host) = &filter.host {
-        list = list.filter(Condition::raw(sql!("source = " (host) " OR destination = " (host))));
-    }
-    for (column, value) in [
-        ("status", &filter.status),
-        ("source", &filter.source),
-        ("kind", &filter.kind),
-        ("user_id", &filter.user_id),
-        ("project_id", &filter.project_id),
-    ] {
-        if let Some(value) = value {
-            list = list.filter(Condition::equal(column, value));
-        }
-    }
-    if let Some(since) = &filter.changes_since {
-        list = list.filter(Condition::at_least("updated_at", since));
-    }
-    if let Some(before) = &filter.changes_before {
-        list = list.filter(Condition::at_most("updated_at", before));
-    }
-    if filter.under_way {
-        list = list.filter(Condition::is_in("status", MigrationStatus::under_way()));
-    }
-    let list = list.marker(filter.after.as_ref()).limit(filter.limit);
     Ok(list.page(connection).await?.unwrap_or_default())
 }
 

@@ -438,6 +438,8 @@ pub fn idle() -> Instance {
         launched_at: None,
         terminated_at: None,
         deleted_at: None,
+        locked_by: None,
+        locked_reason: None,
     }
 }
 

@@ -251,6 +251,8 @@ pub fn instance(resources: Resources) -> Instance {
         launched_at: None,
         terminated_at: None,
         deleted_at: None,
+        locked_by: None,
+        locked_reason: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod console;
 mod live_migrate;
+mod lock;
 mod on_host;
 mod reset_state;
 
@@ -27,6 +28,8 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
         post(PATH, policy::SERVERS_REBOOT, on_host::reboot).action("reboot").status(202),
         post(PATH, policy::CONSOLE_OUTPUT, console::get_output).action("os-getConsoleOutput"),
         post(PATH, policy::MIGRATE_LIVE, live_migrate::migrate_live).action("os-migrateLive").status(202),
+        post(PATH, policy::LOCK, lock::lock).action("lock").status(202),
+        post(PATH, policy::UNLOCK, lock::unlock).action("unlock").status(202),
         post(PATH, policy::RESET_STATE, reset_state::reset_state).action("os-resetState").status(202),
     ]
 }

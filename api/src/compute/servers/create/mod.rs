@@ -28,7 +28,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::request::{Placement, ServerRequest};
-use super::operation::{action_row, uninterrupted};
+use super::{
+    super::keypairs,
+    operation::{action_row, uninterrupted},
+    tags::{self, Tags},
+};
 use crate::{Request, neighbours::ImageRecord, policy, state::Api};
 
 /// Rows in one `INSERT`: SQLite binds at most 32766 values in a statement, and a row has 23.
@@ -68,6 +72,11 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
         flavor.ok_or_else(|| ApiError::bad_request(format!("Flavor {} could not be found.", wanted.flavor_id)))?;
     let image = image.ok_or_else(|| ApiError::bad_request("Can not find requested image"))?;
     check_image(&image, &flavor)?;
+    if let Some(name) = &wanted.key_name
+        && !keypairs::exists(&mut connection, request.user(), name).await?
+    {
+        return Err(ApiError::bad_request("Invalid key_name provided."));
+    }
     if let Some(zone) = &placement.zone {
         check_zone(&mut connection, zone).await?;
     }
@@ -85,8 +94,8 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image);
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
-    let (api, context) = (request.state.clone(), request.context.clone());
-    uninterrupted(async move { make(&api, &context, &instances, &spec).await }).await?;
+    let (api, context, tags) = (request.state.clone(), request.context.clone(), wanted.tags);
+    uninterrupted(async move { make(&api, &context, &instances, &spec, &tags).await }).await?;
 
     if wanted.return_reservation_id {
         return Ok((StatusCode::ACCEPTED, request.plain("reservation_id", reservation_id)).into_response());
@@ -104,16 +113,23 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
 }
 
 /// Writes the instances and hands them to the schedulers.
-async fn make(api: &Api, context: &RequestContext, instances: &[Instance], spec: &RequestSpec) -> Result<(), ApiError> {
+async fn make(
+    api: &Api,
+    context: &RequestContext,
+    instances: &[Instance],
+    spec: &RequestSpec,
+    tags: &Tags,
+) -> Result<(), ApiError> {
     let mut transaction = api.database.begin().await?;
     for part in instances.chunks(ROWS_PER_STATEMENT) {
         instances::insert(&mut transaction, part, spec).await?;
         let rows: Vec<_> = part.iter().map(|instance| action_row(context, instance.uuid, "create")).collect();
         actions::start(&mut transaction, &rows).await?;
     }
+    let uuids: Vec<InstanceUuid> = instances.iter().map(|instance| instance.uuid).collect();
+    tags::insert(&mut transaction, &uuids, tags).await?;
     transaction.commit().await.map_err(DbError::from)?;
 
-    let uuids: Vec<InstanceUuid> = instances.iter().map(|instance| instance.uuid).collect();
     let Err(error) = cast_all(api, context, &uuids).await else { return Ok(()) };
     let refused = ApiError::bus(&error);
     // Also those whose message was taken: the client is told that nothing was made, and a scheduler that finds no row
@@ -216,7 +232,9 @@ fn instances_for(
                 metadata: wanted.metadata.clone(),
                 requested_zone: placement.zone.clone(),
                 user_data: wanted.user_data.clone(),
-                key_name: None,
+                key_name: wanted.key_name.clone(),
+                locked_by: None,
+                locked_reason: None,
                 config_drive: wanted.config_drive,
                 reservation_id: reservation_id.clone(),
                 launch_index: i64::from(index),

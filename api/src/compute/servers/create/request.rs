@@ -20,6 +20,7 @@ use super::{
     super::{
         hostname,
         metadata_rules::{self, Metadata},
+        tags::Tags,
     },
     hints,
 };
@@ -105,7 +106,8 @@ pub(super) struct Fields {
     #[serde(default)]
     description: Option<Description>,
     #[serde(default)]
-    tags: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    tags: Tags,
     #[serde(default)]
     trusted_image_certificates: Option<Vec<String>>,
     #[serde(default)]
@@ -158,6 +160,8 @@ pub(super) struct ServerRequest {
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) user_data: Option<String>,
     pub(super) config_drive: bool,
+    pub(super) key_name: Option<String>,
+    pub(super) tags: Tags,
     pub(super) count: u32,
     pub(super) admin_pass: Option<String>,
     pub(super) security_groups: Vec<String>,
@@ -243,6 +247,8 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
         metadata: fields.metadata.0,
         user_data,
         config_drive: fields.config_drive.is_some_and(|flag| flag.0),
+        key_name: fields.key_name.map(|name| name.0),
+        tags: fields.tags,
         count,
         admin_pass: fields.admin_pass,
         security_groups,
@@ -256,9 +262,7 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
 /// What Nova takes and this cloud has nothing for.
 fn refuse_what_is_not_there(fields: &Fields) -> Result<(), ApiError> {
     let refuse = |given: bool, text: &str| if given { Err(ApiError::bad_request(text)) } else { Ok(()) };
-    refuse(fields.key_name.is_some(), "Invalid key_name provided.")?;
     refuse(!fields.personality.is_empty(), "personality: files are not put into servers here; use user_data.")?;
-    refuse(!fields.tags.is_empty(), "tags: servers have no tags here; use metadata.")?;
     refuse(
         fields.trusted_image_certificates.is_some(),
         "trusted_image_certificates: image signatures are not verified here.",
@@ -438,7 +442,6 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused_and_not_forgotten() {
         for (field, value) in [
-            ("key_name", json!("k")),
             ("OS-DCF:diskConfig", json!("AUTO")),
             ("accessIPv4", json!("10.0.0.1")),
             ("security_groups", json!([{"name": "web"}])),
