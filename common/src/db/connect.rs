@@ -7,7 +7,7 @@ use std::{
 };
 
 use sqlx::{
-    PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
+    Connection as _, PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
     pool::{PoolConnection, PoolOptions},
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -18,6 +18,10 @@ use crate::{config::DatabaseConfig, sql};
 
 /// Statements that each connection keeps prepared. The program has some 150, and those of lists depend on the filters.
 const STATEMENT_CACHE: usize = 256;
+
+/// A connection to PostgreSQL that was used so lately is used again without asking it for a sign of life, which would
+/// cost each query a round trip.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Rows that SQLite's thread may be ahead of their reader: each wait for the other costs more than a row does.
 const ROW_BUFFER: usize = 500;
@@ -173,8 +177,16 @@ impl Database {
         let pool = PoolOptions::new()
             .max_connections(config.max_connections.max(1))
             .acquire_timeout(config.acquire_timeout)
-            // An idle connection may have been cut: better to notice before a query than in it.
-            .test_before_acquire(true)
+            .test_before_acquire(false)
+            .before_acquire(|connection: &mut PgConnection, metadata| {
+                Box::pin(async move {
+                    // It may have been cut meanwhile: better to notice before a query than in it.
+                    if metadata.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .max_lifetime(Duration::from_secs(30 * 60))
             .connect_with(options)
             .await?;
