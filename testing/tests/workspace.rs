@@ -1,4 +1,5 @@
-//! The shape of the workspace, as CONTRIBUTING.md describes it: which crate uses which, and how long a file is.
+//! The shape of the workspace, as CONTRIBUTING.md describes it: which crate uses which, how long a file is, and that what
+//! a service is asked for has one name.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use syn::{Expr, ImplItem, Item, Stmt, TraitItem};
 
 /// What every component stands on, and what each component consists of. A crate uses those of its own row that stand after
 /// it, and of the first row; never those of another component.
@@ -57,6 +59,49 @@ fn no_file_is_too_long() {
         .filter(|(lines, _)| *lines > LONGEST_FILE)
         .collect();
     assert!(long.is_empty(), "of more than {LONGEST_FILE} lines: {long:?}");
+}
+
+#[test]
+fn what_a_contract_calls_a_method_its_manager_calls_it_too() {
+    let files: Vec<(PathBuf, Vec<Item>)> = sources(&root())
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter(|path| path.components().any(|part| part.as_os_str() == "src"))
+        .map(|path| {
+            let file = syn::parse_file(&fs::read_to_string(&path).unwrap());
+            let items = file.unwrap_or_else(|error| panic!("{}: {error}", path.display())).items;
+            (path, items)
+        })
+        .collect();
+    let contracts: BTreeMap<String, BTreeSet<String>> =
+        files.iter().flat_map(|(_, items)| items).filter_map(contract).collect();
+    assert!(contracts.contains_key("Compute"), "the contracts are not found: {contracts:?}");
+
+    let mut wrong = Vec::new();
+    for (path, items) in &files {
+        for item in items {
+            let Item::Impl(implementation) = item else { continue };
+            let Some(methods) = implementation
+                .trait_
+                .as_ref()
+                .and_then(|(_, path, _)| path.segments.last())
+                .and_then(|name| contracts.get(&name.ident.to_string()))
+            else {
+                continue;
+            };
+            for method in &implementation.items {
+                let ImplItem::Fn(method) = method else { continue };
+                let name = method.sig.ident.to_string();
+                if let Some(other) = handed_on_to(&method.block.stmts)
+                    && methods.contains(&name)
+                    && other != name
+                {
+                    wrong.push(format!("{}: {name} is called {other}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Whether the rows above permit it.
@@ -120,4 +165,72 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// A contract's name and those of its methods.
+fn contract(item: &Item) -> Option<(String, BTreeSet<String>)> {
+    let Item::Trait(item) = item else { return None };
+    let is_contract = |attribute: &syn::Attribute| {
+        attribute.path().segments.last().is_some_and(|segment| segment.ident == "contract")
+    };
+    if !item.attrs.iter().any(is_contract) {
+        return None;
+    }
+    let methods = item.items.iter().filter_map(|item| match item {
+        TraitItem::Fn(method) => Some(method.sig.ident.to_string()),
+        _ => None,
+    });
+    Some((item.ident.to_string(), methods.collect()))
+}
+
+/// What a method calls that does nothing but hand itself on: `self.other(..)`, `other(self, ..)`.
+fn handed_on_to(body: &[Stmt]) -> Option<String> {
+    let [Stmt::Expr(only, _)] = body else { return None };
+    let mut expression = only;
+    loop {
+        match expression {
+            Expr::Await(inner) => expression = &inner.base,
+            Expr::Try(inner) => expression = &inner.expr,
+            Expr::Return(inner) => expression = inner.expr.as_ref()?,
+            Expr::MethodCall(call) if is_self(&call.receiver) || call.args.iter().any(is_self) => {
+                return Some(call.method.to_string());
+            }
+            Expr::MethodCall(call) if ["map", "map_err", "into"].iter().any(|name| call.method == name) => {
+                expression = &call.receiver;
+            }
+            Expr::Call(call) if call.args.iter().any(is_self) => return last_segment(&call.func),
+            // `Ok(..)` and its like.
+            Expr::Call(call) if call.args.len() == 1 => expression = call.args.first()?,
+            _ => return None,
+        }
+    }
+}
+
+/// `self`, `&self`, `self.0`, `self.clone()`.
+fn is_self(expression: &Expr) -> bool {
+    match expression {
+        Expr::Path(path) => path.path.is_ident("self"),
+        Expr::Reference(inner) => is_self(&inner.expr),
+        Expr::Field(inner) => matches!(inner.member, syn::Member::Unnamed(_)) && is_self(&inner.base),
+        Expr::MethodCall(call) => call.method == "clone" && is_self(&call.receiver),
+        _ => false,
+    }
+}
+
+fn last_segment(expression: &Expr) -> Option<String> {
+    let Expr::Path(path) = expression else { return None };
+    Some(path.path.segments.last()?.ident.to_string())
+}
+
+#[test]
+fn a_method_that_only_hands_itself_on_is_seen_through() {
+    let other = |body: &str| handed_on_to(&syn::parse_str::<syn::Block>(&format!("{{ {body} }}")).unwrap().stmts);
+    for body in
+        ["self.other(a).await", "Ok(self.other(a))", "self.0.other().await.map_err(Into::into)", "m::other(self, a)?"]
+    {
+        assert_eq!(other(body).as_deref(), Some("other"), "{body}");
+    }
+    for body in ["let a = 1; self.other(a)", "self.driver().other()", "self.db.other().await", "1"] {
+        assert_eq!(other(body), None, "{body}");
+    }
 }

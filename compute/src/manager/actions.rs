@@ -19,7 +19,7 @@ use crate::{
 
 impl Manager {
     /// Makes an action the host's own and does it.
-    pub(super) async fn perform(
+    pub(super) async fn perform_action(
         &self,
         request_id: Option<String>,
         operation: OperationId,

@@ -199,7 +199,7 @@ impl Compute for Manager {
         action: Action,
         arguments: ActionArguments,
     ) -> Result<(), ComputeError> {
-        self.perform(Some(ctx.request_id), operation, action, arguments).await
+        self.perform_action(Some(ctx.request_id), operation, action, arguments).await
     }
 
     async fn get_console_output(

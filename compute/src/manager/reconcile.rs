@@ -225,7 +225,7 @@ impl Manager {
     fn perform_missed(&self, operation: OperationId, request_id: Option<String>, action: Action) {
         let manager = self.clone();
         self.spawn(async move {
-            let outcome = manager.perform(request_id, operation, action, ActionArguments::default()).await;
+            let outcome = manager.perform_action(request_id, operation, action, ActionArguments::default()).await;
             if let Err(error) = outcome {
                 tracing::error!(instance = %operation.instance, %error, "left to the next reconciliation");
             }
