@@ -13,6 +13,10 @@ use novella_common::{
 
 use crate::HostState;
 
+/// With very many hosts, reading takes longer than the picture may be old by the configuration: a picture is used at least
+/// this many times as long as it took to read, so that reading leaves most of the time for decisions.
+const LEAST_USE: u32 = 10;
+
 /// All hosts, as they were when last read, less what has been decided since.
 ///
 /// It belongs to the one task that decides, so decisions see each other's claims at once and need no lock.
@@ -22,18 +26,28 @@ pub(crate) struct HostStates {
     max_age: Duration,
     hosts: Vec<HostState>,
     read_at: Option<Instant>,
+    read_took: Duration,
     /// Kept apart from the hosts, which are replaced with each reading.
     failures: HashMap<String, u32>,
 }
 
 impl HostStates {
     pub(crate) fn new(database: Database, service_down_time: Duration, max_age: Duration) -> Self {
-        Self { database, service_down_time, max_age, hosts: Vec::new(), read_at: None, failures: HashMap::new() }
+        Self {
+            database,
+            service_down_time,
+            max_age,
+            hosts: Vec::new(),
+            read_at: None,
+            read_took: Duration::ZERO,
+            failures: HashMap::new(),
+        }
     }
 
     /// The hosts, read again if the picture is too old.
     pub(crate) async fn refresh(&mut self) -> Result<(), DbError> {
-        if self.read_at.is_some_and(|read| read.elapsed() <= self.max_age) {
+        let max_age = self.max_age.max(self.read_took * LEAST_USE);
+        if self.read_at.is_some_and(|read| read.elapsed() <= max_age) {
             return Ok(());
         }
         let read_at = Instant::now();
@@ -55,6 +69,7 @@ impl HostStates {
             })
             .collect();
         self.read_at = Some(read_at);
+        self.read_took = read_at.elapsed();
         Ok(())
     }
 

@@ -55,6 +55,9 @@ pub(crate) struct BenchOptions {
     apart: bool,
 }
 
+const HOW_TO_NAME_SERVERS: &str = "Set NOVELLA_BUS__URL=amqp://..., NOVELLA_BUS__MANAGEMENT_URL=http://... and \
+     NOVELLA_DATABASE__URL=postgres://... to measure services apart.";
+
 #[allow(clippy::print_stderr, reason = "progress of a long command")]
 pub(crate) async fn run(global: &GlobalOptions, options: BenchOptions) -> Result<()> {
     let (config, _) = Config::load(global, &Flags::default())?;
@@ -65,10 +68,8 @@ pub(crate) async fn run(global: &GlobalOptions, options: BenchOptions) -> Result
     if !options.embedded {
         match Shape::apart(&config)? {
             Some(apart) => shapes.push(apart),
-            None => eprintln!(
-                "Set NOVELLA_BUS__URL=amqp://..., NOVELLA_BUS__MANAGEMENT_URL=http://... and \
-                 NOVELLA_DATABASE__URL=postgres://... to measure services apart as well."
-            ),
+            None if options.apart => bail!("{HOW_TO_NAME_SERVERS}"),
+            None => eprintln!("{HOW_TO_NAME_SERVERS}"),
         }
     }
     let mut columns = Vec::new();

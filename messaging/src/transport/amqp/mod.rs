@@ -11,11 +11,11 @@ use std::time::Duration;
 use lapin::Connection;
 use lapin::options::BasicGetOptions;
 use lapin::types::ShortString;
-use tokio::sync::OnceCell;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::message::Fetched;
+use super::subscriber::Control;
 use super::{Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription, TransportOptions};
 use crate::error::MessagingError;
 use crate::inspection::{BusReport, QueueReport};
@@ -39,6 +39,7 @@ use connection::{Address, ConnectionState, RecoveringConnection};
 use connection_pool::ConnectionPool;
 pub(super) use handle::{AmqpReceipt, AmqpSettlement, SubscriptionHandle};
 use publisher::{PendingPublication, Publisher};
+use subscription::Recipient;
 use subscription_health::SubscriptionHealth;
 
 /// How many answers may be on their way to the calls that wait for them.
@@ -55,12 +56,10 @@ pub(super) struct AmqpBus {
     fanouts: Publisher,
     replies: Arc<Replies>,
     /// Set when the reply queue is consumed, from the first call on.
-    reply_queue: OnceCell<()>,
+    reply_subscription: OnceCell<SubscriptionHandle>,
     subscription_health: SubscriptionHealth,
     /// What [`AmqpBus::close`] waits for.
     under_way: TaskTracker,
-    ended: CancellationToken,
-    _end: DropGuard,
 }
 
 impl AmqpBus {
@@ -82,8 +81,6 @@ impl AmqpBus {
         let receiving = ConnectionPool::connect(receiving_address.clone()).await?;
         let publisher = || Publisher::start(sending.state(), sending_address.clone(), options.clone());
         let (messages, fanouts) = (publisher(), publisher());
-        let ended = CancellationToken::new();
-        let _end = ended.clone().drop_guard();
         Ok(Self {
             options,
             sending,
@@ -92,11 +89,9 @@ impl AmqpBus {
             messages,
             fanouts,
             replies,
-            reply_queue: OnceCell::new(),
+            reply_subscription: OnceCell::new(),
             subscription_health: SubscriptionHealth::default(),
             under_way: TaskTracker::new(),
-            ended,
-            _end,
         })
     }
 
@@ -165,11 +160,24 @@ impl AmqpBus {
         subscription: Subscription,
         timeout: Duration,
     ) -> Result<Subscriber, MessagingError> {
+        // As many messages as the prefetch allows can be in it.
+        let (sender, deliveries) = mpsc::unbounded_channel();
+        let handle = self.start_subscription(subscription, Recipient::Subscriber(sender), timeout).await?;
+        Ok(Subscriber { deliveries, control: Arc::new(Control::Amqp(handle)) })
+    }
+
+    async fn start_subscription(
+        &self,
+        subscription: Subscription,
+        recipient: Recipient,
+        timeout: Duration,
+    ) -> Result<SubscriptionHandle, MessagingError> {
         subscription::start(
             self.receiving.lease(),
             self.receiving_address.clone(),
             self.options.clone(),
             subscription,
+            recipient,
             Arc::new(self.subscription_health.register()),
             timeout,
         )
@@ -228,7 +236,7 @@ impl AmqpBus {
 
     /// Returns when the reply queue is consumed.
     pub(super) async fn ensure_reply_queue(&self) -> Result<(), MessagingError> {
-        let start = || async {
+        let start = async || {
             let spec = QueueSpec {
                 name: self.replies.queue().to_string(),
                 lifetime: Lifetime::Transient,
@@ -236,35 +244,17 @@ impl AmqpBus {
                 single_active: false,
             };
             let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH };
-            let subscriber = self.subscribe(subscription, self.options.publish_timeout).await?;
-            tokio::spawn(take_replies(subscriber, Arc::clone(&self.replies), self.ended.clone()));
-            Ok(())
+            let recipient = Recipient::Replies(Arc::clone(&self.replies));
+            self.start_subscription(subscription, recipient, self.options.publish_timeout).await
         };
-        self.reply_queue.get_or_try_init(start).await.map(|_| ())
+        self.reply_subscription.get_or_try_init(start).await.map(drop)
     }
 
     /// Waits for the messages under way, then closes the connections.
     pub(super) async fn close(&self) {
         self.under_way.close();
         self.under_way.wait().await;
-        self.ended.cancel();
         tokio::join!(self.sending.close(), self.receiving.close());
-    }
-}
-
-/// Hands answers to the calls that wait for them.
-async fn take_replies(mut subscriber: Subscriber, replies: Arc<Replies>, ended: CancellationToken) {
-    loop {
-        let delivery = tokio::select! {
-            delivery = subscriber.next() => delivery,
-            () = ended.cancelled() => None,
-        };
-        let Some(delivery) = delivery else { return };
-        match delivery.message.content.reply() {
-            Ok(reply) => replies.deliver(reply),
-            Err(error) => tracing::warn!(%error, "an answer could not be read"),
-        }
-        delivery.ack();
     }
 }
 

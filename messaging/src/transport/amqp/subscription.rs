@@ -28,8 +28,8 @@ use super::handle::{self, CLOSE_TIMEOUT, Phase, SubscriptionHandle};
 use super::subscription_health::HealthEntry;
 use super::{errors, topology};
 use crate::error::MessagingError;
-use crate::transport::subscriber::{Control, Delivery, Subscriber};
-use crate::transport::{Lifetime, QueueSpec, Subscription, TransportOptions};
+use crate::transport::subscriber::Delivery;
+use crate::transport::{Lifetime, QueueSpec, Replies, Subscription, TransportOptions};
 
 /// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
 const REDECLARE_INTERVAL: Duration = Duration::from_secs(5);
@@ -47,12 +47,11 @@ pub(super) async fn start(
     address: Address,
     options: TransportOptions,
     subscription: Subscription,
+    recipient: Recipient,
     health: Arc<HealthEntry>,
     timeout: Duration,
-) -> Result<Subscriber, MessagingError> {
+) -> Result<SubscriptionHandle, MessagingError> {
     subscription.queues.iter().try_for_each(topology::check)?;
-    // As many messages as the prefetch allows can be in it.
-    let (sender, deliveries) = mpsc::unbounded_channel();
     let (phase, follow) = watch::channel(Phase::Consuming);
     let (prefetch, prefetch_target) = watch::channel(subscription.prefetch);
     let (started, start) = oneshot::channel();
@@ -73,20 +72,41 @@ pub(super) async fn start(
         phase: follow,
         prefetch: subscription.prefetch,
         prefetch_target,
-        sender: Some(sender),
+        recipient: Some(recipient),
         started: Some(started),
         health: Arc::clone(&health),
     };
     tokio::spawn(task.run());
     match tokio::time::timeout(timeout, start).await {
-        Ok(Ok(Ok(()))) => {
-            Ok(Subscriber { deliveries, control: Arc::new(Control::Amqp(SubscriptionHandle::new(phase, prefetch))) })
-        }
+        Ok(Ok(Ok(()))) => Ok(SubscriptionHandle::new(phase, prefetch)),
         Ok(Ok(Err(error))) => Err(error),
         Ok(Err(_)) => Err(MessagingError::Closed),
         Err(_) => {
             let reason = health.reason().unwrap_or_else(|| "there was no connection".into());
             Err(MessagingError::Disconnected { waited: timeout, reason })
+        }
+    }
+}
+
+/// Who gets the deliveries.
+pub(super) enum Recipient {
+    Subscriber(mpsc::UnboundedSender<Delivery>),
+    /// The calls that wait for them, without a task in between.
+    Replies(Arc<Replies>),
+}
+
+impl Recipient {
+    fn take(&self, delivery: Delivery) {
+        match self {
+            // A receiver that is gone ends the subscription, which returns the message.
+            Self::Subscriber(sender) => drop(sender.send(delivery)),
+            Self::Replies(replies) => {
+                match delivery.message.content.reply() {
+                    Ok(reply) => replies.deliver(reply),
+                    Err(error) => tracing::warn!(%error, "a reply could not be read"),
+                }
+                delivery.ack();
+            }
         }
     }
 }
@@ -111,7 +131,7 @@ struct SubscriptionTask {
     /// And at this moment, if that is more.
     prefetch_target: watch::Receiver<u16>,
     /// Gone when nothing more will be delivered.
-    sender: Option<mpsc::UnboundedSender<Delivery>>,
+    recipient: Option<Recipient>,
     /// Gone when the start was reported.
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
     /// Where it reports whether it consumes.
@@ -318,13 +338,13 @@ impl SubscriptionTask {
                         }
                     }
                     // Drained after a cancel: what is left is to wait for the end.
-                    None if self.sender.is_none() => {
+                    None if self.recipient.is_none() => {
                         let ended = self.phase.wait_for(|phase| *phase == Phase::Ended).await.is_ok();
                         return self.end(session, ended).await;
                     }
                     None => return SubscriptionExit::Broken("no consumer is left".into()),
                 },
-                Ok(()) = self.prefetch_target.changed(), if self.sender.is_some() => {
+                Ok(()) = self.prefetch_target.changed(), if self.recipient.is_some() => {
                     let wanted = *self.prefetch_target.borrow_and_update();
                     if let Err(error) = errors::in_time(session.consumers.grow(self.consumed_queues(), wanted)).await {
                         return SubscriptionExit::Broken(error.to_string());
@@ -377,10 +397,9 @@ impl SubscriptionTask {
     }
 
     fn deliver(&self, session: &SubscriptionSession, queue: usize, delivery: Box<lapin::message::Delivery>) {
-        let Some(sender) = &self.sender else { return };
+        let Some(recipient) = &self.recipient else { return };
         let delivery = handle::delivery(session.consumers.acks(), &self.queues[queue].consumed.name, *delivery);
-        // A receiver that is gone ends the subscription, which returns the message.
-        let _ = sender.send(delivery);
+        recipient.take(delivery);
     }
 
     /// Has the broker send no more, and passes on what it had sent already.
@@ -398,7 +417,7 @@ impl SubscriptionTask {
         if !matches!(tokio::time::timeout(CLOSE_TIMEOUT, quiet).await, Ok(Ok(()))) {
             tracing::debug!(queue = self.label(), "the consumers were gone before they could be cancelled");
         }
-        self.sender = None;
+        self.recipient = None;
     }
 
     /// Closes the channel: what is not settled goes back, and the transient queues are deleted if the
@@ -419,7 +438,7 @@ impl SubscriptionTask {
         if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, close).await {
             tracing::debug!(%error, "the channel was gone before it could be closed");
         }
-        self.sender = None;
+        self.recipient = None;
         SubscriptionExit::Over
     }
 }
