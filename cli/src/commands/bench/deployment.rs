@@ -14,7 +14,10 @@ use super::{
     environment::{RunServers, Shape},
     memory::Memory,
 };
-use crate::client::{Client, Credentials};
+use crate::{
+    client::{Client, Credentials},
+    run::signals::StopSignals,
+};
 
 /// How long a cloud may take to start before it counts as failed: this long, and so much more for each host.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -54,6 +57,7 @@ pub(super) async fn on_new_cloud<T>(
     computes: usize,
     measure: impl AsyncFnOnce(&mut Deployment) -> Result<T>,
 ) -> Result<T> {
+    let mut signals = StopSignals::listen()?;
     let servers = match shape {
         Shape::Embedded => None,
         Shape::Apart(servers) => Some((servers, RunServers::create(servers).await?)),
@@ -72,7 +76,7 @@ pub(super) async fn on_new_cloud<T>(
     };
     let measured = tokio::select! {
         measured = run => measured,
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+        () = signals.next() => Err(anyhow!("interrupted")),
     };
     match servers {
         None => measured,
