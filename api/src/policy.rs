@@ -32,6 +32,10 @@ rules! {
     SERVERS_TRIGGER_CRASH_DUMP = "os_compute_api:servers:trigger_crash_dump", Who::Role(MEMBER), "Make a server's guest write a crash dump.";
     CONSOLE_OUTPUT = "os_compute_api:os-console-output", Who::Role(MEMBER), "Read a server's console.";
     RESET_STATE = "os_compute_api:os-admin-actions:reset_state", Who::Admin, "Set a server's state by hand.";
+    MIGRATE = "os_compute_api:os-migrate-server:migrate", Who::Role(MANAGER), "Move a server that is powered off for it.";
+    MIGRATE_HOST = "os_compute_api:os-migrate-server:migrate:host", Who::Admin, "Move a server that is powered off for it to a named host.";
+    SERVERS_CONFIRM_RESIZE = "os_compute_api:servers:confirm_resize", Who::Role(MEMBER), "Keep a moved server where it is.";
+    SERVERS_REVERT_RESIZE = "os_compute_api:servers:revert_resize", Who::Role(MEMBER), "Bring a moved server back.";
     MIGRATE_LIVE = "os_compute_api:os-migrate-server:migrate_live", Who::Role(MANAGER), "Move a running server.";
     MIGRATE_LIVE_HOST = "os_compute_api:os-migrate-server:migrate_live:host", Who::Admin, "Move a running server to a named host.";
     SERVER_MIGRATIONS_INDEX = "os_compute_api:servers:migrations:index", Who::Role(MANAGER), "List the migrations of a server.";

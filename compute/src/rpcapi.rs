@@ -4,10 +4,11 @@
 //! | --- | --- | --- |
 //! | those of topic `compute` | 1.0 | first version |
 //! | | 1.1 | action `trigger_crash_dump` |
+//! | | 1.2 | cold migration |
 //! | [`ComputeControl`] | 1.0 | first version |
 //! | | 2.0 | `list_instances`, `Reconciliation::desired` |
 //!
-//! [`Compute`] and [`ComputeLiveMigration`] share the topic `compute` and its version, and are apart so that each is
+//! [`Compute`], [`ComputeLiveMigration`] and [`ComputeMigration`] share the topic `compute` and its version, and are apart so that each is
 //! implemented in the file that does its work. They are served only after a conductor has reconciled the host: until
 //! then messages wait in their queue. [`ComputeControl`] is served from the start, on a topic of its own, so that the
 //! reconciling call never waits behind the work it is to release.
@@ -83,6 +84,14 @@ pub struct MigrationSpec {
     pub destination: String,
     /// Whether disks are copied; `None`: the hosts decide by whether they share storage.
     pub block_migration: Option<bool>,
+}
+
+impl MigrationSpec {
+    /// Whether the guest runs where it is, and will run again.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.vm_state == VmState::Active
+    }
 }
 
 /// What a driver on the one host must tell the driver on the other; opaque to all between them.
@@ -181,7 +190,7 @@ impl RpcError for ComputeError {
 }
 
 /// What others may ask of a compute host.
-#[contract(topic = "compute", version = "1.1")]
+#[contract(topic = "compute", version = "1.2")]
 pub trait Compute {
     /// Take over the build of an instance. Answers as soon as the host has written down that it owns the build; the
     /// rest follows in reports.
@@ -214,7 +223,7 @@ pub trait Compute {
 }
 
 /// The steps of a live migration, on the same topic: a conductor drives them.
-#[contract(topic = "compute", version = "1.1")]
+#[contract(topic = "compute", version = "1.2")]
 pub trait ComputeLiveMigration {
     /// Asked of the destination: could it take the instance? Changes nothing.
     #[rpc(call)]
@@ -300,6 +309,39 @@ pub trait ComputeLiveMigration {
         migration: MigrationSpec,
         confirmed: bool,
     ) -> Result<(), ComputeError>;
+}
+
+/// The steps of a cold migration under Nova's names, on the same topic: a conductor drives them.
+#[contract(topic = "compute", version = "1.2")]
+pub trait ComputeMigration {
+    /// Asked of the destination: make all ready for the instance's disks. Undone by `revert_resize`.
+    #[rpc(call, since = "1.2")]
+    async fn prep_resize(&self, ctx: RequestContext, migration: MigrationSpec) -> Result<MigrateData, ComputeError>;
+
+    /// Told to the source: power the guest off and move its disks. The end comes as a report.
+    #[rpc(cast, since = "1.2")]
+    async fn resize_instance(
+        &self,
+        ctx: RequestContext,
+        migration: MigrationSpec,
+        data: MigrateData,
+    ) -> Result<(), ComputeError>;
+
+    /// Asked of the destination, which has the disks: make the guest of them, and power it on if it ran before.
+    #[rpc(call, since = "1.2")]
+    async fn finish_resize(&self, ctx: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError>;
+
+    /// Asked of the source: remove what is left there.
+    #[rpc(call, since = "1.2")]
+    async fn confirm_resize(&self, ctx: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError>;
+
+    /// Asked of the destination: remove the guest, its disks, and what `prep_resize` made.
+    #[rpc(call, since = "1.2")]
+    async fn revert_resize(&self, ctx: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError>;
+
+    /// Asked of the source, once the destination has nothing of the guest: have it as before, and power it on if it ran.
+    #[rpc(call, since = "1.2")]
+    async fn finish_revert_resize(&self, ctx: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError>;
 }
 
 /// What a conductor asks of a host to reconcile it with its rows.

@@ -23,7 +23,7 @@ use crate::{
     journal::Journal,
     manager::{Host, Manager, State},
     reporter::{Outbox, Reporter},
-    rpcapi::{ComputeControlEndpoint, ComputeEndpoint, ComputeLiveMigrationEndpoint},
+    rpcapi::{ComputeControlEndpoint, ComputeEndpoint, ComputeLiveMigrationEndpoint, ComputeMigrationEndpoint},
     store::{Store, StoreError},
     virt::{
         AnyDriver,
@@ -330,6 +330,7 @@ impl Run {
             let server = RpcServer::builder(&self.transport, Target::new("compute").server(&self.identity.host))
                 .endpoint(ComputeEndpoint::new(Arc::clone(&manager)))
                 .endpoint(ComputeLiveMigrationEndpoint::new(Arc::clone(&manager)))
+                .endpoint(ComputeMigrationEndpoint::new(Arc::clone(&manager)))
                 .concurrency(CONCURRENCY)
                 .start()
                 .await;

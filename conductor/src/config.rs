@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct ConductorConfig {
     /// How many live migrations may leave one host at once; the others wait as `queued`. Nova's default.
     pub max_concurrent_live_migrations: u32,
+    /// Seconds after which a migrated server is confirmed by itself; 0: only a person does that. Nova's default.
+    #[serde(with = "seconds")]
+    pub resize_confirm_window: Duration,
     /// On how many destinations a live migration that named none is tried before it is given up.
     pub max_migration_destinations: u32,
     /// Seconds in which each host is reconciled once: told what it should hold.
@@ -39,6 +42,7 @@ impl Default for ConductorConfig {
     fn default() -> Self {
         Self {
             max_concurrent_live_migrations: 1,
+            resize_confirm_window: Duration::ZERO,
             max_migration_destinations: 3,
             reconcile_interval: Duration::from_secs(60),
             reconcile_concurrency: 16,

@@ -56,4 +56,16 @@ impl Conductor for ConductorManager {
             _ => Ok(()),
         }
     }
+
+    async fn migrate_server(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
+        self.tasks.take_up(migration).await.map_err(unavailable)
+    }
+
+    async fn confirm_resize(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
+        self.tasks.take_up(migration).await.map_err(unavailable)
+    }
+
+    async fn revert_resize(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
+        self.tasks.take_up(migration).await.map_err(unavailable)
+    }
 }

@@ -3,6 +3,7 @@
 //! | version | change |
 //! | --- | --- |
 //! | 1.0 | first version |
+//! | 1.1 | cold migration |
 
 use novella_common::{RequestContext, ids::MigrationUuid};
 use novella_messaging::{RpcError, contract};
@@ -30,7 +31,7 @@ impl RpcError for ConductorError {
 }
 
 /// What others may ask of a conductor.
-#[contract(topic = "conductor", version = "1.0")]
+#[contract(topic = "conductor", version = "1.1")]
 pub trait Conductor {
     /// Drive the live migration whose row is `accepted`.
     #[rpc(cast)]
@@ -40,4 +41,16 @@ pub trait Conductor {
     /// requested.
     #[rpc(cast)]
     async fn abort_live_migration(&self, ctx: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError>;
+
+    /// Drive the cold migration whose row is `accepted`.
+    #[rpc(cast, since = "1.1")]
+    async fn migrate_server(&self, ctx: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError>;
+
+    /// Confirm the migration whose row is `confirming`.
+    #[rpc(cast, since = "1.1")]
+    async fn confirm_resize(&self, ctx: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError>;
+
+    /// Revert the migration whose row is `reverting`.
+    #[rpc(cast, since = "1.1")]
+    async fn revert_resize(&self, ctx: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError>;
 }

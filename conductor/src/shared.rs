@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use novella_common::{db::Database, ids::Incarnation, service::Shutdown};
-use novella_compute::rpcapi::{ComputeControlClient, ComputeLiveMigrationClient};
+use novella_compute::rpcapi::{ComputeControlClient, ComputeLiveMigrationClient, ComputeMigrationClient};
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
@@ -15,6 +15,7 @@ pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) scheduler: SchedulerClient,
     pub(crate) live_migration: ComputeLiveMigrationClient,
+    pub(crate) migration: ComputeMigrationClient,
     pub(crate) control: ComputeControlClient,
     /// This run: what rows that this conductor works on name as their owner.
     pub(crate) incarnation: Incarnation,
@@ -37,6 +38,7 @@ impl Shared {
             database,
             scheduler: SchedulerClient::new(transport),
             live_migration: ComputeLiveMigrationClient::new(transport),
+            migration: ComputeMigrationClient::new(transport),
             control: ComputeControlClient::new(transport),
             incarnation,
             config,

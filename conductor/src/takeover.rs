@@ -9,6 +9,7 @@
 //! | a deletion on a host that is down | finished here; what is left goes when the host is back and reconciled |
 //! | a migration whose conductor is gone | driven on |
 //! | a migration whose source is down | the destination is asked whether the guest runs there |
+//! | a migration that waits for a person, of a server that is gone | confirmed |
 //! | a queued migration | let in, if there is a slot |
 //! | a claim for which there is no reason | given back, and logged: it should not happen |
 //!
@@ -97,7 +98,8 @@ impl Takeover {
         self.waiting_builds().await?;
         self.builds_on_dead_hosts().await?;
         self.deletions().await?;
-        self.orphaned_migrations().await
+        self.orphaned_migrations().await?;
+        self.tasks.confirm_old().await
     }
 
     async fn orphans(&self) -> Result<(), DbError> {
@@ -206,7 +208,7 @@ impl Takeover {
         let (orphaned, lost, sources) = {
             let mut connection = self.shared.database.read().await?;
             let orphaned = takeover::orphaned_migrations(&mut connection, fresh_since, waiting_since).await?;
-            let lost = takeover::lost_copies(&mut connection, fresh_since).await?;
+            let lost = takeover::lost_migrations(&mut connection, fresh_since).await?;
             let lost = migrations::get_many(&mut connection, &lost).await?;
             (orphaned, lost, takeover::sources_of_queued(&mut connection).await?)
         };
@@ -214,7 +216,7 @@ impl Takeover {
             self.tasks.resume(migration);
         }
         for migration in lost {
-            tracing::info!(migration = %migration.uuid, source = migration.source, "its source no longer copies");
+            tracing::info!(migration = %migration.uuid, source = migration.source, "its holder is gone");
             self.tasks.take_from_host(&migration).await?;
         }
         for source in sources {

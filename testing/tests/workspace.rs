@@ -193,7 +193,8 @@ fn handed_on_to(body: &[Stmt]) -> Option<String> {
             Expr::Try(inner) => expression = &inner.expr,
             Expr::Return(inner) => expression = inner.expr.as_ref()?,
             Expr::MethodCall(call) if is_self(&call.receiver) || call.args.iter().any(is_self) => {
-                return Some(call.method.to_string());
+                // Several methods may share one that is told which of them it is for: `self.other(Action::Stop, ..)`.
+                return (!call.args.iter().any(is_case)).then(|| call.method.to_string());
             }
             Expr::MethodCall(call) if ["map", "map_err", "into"].iter().any(|name| call.method == name) => {
                 expression = &call.receiver;
@@ -217,6 +218,11 @@ fn is_self(expression: &Expr) -> bool {
     }
 }
 
+/// `Action::Stop`.
+fn is_case(expression: &Expr) -> bool {
+    matches!(expression, Expr::Path(path) if path.path.segments.len() > 1)
+}
+
 fn last_segment(expression: &Expr) -> Option<String> {
     let Expr::Path(path) = expression else { return None };
     Some(path.path.segments.last()?.ident.to_string())
@@ -230,7 +236,13 @@ fn a_method_that_only_hands_itself_on_is_seen_through() {
     {
         assert_eq!(other(body).as_deref(), Some("other"), "{body}");
     }
-    for body in ["let a = 1; self.other(a)", "self.driver().other()", "self.db.other().await", "1"] {
+    for body in [
+        "let a = 1; self.other(a)",
+        "self.other(a, Action::Stop)",
+        "self.driver().other()",
+        "self.db.other().await",
+        "1",
+    ] {
         assert_eq!(other(body), None, "{body}");
     }
 }

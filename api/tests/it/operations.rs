@@ -1,6 +1,9 @@
 //! What can be done to a server: each is one compare-and-swap and one message.
 
-use novella_common::lifecycle::{PowerState, TaskState, VmState};
+use novella_common::{
+    lifecycle::{PowerState, TaskState, VmState},
+    sql,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Cloud, On};
@@ -63,6 +66,40 @@ on_both! {
         let shown = demo.get(&format!("{SERVERS}/{uuid}")).await.body;
         assert_eq!(shown["server"]["OS-EXT-STS:task_state"], Value::Null);
         assert_eq!(shown["server"]["status"], "ACTIVE");
+    }
+
+    async fn a_cold_migration_is_written_down_and_ended_once(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        cloud.write_host("host-2", "nova").await;
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        assert_eq!(demo.action(uuid, &json!({"migrate": null})).await.status, 403);
+        for (host, text) in [("host-1", "where the server exists"), ("host-9", "could not be found")] {
+            let refused = admin.at("2.56").action(uuid, &json!({"migrate": {"host": host}})).await;
+            assert_eq!((refused.status, refused.message().contains(text)), (400, true), "{:?}", refused.body);
+        }
+        assert_eq!(admin.at("2.56").action(uuid, &json!({"migrate": {"hosts": 1}})).await.status, 400);
+        let early = demo.action(uuid, &json!({"confirmResize": null})).await;
+        assert_eq!(early.message(), format!("Cannot 'confirmResize' instance {uuid} while it is in vm_state active"));
+        let answer = admin.at("2.56").action(uuid, &json!({"migrate": {"host": "host-2"}})).await;
+        assert_eq!((answer.status, &answer.body), (202, &Value::Null));
+        let casts = cloud.casts(2).await;
+        assert_eq!((casts[1].to.as_str(), casts[1].method.as_str()), ("conductor", "migrate_server"));
+        assert_eq!(demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"]["status"], "RESIZE");
+        let listed = admin.at("2.23").get("/compute/v2.1/os-migrations").await.body["migrations"][0].clone();
+        assert_eq!((&listed["migration_type"], &listed["status"]), (&json!("migration"), &json!("accepted")));
+
+        // As a conductor leaves it.
+        cloud.place(uuid, "host-2", "resized", 1).await;
+        let missing = demo.action(uuid, &json!({"revertResize": null})).await;
+        assert_eq!((missing.status, missing.message()), (400, "Instance has not been resized."));
+        cloud.execute(sql!("UPDATE migrations SET status = 'finished'")).await;
+        assert_eq!(demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"]["status"], "VERIFY_RESIZE");
+        let (confirm, revert) = (json!({"confirmResize": null}), json!({"revertResize": null}));
+        let (a, b) = tokio::join!(demo.action(uuid, &confirm), demo.action(uuid, &revert));
+        assert!(matches!((a.status, b.status), (204, 400 | 409) | (400 | 409, 202)), "{} {}", a.status, b.status);
+        let casts = cloud.casts(3).await;
+        assert!(matches!(casts[2].method.as_str(), "confirm_resize" | "revert_resize"));
     }
 
     async fn of_two_at_once_one_wins(cloud: Cloud) {

@@ -64,6 +64,39 @@ async fn a_server_is_built_moved_while_it_runs_and_deleted(cloud: Cloud) {
     cloud.assert_claims_add_up().await;
 }
 
+async fn a_server_is_moved_cold_and_stays_or_comes_back(cloud: Cloud) {
+    let client = cloud.client().await;
+    let id = client.create("moved", json!({})).await;
+    client.wait_for_status(&id, "ACTIVE").await;
+    let source = client.host_of(&id).await;
+    for (end, stays) in [("revertResize", false), ("confirmResize", true)] {
+        client.action(&id, json!({ "migrate": null })).await;
+        let moved = client.wait_for_status(&id, "VERIFY_RESIZE").await;
+        assert_ne!(moved["OS-EXT-SRV-ATTR:host"], source);
+        assert_eq!(moved["OS-EXT-STS:power_state"], 1);
+        let body = json!({ end: null });
+        let answer = client.request(Method::POST, &format!("/servers/{id}/action"), Some(&body)).await;
+        assert!(answer.0.is_success(), "{answer:?}");
+        // While it is confirmed the API shows no task.
+        wait_for("the end of the move", async || client.server(&id).await["status"] == "ACTIVE").await;
+        let server = client.server(&id).await;
+        assert_eq!(server["OS-EXT-SRV-ATTR:host"] != source.as_str(), stays, "{end}");
+        cloud.assert_claims_add_up().await;
+    }
+    let migrations = client.get("/os-migrations").await;
+    let statuses: Vec<&Value> = migrations["migrations"].as_array().unwrap().iter().map(|row| &row["status"]).collect();
+    assert_eq!(statuses, ["confirmed", "reverted"]);
+    let actions = client.get(&format!("/servers/{id}/os-instance-actions")).await;
+    let names: Vec<&Value> = actions["instanceActions"].as_array().unwrap().iter().map(|a| &a["action"]).collect();
+    assert_eq!(names, ["confirmResize", "migrate", "revertResize", "migrate", "create"]);
+
+    client.action(&id, json!({ "migrate": null })).await;
+    client.wait_for_status(&id, "VERIFY_RESIZE").await;
+    client.delete(&id).await;
+    client.wait_until_gone(&id).await;
+    cloud.assert_claims_add_up().await;
+}
+
 async fn a_server_goes_through_each_power_state(cloud: Cloud) {
     let client = cloud.client().await;
     let id = client.create("powered", json!({})).await;
@@ -130,6 +163,7 @@ async fn the_readme_walk_works_as_it_is_written(cloud: Cloud) {
 behaviours! {
     watchable();
     a_server_is_built_moved_while_it_runs_and_deleted,
+    a_server_is_moved_cold_and_stays_or_comes_back,
     a_server_goes_through_each_power_state,
     a_flavor_too_big_for_every_host_ends_in_error_with_a_fault,
     the_readme_walk_works_as_it_is_written,

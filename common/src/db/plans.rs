@@ -121,7 +121,7 @@ async fn takeovers_find_work_by_an_index(connection: &mut Connection) {
     takeover::builds_on_dead_hosts(connection, now).await.unwrap();
     takeover::deletions_without_host(connection, now).await.unwrap();
     takeover::orphaned_migrations(connection, now, now).await.unwrap();
-    takeover::lost_copies(connection, now).await.unwrap();
+    takeover::lost_migrations(connection, now).await.unwrap();
     takeover::sources_of_queued(connection).await.unwrap();
     assert_indexed(connection, &[]);
     // Looks at each claim; what may justify it is found by an index.
@@ -169,8 +169,10 @@ async fn claims_and_placements_find_their_rows_by_an_index(connection: &mut Conn
 async fn migrations_are_admitted_and_moved_on_by_an_index(connection: &mut Connection) {
     let (uuid, owner) = (MigrationUuid::random(), Incarnation::random());
     transitions::admit(connection, "host-1", 1, owner).await.unwrap();
-    transitions::queue(connection, uuid, owner, "host-2").await.unwrap();
-    transitions::run(connection, uuid, owner, "{}").await.unwrap();
+    transitions::set_destination(connection, uuid, owner, MigrationStatus::Queued, "host-2").await.unwrap();
+    transitions::run(connection, uuid, owner, MigrationStatus::Preparing, MigrationStatus::Running, "{}")
+        .await
+        .unwrap();
     let progressed = transitions::Progressed { migration: uuid, seq: 1, progress: MigrationProgress::default() };
     transitions::progress(connection, &[progressed]).await.unwrap();
     transitions::turn(connection, uuid, MigrationStatus::Running, MigrationStatus::Finishing, owner, None)
@@ -203,6 +205,8 @@ async fn lists_are_read_by_an_index(connection: &mut Connection) {
     instances::faults(connection, &[InstanceUuid::random()]).await.unwrap();
     let instance = InstanceUuid::random();
     migrations::under_way(connection, Some(instance)).await.unwrap();
+    migrations::finished_of(connection, instance).await.unwrap();
+    migrations::finished_before(connection, Timestamp::now()).await.unwrap();
     migrations::under_way(connection, None).await.unwrap();
     let moves = || List::<Migration>::all().sort(SortKey::int("id"), Direction::Descending).limit(10);
     let of_host = Condition::raw(sql!("source = 'host-1' OR destination = 'host-1'"));

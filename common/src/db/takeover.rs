@@ -9,7 +9,7 @@ use super::{Connection, DbError, FromRow, Json, Row, Sql, instances::transitions
 use crate::{
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{TaskState, VmState},
-    models::{Binary, MigrationStatus, RequestSpec},
+    models::{Binary, Holder, MigrationStatus, RequestSpec},
     sql,
 };
 
@@ -146,28 +146,41 @@ pub async fn orphaned_migrations(
     fresh_since: Timestamp,
     waiting_since: Timestamp,
 ) -> Result<Vec<MigrationUuid>, DbError> {
-    let needs_owner = [MigrationStatus::Preparing, MigrationStatus::Finishing, MigrationStatus::Reverting];
+    let needs_owner = MigrationStatus::held_by(Holder::Conductor).filter(|status| *status != MigrationStatus::Accepted);
     sql!("SELECT uuid FROM migrations WHERE status")
         .is_in(MigrationStatus::under_way())
         .append(sql!(
             " AND ((owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM services s \
              WHERE s.incarnation = migrations.owner AND s.last_seen >= " (fresh_since)
             ")) OR (owner IS NULL AND ((status = " (MigrationStatus::Accepted) " AND updated_at < " (waiting_since)
-            ") OR (status = " (MigrationStatus::Queued) " AND abort_requested) OR status"
+            ") OR status"
         ))
         .is_in(needs_owner)
-        .push(")))")
+        .push(" OR (abort_requested AND status")
+        .is_in(MigrationStatus::held_by(Holder::Slot))
+        .push("))))")
         .fetch_all(connection)
         .await
 }
 
-/// Migrations that their sources copy, as the rows say, while the source is down or the instance is no longer theirs.
-pub async fn lost_copies(connection: &mut Connection, fresh_since: Timestamp) -> Result<Vec<MigrationUuid>, DbError> {
-    sql!("SELECT uuid FROM migrations WHERE status = " (MigrationStatus::Running) " AND owner IS NULL AND (")
+/// Migrations that a host or a person holds and that can't go on so: the source is down or the instance is no longer
+/// theirs; or the instance is gone.
+pub async fn lost_migrations(
+    connection: &mut Connection,
+    fresh_since: Timestamp,
+) -> Result<Vec<MigrationUuid>, DbError> {
+    sql!("SELECT uuid FROM migrations WHERE owner IS NULL AND status")
+        .is_in(MigrationStatus::held_by(Holder::Host))
+        .push(" AND (")
         .append(host_is_down("migrations.source", fresh_since))
         .push(
             " OR NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = migrations.instance_uuid \
-             AND i.task_id = migrations.task_id))",
+             AND i.task_id = migrations.task_id)) UNION SELECT uuid FROM migrations WHERE owner IS NULL AND status",
+        )
+        .is_in(MigrationStatus::held_by(Holder::Person))
+        .push(
+            " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = migrations.instance_uuid \
+             AND i.deleted_at IS NULL)",
         )
         .fetch_all(connection)
         .await
@@ -175,12 +188,13 @@ pub async fn lost_copies(connection: &mut Connection, fresh_since: Timestamp) ->
 
 /// The hosts that queued migrations wait to leave.
 pub async fn sources_of_queued(connection: &mut Connection) -> Result<Vec<String>, DbError> {
-    sql!("SELECT DISTINCT source FROM migrations WHERE status = " (MigrationStatus::Queued) " AND owner IS NULL")
+    sql!("SELECT DISTINCT source FROM migrations WHERE owner IS NULL AND status")
+        .is_in(MigrationStatus::held_by(Holder::Slot))
         .fetch_all(connection)
         .await
 }
 
-/// Claims made before `since` for which there is no reason: no instance on that host, and no migration to it.
+/// Claims made before `since` for which there is no reason: no instance on that host, and no migration to or from it.
 pub async fn orphaned_allocations(
     connection: &mut Connection,
     since: Timestamp,
@@ -190,7 +204,7 @@ pub async fn orphaned_allocations(
         " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = a.instance_uuid AND i.host = a.host \
          AND i.deleted_at IS NULL) \
          AND NOT EXISTS (SELECT 1 FROM migrations m WHERE m.instance_uuid = a.instance_uuid \
-         AND m.destination = a.host AND m.status"
+         AND (m.destination = a.host OR m.source = a.host) AND m.status"
     )
     .is_in(MigrationStatus::under_way())
     .push(")")

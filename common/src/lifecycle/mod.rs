@@ -20,4 +20,4 @@ mod states;
 mod table;
 
 pub use states::{PowerState, TaskState, VmState};
-pub use table::{Action, Ending, NotAllowed, Tasks, Transition, check, server_status};
+pub use table::{Action, Ending, NotAllowed, Tasks, Transition, check, is_long_task, server_status};

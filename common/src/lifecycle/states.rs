@@ -15,6 +15,8 @@ named! {
         Paused = "paused",
         /// Saved to disk.
         Suspended = "suspended",
+        /// On another host, until a person confirms or reverts that.
+        Resized = "resized",
         /// Powered off.
         Stopped = "stopped",
         /// Something went wrong; the fault says what.
@@ -59,16 +61,28 @@ named! {
         TriggeringCrashDump = "triggering_crash_dump",
         /// Being moved to another host while it runs.
         Migrating = "migrating",
+        /// A cold migration or resize was asked for; a destination is chosen and made ready.
+        ResizePrep = "resize_prep",
+        /// Powered off, its disks on their way.
+        ResizeMigrating = "resize_migrating",
+        /// Its disks are on the destination.
+        ResizeMigrated = "resize_migrated",
+        /// Being started on the destination.
+        ResizeFinish = "resize_finish",
+        /// Being confirmed on its new host. The API shows no task, as Nova.
+        ResizeConfirming = "resize_confirming",
+        /// Being brought back to its old host.
+        ResizeReverting = "resize_reverting",
         /// Being deleted.
         Deleting = "deleting",
     }
 }
 
 impl TaskState {
-    /// The name that the API shows; `None` for a state that Nova does not have.
+    /// The name that the API shows; `None` for a state that Nova does not show.
     #[must_use]
     pub fn shown(self) -> Option<&'static str> {
-        (self != Self::TriggeringCrashDump).then(|| self.as_str())
+        (!matches!(self, Self::TriggeringCrashDump | Self::ResizeConfirming)).then(|| self.as_str())
     }
 
     /// Those of a build, from the choice of a host to the guest's first start.

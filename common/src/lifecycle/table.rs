@@ -36,6 +36,9 @@ actions! {
     Resume,
     TriggerCrashDump,
     LiveMigrate,
+    Migrate,
+    ConfirmResize,
+    RevertResize,
 }
 
 impl Action {
@@ -53,6 +56,12 @@ impl Action {
         let row = TABLE.iter().find(|row| row.on_host && row.during.contains(&task_state))?;
         Some(row.action)
     }
+}
+
+/// Whether a `task_state` is one of a long task: it ends when a conductor says so, whatever the hosts report.
+#[must_use]
+pub fn is_long_task(task_state: TaskState) -> bool {
+    TABLE.iter().any(|row| !row.on_host && row.action != Action::Create && row.during.contains(&task_state))
 }
 
 /// The message that tells a host to do an action has Nova's name for the method that does it.
@@ -86,6 +95,10 @@ pub enum Tasks {
 pub enum Ending {
     /// In this state, with the guest doing this.
     State(VmState, PowerState),
+    /// In this state, with the guest as before.
+    SamePower(VmState),
+    /// Active or stopped, as the guest runs or not.
+    ByPower,
     /// In the state it began in.
     Unchanged,
 }
@@ -194,6 +207,10 @@ impl Transition {
         Self { ends: Ending::State(vm_state, power_state), ..self }
     }
 
+    const fn ending(self, ends: Ending) -> Self {
+        Self { ends, ..self }
+    }
+
     const fn fails(self, vm_state: VmState) -> Self {
         Self { fails: Some(vm_state), ..self }
     }
@@ -217,7 +234,7 @@ static TABLE: [Transition; Action::ALL.len()] = [
         .ends(V::Active, P::Running)
         .without_host(),
     Transition::on_host(Action::Delete, "delete", "compute_terminate_instance")
-        .from(&[V::Building, V::Active, V::Paused, V::Suspended, V::Stopped, V::Error])
+        .from(&[V::Building, V::Active, V::Paused, V::Suspended, V::Stopped, V::Resized, V::Error])
         .tasks(Tasks::Any)
         .during(&[T::Deleting])
         .ends(V::Deleted, P::NoState)
@@ -269,7 +286,7 @@ static TABLE: [Transition; Action::ALL.len()] = [
         .during(&[T::Resuming])
         .ends(V::Active, P::Running),
     Transition::on_host(Action::TriggerCrashDump, "trigger_crash_dump", "compute_trigger_crash_dump")
-        .from(&[V::Active, V::Paused, V::Error])
+        .from(&[V::Active, V::Paused, V::Resized, V::Error])
         .during(&[T::TriggeringCrashDump])
         .since(1),
     Transition::of_several(Action::LiveMigrate, "live-migration", "compute_live_migration")
@@ -277,6 +294,18 @@ static TABLE: [Transition; Action::ALL.len()] = [
         .verb("os-migrateLive")
         .from(&[V::Active, V::Paused])
         .during(&[T::Migrating]),
+    Transition::of_several(Action::Migrate, "migrate", "conductor_migrate_server")
+        .from(&[V::Active, V::Stopped])
+        .during(&[T::ResizePrep, T::ResizeMigrating, T::ResizeMigrated, T::ResizeFinish])
+        .ending(Ending::SamePower(V::Resized)),
+    Transition::of_several(Action::ConfirmResize, "confirmResize", "compute_confirm_resize")
+        .from(&[V::Resized])
+        .during(&[T::ResizeConfirming])
+        .ending(Ending::ByPower),
+    Transition::of_several(Action::RevertResize, "revertResize", "compute_revert_resize")
+        .from(&[V::Resized])
+        .during(&[T::ResizeReverting])
+        .ending(Ending::ByPower),
 ];
 
 /// Why an action may not begin. The API answers 409 with this text, which is Nova's.
@@ -337,6 +366,11 @@ pub fn server_status(vm_state: VmState, task_state: Option<TaskState>) -> &'stat
         (V::Active, Some(T::Rebooting | T::RebootStarted)) => "REBOOT",
         (V::Active, Some(T::RebootingHard | T::RebootStartedHard)) => "HARD_REBOOT",
         (V::Active | V::Paused, Some(T::Migrating)) => "MIGRATING",
+        (V::Active | V::Stopped, Some(T::ResizePrep | T::ResizeMigrating | T::ResizeMigrated | T::ResizeFinish)) => {
+            "RESIZE"
+        }
+        (V::Resized, Some(T::ResizeReverting)) => "REVERT_RESIZE",
+        (V::Resized, _) => "VERIFY_RESIZE",
         (V::Active, _) => "ACTIVE",
         (V::Building, _) => "BUILD",
         (V::Stopped, _) => "SHUTOFF",

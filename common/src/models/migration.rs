@@ -13,17 +13,20 @@ use crate::ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId};
 pub enum MigrationKind {
     /// The guest runs on while its memory is copied.
     LiveMigration,
+    /// The guest is powered off, and its disks are moved.
+    Migration,
 }
 
 impl MigrationKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::LiveMigration];
+    pub const ALL: &'static [Self] = &[Self::LiveMigration, Self::Migration];
 
     /// The name in the API and the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::LiveMigration => "live-migration",
+            Self::Migration => "migration",
         }
     }
 }
@@ -34,6 +37,7 @@ impl FromStr for MigrationKind {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "live-migration" => Ok(Self::LiveMigration),
+            "migration" => Ok(Self::Migration),
             other => Err(format!("unknown migration type '{other}'")),
         }
     }
@@ -76,12 +80,25 @@ statuses! {
     Queued = "queued",
     /// The hosts are checked and the destination is made ready.
     Preparing = "preparing",
+    /// Cold: has its destination and its claim; the destination is made ready.
+    PreMigrating = "pre-migrating",
     /// The source copies.
     Running = "running",
-    /// The guest runs on the destination; what is left of it on the source is being removed.
+    /// Cold: the source moves the disks.
+    Migrating = "migrating",
+    /// Live: the guest runs on the destination, and what is left of it on the source is being removed. Cold: the disks are
+    /// on the destination, where the guest is made of them.
     Finishing = "post-migrating",
-    /// Being undone after a failure or an abort, before the switch.
+    /// Cold: waits for a person to confirm or revert it.
+    Finished = "finished",
+    /// Cold: what is left on the source is being removed.
+    Confirming = "confirming",
+    /// Being undone: after a failure or an abort, before the switch; or because a person has reverted it.
     Reverting = "reverting",
+    /// Cold: done, the server is on its destination.
+    Confirmed = "confirmed",
+    /// Cold: undone because a person asked for it.
+    Reverted = "reverted",
     /// Done.
     Completed = "completed",
     /// Aborted by a person; the guest stayed where it was.
@@ -99,6 +116,8 @@ pub enum Holder {
     Slot,
     /// The source's, which reports how it goes; a conductor's while `owner` names one.
     Host,
+    /// Nobody's: it waits for a person.
+    Person,
     /// Nobody's: it has ended.
     Nobody,
 }
@@ -108,10 +127,16 @@ impl MigrationStatus {
     #[must_use]
     pub fn holder(self) -> Holder {
         match self {
-            Self::Accepted | Self::Preparing | Self::Finishing | Self::Reverting => Holder::Conductor,
+            Self::Accepted
+            | Self::Preparing
+            | Self::PreMigrating
+            | Self::Finishing
+            | Self::Confirming
+            | Self::Reverting => Holder::Conductor,
             Self::Queued => Holder::Slot,
-            Self::Running => Holder::Host,
-            Self::Completed | Self::Cancelled | Self::Error => Holder::Nobody,
+            Self::Running | Self::Migrating => Holder::Host,
+            Self::Finished => Holder::Person,
+            Self::Confirmed | Self::Reverted | Self::Completed | Self::Cancelled | Self::Error => Holder::Nobody,
         }
     }
 
@@ -124,6 +149,11 @@ impl MigrationStatus {
     /// The statuses of migrations that have not ended.
     pub fn under_way() -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(|status| !status.is_final())
+    }
+
+    /// The statuses of tasks that are held so.
+    pub fn held_by(holder: Holder) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |status| status.holder() == holder)
     }
 
     /// Whether it counts towards the migrations that a source works on at once.

@@ -43,7 +43,7 @@ fn a_state_that_a_host_passes_through_leads_back_to_its_action() {
             assert_eq!(Action::on_host_of(*task), Some(*action), "{task}");
         }
         assert!(Action::is_method(action.method()) && action.transition().event.starts_with("compute_"), "{action:?}");
-        assert!(action.since() <= Version::new(1, 1), "{action:?}");
+        assert!(action.since() <= Version::new(1, 2), "{action:?}");
     }
     assert_eq!(Action::on_host_of(TaskState::Migrating), None);
     assert!(!Action::is_method(Action::Create.method()));
@@ -77,11 +77,15 @@ impl Walker {
     }
 
     fn finish(&mut self) {
-        if let Some((action, _)) = self.task.take()
-            && let Ending::State(vm_state, power_state) = action.transition().ends
-        {
-            self.vm_state = vm_state;
-            self.power_state = power_state;
+        let Some((action, _)) = self.task.take() else { return };
+        match action.transition().ends {
+            Ending::State(vm_state, power_state) => (self.vm_state, self.power_state) = (vm_state, power_state),
+            Ending::SamePower(vm_state) => self.vm_state = vm_state,
+            Ending::ByPower => {
+                let runs = self.power_state == PowerState::Running;
+                self.vm_state = if runs { VmState::Active } else { VmState::Stopped };
+            }
+            Ending::Unchanged => {}
         }
     }
 }
@@ -120,6 +124,8 @@ proptest! {
                     VmState::Active => PowerState::Running,
                     VmState::Paused => PowerState::Paused,
                     VmState::Stopped | VmState::Suspended => PowerState::Shutdown,
+                    // As before it was moved.
+                    VmState::Resized => walker.power_state,
                     VmState::Building | VmState::Error | VmState::Deleted => PowerState::NoState,
                 };
                 prop_assert_eq!(walker.power_state, expected);

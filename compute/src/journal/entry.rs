@@ -48,7 +48,7 @@ pub(crate) struct Operation {
 
 /// The arguments of a live migration that leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LiveMigrationArguments {
+pub(crate) struct MigrationArguments {
     pub(crate) migration: MigrationSpec,
     pub(crate) data: MigrateData,
 }

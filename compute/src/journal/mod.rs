@@ -18,7 +18,7 @@ use novella_common::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-pub(crate) use entry::{Entry, Identity, LiveMigrationArguments, Operation};
+pub(crate) use entry::{Entry, Identity, MigrationArguments, Operation};
 
 use crate::{
     reporter::Outbox,

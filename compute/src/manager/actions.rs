@@ -53,7 +53,7 @@ impl Manager {
             Ok(()) if transition.is_final() => End::Gone,
             Ok(()) => match transition.ends {
                 Ending::State(vm_state, power_state) => End::Done(vm_state, power_state),
-                Ending::Unchanged => End::Unchanged,
+                Ending::Unchanged | Ending::SamePower(_) | Ending::ByPower => End::Unchanged,
             },
             Err(error) => {
                 tracing::info!(%instance, %error, operation = transition.event, "an action failed");

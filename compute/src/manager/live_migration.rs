@@ -12,16 +12,10 @@ use novella_common::{
     RequestContext,
     ids::{InstanceUuid, MigrationUuid},
     lifecycle::Action,
-    models::MigrationProgress,
-    reports::MigrationOutcome,
 };
 
-use super::{Manager, instance_locks::InstanceLock};
-use crate::{
-    journal::{LiveMigrationArguments, Needs, Operation, PendingReport},
-    rpcapi::{ActionArguments, ComputeError, ComputeLiveMigration, MigrateData, MigrationSpec},
-    virt::{MigrationEnding, MigrationState, MigrationWatch},
-};
+use super::Manager;
+use crate::rpcapi::{ComputeError, ComputeLiveMigration, MigrateData, MigrationSpec};
 
 /// How many requests are remembered. Each is good for the moment in which its migration starts.
 const REMEMBERED_REQUESTS: usize = 256;
@@ -73,40 +67,13 @@ impl ComputeLiveMigration for Manager {
         }
     }
 
-    /// Takes over the copying: answers once it is written down, and goes on outside the RPC slot.
     async fn live_migration(
         &self,
         ctx: RequestContext,
         migration: MigrationSpec,
         data: MigrateData,
     ) -> Result<(), ComputeError> {
-        let (instance, task_id) = (migration.spec.uuid, migration.task_id);
-        let arguments = LiveMigrationArguments { migration, data };
-        let serialised = ActionArguments::of(&arguments).map_err(|error| ComputeError::Failed {
-            message: format!("the migration can't be written down: {error}"),
-        })?;
-        let operation = Operation::new(task_id, Some(ctx.request_id), Action::LiveMigrate, serialised);
-        match self.begin(instance, operation, Needs::Instance).await {
-            Ok(Some(lock)) => {
-                let manager = self.clone();
-                self.spawn(async move {
-                    if let Some(Err(error)) = lock.run(manager.copy(&arguments)).await {
-                        tracing::error!(%instance, %error, "a migration's end is left to the next start");
-                    }
-                });
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(error @ ComputeError::InstanceNotFound { .. }) => {
-                let commit = self.journal().change(instance, |entry| {
-                    entry.remember(task_id);
-                    let outcome = MigrationOutcome::Failed { message: error.to_string() };
-                    Some(pending(&arguments.migration, MigrationProgress::default(), outcome))
-                })?;
-                Ok(commit.durable().await?)
-            }
-            Err(error) => Err(error),
-        }
+        self.begin_copy(ctx, Action::LiveMigrate, migration, data).await
     }
 
     async fn live_migration_abort(
@@ -163,36 +130,11 @@ impl ComputeLiveMigration for Manager {
     ) -> Result<(), ComputeError> {
         let _lock = self.lock_ahead_of_copying(&migration).await?;
         self.driver().rollback_live_migration(&migration, confirmed).await?;
-        // The conductor knows how it ended: no report. And should the message to copy only come now, it finds the
-        // migration over.
-        let commit = self.journal().change(migration.spec.uuid, |entry| {
-            if entry.does(migration.task_id) {
-                entry.settle();
-            } else if !entry.settled.contains(&migration.task_id) {
-                entry.remember(migration.task_id);
-            }
-            None
-        })?;
-        Ok(commit.durable().await?)
+        self.settle_copy(&migration).await
     }
 }
 
 impl Manager {
-    async fn copy(&self, arguments: &LiveMigrationArguments) -> Result<(), ComputeError> {
-        let migration = &arguments.migration;
-        match self.driver().live_migration(migration, &arguments.data).await {
-            Ok(watch) => {
-                // What came while the driver had not begun yet.
-                self.apply_requests(migration.spec.uuid, migration.migration);
-                self.report_until_ended(migration, watch).await
-            }
-            Err(error) => {
-                let outcome = MigrationOutcome::Failed { message: error.to_string() };
-                self.report_outcome(migration, MigrationProgress::default(), outcome).await
-            }
-        }
-    }
-
     /// Passes on to the driver what a person asks of a migration under way. The message may overtake the one that
     /// starts the migration, so it is noted first: one of the two finds the other.
     fn request(&self, instance: InstanceUuid, migration: MigrationUuid, request: MigrationRequest) {
@@ -206,7 +148,7 @@ impl Manager {
         self.apply_requests(instance, migration);
     }
 
-    fn apply_requests(&self, instance: InstanceUuid, migration: MigrationUuid) {
+    pub(super) fn apply_requests(&self, instance: InstanceUuid, migration: MigrationUuid) {
         let requests: Vec<MigrationRequest> = {
             let requests = self.0.state.migration_requests.lock();
             requests.iter().filter(|(of, _)| *of == migration).map(|(_, request)| *request).collect()
@@ -219,71 +161,6 @@ impl Manager {
         }
     }
 
-    async fn report_until_ended(
-        &self,
-        migration: &MigrationSpec,
-        mut watch: MigrationWatch,
-    ) -> Result<(), ComputeError> {
-        let instance = migration.spec.uuid;
-        let ending = loop {
-            tokio::select! {
-                biased;
-                ending = &mut watch.ending => break ending,
-                Ok(()) = watch.progress.changed() => {
-                    let progress = *watch.progress.borrow_and_update();
-                    let commit = self.journal().step(instance, migration.task_id, |_, _| {
-                        Some(pending(migration, progress, MigrationOutcome::Running))
-                    })?;
-                    if let Some(commit) = commit {
-                        commit.detach();
-                    }
-                }
-            }
-        };
-        // The driver was closed: the next start finds out what has become of it.
-        let Ok(ending) = ending else { return Ok(()) };
-        let outcome = match ending {
-            MigrationEnding::Switched => MigrationOutcome::Switched,
-            MigrationEnding::Cancelled => MigrationOutcome::Cancelled,
-            MigrationEnding::Failed(message) | MigrationEnding::Held(message) => MigrationOutcome::Failed { message },
-        };
-        let progress = *watch.progress.borrow();
-        self.report_outcome(migration, progress, outcome).await
-    }
-
-    /// Reports what has become of a migration that an earlier run of this host was copying.
-    pub(super) async fn resume_live_migration(&self, arguments: &LiveMigrationArguments) -> Result<(), ComputeError> {
-        let migration = &arguments.migration;
-        let state = self.driver().live_migration_state(migration.spec.uuid, migration.migration).await;
-        let outcome = match state {
-            Ok(MigrationState::Switched) => MigrationOutcome::Switched,
-            Ok(MigrationState::NotUnderWay) => {
-                MigrationOutcome::Failed { message: format!("host {} was restarted while it copied", self.0.name) }
-            }
-            Ok(MigrationState::Held) => MigrationOutcome::Failed {
-                message: format!("host {} was restarted while the guest switched", self.0.name),
-            },
-            Err(error) => MigrationOutcome::Failed { message: error.to_string() },
-        };
-        self.report_outcome(migration, MigrationProgress::default(), outcome).await
-    }
-
-    async fn report_outcome(
-        &self,
-        migration: &MigrationSpec,
-        progress: MigrationProgress,
-        outcome: MigrationOutcome,
-    ) -> Result<(), ComputeError> {
-        let commit = self.journal().step(migration.spec.uuid, migration.task_id, |entry, _| {
-            entry.settle();
-            Some(pending(migration, progress, outcome))
-        })?;
-        match commit {
-            Some(commit) => Ok(commit.durable().await?),
-            None => Ok(()),
-        }
-    }
-
     async fn roll_back_destination(&self, migration: &MigrationSpec) -> Result<(), ComputeError> {
         self.driver().rollback_live_migration_at_destination(migration).await?;
         if let Some(commit) = self.journal().forget_incoming(migration.spec.uuid, migration.migration)? {
@@ -291,19 +168,4 @@ impl Manager {
         }
         Ok(())
     }
-
-    /// The instance's lock; ahead of the copying, if it is this migration's that is under way. A message that comes
-    /// late must not stop anything else.
-    async fn lock_ahead_of_copying(&self, migration: &MigrationSpec) -> Result<InstanceLock, ComputeError> {
-        let instance = migration.spec.uuid;
-        if !self.does(instance, migration.task_id) {
-            return self.lock_instance(instance).await;
-        }
-        let lock = self.locks().take_over(instance).await;
-        lock.ok_or_else(|| self.being_removed(instance))
-    }
-}
-
-fn pending(migration: &MigrationSpec, progress: MigrationProgress, outcome: MigrationOutcome) -> PendingReport {
-    PendingReport::Migration { migration: migration.migration, task_id: migration.task_id, progress, outcome }
 }

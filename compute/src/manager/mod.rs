@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `actions` | what a host does alone with an instance: start, stop, delete, ... |
 //! | `build` | builds |
-//! | `live_migration` | both ends of a live migration: implements [`ComputeLiveMigration`] |
+//! | `live_migration`, `migration` | both ends of a live and of a cold migration: each implements its contract |
+//! | `copying` | what a source does alone in either |
 //! | `incoming` | an instance that comes from another host |
 //! | `reconcile`, `reconcile_action` | reconciling the host with its rows: implements [`ComputeControl`] |
 //! | `reports` | how each step and end is journaled and reported |
@@ -16,9 +17,11 @@
 
 mod actions;
 mod build;
+mod copying;
 mod incoming;
 mod instance_locks;
 mod live_migration;
+mod migration;
 mod reconcile;
 mod reconcile_action;
 mod reports;

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use novella_common::{
     RequestContext,
     ids::{InstanceUuid, TaskId},
-    lifecycle::{Action, PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, VmState, is_long_task},
     reports::OperationProgress,
 };
 
@@ -177,7 +177,7 @@ impl Manager {
     /// before: that is so if nothing has begun or ended on the instance since the host was asked what it holds.
     async fn release(&self, desired: &DesiredInstance) -> Result<(), ComputeError> {
         let instance = desired.spec.uuid;
-        let migrating = matches!(desired.task, Some((TaskState::Migrating, _)));
+        let migrating = desired.task.is_some_and(|(task_state, _)| is_long_task(task_state));
         if migrating || !self.locks().is_free(instance) || !self.is_as_listed(instance) {
             return Ok(());
         }
@@ -214,7 +214,7 @@ impl Manager {
         }
         let again = async {
             match operation.action {
-                Action::LiveMigrate => self.resume_live_migration(&operation.arguments.read()?).await,
+                Action::LiveMigrate | Action::Migrate => self.resume_copy(&operation.arguments.read()?).await,
                 _ => self.finish_action(instance, operation).await,
             }
         };

@@ -13,7 +13,7 @@
 
 use novella_common::{
     ids::TaskId,
-    lifecycle::{Action, PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, VmState, is_long_task},
     reports::Fact,
 };
 
@@ -62,7 +62,7 @@ pub(super) fn decide(
         }
         (Some((task_state, task)), _) => match Action::on_host_of(task_state) {
             Some(action) => ReconcileAction::Perform(action, task),
-            None if task_state == TaskState::Migrating => ReconcileAction::Nothing,
+            None if is_long_task(task_state) => ReconcileAction::Nothing,
             None => ReconcileAction::ReportLostBuild(task),
         },
         (None, Some(own)) if free => ReconcileAction::ForgetOperation(own),
@@ -85,7 +85,9 @@ fn has_unwritten_report(entry: Option<&Entry>, written_down: i64) -> bool {
 fn compare(guest: Option<PowerState>, desired: &DesiredInstance) -> ReconcileAction {
     let Some(power) = guest else {
         return match desired.vm_state {
-            VmState::Active | VmState::Paused | VmState::Suspended | VmState::Stopped => ReconcileAction::ReportMissing,
+            VmState::Active | VmState::Paused | VmState::Suspended | VmState::Stopped | VmState::Resized => {
+                ReconcileAction::ReportMissing
+            }
             VmState::Building | VmState::Error | VmState::Deleted => ReconcileAction::Nothing,
         };
     };
@@ -95,7 +97,7 @@ fn compare(guest: Option<PowerState>, desired: &DesiredInstance) -> ReconcileAct
         VmState::Suspended => power == PowerState::Suspended,
         VmState::Stopped => matches!(power, PowerState::Shutdown | PowerState::Crashed),
         // Not for the host to say: a person, or the conductor, ends these.
-        VmState::Building | VmState::Error | VmState::Deleted => return ReconcileAction::Nothing,
+        VmState::Building | VmState::Resized | VmState::Error | VmState::Deleted => return ReconcileAction::Nothing,
     };
     if fits {
         if reported(power) == desired.power_state {
@@ -121,6 +123,7 @@ mod tests {
 
     use novella_common::{
         ids::InstanceUuid,
+        lifecycle::TaskState,
         models::{Flavor, InstanceSpec},
     };
 

@@ -74,7 +74,7 @@ pub struct MigrationWatch {
 }
 
 /// A hypervisor.
-pub trait Driver: LiveMigrationDriver + 'static {
+pub trait Driver: LiveMigrationDriver + MigrationDriver + 'static {
     /// What the hypervisor is and has.
     fn hardware(&self) -> Hardware;
 
@@ -195,6 +195,31 @@ pub trait LiveMigrationDriver: Send + Sync {
     fn release_held(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 }
 
+/// What a hypervisor does in a cold migration, under the names of the contract: it moves the disks.
+pub trait MigrationDriver: Send + Sync {
+    /// On the destination: makes all ready for the disks.
+    fn prep_resize<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, MigrateData>;
+
+    /// On the source: powers the guest off, and begins to send its disks. They stay here too.
+    fn resize_instance<'a>(
+        &'a self,
+        migration: &'a MigrationSpec,
+        data: &'a MigrateData,
+    ) -> DriverFuture<'a, MigrationWatch>;
+
+    /// On the destination: makes the guest of the disks, and powers it on if it ran.
+    fn finish_resize<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()>;
+
+    /// On the source: removes what is left.
+    fn confirm_resize<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()>;
+
+    /// On the destination: removes everything of the guest. That there is nothing is no error.
+    fn revert_resize<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()>;
+
+    /// On the source, once the destination has nothing of the guest: it is here as before, and powered on if it ran.
+    fn finish_revert_resize<'a>(&'a self, migration: &'a MigrationSpec) -> DriverFuture<'a, ()>;
+}
+
 /// Does an action that a host does alone: the one place where an action finds its method of the driver.
 pub(crate) fn perform<'d>(
     driver: &'d dyn Driver,
@@ -213,8 +238,12 @@ pub(crate) fn perform<'d>(
         Action::Suspend => driver.suspend(instance),
         Action::Resume => driver.resume(instance),
         Action::TriggerCrashDump => driver.trigger_crash_dump(instance),
-        Action::Create | Action::LiveMigrate => Box::pin(async move {
-            Err(ComputeError::Failed { message: format!("{action:?} is not for the host of {instance} to do alone") })
-        }),
+        Action::Create | Action::LiveMigrate | Action::Migrate | Action::ConfirmResize | Action::RevertResize => {
+            Box::pin(async move {
+                Err(ComputeError::Failed {
+                    message: format!("{action:?} is not for the host of {instance} to do alone"),
+                })
+            })
+        }
     }
 }

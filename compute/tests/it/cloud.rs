@@ -18,8 +18,8 @@ use novella_common::{
 use novella_compute::{
     ComputeConfig, ComputeService, Stores,
     rpcapi::{
-        BuildRequest, ComputeClient, ComputeControlClient, ComputeLiveMigrationClient, DesiredInstance, MigrationSpec,
-        OperationId, Reconciliation,
+        BuildRequest, ComputeClient, ComputeControlClient, ComputeLiveMigrationClient, ComputeMigrationClient,
+        DesiredInstance, MigrationSpec, OperationId, Reconciliation,
     },
     virt::fake::FakeConfig,
 };
@@ -179,6 +179,10 @@ impl Cloud {
         ComputeLiveMigrationClient::new(&self.transport).server(host)
     }
 
+    pub(crate) fn migration(&self, host: &str) -> ComputeMigrationClient {
+        ComputeMigrationClient::new(&self.transport).server(host)
+    }
+
     pub(crate) fn ignore(&self, host: &str, ignore: bool) {
         let mut books = self.books.lock().unwrap();
         if ignore {
@@ -259,7 +263,17 @@ impl Cloud {
 
     /// Writes a live migration into the row.
     pub(crate) fn ask_migration(&self, instance: InstanceUuid, destination: &str) -> MigrationSpec {
-        let OperationId { task_id, .. } = self.ask(instance, TaskState::Migrating);
+        self.ask_migration_as(instance, TaskState::Migrating, destination)
+    }
+
+    /// Writes a migration into the row, with this task.
+    pub(crate) fn ask_migration_as(
+        &self,
+        instance: InstanceUuid,
+        task_state: TaskState,
+        destination: &str,
+    ) -> MigrationSpec {
+        let OperationId { task_id, .. } = self.ask(instance, task_state);
         let migration = MigrationUuid::random();
         self.edit(instance, |row| {
             row.migration = Some((migration, MigrationProgress::default(), MigrationOutcome::Running));

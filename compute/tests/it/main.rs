@@ -3,6 +3,7 @@
 
 mod building;
 mod cloud;
+mod cold_migration;
 mod migrating;
 mod migrating_broken;
 mod pair;

@@ -10,7 +10,7 @@ use novella_common::{
         actions::EventOf,
         instances::transitions::{Elsewhere, Reported, Target},
     },
-    lifecycle::{TaskState, VmState},
+    lifecycle::{TaskState, VmState, is_long_task},
     models::Fault,
     reports::{InstanceReport, OperationProgress},
 };
@@ -69,14 +69,16 @@ pub(crate) fn fold<'a>(
 }
 
 fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &OperationProgress, now: Timestamp) {
-    // A live migration ends when its conductor says so: until then the two hosts' views of the guest are parts of it.
-    let migrating = row.task_state == Some(TaskState::Migrating);
+    // A long task ends when its conductor says so: until then the two hosts' views of the guest are parts of it.
+    let migrating = row.task_state.is_some_and(is_long_task);
     match progress {
         OperationProgress::Doing { task_state } => {
             if row.task_id.is_some() && !migrating {
                 row.task_state = Some(*task_state);
             }
         }
+        // What the guest does by itself does not confirm or revert it.
+        OperationProgress::Done { .. } if row.vm_state == VmState::Resized && row.task_id.is_none() => {}
         OperationProgress::Done { vm_state } => {
             if !migrating {
                 row.vm_state = *vm_state;

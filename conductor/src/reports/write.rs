@@ -11,7 +11,7 @@ use novella_common::{
         services,
     },
     ids::{InstanceUuid, MigrationUuid},
-    models::{Binary, Migration},
+    models::{Binary, Holder, Migration},
     reports::{MigrationOutcome, MigrationReport},
 };
 
@@ -104,6 +104,10 @@ async fn write_instances(
     actions::record_events(connection, &events).await?;
     transitions::still_trying(connection, &retried).await?;
     instances::mark_deleted(connection, &gone).await?;
+    // What waits for a person on another host is to be removed there.
+    let waiting = migrations::transitions::under_way_of(connection, &gone).await?;
+    let waiting = waiting.iter().filter(|task| task.status.holder() == Holder::Person);
+    consequences.tasks.extend(waiting.map(|task| task.uuid));
     allocations::release_all(connection, &gone).await
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     db::{DbError, allocations, instances, migrations, migrations::transitions, services},
-    lifecycle::VmState,
+    lifecycle::{PowerState, VmState},
     models::{ActionEvent, Binary, Instance, Migration, MigrationStatus},
 };
 use novella_compute::rpcapi::{ComputeError, MigrateData, MigrationSpec};
@@ -52,6 +52,10 @@ impl TaskContext {
     pub(super) fn instance(&self, migration: &Migration) -> Option<&Instance> {
         let instance = self.instance.as_ref()?;
         (instance.deleted_at.is_none() && instance.task_id == Some(migration.task_id)).then_some(instance)
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.instance.as_ref().is_none_or(|instance| instance.deleted_at.is_some())
     }
 
     /// The migration as the hosts must know it, once it has a destination and as long as the operation is this task.
@@ -283,7 +287,12 @@ fn spec(migration: &Migration, instance: &Instance) -> Option<MigrationSpec> {
         migration: migration.uuid,
         task_id: migration.task_id,
         spec: instance.spec(),
-        vm_state: instance.vm_state,
+        // Of a server that was moved, the state it had before and returns to.
+        vm_state: match (instance.vm_state, instance.power_state) {
+            (VmState::Resized, PowerState::Running) => VmState::Active,
+            (VmState::Resized, _) => VmState::Stopped,
+            (vm_state, _) => vm_state,
+        },
         source: migration.source.clone(),
         destination: migration.destination.clone()?,
         block_migration: migration.block_migration,

@@ -15,9 +15,8 @@ use super::{
 const ALL_FULL: &str = "No valid host was found. Every host that looked free was full when it was claimed.";
 
 impl TaskContext {
-    /// Asks the scheduler, claims on the first host that has room, and writes it into the row, which waits to be let in
-    /// from then on.
-    pub(super) async fn choose_destination(&self, migration: &Migration) -> Result<Next, DbError> {
+    /// Asks the scheduler, claims on the first host that has room, and writes it into the row with the status `to`.
+    pub(super) async fn choose_destination(&self, migration: &Migration, to: MigrationStatus) -> Result<Next, DbError> {
         let Some(instance) = self.instance(migration) else {
             return self.overtaken(migration).await;
         };
@@ -37,7 +36,7 @@ impl TaskContext {
             let mut transaction = self.shared.database.begin().await?;
             // The migration first and hosts after it, in every transaction.
             let (uuid, owner) = (migration.uuid, self.shared.incarnation);
-            if !transitions::queue(&mut transaction, uuid, owner, &candidate.host).await? {
+            if !transitions::set_destination(&mut transaction, uuid, owner, to, &candidate.host).await? {
                 return Ok(Next::Rest);
             }
             let resources = instance.flavor.resources();
@@ -96,7 +95,7 @@ impl TaskContext {
         for candidate in candidates {
             let mut transaction = self.shared.database.begin().await?;
             let (uuid, owner) = (migration.uuid, self.shared.incarnation);
-            if !transitions::redirect(&mut transaction, uuid, owner, &candidate.host).await? {
+            if !transitions::redirect(&mut transaction, uuid, owner, migration.status, &candidate.host).await? {
                 return Ok(Next::Rest);
             }
             let resources = instance.flavor.resources();

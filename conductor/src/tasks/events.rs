@@ -15,6 +15,7 @@ use novella_messaging::CallError;
 pub(super) fn task(kind: MigrationKind) -> &'static str {
     match kind {
         MigrationKind::LiveMigration => "conductor_live_migrate_instance",
+        MigrationKind::Migration => "conductor_migrate_server",
     }
 }
 
@@ -22,6 +23,7 @@ pub(super) fn task(kind: MigrationKind) -> &'static str {
 pub(super) fn alone(kind: MigrationKind) -> &'static str {
     match kind {
         MigrationKind::LiveMigration => "compute_live_migration",
+        MigrationKind::Migration => "compute_resize_instance",
     }
 }
 

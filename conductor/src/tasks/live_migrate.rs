@@ -69,7 +69,7 @@ async fn select_destinations(task: &mut TaskContext, migration: &Migration) -> R
         return task.cancel(migration, None).await;
     }
     task.record(migration, events::event(events::task(migration.kind), None, migration.created_at, None)).await?;
-    task.choose_destination(migration).await
+    task.choose_destination(migration, Status::Queued).await
 }
 
 // preparing -----------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ async fn pre_live_migration(task: &mut TaskContext, migration: &Migration) -> Re
     let begins = {
         let mut connection = task.shared.database.write().await?;
         let (uuid, owner, data) = (migration.uuid, task.shared.incarnation, task.data.0.to_string());
-        transitions::prepare(&mut connection, uuid, owner, &data).await?
+        transitions::prepare(&mut connection, uuid, owner, migration.status, &data).await?
     };
     if !begins {
         // An abort was requested; the row says so.
@@ -135,7 +135,7 @@ async fn pre_live_migration(task: &mut TaskContext, migration: &Migration) -> Re
     };
     let mut transaction = task.shared.database.begin().await?;
     let (uuid, owner) = (migration.uuid, task.shared.incarnation);
-    if transitions::run(&mut transaction, uuid, owner, &data).await? {
+    if transitions::run(&mut transaction, uuid, owner, migration.status, Status::Running, &data).await? {
         let begun = events::event(events::alone(migration.kind), Some(&migration.source), Timestamp::now(), None);
         events::write(&mut transaction, migration, begun).await?;
         transaction.commit().await?;
@@ -166,7 +166,7 @@ async fn live_migration(task: &mut TaskContext, migration: &Migration) -> Result
     }
     {
         let mut connection = task.shared.database.write().await?;
-        transitions::leave(&mut connection, migration.uuid, task.shared.incarnation).await?;
+        transitions::leave(&mut connection, migration.uuid, task.shared.incarnation, migration.status).await?;
     }
     // An abort that came while this conductor owned the migration was left to it.
     if task.abort_requested(migration).await? {

@@ -17,13 +17,21 @@ mod context;
 mod destination;
 mod events;
 pub(crate) mod live_migrate;
+mod migrate;
 pub mod step;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use novella_common::{
-    db::{Connection, DbError, migrations, takeover},
-    ids::MigrationUuid,
+    RequestContext,
+    db::{
+        Connection, DbError, instances,
+        migrations::{self, transitions},
+        takeover,
+    },
+    ids::{MigrationUuid, TaskId},
+    lifecycle::{Action, check},
     models::{Holder, Migration, MigrationKind, MigrationStatus},
     reports::MigrationOutcome,
 };
@@ -102,7 +110,7 @@ impl Tasks {
             match task.status.holder() {
                 Holder::Nobody => return self.admit(&task.source).await,
                 Holder::Slot if !task.abort_requested => return self.admit(&task.source).await,
-                Holder::Slot | Holder::Conductor | Holder::Host => {}
+                Holder::Slot | Holder::Conductor | Holder::Host | Holder::Person => {}
             }
             if !self.own(&task).await? {
                 return Ok(());
@@ -134,14 +142,41 @@ impl Tasks {
             return Ok(false);
         }
         let mut connection = self.shared.database.write().await?;
-        migrations::transitions::take(&mut connection, task, me).await
+        transitions::take(&mut connection, task, me).await
+    }
+
+    /// Confirms migrations that have waited for it longer than `resize_confirm_window`.
+    pub(crate) async fn confirm_old(self: &Arc<Self>) -> Result<(), DbError> {
+        let window = self.shared.config.resize_confirm_window;
+        if window.is_zero() {
+            return Ok(());
+        }
+        let mut connection = self.shared.database.read().await?;
+        let old = migrations::finished_before(&mut connection, Timestamp::now() - window).await?;
+        drop(connection);
+        for task in old {
+            let mut transaction = self.shared.database.begin().await?;
+            let Some(instance) = instances::get(&mut transaction, task.instance).await? else { continue };
+            let (confirming, task_id) = (Action::ConfirmResize.transition().first_task(), TaskId::random());
+            let (request_id, status) = (RequestContext::internal().request_id, MigrationStatus::Confirming);
+            let allowed = check(Action::ConfirmResize, instance.vm_state, instance.task_state, true).is_ok();
+            if allowed
+                && instances::begin_task(&mut transaction, &instance, confirming, task_id, &request_id).await?
+                && transitions::end_finished(&mut transaction, task.uuid, status, task_id, &request_id).await?
+            {
+                transaction.commit().await?;
+                tracing::info!(task = %task.uuid, instance = %task.instance, "confirmed: its window is over");
+                self.resume(task.uuid);
+            }
+        }
+        Ok(())
     }
 
     /// Takes a task from its host, which is gone or can't be relied on, and drives it.
     pub(crate) async fn take_from_host(self: &Arc<Self>, task: &Migration) -> Result<(), DbError> {
         let taken = {
             let mut connection = self.shared.database.write().await?;
-            migrations::transitions::take(&mut connection, task, self.shared.incarnation).await?
+            transitions::take(&mut connection, task, self.shared.incarnation).await?
         };
         if taken {
             self.resume(task.uuid);
@@ -154,8 +189,7 @@ impl Tasks {
         let limit = i64::from(self.shared.config.max_concurrent_live_migrations.max(1));
         let admitted = {
             let mut transaction = self.shared.database.begin().await?;
-            let admitted =
-                migrations::transitions::admit(&mut transaction, source, limit, self.shared.incarnation).await?;
+            let admitted = transitions::admit(&mut transaction, source, limit, self.shared.incarnation).await?;
             transaction.commit().await?;
             admitted
         };
@@ -182,6 +216,7 @@ pub(crate) async fn apply_outcome(
                 MigrationKind::LiveMigration => {
                     live_migrate::switched(shared, connection, task, MigrationStatus::Running).await
                 }
+                MigrationKind::Migration => migrate::moved(shared, connection, task, MigrationStatus::Migrating).await,
             };
         }
         MigrationOutcome::Cancelled => None,
@@ -191,5 +226,5 @@ pub(crate) async fn apply_outcome(
     if from.holder() != Holder::Host {
         return Ok(false);
     }
-    migrations::transitions::turn(connection, task.uuid, from, to, shared.incarnation, error).await
+    transitions::turn(connection, task.uuid, from, to, shared.incarnation, error).await
 }

@@ -10,7 +10,7 @@ use novella_common::{
     models::{Migration, MigrationKind, MigrationStatus},
 };
 
-use super::{context::TaskContext, live_migrate};
+use super::{context::TaskContext, live_migrate, migrate};
 
 /// Who does a step's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,7 @@ impl Step {
 pub fn steps(kind: MigrationKind) -> &'static [Step] {
     match kind {
         MigrationKind::LiveMigration => live_migrate::STEPS,
+        MigrationKind::Migration => migrate::STEPS,
     }
 }
 

@@ -5,5 +5,6 @@
 mod support;
 
 mod live_migration;
+mod migration;
 mod reports;
 mod takeover;

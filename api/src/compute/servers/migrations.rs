@@ -5,7 +5,7 @@ use novella_common::{
     RequestContext,
     db::{DbError, actions, migrations},
     lifecycle::TaskState,
-    models::{Instance, Migration, MigrationStatus},
+    models::{Instance, Migration, MigrationKind, MigrationStatus},
 };
 use novella_rest::{ApiError, FieldTable, Null, Operation, Path, delete, field, get, post, times::Micros};
 use serde::Serialize;
@@ -94,7 +94,8 @@ impl<'m> MigrationView<'m> {
 async fn index(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let instance = super::find(&request, &id).await?;
     let with_hosts = policy::SERVER_MIGRATIONS_INDEX_HOST.allows(&request.context, Some(&instance.project_id));
-    let found = migrations::under_way(&mut *request.state.database.read().await?, Some(instance.uuid)).await?;
+    let mut found = migrations::under_way(&mut *request.state.database.read().await?, Some(instance.uuid)).await?;
+    found.retain(|migration| migration.kind == MigrationKind::LiveMigration);
     let views: Vec<_> = found.iter().map(|migration| MigrationView::new(migration, with_hosts)).collect();
     Ok(request.answer(&FIELDS).list("migrations", &views, None))
 }

@@ -108,6 +108,15 @@ pub(super) struct Begun {
     migration: Option<MigrationUuid>,
 }
 
+/// Whether `action` may begin on `instance`.
+///
+/// # Errors
+/// 409 if not.
+pub(super) fn check(action: Action, instance: &Instance) -> Result<&'static Transition, ApiError> {
+    lifecycle::check(action, instance.vm_state, instance.task_state, instance.host.is_some())
+        .map_err(|why| not_allowed(action.transition(), instance.uuid, why))
+}
+
 /// Begins `action` on `instance`: its row and its history.
 ///
 /// # Errors
@@ -119,8 +128,7 @@ pub(super) async fn begin(
     action: Action,
 ) -> Result<Beginning, ApiError> {
     check_unlocked(context, &instance)?;
-    let transition = lifecycle::check(action, instance.vm_state, instance.task_state, instance.host.is_some())
-        .map_err(|why| not_allowed(action.transition(), instance.uuid, why))?;
+    let transition = check(action, &instance)?;
     let task_id = TaskId::random();
     let mut transaction = api.database.begin().await?;
     let task_state = transition.first_task();

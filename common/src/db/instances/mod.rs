@@ -162,6 +162,22 @@ pub async fn abandon_task(connection: &mut Connection, before: &Instance, task_i
     .await
 }
 
+/// Writes how far the operation under way is. Nothing, if it is no longer this one.
+pub async fn set_task_state(
+    connection: &mut Connection,
+    uuid: InstanceUuid,
+    task_id: TaskId,
+    task_state: TaskState,
+) -> Result<(), DbError> {
+    sql!(
+        "UPDATE instances SET task_state = " (task_state) ", updated_at = " (Timestamp::now())
+        " WHERE uuid = " (uuid) " AND task_id = " (task_id)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Ends the operation under way: no task, and the new `vm_state` if one is given. Says whether it was still this
 /// operation's.
 pub async fn end_task(

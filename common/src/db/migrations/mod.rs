@@ -129,6 +129,22 @@ pub async fn under_way(connection: &mut Connection, instance: Option<InstanceUui
     Ok(list.page(connection).await?.unwrap_or_default())
 }
 
+/// The migration of an instance that is done on its destination and waits to be confirmed or reverted.
+pub async fn finished_of(connection: &mut Connection, instance: InstanceUuid) -> Result<Option<Migration>, DbError> {
+    let finished = List::<Migration>::all()
+        .filter(Condition::equal("instance_uuid", &instance))
+        .filter(Condition::equal("status", &MigrationStatus::Finished));
+    Ok(finished.page(connection).await?.unwrap_or_default().pop())
+}
+
+/// The migrations that have waited to be confirmed or reverted since before this time.
+pub async fn finished_before(connection: &mut Connection, time: Timestamp) -> Result<Vec<Migration>, DbError> {
+    let finished = List::<Migration>::all()
+        .filter(Condition::equal("status", &MigrationStatus::Finished))
+        .filter(Condition::at_most("updated_at", &time));
+    Ok(finished.page(connection).await?.unwrap_or_default())
+}
+
 /// Asks for a migration to be undone. Says whether it had not ended and was not past the switch; if so, a conductor is
 /// to be told.
 pub async fn request_abort(connection: &mut Connection, uuid: MigrationUuid) -> Result<bool, DbError> {

@@ -1,12 +1,17 @@
 //! What conductors change of migrations: each a compare-and-swap on status and owner.
 //!
 //! ```text
-//!   accepted ──▶ queued ──▶ preparing ──▶ running ──▶ post-migrating ──▶ completed
-//!      │            │           │            │              ▲
-//!      │            │           ▼            ▼              │ (the guest had switched after all)
-//!      │            │        reverting ◀─────┘──────────────┘
-//!      ▼            ▼           ▼
-//!   cancelled, error
+//!   live   accepted ──▶ queued ──▶ preparing ──▶ running ──▶ post-migrating ──▶ completed
+//!             │            │           │            │              ▲
+//!             │            │           ▼            ▼              │ (the guest had switched after all)
+//!             │            │        reverting ◀─────┘──────────────┘
+//!             ▼            ▼           ▼
+//!          cancelled, error
+//!
+//!   cold   accepted ──▶ pre-migrating ──▶ migrating ──▶ post-migrating ──▶ finished ──▶ confirming ──▶ confirmed
+//!             │               │               │               │               │
+//!             ▼               └───────────────┴───────────────┴───────────────┴──▶ reverting ──▶ reverted, error
+//!           error
 //! ```
 
 use std::collections::HashSet;
@@ -15,8 +20,8 @@ use jiff::Timestamp;
 
 use crate::{
     db::{Connection, DbError, JsonText, table::select},
-    ids::{Incarnation, InstanceUuid, MigrationUuid},
-    models::{Migration, MigrationProgress, MigrationStatus},
+    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
+    models::{Migration, MigrationKind, MigrationProgress, MigrationStatus},
     sql,
 };
 
@@ -30,26 +35,32 @@ pub async fn take(connection: &mut Connection, seen: &Migration, owner: Incarnat
     .await
 }
 
-/// Leaves a running migration to its source. Nothing, if the source has ended it already.
-pub async fn leave(connection: &mut Connection, uuid: MigrationUuid, owner: Incarnation) -> Result<(), DbError> {
+/// Leaves a migration with this status to whoever holds it then. Nothing, if it has another one already.
+pub async fn leave(
+    connection: &mut Connection,
+    uuid: MigrationUuid,
+    owner: Incarnation,
+    status: MigrationStatus,
+) -> Result<(), DbError> {
     sql!(
         "UPDATE migrations SET owner = NULL WHERE uuid = " (uuid) " AND owner = " (owner)
-        " AND status = " (MigrationStatus::Running)
+        " AND status = " (status)
     )
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// `accepted` → `queued`, with its destination; nobody's until it is admitted.
-pub async fn queue(
+/// `accepted` → `to`, with its destination; nobody's until somebody takes it.
+pub async fn set_destination(
     connection: &mut Connection,
     uuid: MigrationUuid,
     owner: Incarnation,
+    to: MigrationStatus,
     destination: &str,
 ) -> Result<bool, DbError> {
     sql!(
-        "UPDATE migrations SET status = " (MigrationStatus::Queued) ", destination = " (destination)
+        "UPDATE migrations SET status = " (to) ", destination = " (destination)
         ", owner = NULL, updated_at = " (Timestamp::now())
         " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status = " (MigrationStatus::Accepted)
     )
@@ -62,17 +73,18 @@ pub async fn redirect(
     connection: &mut Connection,
     uuid: MigrationUuid,
     owner: Incarnation,
+    status: MigrationStatus,
     destination: &str,
 ) -> Result<bool, DbError> {
     sql!(
         "UPDATE migrations SET destination = " (destination) ", updated_at = " (Timestamp::now())
-        " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status = " (MigrationStatus::Preparing)
+        " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status = " (status)
     )
     .execute_one(connection)
     .await
 }
 
-/// `queued` → `preparing` for as many migrations from `source` as there are free places, oldest first; they are
+/// `queued` → `preparing` for as many live migrations from `source` as there are free places, oldest first; they are
 /// `owner`'s from then on. Must run in a transaction.
 pub async fn admit(
     connection: &mut Connection,
@@ -82,10 +94,13 @@ pub async fn admit(
 ) -> Result<Vec<MigrationUuid>, DbError> {
     // The row of the host is the lock: without it two conductors could both count the same free place.
     sql!("UPDATE compute_nodes SET generation = generation WHERE host = "(source)).execute(connection).await?;
-    let taken: i64 = sql!("SELECT COUNT(*) FROM migrations WHERE source = " (source) " AND status")
-        .is_in(MigrationStatus::under_way().filter(|status| status.holds_slot()))
-        .fetch_one(connection)
-        .await?;
+    let taken: i64 = sql!(
+        "SELECT COUNT(*) FROM migrations WHERE source = " (source) " AND kind = " (MigrationKind::LiveMigration)
+        " AND status"
+    )
+    .is_in(MigrationStatus::under_way().filter(|status| status.holds_slot()))
+    .fetch_one(connection)
+    .await?;
     let free = limit - taken;
     if free <= 0 {
         return Ok(Vec::new());
@@ -106,28 +121,31 @@ pub async fn prepare(
     connection: &mut Connection,
     uuid: MigrationUuid,
     owner: Incarnation,
+    status: MigrationStatus,
     migrate_data: &str,
 ) -> Result<bool, DbError> {
     sql!(
         "UPDATE migrations SET migrate_data = " (JsonText(migrate_data)) ", updated_at = " (Timestamp::now())
-        " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status = " (MigrationStatus::Preparing)
+        " WHERE uuid = " (uuid) " AND owner = " (owner) " AND status = " (status)
         " AND NOT abort_requested"
     )
     .execute_one(connection)
     .await
 }
 
-/// `preparing` → `running`, with what the drivers have agreed on; not if an abort was requested meanwhile.
+/// `from` → `to`, with what the drivers have agreed on; not if an abort was requested meanwhile.
 pub async fn run(
     connection: &mut Connection,
     uuid: MigrationUuid,
     owner: Incarnation,
+    from: MigrationStatus,
+    to: MigrationStatus,
     migrate_data: &str,
 ) -> Result<bool, DbError> {
     sql!(
-        "UPDATE migrations SET status = " (MigrationStatus::Running) ", migrate_data = " (JsonText(migrate_data))
+        "UPDATE migrations SET status = " (to) ", migrate_data = " (JsonText(migrate_data))
         ", updated_at = " (Timestamp::now()) " WHERE uuid = " (uuid) " AND owner = " (owner)
-        " AND status = " (MigrationStatus::Preparing) " AND NOT abort_requested"
+        " AND status = " (from) " AND NOT abort_requested"
     )
     .execute_one(connection)
     .await
@@ -190,6 +208,22 @@ pub async fn turn(
     sql!(
         "UPDATE migrations SET status = " (to) ", owner = " (owner) ", error = COALESCE(error, " (error)
         "), updated_at = " (Timestamp::now()) " WHERE uuid = " (uuid) " AND status = " (from)
+    )
+    .execute_one(connection)
+    .await
+}
+
+/// Begins to confirm or revert a migration that waits for it, as this operation. Says whether it still waited.
+pub async fn end_finished(
+    connection: &mut Connection,
+    uuid: MigrationUuid,
+    to: MigrationStatus,
+    task_id: TaskId,
+    request_id: &str,
+) -> Result<bool, DbError> {
+    sql!(
+        "UPDATE migrations SET status = " (to) ", task_id = " (task_id) ", request_id = " (request_id)
+        ", updated_at = " (Timestamp::now()) " WHERE uuid = " (uuid) " AND status = " (MigrationStatus::Finished)
     )
     .execute_one(connection)
     .await

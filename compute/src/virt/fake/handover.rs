@@ -133,6 +133,19 @@ pub(super) fn roll_back_source(state: &mut Option<Transfer>, migration: Migratio
     }
 }
 
+/// The destination has nothing of the guest any more: the source has it back, even if it had gone.
+pub(super) fn revert(state: &mut Option<Transfer>, migration: MigrationUuid) {
+    if let Some(
+        Transfer::Copying { migration: own }
+        | Transfer::Switching { migration: own }
+        | Transfer::Gone { migration: own },
+    ) = state
+        && *own == migration
+    {
+        *state = None;
+    }
+}
+
 /// What a source finds after a restart: copying ended with the process that did it.
 pub(super) fn restart(state: &mut Option<Transfer>) {
     if matches!(state, Some(Transfer::Copying { .. })) {

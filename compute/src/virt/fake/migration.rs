@@ -39,6 +39,11 @@ pub(super) struct IncomingAddress {
 }
 
 impl Offer {
+    /// A destination's offer to take the disks of a guest that is powered off.
+    pub(super) fn of_cold(shared_storage: bool) -> Self {
+        Self { driver: "fake".into(), shared_storage, block_migration: !shared_storage, incoming: None }
+    }
+
     pub(super) fn read(data: &MigrateData) -> Result<Self, ComputeError> {
         let offer: Self = serde_json::from_value(data.0.clone()).map_err(|error| pre_check(error.to_string()))?;
         if offer.driver == "fake" {
@@ -48,7 +53,7 @@ impl Offer {
         }
     }
 
-    fn write(&self) -> Result<MigrateData, ComputeError> {
+    pub(super) fn write(&self) -> Result<MigrateData, ComputeError> {
         serde_json::to_value(self).map(MigrateData).map_err(|error| ComputeError::Failed { message: error.to_string() })
     }
 }

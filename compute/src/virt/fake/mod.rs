@@ -31,6 +31,7 @@
 
 mod chance;
 mod channel;
+mod cold_migration;
 mod config;
 mod guest;
 mod handover;

@@ -73,6 +73,8 @@ struct Copy {
     destination: String,
     incoming: IncomingAddress,
     plan: Plan,
+    /// A guest that is powered off, and must stay so.
+    cold: bool,
     /// In percent.
     fails_at: Option<u64>,
     progress: watch::Sender<MigrationProgress>,
@@ -103,6 +105,7 @@ impl FakeDriver {
         let offer = Offer::read(data)?;
         let incoming = offer.incoming.ok_or_else(|| self.invalid(instance, "the destination was not prepared"))?;
         let plan = self.guest(instance, |guest| self.plan(guest, offer.block_migration))?;
+        let cold = self.guest(instance, |guest| guest.power == PowerState::Shutdown)?;
         let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
         let by_chance = self.chance.happens(self.config.migration_failure).then_some(self.config.migration_failure_at);
 
@@ -134,6 +137,7 @@ impl FakeDriver {
             destination: migration.destination.clone(),
             incoming,
             plan,
+            cold,
             fails_at: settings.fail_migration_at.or(by_chance),
             progress,
             hold: hold_receiver,
@@ -161,7 +165,7 @@ impl FakeDriver {
         let disk = mib(flavor.disk_gb.saturating_mul(1024)).min(self.config.disk_used_mib.saturating_mul(MIB));
         let dirty_rate = settings.dirty_rate_mib.unwrap_or(self.config.dirty_rate_mib);
         Plan {
-            memory: mib(flavor.memory_mb),
+            memory: if guest.power == PowerState::Shutdown { 0 } else { mib(flavor.memory_mb) },
             disk: if block_migration { disk } else { 0 },
             dirty_rate: if guest.power == PowerState::Running { dirty_rate.saturating_mul(MIB) } else { 0 },
             bandwidth: settings.bandwidth_mib.unwrap_or(self.config.bandwidth_mib).saturating_mul(MIB),
@@ -243,7 +247,10 @@ impl FakeDriver {
         let runs = self.hypervisor.look(copy.instance, |guest| {
             guest.is_some_and(|guest| {
                 guest.transfer == Some(Transfer::Copying { migration: copy.migration })
-                    && matches!(guest.power, PowerState::Running | PowerState::Paused)
+                    && match copy.cold {
+                        true => guest.power == PowerState::Shutdown,
+                        false => matches!(guest.power, PowerState::Running | PowerState::Paused),
+                    }
             })
         });
         if runs { Ok(()) } else { Err(Stopped::Failed("the guest died while it was copied".into())) }

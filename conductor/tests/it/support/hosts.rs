@@ -18,7 +18,8 @@ use novella_common::{
 };
 use novella_compute::rpcapi::{
     ActionArguments, BuildRequest, Compute, ComputeControl, ComputeControlEndpoint, ComputeEndpoint, ComputeError,
-    ComputeLiveMigration, ComputeLiveMigrationEndpoint, MigrateData, MigrationSpec, OperationId, Reconciliation,
+    ComputeLiveMigration, ComputeLiveMigrationEndpoint, ComputeMigration, ComputeMigrationEndpoint, MigrateData,
+    MigrationSpec, OperationId, Reconciliation,
 };
 use novella_messaging::{Notifier, RpcServer, Target, Transport};
 use tokio::sync::Notify;
@@ -94,6 +95,7 @@ impl Hosts {
         let compute = RpcServer::builder(&self.transport, Target::new("compute").server(name))
             .endpoint(ComputeEndpoint::new(Arc::clone(&host)))
             .endpoint(ComputeLiveMigrationEndpoint::new(Arc::clone(&host)))
+            .endpoint(ComputeMigrationEndpoint::new(Arc::clone(&host)))
             .concurrency(64)
             .start()
             .await
@@ -220,6 +222,16 @@ impl Hosts {
     pub async fn switch(&self, instance: InstanceUuid) {
         let (migration, _) = self.stage().copying.remove(&instance).expect("a copy under way");
         self.move_guest(&migration);
+        self.say_copied(&migration, MigrationOutcome::Switched).await;
+    }
+
+    /// Lets whatever is copied arrive: a guest that runs switches, disks are there.
+    pub async fn finish_copy(&self, instance: InstanceUuid) {
+        let runs = self.stage().guests.get(&instance).is_some_and(|hosts| !hosts.is_empty());
+        if runs {
+            return self.switch(instance).await;
+        }
+        let (migration, _) = self.stage().copying.remove(&instance).expect("a copy under way");
         self.say_copied(&migration, MigrationOutcome::Switched).await;
     }
 
@@ -445,6 +457,77 @@ impl ComputeLiveMigration for Host {
         check_can_live_migrate_source(MigrationSpec, MigrateData) -> MigrateData;
         live_migration_force_complete(InstanceUuid, MigrationUuid) -> ();
         post_live_migration(MigrationSpec) -> ();
+    }
+}
+
+impl ComputeMigration for Host {
+    async fn prep_resize(&self, _: RequestContext, migration: MigrationSpec) -> Result<MigrateData, ComputeError> {
+        self.hosts.stage().prepared.insert((self.name.clone(), migration.spec.uuid));
+        self.called("prep_resize").await?;
+        Ok(MigrateData(serde_json::json!({ "port": 2 })))
+    }
+
+    async fn resize_instance(
+        &self,
+        _: RequestContext,
+        migration: MigrationSpec,
+        data: MigrateData,
+    ) -> Result<(), ComputeError> {
+        assert_eq!(data.0["port"], 2, "what the destination has said must come here");
+        let instance = migration.spec.uuid;
+        let copies = {
+            let mut stage = self.hosts.stage();
+            let how = stage.how_to_copy;
+            // Powered off: it runs nowhere.
+            let here = stage.guests.get_mut(&instance).is_some_and(|hosts| hosts.remove(&self.name));
+            let copies = here && stage.copying.insert(instance, (migration.clone(), how)).is_none();
+            copies.then_some(how)
+        };
+        self.called("resize_instance").await?;
+        match copies {
+            Some(Copying::Switch) => self.hosts.finish_copy(instance).await,
+            Some(Copying::Fail) => {
+                self.hosts.stage().copying.remove(&instance);
+                let outcome = MigrationOutcome::Failed { message: "the disk is full".into() };
+                self.hosts.say_copied(&migration, outcome).await;
+            }
+            Some(Copying::Hold | Copying::SwitchSilently) | None => {}
+        }
+        Ok(())
+    }
+
+    async fn finish_resize(&self, _: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError> {
+        self.called("finish_resize").await?;
+        let mut stage = self.hosts.stage();
+        stage.prepared.remove(&(self.name.clone(), migration.spec.uuid));
+        if migration.runs() {
+            stage.guests.entry(migration.spec.uuid).or_default().insert(self.name.clone());
+        }
+        Ok(())
+    }
+
+    async fn revert_resize(&self, _: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError> {
+        self.called("revert_resize").await?;
+        let mut stage = self.hosts.stage();
+        stage.prepared.remove(&(self.name.clone(), migration.spec.uuid));
+        stage.guests.entry(migration.spec.uuid).or_default().remove(&self.name);
+        Ok(())
+    }
+
+    async fn finish_revert_resize(&self, _: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError> {
+        self.called("finish_revert_resize").await?;
+        let mut stage = self.hosts.stage();
+        stage.copying.remove(&migration.spec.uuid);
+        let guests = stage.guests.entry(migration.spec.uuid).or_default();
+        assert!(!guests.contains(&migration.destination), "undone at the destination first");
+        if migration.runs() {
+            guests.insert(self.name.clone());
+        }
+        Ok(())
+    }
+
+    only_written_down! {
+        confirm_resize(MigrationSpec) -> ();
     }
 }
 

@@ -15,7 +15,7 @@ use novella_common::{
     config::{DatabaseConfig, SecretUrl, ServiceConfig},
     db::{Database, actions, allocations, compute_nodes, instances, migrations, services},
     ids::{InstanceUuid, MigrationUuid, TaskId},
-    lifecycle::{PowerState, TaskState, VmState},
+    lifecycle::{Action, PowerState, TaskState, VmState},
     models::{
         ActionEvent, Binary, ComputeNode, Fault, Flavor, Instance, InstanceAction, Migration, MigrationKind,
         MigrationStatus, RequestSpec, Resources,
@@ -23,6 +23,7 @@ use novella_common::{
     service::{ServiceIdentity, Shutdown},
     sql,
 };
+use novella_compute::rpcapi::{ComputeClient, OperationId};
 use novella_conductor::{ConductorConfig, ConductorService, rpcapi::ConductorClient};
 use novella_messaging::{Transport, TransportOptions};
 use novella_scheduler::{SchedulerConfig, SchedulerService};
@@ -216,12 +217,22 @@ impl Cloud {
 
     /// Begins a live migration as the API does, without casting it.
     pub async fn begin_migration(&self, uuid: InstanceUuid, to: Option<&str>) -> Migration {
+        self.begin_task(MigrationKind::LiveMigration, uuid, to).await
+    }
+
+    /// Begins a long task as the API does, without casting it.
+    pub async fn begin_task(&self, kind: MigrationKind, uuid: InstanceUuid, to: Option<&str>) -> Migration {
+        let action = match kind {
+            MigrationKind::LiveMigration => Action::LiveMigrate,
+            MigrationKind::Migration => Action::Migrate,
+        }
+        .transition();
         let instance = self.instance(uuid).await;
         let (migration, task_id) = (MigrationUuid::random(), TaskId::random());
         let request_id = format!("req-{migration}");
         let mut transaction = self.database.begin().await.unwrap();
         assert!(
-            instances::begin_task(&mut transaction, &instance, TaskState::Migrating, task_id, &request_id)
+            instances::begin_task(&mut transaction, &instance, action.first_task(), task_id, &request_id)
                 .await
                 .unwrap()
         );
@@ -229,7 +240,7 @@ impl Cloud {
             uuid: migration,
             instance: uuid,
             task_id,
-            kind: MigrationKind::LiveMigration,
+            kind,
             source: instance.host.clone().unwrap(),
             requested_destination: to.map(ToOwned::to_owned),
             block_migration: None,
@@ -239,17 +250,17 @@ impl Cloud {
         };
         migrations::insert(&mut transaction, &new).await.unwrap();
         let now = Timestamp::now();
-        let action = InstanceAction {
+        let row = InstanceAction {
             instance: uuid,
             request_id,
-            action: "live-migration".into(),
+            action: action.instance_action.into(),
             user_id: None,
             project_id: None,
             start_time: now,
             updated_at: now,
             message: None,
         };
-        actions::start(&mut transaction, &[action]).await.unwrap();
+        actions::start(&mut transaction, &[row]).await.unwrap();
         transaction.commit().await.unwrap();
         self.migration(migration).await
     }
@@ -262,8 +273,52 @@ impl Cloud {
     }
 
     pub async fn cast(&self, migration: &Migration) {
-        let client = ConductorClient::new(&self.transport);
-        client.live_migrate_instance(&RequestContext::internal(), migration.uuid).await.unwrap();
+        let (client, ctx) = (ConductorClient::new(&self.transport), RequestContext::internal());
+        match migration.kind {
+            MigrationKind::LiveMigration => client.live_migrate_instance(&ctx, migration.uuid).await.unwrap(),
+            MigrationKind::Migration => client.migrate_server(&ctx, migration.uuid).await.unwrap(),
+        }
+    }
+
+    /// Confirms or reverts a migration that waits for it, as the API does.
+    pub async fn end_finished(&self, migration: &Migration, action: Action) {
+        let (instance, task_id) = (self.instance(migration.instance).await, TaskId::random());
+        let request_id = format!("req-{task_id}");
+        let to = match action {
+            Action::ConfirmResize => MigrationStatus::Confirming,
+            _ => MigrationStatus::Reverting,
+        };
+        let task_state = action.transition().first_task();
+        let mut transaction = self.database.begin().await.unwrap();
+        assert!(instances::begin_task(&mut transaction, &instance, task_state, task_id, &request_id).await.unwrap());
+        let ended = migrations::transitions::end_finished(&mut transaction, migration.uuid, to, task_id, &request_id);
+        assert!(ended.await.unwrap());
+        let now = Timestamp::now();
+        let row = InstanceAction {
+            instance: migration.instance,
+            request_id,
+            action: action.transition().instance_action.into(),
+            user_id: None,
+            project_id: None,
+            start_time: now,
+            updated_at: now,
+            message: None,
+        };
+        actions::start(&mut transaction, &[row]).await.unwrap();
+        transaction.commit().await.unwrap();
+        let (client, ctx) = (ConductorClient::new(&self.transport), RequestContext::internal());
+        match action {
+            Action::ConfirmResize => client.confirm_resize(&ctx, migration.uuid).await.unwrap(),
+            _ => client.revert_resize(&ctx, migration.uuid).await.unwrap(),
+        }
+    }
+
+    /// Deletes a server on its host, as the API does.
+    pub async fn delete(&self, uuid: InstanceUuid, host: &str) {
+        let task_id = self.begin(uuid, TaskState::Deleting).await;
+        let operation = OperationId { instance: uuid, task_id };
+        let host = ComputeClient::new(&self.transport).server(host);
+        host.perform_action(&RequestContext::internal(), operation, Action::Delete, Default::default()).await.unwrap();
     }
 
     /// Asks for an abort as the API does.

@@ -3,6 +3,7 @@
 mod console;
 mod live_migrate;
 mod lock;
+mod migrate;
 mod on_host;
 mod reset_state;
 
@@ -30,6 +31,9 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
         post(PATH, policy::MIGRATE_LIVE, live_migrate::migrate_live).action("os-migrateLive").status(202),
         post(PATH, policy::LOCK, lock::lock).action("lock").status(202),
         post(PATH, policy::UNLOCK, lock::unlock).action("unlock").status(202),
+        post(PATH, policy::MIGRATE, migrate::migrate).action("migrate").status(202),
+        post(PATH, policy::SERVERS_CONFIRM_RESIZE, migrate::confirm).action("confirmResize").status(204),
+        post(PATH, policy::SERVERS_REVERT_RESIZE, migrate::revert).action("revertResize").status(202),
         post(PATH, policy::RESET_STATE, reset_state::reset_state).action("os-resetState").status(202),
     ]
 }
