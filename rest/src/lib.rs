@@ -5,7 +5,7 @@
 //! | a service | a [`Service`]: where it is, its microversions, its form of errors |
 //! | an operation | a row, an [`Operation`]: method, path, policy rule, versions, query, handler |
 //! | a request's body | a [`body!`]: its fields with their types and versions |
-//! | a list | a [`list::List`]: filters and sort keys over a table |
+//! | a list | a [`List`](novella_common::db::list::List): filters and sort keys over a table |
 //! | a rule of the policy | a row of [`rules!`] |
 //!
 //! Routing, authorisation, validation, the OpenAPI document and `docs/compatibility.md` follow from that. A request

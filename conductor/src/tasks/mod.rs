@@ -10,7 +10,7 @@
 //!
 //! A task's state is its row. It is driven by whoever the row names as its owner, in the background and not in the
 //! handler of a message, so that no task holds a slot that others wait for. A driver that dies leaves its name in the
-//! row, and the search for work that nobody does ([`crate::takeover`]) gives the row to another one. What status of a
+//! row, and the search for work that nobody does (`takeover`) gives the row to another one. What status of a
 //! row is whose, is said by [`MigrationStatus::holder`](novella_common::models::MigrationStatus::holder).
 
 mod context;
