@@ -1,11 +1,14 @@
 //! `/v3/role_assignments`: who has which role where.
 
 use axum::Json;
-use novella_common::db::identity::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, User};
 use novella_rest::{ApiError, FieldTable, Links, field};
 use serde_json::{Value, json};
 
-use crate::{Request, directory::collection};
+use crate::{
+    Request,
+    db::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, User},
+    directory::collection,
+};
 
 pub(crate) const QUERY: FieldTable = FieldTable(&[
     field("user.id"),
@@ -30,12 +33,12 @@ pub(crate) async fn list(request: Request) -> Result<Json<Value>, ApiError> {
     let elsewhere = ["group.id", "scope.domain.id", "scope.system"].into_iter().any(|name| query.get(name).is_some());
     let mut found = Vec::new();
     let mut connection = request.state.database.read().await?;
-    for user in identity::users(&mut connection).await?.iter().filter(|user| !elsewhere && is("user.id", &user.id)) {
-        for project in identity::projects_of_user(&mut connection, &user.id).await? {
+    for user in db::users(&mut connection).await?.iter().filter(|user| !elsewhere && is("user.id", &user.id)) {
+        for project in db::projects_of_user(&mut connection, &user.id).await? {
             if !is("scope.project.id", &project.id) {
                 continue;
             }
-            let roles = identity::roles(&mut connection, &user.id, &project.id).await?;
+            let roles = db::roles(&mut connection, &user.id, &project.id).await?;
             let roles = roles.iter().filter(|role| is("role.id", role));
             found.extend(roles.map(|role| view(user, &project, role, names, links)));
         }

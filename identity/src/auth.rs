@@ -7,10 +7,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use novella_common::{
-    config::Secret,
-    db::identity::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, User},
-};
+use novella_common::config::Secret;
 use novella_rest::{ApiError, Token, body, inputs::AnyValue, token_in, typed};
 use rand::TryRng;
 use serde::Deserialize;
@@ -19,6 +16,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Request, cache,
+    db::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, User},
     directory::ProjectView,
     policy, state,
     token_view::{TokenBody, catalog as catalog_of},
@@ -145,7 +143,7 @@ pub(crate) async fn issue(request: Request, auth: AuthRequest) -> Result<impl In
     let expires_at = expires_at.map_or(full, |given| given.min(full));
     let roles = match &project {
         Some(project) => {
-            let roles = identity::roles(&mut *identity.database.read().await?, &user.id, &project.id).await?;
+            let roles = db::roles(&mut *identity.database.read().await?, &user.id, &project.id).await?;
             if roles.is_empty() {
                 return Err(ApiError::Unauthorized);
             }
@@ -153,10 +151,10 @@ pub(crate) async fn issue(request: Request, auth: AuthRequest) -> Result<impl In
         }
         None => Vec::new(),
     };
-    let token = identity::Token { user, project, roles, issued_at, expires_at };
+    let token = db::Token { user, project, roles, issued_at, expires_at };
     let secret = new_token()?;
-    let hash = identity::token_hash(&secret);
-    identity::insert_token(&mut *identity.database.write().await?, &hash, &token).await?;
+    let hash = db::token_hash(&secret);
+    db::insert_token(&mut *identity.database.write().await?, &hash, &token).await?;
 
     let shown = TokenBody::new(&cache::token(token), &hash, methods, catalog_if_wanted(&request));
     Ok((StatusCode::CREATED, [(SUBJECT_TOKEN.clone(), secret)], Json(shown)))
@@ -178,7 +176,7 @@ async fn identify(
         (Some(method), _) if has("password") => {
             let NamedUser { id, name, domain, password } = method.user;
             let found = match reference("user", id, name, domain.as_ref())? {
-                Some(which) => identity::user(&mut *component.database.read().await?, &which).await?,
+                Some(which) => db::user(&mut *component.database.read().await?, &which).await?,
                 None => None,
             };
             let (user, hash) = found.unzip();
@@ -188,10 +186,9 @@ async fn identify(
             Ok((user, &["password"], None))
         }
         (_, Some(method)) if has("token") => {
-            let hash = identity::token_hash(method.id.expose());
+            let hash = db::token_hash(method.id.expose());
             let token = component.tokens.validated(&component.database, &hash).await?.ok_or(ApiError::Unauthorized)?;
-            let user =
-                identity::user(&mut *component.database.read().await?, &Reference::Id(token.user.id.clone())).await?;
+            let user = db::user(&mut *component.database.read().await?, &Reference::Id(token.user.id.clone())).await?;
             let (user, _) = user.ok_or(ApiError::Unauthorized)?;
             Ok((user, &["token", "password"], Some(token.expires_at)))
         }
@@ -210,12 +207,12 @@ async fn scoped_project(component: &state::Identity, user: &User, scope: Scope) 
     match scope {
         Scope::Unscoped => Ok(None),
         Scope::Default => {
-            let mut projects = identity::projects_of_user(&mut connection, &user.id).await?;
+            let mut projects = db::projects_of_user(&mut connection, &user.id).await?;
             Ok(if projects.len() == 1 { projects.pop() } else { None })
         }
         Scope::Project(which) => {
             let found = match which {
-                Some(which) => identity::project(&mut connection, &which).await?,
+                Some(which) => db::project(&mut connection, &which).await?,
                 None => None,
             };
             found.filter(|project| project.enabled).map(Some).ok_or(ApiError::Unauthorized)
@@ -237,7 +234,7 @@ fn new_token() -> Result<String, ApiError> {
 async fn subject(request: &Request) -> Result<(String, std::sync::Arc<Token>), ApiError> {
     let missing = || ApiError::bad_request("The header X-Subject-Token is required.");
     let subject = token_in(request.headers(), SUBJECT_TOKEN.as_str()).ok_or_else(missing)?;
-    let hash = identity::token_hash(subject);
+    let hash = db::token_hash(subject);
     let token = request.state.tokens.validated(&request.state.database, &hash).await?;
     let token = token.ok_or_else(|| ApiError::not_found("Could not find token."))?;
     let own = policy::VALIDATE_TOKEN.check_user(&request.context, &token.user.id);
@@ -256,7 +253,7 @@ pub(crate) async fn validate(request: Request) -> Result<impl IntoResponse, ApiE
 /// Ends a token, here at once and everywhere within seconds.
 pub(crate) async fn revoke(request: Request) -> Result<StatusCode, ApiError> {
     let (hash, _) = subject(&request).await?;
-    identity::delete_token(&mut *request.state.database.write().await?, &hash).await?;
+    db::delete_token(&mut *request.state.database.write().await?, &hash).await?;
     request.state.tokens.forget(&hash);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -270,7 +267,7 @@ pub(crate) async fn catalog(request: Request) -> Result<Json<Value>, ApiError> {
 
 /// The projects that the caller can get a token for.
 pub(crate) async fn projects(request: Request) -> Result<Json<Value>, ApiError> {
-    let found = identity::projects_of_user(&mut *request.state.database.read().await?, request.user()).await?;
+    let found = db::projects_of_user(&mut *request.state.database.read().await?, request.user()).await?;
     let projects: Vec<_> = found.into_iter().map(|project| ProjectView::new(project, &request.links)).collect();
     let own = request.links.to("auth/projects");
     Ok(Json(json!({"projects": projects, "links": {"self": own, "previous": null, "next": null}})))

@@ -10,8 +10,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use novella_common::db::{Database, DbError, identity};
+use novella_common::db::{Database, DbError};
 use novella_rest::{Named, Token};
+
+use crate::db;
 
 /// How long a look-up is believed.
 const FRESH: Duration = Duration::from_secs(5);
@@ -38,7 +40,7 @@ impl TokenCache {
         {
             return Ok(Some(token));
         }
-        let found = identity::token(&mut *database.read().await?, hash, now).await?;
+        let found = db::token(&mut *database.read().await?, hash, now).await?;
         Ok(found.map(|found| {
             let token = Arc::new(token(found));
             self.keep(hash, &token);
@@ -75,8 +77,8 @@ impl TokenCache {
 }
 
 /// A token as other components see it.
-pub(crate) fn token(found: identity::Token) -> Token {
-    let identity::Token { user, project, roles, issued_at, expires_at } = found;
+pub(crate) fn token(found: db::Token) -> Token {
+    let db::Token { user, project, roles, issued_at, expires_at } = found;
     Token {
         user: Named { id: user.id, name: user.name },
         project: project.map(|project| Named { id: project.id, name: project.name }),

@@ -1,10 +1,7 @@
 //! Who and what there is: projects, users, roles, the one domain.
 
 use axum::{Json, response::Response};
-use novella_common::db::{
-    identity::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, User},
-    list::{Condition, Direction, SortKey},
-};
+use novella_common::db::list::{Condition, Direction, SortKey};
 use novella_rest::{
     ApiError, FieldTable, Links, Parameters, Path, field,
     list::{self, ListDescription, Listing, PAGED, Rows, nothing, own},
@@ -14,7 +11,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::{Request, policy as rules};
+use crate::{
+    Request,
+    db::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, User},
+    policy as rules,
+};
 
 /// What can be asked of lists of projects and of users.
 pub(crate) static NAMED: ListDescription = ListDescription {
@@ -145,7 +146,7 @@ pub(crate) fn not_found(what: &str, id: &str) -> ApiError {
 pub(crate) async fn projects(request: Request) -> Result<Json<Value>, ApiError> {
     let mut listing = request.list::<Project>(&NAMED)?;
     if !request.context.is_admin {
-        listing = listing.visible(Condition::raw(identity::has_role(request.user())));
+        listing = listing.visible(Condition::raw(db::has_role(request.user())));
     }
     let listing = conditions(&request.query)?.into_iter().fold(listing, Listing::filter);
     let found = listing.page(&mut *request.state.database.read().await?).await?;
@@ -156,9 +157,9 @@ pub(crate) async fn projects(request: Request) -> Result<Json<Value>, ApiError> 
 pub(crate) async fn project(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let mut connection = request.state.database.read().await?;
     let found = if request.context.is_admin {
-        identity::project(&mut connection, &Reference::Id(id.clone())).await?
+        db::project(&mut connection, &Reference::Id(id.clone())).await?
     } else {
-        let own = identity::projects_of_user(&mut connection, request.user()).await?;
+        let own = db::projects_of_user(&mut connection, request.user()).await?;
         own.into_iter().find(|project| project.id == id)
     };
     let project = found.ok_or_else(|| not_found("project", &id))?;
@@ -177,7 +178,7 @@ pub(crate) async fn users(request: Request) -> Result<Json<Value>, ApiError> {
 pub(crate) async fn user(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let own = rules::GET_USER.check_user(&request.context, &id);
     own.map_err(|denied| ApiError::Forbidden((request.service.denied)(denied.rule)))?;
-    let found = identity::user(&mut *request.state.database.read().await?, &Reference::Id(id.clone())).await?;
+    let found = db::user(&mut *request.state.database.read().await?, &Reference::Id(id.clone())).await?;
     let (user, _) = found.ok_or_else(|| not_found("user", &id))?;
     Ok(request.plain("user", UserView::new(user, &request.links)))
 }

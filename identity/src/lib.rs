@@ -3,10 +3,12 @@
 mod assignments;
 mod auth;
 mod cache;
+pub mod db;
 mod directory;
 mod passwords;
 mod policy;
 mod registry;
+pub mod seed;
 mod state;
 mod token_view;
 

@@ -6,12 +6,11 @@ use std::{
     thread::available_parallelism,
 };
 
-use novella_common::{
-    config::Secret,
-    db::{DbError, identity},
-};
+use novella_common::config::Secret;
 use novella_rest::ApiError;
 use tokio::sync::Semaphore;
+
+use crate::db::{self, PasswordError};
 
 /// About two seconds of checking on one core.
 const MAX_WAITING: usize = 64;
@@ -39,24 +38,31 @@ impl PasswordChecks {
     /// # Errors
     /// 503 if it can't be found out.
     pub(crate) async fn fits(&self, password: Secret, hash: Option<String>) -> Result<bool, ApiError> {
-        let unavailable = |error: String| ApiError::from(DbError::Password(error));
+        let unavailable = |error: String| ApiError::from(PasswordError(error));
         let too_many = |_| ApiError::Unavailable("Too many logins at once. Please try again.".into());
         let _waiting = self.waiting.try_acquire().map_err(too_many)?;
         let _slot = self.slots.acquire().await.map_err(|error| unavailable(error.to_string()))?;
         let nobody = Arc::clone(&self.nobody);
         let checked = tokio::task::spawn_blocking(move || match hash {
-            Some(hash) => identity::verify_password(&password, &hash),
+            Some(hash) => db::verify_password(&password, &hash),
             None => {
                 let hash = match nobody.get() {
                     Some(hash) => hash.clone(),
                     None => {
-                        let hash = identity::hash_password(&Secret::new(identity::new_id()))?;
+                        let hash = db::hash_password(&Secret::new(db::new_id()))?;
                         nobody.get_or_init(|| hash).clone()
                     }
                 };
-                identity::verify_password(&password, &hash).map(|_| false)
+                db::verify_password(&password, &hash).map(|_| false)
             }
         });
         Ok(checked.await.map_err(|error| unavailable(error.to_string()))??)
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        tracing::error!(%error, "a password cannot be checked");
+        Self::Unavailable("Passwords cannot be checked at present. Please try again.".into())
     }
 }

@@ -5,12 +5,12 @@ use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use novella_common::{
-    db::{Database, DbError, identity},
+    db::{Database, DbError},
     service::Shutdown,
 };
 use novella_rest::{ApiError, Authenticator, CatalogEntry, Token};
 
-use crate::{cache::TokenCache, passwords::PasswordChecks};
+use crate::{cache::TokenCache, db, passwords::PasswordChecks};
 
 /// How often tokens that have expired are removed. They are refused before that; this only keeps the table small.
 const TOKEN_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
@@ -59,7 +59,7 @@ impl Identity {
 }
 
 async fn sweep(database: &Database) -> Result<u64, DbError> {
-    identity::delete_expired_tokens(&mut *database.write().await?, Timestamp::now()).await
+    db::delete_expired_tokens(&mut *database.write().await?, Timestamp::now()).await
 }
 
 impl fmt::Debug for Identity {
@@ -78,6 +78,6 @@ impl Deref for Identity {
 
 impl Authenticator for Identity {
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Arc<Token>>, ApiError>> {
-        Box::pin(async move { Ok(self.tokens.validated(&self.database, &identity::token_hash(token)).await?) })
+        Box::pin(async move { Ok(self.tokens.validated(&self.database, &db::token_hash(token)).await?) })
     }
 }

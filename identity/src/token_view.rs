@@ -1,9 +1,10 @@
 //! What Keystone shows of a token, catalog included.
 
-use novella_common::db::identity::{DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME};
 use novella_rest::{CatalogEntry, Links, Named, Token, policy, times::MicrosUtc};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::db::{DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME};
 
 /// The one region.
 pub(super) const REGION: &str = "RegionOne";

@@ -1,5 +1,6 @@
 //! Image: what clients need of Glance. The images that there are; no uploads.
 
+pub mod db;
 mod list;
 mod policy;
 mod view;
@@ -9,15 +10,15 @@ use http::StatusCode;
 use novella_common::{
     RequestContext,
     db::{
-        Database, DbError, images,
+        Database, DbError,
         list::{Condition, List},
     },
-    models::Image,
     sql,
 };
 use novella_rest::{ApiError, Document, Links, Operation, Path, Service, get};
 use serde_json::{Value, json};
 
+use db::Image;
 use view::ImageView;
 
 /// A request of the Image API.
@@ -95,7 +96,7 @@ fn visible(image: &Image, context: &RequestContext) -> bool {
 
 /// Shows an image.
 async fn show(request: Request, Path(id): Path<String>) -> Result<Json<ImageView>, ApiError> {
-    let image = images::get(&mut *request.state.database.read().await?, &id).await?;
+    let image = db::get(&mut *request.state.database.read().await?, &id).await?;
     let image = image.filter(|image| visible(image, &request.context));
     let image = image.ok_or_else(|| ApiError::not_found(format!("No image found with ID {id}")))?;
     Ok(Json(ImageView::new(image)))

@@ -1,15 +1,12 @@
 //! `GET /image/v2/images`.
 
 use axum::Json;
-use novella_common::{
-    db::list::{Condition, Direction, List, SortKey},
-    models::Image,
-};
+use novella_common::db::list::{Condition, Direction, List, SortKey};
 use novella_rest::{ApiError, FieldTable, Parameters, field, paging::Page};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Request, view::ImageView, visible_to};
+use crate::{Request, db::Image, view::ImageView, visible_to};
 
 /// Glance's page when no limit is given.
 const DEFAULT_LIMIT: i64 = 25;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use novella_common::models::Image;
 use novella_rest::times::Seconds;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::db::Image;
 
 /// An image, as Glance shows it.
 #[derive(Serialize, ToSchema)]

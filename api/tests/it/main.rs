@@ -13,6 +13,7 @@ mod locks;
 mod migrations;
 mod operations;
 mod operators;
+mod seed;
 mod servers;
 mod services_hypervisors_limits;
 mod tags;

@@ -2,15 +2,14 @@
 
 use anyhow::Result;
 use clap::Subcommand;
-use novella_common::db::{
-    Database,
-    seed::{self, SeedConfig, SeededUser},
-};
+use novella_common::db::Database;
+use novella_identity::seed::SeededUser;
 
 use crate::{
     GlobalOptions,
     config::{Config, Flags},
     output,
+    run::seed,
 };
 
 #[derive(Debug, Subcommand)]
@@ -27,9 +26,7 @@ pub(crate) async fn run(global: &GlobalOptions, command: DbCommand) -> Result<()
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
     output::print(&format!("schema up to date: {}", config.database.url))?;
-    let seeded =
-        seed::run(&database, &SeedConfig { admin_password: config.admin_password.clone(), ..SeedConfig::default() })
-            .await?;
+    let seeded = seed::run(&database, &config).await?;
     output::print(match seeded.admin {
         SeededUser::Created => "user admin made",
         SeededUser::PasswordSet => "user admin has the given password now",

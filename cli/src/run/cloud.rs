@@ -5,10 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use novella_api::ApiService;
 use novella_common::{
-    db::{
-        Database,
-        seed::{self, SeedConfig},
-    },
+    db::Database,
     models::Binary,
     service::{ServiceIdentity, Shutdown},
 };
@@ -18,7 +15,7 @@ use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 use tokio::net::TcpListener;
 
-use super::{hosts, rest};
+use super::{hosts, rest, seed};
 use crate::config::Config;
 
 /// A cloud that runs.
@@ -55,8 +52,7 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> 
     let stores = Arc::new(stores);
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
-    let seed = SeedConfig { admin_password: config.admin_password.clone(), ..SeedConfig::default() };
-    seed::run(&database, &seed).await?;
+    seed::run(&database, config).await?;
     let bus = &config.bus;
     let transport = Transport::connect(bus.url.expose(), bus.transport_options("novella-up"))
         .await

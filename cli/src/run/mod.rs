@@ -3,4 +3,5 @@
 pub(crate) mod cloud;
 pub(crate) mod hosts;
 pub(crate) mod rest;
+pub(crate) mod seed;
 pub(crate) mod signals;

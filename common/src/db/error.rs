@@ -44,9 +44,6 @@ pub enum DbError {
     /// A value that no column can hold was to be written or looked for.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// A password could not be hashed.
-    #[error("password hashing: {0}")]
-    Password(String),
 }
 
 /// Why a value can't be bound. The same on both databases.

@@ -1,7 +1,9 @@
 //! Flavors.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Connection, DbError,
+    Connection, Database, DbError,
     table::{self, select},
 };
 use crate::{models::Flavor, sql, table};
@@ -50,4 +52,44 @@ pub async fn set_description(
 /// Removes a flavor; instances keep their copies of it. Says whether there was one.
 pub async fn delete(connection: &mut Connection, id: &str) -> Result<bool, DbError> {
     sql!("DELETE FROM flavors WHERE id = "(id)).execute_one(connection).await
+}
+
+/// Puts in what a new cloud has of flavors. Those that are there stay as they are. Several processes may do so at once.
+pub async fn seed(database: &Database) -> Result<(), DbError> {
+    let first = put_missing(&mut *database.write().await?).await;
+    match first {
+        // Another process has put in the same rows since this one looked: they are there now.
+        Err(error) if error.is_unique_violation() => put_missing(&mut *database.write().await?).await,
+        result => result,
+    }
+}
+
+/// The flavors that tutorials and tests expect, with the ids and sizes that they expect.
+async fn put_missing(connection: &mut Connection) -> Result<(), DbError> {
+    for (id, name, vcpus, memory_mb, disk_gb) in [
+        ("1", "m1.tiny", 1, 512, 1),
+        ("2", "m1.small", 1, 2048, 20),
+        ("3", "m1.medium", 2, 4096, 40),
+        ("4", "m1.large", 4, 8192, 80),
+        ("5", "m1.xlarge", 8, 16384, 160),
+        ("42", "m1.nano", 1, 128, 1),
+        ("84", "m1.micro", 1, 192, 1),
+    ] {
+        if get(connection, id).await?.is_none() && named(connection, name).await?.is_none() {
+            let flavor = Flavor {
+                id: id.into(),
+                name: name.into(),
+                vcpus,
+                memory_mb,
+                disk_gb,
+                ephemeral_gb: 0,
+                swap_mb: 0,
+                is_public: true,
+                description: None,
+                extra_specs: BTreeMap::new(),
+            };
+            insert(connection, &flavor).await?;
+        }
+    }
+    Ok(())
 }

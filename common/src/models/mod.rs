@@ -3,7 +3,6 @@
 mod action;
 mod compute_node;
 mod flavor;
-mod image;
 mod instance;
 mod migration;
 mod service;
@@ -11,7 +10,6 @@ mod service;
 pub use action::{ActionEvent, EventResult, InstanceAction};
 pub use compute_node::{AllocationRatios, ComputeNode, Inventory, Resources};
 pub use flavor::Flavor;
-pub use image::Image;
 pub use instance::{Fault, Instance, InstanceSpec, LockedBy, RequestSpec, SchedulerHints};
 pub use migration::{Holder, Migration, MigrationKind, MigrationProgress, MigrationStatus};
 pub use service::{Binary, Service};

@@ -4,12 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use novella_common::{
-    config::{DatabaseConfig, Secret, SecretUrl},
-    db::{
-        Database, actions, allocations, compute_nodes, instances,
-        seed::{self, SeedConfig},
-        services,
-    },
+    config::{DatabaseConfig, SecretUrl},
+    db::{Database, actions, allocations, compute_nodes, instances, services},
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{
@@ -89,17 +85,6 @@ fn inventory(vcpus: i64) -> Inventory {
         host_ip: "127.0.0.1".into(),
         cpu_info: serde_json::json!({"arch": "x86_64"}),
         availability_zone: "nova".into(),
-    }
-}
-
-async fn a_new_database_can_be_filled_by_several_at_once(database: Database) {
-    let config = SeedConfig { admin_password: Some(Secret::new("pw")), ..SeedConfig::default() };
-    let fill = || {
-        let (database, config) = (database.clone(), config.clone());
-        tokio::spawn(async move { seed::run(&database, &config).await })
-    };
-    for filled in [fill(), fill(), fill()] {
-        filled.await.unwrap().unwrap();
     }
 }
 
@@ -323,7 +308,6 @@ macro_rules! behaviours {
 }
 
 behaviours! {
-    a_new_database_can_be_filled_by_several_at_once,
     a_new_instance_is_read_back_as_it_was_written,
     of_two_operations_that_begin_at_once_one_wins,
     an_operation_that_was_not_handed_over_leaves_no_trace,

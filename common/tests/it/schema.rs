@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use novella_common::{
     config::{DatabaseConfig, SecretUrl},
     db::{
-        Database, DbError, actions, allocations, compute_nodes, flavors, identity, images, instances,
+        Database, DbError, Json, actions, allocations, compute_nodes, flavors, instances,
         list::{Condition, List},
         migrations, services,
     },
@@ -142,10 +142,21 @@ async fn a_database_of_the_first_version_is_brought_up_to_date(url: &str) {
 
     let flavor = flavors::get(&mut connection, "42").await.unwrap().unwrap();
     assert_eq!((flavor.is_public, flavor.extra_specs.len()), (false, 1));
-    let image = images::get(&mut connection, "image-1").await.unwrap().unwrap();
-    assert_eq!((image.created_at, image.properties.len()), (time, 1));
-    let token = identity::token(&mut connection, "hash", time).await.unwrap().unwrap();
-    assert_eq!((token.project.unwrap().name.as_str(), token.roles), ("demo", vec!["member".to_owned()]));
+    let (created_at, Json(properties)): (Timestamp, Json<BTreeMap<String, String>>) =
+        sql!("SELECT created_at, properties FROM images WHERE id = 'image-1'")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!((created_at, properties.len()), (time, 1));
+    let (project, role, expires_at): (String, String, Timestamp) = sql!(
+        "SELECT p.name, r.role, t.expires_at FROM tokens t JOIN projects p ON p.id = t.project_id \
+         JOIN role_assignments r ON r.project_id = p.id AND r.user_id = t.user_id WHERE t.token_hash = 'hash'"
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!((project.as_str(), role.as_str()), ("demo", "member"));
+    assert!(expires_at > time);
 
     // New numbers go on after the old ones.
     drop(connection);

@@ -17,18 +17,18 @@ use novella_api::{
 use novella_common::{
     RequestContext,
     config::{DatabaseConfig, Secret, SecretUrl, ServiceConfig},
-    db::{
-        Database, Sql, compute_nodes,
-        identity::{self, Reference},
-        instances, seed, services,
-    },
+    db::{Database, Sql, compute_nodes, flavors, instances, services},
     ids::{Incarnation, InstanceUuid},
     lifecycle::{PowerState, TaskState, VmState},
     models::{AllocationRatios, Binary, Instance, Inventory, Resources},
     service::Readiness,
     sql,
 };
-use novella_identity::{IDENTITY, Identity, IdentityConfig};
+use novella_identity::{
+    IDENTITY, Identity, IdentityConfig,
+    db::{self as identity, Reference},
+    seed,
+};
 use novella_image::IMAGE as IMAGES;
 use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
 use novella_rest::{ApiError, Server};
@@ -108,7 +108,7 @@ impl Images for ImagesHere {
         ids: Vec<String>,
     ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
         Box::pin(async move {
-            let record = |image: novella_common::models::Image| ImageRecord {
+            let record = |image: novella_image::db::Image| ImageRecord {
                 id: image.id,
                 status: image.status,
                 size: image.size,
@@ -121,9 +121,16 @@ impl Images for ImagesHere {
     }
 }
 
-async fn connect(url: &str) -> Database {
+pub async fn connect(url: &str) -> Database {
     let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
     Database::connect(&config).await.unwrap()
+}
+
+/// Puts in what each component has of a new cloud.
+pub async fn fill(database: &Database, seeds: &seed::SeedConfig) {
+    flavors::seed(database).await.unwrap();
+    novella_image::db::seed(database).await.unwrap();
+    seed::run(database, seeds).await.unwrap();
 }
 
 /// What every test's database has in it: a new cloud's rows.
@@ -131,8 +138,7 @@ async fn prepare(url: String) {
     let database = connect(&url).await;
     database.migrate().await.unwrap();
     let password = Some(Secret::new(PASSWORD));
-    let seeds = seed::SeedConfig { admin_password: password.clone(), demo_password: password };
-    seed::run(&database, &seeds).await.unwrap();
+    fill(&database, &seed::SeedConfig { admin_password: password.clone(), demo_password: password }).await;
     // Of the same form, but made in no time: every test asks for tokens.
     let params = Params::new(Params::MIN_M_COST, Params::MIN_T_COST, Params::MIN_P_COST, None).unwrap();
     let hash: PasswordHash = Argon2::from(params).hash_password(PASSWORD.as_bytes()).unwrap();

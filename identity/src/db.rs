@@ -12,11 +12,14 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{
-    Connection, DbError, Sql,
-    table::{self, select},
+use novella_common::{
+    config::Secret,
+    db::{
+        Connection, DbError, Sql,
+        table::{self, select},
+    },
+    sql, table,
 };
-use crate::{config::Secret, sql, table};
 
 /// The id of the one domain that there is. Its name is [`DEFAULT_DOMAIN_NAME`].
 pub const DEFAULT_DOMAIN_ID: &str = "default";
@@ -71,6 +74,11 @@ pub struct Token {
     pub expires_at: Timestamp,
 }
 
+/// A password could not be hashed, or a hash not read.
+#[derive(Debug, thiserror::Error)]
+#[error("password hashing: {0}")]
+pub struct PasswordError(pub String);
+
 /// A new id in Keystone's form: a UUID without dashes.
 #[must_use]
 pub fn new_id() -> String {
@@ -81,10 +89,10 @@ pub fn new_id() -> String {
 ///
 /// # Errors
 /// A password that is too long for argon2, or a system without randomness.
-pub fn hash_password(password: &Secret) -> Result<String, DbError> {
+pub fn hash_password(password: &Secret) -> Result<String, PasswordError> {
     let hash: PasswordHash = Argon2::default()
         .hash_password(password.expose().as_bytes())
-        .map_err(|error| DbError::Password(error.to_string()))?;
+        .map_err(|error| PasswordError(error.to_string()))?;
     Ok(hash.to_string())
 }
 
@@ -92,8 +100,8 @@ pub fn hash_password(password: &Secret) -> Result<String, DbError> {
 ///
 /// # Errors
 /// A hash that is not in PHC form.
-pub fn verify_password(password: &Secret, hash: &str) -> Result<bool, DbError> {
-    let hash = PasswordHash::new(hash).map_err(|error| DbError::Password(error.to_string()))?;
+pub fn verify_password(password: &Secret, hash: &str) -> Result<bool, PasswordError> {
+    let hash = PasswordHash::new(hash).map_err(|error| PasswordError(error.to_string()))?;
     Ok(Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
 }
 

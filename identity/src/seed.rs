@@ -1,0 +1,138 @@
+//! Who is in a new cloud: two projects and an administrator. Running it again changes nothing that is there, except a
+//! password that is given.
+
+use novella_common::{
+    config::Secret,
+    db::{Connection, Database, DbError},
+};
+
+use crate::db::{self, PasswordError, Project, Reference, User};
+
+/// Why a new cloud could not be filled.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// The database can't be read or written.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// A password can't be hashed.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+}
+
+/// What a deployment decides.
+#[derive(Clone, Debug, Default)]
+pub struct SeedConfig {
+    /// The password of the user `admin`. Without one the user is not made, and an existing one keeps its own.
+    pub admin_password: Option<Secret>,
+    /// The password of the user `demo`, a member of the project `demo`. Likewise.
+    pub demo_password: Option<Secret>,
+}
+
+/// What became of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeededUser {
+    /// It was made.
+    Created,
+    /// It was there, with another password, and has the given one now.
+    PasswordSet,
+    /// It was there, and has the given password already or none was given.
+    Unchanged,
+    /// It is not there, and no password was given to make it with.
+    Missing,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seeded {
+    /// The user `admin`.
+    pub admin: SeededUser,
+    /// The user `demo`.
+    pub demo: SeededUser,
+}
+
+/// Brings the database to what a new cloud has of these, in one transaction. Several processes may do so at once.
+///
+/// # Errors
+/// The database can't be written, or a password can't be hashed.
+pub async fn run(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedError> {
+    match seed(database, config).await {
+        // Another process has put in the same rows since this one looked: they are there now.
+        Err(SeedError::Database(error)) if error.is_unique_violation() => seed(database, config).await,
+        result => result,
+    }
+}
+
+async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedError> {
+    // Hashing takes a while: not with the database's write lock in hand.
+    let admin = Prepared::new(database, "admin", config.admin_password.as_ref()).await?;
+    let demo = Prepared::new(database, "demo", config.demo_password.as_ref()).await?;
+
+    let mut transaction = database.begin().await?;
+    let admin_project = ensure_project(&mut transaction, "admin", "The administrators' project").await?;
+    let demo_project = ensure_project(&mut transaction, "demo", "A project to try things in").await?;
+    let seeded = Seeded {
+        admin: admin.apply(&mut transaction, &[&admin_project, &demo_project], "admin").await?,
+        demo: demo.apply(&mut transaction, &[&demo_project], "member").await?,
+    };
+    transaction.commit().await.map_err(DbError::from)?;
+    Ok(seeded)
+}
+
+/// A user as it is to be, worked out before the transaction.
+struct Prepared {
+    name: &'static str,
+    /// The hash to write, unless nothing is to be written.
+    hash: Option<String>,
+}
+
+impl Prepared {
+    async fn new(database: &Database, name: &'static str, password: Option<&Secret>) -> Result<Self, SeedError> {
+        let Some(password) = password.cloned() else { return Ok(Self { name, hash: None }) };
+        let mut connection = database.read().await?;
+        let present = db::user(&mut connection, &Reference::Name(name.into())).await?;
+        drop(connection);
+        let hash = tokio::task::spawn_blocking(move || match present {
+            // The same password as before: its hash stays, and with it the user's tokens.
+            Some((_, hash)) if db::verify_password(&password, &hash)? => Ok(None),
+            _ => db::hash_password(&password).map(Some),
+        })
+        .await
+        .map_err(|error| PasswordError(error.to_string()))??;
+        Ok(Self { name, hash })
+    }
+
+    async fn apply(
+        self,
+        connection: &mut Connection,
+        projects: &[&Project],
+        role: &str,
+    ) -> Result<SeededUser, DbError> {
+        let present = db::user(connection, &Reference::Name(self.name.into())).await?;
+        let (user_id, outcome) = match (present, self.hash) {
+            (Some((user, _)), Some(hash)) => {
+                db::set_password(connection, &user.id, &hash).await?;
+                (user.id, SeededUser::PasswordSet)
+            }
+            (Some((user, _)), None) => (user.id, SeededUser::Unchanged),
+            (None, None) => return Ok(SeededUser::Missing),
+            (None, Some(hash)) => {
+                let user = User { id: db::new_id(), name: self.name.into(), enabled: true };
+                db::insert_user(connection, &user, &hash).await?;
+                (user.id, SeededUser::Created)
+            }
+        };
+        for project in projects {
+            db::assign_role(connection, &user_id, &project.id, role).await?;
+        }
+        Ok(outcome)
+    }
+}
+
+async fn ensure_project(connection: &mut Connection, name: &str, description: &str) -> Result<Project, DbError> {
+    if let Some(project) = db::project(connection, &Reference::Name(name.into())).await? {
+        return Ok(project);
+    }
+    let project = Project { id: db::new_id(), name: name.into(), description: description.into(), enabled: true };
+    db::insert_project(connection, &project).await?;
+    Ok(project)
+}
