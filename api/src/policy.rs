@@ -62,6 +62,11 @@ rules! {
     KEYPAIRS_CREATE = "os_compute_api:os-keypairs:create", Who::Owner, "Make or import a key pair.";
     KEYPAIRS_SHOW = "os_compute_api:os-keypairs:show", Who::Owner, "Show a key pair.";
     KEYPAIRS_DELETE = "os_compute_api:os-keypairs:delete", Who::Owner, "Delete a key pair.";
+    SERVER_GROUPS_INDEX = "os_compute_api:os-server-groups:index", Who::Role(READER), "List server groups.";
+    SERVER_GROUPS_INDEX_ALL = "os_compute_api:os-server-groups:index:all_projects", Who::Admin, "List the server groups of every project.";
+    SERVER_GROUPS_CREATE = "os_compute_api:os-server-groups:create", Who::Role(MEMBER), "Make a server group.";
+    SERVER_GROUPS_SHOW = "os_compute_api:os-server-groups:show", Who::Role(READER), "Show a server group.";
+    SERVER_GROUPS_DELETE = "os_compute_api:os-server-groups:delete", Who::Role(MEMBER), "Delete a server group.";
     SERVER_TAGS_INDEX = "os_compute_api:os-server-tags:index", Who::Role(READER), "List a server's tags.";
     SERVER_TAGS_SHOW = "os_compute_api:os-server-tags:show", Who::Role(READER), "See whether a server has a tag.";
     SERVER_TAGS_UPDATE_ALL = "os_compute_api:os-server-tags:update_all", Who::Role(MEMBER), "Replace a server's tags.";

@@ -369,6 +369,12 @@ impl<R: FromRow> Listing<R> {
         }
     }
 
+    /// Without the first so many, for lists that page by number.
+    pub fn offset(mut self, offset: i64) -> Self {
+        self.list = self.list.offset(offset);
+        self
+    }
+
     /// Reads the page.
     ///
     /// # Errors

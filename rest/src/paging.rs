@@ -12,6 +12,23 @@ pub struct Page {
     pub marker: Option<String>,
 }
 
+/// Reads a parameter that counts entries.
+///
+/// # Errors
+/// 400 for what is no number from 0 on.
+pub fn count(query: &Parameters, name: &str) -> Result<Option<i64>, ApiError> {
+    match query.get(name) {
+        None => Ok(None),
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            // What is no `i64` is more than there can be.
+            Ok(Some(digits.parse().unwrap_or(i64::MAX)))
+        }
+        Some(other) => Err(ApiError::bad_request(format!(
+            "Invalid input for query parameters {name}. Value: {other}. It must be an integer from 0 on."
+        ))),
+    }
+}
+
 impl Page {
     /// Reads `limit` and `marker`; more than `max_limit` is cut down to it, as is no limit at all.
     ///
@@ -19,18 +36,7 @@ impl Page {
     /// 400 for a limit that is no number from 0 on.
     pub fn from_query(query: &Parameters, max_limit: u32) -> Result<Self, ApiError> {
         let max = i64::from(max_limit);
-        let limit = match query.get("limit") {
-            None => max,
-            Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
-                // What is no `i64` is certainly more than `max`.
-                digits.parse::<i64>().unwrap_or(max).min(max)
-            }
-            Some(other) => {
-                return Err(ApiError::bad_request(format!(
-                    "Invalid input for query parameters limit. Value: {other}. It must be an integer from 0 on."
-                )));
-            }
-        };
+        let limit = count(query, "limit")?.map_or(max, |limit| limit.min(max));
         Ok(Self { limit, marker: query.get("marker").map(ToOwned::to_owned) })
     }
 

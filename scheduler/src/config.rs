@@ -22,6 +22,10 @@ pub struct SchedulerConfig {
     pub disk_weight_multiplier: f64,
     /// How much it counts against a host that builds failed to be handed over to it of late.
     pub build_failure_weight_multiplier: f64,
+    /// How much the group's other servers on a host count for a group with the policy `soft-affinity`.
+    pub soft_affinity_weight_multiplier: f64,
+    /// How much the group's other servers on a host count against it, with the policy `soft-anti-affinity`.
+    pub soft_anti_affinity_weight_multiplier: f64,
     /// The host is drawn from this many of the best.
     pub host_subset_size: usize,
     /// Whether hosts of the same weight are taken in random order. Nova's default is false, and all its schedulers
@@ -43,6 +47,8 @@ impl Default for SchedulerConfig {
             cpu_weight_multiplier: 1.0,
             disk_weight_multiplier: 1.0,
             build_failure_weight_multiplier: 1_000_000.0,
+            soft_affinity_weight_multiplier: 1.0,
+            soft_anti_affinity_weight_multiplier: 1.0,
             host_subset_size: 1,
             shuffle_best_same_weighed_hosts: true,
             host_state_max_age: Duration::from_millis(200),

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use novella_common::{ids::InstanceUuid, models::Resources};
+use novella_common::{
+    ids::InstanceUuid,
+    models::{GroupRule, Resources},
+};
 
 /// What a decision knows of one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct Wanted {
     pub different_from: Option<HashSet<String>>,
     /// Hint `same_host`: the hosts of the named instances.
     pub same_as: Option<HashSet<String>>,
+    /// What the instance's server group says.
+    pub group: Option<GroupRule>,
 }
 
 /// The instances that a hint names: one id, or a list of them. What is no id names no instance.

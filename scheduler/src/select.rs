@@ -55,11 +55,13 @@ impl Selector {
     /// # Errors
     /// The first name in `enabled_filters` that is no filter's.
     pub fn new(config: &SchedulerConfig) -> Result<Self, String> {
-        let filters = config
+        let mut filters: Vec<_> = config
             .enabled_filters
             .iter()
             .map(|name| filters::named(name).ok_or_else(|| name.clone()))
             .collect::<Result<_, _>>()?;
+        let enabled = |filter: &&&dyn Filter| config.enabled_filters.iter().any(|name| name == filter.name());
+        filters.extend(filters::ALWAYS.iter().filter(|filter| !enabled(filter)));
         Ok(Self {
             filters,
             weighers: weighers::configured(config),
@@ -80,7 +82,7 @@ impl Selector {
         rng: &mut impl Rng,
     ) -> Result<Vec<Selected>, NoneLeft> {
         let mut left = self.filter(hosts, wanted)?;
-        let weights = self.weigh(hosts, &left);
+        let weights = self.weigh(hosts, &left, wanted);
 
         // Sorting all to use three would be most of the cost where hosts are many.
         let mut order: Vec<(f64, u32, usize)> = left
@@ -128,11 +130,13 @@ impl Selector {
         Ok(left)
     }
 
-    fn weigh(&self, hosts: &[HostState], left: &[usize]) -> Vec<f64> {
+    fn weigh(&self, hosts: &[HostState], left: &[usize], wanted: &Wanted) -> Vec<f64> {
         let mut weights = vec![0.0; left.len()];
         let mut values = Vec::with_capacity(left.len());
-        for (multiplier, weigher) in &self.weighers {
-            add_weights(&**weigher, *multiplier, left.iter().map(|index| &hosts[*index]), &mut weights, &mut values);
+        for (multiplier, weigher) in self.weighers.iter().filter(|(_, weigher)| weigher.matters(wanted)) {
+            values.clear();
+            values.extend(left.iter().map(|index| weigher.value(&hosts[*index], wanted)));
+            add_weights(*multiplier, &values, &mut weights);
         }
         weights
     }

@@ -8,7 +8,7 @@ use novella_rest::{ApiError, FieldTable, Operation, Shaped, field, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::keypairs::MAX_KEYPAIRS;
+use super::{keypairs::MAX_KEYPAIRS, server_groups};
 use crate::{Request, policy, state::Api};
 
 /// The operations.
@@ -78,7 +78,9 @@ async fn show(request: Request) -> Result<Response, ApiError> {
         }
         _ => request.project()?,
     };
-    let sizes = instances::list::sizes_in_use(&mut *request.state.database.read().await?, project).await?;
+    let mut connection = request.state.database.read().await?;
+    let sizes = instances::list::sizes_in_use(&mut connection, project).await?;
+    let groups = server_groups::of_project(&mut connection, project).await?;
     let total = |of: fn(&Flavor) -> i64| -> i64 { sizes.iter().map(|(flavor, count)| of(flavor) * count).sum() };
     let absolute = Absolute {
         max_image_meta: METADATA_ITEMS,
@@ -86,8 +88,8 @@ async fn show(request: Request) -> Result<Response, ApiError> {
         max_personality_size: 0,
         max_security_group_rules: 0,
         max_security_groups: 0,
-        max_server_group_members: 0,
-        max_server_groups: 0,
+        max_server_group_members: server_groups::MAX_SERVER_GROUP_MEMBERS,
+        max_server_groups: server_groups::MAX_SERVER_GROUPS,
         max_server_meta: METADATA_ITEMS,
         max_total_cores: UNLIMITED,
         max_total_floating_ips: 0,
@@ -99,7 +101,7 @@ async fn show(request: Request) -> Result<Response, ApiError> {
         total_instances_used: total(|_| 1),
         total_ram_used: total(|flavor| flavor.memory_mb),
         total_security_groups_used: 0,
-        total_server_groups_used: 0,
+        total_server_groups_used: groups,
     };
     let answer = request.answer(&FIELDS);
     Ok(request.plain("limits", LimitsView { rate: [], absolute: answer.shaped(absolute) }))

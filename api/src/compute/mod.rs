@@ -8,6 +8,7 @@ mod hypervisors;
 mod keypairs;
 mod limits;
 mod migrations;
+mod server_groups;
 mod servers;
 mod services;
 mod versions;
@@ -56,6 +57,7 @@ pub fn operations() -> Vec<Operation<Api>> {
         services::operations(),
         hypervisors::operations(),
         keypairs::operations(),
+        server_groups::operations(),
         limits::operations(),
         aggregates::operations(),
         availability_zones::operations(),

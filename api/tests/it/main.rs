@@ -14,6 +14,7 @@ mod migrations;
 mod operations;
 mod operators;
 mod seed;
+mod server_groups;
 mod servers;
 mod services_hypervisors_limits;
 mod tags;

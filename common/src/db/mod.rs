@@ -27,6 +27,7 @@ mod plans;
 mod postgres;
 mod row;
 mod schema;
+pub mod server_groups;
 pub mod services;
 mod sql;
 mod sqlite;

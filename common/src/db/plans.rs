@@ -20,6 +20,7 @@ use super::{
     },
     list::{Condition, Direction, List, SortKey},
     migrations::{self, transitions},
+    server_groups::{self, Groups},
     services, takeover,
 };
 use crate::{
@@ -146,6 +147,13 @@ async fn claims_and_placements_find_their_rows_by_an_index(connection: &mut Conn
     builds::place(connection, std::slice::from_ref(&placement), owner).await.unwrap();
     builds::revert_placements(connection, &[&placement]).await.unwrap();
     builds::hand_over(connection, &[(instance, task)], owner).await.unwrap();
+    let groups = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
+    server_groups::join(connection, groups[0], &[instance]).await.unwrap();
+    server_groups::members(connection, groups).await.unwrap();
+    server_groups::of(connection, instance).await.unwrap();
+    server_groups::lock(connection, groups[0]).await.unwrap();
+    server_groups::claims(connection, groups).await.unwrap();
+    Groups::locked(connection, &[instance]).await.unwrap();
     builds::adopt(connection, instance, task, owner, owner).await.unwrap();
     builds::targets(connection, &[instance]).await.unwrap();
     let reported = Reported {

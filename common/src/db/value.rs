@@ -19,7 +19,7 @@ use super::{BindError, DbError, Row};
 use crate::{
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
-    models::{Binary, EventResult, LockedBy, MigrationKind, MigrationStatus},
+    models::{Binary, EventResult, GroupPolicy, LockedBy, MigrationKind, MigrationStatus},
 };
 
 /// The kinds of columns.
@@ -317,7 +317,7 @@ macro_rules! name_columns {
     )*};
 }
 
-name_columns!(VmState, TaskState, LockedBy, MigrationKind, MigrationStatus, Binary, EventResult);
+name_columns!(VmState, TaskState, LockedBy, GroupPolicy, MigrationKind, MigrationStatus, Binary, EventResult);
 
 impl Row<'_> {
     /// Reads the next column by its type's `FromStr`.

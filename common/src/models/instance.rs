@@ -161,6 +161,14 @@ pub struct RequestSpec {
     pub last_failure: Option<String>,
 }
 
+impl RequestSpec {
+    /// Whether it was asked for in a server group.
+    #[must_use]
+    pub fn names_group(&self) -> bool {
+        self.hints.contains_key("group")
+    }
+}
+
 /// Why an instance is in ERROR, or why its last operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {

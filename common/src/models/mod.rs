@@ -5,6 +5,7 @@ mod compute_node;
 mod flavor;
 mod instance;
 mod migration;
+mod server_group;
 mod service;
 
 pub use action::{ActionEvent, EventResult, InstanceAction};
@@ -12,4 +13,5 @@ pub use compute_node::{AllocationRatios, ComputeNode, Inventory, Resources};
 pub use flavor::Flavor;
 pub use instance::{Fault, Instance, InstanceSpec, LockedBy, RequestSpec, SchedulerHints};
 pub use migration::{Holder, Migration, MigrationKind, MigrationProgress, MigrationStatus};
+pub use server_group::{GroupPolicy, GroupRule, ServerGroup};
 pub use service::{Binary, Service};

@@ -46,6 +46,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0003_keypairs_tags_locks.sql",
         "59b5110c88b86ff58dd1ece54a92a6bbad8898c1b8c0a721bb58e055867efeac615053f421e3e325745d3826591b249e",
     ),
+    (
+        "postgres/0004_server_groups.sql",
+        "f1f4b16f5f90bb4fe377a5f06d00e275a3951a8821fe0fe48568a7533ea217c8cb20eb0bdacfa248e668fcc198e72b2a",
+    ),
+    (
+        "sqlite/0004_server_groups.sql",
+        "e5655eb75c8ecf042137a42e2e4e41847768d5e553670555b1f490ef791f52df158e2e8c76502a708df193adeb4606e8",
+    ),
 ];
 
 fn folder() -> &'static Path {

@@ -1,7 +1,7 @@
 //! Finding a destination, and claiming there. Alike for every task that moves an instance.
 
 use novella_common::{
-    db::{DbError, allocations, instances, migrations::transitions},
+    db::{Connection, DbError, allocations, instances, migrations::transitions, server_groups::Groups},
     models::{Instance, Migration, MigrationStatus},
 };
 use novella_messaging::CallError;
@@ -39,8 +39,7 @@ impl TaskContext {
             if !transitions::set_destination(&mut transaction, uuid, owner, to, &candidate.host).await? {
                 return Ok(Next::Rest);
             }
-            let resources = instance.flavor.resources();
-            if !allocations::claim(&mut transaction, instance.uuid, &candidate.host, resources).await? {
+            if !claim(&mut transaction, instance, &candidate.host).await? {
                 continue;
             }
             transaction.commit().await?;
@@ -98,8 +97,7 @@ impl TaskContext {
             if !transitions::redirect(&mut transaction, uuid, owner, migration.status, &candidate.host).await? {
                 return Ok(Next::Rest);
             }
-            let resources = instance.flavor.resources();
-            if !allocations::claim(&mut transaction, instance.uuid, &candidate.host, resources).await? {
+            if !claim(&mut transaction, &instance, &candidate.host).await? {
                 continue;
             }
             allocations::release(&mut transaction, instance.uuid, old).await?;
@@ -110,4 +108,12 @@ impl TaskContext {
         }
         self.cancel(migration, Some(reason)).await
     }
+}
+
+/// Claims for an instance that moves, if there is room and its server group permits the host. Others may have claimed
+/// since the scheduler has looked.
+async fn claim(connection: &mut Connection, instance: &Instance, host: &str) -> Result<bool, DbError> {
+    let groups = Groups::locked(connection, &[instance.uuid]).await?;
+    let permitted = groups.rule(instance.uuid).is_none_or(|rule| rule.permits(host));
+    Ok(permitted && allocations::claim(connection, instance.uuid, host, instance.flavor.resources()).await?)
 }

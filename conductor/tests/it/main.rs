@@ -7,4 +7,5 @@ mod support;
 mod live_migration;
 mod migration;
 mod reports;
+mod server_groups;
 mod takeover;

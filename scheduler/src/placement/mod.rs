@@ -5,6 +5,7 @@
 //! more requests wait, the more share the price of a commit. What was decided on a picture that has proved wrong (a
 //! host was fuller than it looked) goes another round on a new one.
 
+mod known;
 mod no_valid_host;
 mod task;
 

@@ -10,22 +10,23 @@ use novella_common::{
     db::{
         Connection, Database, DbError, actions, allocations,
         instances::transitions::{self, Build, GivenUp, Placement},
+        server_groups::Groups,
         takeover,
     },
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{TaskState, VmState},
-    models::{RequestSpec, Resources},
+    models::Resources,
 };
 use tokio::sync::mpsc;
 
 use super::{
     Assignment, Decision, Job, answer,
+    known::Known,
     no_valid_host::{failure, give_up},
     refuse,
 };
 use crate::{
-    NoneLeft, SchedulerConfig, Selector, Wanted,
-    host_state::named_instances,
+    NoneLeft, SchedulerConfig, Selector,
     host_states::HostStates,
     rpcapi::{Destination, DestinationRequest, SchedulerError},
 };
@@ -158,33 +159,33 @@ impl PlacementTask {
             .collect();
         let chooses = !wanted.is_empty() || jobs.iter().any(|job| matches!(job, Job::Select { .. }));
         let mut builds = HashMap::new();
-        let mut gone = HashSet::new();
-        let mut named = HashMap::new();
+        let mut known = Known::default();
         if chooses {
             self.hosts.refresh().await?;
             let mut connection = self.database.read().await?;
             for build in transitions::builds(&mut connection, &wanted).await? {
                 builds.insert(build.instance.uuid, build);
             }
-            gone = self.gone(&mut connection, builds.values()).await?;
-            let specs = builds.values().map(|build| &build.spec);
-            let asked = jobs
-                .iter()
-                .filter_map(|job| if let Job::Select { request, .. } = job { Some(&request.spec) } else { None });
-            let hinted: Vec<_> = specs.chain(asked).flat_map(hinted).collect();
-            named = transitions::hosts_of(&mut connection, &hinted).await?;
+            let selects = jobs.iter().filter_map(|job| match job {
+                Job::Select { request, .. } => Some((request.instance, &request.spec)),
+                _ => None,
+            });
+            let asked: Vec<_> =
+                builds.values().map(|build| (build.instance.uuid, &build.spec)).chain(selects).collect();
+            known = Known::read(&mut connection, &asked).await?;
+            known.gone = self.gone(&mut connection, builds.values()).await?;
         }
         let fresh = self.hosts.is_fresh_since(began);
         Ok(jobs
             .iter()
             .map(|job| match job {
                 Job::Place { instance, round, .. } => match builds.remove(instance) {
-                    Some(build) => self.plan(build, &gone, &named, fresh || *round > 0),
+                    Some(build) => self.plan(build, &mut known, fresh || *round > 0),
                     None => Plan::NotWaiting,
                 },
                 Job::HandOver { .. } => Plan::HandOver,
                 Job::Revert { .. } => Plan::Revert,
-                Job::Select { request, round, .. } => match self.destinations(request, &named) {
+                Job::Select { request, round, .. } => match self.destinations(request, &known) {
                     Err(_) if !fresh && *round == 0 => Plan::Again,
                     result => Plan::Selected(result),
                 },
@@ -210,20 +211,14 @@ impl PlacementTask {
         Ok(gone)
     }
 
-    fn plan(
-        &mut self,
-        build: Build,
-        gone: &HashSet<Incarnation>,
-        named: &HashMap<InstanceUuid, String>,
-        fresh: bool,
-    ) -> Plan {
+    fn plan(&mut self, build: Build, known: &mut Known, fresh: bool) -> Plan {
         let instance = &build.instance;
         let waits = instance.deleted_at.is_none()
             && instance.vm_state == VmState::Building
             && instance.task_state == Some(TaskState::Scheduling);
         // A row that names this scheduler, while no other handler works on it (the manager sees to that), is what a
         // failure has left.
-        let takeable = instance.owner.is_none_or(|owner| owner == self.owner || gone.contains(&owner));
+        let takeable = instance.owner.is_none_or(|owner| owner == self.owner || known.gone.contains(&owner));
         if !waits || !takeable {
             return Plan::NotWaiting;
         }
@@ -240,12 +235,13 @@ impl PlacementTask {
             return given_up(&build, None);
         }
         let resources = instance.flavor.resources();
-        let wanted = wanted(&build.spec, resources, named);
+        let wanted = known.wanted(instance.uuid, &build.spec, resources);
         match self.selector.select(self.hosts.hosts(), &wanted, 1, &mut rand::rng()) {
             Ok(selected) => match selected.first() {
                 Some(best) => {
                     self.hosts.claim(best.index, &resources);
                     let host = &self.hosts.hosts()[best.index];
+                    known.groups.claimed(instance.uuid, &host.host);
                     let placement = Placement {
                         instance: instance.uuid,
                         seen_task: instance.task_id,
@@ -263,12 +259,8 @@ impl PlacementTask {
         }
     }
 
-    fn destinations(
-        &self,
-        request: &DestinationRequest,
-        named: &HashMap<InstanceUuid, String>,
-    ) -> Result<Vec<Destination>, SchedulerError> {
-        let mut wanted = wanted(&request.spec, request.resources, named);
+    fn destinations(&self, request: &DestinationRequest, known: &Known) -> Result<Vec<Destination>, SchedulerError> {
+        let mut wanted = known.wanted(request.instance, &request.spec, request.resources);
         wanted.ignore_hosts = request.ignore_hosts.iter().cloned().collect();
         wanted.only_host.clone_from(&request.only_host);
         let count = usize::try_from(self.max_attempts).unwrap_or(usize::MAX);
@@ -362,14 +354,25 @@ impl PlacementTask {
         let all: Vec<Placement> = placements.iter().map(|(placement, _)| (*placement).clone()).collect();
         let waited = transitions::place(transaction, &all, self.owner).await?;
         placements.retain(|(placement, _)| waited.contains(&placement.instance));
+        let grouped: Vec<_> = plans
+            .iter()
+            .filter_map(|plan| match plan {
+                Plan::Place { placement, build, .. } if build.spec.names_group() => Some(placement.instance),
+                _ => None,
+            })
+            .collect();
+        let mut groups = Groups::locked(transaction, &grouped).await?;
         // Hosts in one order in every transaction: see `transitions`.
         placements.sort_by(|(a, _), (b, _)| a.host.cmp(&b.host));
         let mut placed = HashMap::new();
         let mut full = Vec::new();
         for (placement, resources) in placements {
-            let room = allocations::claim(transaction, placement.instance, &placement.host, resources).await?;
-            placed.insert(placement.instance, if room { Placed::Yes } else { Placed::Full });
-            if !room {
+            let permitted = groups.rule(placement.instance).is_none_or(|rule| rule.permits(&placement.host));
+            if permitted && allocations::claim(transaction, placement.instance, &placement.host, resources).await? {
+                groups.claimed(placement.instance, &placement.host);
+                placed.insert(placement.instance, Placed::Yes);
+            } else {
+                placed.insert(placement.instance, Placed::Full);
                 full.push(placement);
             }
         }
@@ -395,6 +398,7 @@ impl PlacementTask {
 
 enum Placed {
     Yes,
+    /// Or other servers of the group have taken what its policy permits.
     Full,
 }
 
@@ -413,24 +417,4 @@ fn given_up(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
 
 fn assignment(build: Build, host: String, attempt: TaskId) -> Decision {
     Decision::Placed(Box::new(Assignment { instance: build.instance, spec: build.spec, host, attempt }))
-}
-
-/// The instances that the hints name.
-fn hinted(spec: &RequestSpec) -> Vec<InstanceUuid> {
-    ["different_host", "same_host"].iter().filter_map(|hint| spec.hints.get(*hint)).flat_map(named_instances).collect()
-}
-
-fn wanted(spec: &RequestSpec, resources: Resources, named: &HashMap<InstanceUuid, String>) -> Wanted {
-    let hosts = |hint: &str| -> Option<HashSet<String>> {
-        let hint = spec.hints.get(hint)?;
-        Some(named_instances(hint).iter().filter_map(|instance| named.get(instance).cloned()).collect())
-    };
-    Wanted {
-        resources,
-        availability_zone: spec.availability_zone.clone(),
-        ignore_hosts: spec.excluded_hosts.iter().cloned().collect(),
-        only_host: spec.requested_host.clone(),
-        different_from: hosts("different_host"),
-        same_as: hosts("same_host"),
-    }
 }

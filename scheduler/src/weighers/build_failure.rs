@@ -1,7 +1,7 @@
 //! Hosts that do not take builds.
 
 use super::Weigher;
-use crate::HostState;
+use crate::{HostState, Wanted};
 
 /// Counts against a host that it did not take the last builds that were to be handed over to it: it refused, or did not
 /// answer. One success clears it.
@@ -12,7 +12,7 @@ use crate::HostState;
 pub struct BuildFailureWeigher;
 
 impl Weigher for BuildFailureWeigher {
-    fn value(&self, host: &HostState) -> f64 {
+    fn value(&self, host: &HostState, _wanted: &Wanted) -> f64 {
         -f64::from(host.failures)
     }
 }

@@ -3,4 +3,5 @@
 
 mod scheduling;
 mod selection;
+mod server_groups;
 mod support;

@@ -15,26 +15,7 @@ use novella_scheduler::{
     rpcapi::{DestinationRequest, SchedulerError},
 };
 
-use crate::support::{Behaviour, Cloud, On, size};
-
-/// Each behaviour on both databases.
-macro_rules! on_both {
-    ($($(#[$attribute:meta])* async fn $name:ident($cloud:ident: Cloud) $body:block)*) => {
-        $(async fn $name($cloud: Cloud) $body)*
-        mod on_sqlite {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] $(#[$attribute])* async fn $name() {
-                super::$name(Cloud::new(On::Sqlite).await).await;
-            })*
-        }
-        mod on_postgres {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] $(#[$attribute])* async fn $name() {
-                super::$name(Cloud::new(On::Postgres).await).await;
-            })*
-        }
-    };
-}
+use crate::support::{Behaviour, Cloud, On, on_both, size};
 
 on_both! {
     async fn a_server_gets_a_host_and_a_claim_there_and_is_the_hosts(cloud: Cloud) {

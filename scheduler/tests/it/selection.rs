@@ -71,6 +71,7 @@ prop_compose! {
             only_host: only.map(name),
             different_from: different.map(names),
             same_as: same.map(names),
+            group: None,
         }
     }
 }

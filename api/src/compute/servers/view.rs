@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::response::Response;
 use novella_common::{
-    db::{Connection, instances},
+    db::{Connection, instances, server_groups},
     ids::InstanceUuid,
     lifecycle::{TaskState, server_status},
     models::{Fault, Flavor, Instance, RequestSpec, SchedulerHints},
@@ -131,7 +131,7 @@ pub(super) struct Detail<'i> {
     description: Option<&'i str>,
     tags: &'i [String],
     trusted_image_certificates: Option<Vec<String>>,
-    server_groups: [&'static str; 0],
+    server_groups: &'i [Uuid],
     pinned_availability_zone: Option<&'i str>,
     #[schema(value_type = Object)]
     scheduler_hints: Option<&'i SchedulerHints>,
@@ -241,6 +241,8 @@ pub(super) struct View<'a> {
     specs: HashMap<InstanceUuid, RequestSpec>,
     tags: HashMap<InstanceUuid, Vec<String>>,
     image_properties: Option<HashMap<String, BTreeMap<String, String>>>,
+    /// That of the one server that is shown.
+    server_group: Option<Uuid>,
 }
 
 impl<'a> View<'a> {
@@ -283,8 +285,12 @@ impl<'a> View<'a> {
             true => Some(image_properties(request, instances).await?),
             false => None,
         };
+        let server_group = match instances {
+            [one] if shown("server_groups") => server_groups::of(connection, one.uuid).await?,
+            _ => None,
+        };
         let extended = policy::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, own);
-        Ok(Self { request, extended, hidden, faults, host_status, specs, tags, image_properties })
+        Ok(Self { request, extended, hidden, faults, host_status, specs, tags, image_properties, server_group })
     }
 
     pub(super) fn one(self, instance: &Instance) -> Response {
@@ -337,7 +343,7 @@ impl<'a> View<'a> {
             description: instance.description.as_deref(),
             tags: self.tags.get(&instance.uuid).map(Vec::as_slice).unwrap_or_default(),
             trusted_image_certificates: None,
-            server_groups: [],
+            server_groups: self.server_group.as_slice(),
             pinned_availability_zone: instance.requested_zone.as_deref(),
             scheduler_hints: self.specs.get(&instance.uuid).map(|spec| &spec.hints),
             host_status: self

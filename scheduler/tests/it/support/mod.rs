@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     config::{DatabaseConfig, SecretUrl, ServiceConfig},
-    db::{Database, actions, allocations, compute_nodes, instances, services},
+    db::{Database, actions, allocations, compute_nodes, instances, server_groups, services, table},
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{Action, PowerState, TaskState, VmState},
     models::{
-        AllocationRatios, Binary, ComputeNode, Flavor, Instance, InstanceAction, Inventory, RequestSpec, Resources,
+        AllocationRatios, Binary, ComputeNode, Flavor, GroupPolicy, Instance, InstanceAction, Inventory, RequestSpec,
+        Resources, ServerGroup,
     },
     service::{ServiceIdentity, Shutdown},
 };
@@ -25,6 +26,27 @@ use novella_compute::rpcapi::{ActionArguments, BuildRequest, Compute, ComputeEnd
 use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
 use novella_scheduler::{SchedulerConfig, SchedulerService, rpcapi::SchedulerClient};
 pub use novella_testing::On;
+
+/// Each behaviour on both databases.
+macro_rules! on_both {
+    ($($(#[$attribute:meta])* async fn $name:ident($cloud:ident: Cloud) $body:block)*) => {
+        $(async fn $name($cloud: Cloud) $body)*
+        mod on_sqlite {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")] $(#[$attribute])* async fn $name() {
+                super::$name(Cloud::new($crate::support::On::Sqlite).await).await;
+            })*
+        }
+        mod on_postgres {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread")] $(#[$attribute])* async fn $name() {
+                super::$name(Cloud::new($crate::support::On::Postgres).await).await;
+            })*
+        }
+    };
+}
+
+pub(crate) use on_both;
 
 pub struct Cloud {
     pub database: Database,
@@ -132,6 +154,43 @@ impl Cloud {
         actions::start(&mut transaction, &[action(&new)]).await.unwrap();
         transaction.commit().await.unwrap();
         new.uuid
+    }
+
+    /// Writes a group and as many waiting instances in it.
+    pub async fn write_group(&self, policy: GroupPolicy, per_host: Option<i64>, members: usize) -> Vec<InstanceUuid> {
+        let group = ServerGroup {
+            id: 0,
+            uuid: uuid::Uuid::new_v4(),
+            project_id: "project".into(),
+            user_id: "user".into(),
+            name: "group".into(),
+            policy,
+            max_server_per_host: per_host,
+        };
+        let hints = [("group".to_owned(), group.uuid.to_string().into())].into();
+        let spec = RequestSpec { hints, ..RequestSpec::default() };
+        let mut all = Vec::new();
+        for _ in 0..members {
+            all.push(self.write_instance(spec.clone()).await);
+        }
+        let mut transaction = self.database.begin().await.unwrap();
+        table::insert(&mut transaction, &group).await.unwrap();
+        server_groups::join(&mut transaction, group.uuid, &all).await.unwrap();
+        transaction.commit().await.unwrap();
+        all
+    }
+
+    /// Has them built, all at once, and says where each is; those without a host are left out.
+    pub async fn placed(&self, all: &[InstanceUuid]) -> Vec<String> {
+        for uuid in all {
+            self.build(*uuid).await;
+        }
+        let mut hosts = Vec::new();
+        for uuid in all {
+            hosts.extend(self.settled(*uuid).await.host);
+        }
+        hosts.sort_unstable();
+        hosts
     }
 
     pub async fn build(&self, instance: InstanceUuid) {

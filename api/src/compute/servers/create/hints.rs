@@ -17,7 +17,7 @@ pub(super) const NAMES: [&str; 2] = ["os:scheduler_hints", "OS-SCH-HNT:scheduler
 /// some have hints of their own.
 ///
 /// # Errors
-/// 400 for a known hint of the wrong form, and for a server group, of which there are none.
+/// 400 for a known hint of the wrong form.
 pub(super) fn read(body: &Map<String, Value>) -> Result<SchedulerHints, ApiError> {
     let mut all = SchedulerHints::new();
     for name in NAMES {
@@ -52,7 +52,7 @@ fn check(name: &str, hint: &Value) -> Result<(), ApiError> {
             let prefix = hint.as_str().and_then(|text| text.strip_prefix('/'));
             fits(prefix.is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain)), "It must be a prefix, as /24.")
         }
-        "group" => Err(ApiError::bad_request(format!("Instance group {hint} could not be found."))),
+        "group" => typed::<UuidText>(&place, hint).map(drop),
         _ => Ok(()),
     }
 }
@@ -73,7 +73,7 @@ mod tests {
         for hints in [
             json!({}),
             json!({"of_the_operator": [1, {"x": null}]}),
-            json!({"same_host": server, "different_host": [server]}),
+            json!({"same_host": server, "different_host": [server], "group": server}),
             json!({"query": "[\">=\", \"$free_ram_mb\", 1024]", "target_cell": "c", "different_cell": ["c"]}),
             json!({"build_near_host_ip": "10.0.0.1", "cidr": "/24"}),
         ] {
@@ -89,7 +89,7 @@ mod tests {
             json!({"different_cell": [1]}),
             json!({"build_near_host_ip": "near"}),
             json!({"cidr": "24"}),
-            json!({"group": server}),
+            json!({"group": "web"}),
         ] {
             assert!(!taken(&hints), "{hints}");
         }

@@ -25,11 +25,13 @@ use novella_messaging::MessagingError;
 use novella_rest::{ApiError, Link};
 use rand::RngExt;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use self::request::{Placement, ServerRequest};
 use super::{
-    super::keypairs,
+    super::{keypairs, server_groups},
     operation::{action_row, uninterrupted},
     tags::{self, Tags},
 };
@@ -44,7 +46,7 @@ const CASTS_AT_ONCE: usize = 32;
 /// What is answered.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Created {
-    id: uuid::Uuid,
+    id: Uuid,
     links: [Link; 2],
     #[serde(rename = "OS-DCF:diskConfig")]
     disk_config: &'static str,
@@ -77,6 +79,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     {
         return Err(ApiError::bad_request("Invalid key_name provided."));
     }
+    let group = group(&mut connection, &request, &wanted).await?;
     if let Some(zone) = &placement.zone {
         check_zone(&mut connection, zone).await?;
     }
@@ -95,7 +98,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
     let (api, context, tags) = (request.state.clone(), request.context.clone(), wanted.tags);
-    uninterrupted(async move { make(&api, &context, &instances, &spec, &tags).await }).await?;
+    uninterrupted(async move { make(&api, &context, &instances, &spec, &tags, group).await }).await?;
 
     if wanted.return_reservation_id {
         return Ok((StatusCode::ACCEPTED, request.plain("reservation_id", reservation_id)).into_response());
@@ -119,6 +122,7 @@ async fn make(
     instances: &[Instance],
     spec: &RequestSpec,
     tags: &Tags,
+    group: Option<Uuid>,
 ) -> Result<(), ApiError> {
     let mut transaction = api.database.begin().await?;
     for part in instances.chunks(ROWS_PER_STATEMENT) {
@@ -128,6 +132,9 @@ async fn make(
     }
     let uuids: Vec<InstanceUuid> = instances.iter().map(|instance| instance.uuid).collect();
     tags::insert(&mut transaction, &uuids, tags).await?;
+    if let Some(group) = group {
+        server_groups::join(&mut transaction, group, &uuids).await?;
+    }
     transaction.commit().await.map_err(DbError::from)?;
 
     let Err(error) = cast_all(api, context, &uuids).await else { return Ok(()) };
@@ -148,6 +155,19 @@ async fn cast_all(api: &Api, context: &RequestContext, uuids: &[InstanceUuid]) -
         casts.try_collect::<()>().await?;
     }
     Ok(())
+}
+
+/// The server group that a hint names.
+async fn group(
+    connection: &mut Connection,
+    request: &Request,
+    wanted: &ServerRequest,
+) -> Result<Option<Uuid>, ApiError> {
+    let Some(id) = wanted.hints.get("group").and_then(Value::as_str) else { return Ok(None) };
+    match server_groups::find(connection, request, id).await? {
+        Some(group) => Ok(Some(group.uuid)),
+        None => Err(ApiError::bad_request(format!("Instance group {id} could not be found."))),
+    }
 }
 
 /// The zone and the host that are asked for, if the caller may ask for a host.
