@@ -55,6 +55,10 @@ fn asks_for_tls(path_and_query: &str) -> Result<bool, MessagingError> {
     }
 }
 
+/// Bytes in a frame, where the URL does not say `?frame_max=`. The client keeps 64 times as much for each connection:
+/// with RabbitMQ's default of 128 KiB that is 8 MiB. Few messages are longer; those go in several frames.
+const FRAME_MAX: u32 = 16 * 1024;
+
 fn broker(url: &str, address: &str, options: &TransportOptions) -> Result<AMQPUri, MessagingError> {
     let mut uri: AMQPUri = url
         .parse()
@@ -73,6 +77,7 @@ fn broker(url: &str, address: &str, options: &TransportOptions) -> Result<AMQPUr
     // A side is dead that said nothing for two heartbeats.
     let seconds = options.heartbeat_timeout_threshold.as_secs().div_ceil(2).clamp(1, u16::MAX.into());
     uri.query.heartbeat = uri.query.heartbeat.or(u16::try_from(seconds).ok());
+    uri.query.frame_max = uri.query.frame_max.or(Some(FRAME_MAX));
     Ok(uri)
 }
 
