@@ -135,7 +135,7 @@ pub enum MigrationOutcome {
     Cancelled,
     /// Given up; the guest runs here as before.
     Failed {
-        /// Why.
+        /// For the server's history.
         message: String,
     },
 }

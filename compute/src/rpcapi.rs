@@ -127,62 +127,30 @@ pub struct DesiredInstance {
 
 /// How a host refuses or fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each field stands in its error's text")]
 pub enum ComputeError {
     /// The host does not hold the instance.
     #[error("Instance {instance} could not be found on host {host}.")]
-    InstanceNotFound {
-        /// Which.
-        instance: InstanceUuid,
-        /// This host.
-        host: String,
-    },
+    InstanceNotFound { instance: InstanceUuid, host: String },
     /// The host has no room.
     #[error("Insufficient compute resources on host {host}: {reason}.")]
-    ComputeResourcesUnavailable {
-        /// This host.
-        host: String,
-        /// What is missing.
-        reason: String,
-    },
+    ComputeResourcesUnavailable { host: String, reason: String },
     /// The check before a migration says no.
     #[error("Migration pre-check error: {reason}")]
-    MigrationPreCheckError {
-        /// Why.
-        reason: String,
-    },
+    MigrationPreCheckError { reason: String },
     /// A rollback was asked of a destination on which the guest already runs: the migration has succeeded.
     #[error("Instance {instance} already runs on host {host}: its migration can no longer be undone.")]
-    GuestRunsHere {
-        /// Which.
-        instance: InstanceUuid,
-        /// This host.
-        host: String,
-    },
+    GuestRunsHere { instance: InstanceUuid, host: String },
     /// A rollback was asked of a source that has told the destination to run the guest, before the destination has said
     /// that it does not: only the destination knows where the guest runs.
     #[error("Instance {instance} is held on host {host} until the destination says that it does not run it.")]
-    GuestHeld {
-        /// Which.
-        instance: InstanceUuid,
-        /// This host.
-        host: String,
-    },
+    GuestHeld { instance: InstanceUuid, host: String },
     /// The instance is not in a state for this on the host.
     #[error("Instance {instance} on host {host}: {reason}.")]
-    InvalidState {
-        /// Which.
-        instance: InstanceUuid,
-        /// This host.
-        host: String,
-        /// What is in the way.
-        reason: String,
-    },
+    InvalidState { instance: InstanceUuid, host: String, reason: String },
     /// The hypervisor, or the host's disk, failed.
     #[error("{message}")]
-    Failed {
-        /// How.
-        message: String,
-    },
+    Failed { message: String },
 }
 
 impl RpcError for ComputeError {

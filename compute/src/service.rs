@@ -47,9 +47,9 @@ pub enum ComputeStartError {
     /// The state directory can't be made.
     #[error("the state directory {path} can't be made: {reason}")]
     StateDir {
-        /// Which.
+        /// `compute.state_dir`.
         path: PathBuf,
-        /// Why.
+        /// The file system's.
         reason: std::io::Error,
     },
     /// The state can't be read or written.

@@ -11,19 +11,14 @@ use serde::{Deserialize, Serialize};
 
 /// How a conductor fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each field stands in its error's text")]
 pub enum ConductorError {
     /// The database could not be asked or written; the message is delivered again.
     #[error("The conductor could not reach the database: {message}")]
-    DatabaseUnavailable {
-        /// How.
-        message: String,
-    },
+    DatabaseUnavailable { message: String },
     /// The bus did not take a message to a host; the message is delivered again.
     #[error("The conductor could not reach the hosts: {message}")]
-    BusUnavailable {
-        /// How.
-        message: String,
-    },
+    BusUnavailable { message: String },
 }
 
 impl RpcError for ConductorError {

@@ -147,12 +147,12 @@ impl Takeover {
             let mut connection = self.shared.database.read().await?;
             takeover::builds_on_dead_hosts(&mut connection, self.shared.fresh_since()).await?
         };
-        for (orphan, elsewhere) in found {
+        for (orphan, rescheduled) in found {
             let mut transaction = self.shared.database.begin().await?;
-            let ours = transitions::reschedule(&mut transaction, &elsewhere).await?;
+            let ours = transitions::reschedule(&mut transaction, &rescheduled).await?;
             transaction.commit().await?;
             if ours {
-                tracing::info!(instance = %orphan.instance, host = elsewhere.host, "build taken from a host that is down");
+                tracing::info!(instance = %orphan.instance, host = rescheduled.host, "build taken from a host that is down");
                 recast(&self.shared, orphan.instance, orphan.request_id.as_deref()).await;
             }
         }

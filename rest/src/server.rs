@@ -142,7 +142,7 @@ fn with_fallbacks(paths: Router) -> Router {
 }
 
 /// The operations on one path with one method: one, or several actions of which the body names one.
-enum Target<S> {
+enum Route<S> {
     Single(Box<Operation<S>>),
     Actions(HashMap<&'static str, Operation<S>>),
 }
@@ -156,23 +156,23 @@ fn operations_router<S>(
 where
     S: Clone + Send + Sync + 'static,
 {
-    let mut targets: Vec<(&'static str, Method, Target<S>)> = Vec::new();
+    let mut routes: Vec<(&'static str, Method, Route<S>)> = Vec::new();
     for operation in operations {
-        let same = targets.iter_mut().find(|(path, method, _)| *path == operation.path && *method == operation.method);
+        let same = routes.iter_mut().find(|(path, method, _)| *path == operation.path && *method == operation.method);
         match (same, operation.action) {
-            (Some((_, _, Target::Actions(actions))), Some(name)) => {
+            (Some((_, _, Route::Actions(actions))), Some(name)) => {
                 actions.insert(name, operation);
             }
             (_, Some(name)) => {
                 let (path, method) = (operation.path, operation.method.clone());
-                targets.push((path, method, Target::Actions([(name, operation)].into())));
+                routes.push((path, method, Route::Actions([(name, operation)].into())));
             }
-            (_, None) => targets.push((operation.path, operation.method.clone(), Target::Single(Box::new(operation)))),
+            (_, None) => routes.push((operation.path, operation.method.clone(), Route::Single(Box::new(operation)))),
         }
     }
     let mut router = Router::new();
-    for (path, method, target) in targets {
-        let route = route(config, service, state, method, target);
+    for (path, method, served) in routes {
+        let route = route(config, service, state, method, served);
         router = router.route(&format!("{}{path}", service.version_path), route);
     }
     with_fallbacks(router)
@@ -183,24 +183,24 @@ fn route<S>(
     service: &'static Service,
     state: &S,
     method: Method,
-    target: Target<S>,
+    served: Route<S>,
 ) -> MethodRouter
 where
     S: Clone + Send + Sync + 'static,
 {
-    let target = Arc::new(target);
+    let served = Arc::new(served);
     let (config, state) = (Arc::clone(config), state.clone());
     // Every method that an operation can have is one that a filter can have.
     let filter = MethodFilter::try_from(method).unwrap_or(MethodFilter::POST);
     on(filter, move |path: RawPathParams, request: HttpRequest| {
-        let (config, state, target) = (Arc::clone(&config), state.clone(), Arc::clone(&target));
+        let (config, state, served) = (Arc::clone(&config), state.clone(), Arc::clone(&served));
         async move {
             let (parts, body) = request.into_parts();
             let path = path.iter().map(|(_, value)| value.to_owned()).collect();
             let mut request = Request::new(state, service, config, path, parts, body)?;
-            match &*target {
-                Target::Single(operation) => operation.run(request).await,
-                Target::Actions(actions) => {
+            match &*served {
+                Route::Single(operation) => operation.run(request).await,
+                Route::Actions(actions) => {
                     let name = request.action_name().await?;
                     let action = actions.get(name.as_str());
                     let action =

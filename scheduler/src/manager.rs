@@ -11,7 +11,7 @@
 //! message comes twice? The second finds an instance that no longer waits. What if a host accepts too late? Its reports
 //! name an attempt that the row no longer knows.
 
-use novella_common::{RequestContext, db::instances::transitions::TakenBack, ids::InstanceUuid};
+use novella_common::{RequestContext, db::instances::transitions::RevertedAttempt, ids::InstanceUuid};
 use novella_compute::rpcapi::{BuildRequest, ComputeClient};
 use novella_messaging::{CallError, MessagingError, Transport};
 
@@ -67,18 +67,18 @@ impl SchedulerManager {
             spec.excluded_hosts.push(assigned.host.clone());
             spec.last_failure = Some(failure.to_owned());
         }
-        let taken = TakenBack {
+        let reverted = RevertedAttempt {
             instance: assigned.instance.uuid,
             attempt: assigned.attempt,
             host: assigned.host.clone(),
             spec,
             counts: failure.is_some(),
         };
-        let taken_back = self.placer.revert(taken, failure.is_some()).await?;
-        if !taken_back {
+        let done = self.placer.revert(reverted, failure.is_some()).await?;
+        if !done {
             self.placer.hand_over(assigned).await?;
         }
-        Ok(taken_back)
+        Ok(done)
     }
 }
 

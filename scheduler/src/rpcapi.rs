@@ -42,25 +42,17 @@ pub struct Destination {
 
 /// How a scheduler refuses or fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each field stands in its error's text")]
 pub enum SchedulerError {
     /// Every host fell out.
     #[error("No valid host was found. {reason}")]
-    NoValidHost {
-        /// Which filter took the last ones, with how many.
-        reason: String,
-    },
+    NoValidHost { reason: String },
     /// The database could not be asked or written.
     #[error("The scheduler could not reach the database: {message}")]
-    DatabaseUnavailable {
-        /// How.
-        message: String,
-    },
+    DatabaseUnavailable { message: String },
     /// The bus carried nothing to the hosts.
     #[error("The scheduler could not reach the hosts: {message}")]
-    BusUnavailable {
-        /// How.
-        message: String,
-    },
+    BusUnavailable { message: String },
 }
 
 impl RpcError for SchedulerError {

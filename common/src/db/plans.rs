@@ -155,7 +155,7 @@ async fn claims_and_placements_find_their_rows_by_an_index(connection: &mut Conn
     server_groups::claims(connection, groups).await.unwrap();
     Groups::locked(connection, &[instance]).await.unwrap();
     builds::adopt(connection, instance, task, owner, owner).await.unwrap();
-    builds::targets(connection, &[instance]).await.unwrap();
+    builds::reported_rows(connection, &[instance]).await.unwrap();
     let reported = Reported {
         instance,
         host: "host-1".into(),

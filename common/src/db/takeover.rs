@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::{Connection, DbError, FromRow, Json, Row, Sql, instances::transitions::Elsewhere};
+use super::{Connection, DbError, FromRow, Json, Row, Sql, instances::transitions::RescheduledBuild};
 use crate::{
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{TaskState, VmState},
@@ -90,11 +90,11 @@ pub async fn waiting_builds(connection: &mut Connection, since: Timestamp, limit
         .await
 }
 
-/// Builds on hosts that are down, with what sends them elsewhere.
+/// Builds on hosts that are down, with what reschedules them.
 pub async fn builds_on_dead_hosts(
     connection: &mut Connection,
     fresh_since: Timestamp,
-) -> Result<Vec<(Orphan, Elsewhere)>, DbError> {
+) -> Result<Vec<(Orphan, RescheduledBuild)>, DbError> {
     let rows: Vec<(Orphan, TaskId, Json<RequestSpec>)> = sql!(
         "SELECT uuid, host, task_request_id, task_id, request_spec FROM instances \
          WHERE vm_state = " (VmState::Building) " AND task_id IS NOT NULL AND host IS NOT NULL AND owner IS NULL \
@@ -106,14 +106,14 @@ pub async fn builds_on_dead_hosts(
     .append(sql!(" LIMIT "(BATCH)))
     .fetch_all(connection)
     .await?;
-    let elsewhere = |(orphan, attempt, Json(mut spec)): (Orphan, TaskId, Json<RequestSpec>)| {
+    let rescheduled = |(orphan, attempt, Json(mut spec)): (Orphan, TaskId, Json<RequestSpec>)| {
         let host = orphan.host.clone()?;
         spec.excluded_hosts.push(host.clone());
         spec.last_failure = Some(format!("Host {host} went down."));
-        let elsewhere = Elsewhere { instance: orphan.instance, host, attempt, spec };
-        Some((orphan, elsewhere))
+        let build = RescheduledBuild { instance: orphan.instance, host, attempt, spec };
+        Some((orphan, build))
     };
-    Ok(rows.into_iter().filter_map(elsewhere).collect())
+    Ok(rows.into_iter().filter_map(rescheduled).collect())
 }
 
 /// Instances that are to be deleted on hosts that are down, or on none.

@@ -74,7 +74,7 @@ pub struct Service {
     pub incarnation: Incarnation,
     /// Whether an operator has taken it out of scheduling.
     pub disabled: bool,
-    /// Why.
+    /// In the operator's words.
     pub disabled_reason: Option<String>,
     /// Whether an operator has declared it down (microversion 2.11).
     pub forced_down: bool,

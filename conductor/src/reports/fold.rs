@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use novella_common::{
     db::{
         actions::EventOf,
-        instances::transitions::{Elsewhere, Reported, Target},
+        instances::transitions::{Reported, ReportedRow, RescheduledBuild},
     },
     lifecycle::{TaskState, VmState, is_long_task},
     models::Fault,
@@ -23,7 +23,7 @@ pub(crate) struct Folded {
     /// Whether the instance is gone after that.
     pub(crate) gone: bool,
     /// The build is to be tried elsewhere; takes the place of the new values.
-    pub(crate) elsewhere: Option<Elsewhere>,
+    pub(crate) rescheduled: Option<RescheduledBuild>,
     /// What went wrong.
     pub(crate) faults: Vec<Fault>,
     /// What is to be written into the actions.
@@ -32,15 +32,15 @@ pub(crate) struct Folded {
 
 /// Applies `reports`, each with the host that sent it, to the row as it was read.
 pub(crate) fn fold<'a>(
-    target: &Target,
+    seen: &ReportedRow,
     reports: impl IntoIterator<Item = (&'a str, &'a InstanceReport)>,
     now: Timestamp,
 ) -> Folded {
-    let mut row = target.clone();
+    let mut row = seen.clone();
     let mut folded = Folded::default();
     for (host, report) in reports {
         let applies = row.host.as_deref() == Some(host) && report.seq > row.report_seq && row.task_id == report.task_id;
-        if !applies || folded.gone || folded.elsewhere.is_some() {
+        if !applies || folded.gone || folded.rescheduled.is_some() {
             metrics::counter!("reports_dropped_total").increment(1);
             continue;
         }
@@ -54,21 +54,21 @@ pub(crate) fn fold<'a>(
         folded.reported = Some(Reported {
             instance: row.instance,
             host: host.to_owned(),
-            seen_task: target.task_id,
+            seen_task: seen.task_id,
             seq: row.report_seq,
             vm_state: row.vm_state,
             task_state: row.task_state,
             power_state: row.power_state,
-            launched: row.launched && !target.launched,
+            launched: row.launched && !seen.launched,
         });
     }
-    if folded.elsewhere.is_some() {
+    if folded.rescheduled.is_some() {
         folded.reported = None;
     }
     folded
 }
 
-fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &OperationProgress, now: Timestamp) {
+fn apply(row: &mut ReportedRow, folded: &mut Folded, host: &str, progress: &OperationProgress, now: Timestamp) {
     // A long task ends when its conductor says so: until then the two hosts' views of the guest are parts of it.
     let migrating = row.task_state.is_some_and(is_long_task);
     match progress {
@@ -101,7 +101,8 @@ fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &Operation
                 let mut spec = row.spec.clone();
                 spec.excluded_hosts.push(host.to_owned());
                 spec.last_failure = Some(format!("Host {host}: {}", text()));
-                folded.elsewhere = Some(Elsewhere { instance: row.instance, host: host.to_owned(), attempt, spec });
+                folded.rescheduled =
+                    Some(RescheduledBuild { instance: row.instance, host: host.to_owned(), attempt, spec });
                 return;
             }
             folded.faults.push(Fault {
@@ -135,7 +136,7 @@ fn apply(row: &mut Target, folded: &mut Folded, host: &str, progress: &Operation
     }
 }
 
-fn end_task(row: &mut Target) {
+fn end_task(row: &mut ReportedRow) {
     row.task_state = None;
     row.task_id = None;
     row.task_request_id = None;

@@ -68,18 +68,18 @@ async fn write_instances(
     let uuids: Vec<InstanceUuid> = batch.instances.keys().copied().collect();
     let now = Timestamp::now();
     let mut folded = Vec::new();
-    for target in transitions::targets(connection, &uuids).await? {
-        let Some(reports) = batch.instances.get(&target.instance) else { continue };
+    for row in transitions::reported_rows(connection, &uuids).await? {
+        let Some(reports) = batch.instances.get(&row.instance) else { continue };
         let reports = reports.iter().map(|(host, report)| (host.as_str(), report));
-        let request_id = target.task_request_id.clone();
-        folded.push((target.instance, request_id, fold(&target, reports, now)));
+        let request_id = row.task_request_id.clone();
+        folded.push((row.instance, request_id, fold(&row, reports, now)));
     }
     let reported: Vec<_> = folded.iter().filter_map(|(_, _, folded)| folded.reported.clone()).collect();
     let mut applied: HashSet<InstanceUuid> = transitions::apply(connection, &reported).await?;
     let mut retried = Vec::new();
     for (instance, request_id, folded) in &folded {
-        if let Some(elsewhere) = &folded.elsewhere
-            && transitions::reschedule(connection, elsewhere).await?
+        if let Some(rescheduled) = &folded.rescheduled
+            && transitions::reschedule(connection, rescheduled).await?
         {
             applied.insert(*instance);
             consequences.recast.push((*instance, request_id.clone()));

@@ -212,7 +212,7 @@ on_both! {
     async fn a_build_that_fails_on_one_host_succeeds_on_another(cloud: Cloud) {
         cloud.start_host("bad", big()).await;
         cloud.start_host("good", size(2, 1024, 2)).await;
-        cloud.hosts.build_by("bad", Building::FailElsewhere);
+        cloud.hosts.build_by("bad", Building::FailReschedulable);
         cloud.start_scheduler().await;
         cloud.start_conductor().await;
         let new = building("bad");
@@ -244,7 +244,7 @@ on_both! {
     async fn a_build_that_fails_on_every_host_ends_after_the_last_attempt(cloud: Cloud) {
         for host in ["host-1", "host-2", "host-3", "host-4", "host-5"] {
             cloud.start_host(host, big()).await;
-            cloud.hosts.build_by(host, Building::FailElsewhere);
+            cloud.hosts.build_by(host, Building::FailReschedulable);
         }
         cloud.start_scheduler().await;
         cloud.start_conductor().await;

@@ -10,7 +10,7 @@ mod no_valid_host;
 mod task;
 
 use novella_common::{
-    db::{Database, DbError, instances::transitions::TakenBack},
+    db::{Database, DbError, instances::transitions::RevertedAttempt},
     ids::{Incarnation, InstanceUuid, TaskId},
     models::{Instance, RequestSpec},
 };
@@ -50,7 +50,7 @@ type Reply<T> = oneshot::Sender<Result<T, SchedulerError>>;
 enum Job {
     Place { instance: InstanceUuid, round: u32, answer: Reply<Decision> },
     HandOver { instance: InstanceUuid, attempt: TaskId, host: String, answer: Reply<()> },
-    Revert { taken: Box<TakenBack>, blame: bool, answer: Reply<bool> },
+    Revert { attempt: Box<RevertedAttempt>, blame: bool, answer: Reply<bool> },
     Select { request: Box<DestinationRequest>, round: u32, answer: Reply<Vec<Destination>> },
 }
 
@@ -87,8 +87,8 @@ impl Placer {
     }
 
     /// `blame`: whether it speaks against the host that it did not take the build.
-    pub(crate) async fn revert(&self, taken: TakenBack, blame: bool) -> Result<bool, SchedulerError> {
-        self.ask(|answer| Job::Revert { taken: Box::new(taken), blame, answer }).await
+    pub(crate) async fn revert(&self, attempt: RevertedAttempt, blame: bool) -> Result<bool, SchedulerError> {
+        self.ask(|answer| Job::Revert { attempt: Box::new(attempt), blame, answer }).await
     }
 
     pub(crate) async fn select(&self, request: DestinationRequest) -> Result<Vec<Destination>, SchedulerError> {

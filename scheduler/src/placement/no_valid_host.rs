@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use novella_common::{
     db::{
         actions::EventOf,
-        instances::transitions::{Build, GivenUp},
+        instances::transitions::{Build, FailedBuild},
     },
     models::{ActionEvent, EventResult, Fault},
 };
@@ -16,7 +16,7 @@ use crate::NoneLeft;
 const EVENT: &str = "scheduler_build_instance";
 
 /// Gives a build up. The texts are Nova's: clients and tests look for them.
-pub(super) fn give_up(build: &Build, none_left: Option<&NoneLeft>) -> GivenUp {
+pub(super) fn failed_build(build: &Build, none_left: Option<&NoneLeft>) -> FailedBuild {
     let instance = &build.instance;
     let message = if instance.attempts > 0 {
         format!(
@@ -35,14 +35,14 @@ pub(super) fn give_up(build: &Build, none_left: Option<&NoneLeft>) -> GivenUp {
         details: (!details.is_empty()).then(|| details.join("\n")),
         created_at: Timestamp::now(),
     };
-    GivenUp { instance: instance.uuid, seen_task: instance.task_id, seen_owner: instance.owner, fault }
+    FailedBuild { instance: instance.uuid, seen_task: instance.task_id, seen_owner: instance.owner, fault }
 }
 
 /// The event of a build that was given up.
-pub(super) fn failure(given_up: &GivenUp, request_id: String) -> EventOf {
-    let at = given_up.fault.created_at;
+pub(super) fn failure(failed_build: &FailedBuild, request_id: String) -> EventOf {
+    let at = failed_build.fault.created_at;
     EventOf {
-        instance: given_up.instance,
+        instance: failed_build.instance,
         request_id,
         event: ActionEvent {
             event: EVENT.into(),
@@ -50,9 +50,9 @@ pub(super) fn failure(given_up: &GivenUp, request_id: String) -> EventOf {
             start_time: at,
             finish_time: Some(at),
             result: Some(EventResult::Error),
-            details: Some(match &given_up.fault.details {
-                Some(details) => format!("{}\n{details}", given_up.fault.message),
-                None => given_up.fault.message.clone(),
+            details: Some(match &failed_build.fault.details {
+                Some(details) => format!("{}\n{details}", failed_build.fault.message),
+                None => failed_build.fault.message.clone(),
             }),
         },
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use novella_common::{
     db::{
         Connection, Database, DbError, actions, allocations,
-        instances::transitions::{self, Build, GivenUp, Placement},
+        instances::transitions::{self, Build, FailedBuild, Placement},
         server_groups::Groups,
         takeover,
     },
@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use super::{
     Assignment, Decision, Job, answer,
     known::Known,
-    no_valid_host::{failure, give_up},
+    no_valid_host::{failed_build, failure},
     refuse,
 };
 use crate::{
@@ -58,7 +58,7 @@ enum Plan {
         seen_owner: Incarnation,
     },
     NoValidHost {
-        given_up: GivenUp,
+        failed_build: FailedBuild,
         request_id: Option<String>,
     },
     NotWaiting,
@@ -232,7 +232,7 @@ impl PlacementTask {
             (None, ..) => {}
         }
         if instance.attempts >= self.max_attempts {
-            return given_up(&build, None);
+            return fail(&build, None);
         }
         let resources = instance.flavor.resources();
         let wanted = known.wanted(instance.uuid, &build.spec, resources);
@@ -252,10 +252,10 @@ impl PlacementTask {
                     };
                     Plan::Place { placement, resources, build: Box::new(build) }
                 }
-                None => given_up(&build, None),
+                None => fail(&build, None),
             },
             Err(_) if !fresh => Plan::Again,
-            Err(none_left) => given_up(&build, Some(&none_left)),
+            Err(none_left) => fail(&build, Some(&none_left)),
         }
     }
 
@@ -316,16 +316,16 @@ impl PlacementTask {
                         false => Decision::NotWaiting,
                     })
                 }
-                Plan::NoValidHost { given_up, request_id } => {
-                    let done = transitions::give_up(&mut transaction, &given_up).await?;
+                Plan::NoValidHost { failed_build, request_id } => {
+                    let done = transitions::fail_build(&mut transaction, &failed_build).await?;
                     if let (true, Some(request_id)) = (done, request_id) {
-                        events.push(failure(&given_up, request_id));
+                        events.push(failure(&failed_build, request_id));
                     }
                     Written::Decided(if done { Decision::NoValidHost } else { Decision::NotWaiting })
                 }
                 Plan::Revert => match job {
-                    Job::Revert { taken, .. } => {
-                        Written::Reverted(transitions::take_back(&mut transaction, taken, self.owner).await?)
+                    Job::Revert { attempt, .. } => {
+                        Written::Reverted(transitions::revert_attempt(&mut transaction, attempt, self.owner).await?)
                     }
                     _ => Written::Reverted(false),
                 },
@@ -385,7 +385,7 @@ impl PlacementTask {
         for (job, result) in jobs.iter().zip(results) {
             match (job, result) {
                 (Job::HandOver { host, .. }, _) => self.hosts.note_handover(host, true),
-                (Job::Revert { taken, blame: true, .. }, _) => self.hosts.note_handover(&taken.host, false),
+                (Job::Revert { attempt, blame: true, .. }, _) => self.hosts.note_handover(&attempt.host, false),
                 (Job::Place { .. }, Written::Again | Written::Decided(Decision::NotWaiting)) => {
                     self.hosts.distrust();
                 }
@@ -411,8 +411,11 @@ fn unwritten(plan: Plan) -> Written {
     }
 }
 
-fn given_up(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
-    Plan::NoValidHost { given_up: give_up(build, none_left), request_id: build.instance.task_request_id.clone() }
+fn fail(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
+    Plan::NoValidHost {
+        failed_build: failed_build(build, none_left),
+        request_id: build.instance.task_request_id.clone(),
+    }
 }
 
 fn assignment(build: Build, host: String, attempt: TaskId) -> Decision {

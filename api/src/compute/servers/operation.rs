@@ -1,4 +1,4 @@
-//! Beginning an operation on a server: one compare-and-swap, one cast, and the way back if the cast fails.
+//! StartingOperation an operation on a server: one compare-and-swap, one cast, and the way back if the cast fails.
 //!
 //! ```text
 //! check the table ──▶ transaction: task_state, task_id, action row ──▶ cast ──▶ 202
@@ -88,7 +88,7 @@ pub(super) fn action_row(context: &RequestContext, instance: InstanceUuid, actio
 }
 
 /// An operation that is being begun: its transaction is open, for what else belongs to it.
-pub(super) struct Beginning {
+pub(super) struct StartingOperation {
     /// Where everything is written that must be there if the operation is.
     pub(super) transaction: Transaction,
     /// The operation.
@@ -99,7 +99,7 @@ pub(super) struct Beginning {
 
 /// An operation that has begun: its row says so.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct StartedOperation {
     /// The operation.
     pub(super) task_id: TaskId,
     /// The instance as it was before.
@@ -126,7 +126,7 @@ pub(super) async fn begin(
     context: &RequestContext,
     instance: Instance,
     action: Action,
-) -> Result<Beginning, ApiError> {
+) -> Result<StartingOperation, ApiError> {
     check_unlocked(context, &instance)?;
     let transition = check(action, &instance)?;
     let task_id = TaskId::random();
@@ -136,10 +136,10 @@ pub(super) async fn begin(
         return Err(overtaken(transition, instance.uuid));
     }
     actions::start(&mut transaction, &[action_row(context, instance.uuid, transition.instance_action)]).await?;
-    Ok(Beginning { transaction, task_id, before: instance, migration: None })
+    Ok(StartingOperation { transaction, task_id, before: instance, migration: None })
 }
 
-impl Beginning {
+impl StartingOperation {
     /// Writes a migration that is part of the operation: it goes if the operation can't be handed over.
     ///
     /// # Errors
@@ -154,13 +154,13 @@ impl Beginning {
     ///
     /// # Errors
     /// The database can't be written; then nothing has begun.
-    pub(super) async fn commit(self) -> Result<Begun, ApiError> {
+    pub(super) async fn commit(self) -> Result<StartedOperation, ApiError> {
         self.transaction.commit().await.map_err(DbError::from)?;
-        Ok(Begun { task_id: self.task_id, before: self.before, migration: self.migration })
+        Ok(StartedOperation { task_id: self.task_id, before: self.before, migration: self.migration })
     }
 }
 
-impl Begun {
+impl StartedOperation {
     /// Hands the operation over by `cast`. If the bus does not take it, all is as before.
     ///
     /// # Errors

@@ -32,14 +32,14 @@ fn hosts() -> impl Strategy<Value = &'static str> {
 }
 
 prop_compose! {
-    fn targets()(
+    fn reported_rows()(
         host in prop::option::of(hosts()),
         vm_state in vm_states(),
         task in prop::option::of((task_states(), (0..2_usize).prop_map(task))),
         report_seq in 0..4_i64,
         launched in any::<bool>(),
-    ) -> Target {
-        Target {
+    ) -> ReportedRow {
+        ReportedRow {
             instance: InstanceUuid(uuid::Uuid::nil()),
             host: host.map(ToOwned::to_owned),
             vm_state,
@@ -84,8 +84,8 @@ prop_compose! {
 }
 
 /// The row after what was folded is written.
-fn written(mut row: Target, folded: &Folded) -> Option<Target> {
-    if folded.gone || folded.elsewhere.is_some() {
+fn written(mut row: ReportedRow, folded: &Folded) -> Option<ReportedRow> {
+    if folded.gone || folded.rescheduled.is_some() {
         return None;
     }
     if let Some(reported) = &folded.reported {
@@ -105,7 +105,7 @@ fn written(mut row: Target, folded: &Folded) -> Option<Target> {
 proptest! {
     #[test]
     fn a_batch_comes_to_the_same_as_its_reports_one_by_one(
-        target in targets(),
+        target in reported_rows(),
         reports in prop::collection::vec((hosts(), reports()), 0..8),
     ) {
         let now = Timestamp::UNIX_EPOCH;
@@ -123,17 +123,17 @@ proptest! {
         prop_assert_eq!(&together.faults, &faults);
         if row.is_none() {
             prop_assert_eq!(together.gone, last.gone);
-            prop_assert_eq!(together.elsewhere, last.elsewhere);
+            prop_assert_eq!(together.rescheduled, last.rescheduled);
         }
     }
 
     #[test]
-    fn what_does_not_apply_changes_nothing(target in targets(), host in hosts(), report in reports()) {
+    fn what_does_not_apply_changes_nothing(target in reported_rows(), host in hosts(), report in reports()) {
         let applies = target.host.as_deref() == Some(host)
             && report.seq > target.report_seq
             && report.task_id == target.task_id;
         let folded = fold(&target, [(host, &report)], Timestamp::UNIX_EPOCH);
-        prop_assert_eq!(folded.reported.is_some() || folded.elsewhere.is_some(), applies);
+        prop_assert_eq!(folded.reported.is_some() || folded.rescheduled.is_some(), applies);
         if !applies {
             prop_assert!(folded.faults.is_empty() && folded.events.is_empty() && !folded.gone);
         }
@@ -141,7 +141,7 @@ proptest! {
 
     #[test]
     fn only_what_is_being_deleted_is_ever_gone(
-        target in targets(),
+        target in reported_rows(),
         reports in prop::collection::vec((hosts(), reports()), 0..8),
     ) {
         let folded = fold(&target, reports.iter().map(|(host, report)| (*host, report)), Timestamp::UNIX_EPOCH);
@@ -154,11 +154,11 @@ proptest! {
 
     #[test]
     fn a_migration_ends_by_no_report_about_the_instance(
-        target in targets(),
+        target in reported_rows(),
         reports in prop::collection::vec((hosts(), reports()), 0..8),
     ) {
         let task_id = target.task_id.unwrap_or_else(|| task(0));
-        let migrating = Target {
+        let migrating = ReportedRow {
             vm_state: VmState::Active,
             task_state: Some(TaskState::Migrating),
             task_id: Some(task_id),

@@ -45,7 +45,7 @@ pub enum Building {
     #[default]
     Succeed,
     /// Accepts, then fails where another host might succeed.
-    FailElsewhere,
+    FailReschedulable,
 }
 
 #[derive(Default)]
@@ -299,7 +299,7 @@ impl Compute for Host {
                 self.hosts.hold(&self.name, build.spec.uuid);
                 OperationProgress::Done { vm_state: VmState::Active }
             }
-            Building::FailElsewhere => OperationProgress::Failed {
+            Building::FailReschedulable => OperationProgress::Failed {
                 vm_state: Some(VmState::Error),
                 message: "Build of the instance aborted.".into(),
                 details: Some("no disk".into()),

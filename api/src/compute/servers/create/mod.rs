@@ -29,7 +29,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::request::{Placement, ServerRequest};
+use self::request::{RequestedDestination, ServerRequest};
 use super::{
     super::{keypairs, server_groups},
     operation::{action_row, uninterrupted},
@@ -171,7 +171,7 @@ async fn group(
 }
 
 /// The zone and the host that are asked for, if the caller may ask for a host.
-fn placement(request: &Request, wanted: &ServerRequest) -> Result<Placement, ApiError> {
+fn placement(request: &Request, wanted: &ServerRequest) -> Result<RequestedDestination, ApiError> {
     let placement = wanted.placement()?;
     if placement.forced {
         policy::SERVERS_CREATE_FORCED_HOST.check_own(&request.context)?;
@@ -225,7 +225,7 @@ fn instances_for(
     request: &Request,
     project: &str,
     wanted: &ServerRequest,
-    placement: &Placement,
+    placement: &RequestedDestination,
     flavor: &Flavor,
     image: &ImageRecord,
 ) -> Vec<Instance> {

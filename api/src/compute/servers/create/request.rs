@@ -174,7 +174,7 @@ pub(super) struct ServerRequest {
 
 /// Where a server is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Placement {
+pub(super) struct RequestedDestination {
     /// In this zone.
     pub(super) zone: Option<String>,
     /// On this host.
@@ -188,7 +188,7 @@ impl ServerRequest {
     ///
     /// # Errors
     /// 400 for both a forced and a requested host.
-    pub(super) fn placement(&self) -> Result<Placement, ApiError> {
+    pub(super) fn placement(&self) -> Result<RequestedDestination, ApiError> {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let mut parts = self.zone.as_deref().unwrap_or_default().splitn(3, ':');
         let zone = parts.next().and_then(some);
@@ -199,7 +199,7 @@ impl ServerRequest {
                 "Forced host and requested host can't be given together: leave one of availability_zone and host out.",
             ));
         }
-        Ok(Placement { zone, forced: forced.is_some(), host: forced.or_else(|| self.host.clone()) })
+        Ok(RequestedDestination { zone, forced: forced.is_some(), host: forced.or_else(|| self.host.clone()) })
     }
 }
 
@@ -458,7 +458,7 @@ mod tests {
     #[test]
     fn a_zone_may_name_a_host() {
         let placement = |zone: &str| with(1, &json!({"availability_zone": zone})).unwrap().placement().unwrap();
-        let expected = |zone: Option<&str>, host: Option<&str>| Placement {
+        let expected = |zone: Option<&str>, host: Option<&str>| RequestedDestination {
             zone: zone.map(ToOwned::to_owned),
             host: host.map(ToOwned::to_owned),
             forced: host.is_some(),

@@ -4,8 +4,8 @@
 //!                place                    hand_over
 //!   waiting ──────────────▶ claimed ──────────────────▶ the host's
 //!      ▲   ◀──────────────     │  host, attempt and owner in the row
-//!      │       take_back       │
-//!      └── give_up ──▶ error ◀─┘ (by take_back first)
+//!      │    revert_attempt     │
+//!      └─ fail_build ─▶ error ◀┘ (by revert_attempt first)
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -132,7 +132,7 @@ pub async fn hand_over(
 
 /// An attempt that its host did not accept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TakenBack {
+pub struct RevertedAttempt {
     /// The instance.
     pub instance: InstanceUuid,
     /// The attempt.
@@ -145,54 +145,58 @@ pub struct TakenBack {
     pub counts: bool,
 }
 
-/// Takes claim and host back, so that the instance waits for a host again, if the host has reported nothing of the
+/// Gives claim and host back, so that the instance waits for a host again, if the host has reported nothing of the
 /// attempt and nobody else has taken the instance over. Says whether so; if not, nothing is changed.
-pub async fn take_back(connection: &mut Connection, taken: &TakenBack, owner: Incarnation) -> Result<bool, DbError> {
-    let uncounted = i64::from(!taken.counts);
-    let taken_back = sql!(
+pub async fn revert_attempt(
+    connection: &mut Connection,
+    reverted: &RevertedAttempt,
+    owner: Incarnation,
+) -> Result<bool, DbError> {
+    let uncounted = i64::from(!reverted.counts);
+    let done = sql!(
         "UPDATE instances SET host = NULL, availability_zone = NULL, report_seq = 0, owner = NULL, request_spec = "
-        (Json(&taken.spec)) ", attempts = attempts - " (uncounted) ", updated_at = " (Timestamp::now())
-        " WHERE uuid = " (taken.instance) " AND task_id = " (taken.attempt) " AND host = " (taken.host)
+        (Json(&reverted.spec)) ", attempts = attempts - " (uncounted) ", updated_at = " (Timestamp::now())
+        " WHERE uuid = " (reverted.instance) " AND task_id = " (reverted.attempt) " AND host = " (reverted.host)
         " AND owner = " (owner) " AND report_seq = 0 AND "
     )
     .append(scheduling())
     .execute_one(connection)
     .await?;
-    if taken_back {
-        allocations::release(connection, taken.instance, &taken.host).await?;
+    if done {
+        allocations::release(connection, reverted.instance, &reverted.host).await?;
     }
-    Ok(taken_back)
+    Ok(done)
 }
 
 /// An instance for which there is no host.
 #[derive(Clone, Debug, PartialEq)]
-pub struct GivenUp {
+pub struct FailedBuild {
     /// The instance.
     pub instance: InstanceUuid,
     /// The row's `task_id` when it was given up.
     pub seen_task: Option<TaskId>,
     /// The row's `owner` then.
     pub seen_owner: Option<Incarnation>,
-    /// Why.
+    /// What is shown to the user.
     pub fault: Fault,
 }
 
 /// Puts an instance that waits for a host into ERROR with a fault. Says whether it still waited; if not, nothing is
 /// changed.
-pub async fn give_up(connection: &mut Connection, given_up: &GivenUp) -> Result<bool, DbError> {
-    let gave_up = sql!(
+pub async fn fail_build(connection: &mut Connection, failed: &FailedBuild) -> Result<bool, DbError> {
+    let done = sql!(
         "UPDATE instances SET vm_state = " (VmState::Error) ", task_state = NULL, task_id = NULL, \
-         task_request_id = NULL, owner = NULL, updated_at = " (given_up.fault.created_at)
-        " WHERE uuid = " (given_up.instance) " AND task_id IS NOT DISTINCT FROM " (given_up.seen_task)
-        " AND owner IS NOT DISTINCT FROM " (given_up.seen_owner) " AND host IS NULL AND "
+         task_request_id = NULL, owner = NULL, updated_at = " (failed.fault.created_at)
+        " WHERE uuid = " (failed.instance) " AND task_id IS NOT DISTINCT FROM " (failed.seen_task)
+        " AND owner IS NOT DISTINCT FROM " (failed.seen_owner) " AND host IS NULL AND "
     )
     .append(scheduling())
     .execute_one(connection)
     .await?;
-    if gave_up {
-        add_fault(connection, given_up.instance, &given_up.fault).await?;
+    if done {
+        add_fault(connection, failed.instance, &failed.fault).await?;
     }
-    Ok(gave_up)
+    Ok(done)
 }
 
 /// Takes over an attempt that was claimed for by a scheduler which is gone, or by `owner` itself before a failure: the

@@ -8,8 +8,8 @@ mod moved;
 mod reported;
 
 pub use builds::{
-    Build, GivenUp, Placement, TakenBack, adopt, builds, give_up, hand_over, hosts_of, place, revert_placements,
-    take_back,
+    Build, FailedBuild, Placement, RevertedAttempt, adopt, builds, fail_build, hand_over, hosts_of, place,
+    revert_attempt, revert_placements,
 };
 pub use moved::switch_host;
-pub use reported::{Elsewhere, Reported, Target, apply, reschedule, still_trying, targets};
+pub use reported::{Reported, ReportedRow, RescheduledBuild, apply, reported_rows, reschedule, still_trying};

@@ -14,7 +14,7 @@ use crate::{
 
 /// Of an instance's row, what decides whether a report applies and what it changes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Target {
+pub struct ReportedRow {
     /// The instance.
     pub instance: InstanceUuid,
     /// Where it is.
@@ -39,7 +39,7 @@ pub struct Target {
     pub spec: RequestSpec,
 }
 
-impl FromRow for Target {
+impl FromRow for ReportedRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
         Ok(Self {
             instance: row.read()?,
@@ -58,7 +58,7 @@ impl FromRow for Target {
 }
 
 /// Reads the rows that reports are about, all in one query, in no order. Deleted ones are left out.
-pub async fn targets(connection: &mut Connection, uuids: &[InstanceUuid]) -> Result<Vec<Target>, DbError> {
+pub async fn reported_rows(connection: &mut Connection, uuids: &[InstanceUuid]) -> Result<Vec<ReportedRow>, DbError> {
     if uuids.is_empty() {
         return Ok(Vec::new());
     }
@@ -123,7 +123,7 @@ pub async fn apply(connection: &mut Connection, reported: &[Reported]) -> Result
 
 /// A build that failed where another host might succeed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Elsewhere {
+pub struct RescheduledBuild {
     /// The instance.
     pub instance: InstanceUuid,
     /// Where it failed.
@@ -136,18 +136,18 @@ pub struct Elsewhere {
 
 /// Sends a build back to wait for a host: claim, host and attempt are taken back, and a new `task_id` makes whatever
 /// the old host still says out of date. Says whether it was still that attempt's; if not, nothing is changed.
-pub async fn reschedule(connection: &mut Connection, elsewhere: &Elsewhere) -> Result<bool, DbError> {
+pub async fn reschedule(connection: &mut Connection, build: &RescheduledBuild) -> Result<bool, DbError> {
     let rescheduled = sql!(
         "UPDATE instances SET host = NULL, availability_zone = NULL, task_state = " (TaskState::Scheduling)
         ", task_id = " (TaskId::random()) ", owner = NULL, report_seq = 0, power_state = " (PowerState::NoState)
-        ", request_spec = " (Json(&elsewhere.spec)) ", updated_at = " (Timestamp::now())
-        " WHERE uuid = " (elsewhere.instance) " AND task_id = " (elsewhere.attempt) " AND host = " (elsewhere.host)
+        ", request_spec = " (Json(&build.spec)) ", updated_at = " (Timestamp::now())
+        " WHERE uuid = " (build.instance) " AND task_id = " (build.attempt) " AND host = " (build.host)
         " AND vm_state = " (VmState::Building) " AND deleted_at IS NULL"
     )
     .execute_one(connection)
     .await?;
     if rescheduled {
-        allocations::release(connection, elsewhere.instance, &elsewhere.host).await?;
+        allocations::release(connection, build.instance, &build.host).await?;
     }
     Ok(rescheduled)
 }
