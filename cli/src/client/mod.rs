@@ -71,6 +71,12 @@ impl Client {
         Ok(succeeded(answer).await?.json().await?)
     }
 
+    /// `GET path`, and the length of the answer's body, which is read to its end and not understood.
+    pub(crate) async fn read(&self, path: &str) -> Result<usize> {
+        let answer = self.request(Method::GET, path).send().await?;
+        Ok(succeeded(answer).await?.bytes().await?.len())
+    }
+
     /// `GET path`, relative to the endpoint of another service type.
     pub(crate) async fn get_of(&self, service: &str, path: &str) -> Result<Value> {
         let endpoint =

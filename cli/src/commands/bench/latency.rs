@@ -42,7 +42,7 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
         let took = load::migrate_all(&client, moving).await?;
         column.rate(&format!("live migrations per second, {} at once", moving.len()), moving.len(), took);
         load::delete_all(&client, &ids).await?;
-        column.memory(&format!("memory, {HOSTS} hosts, after the load: unique / resident"), &cloud.memory()?);
+        column.memory(&format!("memory, {HOSTS} hosts, after the load: private / resident"), &cloud.memory()?);
         Ok(())
     })
     .await?;
@@ -50,7 +50,7 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
     eprintln!("{}: memory at rest", shape.name());
     let processes = if matches!(shape, Shape::Embedded) { HOSTS } else { MEMORY_PROCESSES };
     on_new_cloud(shape, processes, processes, async |cloud| {
-        column.memory(&format!("memory at rest, {processes} hosts: unique / resident"), &cloud.memory()?);
+        column.memory(&format!("memory at rest, {processes} hosts: private / resident"), &cloud.memory()?);
         Ok(())
     })
     .await

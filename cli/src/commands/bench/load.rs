@@ -146,7 +146,7 @@ pub(super) async fn time_list(client: &Client, servers: usize, times: usize) -> 
     let mut histogram = histogram()?;
     for _ in 0..times {
         let begun = Instant::now();
-        client.get(&path).await?;
+        client.read(&path).await?;
         histogram.record(micros(begun.elapsed()))?;
     }
     Ok(histogram)
@@ -167,7 +167,7 @@ pub(super) async fn list_rate(
         workers.spawn(async move {
             let mut requests = 0;
             while begun.elapsed() < period {
-                client.get(&path).await?;
+                client.read(&path).await?;
                 requests += 1;
             }
             anyhow::Ok(requests)

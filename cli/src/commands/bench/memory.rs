@@ -8,8 +8,8 @@ pub(super) struct Memory {
     pub(super) process: String,
     /// The resident set: all pages that are in memory, those shared with other processes included.
     pub(super) rss: u64,
-    /// The unique set: the pages that no other process has, which would be free if the process ended.
-    pub(super) uss: u64,
+    /// The unique set without the binary: the pages that the process has written and no other has.
+    pub(super) private: u64,
 }
 
 impl Memory {
@@ -21,7 +21,6 @@ impl Memory {
                 rollup.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse().ok());
             value.with_context(|| format!("no {name} in /proc/{pid}/smaps_rollup"))
         };
-        let uss = kib("Private_Clean:")? + kib("Private_Dirty:")?;
-        Ok(Self { process: process.to_owned(), rss: kib("Rss:")?, uss })
+        Ok(Self { process: process.to_owned(), rss: kib("Rss:")?, private: kib("Private_Dirty:")? })
     }
 }

@@ -39,15 +39,15 @@ impl Column {
         self.rows.push((what.to_owned(), format!("{rate:.0} ({count} in {:.2} s)", took.as_secs_f64())));
     }
 
-    /// The unique and the resident memory of all processes together, and of each.
+    /// The private and the resident memory of all processes together, and of each.
     pub(super) fn memory(&mut self, what: &str, processes: &[Memory]) {
         #[allow(clippy::cast_precision_loss, reason = "KiB of a process")]
         let mib = |kib: u64| kib as f64 / 1024.0;
-        let both = |uss: u64, rss: u64| format!("{:.1} / {:.1}", mib(uss), mib(rss));
+        let both = |private: u64, rss: u64| format!("{:.1} / {:.1}", mib(private), mib(rss));
         let total = |kib: fn(&Memory) -> u64| processes.iter().map(kib).sum();
-        let mut text = format!("{} MiB", both(total(|memory| memory.uss), total(|memory| memory.rss)));
+        let mut text = format!("{} MiB", both(total(|memory| memory.private), total(|memory| memory.rss)));
         if processes.len() > 1 {
-            let each = |memory: &Memory| format!("{} {}", memory.process, both(memory.uss, memory.rss));
+            let each = |memory: &Memory| format!("{} {}", memory.process, both(memory.private, memory.rss));
             let parts: Vec<_> = processes.iter().map(each).collect();
             let _ = write!(text, " ({})", parts.join(", "));
         }

@@ -57,7 +57,7 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
         column.percentiles(&format!("GET /servers/detail, a page of {LISTED}, {}", scale.size), &scale.list);
     }
     for scale in &measured {
-        column.memory(&format!("memory, {}: unique / resident", scale.size), &scale.memory);
+        column.memory(&format!("memory, {}: private / resident", scale.size), &scale.memory);
     }
     Ok(())
 }
