@@ -84,6 +84,16 @@ pub async fn list(
     Ok(list.page(connection).await?.unwrap_or_default())
 }
 
+/// Whether there is a compute host in the zone that no operator has disabled.
+pub async fn zone_takes_work(connection: &mut Connection, zone: &str) -> Result<bool, DbError> {
+    let hosts = List::<Service>::all()
+        .filter(Condition::equal("binary_name", &Binary::Compute))
+        .filter(Condition::equal("zone", zone))
+        .filter(Condition::equal("disabled", &false))
+        .limit(1);
+    Ok(hosts.page(connection).await?.is_some_and(|hosts| !hosts.is_empty()))
+}
+
 /// The services of these compute hosts, in no order.
 pub async fn of_compute_hosts(connection: &mut Connection, hosts: &[&str]) -> Result<Vec<Service>, DbError> {
     let mut sql = select::<Service>();

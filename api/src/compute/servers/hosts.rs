@@ -1,11 +1,11 @@
 //! How the hosts of servers are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use novella_common::{
     db::{Connection, DbError, services},
-    models::{Binary, Service},
+    models::{Binary, Instance, Service},
 };
 
 use crate::state::Api;
@@ -19,13 +19,19 @@ pub(super) async fn is_up(api: &Api, connection: &mut Connection, host: &str) ->
     Ok(service.is_some_and(|service| service.is_up(Timestamp::now(), api.service.service_down_time)))
 }
 
-/// `host_status` of every host, by name.
+/// `host_status` of the hosts that these servers are on, by name.
 ///
 /// # Errors
 /// The database can't be read.
-pub(super) async fn statuses(api: &Api, connection: &mut Connection) -> Result<HashMap<String, &'static str>, DbError> {
+pub(super) async fn statuses(
+    api: &Api,
+    connection: &mut Connection,
+    servers: &[Instance],
+) -> Result<HashMap<String, &'static str>, DbError> {
     let now = Timestamp::now();
-    let services = services::list(connection, Some(Binary::Compute.as_str()), None).await?;
+    let hosts: BTreeSet<&str> = servers.iter().filter_map(|server| server.host.as_deref()).collect();
+    let hosts: Vec<&str> = hosts.into_iter().collect();
+    let services = services::of_compute_hosts(connection, &hosts).await?;
     let status = |service: &Service| {
         if service.disabled {
             "MAINTENANCE"

@@ -270,7 +270,7 @@ impl<'a> View<'a> {
         let faults = instances::faults(connection, &broken).await?.into_iter().collect();
         let sees_hosts = policy::SERVERS_SHOW_HOST_STATUS.allows(&request.context, own);
         let host_status = match sees_hosts && shown("host_status") && !instances.is_empty() {
-            true => Some(hosts::statuses(&request.state, connection).await?),
+            true => Some(hosts::statuses(&request.state, connection, instances).await?),
             false => None,
         };
         let specs = match shown("scheduler_hints") {

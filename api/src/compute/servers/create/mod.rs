@@ -207,8 +207,7 @@ fn check_image(image: &ImageRecord, flavor: &Flavor) -> Result<(), ApiError> {
 }
 
 async fn check_zone(connection: &mut Connection, zone: &str) -> Result<(), ApiError> {
-    let hosts = services::list(connection, Some(Binary::Compute.as_str()), None).await?;
-    if hosts.iter().any(|service| service.zone == zone && !service.disabled) {
+    if services::zone_takes_work(connection, zone).await? {
         return Ok(());
     }
     Err(ApiError::bad_request(format!("The requested availability zone is not available: {zone}")))
