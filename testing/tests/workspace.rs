@@ -23,7 +23,7 @@ const PROGRAM: &str = "novella";
 /// Crates of others of which only the interface is needed.
 const REPLACED: &[&str] = &["p12-keystore"];
 /// Never part of the program.
-const FOR_TESTS: &[&str] = &["novella-testing", "novella-contract-tests"];
+const FOR_TESTS: &[&str] = &["novella-testing", "novella-contract-tests", "novella-fakes"];
 
 const LONGEST_FILE: usize = 600;
 

@@ -98,7 +98,7 @@ async fn a_host_refuses_what_does_not_fit_and_takes_it_when_room_is_made() {
     let refused = cloud.compute("host-1").build_and_run_instance(&ctx(), build).await;
     assert!(matches!(refused, Err(CallError::Remote(ComputeError::ComputeResourcesUnavailable { .. }))), "{refused:?}");
 
-    let delete = cloud.ask(first, TaskState::Deleting);
+    let delete = cloud.begin(first, TaskState::Deleting);
     cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(first, "is gone", |row| row.gone).await;
     cloud.build("host-1", &second).await;
@@ -112,7 +112,7 @@ async fn a_delete_cancels_the_build() {
     let spec = server(&[("fake:build_seconds", "3600")]);
     cloud.build("host-1", &spec).await;
     cloud.until(spec.uuid, "spawns", |row| matches!(row.task, Some((TaskState::Spawning, _)))).await;
-    let delete = cloud.ask(spec.uuid, TaskState::Deleting);
+    let delete = cloud.begin(spec.uuid, TaskState::Deleting);
     cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     let row = cloud.until(spec.uuid, "is gone", |row| row.gone).await;
     assert_eq!(row.events[&delete.task_id].event, "compute_terminate_instance");
@@ -124,7 +124,7 @@ async fn a_delete_of_an_unknown_server_reports_it_gone() {
     let _host = cloud.start("host-1", instant()).await;
     let spec = server(&[]);
     cloud.write(&spec, "host-1", VmState::Active, None);
-    let delete = cloud.ask(spec.uuid, TaskState::Deleting);
+    let delete = cloud.begin(spec.uuid, TaskState::Deleting);
     cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(spec.uuid, "is gone", |row| row.gone).await;
 }
@@ -139,7 +139,7 @@ async fn no_more_builds_run_at_once_than_allowed() {
     cloud.until(slow.uuid, "spawns", |row| matches!(row.task, Some((TaskState::Spawning, _)))).await;
     cloud.build("host-1", &next).await;
     assert!(matches!(cloud.row(next.uuid).task, Some((TaskState::Scheduling, _))));
-    let delete = cloud.ask(slow.uuid, TaskState::Deleting);
+    let delete = cloud.begin(slow.uuid, TaskState::Deleting);
     cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(next.uuid, "is active", |row| row.vm_state == VmState::Active).await;
 }
@@ -154,7 +154,7 @@ async fn hundreds_of_servers_are_built_at_once_and_every_report_has_its_own_numb
     for spec in &specs {
         cloud.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active).await;
     }
-    let heard = cloud.heard("host-1");
+    let heard = cloud.received("host-1");
     let distinct: std::collections::HashSet<_> = heard.iter().collect();
     assert_eq!(distinct.len(), heard.len());
     assert!(heard.is_sorted());
@@ -169,7 +169,7 @@ async fn a_second_delete_repeats_the_end_of_the_first() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
-    let delete: OperationId = cloud.ask(instance, TaskState::Deleting);
+    let delete: OperationId = cloud.begin(instance, TaskState::Deleting);
     let host = cloud.compute("host-1");
     host.perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     let row = cloud.until(instance, "is gone", |row| row.gone).await;

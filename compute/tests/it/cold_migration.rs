@@ -14,7 +14,7 @@ use crate::{
 
 /// Up to the copy.
 async fn begin(pair: &Pair, instance: InstanceUuid) -> MigrationSpec {
-    let migration = pair.here.ask_migration_as(instance, TaskState::ResizeMigrating, "dest");
+    let migration = pair.here.begin_migration_as(instance, TaskState::ResizeMigrating, "dest");
     let data = pair.here.migration("dest").prep_resize(&ctx(), migration.clone()).await.unwrap();
     pair.here.migration("source").resize_instance(&ctx(), migration.clone(), data).await.unwrap();
     migration

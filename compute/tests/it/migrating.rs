@@ -44,7 +44,7 @@ async fn a_guest_can_go_back_to_where_it_came_from() {
     assert_eq!(pair.outcome(instance).await, MigrationOutcome::Switched);
     pair.complete(&away).await;
 
-    let back = pair.here.ask_migration(instance, "source");
+    let back = pair.here.begin_migration(instance, "source");
     let (here, there) = (pair.here.live_migration("dest"), pair.here.live_migration("source"));
     let data = there.check_can_live_migrate_destination(&ctx(), back.clone()).await.unwrap();
     let data = here.check_can_live_migrate_source(&ctx(), back.clone(), data).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_guest_can_go_back_to_where_it_came_from() {
 async fn a_paused_guest_arrives_paused() {
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", &[]).await;
-    let pause = pair.here.ask(instance, TaskState::Pausing);
+    let pause = pair.here.begin(instance, TaskState::Pausing);
     pair.here.compute("source").perform_action(&ctx(), pause, Action::Pause, Default::default()).await.unwrap();
     pair.here.until(instance, "is paused", |row| row.vm_state == VmState::Paused).await;
     let migration = pair.begin(instance).await;
@@ -157,7 +157,7 @@ async fn a_migration_that_fails_on_the_way_leaves_the_guest_where_it_was_and_can
 async fn a_destination_that_cannot_prepare_keeps_nothing() {
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", &[("fake:fail_pre_migration", "dest")]).await;
-    let migration = pair.here.ask_migration(instance, "dest");
+    let migration = pair.here.begin_migration(instance, "dest");
     let data = pair.checked(&migration).await;
     let refused = pair.here.live_migration("dest").pre_live_migration(&ctx(), migration.clone(), data).await;
     assert!(matches!(refused, Err(CallError::Remote(ComputeError::Failed { .. }))), "{refused:?}");
@@ -168,7 +168,7 @@ async fn a_destination_that_cannot_prepare_keeps_nothing() {
 async fn a_destination_refuses_early_what_it_cannot_take() {
     let pair = Pair::start(instant()).await;
     let instance = pair.here.built("source", &[]).await;
-    let mut migration = pair.here.ask_migration(instance, "dest");
+    let mut migration = pair.here.begin_migration(instance, "dest");
     let destination = pair.here.live_migration("dest");
     migration.spec.flavor.memory_mb = 1 << 40;
     let too_big = destination.check_can_live_migrate_destination(&ctx(), migration.clone()).await;
@@ -219,7 +219,7 @@ async fn a_delete_while_the_guest_is_copied_ends_both() {
     let instance = pair.here.built("source", RESTLESS).await;
     pair.begin(instance).await;
     pair.copying(instance).await;
-    let delete = pair.here.ask(instance, TaskState::Deleting);
+    let delete = pair.here.begin(instance, TaskState::Deleting);
     pair.here.compute("source").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     pair.here.until(instance, "is gone", |row| row.gone).await;
     pair.here.reconcile("dest").await;

@@ -41,7 +41,7 @@ impl Pair {
 
     /// The checks and the preparation.
     pub(crate) async fn prepare(&self, instance: InstanceUuid) -> (MigrationSpec, MigrateData) {
-        let migration = self.here.ask_migration(instance, "dest");
+        let migration = self.here.begin_migration(instance, "dest");
         let data = self.checked(&migration).await;
         let data = self.here.live_migration("dest").pre_live_migration(&ctx(), migration.clone(), data).await.unwrap();
         (migration, data)
@@ -104,7 +104,7 @@ impl Pair {
 
     /// Stops the guest on a host, which works only where it runs.
     pub(crate) async fn stops_on(&self, host: &str, instance: InstanceUuid) {
-        let stop = self.here.ask(instance, TaskState::PoweringOff);
+        let stop = self.here.begin(instance, TaskState::PoweringOff);
         self.here.compute(host).perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
         let row = self.here.until(instance, "has been stopped", |row| row.task.is_none()).await;
         assert_eq!((row.vm_state, row.failure), (VmState::Stopped, None));

@@ -30,7 +30,7 @@ async fn every_power_operation_ends_where_the_table_says() {
         (TaskState::RebootingHard, VmState::Active, PowerState::Running, "compute_reboot_instance"),
     ];
     for (task_state, vm_state, power_state, event) in walk {
-        let operation = cloud.ask(instance, task_state);
+        let operation = cloud.begin(instance, task_state);
         send(&cloud, task_state, operation).await;
         let row = cloud.until(instance, &format!("{task_state} has ended"), |row| row.task.is_none()).await;
         assert_eq!((row.vm_state, row.power_state, &row.failure), (vm_state, power_state, &None), "{task_state}");
@@ -43,7 +43,7 @@ async fn an_operation_that_is_delivered_twice_is_done_once() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
-    let reboot = cloud.ask(instance, TaskState::RebootingHard);
+    let reboot = cloud.begin(instance, TaskState::RebootingHard);
     send(&cloud, TaskState::RebootingHard, reboot).await;
     let row = cloud.until(instance, "has rebooted", |row| row.task.is_none()).await;
     let boots = || async {
@@ -66,12 +66,12 @@ async fn a_failed_power_operation_leaves_the_server_as_it_was() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[("fake:fail_power", "power_off,reboot")]).await;
-    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    let stop = cloud.begin(instance, TaskState::PoweringOff);
     send(&cloud, TaskState::PoweringOff, stop).await;
     let row = cloud.until(instance, "has failed", |row| row.failure.is_some()).await;
     assert_eq!((row.vm_state, row.power_state), (VmState::Active, PowerState::Running));
 
-    let reboot = cloud.ask(instance, TaskState::RebootingHard);
+    let reboot = cloud.begin(instance, TaskState::RebootingHard);
     send(&cloud, TaskState::RebootingHard, reboot).await;
     let row = cloud.until(instance, "has ended", |row| row.task.is_none()).await;
     assert_eq!(row.vm_state, VmState::Error, "a hard reboot is the last resort");
@@ -82,14 +82,14 @@ async fn a_hard_reboot_takes_over_a_reboot_that_hangs() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[("fake:power_seconds", "3600")]).await;
-    let hangs = cloud.ask(instance, TaskState::Rebooting);
+    let hangs = cloud.begin(instance, TaskState::Rebooting);
     send(&cloud, TaskState::Rebooting, hangs).await;
     cloud.until(instance, "reboots", |row| matches!(row.task, Some((TaskState::RebootStarted, _)))).await;
-    let hard = cloud.ask(instance, TaskState::RebootingHard);
+    let hard = cloud.begin(instance, TaskState::RebootingHard);
     send(&cloud, TaskState::RebootingHard, hard).await;
     cloud.until(instance, "reboots hard", |row| matches!(row.task, Some((TaskState::RebootStartedHard, _)))).await;
     // And a delete takes over that.
-    let delete = cloud.ask(instance, TaskState::Deleting);
+    let delete = cloud.begin(instance, TaskState::Deleting);
     cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(instance, "is gone", |row| row.gone).await;
 }
@@ -100,7 +100,7 @@ async fn a_power_operation_on_a_server_without_a_guest_ends_in_error() {
     let _host = cloud.start("host-1", instant()).await;
     let spec = server(&[]);
     cloud.write(&spec, "host-1", VmState::Active, None);
-    let stop = cloud.ask(spec.uuid, TaskState::PoweringOff);
+    let stop = cloud.begin(spec.uuid, TaskState::PoweringOff);
     send(&cloud, TaskState::PoweringOff, stop).await;
     let row = cloud.until(spec.uuid, "has failed", |row| row.failure.is_some()).await;
     assert_eq!(row.vm_state, VmState::Error);
@@ -111,7 +111,7 @@ async fn a_guest_writes_a_crash_dump_and_boots_again() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
-    let crash = cloud.ask(instance, TaskState::TriggeringCrashDump);
+    let crash = cloud.begin(instance, TaskState::TriggeringCrashDump);
     send(&cloud, TaskState::TriggeringCrashDump, crash).await;
     let row = cloud.until(instance, "is done", |row| row.task.is_none()).await;
     assert_eq!((row.vm_state, row.power_state, &row.failure), (VmState::Active, PowerState::Running, &None));
@@ -119,10 +119,10 @@ async fn a_guest_writes_a_crash_dump_and_boots_again() {
     let console = cloud.compute("host-1").get_console_output(&ctx(), instance, None).await.unwrap();
     assert!(console.contains("saved vmcore") && console.matches("booted").count() == 2, "{console}");
 
-    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    let stop = cloud.begin(instance, TaskState::PoweringOff);
     send(&cloud, TaskState::PoweringOff, stop).await;
     cloud.until(instance, "is stopped", |row| row.task.is_none()).await;
-    let crash = cloud.ask(instance, TaskState::TriggeringCrashDump);
+    let crash = cloud.begin(instance, TaskState::TriggeringCrashDump);
     send(&cloud, TaskState::TriggeringCrashDump, crash).await;
     let row = cloud.until(instance, "has failed", |row| row.failure.is_some()).await;
     assert_eq!((row.vm_state, row.power_state), (VmState::Stopped, PowerState::Shutdown));
@@ -133,11 +133,11 @@ async fn an_action_that_a_client_may_not_send_yet_is_refused_to_its_sender() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
-    let operation = cloud.ask(instance, TaskState::TriggeringCrashDump);
+    let operation = cloud.begin(instance, TaskState::TriggeringCrashDump);
     let old = cloud.compute("host-1").version_cap(Version::new(1, 0));
     let refused = old.perform_action(&ctx(), operation, Action::TriggerCrashDump, Default::default()).await;
     assert!(matches!(refused, Err(MessagingError::UnsupportedVersion { .. })), "{refused:?}");
-    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    let stop = cloud.begin(instance, TaskState::PoweringOff);
     old.perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     cloud.until(instance, "is stopped", |row| row.vm_state == VmState::Stopped).await;
 }

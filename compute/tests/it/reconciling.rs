@@ -12,12 +12,12 @@ use novella_compute::{
 use crate::cloud::{Cloud, ctx, instant, server};
 
 #[tokio::test]
-async fn what_no_row_names_is_removed() {
+async fn what_is_deleted_in_its_row_is_removed() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let stays = cloud.built("host-1", &[]).await;
     let orphan = cloud.built("host-1", &[]).await;
-    cloud.erase(orphan);
+    cloud.delete(orphan);
     cloud.reconcile("host-1").await;
     assert_eq!(cloud.held_instances("host-1").await, [stays].into());
     assert!(cloud.compute("host-1").get_console_output(&ctx(), orphan, None).await.is_err());
@@ -48,10 +48,10 @@ async fn an_operation_whose_message_is_lost_is_done_by_reconciliation() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
-    cloud.ask(instance, TaskState::PoweringOff);
+    cloud.begin(instance, TaskState::PoweringOff);
     cloud.reconcile("host-1").await;
     cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
-    cloud.ask(instance, TaskState::Deleting);
+    cloud.begin(instance, TaskState::Deleting);
     cloud.reconcile("host-1").await;
     cloud.until(instance, "is gone", |row| row.gone).await;
 }
@@ -109,7 +109,7 @@ async fn a_host_that_lost_its_journal_but_not_its_guests_takes_them_back() {
     let half = cloud.reopened(dir.path()).await;
     let _host = half.start("host-1", instant()).await;
     assert_eq!(half.row(instance).vm_state, VmState::Active);
-    let stop = half.ask(instance, TaskState::PoweringOff);
+    let stop = half.begin(instance, TaskState::PoweringOff);
     half.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     half.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
 }

@@ -35,7 +35,7 @@ async fn a_power_operation_goes_on_after_its_host_has_died_in_the_middle() {
     };
     let host = cloud.start("host-1", config(Duration::from_secs(3600))).await;
     let instance = cloud.built("host-1", &[]).await;
-    let reboot = cloud.ask(instance, TaskState::RebootingHard);
+    let reboot = cloud.begin(instance, TaskState::RebootingHard);
     cloud.compute("host-1").perform_action(&ctx(), reboot, Action::RebootHard, Default::default()).await.unwrap();
     cloud.until(instance, "reboots", |row| matches!(row.task, Some((TaskState::RebootStartedHard, _)))).await;
     drop(host);
@@ -58,7 +58,7 @@ async fn guests_and_journal_survive_in_the_state_directory() {
 
     let cloud = cloud.reopened(dir.path()).await;
     let _host = cloud.start("host-1", instant()).await;
-    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    let stop = cloud.begin(instance, TaskState::PoweringOff);
     cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     let row = cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     assert_eq!(row.failure, None);
@@ -69,7 +69,7 @@ async fn a_report_that_was_lost_is_brought_again_by_reconciliation() {
     let cloud = Cloud::new().await;
     let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
-    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    let stop = cloud.begin(instance, TaskState::PoweringOff);
     cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     let row = cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     // As if that report had never come.
@@ -90,7 +90,7 @@ async fn report_numbers_go_on_after_a_restart_and_above_all_former_ones_after_a_
     let instance = cloud.built("host-1", &[]).await;
     drop(host);
     let host = cloud.start("host-1", instant()).await;
-    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    let stop = cloud.begin(instance, TaskState::PoweringOff);
     cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     cloud.until(instance, "has stopped", |row| row.vm_state == VmState::Stopped).await;
     drop(host);
@@ -99,7 +99,7 @@ async fn report_numbers_go_on_after_a_restart_and_above_all_former_ones_after_a_
     let _host = fresh.start("host-1", instant()).await;
     let row = fresh.until(instance, "is in error", |row| row.vm_state == VmState::Error).await;
     assert_eq!(row.power_state, PowerState::NoState);
-    let heard = cloud.heard("host-1");
+    let heard = cloud.received("host-1");
     assert!(heard.windows(2).all(|pair| pair[0] < pair[1]), "{heard:?}");
 }
 
@@ -111,7 +111,7 @@ async fn a_host_works_only_after_a_conductor_has_called() {
     drop(first);
     cloud.ignore("host-1", true);
     let host = cloud.start_only("host-1", instant(), &Shutdown::new()).await;
-    let stop = cloud.ask(instance, TaskState::PoweringOff);
+    let stop = cloud.begin(instance, TaskState::PoweringOff);
     // Waits in its queue.
     cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
     cloud.when("hello is said again", || (cloud.hellos("host-1") >= 3).then_some(()), || "fewer".into()).await;

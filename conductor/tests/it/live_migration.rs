@@ -9,8 +9,9 @@ use novella_common::{
     models::{EventResult, Instance, MigrationKind, MigrationStatus},
 };
 use novella_conductor::tasks::step::{Worker, steps};
+use novella_fakes::Copying;
 
-use crate::support::{Cloud, big, hosts::Copying, idle, size};
+use crate::support::{Cloud, big, idle, size};
 
 /// A cloud of two hosts with one active instance on the first, a scheduler, and no conductor yet.
 async fn two_hosts(cloud: &Cloud) -> InstanceUuid {

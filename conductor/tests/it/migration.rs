@@ -8,8 +8,9 @@ use novella_common::{
     models::{EventResult, Migration, MigrationKind, MigrationStatus},
 };
 use novella_conductor::tasks::step::{Worker, steps};
+use novella_fakes::Copying;
 
-use crate::support::{Cloud, big, hosts::Copying};
+use crate::support::{Cloud, big};
 
 async fn two_hosts(cloud: &Cloud) -> InstanceUuid {
     cloud.start_host("source", big()).await;

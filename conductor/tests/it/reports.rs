@@ -10,9 +10,10 @@ use novella_common::{
     reports::{Fact, InstanceReport, OperationProgress, TOPIC},
     sql,
 };
+use novella_fakes::Building;
 use novella_messaging::Notifier;
 
-use crate::support::{Cloud, big, building, hosts::Building, idle, size, waiting};
+use crate::support::{Cloud, big, building, idle, size, waiting};
 
 fn report(instance: InstanceUuid, task_id: Option<TaskId>, seq: i64, progress: OperationProgress) -> InstanceReport {
     InstanceReport { instance, seq, task_id, request_id: None, power_state: PowerState::Running, progress, event: None }
@@ -40,7 +41,7 @@ async fn all_is_written(cloud: &Cloud, host: &str) {
     let last = cloud.active(host).await;
     let mut said = report(last, None, cloud.hosts.seq(), done(VmState::Stopped));
     said.power_state = PowerState::Shutdown;
-    cloud.hosts.say(host, Fact::Instance(said)).await;
+    cloud.hosts.report(host, Fact::Instance(said)).await;
     cloud.until(last, |instance| instance.vm_state == VmState::Stopped).await;
 }
 
@@ -63,7 +64,7 @@ on_both! {
             let mut said = report(new.uuid, new.task_id, cloud.hosts.seq(), progress);
             said.request_id.clone_from(&new.task_request_id);
             said.event = Some(event(finished));
-            cloud.hosts.say("host-1", Fact::Instance(said)).await;
+            cloud.hosts.report("host-1", Fact::Instance(said)).await;
         };
         say(doing(TaskState::Networking), None).await;
         let row = cloud.until(new.uuid, |row| row.task_state == Some(TaskState::Networking)).await;
@@ -89,7 +90,7 @@ on_both! {
         cloud.write(&new).await;
         let late = cloud.hosts.seq();
         let seq = cloud.hosts.seq();
-        cloud.hosts.say("host-1", Fact::Instance(report(new.uuid, new.task_id, seq, doing(TaskState::Spawning)))).await;
+        cloud.hosts.report("host-1", Fact::Instance(report(new.uuid, new.task_id, seq, doing(TaskState::Spawning)))).await;
         let active = || done(VmState::Active);
         for (host, task_id, number, what) in [
             ("host-1", new.task_id, late, "an older report"),
@@ -98,7 +99,7 @@ on_both! {
             ("host-1", Some(TaskId::random()), cloud.hosts.seq(), "another operation"),
             ("host-1", None, cloud.hosts.seq(), "no operation, while one is under way"),
         ] {
-            cloud.hosts.say(host, Fact::Instance(report(new.uuid, task_id, number, active()))).await;
+            cloud.hosts.report(host, Fact::Instance(report(new.uuid, task_id, number, active()))).await;
             all_is_written(&cloud, "host-1").await;
             let row = cloud.instance(new.uuid).await;
             assert_eq!((row.vm_state, row.task_state), (VmState::Building, Some(TaskState::Spawning)), "{what}");
@@ -117,12 +118,12 @@ on_both! {
             .collect();
         // They wait in the queue, so that a conductor finds them all at once.
         for said in reports.iter().chain(&reports) {
-            cloud.hosts.say("host-1", Fact::Instance(said.clone())).await;
+            cloud.hosts.report("host-1", Fact::Instance(said.clone())).await;
         }
         cloud.start_conductor().await;
         let row = cloud.until_idle(new.uuid).await;
         for said in &reports {
-            cloud.hosts.say("host-1", Fact::Instance(said.clone())).await;
+            cloud.hosts.report("host-1", Fact::Instance(said.clone())).await;
         }
         all_is_written(&cloud, "host-1").await;
         assert_eq!(cloud.instance(new.uuid).await, row);
@@ -136,7 +137,7 @@ on_both! {
         let uuid = cloud.active("host-1").await;
         let mut crashed = report(uuid, None, cloud.hosts.seq(), done(VmState::Stopped));
         crashed.power_state = PowerState::Crashed;
-        cloud.hosts.say("host-1", Fact::Instance(crashed)).await;
+        cloud.hosts.report("host-1", Fact::Instance(crashed)).await;
         let row = cloud.until(uuid, |row| row.vm_state == VmState::Stopped).await;
         assert_eq!(row.power_state, PowerState::Crashed);
         cloud.stop().await;
@@ -154,7 +155,7 @@ on_both! {
         assert_eq!(cloud.claims(&["host-1"]).await, [5]);
         for (uuid, task_id) in &all {
             let said = report(*uuid, Some(*task_id), cloud.hosts.seq(), OperationProgress::Gone);
-            cloud.hosts.say("host-1", Fact::Instance(said)).await;
+            cloud.hosts.report("host-1", Fact::Instance(said)).await;
         }
         for (uuid, _) in &all {
             let row = cloud.until(*uuid, |row| row.deleted_at.is_some()).await;
@@ -169,7 +170,7 @@ on_both! {
         cloud.start_host("host-1", big()).await;
         cloud.start_conductor().await;
         let uuid = cloud.active("host-1").await;
-        cloud.hosts.say("host-1", Fact::Instance(report(uuid, None, cloud.hosts.seq(), OperationProgress::Gone))).await;
+        cloud.hosts.report("host-1", Fact::Instance(report(uuid, None, cloud.hosts.seq(), OperationProgress::Gone))).await;
         let row = cloud.until(uuid, |row| row.vm_state == VmState::Error).await;
         assert_eq!(row.deleted_at, None);
         assert_eq!(cloud.fault(uuid).await.unwrap().message, "Host host-1 no longer has the server.");
@@ -184,7 +185,7 @@ on_both! {
         let task_id = cloud.begin(uuid, TaskState::PoweringOff).await;
         let progress =
             OperationProgress::Failed { vm_state: None, message: "It hangs.".into(), details: None, reschedule: true };
-        cloud.hosts.say("host-1", Fact::Instance(report(uuid, Some(task_id), cloud.hosts.seq(), progress))).await;
+        cloud.hosts.report("host-1", Fact::Instance(report(uuid, Some(task_id), cloud.hosts.seq(), progress))).await;
         let row = cloud.until_idle(uuid).await;
         assert_eq!((row.vm_state, row.host.as_deref()), (VmState::Active, Some("host-1")));
         assert_eq!(cloud.fault(uuid).await.unwrap().message, "It hangs.");
@@ -199,7 +200,7 @@ on_both! {
         let new = building("host-1");
         cloud.write(&new).await;
         let said = report(new.uuid, new.task_id, cloud.hosts.seq(), failed(false));
-        cloud.hosts.say("host-1", Fact::Instance(said)).await;
+        cloud.hosts.report("host-1", Fact::Instance(said)).await;
         let row = cloud.until_idle(new.uuid).await;
         assert_eq!((row.vm_state, row.host.as_deref()), (VmState::Error, Some("host-1")));
         let fault = cloud.fault(new.uuid).await.unwrap();
@@ -227,7 +228,7 @@ on_both! {
             result: Some(EventResult::Error),
             details: None,
         });
-        cloud.hosts.say("bad", Fact::Instance(said)).await;
+        cloud.hosts.report("bad", Fact::Instance(said)).await;
         let row = cloud.until_idle(new.uuid).await;
         assert_eq!((row.vm_state, row.host.as_deref(), row.attempts), (VmState::Active, Some("good"), 2));
         assert_eq!(cloud.claims(&["bad", "good"]).await, [0, 1]);
@@ -271,7 +272,7 @@ on_both! {
         let ctx = RequestContext::internal();
         notifier.info(&ctx, "compute.instance", &serde_json::json!({ "no": "report" })).await.unwrap();
         let said = report(new.uuid, new.task_id, cloud.hosts.seq(), done(VmState::Active));
-        cloud.hosts.say("host-1", Fact::Instance(said)).await;
+        cloud.hosts.report("host-1", Fact::Instance(said)).await;
         notifier.info(&ctx, "nonsense", &serde_json::json!([1, 2])).await.unwrap();
         cloud.start_conductor().await;
         cloud.until_idle(new.uuid).await;
@@ -294,13 +295,13 @@ on_both! {
         cloud.hosts.start("new").await;
         cloud.start_conductor().await;
         // Not heard before its hello: a heartbeat alone says nothing of what it has.
-        cloud.hosts.say("new", Fact::Alive { incarnation: cloud.hosts.incarnation("new") }).await;
+        cloud.hosts.report("new", Fact::Alive { incarnation: cloud.hosts.incarnation("new") }).await;
         cloud.hosts.hello("new", size(4, 4096, 40)).await;
         cloud.hosts.called("reconcile", 1).await;
         let nodes = cloud.nodes().await;
         assert_eq!(nodes["new"].capacity, size(4, 4096, 40));
         cloud.silence("new").await;
-        cloud.hosts.say("new", Fact::Alive { incarnation: cloud.hosts.incarnation("new") }).await;
+        cloud.hosts.report("new", Fact::Alive { incarnation: cloud.hosts.incarnation("new") }).await;
         let uuid = idle().uuid;
         cloud.write(&Instance { uuid, host: Some("new".into()), ..idle() }).await;
         all_is_written(&cloud, "new").await;

@@ -11,8 +11,9 @@ use novella_common::{
     sql,
 };
 use novella_conductor::ConductorConfig;
+use novella_fakes::Copying;
 
-use crate::support::{Cloud, big, building, hosts::Copying, idle, size, waiting};
+use crate::support::{Cloud, big, building, idle, size, waiting};
 
 /// Rows as they are a day later.
 async fn a_day_later(cloud: &Cloud) {

@@ -9,17 +9,18 @@ use novella_common::{
     lifecycle::{TaskState, VmState},
     models::{EventResult, RequestSpec},
 };
+use novella_fakes::Building;
 use novella_messaging::CallError;
 use novella_scheduler::{
     SchedulerConfig,
     rpcapi::{DestinationRequest, SchedulerError},
 };
 
-use crate::support::{Behaviour, Cloud, On, on_both, size};
+use crate::support::{Cloud, On, on_both, size};
 
 on_both! {
     async fn a_server_gets_a_host_and_a_claim_there_and_is_the_hosts(cloud: Cloud) {
-        let host = cloud.start_host("host-1", size(4, 4096, 40), Behaviour::Accept).await;
+        let host = cloud.start_host("host-1", size(4, 4096, 40), Building::Accept).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         let uuid = cloud.write_instance(RequestSpec::default()).await;
         cloud.build(uuid).await;
@@ -39,7 +40,7 @@ on_both! {
     }
 
     async fn a_message_that_comes_twice_builds_once(cloud: Cloud) {
-        let host = cloud.start_host("host-1", size(64, 65536, 640), Behaviour::Accept).await;
+        let host = cloud.start_host("host-1", size(64, 65536, 640), Building::Accept).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         cloud.start_scheduler("s2", SchedulerConfig::default()).await;
         let mut all = Vec::new();
@@ -65,7 +66,7 @@ on_both! {
     async fn many_schedulers_at_once_fill_the_hosts_and_never_overcommit(cloud: Cloud) {
         // Room for 40 in all; 60 are asked for. A small claim (memory) is the narrow one.
         for index in 0..4 {
-            cloud.start_host(&format!("host-{index}"), size(64, 512 * 10, 640), Behaviour::Accept).await;
+            cloud.start_host(&format!("host-{index}"), size(64, 512 * 10, 640), Building::Accept).await;
         }
         for index in 0..6 {
             cloud.start_scheduler(&format!("s{index}"), SchedulerConfig::default()).await;
@@ -94,7 +95,7 @@ on_both! {
 
     async fn a_burst_spreads_evenly_over_equal_hosts(cloud: Cloud) {
         for index in 0..8 {
-            cloud.start_host(&format!("host-{index}"), size(1000, 512_000, 10_000), Behaviour::Accept).await;
+            cloud.start_host(&format!("host-{index}"), size(1000, 512_000, 10_000), Building::Accept).await;
         }
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         let mut all = Vec::new();
@@ -114,8 +115,8 @@ on_both! {
 
     async fn a_host_that_refuses_is_left_for_another_one_and_its_claim_is_given_back(cloud: Cloud) {
         // The bigger host is the better one, until it refuses.
-        let bad = cloud.start_host("bad", size(64, 65536, 640), Behaviour::Refuse).await;
-        let good = cloud.start_host("good", size(4, 4096, 40), Behaviour::Accept).await;
+        let bad = cloud.start_host("bad", size(64, 65536, 640), Building::Refuse).await;
+        let good = cloud.start_host("good", size(4, 4096, 40), Building::Accept).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         let uuid = cloud.write_instance(RequestSpec::default()).await;
         cloud.build(uuid).await;
@@ -135,9 +136,9 @@ on_both! {
     }
 
     async fn a_host_whose_handler_breaks_or_that_nobody_serves_is_left_for_another_one(cloud: Cloud) {
-        cloud.start_host("breaks", size(64, 65536, 640), Behaviour::Panic).await;
+        cloud.start_host("breaks", size(64, 65536, 640), Building::Panic).await;
         cloud.write_host("nobody", "nova", size(64, 65536, 640)).await;
-        cloud.start_host("good", size(4, 4096, 40), Behaviour::Accept).await;
+        cloud.start_host("good", size(4, 4096, 40), Building::Accept).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         let uuid = cloud.write_instance(RequestSpec::default()).await;
         cloud.build(uuid).await;
@@ -150,7 +151,7 @@ on_both! {
 
     async fn after_max_attempts_the_server_is_in_error_with_the_last_failure(cloud: Cloud) {
         for index in 0..5 {
-            cloud.start_host(&format!("host-{index}"), size(4, 4096, 40), Behaviour::Refuse).await;
+            cloud.start_host(&format!("host-{index}"), size(4, 4096, 40), Building::Refuse).await;
         }
         cloud.start_scheduler("s1", SchedulerConfig { max_attempts: 2, ..SchedulerConfig::default() }).await;
         let uuid = cloud.write_instance(RequestSpec::default()).await;
@@ -169,7 +170,7 @@ on_both! {
     }
 
     async fn without_room_anywhere_the_server_is_in_error_and_its_action_says_why(cloud: Cloud) {
-        cloud.start_host("small", size(1, 256, 1), Behaviour::Accept).await;
+        cloud.start_host("small", size(1, 256, 1), Building::Accept).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         let uuid = cloud.write_instance(RequestSpec::default()).await;
         cloud.build(uuid).await;
@@ -191,7 +192,7 @@ on_both! {
 
     async fn a_server_deleted_while_its_host_is_asked_is_left_alone(cloud: Cloud) {
         let database = cloud.database.clone();
-        let deletes = Behaviour::First(Arc::new(move |build| {
+        let deletes = Building::After(Arc::new(move |build| {
             let database = database.clone();
             Box::pin(async move {
                 let mut connection = database.write().await.unwrap();
@@ -205,7 +206,7 @@ on_both! {
             })
         }));
         let host = cloud.start_host("host-1", size(4, 4096, 40), deletes).await;
-        cloud.start_host("host-2", size(2, 2048, 20), Behaviour::Accept).await;
+        cloud.start_host("host-2", size(2, 2048, 20), Building::Accept).await;
         cloud.write_host("host-2", "elsewhere", size(2, 2048, 20)).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         let uuid = cloud.write_instance(RequestSpec::default()).await;
@@ -227,7 +228,7 @@ on_both! {
     }
 
     async fn what_a_dead_scheduler_had_claimed_for_is_offered_to_the_same_host_again(cloud: Cloud) {
-        let host = cloud.start_host("host-1", size(4, 4096, 40), Behaviour::Accept).await;
+        let host = cloud.start_host("host-1", size(4, 4096, 40), Building::Accept).await;
         let uuid = cloud.write_instance(RequestSpec::default()).await;
         let attempt = TaskId::random();
         let dead = Incarnation::random();
@@ -259,7 +260,7 @@ on_both! {
 
     async fn hints_and_zones_are_obeyed(cloud: Cloud) {
         for name in ["host-1", "host-2", "host-3"] {
-            cloud.start_host(name, size(64, 65536, 640), Behaviour::Accept).await;
+            cloud.start_host(name, size(64, 65536, 640), Building::Accept).await;
         }
         cloud.write_host("host-3", "elsewhere", size(64, 65536, 640)).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
@@ -328,7 +329,7 @@ on_both! {
     async fn room_that_has_just_become_free_is_seen_before_a_server_is_given_up(cloud: Cloud) {
         // A picture that is kept for long: only the second look can show the room.
         let config = SchedulerConfig { host_state_max_age: Duration::from_secs(3600), ..SchedulerConfig::default() };
-        cloud.start_host("host-1", size(1, 512, 1), Behaviour::Accept).await;
+        cloud.start_host("host-1", size(1, 512, 1), Building::Accept).await;
         cloud.start_scheduler("s1", config).await;
         let first = cloud.write_instance(RequestSpec::default()).await;
         cloud.build(first).await;
@@ -374,12 +375,12 @@ mod on_sqlite_only {
         let cloud = Cloud::new(On::Sqlite).await;
         let too_late = std::sync::Arc::new(tokio::sync::Notify::new());
         let waits = std::sync::Arc::clone(&too_late);
-        let late = Behaviour::First(Arc::new(move |_| {
+        let late = Building::After(Arc::new(move |_| {
             let waits = Arc::clone(&waits);
             Box::pin(async move { waits.notified().await })
         }));
         let slow = cloud.start_host("slow", size(64, 65536, 640), late).await;
-        let good = cloud.start_host("good", size(4, 4096, 40), Behaviour::Accept).await;
+        let good = cloud.start_host("good", size(4, 4096, 40), Building::Accept).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         let uuid = cloud.write_instance(RequestSpec::default()).await;
         cloud.build(uuid).await;

@@ -4,13 +4,14 @@ use novella_common::{
     RequestContext,
     models::{GroupPolicy, RequestSpec},
 };
+use novella_fakes::Building;
 use novella_scheduler::{SchedulerConfig, rpcapi::DestinationRequest};
 
-use crate::support::{Behaviour, Cloud, on_both, size};
+use crate::support::{Cloud, on_both, size};
 
 async fn hosts(cloud: &Cloud, count: usize) {
     for index in 0..count {
-        cloud.start_host(&format!("host-{index}"), size(64, 65536, 640), Behaviour::Accept).await;
+        cloud.start_host(&format!("host-{index}"), size(64, 65536, 640), Building::Accept).await;
     }
 }
 
@@ -34,7 +35,7 @@ on_both! {
 
     async fn all_servers_of_an_affinity_group_share_a_host_as_long_as_it_has_room(cloud: Cloud) {
         for index in 0..4 {
-            cloud.start_host(&format!("host-{index}"), size(5, 65536, 640), Behaviour::Accept).await;
+            cloud.start_host(&format!("host-{index}"), size(5, 65536, 640), Building::Accept).await;
             cloud.start_scheduler(&format!("s{index}"), SchedulerConfig::default()).await;
         }
         let group = cloud.write_group(GroupPolicy::Affinity, None, 8).await;

@@ -1,8 +1,6 @@
 //! A cloud whose hosts are scripted: a database of the test's own, a bus in this process, real conductors and, where a
 //! test needs one, a real scheduler.
 
-pub mod hosts;
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -17,19 +15,19 @@ use novella_common::{
     ids::{InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{Action, PowerState, TaskState, VmState},
     models::{
-        ActionEvent, Binary, ComputeNode, Fault, Flavor, Instance, InstanceAction, Migration, MigrationKind,
-        MigrationStatus, RequestSpec, Resources,
+        ActionEvent, Binary, ComputeNode, Fault, Instance, InstanceAction, Migration, MigrationKind, MigrationStatus,
+        RequestSpec, Resources,
     },
     service::{ServiceIdentity, Shutdown},
     sql,
 };
 use novella_compute::rpcapi::{ComputeClient, OperationId};
 use novella_conductor::{ConductorConfig, ConductorService, rpcapi::ConductorClient};
+pub use novella_fakes::instance as idle;
+use novella_fakes::{FakeHosts, inventory};
 use novella_messaging::{Transport, TransportOptions};
 use novella_scheduler::{SchedulerConfig, SchedulerService};
 pub use novella_testing::On;
-
-use hosts::Hosts;
 
 /// Each test on both databases.
 macro_rules! on_both {
@@ -51,7 +49,7 @@ macro_rules! on_both {
 pub struct Cloud {
     pub database: Database,
     pub transport: Transport,
-    pub hosts: Arc<Hosts>,
+    pub hosts: Arc<FakeHosts>,
     pub config: ConductorConfig,
     pub service_config: ServiceConfig,
     conductors: Mutex<Vec<Conductor>>,
@@ -89,7 +87,7 @@ impl Cloud {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
-        let hosts = Arc::new(Hosts::new(&transport));
+        let hosts = Arc::new(FakeHosts::new(&transport));
         Self {
             database,
             transport,
@@ -156,7 +154,7 @@ impl Cloud {
     /// A host's rows, as after its hello.
     pub async fn write_host(&self, name: &str, resources: Resources) {
         let mut connection = self.database.write().await.unwrap();
-        let (incarnation, inventory) = (self.hosts.incarnation(name), hosts::inventory(name, resources));
+        let (incarnation, inventory) = (self.hosts.incarnation(name), inventory(name, resources));
         services::heartbeat(&mut connection, Binary::Compute, name, "nova", incarnation).await.unwrap();
         compute_nodes::upsert(&mut connection, name, &inventory).await.unwrap();
     }
@@ -445,57 +443,6 @@ pub fn size(vcpus: i64, memory_mb: i64, disk_gb: i64) -> Resources {
 /// Room for sixteen.
 pub fn big() -> Resources {
     size(16, 16 * 512, 16)
-}
-
-/// An instance with nothing under way, on no host.
-pub fn idle() -> Instance {
-    let uuid = InstanceUuid::random();
-    let now = Timestamp::now();
-    Instance {
-        uuid,
-        project_id: "project".into(),
-        user_id: "user".into(),
-        name: "vm".into(),
-        description: None,
-        hostname: "vm".into(),
-        image_ref: None,
-        flavor: Flavor {
-            id: "1".into(),
-            name: "small".into(),
-            vcpus: 1,
-            memory_mb: 512,
-            disk_gb: 1,
-            ephemeral_gb: 0,
-            swap_mb: 0,
-            is_public: true,
-            description: None,
-            extra_specs: BTreeMap::new(),
-        },
-        metadata: BTreeMap::new(),
-        requested_zone: None,
-        user_data: None,
-        key_name: None,
-        config_drive: false,
-        reservation_id: "r-1".into(),
-        launch_index: 0,
-        host: None,
-        availability_zone: None,
-        vm_state: VmState::Active,
-        task_state: None,
-        power_state: PowerState::NoState,
-        task_id: None,
-        task_request_id: None,
-        owner: None,
-        report_seq: 0,
-        attempts: 0,
-        created_at: now,
-        updated_at: now,
-        launched_at: None,
-        terminated_at: None,
-        deleted_at: None,
-        locked_by: None,
-        locked_reason: None,
-    }
 }
 
 /// An instance that waits for a host.

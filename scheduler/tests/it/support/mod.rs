@@ -2,28 +2,25 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     config::{DatabaseConfig, SecretUrl, ServiceConfig},
     db::{Database, actions, allocations, compute_nodes, instances, server_groups, services, table},
     ids::{Incarnation, InstanceUuid, TaskId},
-    lifecycle::{Action, PowerState, TaskState, VmState},
+    lifecycle::{TaskState, VmState},
     models::{
-        AllocationRatios, Binary, ComputeNode, Flavor, GroupPolicy, Instance, InstanceAction, Inventory, RequestSpec,
-        Resources, ServerGroup,
+        Binary, ComputeNode, Flavor, GroupPolicy, Instance, InstanceAction, Inventory, RequestSpec, Resources,
+        ServerGroup,
     },
     service::{ServiceIdentity, Shutdown},
 };
-use novella_compute::rpcapi::{ActionArguments, BuildRequest, Compute, ComputeEndpoint, ComputeError, OperationId};
-use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
+use novella_compute::rpcapi::BuildRequest;
+use novella_fakes::{Building, FakeHosts, inventory};
+use novella_messaging::{Transport, TransportOptions};
 use novella_scheduler::{SchedulerConfig, SchedulerService, rpcapi::SchedulerClient};
 pub use novella_testing::On;
 
@@ -54,23 +51,9 @@ pub struct Cloud {
     pub shutdown: Shutdown,
     pub client: SchedulerClient,
     schedulers: Mutex<Vec<SchedulerService>>,
-    hosts: Mutex<Vec<RpcServer>>,
+    pub hosts: Arc<FakeHosts>,
     // Last, so that it is dropped after everything that uses it.
     _database: novella_testing::Database,
-}
-
-/// What a host does with a build.
-#[derive(Clone)]
-pub enum Behaviour {
-    Accept,
-    Refuse,
-    Panic,
-    /// Runs this, then accepts.
-    First(Arc<dyn Fn(BuildRequest) -> futures::BoxFuture + Send + Sync>),
-}
-
-pub mod futures {
-    pub type BoxFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 async fn connect(url: &str) -> Database {
@@ -89,14 +72,14 @@ impl Cloud {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
-        let client = SchedulerClient::new(&transport);
+        let (client, hosts) = (SchedulerClient::new(&transport), Arc::new(FakeHosts::new(&transport)));
         Self {
             database,
             transport,
             shutdown: Shutdown::new(),
             client,
             schedulers: Mutex::default(),
-            hosts: Mutex::default(),
+            hosts,
             _database: own,
         }
     }
@@ -116,31 +99,15 @@ impl Cloud {
     }
 
     /// A host that is up, with its row and a server behind it.
-    pub async fn start_host(&self, name: &str, resources: Resources, behaviour: Behaviour) -> Host {
+    pub async fn start_host(&self, name: &str, resources: Resources, building: Building) -> Host {
         self.write_host(name, "nova", resources).await;
-        let stub = Arc::new(StubHost { behaviour, builds: Mutex::default(), calls: AtomicUsize::new(0) });
-        let server = RpcServer::builder(&self.transport, Target::new("compute").server(name))
-            .endpoint(ComputeEndpoint::new(Arc::clone(&stub)))
-            .concurrency(64)
-            .start()
-            .await
-            .unwrap();
-        self.hosts.lock().unwrap().push(server);
-        Host { stub }
+        self.hosts.build_by(name, building);
+        self.hosts.start(name).await;
+        Host { name: name.to_owned(), hosts: Arc::clone(&self.hosts) }
     }
 
     pub async fn write_host(&self, name: &str, zone: &str, resources: Resources) {
-        let inventory = Inventory {
-            total: resources,
-            reserved: Resources::default(),
-            ratios: AllocationRatios { cpu: 1.0, ram: 1.0, disk: 1.0 },
-            hypervisor_type: "fake".into(),
-            hypervisor_version: 1,
-            hypervisor_hostname: name.into(),
-            host_ip: "127.0.0.1".into(),
-            cpu_info: serde_json::json!({}),
-            availability_zone: zone.into(),
-        };
+        let inventory = Inventory { availability_zone: zone.into(), ..inventory(name, resources) };
         let mut connection = self.database.write().await.unwrap();
         services::heartbeat(&mut connection, Binary::Compute, name, zone, Incarnation::random()).await.unwrap();
         compute_nodes::upsert(&mut connection, name, &inventory).await.unwrap();
@@ -238,26 +205,28 @@ impl Cloud {
         for scheduler in schedulers {
             scheduler.stop().await;
         }
-        let hosts = std::mem::take(&mut *self.hosts.lock().unwrap());
-        for host in hosts {
-            host.stop(Duration::ZERO).await;
-        }
+        self.hosts.stop().await;
         self.transport.close().await;
         self.database.close().await;
     }
 }
 
+/// One of the hosts.
 pub struct Host {
-    pub stub: Arc<StubHost>,
+    name: String,
+    hosts: Arc<FakeHosts>,
 }
 
 impl Host {
+    /// The builds that it has accepted.
     pub fn builds(&self) -> Vec<BuildRequest> {
-        self.stub.builds.lock().unwrap().clone()
+        self.hosts.builds(&self.name)
     }
 
+    /// How many builds it was offered.
     pub fn calls(&self) -> usize {
-        self.stub.calls.load(Ordering::SeqCst)
+        let offered = |(host, method): &(String, &str)| *host == self.name && *method == "build_and_run_instance";
+        self.hosts.log().iter().filter(|call| offered(call)).count()
     }
 }
 
@@ -265,53 +234,17 @@ pub fn size(vcpus: i64, memory_mb: i64, disk_gb: i64) -> Resources {
     Resources { vcpus, memory_mb, disk_gb }
 }
 
+/// An instance of this size that waits for a host.
 pub fn instance(resources: Resources) -> Instance {
-    let uuid = InstanceUuid::random();
-    let now = Timestamp::now();
+    let instance = novella_fakes::instance();
+    let Resources { vcpus, memory_mb, disk_gb } = resources;
     Instance {
-        uuid,
-        project_id: "project".into(),
-        user_id: "user".into(),
-        name: "vm".into(),
-        description: None,
-        hostname: "vm".into(),
-        image_ref: None,
-        flavor: Flavor {
-            id: "1".into(),
-            name: "small".into(),
-            vcpus: resources.vcpus,
-            memory_mb: resources.memory_mb,
-            disk_gb: resources.disk_gb,
-            ephemeral_gb: 0,
-            swap_mb: 0,
-            is_public: true,
-            description: None,
-            extra_specs: BTreeMap::new(),
-        },
-        metadata: BTreeMap::new(),
-        requested_zone: None,
-        user_data: None,
-        key_name: None,
-        config_drive: false,
-        reservation_id: "r-1".into(),
-        launch_index: 0,
-        host: None,
-        availability_zone: None,
+        flavor: Flavor { vcpus, memory_mb, disk_gb, ..instance.flavor.clone() },
         vm_state: VmState::Building,
         task_state: Some(TaskState::Scheduling),
-        power_state: PowerState::NoState,
         task_id: Some(TaskId::random()),
-        task_request_id: Some(format!("req-{uuid}")),
-        owner: None,
-        report_seq: 0,
-        attempts: 0,
-        created_at: now,
-        updated_at: now,
-        launched_at: None,
-        terminated_at: None,
-        deleted_at: None,
-        locked_by: None,
-        locked_reason: None,
+        task_request_id: Some(format!("req-{}", instance.uuid)),
+        ..instance
     }
 }
 
@@ -325,41 +258,5 @@ fn action(instance: &Instance) -> InstanceAction {
         start_time: instance.created_at,
         updated_at: instance.created_at,
         message: None,
-    }
-}
-
-pub struct StubHost {
-    behaviour: Behaviour,
-    builds: Mutex<Vec<BuildRequest>>,
-    calls: AtomicUsize,
-}
-
-macro_rules! not_asked {
-    ($($name:ident($($argument:ty),*) -> $result:ty;)*) => {
-        $(async fn $name(&self, _: RequestContext, $(_: $argument),*) -> Result<$result, ComputeError> {
-            Err(ComputeError::Failed { message: concat!("no test asks for ", stringify!($name)).into() })
-        })*
-    };
-}
-
-impl Compute for StubHost {
-    async fn build_and_run_instance(&self, _: RequestContext, build: BuildRequest) -> Result<(), ComputeError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        match &self.behaviour {
-            Behaviour::Accept => {}
-            Behaviour::Refuse => {
-                return Err(ComputeError::ComputeResourcesUnavailable { host: "h".into(), reason: "full".into() });
-            }
-            Behaviour::Panic => panic!("the host's handler breaks"),
-            Behaviour::First(work) => work(build.clone()).await,
-        }
-        self.builds.lock().unwrap().push(build);
-        Ok(())
-    }
-
-    not_asked! {
-        perform_action(OperationId, Action, ActionArguments) -> ();
-        get_console_output(InstanceUuid, Option<usize>) -> String;
-        get_host_uptime() -> String;
     }
 }
