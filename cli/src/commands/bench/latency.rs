@@ -9,6 +9,8 @@ use super::{BenchOptions, deployment::on_new_cloud, environment::Shape, load, re
 const HOSTS: usize = 3;
 /// The number of compute processes whose memory at rest is measured.
 const MEMORY_PROCESSES: usize = 8;
+/// How long after the start a cloud is at rest.
+const REST: Duration = Duration::from_secs(5);
 /// How many servers the list holds that is timed.
 const LISTED: usize = 1000;
 
@@ -50,6 +52,8 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
     eprintln!("{}: memory at rest", shape.name());
     let processes = if matches!(shape, Shape::Embedded) { HOSTS } else { MEMORY_PROCESSES };
     on_new_cloud(shape, processes, processes, async |cloud| {
+        // What the start has needed goes back to the system a second after it was freed.
+        tokio::time::sleep(REST).await;
         column.memory(&format!("memory at rest, {processes} hosts: private / resident"), &cloud.memory()?);
         Ok(())
     })
