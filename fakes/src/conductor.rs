@@ -4,7 +4,7 @@
 //! nothing on by itself: what a task would do is the test's. `tests/it/conductors.rs` holds it to what a real one does.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     fmt::Debug,
     sync::{Arc, Mutex},
     time::Duration,
@@ -14,7 +14,7 @@ use novella_common::{
     RequestContext,
     ids::{InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
-    models::{ActionEvent, Flavor, InstanceSpec, MigrationProgress},
+    models::{ActionEvent, Instance, InstanceSpec, MigrationProgress},
     reports::{Fact, InstanceReport, MigrationOutcome, OperationProgress, Report, TOPIC},
 };
 use novella_compute::rpcapi::{
@@ -23,6 +23,8 @@ use novella_compute::rpcapi::{
 };
 use novella_messaging::{NotificationListener, Transport, TransportOptions};
 use tokio::sync::watch;
+
+use crate::instance;
 
 /// How long a test waits for what must come. Only a test that fails ever waits so long.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -72,32 +74,9 @@ pub fn ctx() -> RequestContext {
 
 /// A small server with this metadata.
 pub fn server(metadata: &[(&str, &str)]) -> InstanceSpec {
-    let metadata: BTreeMap<String, String> =
-        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let flavor = Flavor {
-        id: "1".into(),
-        name: "m1.tiny".into(),
-        vcpus: 1,
-        memory_mb: 512,
-        disk_gb: 1,
-        ephemeral_gb: 0,
-        swap_mb: 0,
-        is_public: true,
-        description: None,
-        extra_specs: BTreeMap::new(),
-    };
-    InstanceSpec {
-        uuid: InstanceUuid::random(),
-        name: "web".into(),
-        hostname: "web".into(),
-        project_id: "demo".into(),
-        user_id: "demo".into(),
-        image_ref: None,
-        flavor,
-        metadata,
-        user_data: None,
-        config_drive: false,
-    }
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let (name, hostname) = ("web".into(), "web".into());
+    Instance { name, hostname, metadata, ..instance() }.spec()
 }
 
 impl FakeConductor {

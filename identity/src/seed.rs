@@ -74,7 +74,7 @@ async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedEr
         admin: admin.apply(&mut transaction, &[&admin_project, &demo_project], "admin").await?,
         demo: demo.apply(&mut transaction, &[&demo_project], "member").await?,
     };
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     Ok(seeded)
 }
 

@@ -214,7 +214,7 @@ async fn create(request: Request, new: NewServerGroup) -> Result<Response, ApiEr
         return Err(ApiError::Forbidden("Quota exceeded, too many server groups.".into()));
     }
     insert(&mut transaction, &group).await?;
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     Ok(request.answer(&FIELDS).object("server_group", view(&group, &HashMap::new())))
 }
 
@@ -229,7 +229,7 @@ async fn remove(request: Request, Path(id): Path<String>) -> Result<StatusCode, 
     let mut transaction = request.state.database.begin().await?;
     let group = find(&mut transaction, &request, &id).await?.ok_or_else(|| not_found(&id))?;
     sql!("DELETE FROM server_groups WHERE uuid = "(group.uuid)).execute(&mut transaction).await?;
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

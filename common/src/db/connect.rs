@@ -109,12 +109,13 @@ impl Transaction {
     ///
     /// # Errors
     /// Nothing of it lasts, or, where the connection broke off, nobody knows.
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
+    pub async fn commit(self) -> Result<(), DbError> {
         match self.0.kept {
-            Kept::SqliteTransaction(transaction) => transaction.commit().await,
-            Kept::PostgresTransaction(transaction) => transaction.commit().await,
-            Kept::Sqlite(_) | Kept::Postgres(_) => Ok(()),
+            Kept::SqliteTransaction(transaction) => transaction.commit().await?,
+            Kept::PostgresTransaction(transaction) => transaction.commit().await?,
+            Kept::Sqlite(_) | Kept::Postgres(_) => {}
         }
+        Ok(())
     }
 }
 

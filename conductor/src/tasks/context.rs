@@ -194,7 +194,7 @@ impl TaskContext {
     pub(super) async fn record(&self, migration: &Migration, event: ActionEvent) -> Result<(), DbError> {
         let mut transaction = self.shared.database.begin().await?;
         events::write(&mut transaction, migration, event).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Writes another status. The task stays this conductor's.

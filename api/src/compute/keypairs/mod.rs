@@ -199,7 +199,7 @@ async fn create(request: Request, new: NewKeypair) -> Result<Response, ApiError>
         }
         inserted => inserted?,
     }
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     let status = if request.version.at_least(2) { StatusCode::CREATED } else { StatusCode::OK };
     let Keypair { name, kind, public_key, fingerprint, user_id, .. } = &keypair;
     let view = Created { name, kind, public_key, fingerprint, user_id, private_key };

@@ -3,7 +3,7 @@
 use axum::{http::StatusCode, response::Response};
 use novella_common::{
     RequestContext,
-    db::{DbError, actions, migrations},
+    db::{actions, migrations},
     lifecycle::TaskState,
     models::{Instance, Migration, MigrationKind, MigrationStatus},
 };
@@ -164,14 +164,14 @@ async fn abort_now(api: &Api, context: &RequestContext, migration: &Migration) -
     }
     let action = action_row(context, migration.instance, "live_migration_cancel");
     actions::start(&mut transaction, &[action]).await?;
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     let Err(error) = api.conductor.abort_live_migration(context, migration.uuid).await else { return Ok(()) };
 
     let refused = ApiError::bus(&error);
     let mut transaction = api.database.begin().await?;
     migrations::withdraw_abort(&mut transaction, migration.uuid).await?;
     actions::forget(&mut transaction, migration.instance, &context.request_id).await?;
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     Err(refused)
 }
 

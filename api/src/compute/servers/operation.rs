@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     db::{
-        DbError, Transaction, actions, instances,
+        Transaction, actions, instances,
         migrations::{self, NewMigration},
     },
     ids::{InstanceUuid, MigrationUuid, TaskId},
@@ -155,7 +155,7 @@ impl StartingOperation {
     /// # Errors
     /// The database can't be written; then nothing has begun.
     pub(super) async fn commit(self) -> Result<StartedOperation, ApiError> {
-        self.transaction.commit().await.map_err(DbError::from)?;
+        self.transaction.commit().await?;
         Ok(StartedOperation { task_id: self.task_id, before: self.before, migration: self.migration })
     }
 }
@@ -177,7 +177,7 @@ impl StartedOperation {
             if let Some(migration) = self.migration {
                 migrations::forget(&mut transaction, migration).await?;
             }
-            transaction.commit().await.map_err(DbError::from)?;
+            transaction.commit().await?;
         }
         Err(refused)
     }

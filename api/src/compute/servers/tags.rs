@@ -126,7 +126,7 @@ async fn replace(request: Request, Path(id): Path<String>, NewTags(tags): NewTag
     let mut transaction = request.state.database.begin().await?;
     sql!("DELETE FROM instance_tags WHERE instance_uuid = "(server.uuid)).execute(&mut transaction).await?;
     insert(&mut transaction, &[server.uuid], &tags).await?;
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     Ok(request.plain("tags", tags.0))
 }
 
@@ -144,7 +144,7 @@ async fn add(request: Request, Path((id, tag)): Path<(String, String)>) -> Resul
         return Err(ApiError::bad_request(format!("The number of tags exceeded the per-server limit {MAX_TAGS}")));
     }
     insert(&mut transaction, &[server.uuid], &Tags([tag.clone()].into())).await?;
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     let location = request.links.to(&format!("servers/{id}/tags/{tag}"));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }

@@ -2,10 +2,7 @@
 
 use axum::http::StatusCode;
 use novella_common::{
-    db::{
-        DbError,
-        services::{self, Deletion},
-    },
+    db::services::{self, Deletion},
     models::Service,
 };
 use novella_rest::{ApiError, Microversion, Path};
@@ -38,7 +35,7 @@ pub(super) async fn delete(request: Request, Path(id): Path<String>) -> Result<S
             ));
         }
     }
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     tracing::info!(binary = %service.binary, host = service.host, "a service was deleted");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use novella_common::{
-    db::{DbError, actions, instances::edits},
+    db::{actions, instances::edits},
     lifecycle::VmState,
 };
 use novella_rest::{ApiError, Path, body};
@@ -42,6 +42,6 @@ pub(super) async fn reset_state(
         return Err(ApiError::Conflict(format!("Instance {id} changed at the same time. Please look again.")));
     }
     actions::start(&mut transaction, &[action_row(&request.context, instance.uuid, "resetState")]).await?;
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -16,7 +16,7 @@ use futures_util::{TryStreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{Connection, DbError, actions, instances, services},
+    db::{Connection, actions, instances, services},
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{Binary, Flavor, Instance, RequestSpec},
@@ -135,7 +135,7 @@ async fn make(
     if let Some(group) = group {
         server_groups::join(&mut transaction, group, &uuids).await?;
     }
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
 
     let Err(error) = cast_all(api, context, &uuids).await else { return Ok(()) };
     let refused = ApiError::bus(&error);
@@ -145,7 +145,7 @@ async fn make(
     for part in uuids.chunks(ROWS_PER_STATEMENT) {
         instances::remove_uncast(&mut transaction, part).await?;
     }
-    transaction.commit().await.map_err(DbError::from)?;
+    transaction.commit().await?;
     Err(refused)
 }
 
