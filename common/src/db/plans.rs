@@ -182,7 +182,7 @@ async fn migrations_are_admitted_and_moved_on_by_an_index(connection: &mut Conne
         .unwrap();
     let progressed = transitions::Progressed { migration: uuid, seq: 1, progress: MigrationProgress::default() };
     transitions::progress(connection, &[progressed]).await.unwrap();
-    transitions::turn(connection, uuid, MigrationStatus::Running, MigrationStatus::Finishing, owner, None)
+    transitions::set_status(connection, uuid, MigrationStatus::Running, MigrationStatus::Finishing, owner, None)
         .await
         .unwrap();
     transitions::finish(connection, uuid, owner, MigrationStatus::Completed, None).await.unwrap();

@@ -198,7 +198,7 @@ impl TaskContext {
     }
 
     /// Writes another status. The task stays this conductor's.
-    pub(super) async fn turn(
+    pub(super) async fn set_status(
         &self,
         migration: &Migration,
         to: MigrationStatus,
@@ -206,13 +206,13 @@ impl TaskContext {
     ) -> Result<Next, DbError> {
         let mut connection = self.shared.database.write().await?;
         let owner = self.shared.incarnation;
-        transitions::turn(&mut connection, migration.uuid, migration.status, to, owner, error).await?;
+        transitions::set_status(&mut connection, migration.uuid, migration.status, to, owner, error).await?;
         Ok(Next::Status)
     }
 
     /// Undoes what was done so far.
     pub(super) async fn revert(&self, migration: &Migration, reason: Option<&str>) -> Result<Next, DbError> {
-        self.turn(migration, MigrationStatus::Reverting, reason).await
+        self.set_status(migration, MigrationStatus::Reverting, reason).await
     }
 
     /// Undoes what was done so far; ends at once if nothing was made on the destination yet. Without a reason it was

@@ -327,7 +327,7 @@ pub(super) async fn switched(
     from: Status,
 ) -> Result<bool, DbError> {
     let Some(destination) = &migration.destination else { return Ok(false) };
-    if !transitions::turn(connection, migration.uuid, from, Status::Finishing, shared.incarnation, None).await? {
+    if !transitions::set_status(connection, migration.uuid, from, Status::Finishing, shared.incarnation, None).await? {
         return Ok(false);
     }
     let zone = services::find(connection, Binary::Compute, destination).await?.map(|service| service.zone);

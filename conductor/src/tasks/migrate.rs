@@ -134,7 +134,7 @@ pub(super) async fn moved(
     from: Status,
 ) -> Result<bool, DbError> {
     let Some(destination) = &migration.destination else { return Ok(false) };
-    if !transitions::turn(connection, migration.uuid, from, Status::Finishing, shared.incarnation, None).await? {
+    if !transitions::set_status(connection, migration.uuid, from, Status::Finishing, shared.incarnation, None).await? {
         return Ok(false);
     }
     switch(connection, migration, &migration.source, destination).await?;
@@ -156,7 +156,9 @@ async fn finish_resize(task: &mut TaskContext, migration: &Migration) -> Result<
     }
     let mut transaction = task.shared.database.begin().await?;
     let owner = task.shared.incarnation;
-    if transitions::turn(&mut transaction, migration.uuid, migration.status, Status::Finished, owner, None).await? {
+    if transitions::set_status(&mut transaction, migration.uuid, migration.status, Status::Finished, owner, None)
+        .await?
+    {
         transitions::leave(&mut transaction, migration.uuid, owner, Status::Finished).await?;
         let resized = Some(VmState::Resized);
         instances::end_task(&mut transaction, migration.instance, migration.task_id, resized).await?;
@@ -169,7 +171,7 @@ async fn finish_resize(task: &mut TaskContext, migration: &Migration) -> Result<
 
 async fn wait_for_confirmation(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
     if task.is_deleted() {
-        return task.turn(migration, Status::Confirming, None).await;
+        return task.set_status(migration, Status::Confirming, None).await;
     }
     let mut connection = task.shared.database.write().await?;
     transitions::leave(&mut connection, migration.uuid, task.shared.incarnation, migration.status).await?;

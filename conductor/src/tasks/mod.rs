@@ -226,5 +226,5 @@ pub(crate) async fn apply_outcome(
     if from.holder() != Holder::Host {
         return Ok(false);
     }
-    transitions::turn(connection, task.uuid, from, to, shared.incarnation, error).await
+    transitions::set_status(connection, task.uuid, from, to, shared.incarnation, error).await
 }

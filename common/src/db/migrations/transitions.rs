@@ -197,7 +197,7 @@ pub async fn progress(
 
 /// Moves a migration from one status to another under `owner`, whoever owned it: what a report decides, or what its
 /// owner finds out. Keeps the first error.
-pub async fn turn(
+pub async fn set_status(
     connection: &mut Connection,
     uuid: MigrationUuid,
     from: MigrationStatus,
