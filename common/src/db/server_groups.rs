@@ -9,10 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::{Connection, DbError};
+use super::{Connection, DbError, allocations};
 use crate::{
     ids::InstanceUuid,
-    models::{GroupPolicy, GroupRule, ServerGroup},
+    models::{GroupPolicy, GroupRule, Resources, ServerGroup},
     sql, table,
 };
 
@@ -148,6 +148,23 @@ impl Groups {
             *others.entry(host.clone()).or_insert(0) += 1;
         }
         Some(GroupRule { policy: *policy, max_server_per_host: *max_server_per_host, others })
+    }
+
+    /// Claims `resources` on `host` for `instance`, if its group permits the host and there is room. Says whether so; if
+    /// not, nothing is changed. The groups must be [`Groups::locked`].
+    pub async fn claim(
+        &mut self,
+        connection: &mut Connection,
+        instance: InstanceUuid,
+        host: &str,
+        resources: Resources,
+    ) -> Result<bool, DbError> {
+        let permitted = self.rule(instance).is_none_or(|rule| rule.permits(host));
+        if !permitted || !allocations::claim(connection, instance, host, resources).await? {
+            return Ok(false);
+        }
+        self.claimed(instance, host);
+        Ok(true)
     }
 
     /// Counts a claim that is decided and not read yet.

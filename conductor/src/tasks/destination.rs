@@ -113,7 +113,6 @@ impl TaskContext {
 /// Claims for an instance that moves, if there is room and its server group permits the host. Others may have claimed
 /// since the scheduler has looked.
 async fn claim(connection: &mut Connection, instance: &Instance, host: &str) -> Result<bool, DbError> {
-    let groups = Groups::locked(connection, &[instance.uuid]).await?;
-    let permitted = groups.rule(instance.uuid).is_none_or(|rule| rule.permits(host));
-    Ok(permitted && allocations::claim(connection, instance.uuid, host, instance.flavor.resources()).await?)
+    let mut groups = Groups::locked(connection, &[instance.uuid]).await?;
+    groups.claim(connection, instance.uuid, host, instance.flavor.resources()).await
 }

@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use novella_common::{
     db::{
-        Connection, Database, DbError, actions, allocations,
+        Connection, Database, DbError, actions,
         instances::transitions::{self, Build, FailedBuild, Placement},
         server_groups::Groups,
         takeover,
@@ -367,9 +367,7 @@ impl PlacementTask {
         let mut placed = HashMap::new();
         let mut full = Vec::new();
         for (placement, resources) in placements {
-            let permitted = groups.rule(placement.instance).is_none_or(|rule| rule.permits(&placement.host));
-            if permitted && allocations::claim(transaction, placement.instance, &placement.host, resources).await? {
-                groups.claimed(placement.instance, &placement.host);
+            if groups.claim(transaction, placement.instance, &placement.host, resources).await? {
                 placed.insert(placement.instance, Placed::Yes);
             } else {
                 placed.insert(placement.instance, Placed::Full);
