@@ -1,6 +1,6 @@
 //! Server groups, and which hosts they leave to their servers.
 //!
-//! Where a server is follows from its claims (see [`allocations`](super::allocations)): one that is being moved is on
+//! Where a server is follows from its claims (see [`super::allocations`]): one that is being moved is on
 //! both hosts. Who claims for a server of a group locks the group's row first ([`lock`]), groups in the order of their
 //! ids and before any host, and reads after that what claims there are: so two claims at once can't both be the last
 //! that the policy permits.
