@@ -1,9 +1,6 @@
 //! The whole configuration: the sections that services share and each service's own.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, bail};
-use etcetera::BaseStrategy;
+use anyhow::{Result, bail};
 use figment::{Figment, providers::Serialized};
 use novella_api::ApiConfig;
 use novella_common::config::{
@@ -14,7 +11,7 @@ use novella_conductor::ConductorConfig;
 use novella_scheduler::SchedulerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::GlobalOptions;
+use crate::{GlobalOptions, clouds::CloudFolder};
 
 /// Every key there is, with its default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -43,8 +40,9 @@ impl Config {
             figment = figment.merge(Serialized::global(key, value));
         }
         let mut config: Self = config::extract(&figment)?;
+        warn_of_misspelt_variables();
         if config.database.url.is_empty() {
-            config.database.url = SecretUrl::new(sqlite_url(&data_folder(global)?)?);
+            config.database.url = SecretUrl::new(sqlite_url(&CloudFolder::find(global)?)?);
         }
         Ok((config, figment))
     }
@@ -66,6 +64,14 @@ impl Config {
     }
 }
 
+/// On standard error, since a log may not be set up yet, or be somewhere else.
+#[allow(clippy::print_stderr, reason = "the command line's own output")]
+fn warn_of_misspelt_variables() {
+    for (name, meant) in config::misspelt_variables::<Config>() {
+        eprintln!("novella: warning: the variable {name} sets nothing; was {meant} meant?");
+    }
+}
+
 /// Flags that were given, as configuration keys.
 #[derive(Debug, Default)]
 pub(crate) struct Flags(Vec<(&'static str, serde_json::Value)>);
@@ -80,21 +86,14 @@ impl Flags {
     }
 }
 
-/// The folder in which `novella up` keeps its data.
-pub(crate) fn data_folder(global: &GlobalOptions) -> Result<PathBuf> {
-    if let Some(folder) = &global.data {
-        return Ok(folder.clone());
-    }
-    let strategy = etcetera::choose_base_strategy()
-        .context("there is no home directory to keep data in: name a folder with --data DIR")?;
-    Ok(strategy.data_dir().join("novella"))
-}
-
-/// The URL of the database in the data folder.
-pub(crate) fn sqlite_url(data: &Path) -> Result<String> {
-    let path = data.join("novella.db");
+/// The URL of the database in a cloud's folder.
+pub(crate) fn sqlite_url(cloud: &CloudFolder) -> Result<String> {
+    let path = cloud.database();
     let Some(path) = path.to_str().filter(|path| !path.contains(['?', '#', '%'])) else {
-        bail!("the data folder {} can't be written as a database URL: choose another with --data DIR", data.display());
+        bail!(
+            "the data folder {} can't be written as a database URL: choose another with --data DIR",
+            cloud.path().display()
+        );
     };
     Ok(format!("sqlite://{path}"))
 }
@@ -102,5 +101,21 @@ pub(crate) fn sqlite_url(data: &Path) -> Result<String> {
 /// Whether neither a file nor a variable has set `key`. (Defaults and flags are values of the program's own code.)
 pub(crate) fn is_default(figment: &Figment, key: &str) -> bool {
     let source = figment.find_metadata(key).and_then(|metadata| metadata.source.as_ref());
-    source.is_none_or(|source| matches!(source, figment::Source::Code(_)))
+    matches!(source, Some(figment::Source::Code(_)))
 }
+
+/// Where the value of `key` comes from: a file's path, a variable, or `default`.
+pub(crate) fn source(figment: &Figment, key: &str) -> String {
+    let Some(metadata) = figment.find_metadata(key) else { return DEFAULT.to_owned() };
+    match &metadata.source {
+        Some(figment::Source::File(path)) => path.display().to_string(),
+        Some(figment::Source::Code(_)) => DEFAULT.to_owned(),
+        _ if metadata.name == config::RUST_LOG => format!("environment {}", config::RUST_LOG),
+        _ if metadata.name.contains("environment") => format!("environment {}", config::variable(key)),
+        Some(other) => other.to_string(),
+        None => metadata.name.to_string(),
+    }
+}
+
+/// The source of what nobody has set.
+pub(crate) const DEFAULT: &str = "default";

@@ -2,6 +2,7 @@
 
 mod bus;
 mod client;
+mod clouds;
 mod commands;
 mod config;
 mod output;
@@ -10,6 +11,7 @@ mod run;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use clouds::CloudName;
 
 /// Messages and rows are many small pieces, made by one thread and freed by another. With the C library's allocator the bus
 /// within the process carries a third less.
@@ -35,7 +37,10 @@ struct GlobalOptions {
     /// A TOML file with the configuration; `novella config` shows every key
     #[arg(long, global = true, value_name = "FILE", env = "NOVELLA_CONFIG")]
     config: Option<PathBuf>,
-    /// Where `novella up` keeps its data; the default database of the other commands is there too
+    /// Which of this machine's clouds: several run side by side under different names [default: novella]
+    #[arg(long, global = true, value_name = "NAME", env = "NOVELLA_NAME")]
+    name: Option<CloudName>,
+    /// Where `novella up` keeps its data, if not among the clouds that `novella ls` lists
     #[arg(long, global = true, value_name = "DIR", env = "NOVELLA_DATA")]
     data: Option<PathBuf>,
 }
@@ -44,6 +49,16 @@ struct GlobalOptions {
 enum Command {
     /// Start a whole cloud in this process: api, scheduler, conductor and compute hosts
     Up(commands::up::UpOptions),
+    /// List the clouds of this machine that `novella up` keeps
+    Ls(commands::ls::LsOptions),
+    /// Show how a cloud is; exit status 3 if it does not run
+    Status(commands::status::StatusOptions),
+    /// Print the log of a cloud in the background
+    Logs(commands::logs::LogsOptions),
+    /// Print the variables by which OpenStack's clients find a cloud: eval "$(novella env)"
+    Env(commands::env::EnvOptions),
+    /// Stop a cloud
+    Down(commands::down::DownOptions),
     /// Start a REST API
     Api(commands::services::ApiOptions),
     /// Start a scheduler
@@ -83,6 +98,11 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Up(options) => commands::up::run(&global, options).await,
+            Command::Ls(options) => commands::ls::run(&options),
+            Command::Status(options) => return commands::status::run(&global, options).await,
+            Command::Logs(options) => commands::logs::run(&global, options).await,
+            Command::Env(options) => commands::env::run(&global, &options),
+            Command::Down(options) => commands::down::run(&global, options).await,
             Command::Api(options) => commands::services::api(&global, options).await,
             Command::Scheduler(options) => commands::services::scheduler(&global, options).await,
             Command::Conductor(options) => commands::services::conductor(&global, options).await,
@@ -96,9 +116,10 @@ fn main() -> ExitCode {
             Command::Config(options) => commands::show_config::run(&global, &options),
             Command::Healthcheck(options) => commands::healthcheck::run(&options).await,
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error),
     }
 }
@@ -106,9 +127,14 @@ fn main() -> ExitCode {
 /// Says what went wrong, with each cause on a line of its own.
 #[allow(clippy::print_stderr, reason = "the command line's own output")]
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("novella: {error}");
-    for cause in error.chain().skip(1) {
-        eprintln!("  because: {cause}");
+    let mut said = error.to_string();
+    eprintln!("novella: {said}");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some say their cause themselves.
+        if !said.contains(&cause) {
+            eprintln!("  because: {cause}");
+            said = cause;
+        }
     }
     ExitCode::FAILURE
 }

@@ -3,7 +3,7 @@
 //! Each line that belongs to a request is inside a span with its `request_id`: the API opens one for an HTTP request,
 //! the bus library one for each message it dispatches.
 
-use std::sync::OnceLock;
+use std::{io::IsTerminal, sync::OnceLock};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -29,16 +29,21 @@ pub enum TelemetryError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-/// Sends log lines to standard error, once for the process. `RUST_LOG` overrides the configured filter.
+/// Sends log lines to standard error, once for the process; with colours where that is a terminal.
 ///
 /// # Errors
 /// A filter that does not parse, or logging that is already set up.
 pub fn init_logging(config: &LogConfig) -> Result<(), TelemetryError> {
-    let text = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| config.filter.clone());
-    let filter = EnvFilter::try_new(&text).map_err(|source| TelemetryError::Filter { filter: text, source })?;
+    let filter = EnvFilter::try_new(&config.filter)
+        .map_err(|source| TelemetryError::Filter { filter: config.filter.clone(), source })?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Text => {
+            // https://no-color.org
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let colours = !plain && std::io::stderr().is_terminal();
+            registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours)).try_init()?;
+        }
         LogFormat::Json => {
             registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?;
         }

@@ -21,10 +21,7 @@ pub(crate) use management::Management;
 pub(crate) use request::{Chosen, Disposal, Kind, Request, Rpc};
 pub(crate) use socket::AdminSocket;
 
-use crate::{
-    GlobalOptions,
-    config::{Config, data_folder},
-};
+use crate::{GlobalOptions, clouds::CloudFolder, config::Config};
 
 /// A way to the bus.
 pub(crate) enum Bus {
@@ -46,7 +43,7 @@ impl Bus {
     pub(crate) async fn open(global: &GlobalOptions, config: &Config) -> Result<Self> {
         let bus = &config.bus;
         if bus.url.expose().starts_with("memory:") {
-            return Ok(Self::Socket(socket::Client::connect(&data_folder(global)?).await?));
+            return Ok(Self::Socket(socket::Client::connect(CloudFolder::find(global)?.path()).await?));
         }
         let management =
             bus.management_url.as_ref().map(|url| management::Management::new(url, &bus.url)).transpose()?;

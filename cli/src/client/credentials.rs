@@ -1,18 +1,15 @@
 //! Who asks, and where: from `OS_*` variables or a `clouds.yaml`, as OpenStack's clients find it.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::{env, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 use novella_common::config::Secret;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::{GlobalOptions, config::data_folder};
-
-/// The name of the cloud in the `clouds.yaml` that `novella up` writes.
-const CLOUD: &str = "novella";
+use crate::{
+    GlobalOptions,
+    clouds::{CloudFolder, CloudName},
+};
 
 /// Who asks, and where.
 #[derive(Clone, Debug)]
@@ -25,8 +22,13 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// `OS_AUTH_URL` and its like; else the file that `OS_CLIENT_CONFIG_FILE` names; else the one in the data folder.
+    /// The cloud that `--name` or `--data` names; else `OS_AUTH_URL` and its like; else the file that
+    /// `OS_CLIENT_CONFIG_FILE` names; else the cloud that has no other name.
     pub(crate) fn find(global: &GlobalOptions) -> Result<Self> {
+        let cloud = CloudFolder::find(global)?;
+        if global.data.is_some() || global.name.is_some() {
+            return Self::of_folder(cloud.path(), cloud.name.as_str());
+        }
         if let Ok(auth_url) = env::var("OS_AUTH_URL") {
             let variable =
                 |name: &str| env::var(name).with_context(|| format!("OS_AUTH_URL is set, but {name} is not"));
@@ -37,11 +39,18 @@ impl Credentials {
                 project: env::var("OS_PROJECT_NAME").unwrap_or_else(|_| "admin".into()),
             });
         }
-        let path = match env::var_os("OS_CLIENT_CONFIG_FILE") {
-            Some(path) => PathBuf::from(path),
-            None => data_folder(global)?.join("clouds.yaml"),
-        };
-        Self::from_file(&path, &env::var("OS_CLOUD").unwrap_or_else(|_| CLOUD.into()))
+        match env::var_os("OS_CLIENT_CONFIG_FILE") {
+            Some(path) => {
+                let name = env::var("OS_CLOUD").unwrap_or_else(|_| CloudName::DEFAULT.to_owned());
+                Self::from_file(Path::new(&path), &name)
+            }
+            None => Self::of_folder(cloud.path(), cloud.name.as_str()),
+        }
+    }
+
+    /// Those of the cloud that is kept in this folder.
+    pub(crate) fn of_folder(folder: &Path, name: &str) -> Result<Self> {
+        Self::from_file(&folder.join("clouds.yaml"), name)
     }
 
     fn from_file(path: &Path, cloud: &str) -> Result<Self> {
@@ -82,26 +91,16 @@ fn normalised(auth_url: &str) -> String {
     if url.ends_with("/v3") { url.to_owned() } else { format!("{url}/v3") }
 }
 
-/// A `clouds.yaml` for the cloud at `endpoint`.
-pub(crate) fn clouds_yaml(endpoint: &str, password: &str) -> String {
-    // JSON strings are YAML strings; a password may hold anything.
-    let password = serde_json::Value::from(password).to_string();
-    format!(
-        "clouds:\n  {CLOUD}:\n    auth:\n      auth_url: {endpoint}/identity/v3\n      username: admin\n      \
-         password: {password}\n      project_name: admin\n      user_domain_id: default\n      \
-         project_domain_id: default\n    region_name: RegionOne\n    identity_api_version: 3\n"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clouds::clouds_yaml;
 
     #[test]
     fn the_clouds_yaml_that_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clouds.yaml");
-        fs::write(&path, clouds_yaml("http://127.0.0.1:8774", "p: \"#ss\" '1")).unwrap();
+        fs::write(&path, clouds_yaml(&CloudName::default(), "http://127.0.0.1:8774", "p: \"#ss\" '1")).unwrap();
         let found = Credentials::from_file(&path, "novella").unwrap();
         assert_eq!(found.auth_url, "http://127.0.0.1:8774/identity/v3");
         assert_eq!(found.password.expose(), "p: \"#ss\" '1");

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-pub(crate) use credentials::{Credentials, clouds_yaml};
+pub(crate) use credentials::Credentials;
 
 /// The microversion whose answers these commands read: the first in which the list of migrations takes `changes-since`.
 const MICROVERSION: &str = "compute 2.59";
@@ -92,6 +92,23 @@ impl Client {
             return Ok(None);
         }
         Ok(Some(succeeded(answer).await?.json().await?))
+    }
+
+    /// Every server of a detailed list with this query, page by page.
+    pub(crate) async fn each_server(&self, query: &str, then: &mut (dyn FnMut(&Value) + Send)) -> Result<()> {
+        let mut path = format!("/servers/detail?{query}");
+        loop {
+            let page = self.get(&path).await?;
+            page["servers"].as_array().into_iter().flatten().for_each(&mut *then);
+            let links = page["servers_links"].as_array().into_iter().flatten();
+            let next = links
+                .filter(|link| link["rel"] == "next")
+                .find_map(|link| link["href"].as_str()?.split_once("/servers/detail"));
+            match next {
+                Some((_, query)) => path = format!("/servers/detail{query}"),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// `POST path`. An answer without a body is `null`.

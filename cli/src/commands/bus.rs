@@ -1,8 +1,7 @@
 //! `novella bus`: what is on the bus, and what becomes of the messages that were set aside.
 
 use anyhow::{Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
-use comfy_table::{Table, presets};
+use clap::{Args, Subcommand};
 use novella_common::reports;
 use novella_messaging::{DeadLetter, DeadLetterAction};
 use serde_json::json;
@@ -12,7 +11,7 @@ use crate::{
     GlobalOptions,
     bus::{Bus, Chosen, Overview},
     config::{Config, Flags},
-    output,
+    output::{self, Format},
 };
 
 /// How many dead letters are looked through, the oldest first: more than anybody has, and what memory holds.
@@ -36,7 +35,7 @@ enum BusCommand {
     /// List the messages that were set aside, the oldest first: delivered in vain too often, or unreadable
     DeadLetters {
         /// How to print; JSON shows the whole messages
-        #[arg(long, value_enum, default_value = "table")]
+        #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
     /// Send dead letters again, to the queues they came from, as if they had never been delivered
@@ -48,7 +47,7 @@ enum BusCommand {
 #[derive(Debug, Args)]
 struct ShowOptions {
     /// How to print
-    #[arg(long, value_enum, default_value = "table")]
+    #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Another queue to ask for, where not all can be listed (RabbitMQ without bus.management_url); repeatable
     #[arg(long, value_name = "NAME")]
@@ -63,14 +62,6 @@ struct Selection {
     /// All of them
     #[arg(long)]
     all: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// For programs
-    Json,
 }
 
 pub(crate) async fn run(global: &GlobalOptions, options: BusOptions) -> Result<()> {
@@ -94,11 +85,11 @@ async fn show(bus: &Bus, options: ShowOptions) -> Result<()> {
     let Overview { report, missing } = bus.overview(&known).await?;
     let dead = report.queues.iter().find(|queue| queue.name == DeadLetter::QUEUE);
     let dead = dead.map_or(0, |queue| queue.ready + queue.unacked.unwrap_or(0));
-    if matches!(options.format, Format::Json) {
+    if options.format != Format::Table {
         let mut shown = serde_json::to_value(&report)?;
         shown["dead_letters"] = json!(dead);
         shown["missing"] = json!(missing);
-        return output::print(&serde_json::to_string_pretty(&shown)?);
+        return output::print_value(options.format, &shown);
     }
     let queues = report.queues.iter().map(|queue| {
         let unacked = queue.unacked.map_or("-".to_owned(), |count| count.to_string());
@@ -126,19 +117,13 @@ async fn show(bus: &Bus, options: ShowOptions) -> Result<()> {
 }
 
 fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
-    table.trim_fmt()
+    output::table(header.into_iter(), rows.map(Vec::from))
 }
 
 async fn list(bus: &Bus, format: Format) -> Result<()> {
     let letters = bus.dead_letters(MOST_LETTERS).await?;
     match format {
-        Format::Json => output::print(&serde_json::to_string_pretty(&letters)?),
+        Format::Json | Format::Yaml => output::print_value(format, &serde_json::to_value(&letters)?),
         Format::Table if letters.is_empty() => output::print("There are no dead letters."),
         Format::Table => {
             let rows = letters.iter().enumerate().map(|(index, letter)| {

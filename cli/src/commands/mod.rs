@@ -3,10 +3,16 @@
 pub(crate) mod bench;
 pub(crate) mod bus;
 pub(crate) mod db;
+mod detach;
+pub(crate) mod down;
+pub(crate) mod env;
 pub(crate) mod healthcheck;
+pub(crate) mod logs;
+pub(crate) mod ls;
 pub(crate) mod rpc;
 pub(crate) mod service;
 pub(crate) mod services;
 pub(crate) mod show_config;
+pub(crate) mod status;
 pub(crate) mod up;
 pub(crate) mod watch;

@@ -1,8 +1,7 @@
 //! `novella service list`: who is there, in the form of `nova-manage service list`.
 
 use anyhow::Result;
-use clap::{Subcommand, ValueEnum};
-use comfy_table::{Table, presets};
+use clap::Subcommand;
 use jiff::Timestamp;
 use novella_common::db::{Database, services};
 use serde_json::json;
@@ -10,7 +9,7 @@ use serde_json::json;
 use crate::{
     GlobalOptions,
     config::{Config, Flags},
-    output,
+    output::{self, Format},
 };
 
 #[derive(Debug, Subcommand)]
@@ -18,17 +17,9 @@ pub(crate) enum ServiceCommand {
     /// List the services, and whether they are up `:-)` or down `XXX`
     List {
         /// How to print
-        #[arg(long, value_enum, default_value = "table")]
+        #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Table,
-    /// For programs
-    Json,
 }
 
 pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Result<()> {
@@ -42,38 +33,37 @@ pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Resu
     let now = Timestamp::now();
     let is_up = |service: &novella_common::models::Service| service.is_up(now, config.service.service_down_time);
     let status = |disabled| if disabled { "disabled" } else { "enabled" };
-    match format {
-        Format::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING);
-            table.set_header(["Binary", "Host", "Zone", "Status", "State", "Updated_At"]);
-            for service in &services {
-                table.add_row([
-                    service.binary.as_str(),
-                    &service.host,
-                    &service.zone,
-                    status(service.disabled),
-                    if is_up(service) { ":-)" } else { "XXX" },
-                    &service.last_seen.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-                ]);
-            }
-            output::print(&table.trim_fmt())
-        }
-        Format::Json => {
-            let list: Vec<_> = services
-                .iter()
-                .map(|service| {
-                    json!({
-                        "binary": service.binary.as_str(),
-                        "host": service.host,
-                        "zone": service.zone,
-                        "status": status(service.disabled),
-                        "state": if is_up(service) { "up" } else { "down" },
-                        "updated_at": service.last_seen.to_string(),
-                    })
-                })
-                .collect();
-            output::print(&serde_json::to_string_pretty(&list)?)
-        }
-    }
+    let rows: Vec<_> = services
+        .iter()
+        .map(|service| {
+            // The form of `nova-manage service list`; programs get the API's words.
+            let state = match (format, is_up(service)) {
+                (Format::Table, true) => ":-)",
+                (Format::Table, false) => "XXX",
+                (_, true) => "up",
+                (_, false) => "down",
+            };
+            let updated_at = match format {
+                Format::Table => service.last_seen.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+                _ => service.last_seen.to_string(),
+            };
+            json!({
+                "binary": service.binary.as_str(),
+                "host": service.host,
+                "zone": service.zone,
+                "status": status(service.disabled),
+                "state": state,
+                "updated_at": updated_at,
+            })
+        })
+        .collect();
+    let columns = [
+        ("Binary", "binary"),
+        ("Host", "host"),
+        ("Zone", "zone"),
+        ("Status", "status"),
+        ("State", "state"),
+        ("Updated_At", "updated_at"),
+    ];
+    output::print_list(format, &columns, &rows)
 }

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     GlobalOptions,
+    clouds::CloudFolder,
     config::{Config, Flags},
     run::{hosts, rest, signals::StopSignals},
 };
@@ -125,7 +126,7 @@ pub(crate) async fn compute(global: &GlobalOptions, options: ComputeOptions) -> 
             let name = &process.identity.host;
             let folder = match &config.compute.state_dir {
                 Some(folder) => folder.clone(),
-                None => crate::config::data_folder(&process.global)?.join("hosts").join(name),
+                None => CloudFolder::find(&process.global)?.path().join("hosts").join(name),
             };
             std::fs::create_dir_all(&folder)
                 .with_context(|| format!("can't make the state folder {}; set compute.state_dir", folder.display()))?;

@@ -4,16 +4,16 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use comfy_table::{Table, presets};
 use figment::{
     Figment,
     value::{Num, Value},
 };
 use novella_common::config::SecretUrl;
+use serde_json::json;
 
 use crate::{
     GlobalOptions,
-    config::{Config, Flags},
+    config::{Config, DEFAULT, Flags, source},
     output,
 };
 
@@ -24,12 +24,16 @@ pub(crate) struct ConfigOptions {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Key, value and source, a line each
     Table,
     /// A file that `--config` takes, secrets masked
     Toml,
+    /// For programs
+    Json,
+    /// For programs and people
+    Yaml,
 }
 
 /// Keys whose values are never shown.
@@ -49,13 +53,17 @@ pub(crate) fn run(global: &GlobalOptions, options: &ConfigOptions) -> Result<()>
     }
     match options.format {
         Format::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING);
-            table.set_header(["Key", "Value", "Source"]);
-            for (key, value, source) in &lines {
-                table.add_row([key, value, source]);
-            }
-            output::print(&table.trim_fmt())
+            let rows = lines.into_iter().map(|(key, value, source)| vec![key, value, source]);
+            output::print(&output::table(["Key", "Value", "Source"].into_iter(), rows))
+        }
+        Format::Json | Format::Yaml => {
+            let rows = lines.iter().map(|(key, value, source)| {
+                // The values are written as TOML, which is JSON for all that there is but what is not set.
+                let value = serde_json::from_str::<serde_json::Value>(value).unwrap_or_default();
+                json!({ "key": key, "value": value, "source": source })
+            });
+            let format = if options.format == Format::Json { output::Format::Json } else { output::Format::Yaml };
+            output::print_value(format, &rows.collect())
         }
         Format::Toml => {
             let mut file = String::new();
@@ -78,7 +86,6 @@ pub(crate) fn run(global: &GlobalOptions, options: &ConfigOptions) -> Result<()>
     }
 }
 
-const DEFAULT: &str = "default";
 const UNSET: &str = "(not set)";
 
 fn flatten(figment: &Figment, prefix: &str, value: &Value, lines: &mut Vec<(String, String, String)>) {
@@ -122,19 +129,5 @@ fn show_number(number: &Num) -> String {
         (_, Some(number), _) => number.to_string(),
         (.., Some(number)) => number.to_string(),
         _ => format!("{number:?}"),
-    }
-}
-
-fn source(figment: &Figment, key: &str) -> String {
-    let Some(metadata) = figment.find_metadata(key) else { return DEFAULT.to_owned() };
-    match &metadata.source {
-        Some(figment::Source::File(path)) => path.display().to_string(),
-        Some(figment::Source::Code(_)) => DEFAULT.to_owned(),
-        _ if metadata.name.contains("environment") => {
-            let variable = key.to_uppercase().replace('.', "__");
-            format!("environment NOVELLA_{variable}")
-        }
-        Some(other) => other.to_string(),
-        None => metadata.name.to_string(),
     }
 }

@@ -1,134 +1,232 @@
 //! `novella up`: a whole cloud with one command.
 
-use std::{
-    fs,
-    io::Write,
-    net::SocketAddr,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use jiff::Timestamp;
 use novella_common::{
     config::{Secret, SecretUrl},
+    service::{Shutdown, serve_management},
     telemetry,
 };
 use novella_messaging::Transport;
 
+use super::detach;
 use crate::{
     GlobalOptions,
     bus::AdminSocket,
-    client::clouds_yaml,
-    config::{Config, Flags, data_folder, is_default, sqlite_url},
+    clouds::{self, CloudFolder, Record, RunLock, write_private},
+    config::{Config, Flags, is_default, source, sqlite_url},
     output,
     run::{cloud, signals::StopSignals},
 };
+
+/// Where the management address is, if nobody says, and nobody has it.
+const MANAGEMENT: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8780));
 
 #[derive(Debug, Args)]
 pub(crate) struct UpOptions {
     /// Where the API listens [default: 127.0.0.1:8774]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Where /healthz, /readyz and /metrics are served [default: 127.0.0.1:8780, or another port if that is taken]
+    #[arg(long, value_name = "ADDR:PORT")]
+    management: Option<SocketAddr>,
     /// How many compute hosts to start
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=20_000))]
     hosts: u16,
-    /// Keep nothing: all data is in a temporary folder that goes when the cloud stops
+    /// Keep nothing: all data goes when the cloud stops
     #[arg(long, conflicts_with = "data")]
-    ephemeral: bool,
+    pub(super) ephemeral: bool,
     /// The administrator's password; better set NOVELLA_ADMIN_PASSWORD, which `ps` does not show [default: generated]
     #[arg(long, value_name = "PASSWORD")]
     admin_password: Option<String>,
-    /// Print nothing but errors
+    /// Go on in the background; `novella ls`, `status`, `logs` and `down` look after it
+    #[arg(long, short)]
+    pub(super) detach: bool,
+    /// Like --detach, and return when the cloud is ready
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// Put the cloud into your own ~/.config/openstack/clouds.yaml, until it stops
+    #[arg(long)]
+    merge: bool,
+    /// Print nothing but one line when the cloud is ready, and errors
     #[arg(long, short)]
     quiet: bool,
+    /// This is the process in the background
+    #[arg(long, hide = true)]
+    pub(super) detached: bool,
 }
 
 pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()> {
-    let mut signals = StopSignals::listen()?;
+    if (options.detach || options.wait) && !options.detached {
+        return detach::start(global, &options).await;
+    }
+    let mut signals = if options.detached { StopSignals::listen_in_background()? } else { StopSignals::listen()? };
     let flags = Flags::default()
         .set("api.listen", options.listen)?
-        .set("admin_password", options.admin_password)?
-        .set("log.filter", options.quiet.then_some("error,lapin=off"))?;
+        .set("management.listen", options.management)?
+        .set("admin_password", options.admin_password.clone())?
+        .set("log.filter", (options.quiet && !options.detached).then_some("error,lapin=off"))?;
     let (mut config, figment) = Config::load(global, &flags)?;
+    for key in ["bus.url", "database.url"] {
+        if !is_default(&figment, key) {
+            bail!(
+                "`novella up` is a cloud by itself, with its own bus and database, but {key} is set ({}): unset it, or \
+                 start `novella api`, `scheduler`, `conductor` and `compute` on that bus and that database",
+                source(&figment, key)
+            );
+        }
+    }
     // A person looks at this terminal: without a word from them, only what needs attention is logged.
-    if !options.quiet && is_default(&figment, "log.filter") {
+    if !options.quiet && !options.detached && is_default(&figment, "log.filter") {
         config.log.filter = "warn,lapin=off".to_owned();
     }
     telemetry::init_logging(&config.log)?;
     telemetry::init_metrics()?;
 
-    let folder = DataFolder::open(global, options.ephemeral)?;
-    config.database.url = SecretUrl::new(sqlite_url(folder.path())?);
-    let password = folder.admin_password(config.admin_password.take())?;
+    let folder = &DataFolder::open(global, &options).await?;
+    config.database.url = SecretUrl::new(sqlite_url(&folder.cloud)?);
+    let password = admin_password(folder.path(), config.admin_password.take())?;
     config.admin_password = Some(password.clone());
-    let state = folder.path().join("hosts");
-    make_private_folder(&state)?;
+    let state = folder.cloud.hosts()?;
 
     let cloud = cloud::start(&config, options.hosts, (!options.ephemeral).then_some(&state)).await?;
-
+    let management_shutdown = Shutdown::new();
+    let management = management(config.management.listen, &cloud, &management_shutdown).await?;
     let admin = serve_bus(folder.path(), cloud.transport());
 
     let endpoint = format!("http://{}", cloud.address);
-    let clouds = folder.path().join("clouds.yaml");
-    write_private(&clouds, &clouds_yaml(&endpoint, password.expose()))?;
-    if !options.quiet {
-        print_welcome(&endpoint, &clouds, &password, options.hosts)?;
+    let name = &folder.cloud.name;
+    write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &endpoint, password.expose()))?;
+    write_private(&folder.path().join("openrc"), &clouds::openrc(&endpoint, password.expose()))?;
+    let merged_into = options.merge.then(clouds::users_clouds_yaml).transpose()?;
+    if let Some(path) = &merged_into {
+        clouds::merge(path, name, &endpoint, password.expose())?;
+    }
+    let record = Record {
+        name: name.to_string(),
+        pid: std::process::id(),
+        endpoint,
+        management: format!("http://{management}"),
+        hosts: options.hosts,
+        started_at: Timestamp::now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ephemeral: options.ephemeral,
+        log: options.detached.then(|| folder.cloud.log()),
+        merged_into,
+    };
+    folder.cloud.set_record(&record)?;
+    if options.quiet {
+        output::print(&format!("Novella is up: {}", record.endpoint))?;
+    } else {
+        output::print(&welcome(global, folder, &record, &password))?;
+    }
+    if options.detached {
+        detach::release_starter()?;
     }
     signals.next().await;
+    folder.cloud.remove_record()?;
+    if let Some(path) = &record.merged_into {
+        clouds::unmerge(path, name)?;
+    }
     drop(admin);
-    signals.finish(cloud.stop(), config.service.graceful_shutdown_timeout).await
+    let grace = config.service.graceful_shutdown_timeout;
+    let stop = async {
+        cloud.stop().await;
+        management_shutdown.request();
+        management_shutdown.finished(grace).await;
+    };
+    signals.finish(stop, grace).await
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics` of the whole cloud.
+async fn management(listen: Option<SocketAddr>, cloud: &cloud::Cloud, shutdown: &Shutdown) -> Result<SocketAddr> {
+    let wanted = listen.unwrap_or(MANAGEMENT);
+    match serve_management(wanted, cloud.readiness(), shutdown).await {
+        // Another cloud of this machine has the usual port, and nobody has asked for it.
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && listen.is_none() => {
+            serve_management(SocketAddr::new(wanted.ip(), 0), cloud.readiness(), shutdown).await
+        }
+        served => served,
+    }
+    .with_context(|| format!("can't listen on {wanted}; choose another address with --management"))
 }
 
 /// Lets `novella rpc` and `novella bus` reach a bus that is in this process alone. The cloud does without, if it must.
 fn serve_bus(folder: &Path, transport: &Transport) -> Option<AdminSocket> {
-    if !transport.is_in_process() {
-        return None;
-    }
     AdminSocket::serve(folder, transport.clone()).inspect_err(|error| tracing::warn!("{error:#}")).ok()
 }
 
-/// Where the cloud's data is. A temporary one goes when this is dropped.
-enum DataFolder {
-    Kept(PathBuf),
-    Temporary(tempfile::TempDir),
+/// Where the cloud's data is, held by this process.
+struct DataFolder {
+    cloud: CloudFolder,
+    ends: End,
+    // Given back after the data is gone.
+    _lock: RunLock,
+}
+
+/// What becomes of the data when the cloud has stopped.
+enum End {
+    Kept,
+    Removed,
+    /// Removed, and the folder with it.
+    Temporary {
+        _folder: tempfile::TempDir,
+    },
 }
 
 impl DataFolder {
-    fn open(global: &GlobalOptions, ephemeral: bool) -> Result<Self> {
-        if ephemeral {
+    async fn open(global: &GlobalOptions, options: &UpOptions) -> Result<Self> {
+        // Without a name nobody looks for it later.
+        if options.ephemeral && global.name.is_none() && !options.detached {
             let folder = tempfile::TempDir::with_prefix("novella-").context("can't make a temporary folder")?;
-            return Ok(Self::Temporary(folder));
+            let here = GlobalOptions { data: Some(folder.path().to_owned()), ..global.clone() };
+            let cloud = CloudFolder::find(&here)?;
+            let lock = cloud.lock(global).await?;
+            return Ok(Self { cloud, ends: End::Temporary { _folder: folder }, _lock: lock });
         }
-        let folder = data_folder(global)?;
-        make_private_folder(&folder)?;
-        Ok(Self::Kept(folder))
+        let cloud = CloudFolder::find(global)?;
+        cloud.make()?;
+        let lock = cloud.lock(global).await?;
+        if options.ephemeral {
+            cloud.begin_ephemeral()?;
+        }
+        Ok(Self { cloud, ends: if options.ephemeral { End::Removed } else { End::Kept }, _lock: lock })
     }
 
     fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Temporary(folder) => folder.path(),
+        self.cloud.path()
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        if matches!(self.ends, End::Removed)
+            && let Err(error) = self.cloud.remove()
+        {
+            tracing::error!("{error:#}");
         }
     }
+}
 
-    /// The administrator's password: the one given now, else the one of the last start, else a new one. Kept in a file
-    /// that only its owner can read, so that the next start prints the same.
-    fn admin_password(&self, given: Option<Secret>) -> Result<Secret> {
-        let path = self.path().join("admin-password");
-        let password = match given {
-            Some(password) if password.expose().is_empty() => bail!("the administrator's password is empty"),
-            Some(password) => password,
-            None => match fs::read_to_string(&path) {
-                Ok(kept) if !kept.trim().is_empty() => Secret::new(kept.trim()),
-                Ok(_) => generate_password(),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => generate_password(),
-                Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
-            },
-        };
-        write_private(&path, password.expose())?;
-        Ok(password)
-    }
+/// The administrator's password: the one given now, else the one of the last start, else a new one. Kept in a file that
+/// only its owner can read, so that the next start prints the same.
+fn admin_password(folder: &Path, given: Option<Secret>) -> Result<Secret> {
+    let path = folder.join("admin-password");
+    let password = match given {
+        Some(password) if password.expose().is_empty() => bail!("the administrator's password is empty"),
+        Some(password) => password,
+        None => match std::fs::read_to_string(&path) {
+            Ok(kept) if !kept.trim().is_empty() => Secret::new(kept.trim()),
+            Ok(_) => generate_password(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => generate_password(),
+            Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
+        },
+    };
+    write_private(&path, password.expose())?;
+    Ok(password)
 }
 
 /// 20 letters and digits: 119 bits, and nothing that a shell or YAML would take for its own.
@@ -137,46 +235,37 @@ fn generate_password() -> Secret {
     Secret::new(Alphanumeric.sample_string(&mut rand::rng(), 20))
 }
 
-fn make_private_folder(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("can't make the folder {}; choose another with --data DIR", path.display()))
-}
-
-/// Writes a file that only its owner can read; whole or not at all.
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+fn welcome(global: &GlobalOptions, folder: &DataFolder, record: &Record, password: &Secret) -> String {
+    let hosts = if record.hosts == 1 { "host-1".to_owned() } else { format!("host-1 to host-{}", record.hosts) };
+    // A temporary folder has no name to find it by.
+    let selector = match folder.ends {
+        End::Temporary { .. } => format!(" --data {}", folder.path().display()),
+        End::Kept | End::Removed => clouds::selector(global),
     };
-    write().with_context(|| format!("can't write {}", path.display()))
-}
-
-fn print_welcome(endpoint: &str, clouds: &Path, password: &Secret, hosts: u16) -> Result<()> {
-    let hosts = if hosts == 1 { "host-1".to_owned() } else { format!("host-1 to host-{hosts}") };
-    let clouds = clouds.display();
-    let password = password.expose();
-    output::print(&format!(
+    let stop = if record.log.is_some() { format!("`novella down{selector}`") } else { "Ctrl-C".to_owned() };
+    let (endpoint, management, name) = (&record.endpoint, &record.management, &record.name);
+    let (clouds, password) = (folder.path().join("clouds.yaml"), password.expose());
+    let client = match &record.merged_into {
+        Some(path) => format!("openstack --os-cloud {name} server list     # from {}", path.display()),
+        None => format!("eval \"$(novella env{selector})\"     # for openstack and all of its like"),
+    };
+    format!(
         r#"Novella is up.
 
   endpoint     {endpoint}
   user         admin      (project admin, domain Default)
   password     {password}
-  clouds.yaml  {clouds}
+  clouds.yaml  {}     (cloud {name})
+  management   {management}      (/readyz, /metrics)
   hosts        {hosts}
 
 Try, in another terminal:
 
-  TOKEN=$(curl -si {endpoint}/identity/v3/auth/tokens -H 'Content-Type: application/json' -d '{{"auth": {{"identity": {{"methods": ["password"], "password": {{"user": {{"name": "admin", "domain": {{"id": "default"}}, "password": "{password}"}}}}}}, "scope": {{"project": {{"name": "admin", "domain": {{"id": "default"}}}}}}}}}}' | tr -d '\r' | sed -n 's/^x-subject-token: //pi')
-  curl -s {endpoint}/compute/v2.1/flavors -H "X-Auth-Token: $TOKEN"
-  export OS_CLIENT_CONFIG_FILE={clouds} OS_CLOUD=novella     # for `openstack server create ...` and `novella watch`
-  novella watch
+  {client}
+  openstack server create --flavor m1.tiny --image cirros --network none first
+  novella watch{selector}
 
-Ctrl-C stops it."#
-    ))
+{stop} stops it."#,
+        clouds.display()
+    )
 }

@@ -83,26 +83,13 @@ async fn changed_servers(client: &Client, only: Option<&str>, since: Option<Time
             None => vec![gone()],
         });
     }
-    let mut servers = Vec::new();
-    let mut path = match since {
-        Some(since) => format!("/servers/detail?all_tenants=1&changes-since={since}"),
-        None => "/servers/detail?all_tenants=1".to_owned(),
+    let query = match since {
+        Some(since) => format!("all_tenants=1&changes-since={since}"),
+        None => "all_tenants=1".to_owned(),
     };
-    loop {
-        let page = client.get(&path).await?;
-        servers.extend(page["servers"].as_array().cloned().unwrap_or_default());
-        let next = page["servers_links"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|link| link["rel"] == "next")
-            .and_then(|link| link["href"].as_str()?.split_once("/servers/detail"))
-            .map(|(_, query)| format!("/servers/detail{query}"));
-        match next {
-            Some(next) => path = next,
-            None => return Ok(servers),
-        }
-    }
+    let mut servers = Vec::new();
+    client.each_server(&query, &mut |server| servers.push(server.clone())).await?;
+    Ok(servers)
 }
 
 async fn changed_migrations(client: &Client, only: Option<&str>, since: Option<Timestamp>) -> Result<Vec<Value>> {

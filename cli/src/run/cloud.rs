@@ -7,7 +7,7 @@ use novella_api::ApiService;
 use novella_common::{
     db::Database,
     models::Binary,
-    service::{ServiceIdentity, Shutdown},
+    service::{Readiness, ServiceIdentity, Shutdown},
 };
 use novella_compute::{ComputeService, Stores};
 use novella_conductor::ConductorService;
@@ -116,6 +116,15 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> 
 }
 
 impl Cloud {
+    /// What the whole cloud needs to be ready.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let mut readiness = Readiness::new().and(self.scheduler.readiness()).and(self.conductor.readiness());
+        for service in &self.computes {
+            readiness = readiness.part(format!("host {}", service.identity().host), service.check());
+        }
+        readiness
+    }
+
     /// The bus that all parts share.
     pub(crate) fn transport(&self) -> &Transport {
         &self.transport

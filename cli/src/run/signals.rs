@@ -22,6 +22,13 @@ impl StopSignals {
         })
     }
 
+    /// The same for a process that no terminal is to end, as the leader of a session of its own.
+    pub(crate) fn listen_in_background() -> Result<Self> {
+        let signals = Self::listen()?;
+        rustix::process::setsid().context("leaving the terminal's session")?;
+        Ok(signals)
+    }
+
     /// Resolves at the next signal.
     pub(crate) async fn next(&mut self) {
         tokio::select! {

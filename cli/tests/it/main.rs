@@ -7,5 +7,6 @@ mod support;
 mod bus;
 mod clients;
 mod crash;
+mod local;
 mod services;
 mod walk;

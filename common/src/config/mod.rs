@@ -3,6 +3,7 @@
 //! Sources, each overriding the one before: defaults, a TOML file, variables `NOVELLA_SECTION__KEY`, flags. Each
 //! service's own section lives in its own crate; the command line puts all of them into one struct.
 
+mod error;
 pub mod seconds;
 mod secret;
 
@@ -13,17 +14,14 @@ use std::{
 };
 
 use figment::{
-    Figment,
+    Figment, Metadata, Profile, Provider,
     providers::{Env, Format, Serialized},
+    value::{Dict, Map},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use error::ConfigError;
 pub use secret::{Secret, SecretUrl};
-
-/// A configuration that does not fit: the text names the key, the value's source and what would be right.
-#[derive(Debug, thiserror::Error)]
-#[error("configuration: {0}")]
-pub struct ConfigError(#[from] Box<figment::Error>);
 
 /// The format of the configuration file.
 struct Toml;
@@ -46,20 +44,80 @@ pub fn sources<T: Serialize + Default>(file: Option<&Path>) -> Figment {
         // `file_exact`: a file that was named and is not there is an error, not a default.
         figment = figment.merge(Toml::file_exact(path));
     }
-    // NOVELLA_CONFIG and NOVELLA_DATA stand for flags; NOVELLA_TEST_* is for the tests.
-    let is_key = |name: &figment::value::UncasedStr| {
-        let name = name.as_str().to_ascii_lowercase();
-        !matches!(name.as_str(), "config" | "data") && !name.starts_with("test_")
+    // Without `__` there are few names, and others may begin so by chance: Kubernetes sets NOVELLA_SERVICE_HOST and its
+    // like where there is a Service `novella`.
+    let top_level = top_level_keys::<T>();
+    let is_key = move |name: &figment::value::UncasedStr| {
+        name.as_str().contains("__") || top_level.iter().any(|key| name == key.as_str())
     };
-    figment.merge(Env::prefixed("NOVELLA_").filter(is_key).split("__"))
+    let rust_log = Env::raw().only(&[RUST_LOG]).map(|_| "log.filter".into());
+    figment.merge(Env::prefixed("NOVELLA_").filter(is_key).split("__")).merge(Named(RUST_LOG, rust_log))
+}
+
+/// The variable that sets `log.filter`, as it does in other programs. It overrides `NOVELLA_LOG__FILTER`.
+pub const RUST_LOG: &str = "RUST_LOG";
+
+/// The variable that sets `key`.
+#[must_use]
+pub fn variable(key: &str) -> String {
+    format!("NOVELLA_{}", key.to_uppercase().replace('.', "__"))
+}
+
+/// Keys that are in no section.
+fn top_level_keys<T: Serialize + Default>() -> Vec<String> {
+    all_keys::<T>().into_iter().filter(|key| !key.contains('.')).collect()
+}
+
+/// A source with a name of its own, by which an error or `novella config` tells it.
+struct Named<P>(&'static str, P);
+
+impl<P: Provider> Provider for Named<P> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.1.data()
+    }
 }
 
 /// The configuration that `figment` amounts to.
 ///
 /// # Errors
 /// The first key that is unknown or has a value of the wrong type.
-pub fn extract<T: DeserializeOwned>(figment: &Figment) -> Result<T, ConfigError> {
-    figment.extract().map_err(|error| ConfigError(Box::new(error)))
+pub fn extract<T: DeserializeOwned + Serialize + Default>(figment: &Figment) -> Result<T, ConfigError> {
+    figment.extract().map_err(|error| ConfigError::new(&error, &all_keys::<T>()))
+}
+
+/// Variables that are probably meant to set a key and don't: each with the one that would.
+#[must_use]
+pub fn misspelt_variables<T: Serialize + Default>() -> Vec<(String, String)> {
+    let keys = all_keys::<T>();
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let unused = names.filter(|name| name.starts_with("NOVELLA_") && !name.contains("__"));
+    let misspelt = unused.filter_map(|name| {
+        let key = name.trim_start_matches("NOVELLA_").to_lowercase();
+        let meant = error::nearest(&key.replace('_', "."), &keys).or_else(|| error::nearest(&key, &keys))?;
+        (key != meant).then(|| (name, variable(meant)))
+    });
+    misspelt.collect()
+}
+
+/// Every key, with the names of its sections.
+fn all_keys<T: Serialize + Default>() -> Vec<String> {
+    fn walk(prefix: &str, value: &serde_json::Value, keys: &mut Vec<String>) {
+        for (name, value) in value.as_object().into_iter().flatten() {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            if value.as_object().is_some_and(|entries| !entries.is_empty()) {
+                walk(&key, value, keys);
+            } else {
+                keys.push(key);
+            }
+        }
+    }
+    let mut keys = Vec::new();
+    walk("", &serde_json::to_value(T::default()).unwrap_or_default(), &mut keys);
+    keys
 }
 
 /// `[bus]`: the message bus.

@@ -145,6 +145,7 @@ impl Database {
             Some("postgres" | "postgresql") => Self::connect_postgres(url, config).await,
             _ => Err(DbError::Url { url: config.url.to_string() }),
         }
+        .map_err(|error| error.opening(&config.url))
     }
 
     async fn connect_sqlite(url: &str, config: &DatabaseConfig) -> Result<Self, DbError> {
@@ -175,6 +176,7 @@ impl Database {
 
     async fn connect_postgres(url: &str, config: &DatabaseConfig) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(url)?.statement_cache_capacity(STATEMENT_CACHE);
+        let alone = options.clone();
         let pool = PoolOptions::new()
             .max_connections(config.max_connections.max(1))
             .acquire_timeout(config.acquire_timeout)
@@ -190,8 +192,19 @@ impl Database {
             })
             .max_lifetime(Duration::from_secs(30 * 60))
             .connect_with(options)
-            .await?;
-        Ok(Self(Pools::Postgres(pool)))
+            .await;
+        match pool {
+            Ok(pool) => Ok(Self(Pools::Postgres(pool))),
+            // The pool has tried for so long, and does not say what came of it.
+            Err(sqlx::Error::PoolTimedOut) => {
+                let attempt = tokio::time::timeout(config.acquire_timeout, PgConnection::connect_with(&alone)).await;
+                Err(match attempt {
+                    Ok(Err(error)) => error.into(),
+                    Ok(Ok(_)) | Err(_) => DbError::Sqlx(sqlx::Error::PoolTimedOut),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Applies the migrations that are missing. Several processes may do so at once: one does, the others wait.

@@ -1,6 +1,8 @@
 //! How the database fails.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, path::Path};
+
+use crate::config::SecretUrl;
 
 /// How the database fails.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +10,16 @@ pub enum DbError {
     /// It can't be reached, or broke off: worth trying again.
     #[error("database: {0}")]
     Sqlx(#[source] sqlx::Error),
+    /// It can't be opened.
+    #[error("can't open the database {url}: {reason}; {remedy}")]
+    Open {
+        /// Its URL, without its password.
+        url: String,
+        /// Why not.
+        reason: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// The URL is not one of a database that is supported.
     #[error("database.url '{url}' is not of the form sqlite:///path/to/file or postgres://user:password@host/name")]
     Url {
@@ -82,6 +94,36 @@ impl From<sqlx::migrate::MigrateError> for DbError {
 }
 
 impl DbError {
+    /// Why `url` could not be opened, and what to do about it.
+    pub(super) fn opening(self, url: &SecretUrl) -> Self {
+        let Self::Sqlx(error) = self else { return self };
+        let is_sqlite = url.expose().starts_with("sqlite:");
+        let path = Path::new(url.expose().trim_start_matches("sqlite:").trim_start_matches("//"));
+        let missing = path.parent().filter(|folder| is_sqlite && !folder.as_os_str().is_empty() && !folder.exists());
+        let code = match &error {
+            sqlx::Error::Database(error) => error.code().unwrap_or_default().into_owned(),
+            _ => String::new(),
+        };
+        let remedy = match (is_sqlite, code.as_str()) {
+            _ if missing.is_some() => "`novella up` makes it; or name another with NOVELLA_DATABASE__URL or --data",
+            // SQLITE_NOTADB, https://sqlite.org/rescode.html
+            (true, "26") => "is it another program's file? Name another with NOVELLA_DATABASE__URL or --data",
+            (true, _) => "may this user write there?",
+            // https://www.postgresql.org/docs/current/errcodes-appendix.html
+            (false, "3D000") => "create it with `createdb`, then run `novella db sync`",
+            (false, "28P01" | "28000") => "are user and password in NOVELLA_DATABASE__URL right?",
+            (false, "53300") => "PostgreSQL's max_connections must allow database.max_connections for each process",
+            (false, _) => "does PostgreSQL run there, and is NOVELLA_DATABASE__URL right?",
+        };
+        let reason = match (missing, &error) {
+            (Some(folder), _) => format!("there is no folder {}", folder.display()),
+            (None, sqlx::Error::Database(error)) => error.message().to_owned(),
+            (None, sqlx::Error::Io(error)) => error.to_string(),
+            (None, error) => error.to_string(),
+        };
+        Self::Open { url: url.to_string(), reason, remedy: remedy.to_owned() }
+    }
+
     /// Whether a row with this key was already there.
     #[must_use]
     pub fn is_unique_violation(&self) -> bool {
