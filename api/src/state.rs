@@ -2,7 +2,11 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use novella_common::{config::ServiceConfig, db::Database};
+use novella_common::{
+    config::ServiceConfig,
+    db::{Connection, Database, DbError, listening},
+    models::FreshSince,
+};
 use novella_compute::rpcapi::{ComputeClient, ComputeLiveMigrationClient};
 use novella_conductor::rpcapi::ConductorClient;
 use novella_messaging::Transport;
@@ -46,6 +50,13 @@ impl Api {
             config,
             service,
         }))
+    }
+}
+
+impl Parts {
+    /// Since when a service must have been heard to count as up.
+    pub(crate) async fn fresh_since(&self, connection: &mut Connection) -> Result<FreshSince, DbError> {
+        listening::fresh_since(connection, self.service.service_down_time).await
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 /// The notification topic that reports travel on; the queue is `reports.info`.
 pub const TOPIC: &str = "reports";
 
-/// One fact from one host.
+/// One fact from one host, or a conductor's echo.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The host that says so.
@@ -29,7 +29,7 @@ pub struct Report {
     pub fact: Fact,
 }
 
-/// What a host can say.
+/// What can be said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fact {
@@ -40,6 +40,13 @@ pub enum Fact {
         /// Its present run.
         incarnation: Incarnation,
     },
+    /// The host stops in good order: no work is to be given to it until it says hello again.
+    Goodbye {
+        /// The run that ends.
+        incarnation: Incarnation,
+    },
+    /// A conductor's own, by which conductors see that reports come through, whatever the hosts do.
+    Echo,
     /// What became of an instance.
     Instance(InstanceReport),
     /// How far a live migration is, from its source.
@@ -147,6 +154,8 @@ impl Report {
         match self.fact {
             Fact::Hello(_) => "compute.hello",
             Fact::Alive { .. } => "compute.alive",
+            Fact::Goodbye { .. } => "compute.goodbye",
+            Fact::Echo => "conductor.echo",
             Fact::Instance(_) => "compute.instance",
             Fact::Migration(_) => "compute.migration",
         }

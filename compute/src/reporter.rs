@@ -59,7 +59,7 @@ fn subject(fact: &Fact) -> Option<Subject> {
     match fact {
         Fact::Instance(report) => Some(Subject::Instance(report.instance)),
         Fact::Migration(report) => Some(Subject::Migration(report.instance)),
-        Fact::Hello(_) | Fact::Alive { .. } => None,
+        Fact::Hello(_) | Fact::Alive { .. } | Fact::Goodbye { .. } | Fact::Echo => None,
     }
 }
 

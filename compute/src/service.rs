@@ -286,7 +286,7 @@ impl Run {
                 self.keep_alive(&reporter),
                 async {
                     let serving = self.serve(&reporter).await;
-                    self.stop(control, serving).await;
+                    self.stop(&reporter, control, serving).await;
                     quiet.request();
                 },
                 self.watch_guests(),
@@ -347,11 +347,17 @@ impl Run {
     }
 
     async fn keep_alive(&self, reporter: &Reporter) {
-        while self.shutdown.pause(self.report_interval).await {
+        let mut delay = self.report_interval;
+        while self.shutdown.pause(delay).await {
             let alive = Fact::Alive { incarnation: self.identity.incarnation };
-            if let Err(error) = reporter.send(alive).await {
-                tracing::warn!(host = self.identity.host, %error, "a heartbeat could not be sent");
-            }
+            delay = match reporter.send(alive).await {
+                Ok(()) => self.report_interval,
+                Err(error) => {
+                    tracing::warn!(host = self.identity.host, %error, "a heartbeat could not be sent");
+                    // So that it is heard at once when the bus is back.
+                    self.report_interval.min(HELLO.0)
+                }
+            };
         }
     }
 
@@ -362,10 +368,14 @@ impl Run {
         }
     }
 
-    /// Takes no more work, lets what is short end, and leaves the rest to the journal. The owner of the shutdown says
+    /// Says goodbye, takes no more work, lets what is short end, and leaves the rest to the journal. The owner of the shutdown says
     /// how long it waits; this is what a host takes at most.
-    async fn stop(&self, control: RpcServer, server: Option<RpcServer>) {
+    async fn stop(&self, reporter: &Reporter, control: RpcServer, server: Option<RpcServer>) {
         self.stopping.cancel();
+        let goodbye = Fact::Goodbye { incarnation: self.identity.incarnation };
+        if let Err(error) = reporter.send(goodbye).await {
+            tracing::warn!(host = self.identity.host, %error, "schedulers may still choose this host for a while");
+        }
         if let Some(server) = server {
             server.stop(GRACE).await;
         }

@@ -9,7 +9,6 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     db::{Connection, DbError, instances, migrations, services},
@@ -116,11 +115,9 @@ impl Reconciler {
             let mut connection = self.shared.database.read().await?;
             services::list(&mut connection, None, None).await?
         };
-        let now = Timestamp::now();
+        let fresh_since = self.shared.fresh_since().await?;
         let up = |binary: Binary| {
-            services
-                .iter()
-                .filter(move |service| service.binary == binary && service.is_up(now, self.shared.service_down_time))
+            services.iter().filter(move |service| service.binary == binary && service.is_up(&fresh_since))
         };
         let conductors = up(Binary::Conductor).count() as u64;
         let place = up(Binary::Conductor).position(|service| service.incarnation == self.shared.incarnation);

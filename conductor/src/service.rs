@@ -13,7 +13,7 @@ use crate::{
     ConductorConfig,
     manager::ConductorManager,
     reconcile::Reconciler,
-    reports::Reports,
+    reports::{self, Reports},
     rpcapi::{ConductorClient, ConductorEndpoint},
     shared::Shared,
     takeover::Takeover,
@@ -67,13 +67,14 @@ impl ConductorService {
             &transport,
             identity.incarnation,
             config,
-            service_config.service_down_time,
+            &service_config,
             shutdown.clone(),
         ));
         let reconciler = Arc::new(Reconciler::new(Arc::clone(&shared)));
         let tasks = Arc::new(Tasks::new(Arc::clone(&shared), Arc::clone(&reconciler)));
         let reports = Reports::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks));
         reports.start(&transport).await?;
+        reports::send_echoes(&transport, identity.host.clone(), service_config.report_interval, &shutdown);
         shutdown.spawn(Arc::clone(&reconciler).run());
         let takeover = Takeover::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks));
         let manager = Arc::new(ConductorManager::new(Arc::clone(&shared), tasks));

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use novella_common::{db::Database, ids::Incarnation, service::Shutdown};
+use novella_common::{
+    config::ServiceConfig,
+    db::{Database, DbError, listening},
+    ids::Incarnation,
+    models::FreshSince,
+    service::Shutdown,
+};
 use novella_compute::rpcapi::{ComputeControlClient, ComputeLiveMigrationClient, ComputeMigrationClient};
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
@@ -20,6 +25,7 @@ pub(crate) struct Shared {
     /// This run: what rows that this conductor works on name as their owner.
     pub(crate) incarnation: Incarnation,
     pub(crate) config: ConductorConfig,
+    pub(crate) report_interval: Duration,
     pub(crate) service_down_time: Duration,
     /// Counts the spawned tasks and tells them to stop.
     pub(crate) shutdown: Shutdown,
@@ -31,7 +37,7 @@ impl Shared {
         transport: &Transport,
         incarnation: Incarnation,
         config: ConductorConfig,
-        service_down_time: Duration,
+        service: &ServiceConfig,
         shutdown: Shutdown,
     ) -> Self {
         Self {
@@ -42,13 +48,15 @@ impl Shared {
             control: ComputeControlClient::new(transport),
             incarnation,
             config,
-            service_down_time,
+            report_interval: service.report_interval,
+            service_down_time: service.service_down_time,
             shutdown,
         }
     }
 
     /// Whoever was heard before this moment only counts as gone.
-    pub(crate) fn fresh_since(&self) -> Timestamp {
-        Timestamp::now() - self.service_down_time
+    pub(crate) async fn fresh_since(&self) -> Result<FreshSince, DbError> {
+        let mut connection = self.database.read().await?;
+        listening::fresh_since(&mut connection, self.service_down_time).await
     }
 }

@@ -32,13 +32,15 @@ use novella_common::{
     models::{ActionEvent, Binary, EventResult, Holder},
 };
 
-use crate::{reconcile::Reconciler, reports::recast, shared::Shared, tasks::Tasks};
+use crate::{
+    reconcile::Reconciler,
+    reports::{RECASTS, recast},
+    shared::Shared,
+    tasks::Tasks,
+};
 
 /// The event in the action of a deletion that was finished without the host.
 const LOCAL_DELETE: &str = "conductor_local_delete";
-
-/// How many builds are cast again in one search.
-const RECASTS: i64 = 500;
 
 /// How much longer than `service_down_time` a scheduler may keep a build before it counts as forgotten.
 const STUCK_FACTOR: u32 = 10;
@@ -103,7 +105,7 @@ impl Takeover {
     }
 
     async fn orphans(&self) -> Result<(), DbError> {
-        let fresh_since = self.shared.fresh_since();
+        let fresh_since = self.shared.fresh_since().await?.reported;
         let stuck_since = Timestamp::now() - self.shared.service_down_time * STUCK_FACTOR;
         let orphans = {
             let mut connection = self.shared.database.write().await?;
@@ -127,13 +129,13 @@ impl Takeover {
             let mut connection = self.shared.database.read().await?;
             services::list(&mut connection, Some(Binary::Scheduler.as_str()), None).await?
         };
-        let now = Timestamp::now();
-        if !up.iter().any(|scheduler| scheduler.is_up(now, self.shared.service_down_time)) {
+        let fresh_since = self.shared.fresh_since().await?;
+        if !up.iter().any(|scheduler| scheduler.is_up(&fresh_since)) {
             return Ok(());
         }
         let waiting = {
             let mut connection = self.shared.database.write().await?;
-            let since = now - self.shared.config.reschedule_after;
+            let since = Timestamp::now() - self.shared.config.reschedule_after;
             takeover::waiting_builds(&mut connection, since, RECASTS).await?
         };
         for build in waiting {
@@ -143,9 +145,10 @@ impl Takeover {
     }
 
     async fn builds_on_dead_hosts(&self) -> Result<(), DbError> {
+        let fresh_since = self.shared.fresh_since().await?.reported;
         let found = {
             let mut connection = self.shared.database.read().await?;
-            takeover::builds_on_dead_hosts(&mut connection, self.shared.fresh_since()).await?
+            takeover::builds_on_dead_hosts(&mut connection, fresh_since).await?
         };
         for (orphan, rescheduled) in found {
             let mut transaction = self.shared.database.begin().await?;
@@ -160,7 +163,7 @@ impl Takeover {
     }
 
     async fn deletions(&self) -> Result<(), DbError> {
-        let fresh_since = self.shared.fresh_since();
+        let fresh_since = self.shared.fresh_since().await?.reported;
         let found = {
             let mut connection = self.shared.database.read().await?;
             takeover::deletions_without_host(&mut connection, fresh_since).await?
@@ -203,7 +206,7 @@ impl Takeover {
     }
 
     async fn orphaned_migrations(&self) -> Result<(), DbError> {
-        let fresh_since = self.shared.fresh_since();
+        let fresh_since = self.shared.fresh_since().await?.reported;
         let waiting_since = Timestamp::now() - self.shared.config.reschedule_after;
         let (orphaned, lost, sources) = {
             let mut connection = self.shared.database.read().await?;

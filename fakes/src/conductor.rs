@@ -259,6 +259,7 @@ impl FakeConductor {
                     }
                 }
                 Fact::Alive { .. } => *state.beats.entry(report.host.clone()).or_default() += 1,
+                Fact::Goodbye { .. } | Fact::Echo => {}
                 Fact::Instance(fact) => {
                     state.received.entry(report.host.clone()).or_default().push(fact.seq);
                     if let Some(row) = state.rows.get_mut(&fact.instance) {

@@ -34,6 +34,9 @@ pub struct SchedulerConfig {
     /// Seconds that a decision's picture of the hosts may be old. Older ones are read again: one query for all hosts.
     #[serde(with = "seconds")]
     pub host_state_max_age: Duration,
+    /// Seconds that a build waits for a compute host to come up, while none is up, before the server goes to ERROR.
+    #[serde(with = "seconds")]
+    pub live_host_timeout: Duration,
     /// How many requests one scheduler works on at once.
     pub concurrency: usize,
 }
@@ -52,6 +55,7 @@ impl Default for SchedulerConfig {
             host_subset_size: 1,
             shuffle_best_same_weighed_hosts: true,
             host_state_max_age: Duration::from_millis(200),
+            live_host_timeout: Duration::from_secs(60),
             // A build waits for its host's answer while it holds a place; a burst on many hosts needs many.
             concurrency: 256,
         }

@@ -5,9 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use novella_common::{
-    db::{Database, DbError, capacities},
+    db::{Database, DbError, capacities, listening},
     models::Resources,
 };
 
@@ -51,16 +50,16 @@ impl HostStates {
             return Ok(());
         }
         let read_at = Instant::now();
-        let rows = {
+        let (rows, fresh_since) = {
             let mut connection = self.database.read().await?;
-            capacities::list(&mut connection).await?
+            let fresh_since = listening::fresh_since(&mut connection, self.service_down_time).await?.reported;
+            (capacities::list(&mut connection).await?, fresh_since)
         };
-        let now = Timestamp::now();
         self.hosts = rows
             .into_iter()
             .map(|row| HostState {
                 enabled: !row.disabled,
-                up: !row.forced_down && now.duration_since(row.last_seen).unsigned_abs() <= self.service_down_time,
+                up: !row.forced_down && !row.stopped && row.last_seen >= fresh_since,
                 failures: self.failures.get(&row.host).copied().unwrap_or(0),
                 host: row.host,
                 availability_zone: row.availability_zone,
@@ -81,6 +80,11 @@ impl HostStates {
     /// Whether the picture was just read, so that reading it again would show nothing new.
     pub(crate) fn is_fresh_since(&self, moment: Instant) -> bool {
         self.read_at.is_some_and(|read| read >= moment)
+    }
+
+    /// Whether any host takes work, if only it has room.
+    pub(crate) fn any_up(&self) -> bool {
+        self.hosts.iter().any(|host| host.up)
     }
 
     pub(crate) fn hosts(&self) -> &[HostState] {

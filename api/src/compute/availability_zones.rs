@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::response::Response;
-use jiff::Timestamp;
 use novella_common::{
     db::services,
     models::{Binary, Service},
@@ -68,13 +67,12 @@ async fn index(request: Request) -> Result<Response, ApiError> {
 }
 
 async fn detail(request: Request) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
-    let down_time = request.state.service.service_down_time;
+    let fresh_since = request.state.fresh_since(&mut *request.state.database.read().await?).await?;
     let zone = |(name, services): (String, Vec<Service>)| {
         let mut hosts: BTreeMap<String, BTreeMap<&'static str, ServiceState>> = BTreeMap::new();
         for service in &services {
             let state = ServiceState {
-                available: service.is_up(now, down_time),
+                available: service.is_up(&fresh_since),
                 active: !service.disabled,
                 updated_at: Some(Micros(service.last_seen)),
             };

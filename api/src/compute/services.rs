@@ -3,10 +3,9 @@
 mod delete;
 
 use axum::response::Response;
-use jiff::Timestamp;
 use novella_common::{
     db::services::{self, ServiceChange},
-    models::{Binary, Service},
+    models::{Binary, FreshSince, Service},
 };
 use novella_rest::{
     ApiError, Body, FieldTable, Microversion, Operation, Path, body, delete, field, get, inputs::Flag, put,
@@ -83,14 +82,14 @@ impl<'s> Id<'s> {
     }
 }
 
-fn view<'s>(service: &'s Service, api: &Api, version: Microversion) -> ServiceView<'s> {
+fn view<'s>(service: &'s Service, fresh_since: &FreshSince, version: Microversion) -> ServiceView<'s> {
     ServiceView {
         id: Id::new(service.id, &service.uuid, version),
         binary: service.binary.as_str(),
         host: &service.host,
         zone: &service.zone,
         status: status(service),
-        state: state(service, api),
+        state: state(service, fresh_since),
         updated_at: Some(Micros(service.last_seen)),
         disabled_reason: service.disabled_reason.as_deref(),
         forced_down: service.forced_down,
@@ -103,17 +102,19 @@ pub(super) fn status(service: &Service) -> &'static str {
 }
 
 /// Whether it is there.
-pub(super) fn state(service: &Service, api: &Api) -> &'static str {
-    if service.is_up(Timestamp::now(), api.service.service_down_time) { "up" } else { "down" }
+pub(super) fn state(service: &Service, fresh_since: &FreshSince) -> &'static str {
+    if service.is_up(fresh_since) { "up" } else { "down" }
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
     let given = |name: &str| request.query.get(name).filter(|text| !text.is_empty());
-    let api = &request.state;
-    let found = services::list(&mut *api.database.read().await?, given("binary"), given("host")).await?;
+    let mut connection = request.state.database.read().await?;
+    let found = services::list(&mut connection, given("binary"), given("host")).await?;
+    let fresh_since = request.state.fresh_since(&mut connection).await?;
+    drop(connection);
     // As in Nova, whose own API services are not in this list either.
     let found = found.iter().filter(|service| service.binary != Binary::Api);
-    let views: Vec<_> = found.map(|service| view(service, api, request.version)).collect();
+    let views: Vec<_> = found.map(|service| view(service, &fresh_since, request.version)).collect();
     Ok(request.answer(&FIELDS).list("services", &views, None))
 }
 
@@ -136,7 +137,8 @@ async fn update(mut request: Request, Path(id): Path<String>) -> Result<Response
     only_compute(service.binary.as_str())?;
     services::update(&mut connection, &uuid, &change).await?;
     let service = services::get(&mut connection, &uuid).await?.ok_or_else(not_found)?;
-    Ok(request.answer(&FIELDS).object("service", view(&service, &request.state, version)))
+    let fresh_since = request.state.fresh_since(&mut connection).await?;
+    Ok(request.answer(&FIELDS).object("service", view(&service, &fresh_since, version)))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, ToSchema)]

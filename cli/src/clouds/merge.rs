@@ -92,7 +92,11 @@ fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<
         bail!("it has a cloud '{name}' already, which is not from here; choose another --name");
     }
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let key = lines.iter().position(|line| line.trim_end() == "clouds:" || line.starts_with("clouds: #"));
+    let is_key = |line: &&str| {
+        let rest = line.strip_prefix("clouds:").map(str::trim);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
+    };
+    let key = lines.iter().position(is_key);
     let Some(key) = key else {
         if clouds.is_some() {
             bail!("its `clouds` are not written as a block below a line `clouds:`");

@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use clap::Subcommand;
-use jiff::Timestamp;
-use novella_common::db::{Database, services};
+use novella_common::db::{Database, listening, services};
 use serde_json::json;
 
 use crate::{
@@ -27,17 +26,19 @@ pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Resu
     let (config, _) = Config::load(global, &Flags::default())?;
     let database = Database::connect(&config.database).await?;
     database.check_schema().await?;
-    let services = services::list(&mut *database.read().await?, None, None).await?;
+    let (services, fresh_since) = {
+        let mut connection = database.read().await?;
+        let fresh_since = listening::fresh_since(&mut connection, config.service.service_down_time).await?;
+        (services::list(&mut connection, None, None).await?, fresh_since)
+    };
     database.close().await;
 
-    let now = Timestamp::now();
-    let is_up = |service: &novella_common::models::Service| service.is_up(now, config.service.service_down_time);
     let status = |disabled| if disabled { "disabled" } else { "enabled" };
     let rows: Vec<_> = services
         .iter()
         .map(|service| {
             // The form of `nova-manage service list`; programs get the API's words.
-            let state = match (format, is_up(service)) {
+            let state = match (format, service.is_up(&fresh_since)) {
                 (Format::Table, true) => ":-)",
                 (Format::Table, false) => "XXX",
                 (_, true) => "up",

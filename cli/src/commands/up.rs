@@ -262,7 +262,7 @@ fn welcome(global: &GlobalOptions, folder: &DataFolder, record: &Record, passwor
 Try, in another terminal:
 
   {client}
-  openstack server create --flavor m1.tiny --image cirros --network none first
+  openstack server create --flavor m1.tiny --image cirros first
   novella watch{selector}
 
 {stop} stops it."#,

@@ -8,5 +8,6 @@ mod bus;
 mod clients;
 mod crash;
 mod local;
+mod outages;
 mod services;
 mod walk;

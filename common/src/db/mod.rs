@@ -21,6 +21,7 @@ mod error;
 pub mod flavors;
 pub mod instances;
 pub mod list;
+pub mod listening;
 pub mod migrations;
 #[cfg(test)]
 mod plans;

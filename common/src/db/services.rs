@@ -25,6 +25,7 @@ table! {
     disabled,
     disabled_reason,
     forced_down,
+    stopped,
     last_seen,
     created_at,
 }
@@ -42,7 +43,7 @@ pub async fn heartbeat(
         "INSERT INTO services (uuid, binary_name, host, zone, incarnation, last_seen, created_at) VALUES ("
         (Uuid::new_v4()) ", " (binary) ", " (host) ", " (zone) ", " (incarnation) ", " (now) ", " (now)
         ") ON CONFLICT (binary_name, host) DO UPDATE SET \
-         zone = excluded.zone, incarnation = excluded.incarnation, last_seen = excluded.last_seen"
+         zone = excluded.zone, incarnation = excluded.incarnation, last_seen = excluded.last_seen, stopped = " (false)
     )
     .execute(connection)
     .await?;
@@ -65,6 +66,25 @@ pub async fn compute_hosts_alive(connection: &mut Connection, hosts: &[(String, 
     .push(")")
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Writes that these runs of services have said that they stop: no work is given to them any more.
+pub async fn goodbye(
+    connection: &mut Connection,
+    binary: Binary,
+    hosts: &[(String, Incarnation)],
+) -> Result<(), DbError> {
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    sql!("UPDATE services SET stopped = " (true) " WHERE binary_name = " (binary) " AND (host, incarnation) IN (")
+        .rows(hosts, |(host, incarnation), cells| {
+            cells.bind(host).bind(incarnation);
+        })
+        .push(")")
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

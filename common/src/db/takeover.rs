@@ -31,7 +31,7 @@ pub async fn is_gone(
 }
 
 /// Ends a run of a service that stops: whatever still names it is orphaned at once, and not only when its last heartbeat
-/// has become old. The service itself counts as up for that long, as one that was killed does.
+/// has become old.
 pub async fn retire(connection: &mut Connection, incarnation: Incarnation) -> Result<(), DbError> {
     sql!("UPDATE services SET incarnation = " (Incarnation::random()) " WHERE incarnation = " (incarnation))
         .execute(connection)

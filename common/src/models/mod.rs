@@ -14,4 +14,4 @@ pub use flavor::Flavor;
 pub use instance::{Fault, Instance, InstanceSpec, LockedBy, RequestSpec, SchedulerHints};
 pub use migration::{Holder, Migration, MigrationKind, MigrationProgress, MigrationStatus};
 pub use server_group::{GroupPolicy, GroupRule, ServerGroup};
-pub use service::{Binary, Service};
+pub use service::{Binary, FreshSince, Service};

@@ -78,6 +78,8 @@ pub struct Service {
     pub disabled_reason: Option<String>,
     /// Whether an operator has declared it down (microversion 2.11).
     pub forced_down: bool,
+    /// Whether it has said that it stops, and was not started since.
+    pub stopped: bool,
     /// When the receiver of its heartbeats last heard it, by the receiver's clock.
     pub last_seen: Timestamp,
     /// When it was first seen.
@@ -85,10 +87,68 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether the service counts as up at `now`: heard within `service_down_time` and not forced down.
+    /// Whether the service takes work: it has been heard since this moment, has not said that it stops, and nobody has
+    /// declared it down.
     #[must_use]
-    pub fn is_up(&self, now: Timestamp, service_down_time: Duration) -> bool {
-        let silent = now.duration_since(self.last_seen);
-        !self.forced_down && silent.unsigned_abs() <= service_down_time
+    pub fn is_up(&self, fresh_since: &FreshSince) -> bool {
+        !self.stopped && !self.is_lost(fresh_since)
+    }
+
+    /// Whether nobody waits any more for what the service has under way. One that stops in good order may be back in a
+    /// moment, and goes on.
+    #[must_use]
+    pub fn is_lost(&self, fresh_since: &FreshSince) -> bool {
+        self.forced_down || self.last_seen < fresh_since.of(self.binary)
+    }
+}
+
+/// Since when a service must have been heard to count as up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreshSince {
+    /// A compute host, whose heartbeats are reports, and whoever owns work.
+    pub reported: Timestamp,
+    /// A service that writes its heartbeats itself.
+    pub written: Timestamp,
+}
+
+impl FreshSince {
+    /// The moment for a service of this kind.
+    #[must_use]
+    pub fn of(&self, binary: Binary) -> Timestamp {
+        match binary {
+            Binary::Compute => self.reported,
+            Binary::Api | Binary::Scheduler | Binary::Conductor => self.written,
+        }
+    }
+
+    /// Where reports came through without a break from `since` until `until`, and a service may be silent for
+    /// `service_down_time`.
+    #[must_use]
+    pub fn new(since: Timestamp, until: Timestamp, now: Timestamp, service_down_time: Duration) -> Self {
+        let heard_for_long = until - service_down_time;
+        Self {
+            // Who has not listened for so long judges nobody.
+            reported: if since <= heard_for_long { heard_for_long } else { Timestamp::UNIX_EPOCH },
+            written: now - service_down_time,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_judged_by_a_silence_in_which_nobody_listened() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let reported =
+            |since, until, now| FreshSince::new(at(since), at(until), at(now), Duration::from_secs(60)).reported;
+        // Heard without a break for long: who was silent for 60 seconds is down.
+        assert_eq!(reported(0, 1000, 1001), at(940));
+        // The bus has been away since 1000: no time passes.
+        assert_eq!(reported(0, 1000, 5000), at(940));
+        // It is back since 5000: nobody is judged before 5060.
+        assert_eq!(reported(5000, 5059, 5059), Timestamp::UNIX_EPOCH);
+        assert_eq!(reported(5000, 5060, 5060), at(5000));
     }
 }

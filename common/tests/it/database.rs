@@ -9,8 +9,8 @@ use novella_common::{
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{
-        ActionEvent, AllocationRatios, Binary, EventResult, Fault, Flavor, Instance, InstanceAction, Inventory,
-        RequestSpec, Resources,
+        ActionEvent, AllocationRatios, Binary, EventResult, Fault, Flavor, FreshSince, Instance, InstanceAction,
+        Inventory, RequestSpec, Resources,
     },
 };
 
@@ -196,7 +196,10 @@ async fn a_heartbeat_makes_a_service_and_keeps_it_up(database: Database) {
     services::heartbeat(&mut connection, Binary::Compute, "host-1", "nova", second).await.unwrap();
     let seen = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
     assert_eq!(seen.incarnation, second);
-    assert!(seen.is_up(Timestamp::now(), std::time::Duration::from_secs(60)));
+    let minute = std::time::Duration::from_secs(60);
+    let begun = Timestamp::UNIX_EPOCH;
+    let fresh_since = FreshSince::new(begun, Timestamp::now(), Timestamp::now(), minute);
+    assert!(seen.is_up(&fresh_since));
 
     // A heartbeat of the run that is over must not keep it up; one of the present run does.
     services::compute_hosts_alive(&mut connection, &[("host-1".into(), first)]).await.unwrap();
@@ -206,6 +209,17 @@ async fn a_heartbeat_makes_a_service_and_keeps_it_up(database: Database) {
     let later = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
     assert!(later.last_seen > seen.last_seen);
 
+    // Who says goodbye takes no work; who may be back in a moment is not lost. A goodbye of an earlier run says nothing.
+    services::goodbye(&mut connection, Binary::Compute, &[("host-1".into(), first)]).await.unwrap();
+    let later = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
+    assert!(later.is_up(&fresh_since));
+    services::goodbye(&mut connection, Binary::Compute, &[("host-1".into(), second)]).await.unwrap();
+    let stopped = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
+    assert!(!stopped.is_up(&fresh_since) && !stopped.is_lost(&fresh_since));
+    services::heartbeat(&mut connection, Binary::Compute, "host-1", "nova", Incarnation::random()).await.unwrap();
+    let again = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
+    assert!(again.is_up(&fresh_since));
+
     let down = services::ServiceChange {
         forced_down: Some(true),
         disabled: Some(true),
@@ -213,7 +227,7 @@ async fn a_heartbeat_makes_a_service_and_keeps_it_up(database: Database) {
     };
     assert!(services::update(&mut connection, &seen.uuid, &down).await.unwrap());
     let down = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
-    assert!(!down.is_up(Timestamp::now(), std::time::Duration::from_secs(60)));
+    assert!(!down.is_up(&fresh_since) && down.is_lost(&fresh_since));
     assert_eq!(down.disabled_reason.as_deref(), Some("broken fan"));
 }
 

@@ -54,6 +54,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0004_server_groups.sql",
         "e5655eb75c8ecf042137a42e2e4e41847768d5e553670555b1f490ef791f52df158e2e8c76502a708df193adeb4606e8",
     ),
+    (
+        "postgres/0005_listening.sql",
+        "ed218e30269a6cdc860241ebe1bb230d8a313456b492d90ecddad4845922e9f53389f000fc653738d3e02a5753689a47",
+    ),
+    (
+        "sqlite/0005_listening.sql",
+        "51366d968425cd7cfc8d24513a390fb6c20026910bc826877e61124312aa4726988ed5a1aa58248727fcc22e00f9dc73",
+    ),
 ];
 
 fn folder() -> &'static Path {

@@ -309,7 +309,7 @@ pub(crate) fn fact_seq(fact: &Fact) -> Option<i64> {
     match fact {
         Fact::Instance(report) => Some(report.seq),
         Fact::Migration(report) => Some(report.seq),
-        Fact::Hello(_) | Fact::Alive { .. } => None,
+        Fact::Hello(_) | Fact::Alive { .. } | Fact::Goodbye { .. } | Fact::Echo => None,
     }
 }
 

@@ -15,6 +15,10 @@ pub(crate) struct Batch {
     pub(crate) hellos: BTreeMap<String, Hello>,
     /// The hosts that were heard.
     pub(crate) alive: HashMap<String, Incarnation>,
+    /// The hosts that stop.
+    pub(crate) goodbyes: Vec<(String, Incarnation)>,
+    /// Whether there is something in it that comes at regular times.
+    pub(crate) is_heartbeat: bool,
     /// About instances, with the host that says so.
     pub(crate) instances: BTreeMap<InstanceUuid, Vec<(String, InstanceReport)>>,
     /// About live migrations, with the host that says so.
@@ -47,11 +51,15 @@ impl Batch {
     fn add(&mut self, report: Report) {
         let host = report.host;
         match report.fact {
+            Fact::Echo => self.is_heartbeat = true,
+            Fact::Goodbye { incarnation } => self.goodbyes.push((host, incarnation)),
             Fact::Hello(hello) => {
+                self.is_heartbeat = true;
                 self.alive.insert(host.clone(), hello.incarnation);
                 self.hellos.insert(host, hello);
             }
             Fact::Alive { incarnation } => {
+                self.is_heartbeat = true;
                 self.alive.insert(host, incarnation);
             }
             Fact::Instance(report) => self.instances.entry(report.instance).or_default().push((host, report)),

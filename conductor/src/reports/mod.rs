@@ -10,14 +10,27 @@ mod write;
 
 use std::{sync::Arc, time::Duration};
 
-use novella_common::{RequestContext, db::DbError, ids::InstanceUuid, reports::TOPIC};
-use novella_messaging::{MessagingError, Notification, NotificationListener, Priority, Transport};
+use jiff::Timestamp;
+use novella_common::{
+    RequestContext,
+    db::{DbError, takeover},
+    ids::InstanceUuid,
+    reports::{Fact, Report, TOPIC},
+    service::Shutdown,
+};
+use novella_messaging::{MessagingError, Notification, NotificationListener, Notifier, Priority, Transport};
 
 use self::{batch::Batch, write::Consequences};
 use crate::{reconcile::Reconciler, shared::Shared, tasks::Tasks};
 
 /// The pause before reports are tried again that could not be written.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many builds are cast again in one go.
+pub(crate) const RECASTS: i64 = 500;
+
+/// A build that was cast so lately has its message on the way.
+const JUST_CAST: Duration = Duration::from_secs(2);
 
 /// Writes reports down.
 pub(crate) struct Reports {
@@ -109,6 +122,12 @@ impl Reports {
     }
 
     async fn follow_up(&self, consequences: Consequences) {
+        // A host has come: builds may have waited for one.
+        if !consequences.reconcile.is_empty()
+            && let Err(error) = self.recast_waiting().await
+        {
+            tracing::warn!(%error, "builds that wait for a host go on waiting for the search");
+        }
         for host in consequences.reconcile {
             self.reconciler.request(host);
         }
@@ -119,6 +138,37 @@ impl Reports {
             recast(&self.shared, instance, request_id.as_deref()).await;
         }
     }
+}
+
+impl Reports {
+    async fn recast_waiting(&self) -> Result<(), DbError> {
+        let waiting = {
+            let mut connection = self.shared.database.write().await?;
+            takeover::waiting_builds(&mut connection, Timestamp::now() - JUST_CAST, RECASTS).await?
+        };
+        for build in waiting {
+            recast(&self.shared, build.instance, build.request_id.as_deref()).await;
+        }
+        Ok(())
+    }
+}
+
+/// Sends an echo at once and then each `interval`, until stopping is asked for.
+pub(crate) fn send_echoes(transport: &Transport, conductor: String, interval: Duration, shutdown: &Shutdown) {
+    let notifier = Notifier::new(transport, TOPIC, &format!("conductor.{conductor}")).single_active_consumer(true);
+    let echo = Report { host: conductor, fact: Fact::Echo };
+    let stop = shutdown.clone();
+    shutdown.spawn(async move {
+        loop {
+            let sent = notifier.info(&RequestContext::internal(), echo.event_type(), &echo).await;
+            if let Err(error) = &sent {
+                tracing::warn!(%error, "no report comes through: nobody is judged by their silence");
+            }
+            if !stop.pause(if sent.is_ok() { interval } else { interval.min(PAUSE) }).await {
+                return;
+            }
+        }
+    });
 }
 
 /// Casts a build that waits for a host. If that fails, it goes on waiting: the search for work that nobody does finds

@@ -7,6 +7,7 @@ use novella_common::{
     db::{
         Connection, DbError, actions, allocations, compute_nodes,
         instances::{self, transitions},
+        listening,
         migrations::{self, transitions::Progressed},
         services,
     },
@@ -36,13 +37,14 @@ pub(crate) async fn write(
     batch: &Batch,
 ) -> Result<Consequences, DbError> {
     let mut consequences = Consequences::default();
-    write_hosts(connection, batch, &mut consequences).await?;
+    write_hosts(shared, connection, batch, &mut consequences).await?;
     write_instances(connection, batch, &mut consequences).await?;
     write_migrations(shared, connection, batch, &mut consequences).await?;
     Ok(consequences)
 }
 
 async fn write_hosts(
+    shared: &Shared,
     connection: &mut Connection,
     batch: &Batch,
     consequences: &mut Consequences,
@@ -54,7 +56,12 @@ async fn write_hosts(
         consequences.reconcile.push(host.clone());
     }
     let alive: Vec<_> = batch.alive.iter().map(|(host, incarnation)| (host.clone(), *incarnation)).collect();
-    services::compute_hosts_alive(connection, &alive).await
+    services::compute_hosts_alive(connection, &alive).await?;
+    services::goodbye(connection, Binary::Compute, &batch.goodbyes).await?;
+    if batch.is_heartbeat {
+        listening::heard(connection, shared.report_interval).await?;
+    }
+    Ok(())
 }
 
 async fn write_instances(

@@ -101,12 +101,14 @@ impl TaskContext {
         Ok(row.is_some_and(|row| row.abort_requested))
     }
 
+    /// Whether the host is there, or will be back in a moment.
     pub(super) async fn is_up(&self, host: &str) -> Result<bool, DbError> {
+        let fresh_since = self.shared.fresh_since().await?;
         let service = {
             let mut connection = self.shared.database.read().await?;
             services::find(&mut connection, Binary::Compute, host).await?
         };
-        Ok(service.is_some_and(|service| service.is_up(Timestamp::now(), self.shared.service_down_time)))
+        Ok(service.is_some_and(|service| !service.is_lost(&fresh_since)))
     }
 
     /// Whether an operator has declared a host down: nothing runs there, as for an evacuation.

@@ -133,8 +133,9 @@ impl Tasks {
         let takeable = match task.owner {
             Some(owner) if owner == me => return Ok(true),
             Some(owner) => {
+                let fresh_since = self.shared.fresh_since().await?.reported;
                 let mut connection = self.shared.database.read().await?;
-                takeover::is_gone(&mut connection, owner, self.shared.fresh_since()).await?
+                takeover::is_gone(&mut connection, owner, fresh_since).await?
             }
             None => task.status.holder() != Holder::Host,
         };

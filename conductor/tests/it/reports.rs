@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{instances, services},
+    db::{instances, listening, services},
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Binary, EventResult, Instance},
@@ -307,7 +307,9 @@ on_both! {
         all_is_written(&cloud, "new").await;
         let mut connection = cloud.database.read().await.unwrap();
         let service = services::find(&mut connection, Binary::Compute, "new").await.unwrap().unwrap();
-        assert!(service.is_up(Timestamp::now(), std::time::Duration::from_secs(60)));
+        let minute = std::time::Duration::from_secs(60);
+        let fresh_since = listening::fresh_since(&mut connection, minute).await.unwrap();
+        assert!(service.is_up(&fresh_since));
         assert_eq!(service.zone, "nova");
         drop(connection);
         cloud.stop().await;

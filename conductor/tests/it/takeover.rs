@@ -176,6 +176,32 @@ on_both! {
         cloud.stop().await;
     }
 
+    async fn nobody_is_judged_by_a_silence_in_which_no_conductor_could_hear_them(cloud: Cloud) {
+        cloud.start_host("silent", big()).await;
+        let (build, deletion) = (building("silent"), cloud.active("silent").await);
+        cloud.write(&build).await;
+        cloud.begin(deletion, TaskState::Deleting).await;
+        a_day_later(&cloud).await;
+        // The bus, or all conductors, went away soon after the host was last heard.
+        let last_heard = Timestamp::now() - SignedDuration::from_mins(10);
+        cloud.last_heard("silent", last_heard).await;
+        cloud.listened_until(last_heard + SignedDuration::from_secs(5)).await;
+        cloud.start_conductor().await;
+        // What lost its owner is found by the same search, at its begin: when it is found again, a whole one was made.
+        for _ in 0..2 {
+            let orphan = Instance { owner: Some(Incarnation::random()), ..building("silent") };
+            cloud.write(&orphan).await;
+            cloud.until(orphan.uuid, |row| row.owner.is_none()).await;
+        }
+        assert_eq!(cloud.instance(build.uuid).await.host.as_deref(), Some("silent"));
+        assert_eq!(cloud.instance(deletion).await.task_state, Some(TaskState::Deleting));
+
+        // Had they listened all the time, the host would be down.
+        cloud.listened_until(Timestamp::now()).await;
+        cloud.until(deletion, |row| row.deleted_at.is_some()).await;
+        cloud.stop().await;
+    }
+
     async fn a_deletion_on_a_host_that_is_down_is_finished_without_it(cloud: Cloud) {
         cloud.start_host("dead", big()).await;
         cloud.start_host("alive", big()).await;

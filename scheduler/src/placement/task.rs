@@ -10,12 +10,13 @@ use novella_common::{
     db::{
         Connection, Database, DbError, actions,
         instances::transitions::{self, Build, FailedBuild, Placement},
+        listening,
         server_groups::Groups,
         takeover,
     },
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{TaskState, VmState},
-    models::Resources,
+    models::{Instance, Resources},
 };
 use tokio::sync::mpsc;
 
@@ -42,6 +43,7 @@ pub(super) struct PlacementTask {
     max_attempts: i64,
     owner: Incarnation,
     service_down_time: Duration,
+    live_host_timeout: Duration,
 }
 
 /// What a round has decided for one job, before it is written.
@@ -92,6 +94,7 @@ impl PlacementTask {
             max_attempts: i64::from(config.max_attempts.max(1)),
             owner,
             service_down_time,
+            live_host_timeout: config.live_host_timeout,
             database,
         })
     }
@@ -199,10 +202,13 @@ impl PlacementTask {
         connection: &mut Connection,
         builds: impl Iterator<Item = &Build>,
     ) -> Result<HashSet<Incarnation>, DbError> {
-        let fresh_since = Timestamp::now() - self.service_down_time;
         let others: HashSet<Incarnation> =
             builds.filter_map(|build| build.instance.owner).filter(|owner| *owner != self.owner).collect();
         let mut gone = HashSet::new();
+        if others.is_empty() {
+            return Ok(gone);
+        }
+        let fresh_since = listening::fresh_since(connection, self.service_down_time).await?.reported;
         for owner in others {
             if takeover::is_gone(connection, owner, fresh_since).await? {
                 gone.insert(owner);
@@ -255,8 +261,18 @@ impl PlacementTask {
                 None => fail(&build, None),
             },
             Err(_) if !fresh => Plan::Again,
+            // Cast again when a host says hello, and after a while.
+            Err(_) if !self.hosts.any_up() && self.may_wait(instance) => {
+                tracing::info!(instance = %instance.uuid, "no host is up; the build waits for one");
+                Plan::NotWaiting
+            }
             Err(none_left) => fail(&build, Some(&none_left)),
         }
+    }
+
+    /// Whether a build is young enough to wait for a host to come up.
+    fn may_wait(&self, instance: &Instance) -> bool {
+        Timestamp::now().duration_since(instance.created_at).unsigned_abs() < self.live_host_timeout
     }
 
     fn destinations(&self, request: &DestinationRequest, known: &Known) -> Result<Vec<Destination>, SchedulerError> {

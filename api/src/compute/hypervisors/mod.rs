@@ -104,11 +104,13 @@ async fn list(request: &Request, detail: bool) -> Result<Response, ApiError> {
     if with_servers {
         add_servers(&mut connection, &mut hosts).await?;
     }
+    let fresh_since = request.state.fresh_since(&mut connection).await?;
     drop(connection);
+    let view = View { request, fresh_since, detail, with_servers };
     if detail && request.version.at_least(88) {
-        view::ask_uptimes(request, &mut hosts).await;
+        view.ask_uptimes(&mut hosts).await;
     }
-    Ok(View { request, detail, with_servers }.list(&hosts, next))
+    Ok(view.list(&hosts, next))
 }
 
 /// Hosts that have a service: those that have said hello, and were not deleted since.
@@ -130,11 +132,13 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiE
     if with_servers {
         add_servers(&mut connection, &mut found).await?;
     }
+    let fresh_since = request.state.fresh_since(&mut connection).await?;
     drop(connection);
+    let view = View { request: &request, fresh_since, detail: true, with_servers };
     if request.version.at_least(88) {
-        view::ask_uptimes(&request, &mut found).await;
+        view.ask_uptimes(&mut found).await;
     }
-    Ok(View { request: &request, detail: true, with_servers }.one(&found[0]))
+    Ok(view.one(&found[0]))
 }
 
 /// Shows the sums over all hypervisors.
@@ -145,21 +149,26 @@ async fn statistics(request: Request) -> Result<Response, ApiError> {
 
 /// Shows how long a hypervisor has been up.
 async fn uptime(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let mut found = [find(&mut *request.state.database.read().await?, &id, request.version).await?];
-    view::ask_uptimes(&request, &mut found).await;
+    let mut connection = request.state.database.read().await?;
+    let mut found = [find(&mut connection, &id, request.version).await?];
+    let fresh_since = request.state.fresh_since(&mut connection).await?;
+    drop(connection);
+    let view = View { request: &request, fresh_since, detail: false, with_servers: false };
+    view.ask_uptimes(&mut found).await;
     let host = &found[0];
     let Some(uptime) = &host.uptime else {
         let name = &host.node.host;
         return Err(ApiError::bad_request(format!("Compute service of {name} is unavailable at this time.")));
     };
-    let view = View { request: &request, detail: false, with_servers: false };
     Ok(request.plain("hypervisor", view.with_uptime(host, uptime)))
 }
 
 /// Finds hypervisors by a part of their names.
 async fn search(request: Request, Path(pattern): Path<String>) -> Result<Response, ApiError> {
-    let hosts = matching(&mut *request.state.database.read().await?, Some(&pattern)).await?;
-    Ok(View { request: &request, detail: false, with_servers: false }.list(&hosts, None))
+    let mut connection = request.state.database.read().await?;
+    let hosts = matching(&mut connection, Some(&pattern)).await?;
+    let fresh_since = request.state.fresh_since(&mut connection).await?;
+    Ok(View { request: &request, fresh_since, detail: false, with_servers: false }.list(&hosts, None))
 }
 
 /// Finds hypervisors by a part of their names, with the servers on them.
@@ -167,7 +176,8 @@ async fn servers(request: Request, Path(pattern): Path<String>) -> Result<Respon
     let mut connection = request.state.database.read().await?;
     let mut hosts = matching(&mut connection, Some(&pattern)).await?;
     add_servers(&mut connection, &mut hosts).await?;
-    Ok(View { request: &request, detail: false, with_servers: true }.list(&hosts, None))
+    let fresh_since = request.state.fresh_since(&mut connection).await?;
+    Ok(View { request: &request, fresh_since, detail: false, with_servers: true }.list(&hosts, None))
 }
 
 fn wants_servers(query: &Parameters, version: Microversion) -> Result<bool, ApiError> {

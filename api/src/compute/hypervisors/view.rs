@@ -6,7 +6,7 @@ use axum::response::Response;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use novella_common::{
     ids::InstanceUuid,
-    models::{ComputeNode, Service},
+    models::{ComputeNode, FreshSince, Service},
 };
 use novella_rest::{FieldTable, Shaped, answer::Answer, field, paging::NextLink};
 use serde::Serialize;
@@ -72,25 +72,6 @@ impl Host {
             running_vms: self.instances,
             current_workload: self.busy,
         }
-    }
-}
-
-/// Asks the hosts that are up how long they have been. One that does not answer has no answer.
-pub(super) async fn ask_uptimes(request: &Request, hosts: &mut [Host]) {
-    let api = &request.state;
-    for part in hosts.chunks_mut(ASKED_AT_ONCE) {
-        let asked: FuturesUnordered<_> = part
-            .iter_mut()
-            .filter(|host| services::state(&host.service, api) == "up")
-            .map(|host| async move {
-                let client = api.compute.clone().server(host.node.host.clone()).timeout(UPTIME_TIMEOUT);
-                match client.get_host_uptime(&request.context).await {
-                    Ok(uptime) => host.uptime = Some(uptime),
-                    Err(error) => tracing::warn!(host = host.node.host, %error, "no uptime"),
-                }
-            })
-            .collect();
-        asked.collect::<()>().await;
     }
 }
 
@@ -193,11 +174,31 @@ impl Statistics {
 /// What all hypervisors of one answer have in common.
 pub(super) struct View<'a> {
     pub(super) request: &'a Request,
+    pub(super) fresh_since: FreshSince,
     pub(super) detail: bool,
     pub(super) with_servers: bool,
 }
 
 impl View<'_> {
+    /// Asks the hosts that are up how long they have been. One that does not answer has no answer.
+    pub(super) async fn ask_uptimes(&self, hosts: &mut [Host]) {
+        let (api, context) = (&self.request.state, &self.request.context);
+        for part in hosts.chunks_mut(ASKED_AT_ONCE) {
+            let asked: FuturesUnordered<_> = part
+                .iter_mut()
+                .filter(|host| services::state(&host.service, &self.fresh_since) == "up")
+                .map(|host| async move {
+                    let client = api.compute.clone().server(host.node.host.clone()).timeout(UPTIME_TIMEOUT);
+                    match client.get_host_uptime(context).await {
+                        Ok(uptime) => host.uptime = Some(uptime),
+                        Err(error) => tracing::warn!(host = host.node.host, %error, "no uptime"),
+                    }
+                })
+                .collect();
+            asked.collect::<()>().await;
+        }
+    }
+
     pub(super) fn one(&self, host: &Host) -> Response {
         let hidden = self.hidden();
         self.request.plain("hypervisor", Shaped { whole: self.whole(host), hidden: &hidden })
@@ -240,7 +241,7 @@ impl View<'_> {
         Hypervisor {
             id: Id::new(node.id, &node.uuid, self.request.version),
             hypervisor_hostname: &inventory.hypervisor_hostname,
-            state: services::state(service, &self.request.state),
+            state: services::state(service, &self.fresh_since),
             status: services::status(service),
             servers: shown.then(|| servers.collect()),
             hypervisor_type: &inventory.hypervisor_type,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use jiff::Timestamp;
 use novella_common::{
     db::{Connection, DbError, services},
     models::{Binary, Instance, Service},
@@ -16,7 +15,8 @@ use crate::state::Api;
 /// The database can't be read.
 pub(super) async fn is_up(api: &Api, connection: &mut Connection, host: &str) -> Result<bool, DbError> {
     let service = services::find(connection, Binary::Compute, host).await?;
-    Ok(service.is_some_and(|service| service.is_up(Timestamp::now(), api.service.service_down_time)))
+    let fresh_since = api.fresh_since(connection).await?;
+    Ok(service.is_some_and(|service| service.is_up(&fresh_since)))
 }
 
 /// `host_status` of the hosts that these servers are on, by name.
@@ -28,14 +28,14 @@ pub(super) async fn statuses(
     connection: &mut Connection,
     servers: &[Instance],
 ) -> Result<HashMap<String, &'static str>, DbError> {
-    let now = Timestamp::now();
+    let fresh_since = api.fresh_since(connection).await?;
     let hosts: BTreeSet<&str> = servers.iter().filter_map(|server| server.host.as_deref()).collect();
     let hosts: Vec<&str> = hosts.into_iter().collect();
     let services = services::of_compute_hosts(connection, &hosts).await?;
     let status = |service: &Service| {
         if service.disabled {
             "MAINTENANCE"
-        } else if service.is_up(now, api.service.service_down_time) {
+        } else if service.is_up(&fresh_since) {
             "UP"
         } else if service.forced_down {
             "DOWN"

@@ -83,10 +83,16 @@ impl Cloud {
     /// Two APIs, two schedulers, two conductors and three compute hosts, each a process of its own.
     pub async fn apart(settings: Settings) -> Self {
         let vhost = novella_testing::Vhost::create().await;
+        let cloud = Self::on_bus(vhost.url(), settings).await;
+        Self { _vhost: Some(vhost), ..cloud }
+    }
+
+    /// The same on a broker that is the test's own.
+    pub async fn on_bus(bus: &str, settings: Settings) -> Self {
         let postgres = novella_testing::Database::postgres().await;
         let folder = TempDir::with_prefix("novella-test-").unwrap();
         let mut with_bus = environment(&settings);
-        with_bus.insert("NOVELLA_BUS__URL".into(), vhost.url().into());
+        with_bus.insert("NOVELLA_BUS__URL".into(), bus.into());
         let mut with_both = with_bus.clone();
         with_both.insert("NOVELLA_DATABASE__URL".into(), postgres.url().into());
 
@@ -99,7 +105,7 @@ impl Cloud {
             processes: Vec::new(),
             database_url: postgres.url().to_owned(),
             folder,
-            _vhost: Some(vhost),
+            _vhost: None,
             _postgres: Some(postgres),
         };
         for name in ["scheduler-1", "scheduler-2", "conductor-1", "conductor-2"] {
@@ -137,7 +143,7 @@ impl Cloud {
     }
 
     pub fn is_embedded(&self) -> bool {
-        self._vhost.is_none()
+        self._postgres.is_none()
     }
 
     pub fn data_folder(&self) -> PathBuf {

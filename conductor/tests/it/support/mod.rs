@@ -159,10 +159,22 @@ impl Cloud {
         compute_nodes::upsert(&mut connection, name, &inventory).await.unwrap();
     }
 
-    /// A host of which nothing is heard any more.
+    /// A host of which nothing is heard any more, though reports come through.
     pub async fn silence(&self, host: &str) {
+        self.last_heard(host, Timestamp::UNIX_EPOCH).await;
+        self.listened_until(Timestamp::now()).await;
+    }
+
+    /// A host that was last heard then.
+    pub async fn last_heard(&self, host: &str, at: Timestamp) {
         let mut connection = self.database.write().await.unwrap();
-        sql!("UPDATE services SET last_seen = " (Timestamp::UNIX_EPOCH) " WHERE host = " (host))
+        sql!("UPDATE services SET last_seen = " (at) " WHERE host = " (host)).execute(&mut connection).await.unwrap();
+    }
+
+    /// Reports have come through for years, until then.
+    pub async fn listened_until(&self, until: Timestamp) {
+        let mut connection = self.database.write().await.unwrap();
+        sql!("UPDATE listening SET since = " (Timestamp::UNIX_EPOCH) ", until = " (until))
             .execute(&mut connection)
             .await
             .unwrap();
