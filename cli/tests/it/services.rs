@@ -1,6 +1,10 @@
 //! Services as an operator meets them: started, listed, stopped, cut off.
 
-use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    os::unix::fs::PermissionsExt,
+};
 
 use novella_testing::Vhost;
 use reqwest::{Method, StatusCode};
@@ -10,7 +14,7 @@ use sqlx::Connection;
 use crate::support::{
     client::Client,
     cloud::{Cloud, PASSWORD, Settings, wait_for},
-    process::novella,
+    process::{Process, novella},
 };
 
 /// What `novella service list --format json` prints for this cloud.
@@ -101,6 +105,45 @@ mod embedded {
         let shown = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(shown.contains(&id) && shown.contains("ACTIVE"), "{shown}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn watching_ends_with_the_fault_of_a_server_that_is_in_error() {
+        let cloud = Cloud::embedded(Settings::default()).await;
+        let client = cloud.client().await;
+        let huge = json!({ "flavor": { "name": "huge", "id": "huge", "ram": 1_000_000_000, "vcpus": 1, "disk": 1 } });
+        assert_eq!(client.request(Method::POST, "/flavors", Some(&huge)).await.0, StatusCode::OK);
+        let mut body = client.create_body("too-big", json!({})).await;
+        body["server"]["flavorRef"] = json!("huge");
+        let (_, answer) = client.request(Method::POST, "/servers", Some(&body)).await;
+        let id = answer["server"]["id"].as_str().unwrap();
+        client.wait_for_status(id, "ERROR").await;
+        let folder = cloud.data_folder();
+        let mut watch = novella();
+        watch.args(["watch", "--until-idle", "too-big", "--data", folder.to_str().unwrap()]);
+        let output = tokio::task::spawn_blocking(move || watch.output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("server too-big") && said.contains("No valid host was found."), "{said}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn watching_goes_on_when_the_cloud_was_away() {
+        let mut cloud = Cloud::embedded(Settings::default()).await;
+        let data = cloud.data_folder().to_str().unwrap().to_owned();
+        let logs = tempfile::tempdir().unwrap();
+        let watch = Process::start("watch", &["watch", "--data", &data], &BTreeMap::new(), logs.path());
+        let client = cloud.client().await;
+        let says = async |what: &str| wait_for(what, async || watch.log().contains(what)).await;
+        client.wait_for_status(&client.create("before", json!({})).await, "ACTIVE").await;
+        says("before").await;
+        assert!(cloud.process("up").terminate().success());
+        says("trying again").await;
+        cloud.process("up").restart();
+        cloud.wait_until_ready().await;
+        says("connected again").await;
+        client.wait_for_status(&client.create("after", json!({})).await, "ACTIVE").await;
+        says("after").await;
     }
 
     #[test]
