@@ -3,9 +3,10 @@
 //! Each line that belongs to a request is inside a span with its `request_id`: the API opens one for an HTTP request,
 //! the bus library one for each message it dispatches.
 
-use std::{io::IsTerminal, sync::OnceLock};
+use std::{io::IsTerminal, sync::OnceLock, time::Duration};
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_util::layers::{Layer, PrefixLayer};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, LogFormat};
@@ -24,9 +25,12 @@ pub enum TelemetryError {
     /// Another subscriber is already set in this process.
     #[error("logging is already set up: {0}")]
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
-    /// The recorder for figures could not be installed.
+    /// Another recorder was installed first.
+    #[error("figures are already collected in this process")]
+    RecorderSet,
+    /// The recorder for figures could not be made.
     #[error("metrics: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    Metrics(#[from] BuildError),
 }
 
 /// Sends log lines to standard error, once for the process; with colours where that is a terminal.
@@ -53,7 +57,13 @@ pub fn init_logging(config: &LogConfig) -> Result<(), TelemetryError> {
 
 static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Collects the process's figures, once; what is collected is shown at `/metrics`.
+/// What the names of all figures begin with.
+const PREFIX: &str = "novella";
+
+/// How often what was recorded is summed up, so that it takes no memory when nobody asks for it.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Collects the process's figures, once; what is collected is shown at `/metrics`. To be called inside a runtime.
 ///
 /// # Errors
 /// Another recorder was installed first.
@@ -64,9 +74,18 @@ pub fn init_metrics() -> Result<(), TelemetryError> {
     let builder = PrometheusBuilder::new().set_buckets(&[
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     ])?;
-    let handle = builder.install_recorder()?;
-    // Two threads that set up at once: the second `install_recorder` has failed above already.
-    let _ = PROMETHEUS.set(handle);
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(PrefixLayer::new(PREFIX).layer(recorder)).map_err(|_| TelemetryError::RecorderSet)?;
+    // Two threads that set up at once: the second has failed above already.
+    let handle = PROMETHEUS.get_or_init(|| handle);
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+        loop {
+            interval.tick().await;
+            handle.run_upkeep();
+        }
+    });
     Ok(())
 }
 

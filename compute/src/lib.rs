@@ -6,6 +6,7 @@
 mod config;
 mod journal;
 mod manager;
+pub mod metrics;
 mod reporter;
 pub mod rpcapi;
 pub mod service;

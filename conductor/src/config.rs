@@ -27,6 +27,9 @@ pub struct ConductorConfig {
     /// Seconds after which a build that waits for a scheduler is cast again.
     #[serde(with = "seconds")]
     pub reschedule_after: Duration,
+    /// Seconds between two readings of the gauges of the whole cloud at `/metrics`.
+    #[serde(with = "seconds")]
+    pub gauges_interval: Duration,
     /// How many reports are written in one transaction.
     pub report_batch: usize,
     /// How often a call to a host is tried before a step of a migration counts as failed.
@@ -48,6 +51,7 @@ impl Default for ConductorConfig {
             reconcile_concurrency: 16,
             takeover_interval: Duration::from_secs(5),
             reschedule_after: Duration::from_secs(30),
+            gauges_interval: Duration::from_secs(15),
             report_batch: 500,
             call_attempts: 3,
             call_retry_interval: Duration::from_secs(2),

@@ -12,7 +12,9 @@
 //! one goes on from the rows.
 
 mod config;
+mod gauges;
 mod manager;
+pub mod metrics;
 mod one_each;
 mod reconcile;
 mod reports;

@@ -11,6 +11,7 @@ use novella_messaging::{MessagingError, RpcServer, Target, Transport};
 
 use crate::{
     ConductorConfig,
+    gauges::Gauges,
     manager::ConductorManager,
     reconcile::Reconciler,
     reports::{self, Reports},
@@ -85,6 +86,7 @@ impl ConductorService {
             .start()
             .await?;
         shutdown.spawn(takeover.run(bus_was_empty));
+        shutdown.spawn(Gauges::new(Arc::clone(&shared), transport.clone()).run());
         tracing::info!(host = identity.host, incarnation = %identity.incarnation, "conductor started");
         Ok(Self {
             server,

@@ -12,6 +12,7 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inspection;
+pub mod metrics;
 mod notify;
 mod serializer;
 mod server;

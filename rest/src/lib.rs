@@ -26,6 +26,7 @@ pub mod inputs;
 mod links;
 pub mod list;
 mod logging;
+pub mod metrics;
 mod microversion;
 pub mod openapi;
 mod operation;

@@ -16,6 +16,7 @@ pub mod filters;
 mod host_state;
 mod host_states;
 mod manager;
+pub mod metrics;
 mod placement;
 pub mod rpcapi;
 mod select;

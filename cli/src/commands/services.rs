@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use novella_api::ApiService;
 use novella_common::{
-    config::LogConfig,
     db::Database,
     models::Binary,
     service::{Readiness, ServiceIdentity, Shutdown, serve_management},
@@ -22,7 +21,7 @@ use crate::{
     GlobalOptions,
     clouds::CloudFolder,
     config::{Config, Flags},
-    run::{hosts, rest, signals::StopSignals},
+    run::{figures, hosts, rest, signals::StopSignals},
 };
 
 #[derive(Debug, Args)]
@@ -172,7 +171,8 @@ impl Process {
             .set("management.listen", options.management)?
             .set("api.listen", listen)?;
         let (config, _) = Config::load(global, &flags)?;
-        init_telemetry(&config.log)?;
+        telemetry::init_logging(&config.log)?;
+        figures::collect()?;
         let identity = ServiceIdentity::new(binary, config.host()?);
         let management = config.management.listen.unwrap_or_else(|| {
             let port = match binary {
@@ -248,8 +248,3 @@ async fn database_closed(database: Database) {
     database.close().await;
 }
 
-fn init_telemetry(log: &LogConfig) -> Result<()> {
-    telemetry::init_logging(log)?;
-    telemetry::init_metrics()?;
-    Ok(())
-}

@@ -19,7 +19,7 @@ use crate::{
     clouds::{self, CloudFolder, Record, RunLock, write_private},
     config::{Config, Flags, is_default, source, sqlite_url},
     output,
-    run::{cloud, signals::StopSignals},
+    run::{cloud, figures, signals::StopSignals},
 };
 
 /// Where the management address is, if nobody says, and nobody has it.
@@ -84,7 +84,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
         config.log.filter = "warn,lapin=off".to_owned();
     }
     telemetry::init_logging(&config.log)?;
-    telemetry::init_metrics()?;
+    figures::collect()?;
 
     let folder = &DataFolder::open(global, &options).await?;
     config.database.url = SecretUrl::new(sqlite_url(&folder.cloud)?);

@@ -108,6 +108,34 @@ mod embedded {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn every_figure_has_our_prefix_and_says_what_it_means() {
+        let cloud = Cloud::embedded(Settings::default()).await;
+        let client = cloud.client().await;
+        client.wait_for_status(&client.create("counted", json!({})).await, "ACTIVE").await;
+        let data = cloud.data_folder();
+        let status = novella().args(["status", "--format", "json", "--data", data.to_str().unwrap()]).output().unwrap();
+        let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+        let url = format!("{}/metrics", status["management"].as_str().unwrap());
+        let metrics = async || reqwest::get(&url).await.unwrap().text().await.unwrap();
+        for wanted in [
+            r#"novella_servers{vm_state="active"} 1"#,
+            r#"novella_compute_hosts{state="up"} 3"#,
+            r#"novella_compute_hosts{state="down"} 0"#,
+            "novella_dead_letters 0",
+        ] {
+            wait_for(wanted, async || metrics().await.lines().any(|line| line == wanted)).await;
+        }
+        let text = metrics().await;
+        let names = |kind: &str| -> HashSet<String> {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
+            lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+        };
+        let (types, helps) = (names("# TYPE "), names("# HELP "));
+        assert!(types.len() > 8 && types.iter().all(|name| name.starts_with("novella_")), "{types:?}");
+        assert_eq!(types.difference(&helps).collect::<Vec<_>>(), Vec::<&String>::new());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn watching_ends_with_the_fault_of_a_server_that_is_in_error() {
         let cloud = Cloud::embedded(Settings::default()).await;
         let client = cloud.client().await;

@@ -18,6 +18,7 @@ pub mod capacities;
 pub mod compute_nodes;
 mod connect;
 mod error;
+pub mod figures;
 pub mod flavors;
 pub mod instances;
 pub mod list;

@@ -49,6 +49,7 @@ fn environment(settings: &Settings) -> BTreeMap<String, String> {
         ("NOVELLA_SERVICE__SERVICE_DOWN_TIME", "3"),
         ("NOVELLA_CONDUCTOR__TAKEOVER_INTERVAL", "0.5"),
         ("NOVELLA_CONDUCTOR__RECONCILE_INTERVAL", "2"),
+        ("NOVELLA_CONDUCTOR__GAUGES_INTERVAL", "0.5"),
         ("NOVELLA_CONDUCTOR__RESCHEDULE_AFTER", "3"),
         ("NOVELLA_BUS__RPC_RESPONSE_TIMEOUT", "5"),
     ]
