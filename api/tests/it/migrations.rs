@@ -53,10 +53,23 @@ on_both! {
         assert_eq!((instance.task_state, instance.task_id), (Some(TaskState::Migrating), Some(migration.task_id)));
         assert_eq!(migration.requested_destination.as_deref(), Some("host-2"));
         assert_eq!((migration.source.as_str(), migration.block_migration), ("host-1", None));
+        assert!(!migration.forced);
         let casts = cloud.casts(2).await;
         assert_eq!((casts[1].to.as_str(), casts[1].method.as_str()), ("conductor", "live_migrate_instance"));
         assert_eq!(casts[1].arguments, json!({"migration": migration.uuid}));
         assert_eq!(demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"]["status"], "MIGRATING");
+    }
+
+    async fn an_administrator_may_force_a_live_migration_to_a_host(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        cloud.write_host("host-2", "nova").await;
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let mut body = live_migrate(Some("host-2"));
+        body["os-migrateLive"]["force"] = json!("True");
+        assert_eq!(admin.at("2.67").action(uuid, &body).await.status, 202);
+        let migration = only_migration(&cloud).await;
+        assert_eq!((migration.forced, migration.requested_destination.as_deref()), (true, Some("host-2")));
     }
 
     async fn what_leads_nowhere_is_refused_at_once(cloud: Cloud) {

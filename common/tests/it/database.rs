@@ -71,6 +71,10 @@ fn new_instance() -> Instance {
         deleted_at: None,
         locked_by: None,
         locked_reason: None,
+        access_ip_v4: None,
+        access_ip_v6: None,
+        auto_disk_config: false,
+        trusted_certs: Vec::new(),
     }
 }
 

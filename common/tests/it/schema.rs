@@ -54,6 +54,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0004_server_groups.sql",
         "e5655eb75c8ecf042137a42e2e4e41847768d5e553670555b1f490ef791f52df158e2e8c76502a708df193adeb4606e8",
     ),
+    (
+        "postgres/0005_access_and_disk_config.sql",
+        "c16903dda24fb2f5b14e1daefed581d4834c7aff026b6df9a8ff8bfd4a572f5ab829336da73077320b848e8432daf753",
+    ),
+    (
+        "sqlite/0005_access_and_disk_config.sql",
+        "d6e3b6e8098c813a569af3df17131a1aeb19adb6c9eeb52413cb339d3c0324cb1a17863ba06456d92f1b5969ac491967",
+    ),
 ];
 
 fn folder() -> &'static Path {

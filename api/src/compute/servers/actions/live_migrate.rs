@@ -50,6 +50,8 @@ enum Auto {
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     host: Option<String>,
+    /// Without asking the scheduler. What the hosts themselves check is checked all the same.
+    forced: bool,
     /// Whether disks are copied; `None`: the hosts decide.
     block_migration: Option<bool>,
 }
@@ -69,14 +71,11 @@ fn read(asked: MigrateLive, version: Microversion) -> Result<Wanted, ApiError> {
             return Err(wrong("os-migrateLive.block_migration", &json!("auto"), "It must be true or false."));
         }
     };
-    if asked.force.is_some_and(|flag| flag.0) {
-        return Err(ApiError::bad_request(match host {
-            None => "Can't force to a non-provided destination".to_owned(),
-            // A host that does not pass the scheduler's filters can't run the guest either, or has no room for it.
-            Some(_) => "force: a destination is always checked here; leave force out.".to_owned(),
-        }));
+    let forced = asked.force.is_some_and(|flag| flag.0);
+    if forced && host.is_none() {
+        return Err(ApiError::bad_request("Can't force to a non-provided destination"));
     }
-    Ok(Wanted { host, block_migration })
+    Ok(Wanted { host, forced, block_migration })
 }
 
 fn required(name: &str) -> ApiError {
@@ -111,6 +110,7 @@ pub(super) async fn migrate_live(
             kind: MigrationKind::LiveMigration,
             source,
             requested_destination: wanted.host,
+            forced: wanted.forced,
             block_migration: wanted.block_migration,
             request_id: context.request_id.clone(),
             user_id: context.user_id.clone(),
@@ -168,8 +168,8 @@ mod tests {
         let old = json!({"host": null, "block_migration": false, "disk_over_commit": "False"});
         let new = json!({"host": "h", "block_migration": "auto"});
         let forced = json!({"host": "h", "block_migration": "auto", "force": false});
-        assert_eq!(at(1, &old), Ok(Wanted { host: None, block_migration: Some(false) }));
-        assert_eq!(at(25, &new), Ok(Wanted { host: Some("h".into()), block_migration: None }));
+        assert_eq!(at(1, &old), Ok(Wanted { host: None, forced: false, block_migration: Some(false) }));
+        assert_eq!(at(25, &new), Ok(Wanted { host: Some("h".into()), forced: false, block_migration: None }));
         assert!(at(24, &new).is_err() && at(25, &old).is_err());
         assert!(at(30, &forced).is_ok() && at(67, &forced).is_ok());
         assert!(at(29, &forced).is_err() && at(68, &forced).is_err());
