@@ -70,7 +70,7 @@ const FIELDS_AFTER_CHANGE: FieldTable = FieldTable(&[
 ]);
 
 /// Where the device of a guest's root disk is.
-const ROOT_DEVICE: &str = "/dev/vda";
+pub(super) const ROOT_DEVICE: &str = "/dev/vda";
 
 /// A server in brief.
 #[derive(Serialize, ToSchema)]
