@@ -8,3 +8,6 @@ ALTER TABLE instances ADD COLUMN auto_disk_config BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN trusted_certs TEXT NOT NULL DEFAULT '[]';
 
 ALTER TABLE migrations ADD COLUMN forced BIGINT NOT NULL DEFAULT 0;
+
+-- A number, as JSON.
+ALTER TABLE flavors ADD COLUMN rxtx_factor TEXT NOT NULL DEFAULT '1.0';

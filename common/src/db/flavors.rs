@@ -6,7 +6,10 @@ use super::{
     Connection, Database, DbError,
     table::{self, select},
 };
-use crate::{models::Flavor, sql, table};
+use crate::{
+    models::{Flavor, RxtxFactor},
+    sql, table,
+};
 
 table! {
     Flavor in "flavors", key text "id";
@@ -20,6 +23,7 @@ table! {
     is_public,
     description,
     extra_specs as Json,
+    rxtx_factor as Json,
 }
 
 /// Adds a flavor.
@@ -88,6 +92,7 @@ async fn put_missing(connection: &mut Connection) -> Result<(), DbError> {
                 is_public: true,
                 description: None,
                 extra_specs: BTreeMap::new(),
+                rxtx_factor: RxtxFactor::default(),
             };
             insert(connection, &flavor).await?;
         }

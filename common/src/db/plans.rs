@@ -27,7 +27,9 @@ use crate::{
     config::{DatabaseConfig, SecretUrl},
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, VmState},
-    models::{Binary, Flavor, Instance, Migration, MigrationProgress, MigrationStatus, RequestSpec, Resources},
+    models::{
+        Binary, Flavor, Instance, Migration, MigrationProgress, MigrationStatus, RequestSpec, Resources, RxtxFactor,
+    },
     sql,
 };
 
@@ -256,6 +258,7 @@ fn instance() -> Instance {
         is_public: true,
         description: None,
         extra_specs: BTreeMap::new(),
+        rxtx_factor: RxtxFactor::default(),
     };
     Instance {
         uuid: InstanceUuid::random(),

@@ -33,6 +33,7 @@ fn flavor() -> Flavor {
         is_public: true,
         description: None,
         extra_specs: BTreeMap::new(),
+        rxtx_factor: novella_common::models::RxtxFactor::default(),
     }
 }
 

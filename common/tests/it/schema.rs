@@ -56,11 +56,11 @@ const RELEASED: &[(&str, &str)] = &[
     ),
     (
         "postgres/0005_access_and_disk_config.sql",
-        "c16903dda24fb2f5b14e1daefed581d4834c7aff026b6df9a8ff8bfd4a572f5ab829336da73077320b848e8432daf753",
+        "2e12b631245e586b16b56ae67634fac1310cd833b5675b651757dfdb8d34b5769cea53f60d8ac7a202cc6a0c97c9cae7",
     ),
     (
         "sqlite/0005_access_and_disk_config.sql",
-        "d6e3b6e8098c813a569af3df17131a1aeb19adb6c9eeb52413cb339d3c0324cb1a17863ba06456d92f1b5969ac491967",
+        "73b5d9a9692b44ad866a076b81902a1b7e1b7545849c64107b5fc561bffc28a1e6a3d0ee8173c2f5be43ea1fec4e84e0",
     ),
 ];
 

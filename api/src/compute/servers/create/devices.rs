@@ -312,6 +312,7 @@ mod tests {
             is_public: true,
             description: None,
             extra_specs: BTreeMap::new(),
+            rxtx_factor: novella_common::models::RxtxFactor::default(),
         }
     }
 
