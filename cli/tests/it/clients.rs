@@ -138,6 +138,14 @@ async fn clients_are_taken_at_their_word(cloud: Cloud) {
     for url in [cloud.endpoint.clone(), format!("{}/", cloud.endpoint), format!("{}/identity/v3", cloud.endpoint)] {
         assert!(openstack.print_at(&url, &["flavor", "list"]).await.contains("m1.tiny"), "{url}");
     }
+    let forwarded = [("x-forwarded-proto", "https"), ("x-forwarded-host", "cloud.example.org")];
+    let mut request = reqwest::Client::new().get(format!("{}/compute", cloud.endpoint));
+    for (name, value) in forwarded {
+        request = request.header(name, value);
+    }
+    let versions: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(versions["versions"][0]["links"][0]["href"], "https://cloud.example.org/compute/v2.1/");
+
     let file = cloud.data_folder().join("saved");
     openstack.print(&["image", "save", "--file", file.to_str().unwrap(), "cirros"]).await;
     let size = openstack.json(&["image", "show", "cirros"]).await["size"].as_u64().unwrap();
@@ -201,7 +209,8 @@ mod embedded {
         super::a_server_is_led_through_its_life_by_openstackclient(cloud).await;
         let cloud = Cloud::embedded(Settings::default()).await;
         super::an_operator_sees_hosts_and_services_with_openstackclient(cloud).await;
-        let cloud = Cloud::embedded(Settings::default()).await;
+        let trusted = ("NOVELLA_API__TRUSTED_PROXIES", r#"["127.0.0.1"]"#.to_owned());
+        let cloud = Cloud::embedded(Settings { environment: vec![trusted] }).await;
         super::clients_are_taken_at_their_word(cloud).await;
     }
 }
