@@ -6,7 +6,7 @@ use std::{
 };
 
 use novella_common::config::seconds;
-use novella_rest::RestConfig;
+use novella_rest::{Network, RestConfig};
 use serde::{Deserialize, Serialize};
 
 /// `[api]`.
@@ -15,9 +15,13 @@ use serde::{Deserialize, Serialize};
 pub struct ApiConfig {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The public base URL, such as `https://cloud.example.org`, for the catalog and the links. Unset: what the client
-    /// says in its `Host` header.
+    /// The public base URL, such as `https://cloud.example.org`, for the catalog and the links. Unset: what a trusted
+    /// proxy says, or else the client in its `Host` header.
     pub endpoint: Option<String>,
+    /// Addresses and networks of proxies, such as `["10.0.0.0/8", "192.0.2.1"]`, that are believed when they say in
+    /// `Forwarded` or `X-Forwarded-Proto`, `-Host` and `-Prefix` how a client has reached them. They must not let through
+    /// what a client itself says in these headers. From other addresses the headers are ignored.
+    pub trusted_proxies: Vec<Network>,
     /// Bytes that a request's body may have; 413 beyond. Nova's and oslo.middleware's default.
     pub max_body_bytes: usize,
     /// Entries that one page of a list may have.
@@ -39,6 +43,7 @@ impl Default for ApiConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8774)),
             endpoint: None,
+            trusted_proxies: Vec::new(),
             max_body_bytes: 114_688,
             max_limit: 1000,
             max_in_flight: 512,
@@ -55,6 +60,7 @@ impl ApiConfig {
     pub fn rest(&self) -> RestConfig {
         RestConfig {
             endpoint: self.endpoint.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
             max_body_bytes: self.max_body_bytes,
             max_limit: self.max_limit,
             max_in_flight: self.max_in_flight,

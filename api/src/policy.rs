@@ -20,6 +20,7 @@ rules! {
     SERVERS_CREATE = "os_compute_api:servers:create", Who::Role(MEMBER), "Make a server.";
     SERVERS_CREATE_FORCED_HOST = "os_compute_api:servers:create:forced_host", Who::Admin, "Make a server on a host by `availability_zone: zone:host`.";
     SERVERS_CREATE_REQUESTED = "compute:servers:create:requested_destination", Who::Admin, "Make a server on a named host.";
+    SERVERS_CREATE_TRUSTED_CERTS = "os_compute_api:servers:create:trusted_certs", Who::Role(MEMBER), "Name the certificates that a server's image may be verified by.";
     SERVERS_UPDATE = "os_compute_api:servers:update", Who::Role(MEMBER), "Change a server's name and description.";
     SERVERS_DELETE = "os_compute_api:servers:delete", Who::Role(MEMBER), "Delete a server.";
     SERVERS_START = "os_compute_api:servers:start", Who::Role(MEMBER), "Start a server.";
@@ -58,6 +59,17 @@ rules! {
     SERVER_METADATA_DELETE = "os_compute_api:server-metadata:delete", Who::Role(MEMBER), "Remove one item of a server's metadata.";
     SERVER_IPS_INDEX = "os_compute_api:ips:index", Who::Role(READER), "See a server's addresses.";
     SERVER_IPS_SHOW = "os_compute_api:ips:show", Who::Role(READER), "See a server's addresses on one network.";
+    SECURITY_GROUPS_LIST = "os_compute_api:os-security-groups:list", Who::Role(READER), "List a server's security groups.";
+    INTERFACES_LIST = "os_compute_api:os-attach-interfaces:list", Who::Role(READER), "List a server's ports.";
+    INTERFACES_SHOW = "os_compute_api:os-attach-interfaces:show", Who::Role(READER), "Show a server's port.";
+    INTERFACES_CREATE = "os_compute_api:os-attach-interfaces:create", Who::Role(MEMBER), "Attach a port to a server.";
+    INTERFACES_DELETE = "os_compute_api:os-attach-interfaces:delete", Who::Role(MEMBER), "Detach a port from a server.";
+    VOLUME_ATTACHMENTS_INDEX = "os_compute_api:os-volumes-attachments:index", Who::Role(READER), "List a server's volumes.";
+    VOLUME_ATTACHMENTS_SHOW = "os_compute_api:os-volumes-attachments:show", Who::Role(READER), "Show a server's volume.";
+    VOLUME_ATTACHMENTS_CREATE = "os_compute_api:os-volumes-attachments:create", Who::Role(MEMBER), "Attach a volume to a server.";
+    VOLUME_ATTACHMENTS_UPDATE = "os_compute_api:os-volumes-attachments:update", Who::Role(MEMBER), "Change how a volume is attached to a server.";
+    VOLUME_ATTACHMENTS_DELETE = "os_compute_api:os-volumes-attachments:delete", Who::Role(MEMBER), "Detach a volume from a server.";
+    SERVER_DIAGNOSTICS = "os_compute_api:os-server-diagnostics", Who::Admin, "See what the hypervisor says of a server.";
     KEYPAIRS_INDEX = "os_compute_api:os-keypairs:index", Who::Owner, "List key pairs.";
     KEYPAIRS_CREATE = "os_compute_api:os-keypairs:create", Who::Owner, "Make or import a key pair.";
     KEYPAIRS_SHOW = "os_compute_api:os-keypairs:show", Who::Owner, "Show a key pair.";

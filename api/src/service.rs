@@ -47,6 +47,8 @@ impl ApiService {
         let stop = shutdown.clone();
         shutdown.spawn(async move {
             let until = async move { stop.requested().await };
+            // With the address of whoever asks, which may be that of a trusted proxy.
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
                 tracing::error!(%error, "the API's listener ended");
             }

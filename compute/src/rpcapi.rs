@@ -5,6 +5,7 @@
 //! | those of topic `compute` | 1.0 | first version |
 //! | | 1.1 | action `trigger_crash_dump` |
 //! | | 1.2 | cold migration |
+//! | | 1.3 | `get_diagnostics` |
 //! | [`ComputeControl`] | 1.0 | first version |
 //! | | 2.0 | `list_instances`, `Reconciliation::desired` |
 //!
@@ -125,6 +126,25 @@ pub struct DesiredInstance {
     pub report_seq: i64,
 }
 
+/// What a hypervisor says of a guest that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostics {
+    /// What it does.
+    pub power_state: PowerState,
+    /// The kind of hypervisor: `fake`.
+    pub hypervisor: String,
+    /// Seconds since it booted; `None` while it does not run.
+    pub uptime_seconds: Option<i64>,
+    /// Nanoseconds that each of its vCPUs has worked.
+    pub cpu_time_ns: Vec<i64>,
+    /// Its memory, in MiB.
+    pub memory_mb: i64,
+    /// How many disks it has.
+    pub disks: u32,
+    /// How many network interfaces it has.
+    pub nics: u32,
+}
+
 /// How a host refuses or fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each field stands in its error's text")]
@@ -158,7 +178,7 @@ impl RpcError for ComputeError {
 }
 
 /// What others may ask of a compute host.
-#[contract(topic = "compute", version = "1.2")]
+#[contract(topic = "compute", version = "1.3")]
 pub trait Compute {
     /// Take over the build of an instance. Answers as soon as the host has written down that it owns the build; the
     /// rest follows in reports.
@@ -185,13 +205,17 @@ pub trait Compute {
         tail_length: Option<usize>,
     ) -> Result<String, ComputeError>;
 
+    /// What the hypervisor says of the guest.
+    #[rpc(call, timeout_seconds = 30, since = "1.3")]
+    async fn get_diagnostics(&self, ctx: RequestContext, instance: InstanceUuid) -> Result<Diagnostics, ComputeError>;
+
     /// How long the host has been up, in the form of the command `uptime`.
     #[rpc(call, timeout_seconds = 30)]
     async fn get_host_uptime(&self, ctx: RequestContext) -> Result<String, ComputeError>;
 }
 
 /// The steps of a live migration, on the same topic: a conductor drives them.
-#[contract(topic = "compute", version = "1.2")]
+#[contract(topic = "compute", version = "1.3")]
 pub trait ComputeLiveMigration {
     /// Asked of the destination: could it take the instance? Changes nothing.
     #[rpc(call)]
@@ -280,7 +304,7 @@ pub trait ComputeLiveMigration {
 }
 
 /// The steps of a cold migration under Nova's names, on the same topic: a conductor drives them.
-#[contract(topic = "compute", version = "1.2")]
+#[contract(topic = "compute", version = "1.3")]
 pub trait ComputeMigration {
     /// Asked of the destination: make all ready for the instance's disks. Undone by `revert_resize`.
     #[rpc(call, since = "1.2")]

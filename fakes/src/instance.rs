@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use novella_common::{
     ids::InstanceUuid,
     lifecycle::{PowerState, VmState},
-    models::{Flavor, Instance},
+    models::{Flavor, Instance, RxtxFactor},
 };
 
 /// An instance with nothing under way, on no host.
@@ -31,6 +31,7 @@ pub fn instance() -> Instance {
             is_public: true,
             description: None,
             extra_specs: BTreeMap::new(),
+            rxtx_factor: RxtxFactor::default(),
         },
         metadata: BTreeMap::new(),
         requested_zone: None,
@@ -56,5 +57,9 @@ pub fn instance() -> Instance {
         deleted_at: None,
         locked_by: None,
         locked_reason: None,
+        access_ip_v4: None,
+        access_ip_v6: None,
+        auto_disk_config: false,
+        trusted_certs: Vec::new(),
     }
 }

@@ -122,12 +122,13 @@ fn conditions(query: &Parameters) -> Result<Vec<Condition>, ApiError> {
 fn page<R, V: Serialize>(
     request: &Request,
     name: &str,
+    path: &str,
     rows: Rows<R>,
     id: impl Fn(&R) -> String,
     view: impl Fn(R, &Links) -> V,
 ) -> Json<Value> {
-    let next = request.next_link(&rows, name, id).map(|next| next.href);
-    let own = request.links.to(name);
+    let next = request.next_link(&rows, path, id).map(|next| next.href);
+    let own = request.links.to(path);
     let truncated = next.is_some();
     let items: Vec<V> = rows.items.into_iter().map(|row| view(row, &request.links)).collect();
     let mut page = json!({ name: items, "links": {"self": own, "previous": null, "next": next} });
@@ -142,26 +143,40 @@ pub(crate) fn not_found(what: &str, id: &str) -> ApiError {
     ApiError::not_found(format!("Could not find {what}: {id}."))
 }
 
-/// The projects: all for administrators, one's own for others.
-pub(crate) async fn projects(request: Request) -> Result<Json<Value>, ApiError> {
-    let mut listing = request.list::<Project>(&NAMED)?;
-    if !request.context.is_admin {
-        listing = listing.visible(Condition::raw(db::has_role(request.user())));
-    }
-    let listing = conditions(&request.query)?.into_iter().fold(listing, Listing::filter);
-    let found = listing.page(&mut *request.state.database.read().await?).await?;
-    Ok(page(&request, "projects", found, |project| project.id.clone(), ProjectView::new))
+/// 403 in Keystone's words.
+fn denied(request: &Request, rule: policy::Rule) -> ApiError {
+    ApiError::Forbidden((request.service.denied)(rule.name))
 }
 
-/// One project, by id.
+/// The projects.
+pub(crate) async fn projects(request: Request) -> Result<Json<Value>, ApiError> {
+    let listing = request.list::<Project>(&NAMED)?;
+    project_page(&request, listing, "projects").await
+}
+
+/// The projects of one user: of oneself, or for administrators of anybody.
+pub(crate) async fn projects_of_user(request: Request, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    rules::LIST_USER_PROJECTS
+        .check_user(&request.context, &id)
+        .map_err(|_| denied(&request, rules::LIST_USER_PROJECTS))?;
+    let user = db::user(&mut *request.state.database.read().await?, &Reference::Id(id.clone())).await?;
+    user.ok_or_else(|| not_found("user", &id))?;
+    let listing = request.list::<Project>(&NAMED)?.visible(Condition::raw(db::has_role(&id)));
+    project_page(&request, listing, &format!("users/{id}/projects")).await
+}
+
+async fn project_page(request: &Request, listing: Listing<Project>, path: &str) -> Result<Json<Value>, ApiError> {
+    let listing = conditions(&request.query)?.into_iter().fold(listing, Listing::filter);
+    let found = listing.page(&mut *request.state.database.read().await?).await?;
+    Ok(page(request, "projects", path, found, |project| project.id.clone(), ProjectView::new))
+}
+
+/// One project, by id. Who has a token for another one is not told whether it is there.
 pub(crate) async fn project(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let mut connection = request.state.database.read().await?;
-    let found = if request.context.is_admin {
-        db::project(&mut connection, &Reference::Id(id.clone())).await?
-    } else {
-        let own = db::projects_of_user(&mut connection, request.user()).await?;
-        own.into_iter().find(|project| project.id == id)
-    };
+    if !request.context.is_admin && request.context.project_id.as_deref() != Some(id.as_str()) {
+        return Err(denied(&request, rules::GET_PROJECT));
+    }
+    let found = db::project(&mut *request.state.database.read().await?, &Reference::Id(id.clone())).await?;
     let project = found.ok_or_else(|| not_found("project", &id))?;
     Ok(request.plain("project", ProjectView::new(project, &request.links)))
 }
@@ -171,13 +186,13 @@ pub(crate) async fn users(request: Request) -> Result<Json<Value>, ApiError> {
     let listing = request.list::<User>(&NAMED)?;
     let listing = conditions(&request.query)?.into_iter().fold(listing, Listing::filter);
     let found = listing.page(&mut *request.state.database.read().await?).await?;
-    Ok(page(&request, "users", found, |user| user.id.clone(), UserView::new))
+    Ok(page(&request, "users", "users", found, |user| user.id.clone(), UserView::new))
 }
 
 /// One user, by id: oneself, or an administrator anybody.
 pub(crate) async fn user(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let own = rules::GET_USER.check_user(&request.context, &id);
-    own.map_err(|denied| ApiError::Forbidden((request.service.denied)(denied.rule)))?;
+    own.map_err(|_| denied(&request, rules::GET_USER))?;
     let found = db::user(&mut *request.state.database.read().await?, &Reference::Id(id.clone())).await?;
     let (user, _) = found.ok_or_else(|| not_found("user", &id))?;
     Ok(request.plain("user", UserView::new(user, &request.links)))
@@ -210,6 +225,11 @@ pub(crate) async fn domains(request: Request) -> Result<Json<Value>, ApiError> {
 
 /// One domain, by id.
 pub(crate) async fn domain(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
+    // Every project is in the one domain.
+    let own = request.context.project_id.is_some() && id == DEFAULT_DOMAIN_ID;
+    if !request.context.is_admin && !own {
+        return Err(denied(&request, rules::GET_DOMAIN));
+    }
     if id != DEFAULT_DOMAIN_ID {
         return Err(not_found("domain", &id));
     }

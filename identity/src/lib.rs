@@ -67,6 +67,8 @@ pub fn operations() -> Vec<Operation<Identity>> {
         get("/projects/{project_id}", policy::GET_PROJECT, directory::project),
         get("/users", policy::LIST_USERS, directory::users).list(&directory::NAMED, u16::MAX),
         get("/users/{user_id}", policy::GET_USER, directory::user),
+        get("/users/{user_id}/projects", policy::LIST_USER_PROJECTS, directory::projects_of_user)
+            .list(&directory::NAMED, u16::MAX),
         get("/roles", policy::LIST_ROLES, directory::roles).query(directory::BY_NAME, u16::MAX),
         get("/domains", policy::LIST_DOMAINS, directory::domains).query(directory::BY_NAME, u16::MAX),
         get("/domains/{domain_id}", policy::GET_DOMAIN, directory::domain),

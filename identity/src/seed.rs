@@ -55,10 +55,12 @@ pub struct Seeded {
 /// # Errors
 /// The database can't be written, or a password can't be hashed.
 pub async fn run(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedError> {
-    match seed(database, config).await {
-        // Another process has put in the same rows since this one looked: they are there now.
-        Err(SeedError::Database(error)) if error.is_unique_violation() => seed(database, config).await,
-        result => result,
+    loop {
+        match seed(database, config).await {
+            // Another process has put in the same row since this one looked: it is there now, and the next may be so too.
+            Err(SeedError::Database(error)) if error.is_unique_violation() => {}
+            result => return result,
+        }
     }
 }
 

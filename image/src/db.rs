@@ -80,11 +80,12 @@ pub async fn get(connection: &mut Connection, id: &str) -> Result<Option<Image>,
 /// # Errors
 /// The database can't be written.
 pub async fn seed(database: &Database) -> Result<(), DbError> {
-    let first = put_missing(&mut *database.write().await?).await;
-    match first {
-        // Another process has put in the same rows since this one looked: they are there now.
-        Err(error) if error.is_unique_violation() => put_missing(&mut *database.write().await?).await,
-        result => result,
+    loop {
+        match put_missing(&mut *database.write().await?).await {
+            // Another process has put in the same row since this one looked: it is there now, and the next may be so too.
+            Err(error) if error.is_unique_violation() => {}
+            result => return result,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Image: what clients need of Glance. The images that there are; no uploads.
+//! Image: what clients need of Glance. The images that there are, and their bytes; no uploads.
 
+mod data;
 pub mod db;
 mod list;
 mod policy;
@@ -75,6 +76,7 @@ pub fn operations() -> Vec<Operation<Images>> {
             .query(list::QUERY, u16::MAX)
             .answers_list::<ImageView>("images"),
         get("/images/{image_id}", policy::GET_IMAGE, show).answers::<ImageView>(""),
+        get("/images/{image_id}/file", policy::DOWNLOAD_IMAGE, data::download),
     ]
 }
 
@@ -96,10 +98,14 @@ fn visible(image: &Image, context: &RequestContext) -> bool {
 
 /// Shows an image.
 async fn show(request: Request, Path(id): Path<String>) -> Result<Json<ImageView>, ApiError> {
-    let image = db::get(&mut *request.state.database.read().await?, &id).await?;
+    Ok(Json(ImageView::new(visible_image(&request, &id).await?)))
+}
+
+/// The image of this id, if whoever asks may know of it.
+async fn visible_image(request: &Request, id: &str) -> Result<Image, ApiError> {
+    let image = db::get(&mut *request.state.database.read().await?, id).await?;
     let image = image.filter(|image| visible(image, &request.context));
-    let image = image.ok_or_else(|| ApiError::not_found(format!("No image found with ID {id}")))?;
-    Ok(Json(ImageView::new(image)))
+    image.ok_or_else(|| ApiError::not_found(format!("No image found with ID {id}")))
 }
 
 /// 300 with the versions, as Glance.

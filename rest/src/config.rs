@@ -1,10 +1,15 @@
 //! What all services of one process share of the configuration.
 
+use crate::Network;
+
 /// Limits, and where the process is reached.
 #[derive(Clone, Debug)]
 pub struct RestConfig {
-    /// The public base URL, such as `https://cloud.example.org`. Unset: what the client says in its `Host` header.
+    /// The public base URL, such as `https://cloud.example.org`. Unset: what a trusted proxy says, or
+    /// the client in its `Host` header.
     pub endpoint: Option<String>,
+    /// Proxies that are believed when they say how a client has reached them (`Forwarded`, `X-Forwarded-*`).
+    pub trusted_proxies: Vec<Network>,
     /// Bytes that a request's body may have; 413 beyond.
     pub max_body_bytes: usize,
     /// Entries that one page of a list may have.

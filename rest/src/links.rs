@@ -1,12 +1,15 @@
 //! Addresses of things, as the client can reach them.
 
-use axum::http::{HeaderMap, header, request::Parts};
+use axum::http::{header, request::Parts};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{ApiError, RestConfig, Service};
+use crate::{
+    ApiError, RestConfig, Service,
+    proxy::{Forwarded, forwarded, is_host},
+};
 
-/// The addresses in one answer: their base is the configured endpoint, or the host that the client asked.
+/// The addresses in one answer: their base is the configured endpoint, or where the client has sent its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Links {
     base: String,
@@ -72,35 +75,29 @@ impl Links {
     }
 }
 
-/// The base of all addresses.
+/// The base of all addresses: the configured one, or where the client has sent its request, as a trusted proxy in front
+/// or the request itself says.
 ///
 /// # Errors
 /// 400 if no endpoint is configured and the request does not say which host it asks.
 pub(crate) fn base(parts: &Parts, config: &RestConfig) -> Result<String, ApiError> {
-    match &config.endpoint {
-        Some(endpoint) => Ok(endpoint.trim_end_matches('/').to_owned()),
-        None => requested(parts).ok_or_else(|| ApiError::bad_request("The Host header is missing or malformed.")),
+    if let Some(endpoint) = &config.endpoint {
+        return Ok(endpoint.trim_end_matches('/').to_owned());
     }
+    let Forwarded { scheme, host, prefix } = forwarded(parts, &config.trusted_proxies);
+    let host = host.or_else(|| requested(parts));
+    let host = host.ok_or_else(|| ApiError::bad_request("The Host header is missing or malformed."))?;
+    Ok(format!("{}://{host}{prefix}", scheme.as_deref().unwrap_or("http")))
 }
 
+/// The host that the request names.
 fn requested(parts: &Parts) -> Option<String> {
     let host = match parts.headers.get(header::HOST) {
         Some(host) => host.to_str().ok()?,
         // HTTP/2 has it in the request line.
         None => parts.uri.authority()?.as_str(),
     };
-    // What ends up in links must not be able to be anything but a host.
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-    let scheme = forwarded_scheme(&parts.headers);
-    (!host.is_empty() && host.chars().all(plain)).then(|| format!("{scheme}://{host}"))
-}
-
-/// `https` if a proxy in front says that it ended TLS.
-fn forwarded_scheme(headers: &HeaderMap) -> &'static str {
-    match headers.get("x-forwarded-proto").map(|value| value.as_bytes()) {
-        Some(b"https") => "https",
-        _ => "http",
-    }
+    is_host(host).then(|| host.to_owned())
 }
 
 /// One link.

@@ -21,7 +21,7 @@
 use jiff::Timestamp;
 use novella_common::db::{
     Connection, FromRow, Sql, Table,
-    list::{Condition, Direction, List, Pattern, SortKey},
+    list::{Condition, Direction, Expression, List, SortKey},
 };
 use uuid::Uuid;
 
@@ -69,7 +69,8 @@ enum FilterKind {
     Int(&'static str),
     AtLeast(&'static str),
     Flag(&'static str),
-    Matching(&'static str),
+    Matching(SortKey),
+    MatchingConstant(&'static str),
     Since(&'static str),
     Before(&'static str),
     Absent,
@@ -99,12 +100,29 @@ filters! {
     at_least = AtLeast;
     /// Rows whose column is true, or is not.
     flag = Flag;
-    /// Rows whose column fits this simple regular expression.
-    matching = Matching;
     /// Rows whose column has this time or a later one.
     since = Since;
     /// Rows whose column has this time or an earlier one.
     before = Before;
+}
+
+/// Rows in whose column this regular expression is found.
+#[must_use]
+pub const fn matching(name: &'static str, column: &'static str) -> Filter {
+    matching_value(name, SortKey::text(column))
+}
+
+/// The same for a column of another kind, of which numbers are held against the expression as their digits and times as
+/// `2026-01-31 12:00:00`.
+#[must_use]
+pub const fn matching_value(name: &'static str, column: SortKey) -> Filter {
+    Filter::new(name, FilterKind::Matching(column))
+}
+
+/// A regular expression that is held against what every row has here: it finds everything or nothing.
+#[must_use]
+pub const fn matching_constant(name: &'static str, text: &'static str) -> Filter {
+    Filter::new(name, FilterKind::MatchingConstant(text))
 }
 
 /// A parameter that the handler reads itself.
@@ -121,7 +139,7 @@ pub const fn absent(name: &'static str) -> Filter {
 
 impl Filter {
     const fn new(name: &'static str, kind: FilterKind) -> Self {
-        let regex = matches!(kind, FilterKind::Matching(_));
+        let regex = matches!(kind, FilterKind::Matching(_) | FilterKind::MatchingConstant(_));
         Self { rule: field(name), kind, for_others: 0, regex }
     }
 
@@ -166,21 +184,25 @@ impl Filter {
         self
     }
 
-    fn condition(&self, value: &str) -> Result<Option<Condition>, ApiError> {
+    /// Narrows `list` down.
+    fn narrow<R: FromRow>(&self, list: List<R>, value: &str) -> Result<List<R>, ApiError> {
         let name = self.rule.name;
-        Ok(Some(match self.kind {
-            FilterKind::Own => return Ok(None),
-            FilterKind::Absent if value.is_empty() => return Ok(None),
+        let condition = match self.kind {
+            FilterKind::Own => return Ok(list),
+            FilterKind::Absent if value.is_empty() => return Ok(list),
             FilterKind::Absent => nothing(),
             FilterKind::Text(column) => Condition::equal(column, value),
             FilterKind::Uuid(column) => Condition::is_in(column, Uuid::try_parse(value).ok()),
             FilterKind::Int(column) => Condition::is_in(column, value.parse::<i64>().ok()),
             FilterKind::AtLeast(column) => Condition::at_least(column, &number(name, value)?),
             FilterKind::Flag(column) => Condition::equal(column, &boolean(name, value)?),
-            FilterKind::Matching(column) => Condition::text(column, &pattern(name, value)?),
+            FilterKind::Matching(column) => return Ok(list.matching(column, expression(name, value)?)),
+            FilterKind::MatchingConstant(text) if expression(name, value)?.is_match(text) => return Ok(list),
+            FilterKind::MatchingConstant(_) => nothing(),
             FilterKind::Since(column) => Condition::at_least(column, &time(name, value)?),
             FilterKind::Before(column) => Condition::at_most(column, &time(name, value)?),
-        }))
+        };
+        Ok(list.filter(condition))
     }
 }
 
@@ -306,10 +328,8 @@ impl<S> Request<S> {
                     "Invalid input for query parameters {name}. Value: . '' is not a 'regex'"
                 )));
             }
-            if let Some(value) = self.filter_value(description, name)
-                && let Some(condition) = filter.condition(value)?
-            {
-                list = list.filter(condition);
+            if let Some(value) = self.filter_value(description, name) {
+                list = filter.narrow(list, value)?;
             }
         }
         for (key, direction) in description.order(&self.query, self.version)? {
@@ -422,82 +442,11 @@ fn direction(text: &str) -> Result<Direction, ApiError> {
     }
 }
 
-/// A regular expression as far as filters use them: a text, at the beginning (`^`), at the end (`$`), or anywhere,
-/// with `.*` at either end and backslashes before characters that would mean something.
-fn pattern(name: &str, text: &str) -> Result<Pattern, ApiError> {
-    let (text, start) = text.strip_prefix('^').map_or((text, false), |rest| (rest, true));
-    let (text, end) = match text.strip_suffix('$') {
-        Some(rest) if !rest.ends_with('\\') => (rest, true),
-        _ => (text, false),
-    };
-    let (text, start) = text.strip_prefix(".*").map_or((text, start), |rest| (rest, false));
-    let (text, end) = match text.strip_suffix(".*") {
-        Some(rest) if !rest.ends_with('\\') => (rest, false),
-        _ => (text, end),
-    };
-    let mut literal = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => match characters.next() {
-                Some(escaped) if !escaped.is_ascii_alphanumeric() => literal.push(escaped),
-                _ => return Err(unserved_pattern(name, text)),
-            },
-            // A dot is left as it is: who writes one in a name means a dot.
-            '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '^' | '$' => {
-                return Err(unserved_pattern(name, text));
-            }
-            other => literal.push(other),
-        }
-    }
-    Ok(match (start, end) {
-        (false, false) => Pattern::Contains(literal),
-        (true, false) => Pattern::Prefix(literal),
-        (false, true) => Pattern::Suffix(literal),
-        (true, true) => Pattern::Exact(literal),
+/// A filter's regular expression.
+fn expression(name: &str, text: &str) -> Result<Expression, ApiError> {
+    Expression::parse(text).map_err(|error| {
+        ApiError::bad_request(format!(
+            "Invalid input for query parameters {name}. Value: {text}. '{text}' is not a 'regex' that is served: {error}."
+        ))
     })
-}
-
-fn unserved_pattern(name: &str, text: &str) -> ApiError {
-    ApiError::bad_request(format!(
-        "Invalid input for query parameters {name}. Value: {text}. Of regular expressions, ^ at the beginning, $ at \
-         the end, .* at either and backslashes before other characters are understood."
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn simple_regular_expressions_become_plain_comparisons() {
-        let read = |text| pattern("name", text).ok();
-        assert_eq!(read("web"), Some(Pattern::Contains("web".into())));
-        assert_eq!(read("^web"), Some(Pattern::Prefix("web".into())));
-        assert_eq!(read("web$"), Some(Pattern::Suffix("web".into())));
-        assert_eq!(read("^web-1$"), Some(Pattern::Exact("web-1".into())));
-        assert_eq!(read("^web.*$"), Some(Pattern::Prefix("web".into())));
-        assert_eq!(read(".*"), Some(Pattern::Contains(String::new())));
-        assert_eq!(read(r"^web\.1\$$"), Some(Pattern::Exact("web.1$".into())));
-        assert_eq!(read("web[0-9]"), None);
-        assert_eq!(read(r"web\d"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_pattern_makes_the_reader_panic(text in ".{0,20}") {
-            let _ = pattern("name", &text);
-        }
-
-        #[test]
-        fn an_escaped_name_is_found_whole(name in "[a-zA-Z0-9 _.-]{1,20}") {
-            let escaped: String = name
-                .chars()
-                .flat_map(|c| (!c.is_ascii_alphanumeric()).then_some('\\').into_iter().chain([c]))
-                .collect();
-            prop_assert_eq!(pattern("name", &format!("^{escaped}$")).ok(), Some(Pattern::Exact(name)));
-        }
-    }
 }

@@ -7,7 +7,7 @@ use http::Method;
 use utoipa::ToSchema;
 
 use crate::{
-    ApiError, FieldRule, FieldTable, Request,
+    ApiError, FieldRule, FieldTable, Microversion, Request,
     handler::{BoxedHandler, Handler},
     list::ListDescription,
     microversion::Versions,
@@ -165,7 +165,7 @@ impl<S> Operation<S> {
     /// Does what the row says, and then what the handler does.
     pub(crate) async fn run(&self, request: Request<S>) -> Result<Response, ApiError> {
         if !self.versions.includes(request.version) {
-            return Err(ApiError::no_such_path());
+            return Err(self.not_at(request.version));
         }
         if !self.public {
             if request.token.is_none() {
@@ -182,6 +182,16 @@ impl<S> Operation<S> {
             }
         }
         (self.handler)(request).await
+    }
+
+    /// 404 at a version that does not have it: in Nova's words, and with what would help.
+    fn not_at(&self, version: Microversion) -> ApiError {
+        let major = version.major;
+        let when = match self.versions.until {
+            Some(until) if version.at_least(until) => format!("last there in microversion {major}.{until}"),
+            _ => format!("there from microversion {major}.{} on", self.versions.since),
+        };
+        ApiError::not_found(format!("The resource could not be found. It is {when}."))
     }
 
     /// For the caller's own project: of what belongs to another one, only administrators know at all, and their rule is

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, RawPathParams, Request as HttpRequest, State},
-    http::{Method, Uri},
+    http::{Method, StatusCode, Uri},
     middleware::{Next, from_fn, from_fn_with_state, map_request_with_state},
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, get, on},
@@ -14,8 +14,9 @@ use novella_common::service::{Readiness, management_router};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePathLayer, trace::TraceLayer};
+use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 use utoipa::openapi::OpenApi;
+use uuid::Uuid;
 
 use crate::{
     ApiError, Authenticator, CatalogEntry, Document, Links, Operation, Request, RestConfig, Service,
@@ -26,6 +27,9 @@ use crate::{
     microversion::negotiate,
     openapi, request_id,
 };
+
+/// How a discovery document is written.
+type WriteDocument = fn(&Links) -> (StatusCode, Value);
 
 /// The services of one process, being put together.
 pub struct Server {
@@ -103,10 +107,28 @@ impl Server {
                 .map(|(service, _)| format!("{}{}/", service.root, service.version_path))
                 .collect(),
         );
+        let documents: Arc<Vec<String>> = Arc::new(
+            services
+                .iter()
+                .flat_map(|(service, _)| {
+                    service.documents.iter().map(|document| format!("{}{}/", service.root, document.path))
+                })
+                .collect(),
+        );
         let root_config = Arc::clone(&config);
-        let mut paths = Router::new()
-            .route("/openapi.json", get(move || async move { Json(document.as_ref().clone()) }))
-            .route("/", get(move |request: HttpRequest| async move { root(&root_config, &entries, request) }));
+        let versions = services.iter().filter(|(service, _)| service.kind == "identity").flat_map(|(service, _)| {
+            service
+                .documents
+                .iter()
+                .find(|document| document.path.is_empty())
+                .map(|document| (*service, document.write))
+        });
+        let versions: Option<(&'static Service, WriteDocument)> = versions.last();
+        let mut paths =
+            Router::new().route("/openapi.json", get(move || async move { Json(document.as_ref().clone()) })).route(
+                "/",
+                get(move |request: HttpRequest| async move { root(&root_config, &entries, versions, request) }),
+            );
         for (service, router) in services {
             paths = paths.nest(service.root, router);
         }
@@ -117,7 +139,7 @@ impl Server {
         // The path is changed before the router sees it, so this can't be a layer of the router itself.
         let plain = ServiceBuilder::new()
             .layer(map_request_with_state(projects, without_project))
-            .layer(NormalizePathLayer::trim_trailing_slash())
+            .layer(map_request_with_state(documents, without_slash))
             .service(paths);
 
         let trace = TraceLayer::new_for_http()
@@ -171,11 +193,40 @@ where
         }
     }
     let mut router = Router::new();
+    let mut paths = Vec::new();
     for (path, method, served) in routes {
         let route = route(config, service, state, method, served);
         router = router.route(&format!("{}{path}", service.version_path), route);
+        paths.push(path);
     }
-    with_fallbacks(router)
+    let paths = Arc::new(paths);
+    let no_such_path = move |uri: Uri| {
+        let path = uri.path().strip_prefix(service.version_path).unwrap_or_default();
+        let error = absent(&paths, path);
+        async { error }
+    };
+    with_fallbacks(router).fallback(no_such_path)
+}
+
+/// 404 for a path that leads nowhere. Where it goes beyond the paths that there are, it says what this cloud does not
+/// have: otherwise it would read as if what the client has were missing.
+fn absent(paths: &[&str], path: &str) -> ApiError {
+    let asked: Vec<&str> = path.split('/').skip(1).collect();
+    let known = |path: &&str| {
+        let segments = path.split('/').skip(1).zip(&asked);
+        segments.take_while(|(known, asked)| known.starts_with('{') || known == *asked).count()
+    };
+    let depth = paths.iter().map(known).max().unwrap_or_default();
+    let plain = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.len() <= 64
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            && Uuid::try_parse(name).is_err()
+    };
+    match asked.get(depth) {
+        Some(name) if plain(name) && !asked.contains(&"") => ApiError::not_found(format!("This cloud has no {name}.")),
+        _ => ApiError::no_such_path(),
+    }
 }
 
 fn route<S>(
@@ -228,20 +279,31 @@ fn documents_router(config: &Arc<RestConfig>, service: &'static Service) -> Rout
     router.method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
 }
 
-/// `/`: what is here, for whoever opens the base URL.
-fn root(config: &RestConfig, entries: &[CatalogEntry], request: HttpRequest) -> Result<Json<Value>, ApiError> {
-    let base = base(&request.into_parts().0, config)?;
+/// `/`: what is here, for whoever opens the base URL; and Identity's versions, in the form in which Keystone's root has
+/// them, for clients that take the base URL for Identity's.
+fn root(
+    config: &RestConfig,
+    entries: &[CatalogEntry],
+    identity: Option<(&'static Service, WriteDocument)>,
+    request: HttpRequest,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let parts = request.into_parts().0;
+    let base = base(&parts, config)?;
     let at = |path: &str| format!("{base}/{path}");
     let services: Map<String, Value> =
         entries.iter().map(|entry| (entry.kind.to_owned(), at(entry.endpoint).into())).collect();
-    Ok(Json(json!({
-        "name": "novella",
-        "version": env!("CARGO_PKG_VERSION"),
-        "services": services,
-        "openapi": at("openapi.json"),
-        "health": at("healthz"),
-        "readiness": at("readyz"),
-    })))
+    let (status, mut body) = match identity {
+        Some((service, write)) => write(&Links::of_request(&parts, config, service)?),
+        None => (StatusCode::OK, json!({})),
+    };
+    body["name"] = "novella".into();
+    // Not "version", which is where clients look for the one version that there is.
+    body["release"] = env!("CARGO_PKG_VERSION").into();
+    body["services"] = services.into();
+    body["openapi"] = at("openapi.json").into();
+    body["health"] = at("healthz").into();
+    body["readiness"] = at("readyz").into();
+    Ok((status, Json(body)))
 }
 
 /// `/metrics` answers 404 like any path that leads nowhere.
@@ -267,6 +329,25 @@ fn broken(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     let reason = reason.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
     tracing::error!(reason, "a handler broke");
     ApiError::Broken.into_response()
+}
+
+/// Takes the slash off the end of a discovery document's path, which is asked for both with it and without. At the end
+/// of any other path it says that an id is missing, and such a path leads nowhere: it must not list everything.
+async fn without_slash(State(documents): State<Arc<Vec<String>>>, mut request: HttpRequest) -> HttpRequest {
+    let path = request.uri().path();
+    if let Some(plain) = path.strip_suffix('/')
+        && documents.iter().any(|document| document == path)
+    {
+        let plain = match request.uri().query() {
+            Some(query) => format!("{plain}?{query}"),
+            None => plain.to_owned(),
+        };
+        // A part of a valid path is a valid path.
+        if let Ok(uri) = plain.parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
 }
 
 /// Takes the project id out of `/compute/v2.1/{project_id}/...`, for services that have it there. The two forms of path

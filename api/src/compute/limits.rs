@@ -8,7 +8,7 @@ use novella_rest::{ApiError, FieldTable, Operation, Shaped, field, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{keypairs::MAX_KEYPAIRS, server_groups};
+use super::{keypairs::MAX_KEYPAIRS, server_groups, servers::files};
 use crate::{Request, policy, state::Api};
 
 /// The operations.
@@ -17,6 +17,10 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
 }
 
 const UNLIMITED: i64 = -1;
+
+fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
 
 /// What one server's metadata may have.
 const METADATA_ITEMS: i64 = 128;
@@ -84,8 +88,8 @@ async fn show(request: Request) -> Result<Response, ApiError> {
     let total = |of: fn(&Flavor) -> i64| -> i64 { sizes.iter().map(|(flavor, count)| of(flavor) * count).sum() };
     let absolute = Absolute {
         max_image_meta: METADATA_ITEMS,
-        max_personality: 0,
-        max_personality_size: 0,
+        max_personality: limit(files::MAX_FILES),
+        max_personality_size: limit(files::MAX_CONTENT_BYTES),
         max_security_group_rules: 0,
         max_security_groups: 0,
         max_server_group_members: server_groups::MAX_SERVER_GROUP_MEMBERS,

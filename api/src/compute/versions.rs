@@ -6,40 +6,30 @@ use serde_json::{Value, json};
 
 use super::MICROVERSIONS;
 
-/// The documents. Version 2 is listed, as by Nova, and nothing else of it is served.
+/// The documents. Version 2.0, which Nova lists first, is not served, and so it is not promised.
 pub(super) const DOCUMENTS: &[Document] = &[
-    Document {
-        path: "",
-        write: |links| {
-            let versions = json!([document(links, "v2.0", false), document(links, "v2.1", false)]);
-            (StatusCode::OK, json!({ "versions": versions }))
-        },
-    },
-    Document { path: "/v2.0", write: |links| (StatusCode::OK, json!({"version": document(links, "v2.0", true)})) },
-    Document { path: "/v2", write: |links| (StatusCode::OK, json!({"version": document(links, "v2.0", true)})) },
-    Document { path: "/v2.1", write: |links| (StatusCode::OK, json!({"version": document(links, "v2.1", true)})) },
+    Document { path: "", write: |links| (StatusCode::OK, json!({"versions": [document(links, false)]})) },
+    Document { path: "/v2.1", write: |links| (StatusCode::OK, json!({"version": document(links, true)})) },
 ];
 
-/// The two entries, as documents or as items of the list. Clients expect v2.0 to be there, and to be first.
-fn document(links: &Links, id: &str, whole: bool) -> Value {
-    let newest = id == "v2.1";
-    let path = if newest { "compute/v2.1/" } else { "compute/v2/" };
+/// The version, as a document or as an item of the list.
+fn document(links: &Links, whole: bool) -> Value {
+    let href = format!("{}/compute/v2.1/", links.base());
     let mut document = json!({
-        "id": id,
-        "status": if newest { "CURRENT" } else { "SUPPORTED" },
-        "version": if newest { MICROVERSIONS.max.to_string() } else { String::new() },
-        "min_version": if newest { MICROVERSIONS.min.to_string() } else { String::new() },
-        "updated": if newest { "2013-07-23T11:33:21Z" } else { "2011-01-21T11:33:21Z" },
-        "links": [{"rel": "self", "href": format!("{}/{path}", links.base())}],
+        "id": "v2.1",
+        "status": "CURRENT",
+        "version": MICROVERSIONS.max.to_string(),
+        "min_version": MICROVERSIONS.min.to_string(),
+        "updated": "2013-07-23T11:33:21Z",
+        "links": [{"rel": "self", "href": href}],
     });
     if whole {
-        let number = if newest { "2.1" } else { "2" };
         document["media-types"] = json!([{
             "base": "application/json",
-            "type": format!("application/vnd.openstack.compute+json;version={number}"),
+            "type": "application/vnd.openstack.compute+json;version=2.1",
         }]);
         document["links"] = json!([
-            {"rel": "self", "href": format!("{}/{path}", links.base())},
+            {"rel": "self", "href": href},
             {"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"},
         ]);
     }

@@ -56,7 +56,7 @@ on_both! {
             json!({"flavor": {"name": "x", "id": " 7", "ram": 1, "vcpus": 1, "disk": 1}}),
             json!({"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "swap": null}}),
             json!({"flavor": {"name": "x\u{200b}", "ram": 1, "vcpus": 1, "disk": 1}}),
-            json!({"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": 2}}),
+            json!({"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": 0}}),
             json!({"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": "much"}}),
         ] {
             assert_eq!(admin.post(FLAVORS, &body).await.status, 400, "{body}");
@@ -64,5 +64,17 @@ on_both! {
         let as_openstackclient = json!({"flavor": {"name": "x", "id": null, "ram": 1, "vcpus": 1, "disk": 1, "swap": 0,
             "OS-FLV-EXT-DATA:ephemeral": 0, "rxtx_factor": 1.0, "os-flavor-access:is_public": true}});
         assert_eq!(admin.post(FLAVORS, &as_openstackclient).await.status, 200);
+    }
+
+    async fn a_factor_of_bandwidth_is_kept_and_shown_until_2_101(cloud: Cloud) {
+        let admin = cloud.admin().await;
+        for (id, factor, shown) in [("a", json!(0.5), json!(0.5)), ("b", json!("2"), json!(2.0)), ("c", json!("1.5"), json!(1.5))] {
+            let body = json!({"flavor": {"name": id, "id": id, "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": factor}});
+            assert_eq!(admin.at("2.102").post(FLAVORS, &body).await.status, 400);
+            assert_eq!(admin.post(FLAVORS, &body).await.body["flavor"]["rxtx_factor"], shown);
+            let path = format!("{FLAVORS}/{id}");
+            assert_eq!(admin.at("2.101").get(&path).await.body["flavor"]["rxtx_factor"], shown);
+            assert_eq!(admin.at("2.102").get(&path).await.body["flavor"].get("rxtx_factor"), None);
+        }
     }
 }

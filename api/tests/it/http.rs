@@ -1,10 +1,13 @@
 //! What every request gets, whatever it asks for: ids, versions, envelopes, limits.
 
-use axum::body::Body;
+use std::net::SocketAddr;
+
+use axum::{body::Body, extract::ConnectInfo};
 use http::Method;
 use novella_api::{ApiConfig, compute::MICROVERSIONS};
 use novella_common::sql;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::support::{Cloud, On, create};
 
@@ -124,10 +127,67 @@ on_both! {
         assert_eq!((other.status, other.message().starts_with("Malformed request URL")), (400, true));
     }
 
-    async fn a_slash_at_the_end_means_the_same(cloud: Cloud) {
+    async fn an_empty_id_is_no_list(cloud: Cloud) {
+        let (admin, uuid) = (cloud.admin().await, "00000000-0000-4000-8000-000000000000");
+        let mut paths: Vec<String> = Vec::new();
+        let document = cloud.anonymous().get("/openapi.json").await.body;
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            if methods.get("get").is_some() {
+                paths.push(path.split('/').map(|part| if part.starts_with('{') { uuid } else { part }).collect::<Vec<_>>().join("/"));
+            }
+        }
+        assert!(paths.iter().any(|path| path == "/image/v2/images") && paths.len() > 50);
+        for path in paths {
+            assert_eq!(admin.at("2.26").get(&format!("{path}/")).await.status, 404, "{path}/");
+        }
+        assert_eq!(admin.get("/compute/v2.1/").await.body["version"]["version"], MICROVERSIONS.max.to_string());
+        assert_eq!((admin.get("/identity/v3/").await.status, admin.get("/image/").await.status), (200, 300));
+    }
+
+    async fn what_is_not_built_is_named(cloud: Cloud) {
         let demo = cloud.demo().await;
-        assert_eq!(demo.get(&format!("{SERVERS}/")).await.status, 200);
-        assert_eq!(demo.get("/compute/v2.1/").await.body["version"]["version"], MICROVERSIONS.max.to_string());
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        for (path, what) in [
+            (format!("/compute/v2.1/servers/{uuid}/os-server-password"), "os-server-password"),
+            (format!("/compute/v2.1/servers/{uuid}/remote-consoles"), "remote-consoles"),
+            ("/compute/v2.1/os-quota-sets/0123/detail".to_owned(), "os-quota-sets"),
+            ("/identity/v3/groups".to_owned(), "groups"),
+            ("/image/v2/metadefs/namespaces".to_owned(), "metadefs"),
+        ] {
+            let answer = demo.get(&path).await;
+            assert_eq!(answer.status, 404, "{path}");
+            assert!(answer.body.to_string().contains(&format!("This cloud has no {what}.")), "{:?}", answer.body);
+        }
+        for path in [format!("{SERVERS}/{uuid}/{uuid}"), format!("{SERVERS}/{uuid}/b%3Cscript%3E")] {
+            assert_eq!(demo.get(&path).await.message(), "The resource could not be found.", "{path}");
+        }
+        let early = demo.at("2.25").get(&format!("{SERVERS}/{uuid}/tags")).await;
+        let text = "The resource could not be found. It is there from microversion 2.26 on.";
+        assert_eq!((early.status, early.message()), (404, text));
+    }
+
+    async fn links_are_those_by_which_a_trusted_proxy_was_reached(cloud: Cloud) {
+        let trusting = ApiConfig { trusted_proxies: vec!["192.0.2.0/24".parse().unwrap()], ..ApiConfig::default() };
+        let trusting = Cloud::configured(cloud.on, trusting).await;
+        for (cloud, peer, expected) in [
+            (&trusting, "192.0.2.7:1", "https://cloud.example.org/os/compute/v2.1/"),
+            (&trusting, "198.51.100.7:1", "http://cloud.test/compute/v2.1/"),
+            (&cloud, "192.0.2.7:1", "http://cloud.test/compute/v2.1/"),
+        ] {
+            let mut request = http::Request::builder()
+                .uri("/compute")
+                .header("host", "cloud.test")
+                .header("x-forwarded-proto", "https")
+                .header("x-forwarded-host", "cloud.example.org")
+                .header("x-forwarded-prefix", "/os")
+                .body(Body::empty())
+                .unwrap();
+            request.extensions_mut().insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
+            let answer = cloud.router.clone().oneshot(request).await.unwrap();
+            let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["versions"][0]["links"][0]["href"], expected, "{peer}");
+        }
     }
 
     async fn health_is_seen_without_a_token_and_figures_are_not(cloud: Cloud) {
@@ -135,7 +195,11 @@ on_both! {
         assert_eq!(anybody.get("/healthz").await.status, 200);
         assert_eq!(anybody.get("/readyz").await.body["ready"], true);
         assert_eq!(anybody.get("/metrics").await.status, 404);
-        assert_eq!(anybody.get("/").await.body["services"]["compute"], "http://cloud.test/compute/v2.1");
+        let root = anybody.get("/").await;
+        assert_eq!(root.body["services"]["compute"], "http://cloud.test/compute/v2.1");
+        // As Keystone's root, for clients that take the base URL for its.
+        assert_eq!((root.status, root.body.get("version")), (300, None));
+        assert_eq!(root.body["versions"]["values"][0]["links"][0]["href"], "http://cloud.test/identity/v3/");
     }
 
     async fn the_openapi_document_has_every_operation(cloud: Cloud) {

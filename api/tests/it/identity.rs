@@ -130,13 +130,52 @@ on_both! {
             answer.body[key].as_array().unwrap().iter().map(|i| i["name"].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(names(&admin.get("/identity/v3/projects").await, "projects"), ["admin", "demo"]);
-        assert_eq!(names(&demo.get("/identity/v3/projects").await, "projects"), ["demo"]);
         assert_eq!(names(&admin.get("/identity/v3/projects?name=demo").await, "projects"), ["demo"]);
         assert_eq!(names(&admin.get("/identity/v3/users").await, "users"), ["admin", "demo"]);
         assert_eq!(demo.get("/identity/v3/users").await.status, 403);
         assert_eq!(names(&admin.get("/identity/v3/roles").await, "roles"), ["admin", "manager", "member", "reader"]);
         assert_eq!(admin.get("/identity/v3/projects/nothing").await.status, 404);
         assert_eq!(admin.get("/identity/v3/nothing").await.body["error"]["code"], 404);
+    }
+
+    async fn a_member_sees_his_own_project_and_its_domain(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let own = demo.get("/identity/v3/auth/projects").await.body["projects"][0].clone();
+        let ids = admin.get("/identity/v3/projects?name=admin").await.body;
+        let (own_id, admins) = (own["id"].as_str().unwrap(), ids["projects"][0]["id"].as_str().unwrap());
+        assert_eq!(demo.get(&format!("/identity/v3/projects/{own_id}")).await.body["project"], own);
+        assert_eq!(demo.get("/identity/v3/domains/default").await.body["domain"]["name"], "Default");
+        for path in ["projects", &format!("projects/{admins}"), "projects/nothing", "domains", "domains/nothing"] {
+            let answer = demo.get(&format!("/identity/v3/{path}")).await;
+            assert_eq!((answer.status, &answer.body["error"]["title"]), (403, &json!("Forbidden")), "{path}");
+        }
+        assert_eq!(admin.get("/identity/v3/domains/nothing").await.status, 404);
+        // With a token for no project there is none whose domain it could be.
+        let unscoped = json!({"auth": {"identity": {"methods": ["token"], "token": {"id": demo.token}}, "scope": "unscoped"}});
+        let answer = cloud.anonymous().post(TOKENS, &unscoped).await;
+        assert_eq!(answer.status, 201, "{:?}", answer.body);
+        let token = answer.header("x-subject-token").unwrap().to_owned();
+        let mut nobody = demo.clone();
+        nobody.token = Some(token);
+        assert_eq!(nobody.get("/identity/v3/domains/default").await.status, 403);
+    }
+
+    async fn a_user_lists_the_projects_he_has_a_role_in(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let users = admin.get("/identity/v3/users").await.body;
+        let id = |index: usize| users["users"][index]["id"].as_str().unwrap();
+        let path = |id: &str| format!("/identity/v3/users/{id}/projects");
+        let names = async |client: &Client<'_>, path: &str| -> Vec<String> {
+            let body = client.get(path).await.body;
+            body["projects"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(&demo, &path(id(1))).await, ["demo"]);
+        assert_eq!(names(&admin, &path(id(0))).await, ["admin", "demo"]);
+        let first = admin.get(&format!("{}?limit=1", path(id(0)))).await.body;
+        let next = first["links"]["next"].as_str().unwrap().strip_prefix("http://cloud.test").unwrap().to_owned();
+        assert_eq!(names(&admin, &next).await, ["demo"]);
+        assert_eq!(demo.get(&path(id(0))).await.status, 403);
+        assert_eq!((demo.get(&path("nobody")).await.status, admin.get(&path("nobody")).await.status), (403, 404));
     }
 
     async fn the_catalog_and_the_roles_are_listed_for_administrators(cloud: Cloud) {
@@ -172,7 +211,8 @@ on_both! {
         assert_eq!(anybody.get("/identity/v3/").await.body["version"]["id"], "v3.14");
         assert_eq!(anybody.get("/image").await.status, 300);
         let compute = anybody.get("/compute").await;
-        assert_eq!((compute.status, &compute.body["versions"][0]["id"]), (200, &json!("v2.0")));
+        // No version is promised that is not served.
+        assert_eq!((compute.status, &compute.body["versions"][0]["id"]), (200, &json!("v2.1")));
         for version in compute.body["versions"].as_array().unwrap() {
             let link = version["links"][0]["href"].as_str().unwrap().strip_prefix("http://cloud.test").unwrap();
             assert_eq!(anybody.get(link).await.body["version"]["id"], version["id"]);

@@ -4,6 +4,7 @@
 #[macro_use]
 mod support;
 
+mod attachments;
 mod flavors;
 mod http;
 mod identity;
@@ -14,6 +15,7 @@ mod migrations;
 mod operations;
 mod operators;
 mod seed;
+mod server_fields;
 mod server_groups;
 mod servers;
 mod services_hypervisors_limits;

@@ -29,7 +29,7 @@ async fn migrating(cloud: &Cloud, admin: &Client<'_>, status: &'static str) -> (
     cloud.start_host("host-1").await;
     let demo = cloud.demo().await;
     let uuid = cloud.active_server(&demo, "s", "host-1").await;
-    assert_eq!(admin.at("2.25").action(uuid, &live_migrate(None)).await.status, 202);
+    assert_eq!(admin.at("2.34").action(uuid, &live_migrate(None)).await.status, 202);
     cloud
         .execute(sql!(
             "UPDATE migrations SET status = " (status)
@@ -45,7 +45,7 @@ on_both! {
         cloud.write_host("host-2", "nova").await;
         let (admin, demo) = (cloud.admin().await, cloud.demo().await);
         let uuid = cloud.active_server(&demo, "s", "host-1").await;
-        let answer = admin.at("2.25").action(uuid, &live_migrate(Some("host-2"))).await;
+        let answer = admin.at("2.34").action(uuid, &live_migrate(Some("host-2"))).await;
         assert_eq!(answer.status, 202, "{:?}", answer.body);
 
         let migration = only_migration(&cloud).await;
@@ -53,10 +53,52 @@ on_both! {
         assert_eq!((instance.task_state, instance.task_id), (Some(TaskState::Migrating), Some(migration.task_id)));
         assert_eq!(migration.requested_destination.as_deref(), Some("host-2"));
         assert_eq!((migration.source.as_str(), migration.block_migration), ("host-1", None));
+        assert!(!migration.forced);
         let casts = cloud.casts(2).await;
         assert_eq!((casts[1].to.as_str(), casts[1].method.as_str()), ("conductor", "live_migrate_instance"));
         assert_eq!(casts[1].arguments, json!({"migration": migration.uuid}));
         assert_eq!(demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"]["status"], "MIGRATING");
+    }
+
+    async fn an_administrator_may_force_a_live_migration_to_a_host(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        cloud.write_host("host-2", "nova").await;
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let mut body = live_migrate(Some("host-2"));
+        // Without it the host is held against the scheduler's filters, from 2.30 on.
+        body["os-migrateLive"]["force"] = json!("True");
+        assert_eq!(admin.at("2.67").action(uuid, &body).await.status, 202);
+        let migration = only_migration(&cloud).await;
+        assert_eq!((migration.forced, migration.requested_destination.as_deref()), (true, Some("host-2")));
+    }
+
+    async fn until_2_33_the_answer_waits_for_the_checks(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        for (version, status, error, expected) in [
+            ("2.33", "error", Some("No valid host was found."), 400),
+            ("2.25", "error", None, 400),
+            ("2.33", "running", None, 202),
+            ("2.33", "cancelled", None, 202),
+            ("2.34", "accepted", None, 202),
+        ] {
+            let uuid = cloud.active_server(&demo, "s", "host-1").await;
+            let before = cloud.taken.lock().unwrap().len();
+            let at = admin.at(version);
+            let body = live_migrate(None);
+            // As a conductor writes it, once it has been told.
+            let conductor = async {
+                cloud.casts(before + 1).await;
+                cloud.execute(sql!("UPDATE migrations SET status = " (status) ", error = " (error)
+                    " WHERE instance_uuid = " (uuid))).await;
+            };
+            let (answer, ()) = tokio::join!(at.action(uuid, &body), conductor);
+            assert_eq!(answer.status, expected, "{version} {status}: {:?}", answer.body);
+            if let Some(error) = error {
+                assert_eq!(answer.message(), error);
+            }
+        }
     }
 
     async fn what_leads_nowhere_is_refused_at_once(cloud: Cloud) {

@@ -90,6 +90,27 @@ on_both! {
         assert_eq!(demo.get(&format!("{SERVERS}?limit=0")).await.body, json!({"servers": []}));
     }
 
+    async fn a_regular_expression_is_walked_page_by_page_too(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let mut body = create("vm");
+        body["server"]["min_count"] = json!(150);
+        assert_eq!(demo.post(SERVERS, &body).await.status, 202);
+        // Every tenth, so that a page is not filled by one part of the list.
+        let (mut seen, mut next, mut pages) = (Vec::new(), Some(format!("{SERVERS}?name=-[0-9]*0$&limit=4")), 0);
+        while let Some(path) = next {
+            let page = demo.get(&path).await;
+            let names: Vec<_> = page.body["servers"].as_array().unwrap().iter().map(|s| s["name"].to_string()).collect();
+            assert!(names.len() == 4 || pages == 3, "{names:?}");
+            seen.extend(names);
+            pages += 1;
+            next = page.body["servers_links"][0]["href"].as_str().map(|link| link.replace("http://cloud.test", ""));
+        }
+        seen.sort_unstable();
+        let mut expected: Vec<_> = (1..=15).map(|tens| format!("\"vm-{}\"", tens * 10)).collect();
+        expected.sort_unstable();
+        assert_eq!((seen, pages), (expected, 4));
+    }
+
     async fn filters_find_what_they_say(cloud: Cloud) {
         let (admin, demo) = (cloud.admin().await, cloud.demo().await);
         let web = cloud.active_server(&demo, "web-1", "host-1").await;
@@ -110,6 +131,13 @@ on_both! {
             ("name=web", "web-1 web-2"),
             ("name=^web-1$", "web-1"),
             ("name=WEB", ""),
+            ("name=a.*-", ""),
+            ("name=^w.b-[0-9]%2B$", "web-1 web-2"),
+            ("name=b.1$", "db-1 web-1"),
+            ("name=(?i)WEB|D", "db-1 web-1 web-2"),
+            ("name=^(web|db)-1$&sort_key=created_at", "db-1 web-1"),
+            ("name=%5Cd", "db-1 web-1 web-2"),
+            ("name=^[^w]", "db-1"),
             ("status=ACTIVE", "db-1 web-1"),
             ("status=BUILD", "web-2"),
             ("status=ACTIVE&status=build", "db-1 web-1 web-2"),
@@ -136,6 +164,14 @@ on_both! {
             ("all_tenants=1&task_state=scheduling", "admins web-2"),
             ("all_tenants=1&availability_zone=nova", "db-1 web-1"),
             ("all_tenants=1&power_state=1", "db-1 web-1"),
+            ("all_tenants=1&power_state=[01]", "admins db-1 web-1 web-2"),
+            ("all_tenants=1&node=host-[2-9]", "db-1"),
+            ("all_tenants=1&created_at=^2...-", "admins db-1 web-1 web-2"),
+            ("all_tenants=1&launched_at=1999", ""),
+            ("all_tenants=1&kernel_id=^$&root_device_name=vd[ab]&progress=0", "admins db-1 web-1 web-2"),
+            ("all_tenants=1&ramdisk_id=.%2B", ""),
+            ("all_tenants=1&reservation_id=^r-[0-9a-z]{8}$", "admins db-1 web-1 web-2"),
+            ("all_tenants=1&auto_disk_config=true", ""),
         ] {
             assert_eq!(names(&admin, query).await, expected, "{query}");
         }
@@ -147,7 +183,7 @@ on_both! {
         assert_eq!(first("sort_key=user_id&sort_key=display_name&sort_dir=asc").await, "db-1");
         for query in ["limit=x", "limit=-1", "marker=x", "sort_key=nothing", "sort_key=uuid&sort_dir=up", "sort_dir=up",
             "sort_key=uuid&sort_dir=asc&sort_dir=desc", "_x=1",
-            "metadata=1", "all_tenants=maybe", "changes-since=yesterday", "name=a[0-9]"] {
+            "metadata=1", "all_tenants=maybe", "changes-since=yesterday", "name=a[0-9", "name=%5Cw{1000}", "name=(a)%5C1"] {
             assert_eq!(demo.get(&format!("{SERVERS}?{query}")).await.status, 400, "{query}");
         }
     }

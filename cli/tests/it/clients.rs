@@ -9,7 +9,7 @@ use std::{
 use novella_testing::python;
 use serde_json::Value;
 
-use crate::support::cloud::{Cloud, Settings};
+use crate::support::cloud::{Cloud, PASSWORD, Settings};
 
 /// What is installed.
 const PACKAGES: [&str; 2] = ["python-openstackclient==10.5.0", "openstacksdk==4.22.0"];
@@ -31,14 +31,47 @@ impl OpenStack {
         Self { client, clouds: cloud.data_folder().join("clouds.yaml") }
     }
 
-    /// Runs one command and returns what it prints.
-    async fn print(&self, arguments: &[&str]) -> String {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.client);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OS_")) {
             command.env_remove(name);
         }
-        command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella").args(arguments);
+        command.args(arguments);
+        command
+    }
+
+    /// Runs one command and returns what it prints.
+    async fn print(&self, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
         tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
+    }
+
+    /// Runs one command as somebody does who has no file, only this URL. Returns what it prints.
+    async fn print_at(&self, auth_url: &str, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        for (name, value) in [
+            ("OS_AUTH_URL", auth_url),
+            ("OS_USERNAME", "admin"),
+            ("OS_PASSWORD", PASSWORD),
+            ("OS_PROJECT_NAME", "admin"),
+            ("OS_USER_DOMAIN_NAME", "Default"),
+            ("OS_PROJECT_DOMAIN_NAME", "Default"),
+            // Not a file that happens to be in the folder.
+            ("OS_CLIENT_CONFIG_FILE", "/nonexistent"),
+        ] {
+            command.env(name, value);
+        }
+        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
+    }
+
+    /// Runs one command that must fail, and returns what it says.
+    async fn failing(&self, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
     }
 
     /// The same for a command that can print JSON.
@@ -99,6 +132,73 @@ async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) 
     );
 }
 
+/// What clients send, ask and name in good faith.
+async fn clients_are_taken_at_their_word(cloud: Cloud) {
+    let openstack = OpenStack::of(&cloud).await;
+    for url in [cloud.endpoint.clone(), format!("{}/", cloud.endpoint), format!("{}/identity/v3", cloud.endpoint)] {
+        assert!(openstack.print_at(&url, &["flavor", "list"]).await.contains("m1.tiny"), "{url}");
+    }
+    let forwarded = [("x-forwarded-proto", "https"), ("x-forwarded-host", "cloud.example.org")];
+    let mut request = reqwest::Client::new().get(format!("{}/compute", cloud.endpoint));
+    for (name, value) in forwarded {
+        request = request.header(name, value);
+    }
+    let versions: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(versions["versions"][0]["links"][0]["href"], "https://cloud.example.org/compute/v2.1/");
+
+    let file = cloud.data_folder().join("saved");
+    openstack.print(&["image", "save", "--file", file.to_str().unwrap(), "cirros"]).await;
+    let size = openstack.json(&["image", "show", "cirros"]).await["size"].as_u64().unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), size);
+
+    let user_data = cloud.data_folder().join("user-data");
+    std::fs::write(&user_data, "#cloud-config\n").unwrap();
+    let create = [
+        "--os-compute-api-version",
+        "2.90",
+        "server",
+        "create",
+        "--flavor",
+        "m1.tiny",
+        "--image",
+        "cirros",
+        "--nic",
+        "none",
+        "--wait",
+        "--description",
+        "d",
+        "--hostname",
+        "web",
+        "--tag",
+        "a",
+        "--config-drive",
+        "True",
+        "--user-data",
+        user_data.to_str().unwrap(),
+        "--property",
+        "k=v",
+        "web-1",
+    ];
+    let server = openstack.json(&create).await;
+    assert_eq!((&server["description"], &server["tags"]), (&"d".into(), &serde_json::json!(["a"])), "{server}");
+    let found = openstack.json(&["server", "list", "--name", "^w.b-[0-9]+$"]).await;
+    assert_eq!(found[0]["Name"], "web-1");
+    assert_eq!(
+        openstack.print(&["console", "log", "show", "--lines", "3", "web-1"]).await.trim_end().lines().count(),
+        3
+    );
+    assert_eq!(openstack.json(&["server", "volume", "list", "web-1"]).await, Value::Array(vec![]));
+
+    // Nowhere to go: said at once at the versions that check before they answer.
+    for host in ["host-1", "host-2", "host-3"] {
+        openstack.print(&["compute", "service", "set", "--disable", host, "nova-compute"]).await;
+    }
+    let migrate = ["--os-compute-api-version", "2.33", "server", "migrate", "--live-migration", "--wait", "web-1"];
+    let said = openstack.failing(&migrate).await;
+    assert!(said.contains("No valid host"), "{said}");
+    assert_eq!(openstack.json(&["server", "show", "web-1"]).await["status"], "ACTIVE");
+}
+
 mod embedded {
     use super::{Cloud, Settings};
 
@@ -109,5 +209,8 @@ mod embedded {
         super::a_server_is_led_through_its_life_by_openstackclient(cloud).await;
         let cloud = Cloud::embedded(Settings::default()).await;
         super::an_operator_sees_hosts_and_services_with_openstackclient(cloud).await;
+        let trusted = ("NOVELLA_API__TRUSTED_PROXIES", r#"["127.0.0.1"]"#.to_owned());
+        let cloud = Cloud::embedded(Settings { environment: vec![trusted] }).await;
+        super::clients_are_taken_at_their_word(cloud).await;
     }
 }

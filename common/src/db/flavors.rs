@@ -6,7 +6,10 @@ use super::{
     Connection, Database, DbError,
     table::{self, select},
 };
-use crate::{models::Flavor, sql, table};
+use crate::{
+    models::{Flavor, RxtxFactor},
+    sql, table,
+};
 
 table! {
     Flavor in "flavors", key text "id";
@@ -20,6 +23,7 @@ table! {
     is_public,
     description,
     extra_specs as Json,
+    rxtx_factor as Json,
 }
 
 /// Adds a flavor.
@@ -56,11 +60,12 @@ pub async fn delete(connection: &mut Connection, id: &str) -> Result<bool, DbErr
 
 /// Puts in what a new cloud has of flavors. Those that are there stay as they are. Several processes may do so at once.
 pub async fn seed(database: &Database) -> Result<(), DbError> {
-    let first = put_missing(&mut *database.write().await?).await;
-    match first {
-        // Another process has put in the same rows since this one looked: they are there now.
-        Err(error) if error.is_unique_violation() => put_missing(&mut *database.write().await?).await,
-        result => result,
+    loop {
+        match put_missing(&mut *database.write().await?).await {
+            // Another process has put in the same row since this one looked: it is there now, and the next may be so too.
+            Err(error) if error.is_unique_violation() => {}
+            result => return result,
+        }
     }
 }
 
@@ -87,6 +92,7 @@ async fn put_missing(connection: &mut Connection) -> Result<(), DbError> {
                 is_public: true,
                 description: None,
                 extra_specs: BTreeMap::new(),
+                rxtx_factor: RxtxFactor::default(),
             };
             insert(connection, &flavor).await?;
         }

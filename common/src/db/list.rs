@@ -18,10 +18,16 @@
 //! the marker's row: the values of its sort keys are read, and the page is what lies beyond them, which an index answers
 //! however far down the list it is. NULL counts as the smallest value of its kind: the empty text, false, the nil UUID,
 //! 1970.
+//!
+//! Regular expressions are not the databases' matter (see [`Expression`]): a list with one is read in larger and larger
+//! parts, each beyond the one before, of which only the rows that fit are kept, until the page is full.
+
+mod expression;
 
 use std::marker::PhantomData;
 
-use super::{Bind, Connection, DbError, FromRow, Kind, Sql, Table, Value};
+pub use self::expression::{Expression, NoExpression};
+use super::{Bind, Connection, DbError, FromRow, Kind, Row, Sql, Table, Value};
 
 /// A column that a list can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +199,12 @@ impl Condition {
     }
 }
 
+/// Rows that are looked at in the first part of a list with regular expressions, at least; each further part has four
+/// times as many.
+const FIRST_PART: i64 = 100;
+/// Rows that are looked at in one part at most: each part is a query, which may have to sort.
+const LARGEST_PART: i64 = 20_000;
+
 /// In characters, as SQL counts.
 fn length(text: &str) -> i64 {
     i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
@@ -208,6 +220,7 @@ pub struct List<R> {
     named_by: SortKey,
     visible: Vec<Condition>,
     filters: Vec<Condition>,
+    expressions: Vec<(SortKey, Expression)>,
     order: Vec<(SortKey, Direction)>,
     marker: Marker,
     limit: Option<i64>,
@@ -241,6 +254,7 @@ impl<R: FromRow> List<R> {
             named_by: key,
             visible: Vec::new(),
             filters: Vec::new(),
+            expressions: Vec::new(),
             order: Vec::new(),
             marker: Marker::None,
             limit: None,
@@ -259,6 +273,17 @@ impl<R: FromRow> List<R> {
     pub fn filter(mut self, condition: Condition) -> Self {
         self.filters.push(condition);
         self
+    }
+
+    /// Only rows in whose column this expression is found; the marker's need not fulfil it.
+    pub fn matching(mut self, column: SortKey, expression: Expression) -> Self {
+        match expression.plain() {
+            Some(pattern) if column.kind == Kind::Text => self.filter(Condition::text(column.column, pattern)),
+            _ => {
+                self.expressions.push((column, expression));
+                self
+            }
+        }
     }
 
     /// Sorted by this, after the keys that were given before.
@@ -320,24 +345,30 @@ impl<R: FromRow> List<R> {
                 Some(values)
             }
         };
-        let mut sql = Sql::new("SELECT ");
-        sql.push(self.columns).push(" FROM ").push(self.from);
-        let mut conditions: Vec<_> = self.visible.into_iter().chain(self.filters).collect();
-        conditions.extend(beyond.map(|values| Condition(beyond_in(&order, &values))));
-        push_conditions(&mut sql, conditions);
-        for (index, (key, direction)) in order.iter().enumerate() {
-            sql.push(if index == 0 { " ORDER BY " } else { ", " });
-            key.push_to(&mut sql);
-            sql.push(if *direction == Direction::Descending { " DESC" } else { " ASC" });
+        if self.expressions.is_empty() {
+            let mut sql = self.query(&order, Vec::new(), beyond.as_deref());
+            if self.limit.is_some() || self.offset.is_some() {
+                // SQLite has OFFSET only after LIMIT.
+                sql.push(" LIMIT ").bind(&self.limit.unwrap_or(i64::MAX));
+            }
+            if let Some(offset) = self.offset {
+                sql.push(" OFFSET ").bind(&offset);
+            }
+            return sql.fetch_all(connection).await.map(Some);
         }
-        if self.limit.is_some() || self.offset.is_some() {
-            // SQLite has OFFSET only after LIMIT.
-            sql.push(" LIMIT ").bind(&self.limit.unwrap_or(i64::MAX));
-        }
-        if let Some(offset) = self.offset {
-            sql.push(" OFFSET ").bind(&offset);
-        }
-        sql.fetch_all(connection).await.map(Some)
+        let (mut found, mut skipped) = (Vec::new(), 0);
+        let (limit, offset) = (self.limit.unwrap_or(i64::MAX), self.offset.unwrap_or(0));
+        let full = |found: &Vec<R>| i64::try_from(found.len()).is_ok_and(|found| found >= limit);
+        let keep = |row: &mut Row<'_>| {
+            if skipped < offset {
+                skipped += 1;
+            } else if !full(&found) {
+                found.push(R::from_row(row)?);
+            }
+            Ok(full(&found))
+        };
+        self.scan(&order, beyond, keep, connection).await?;
+        Ok(Some(found))
     }
 
     /// Counts the rows, whatever the marker and the limit.
@@ -345,10 +376,75 @@ impl<R: FromRow> List<R> {
     /// # Errors
     /// The database's.
     pub async fn count(self, connection: &mut Connection) -> Result<i64, DbError> {
+        if !self.expressions.is_empty() {
+            let mut count = 0;
+            let one_more = |_: &mut Row<'_>| {
+                count += 1;
+                Ok(false)
+            };
+            self.scan(&self.total_order(), None, one_more, connection).await?;
+            return Ok(count);
+        }
         let mut sql = Sql::new("SELECT COUNT(*) FROM ");
         sql.push(self.from);
         push_conditions(&mut sql, self.visible.into_iter().chain(self.filters));
         sql.fetch_one(connection).await
+    }
+
+    /// The query of the rows beyond these values, without a limit. `before` are keys that are read before the columns.
+    fn query(&self, order: &[(SortKey, Direction)], before: Vec<SortKey>, beyond: Option<&[Value]>) -> Sql {
+        let mut sql = Sql::new("SELECT ");
+        for key in before {
+            key.push_to(&mut sql);
+            sql.push(", ");
+        }
+        sql.push(self.columns).push(" FROM ").push(self.from);
+        let mut conditions: Vec<_> = self.visible.iter().chain(&self.filters).cloned().collect();
+        conditions.extend(beyond.map(|values| Condition(beyond_in(order, values))));
+        push_conditions(&mut sql, conditions);
+        for (index, (key, direction)) in order.iter().enumerate() {
+            sql.push(if index == 0 { " ORDER BY " } else { ", " });
+            key.push_to(&mut sql);
+            sql.push(if *direction == Direction::Descending { " DESC" } else { " ASC" });
+        }
+        sql
+    }
+
+    /// Gives each row that fulfils the expressions to `take`, in order, until that says that it is enough. What is kept
+    /// of the others is nothing, and of each part where the next one begins.
+    async fn scan(
+        &self,
+        order: &[(SortKey, Direction)],
+        mut beyond: Option<Vec<Value>>,
+        mut take: impl FnMut(&mut Row<'_>) -> Result<bool, DbError>,
+        connection: &mut Connection,
+    ) -> Result<(), DbError> {
+        // Before the columns: what they are held against, and where they are in the order.
+        let held = self.expressions.iter().map(|(column, _)| SortKey { nullable: false, ..*column });
+        let before: Vec<SortKey> = held.chain(order.iter().map(|(key, _)| *key)).collect();
+        let mut part = self.limit.unwrap_or(FIRST_PART).clamp(FIRST_PART, LARGEST_PART);
+        loop {
+            let mut sql = self.query(order, before.clone(), beyond.as_deref());
+            sql.push(" LIMIT ").bind(&part);
+            let (mut rows, mut enough) = (0, false);
+            let look = |row: &mut Row<'_>| {
+                rows += 1;
+                let mut fits = true;
+                for (column, expression) in &self.expressions {
+                    fits &= expression.matches(&row.value(column.kind)?);
+                }
+                beyond = Some(order.iter().map(|(key, _)| row.value(key.kind)).collect::<Result<_, _>>()?);
+                if fits && !enough {
+                    enough = take(row)?;
+                }
+                Ok(())
+            };
+            sql.fetch_each(connection, look).await?;
+            if enough || rows < part {
+                return Ok(());
+            }
+            part = part.saturating_mul(4).min(LARGEST_PART);
+        }
     }
 
     /// The sort keys, and the table's key in the direction of the last one, so that no two rows are equal.

@@ -27,7 +27,9 @@ use crate::{
     config::{DatabaseConfig, SecretUrl},
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, VmState},
-    models::{Binary, Flavor, Instance, Migration, MigrationProgress, MigrationStatus, RequestSpec, Resources},
+    models::{
+        Binary, Flavor, Instance, Migration, MigrationProgress, MigrationStatus, RequestSpec, Resources, RxtxFactor,
+    },
     sql,
 };
 
@@ -256,6 +258,7 @@ fn instance() -> Instance {
         is_public: true,
         description: None,
         extra_specs: BTreeMap::new(),
+        rxtx_factor: RxtxFactor::default(),
     };
     Instance {
         uuid: InstanceUuid::random(),
@@ -290,6 +293,10 @@ fn instance() -> Instance {
         deleted_at: None,
         locked_by: None,
         locked_reason: None,
+        access_ip_v4: None,
+        access_ip_v6: None,
+        auto_disk_config: false,
+        trusted_certs: Vec::new(),
     }
 }
 

@@ -32,6 +32,7 @@ const STEPS: &[Step] = steps! {
     3 "keypairs_tags_locks" "0003_keypairs_tags_locks.sql";
     4 "server_groups" "0004_server_groups.sql";
     5 "listening" "0005_listening.sql";
+    6 "access_and_disk_config" "0006_access_and_disk_config.sql";
 };
 
 /// The version of a database that has had every step.

@@ -130,27 +130,41 @@ impl Sql {
     /// # Errors
     /// The database's, or a row that this program can't have written.
     pub async fn fetch_all<T: FromRow>(&mut self, connection: &mut Connection) -> Result<Vec<T>, DbError> {
+        let mut found = Vec::new();
+        let keep = |row: &mut Row<'_>| {
+            found.push(T::from_row(row)?);
+            Ok(())
+        };
+        self.fetch_each(connection, keep).await?;
+        Ok(found)
+    }
+
+    /// Runs it, and gives each row to `take`.
+    pub(super) async fn fetch_each(
+        &mut self,
+        connection: &mut Connection,
+        mut take: impl FnMut(&mut Row<'_>) -> Result<(), DbError>,
+    ) -> Result<(), DbError> {
         #[cfg(test)]
         self.explain(connection).await?;
-        let mut found = Vec::new();
         match connection.raw() {
             Raw::Sqlite(connection) => {
                 let (text, arguments) = self.for_sqlite()?;
                 // Row by row, while SQLite's thread looks for the next ones.
                 let mut rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch(connection);
                 while let Some(row) = rows.try_next().await? {
-                    found.push(T::from_row(&mut Row::sqlite(&row))?);
+                    take(&mut Row::sqlite(&row))?;
                 }
             }
             Raw::Postgres(connection) => {
                 let (text, arguments) = self.for_postgres()?;
                 let mut rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch(connection);
                 while let Some(row) = rows.try_next().await? {
-                    found.push(T::from_row(&mut Row::postgres(&row))?);
+                    take(&mut Row::postgres(&row))?;
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Runs it, and reads the first row, if there is one.

@@ -122,6 +122,20 @@ impl PowerState {
     }
 }
 
+/// The name that Nova has for it (nova/compute/power_state.py).
+impl std::fmt::Display for PowerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoState => "pending",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Shutdown => "shutdown",
+            Self::Crashed => "crashed",
+            Self::Suspended => "suspended",
+        })
+    }
+}
+
 impl From<PowerState> for i64 {
     fn from(state: PowerState) -> i64 {
         state.number()

@@ -33,6 +33,31 @@ pub struct Flavor {
     /// Requirements on hosts and settings for drivers.
     #[serde(default)]
     pub extra_specs: BTreeMap<String, String>,
+    /// How the bandwidth of its servers is to that of others; nothing here divides any.
+    #[serde(default)]
+    pub rxtx_factor: RxtxFactor,
+}
+
+/// A positive number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RxtxFactor(f32);
+
+/// It is never NaN.
+impl Eq for RxtxFactor {}
+
+impl Default for RxtxFactor {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl RxtxFactor {
+    /// This factor, if it can be one: positive, and not infinite.
+    #[must_use]
+    pub fn new(factor: f32) -> Option<Self> {
+        (factor.is_finite() && factor > 0.0).then_some(Self(factor))
+    }
 }
 
 impl Flavor {

@@ -79,6 +79,14 @@ pub struct Instance {
     pub locked_by: Option<LockedBy>,
     /// Why it is locked, for people.
     pub locked_reason: Option<String>,
+    /// The IPv4 address by which its user wants it known; not one that it has.
+    pub access_ip_v4: Option<String>,
+    /// The same for IPv6.
+    pub access_ip_v6: Option<String>,
+    /// Whether the guest's file system is to fill its disk (`OS-DCF:diskConfig` `AUTO`).
+    pub auto_disk_config: bool,
+    /// Ids of the certificates that its image's signature may be verified by.
+    pub trusted_certs: Vec<String>,
 }
 
 named! {

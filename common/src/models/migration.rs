@@ -207,6 +207,8 @@ pub struct Migration {
     pub destination: Option<String>,
     /// The host that the request named, if it named one.
     pub requested_destination: Option<String>,
+    /// Whether that host will do whatever the scheduler would say of it.
+    pub forced: bool,
     /// Whether disks are copied: `true`, `false`, or `None` for `auto`.
     pub block_migration: Option<bool>,
     /// The conductor that works on it; `None`: the queue, or the source host while `running`.

@@ -10,7 +10,7 @@ mod service;
 
 pub use action::{ActionEvent, EventResult, InstanceAction};
 pub use compute_node::{AllocationRatios, ComputeNode, Inventory, Resources};
-pub use flavor::Flavor;
+pub use flavor::{Flavor, RxtxFactor};
 pub use instance::{Fault, Instance, InstanceSpec, LockedBy, RequestSpec, SchedulerHints};
 pub use migration::{Holder, Migration, MigrationKind, MigrationProgress, MigrationStatus};
 pub use server_group::{GroupPolicy, GroupRule, ServerGroup};

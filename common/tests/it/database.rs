@@ -33,6 +33,7 @@ fn flavor() -> Flavor {
         is_public: true,
         description: None,
         extra_specs: BTreeMap::new(),
+        rxtx_factor: novella_common::models::RxtxFactor::default(),
     }
 }
 
@@ -71,6 +72,10 @@ fn new_instance() -> Instance {
         deleted_at: None,
         locked_by: None,
         locked_reason: None,
+        access_ip_v4: None,
+        access_ip_v6: None,
+        auto_disk_config: false,
+        trusted_certs: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use novella_common::{
     config::{DatabaseConfig, SecretUrl},
     db::{
         Connection, Database,
-        list::{Condition, Direction, List, Pattern, SortKey},
+        list::{Condition, Direction, Expression, List, Pattern, SortKey},
         table::insert_into,
     },
     sql, table,
@@ -235,6 +235,41 @@ async fn each_condition_lets_through_what_it_says(database: Database) {
     }
 }
 
+async fn an_expression_finds_the_same_on_every_page(database: Database) {
+    let mut connection = database.write().await.unwrap();
+    let things: Vec<Thing> =
+        (1..=300).map(|id| named(id, Some(&format!("n-{id}")))).chain([named(301, None)]).collect();
+    fill(&mut connection, &things).await;
+    let expected: Vec<i64> = (1..=300).filter(|id| id % 7 == 0 && id.to_string().ends_with(['0', '5'])).collect();
+    let list = || {
+        List::<Thing>::all()
+            .matching(SortKey::text("name").nullable(), Expression::parse("^n.[0-9]*[05]$").unwrap())
+            .filter(Condition::raw(sql!("how_many % 7 = 0")))
+            .sort(SortKey::boolean("flag"), Direction::Descending)
+            .sort(SortKey::int("how_many"), Direction::Ascending)
+    };
+    for size in [1, 2, 5, 100] {
+        let mut found: Vec<Thing> = Vec::new();
+        loop {
+            let marker = found.last().map(|thing| thing.id);
+            let page = list().marker(marker.as_ref()).limit(size).page(&mut connection).await.unwrap().unwrap();
+            let full = i64::try_from(page.len()).unwrap() == size;
+            found.extend(page);
+            if !full {
+                break;
+            }
+        }
+        let (even, odd): (Vec<i64>, Vec<i64>) = expected.iter().partition(|id| *id % 2 == 0);
+        let numbers: Vec<i64> = found.iter().map(|thing| thing.number).collect();
+        assert_eq!(numbers, [even, odd].concat(), "{size}");
+    }
+    assert_eq!(usize::try_from(list().count(&mut connection).await.unwrap()).unwrap(), expected.len());
+    let second = list().offset(1).limit(1).page(&mut connection).await.unwrap().unwrap();
+    assert_eq!(second[0].number, *expected.iter().filter(|id| *id % 2 == 0).nth(1).unwrap());
+    let numbers = List::<Thing>::all().matching(SortKey::int("how_many"), Expression::parse("^30.$").unwrap());
+    assert_eq!(numbers.count(&mut connection).await.unwrap(), 2);
+}
+
 async fn columns_can_be_chosen(database: Database) {
     let mut connection = database.write().await.unwrap();
     fill(&mut connection, &[named(1, Some("a")), named(2, None)]).await;
@@ -268,5 +303,6 @@ behaviours! {
     pages_together_are_what_sorting_in_memory_gives,
     a_marker_that_is_not_there_or_not_visible_is_no_marker,
     each_condition_lets_through_what_it_says,
+    an_expression_finds_the_same_on_every_page,
     columns_can_be_chosen,
 }

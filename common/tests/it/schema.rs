@@ -62,6 +62,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0005_listening.sql",
         "51366d968425cd7cfc8d24513a390fb6c20026910bc826877e61124312aa4726988ed5a1aa58248727fcc22e00f9dc73",
     ),
+    (
+        "postgres/0006_access_and_disk_config.sql",
+        "2e12b631245e586b16b56ae67634fac1310cd833b5675b651757dfdb8d34b5769cea53f60d8ac7a202cc6a0c97c9cae7",
+    ),
+    (
+        "sqlite/0006_access_and_disk_config.sql",
+        "73b5d9a9692b44ad866a076b81902a1b7e1b7545849c64107b5fc561bffc28a1e6a3d0ee8173c2f5be43ea1fec4e84e0",
+    ),
 ];
 
 fn folder() -> &'static Path {

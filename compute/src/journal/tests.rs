@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use novella_common::{lifecycle::VmState, models::Flavor};
+use novella_common::{
+    lifecycle::VmState,
+    models::{Flavor, RxtxFactor},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -49,6 +52,7 @@ fn spec(number: u8) -> InstanceSpec {
         is_public: true,
         description: None,
         extra_specs: BTreeMap::new(),
+        rxtx_factor: RxtxFactor::default(),
     };
     InstanceSpec {
         uuid: instance(number),

@@ -46,7 +46,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     journal::{self, Began, Identity, Journal, Needs},
-    rpcapi::{ActionArguments, BuildRequest, Compute, ComputeError, OperationId},
+    rpcapi::{ActionArguments, BuildRequest, Compute, ComputeError, Diagnostics, OperationId},
     virt::AnyDriver,
 };
 
@@ -212,6 +212,10 @@ impl Compute for Manager {
         tail_length: Option<usize>,
     ) -> Result<String, ComputeError> {
         self.driver().console_output(instance, tail_length).await
+    }
+
+    async fn get_diagnostics(&self, _ctx: RequestContext, instance: InstanceUuid) -> Result<Diagnostics, ComputeError> {
+        self.driver().diagnostics(instance).await
     }
 
     async fn get_host_uptime(&self, _ctx: RequestContext) -> Result<String, ComputeError> {

@@ -124,7 +124,7 @@ mod tests {
     use novella_common::{
         ids::InstanceUuid,
         lifecycle::TaskState,
-        models::{Flavor, InstanceSpec},
+        models::{Flavor, InstanceSpec, RxtxFactor},
     };
 
     use super::*;
@@ -142,6 +142,7 @@ mod tests {
             is_public: true,
             description: None,
             extra_specs: BTreeMap::new(),
+            rxtx_factor: RxtxFactor::default(),
         };
         let spec = InstanceSpec {
             uuid: InstanceUuid::random(),

@@ -111,7 +111,7 @@ impl Manager {
                 let message = failure.error.to_string();
                 let progress = OperationProgress::Failed {
                     vm_state: failure.vm_state,
-                    details: Some(format!("{} on host {}: {:?}", operation.event(), self.0.name, failure.error)),
+                    details: Some(format!("{} failed on host {}: {}", operation.event(), self.0.name, failure.error)),
                     message,
                     reschedule: failure.reschedule,
                 };

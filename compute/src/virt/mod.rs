@@ -18,7 +18,7 @@ use novella_common::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::rpcapi::{ActionArguments, ComputeError, MigrateData, MigrationSpec};
+use crate::rpcapi::{ActionArguments, ComputeError, Diagnostics, MigrateData, MigrationSpec};
 
 /// A call under way.
 pub type DriverFuture<'a, T> = BoxFuture<'a, Result<T, ComputeError>>;
@@ -132,8 +132,11 @@ pub trait Driver: LiveMigrationDriver + MigrationDriver + 'static {
     /// for it writes a crash dump and boots again.
     fn trigger_crash_dump(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
-    /// The console's last `tail` lines, or all that is kept.
+    /// The console's last `tail` lines, with no line break behind the last one, or all that is kept.
     fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> DriverFuture<'_, String>;
+
+    /// What the guest does and takes at this moment.
+    fn diagnostics(&self, instance: InstanceUuid) -> DriverFuture<'_, Diagnostics>;
 }
 
 /// What a hypervisor does in a live migration, under the names of the contract.
@@ -241,7 +244,7 @@ pub(crate) fn perform<'d>(
         Action::Create | Action::LiveMigrate | Action::Migrate | Action::ConfirmResize | Action::RevertResize => {
             Box::pin(async move {
                 Err(ComputeError::Failed {
-                    message: format!("{action:?} is not for the host of {instance} to do alone"),
+                    message: format!("'{}' is not for the host of {instance} to do alone", action.transition().verb),
                 })
             })
         }

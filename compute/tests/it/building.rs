@@ -68,7 +68,11 @@ async fn a_failed_build_is_cleared_away_and_may_go_elsewhere() {
     assert!(message.contains("host-1"), "{message}");
     assert!(reschedule);
     assert_eq!(row.vm_state, VmState::Error);
-    assert_eq!(row.events[&task].result, Some(EventResult::Error));
+    let event = &row.events[&task];
+    assert_eq!(event.result, Some(EventResult::Error));
+    // In words, where the fault shows it.
+    let details = format!("compute__do_build_and_run_instance failed on host host-1: {message}");
+    assert_eq!(event.details.as_deref(), Some(details.as_str()));
     let console = cloud.compute("host-1").get_console_output(&ctx(), spec.uuid, None).await;
     assert!(matches!(console, Err(CallError::Remote(ComputeError::InstanceNotFound { .. }))));
 }

@@ -5,7 +5,7 @@ use novella_common::{
     models::{Instance, Migration, MigrationStatus},
 };
 use novella_messaging::CallError;
-use novella_scheduler::rpcapi::{Destination, DestinationRequest, SchedulerError};
+use novella_scheduler::rpcapi::{DestinationRequest, SchedulerError};
 
 use super::{
     context::{End, TaskContext, request_context},
@@ -32,29 +32,32 @@ impl TaskContext {
                 return Ok(Next::Again);
             }
         };
-        for candidate in candidates {
+        for host in candidates {
             let mut transaction = self.shared.database.begin().await?;
             // The migration first and hosts after it, in every transaction.
             let (uuid, owner) = (migration.uuid, self.shared.incarnation);
-            if !transitions::set_destination(&mut transaction, uuid, owner, to, &candidate.host).await? {
+            if !transitions::set_destination(&mut transaction, uuid, owner, to, &host).await? {
                 return Ok(Next::Rest);
             }
-            if !claim(&mut transaction, instance, &candidate.host).await? {
+            if !claim(&mut transaction, instance, &host).await? {
                 continue;
             }
             transaction.commit().await?;
-            tracing::info!(migration = %migration.uuid, destination = candidate.host, "destination chosen");
+            tracing::info!(migration = %migration.uuid, destination = host, "destination chosen");
             return Ok(Next::Status);
         }
         self.end(migration, End::as_before(migration, MigrationStatus::Error, Some(ALL_FULL))).await
     }
 
-    /// The hosts that will do, as the scheduler says.
+    /// The hosts that will do, as the scheduler says, or as an administrator does who forces one.
     async fn candidates(
         &self,
         migration: &Migration,
         instance: &Instance,
-    ) -> Result<Result<Vec<Destination>, CallError<SchedulerError>>, DbError> {
+    ) -> Result<Result<Vec<String>, CallError<SchedulerError>>, DbError> {
+        if let (true, Some(host)) = (migration.forced, &migration.requested_destination) {
+            return Ok(Ok(vec![host.clone()]));
+        }
         let mut spec = {
             let mut connection = self.shared.database.read().await?;
             instances::request_spec(&mut connection, instance.uuid).await?.unwrap_or_default()
@@ -71,7 +74,8 @@ impl TaskContext {
             ignore_hosts,
             only_host: migration.requested_destination.clone(),
         };
-        Ok(self.shared.scheduler.select_destinations(&request_context(migration), request).await)
+        let found = self.shared.scheduler.select_destinations(&request_context(migration), request).await;
+        Ok(found.map(|destinations| destinations.into_iter().map(|destination| destination.host).collect()))
     }
 
     /// After a host has refused, and nothing was changed on either: another destination, if the request named none.
@@ -91,18 +95,18 @@ impl TaskContext {
         let Ok(candidates) = self.candidates(migration, &instance).await? else {
             return self.cancel(migration, Some(reason)).await;
         };
-        for candidate in candidates {
+        for host in candidates {
             let mut transaction = self.shared.database.begin().await?;
             let (uuid, owner) = (migration.uuid, self.shared.incarnation);
-            if !transitions::redirect(&mut transaction, uuid, owner, migration.status, &candidate.host).await? {
+            if !transitions::redirect(&mut transaction, uuid, owner, migration.status, &host).await? {
                 return Ok(Next::Rest);
             }
-            if !claim(&mut transaction, &instance, &candidate.host).await? {
+            if !claim(&mut transaction, &instance, &host).await? {
                 continue;
             }
             allocations::release(&mut transaction, instance.uuid, old).await?;
             transaction.commit().await?;
-            tracing::info!(migration = %migration.uuid, refused = old, destination = candidate.host, reason,
+            tracing::info!(migration = %migration.uuid, refused = old, destination = host, reason,
                 "another destination chosen");
             return Ok(Next::Status);
         }

@@ -7,6 +7,7 @@ use novella_common::{
     ids::{InstanceUuid, TaskId},
     lifecycle::{Action, TaskState, VmState},
     models::{EventResult, Instance, MigrationKind, MigrationStatus},
+    sql,
 };
 use novella_conductor::tasks::step::{Worker, steps};
 use novella_fakes::Copying;
@@ -63,6 +64,21 @@ on_both! {
             "conductor_live_migrate_instance",
         ]);
         assert!(events.iter().all(|event| event.result == Some(EventResult::Success)), "{events:?}");
+        cloud.stop().await;
+    }
+
+    async fn a_forced_destination_is_claimed_without_asking_a_scheduler(cloud: Cloud) {
+        cloud.start_host("source", big()).await;
+        cloud.start_host("dest", big()).await;
+        let uuid = cloud.active("source").await;
+        cloud.start_conductor().await;
+        let migration = cloud.begin_migration(uuid, Some("dest")).await;
+        sql!("UPDATE migrations SET forced = "(true)).execute(&mut cloud.database.write().await.unwrap()).await.unwrap();
+        cloud.cast(&migration).await;
+        cloud.until_status(&migration, MigrationStatus::Completed).await;
+        assert_eq!(cloud.instance(uuid).await.host.as_deref(), Some("dest"));
+        assert_eq!(cloud.claims(&["source", "dest"]).await, [0, 1]);
+        cloud.assert_settled(uuid).await;
         cloud.stop().await;
     }
 

@@ -10,7 +10,7 @@ use novella_common::{
 };
 use novella_compute::rpcapi::{
     ActionArguments, BuildRequest, Compute, ComputeControl, ComputeError, ComputeLiveMigration, ComputeMigration,
-    MigrateData, MigrationSpec, OperationId, Reconciliation,
+    Diagnostics, MigrateData, MigrationSpec, OperationId, Reconciliation,
 };
 
 use super::{Building, Copying, FakeHosts};
@@ -112,6 +112,19 @@ impl Compute for Host {
         };
         self.hosts.report(&self.name, Fact::Instance(report)).await;
         Ok(())
+    }
+
+    async fn get_diagnostics(&self, _: RequestContext, _: InstanceUuid) -> Result<Diagnostics, ComputeError> {
+        self.called("get_diagnostics").await?;
+        Ok(Diagnostics {
+            power_state: PowerState::Running,
+            hypervisor: "fake".into(),
+            uptime_seconds: Some(0),
+            cpu_time_ns: vec![0],
+            memory_mb: 512,
+            disks: 1,
+            nics: 0,
+        })
     }
 
     only_written_down! {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::{http::StatusCode, response::Response};
-use novella_common::{db::flavors, models::Flavor};
+use novella_common::{
+    db::flavors,
+    models::{Flavor, RxtxFactor},
+};
 use novella_rest::{
     ApiError, Nullable, Path, body,
     inputs::{Description, Flag, Integer, Name},
@@ -25,7 +28,7 @@ body! {
         disk: Integer<0> = "disk",
         ephemeral: Option<Integer<0>> = "OS-FLV-EXT-DATA:ephemeral",
         swap: Option<Integer<0>> = "swap",
-        _rxtx_factor: Option<RxtxFactor> = "rxtx_factor".until(101),
+        rxtx_factor: Option<Factor> = "rxtx_factor".until(101),
         is_public: Option<Flag> = "os-flavor-access:is_public",
         description: Option<FlavorDescription> = "description".since(55).nullable(),
     }
@@ -63,28 +66,25 @@ impl<'de> Deserialize<'de> for FlavorId {
     }
 }
 
-/// Only 1 is taken, in digits too, which some clients always send: bandwidth is nothing that flavors divide here.
+/// A factor, in digits too.
 #[derive(Debug)]
-struct RxtxFactor;
+struct Factor(RxtxFactor);
 
-impl<'de> Deserialize<'de> for RxtxFactor {
+impl<'de> Deserialize<'de> for Factor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        let factor = match &value {
-            Value::Number(number) => number.as_f64(),
-            Value::String(digits) => digits.parse().ok(),
-            _ => None,
+        let digits = match Value::deserialize(deserializer)? {
+            Value::Number(number) => number.to_string(),
+            Value::String(digits) if digits.chars().all(|c| c.is_ascii_digit() || c == '.') => digits,
+            _ => String::new(),
         };
-        match factor {
-            Some(1.0) => Ok(Self),
-            _ => Err(de::Error::custom("it can only be 1: servers' bandwidth is not limited by their flavors here")),
-        }
+        let factor = digits.parse().ok().and_then(RxtxFactor::new);
+        factor.map(Self).ok_or_else(|| de::Error::custom("it must be a number greater than 0"))
     }
 }
 
 novella_rest::documented_as! {
     FlavorId => String;
-    RxtxFactor => Number;
+    Factor => Number;
 }
 
 /// Makes a flavor.
@@ -100,6 +100,7 @@ pub(super) async fn create(request: Request, new: NewFlavor) -> Result<Response,
         is_public: new.is_public.is_none_or(|flag| flag.0),
         description: new.description.map(|text| text.0),
         extra_specs: BTreeMap::new(),
+        rxtx_factor: new.rxtx_factor.map_or_else(RxtxFactor::default, |factor| factor.0),
     };
     let database = &request.state.database;
     match flavors::insert(&mut *database.write().await?, &flavor).await {

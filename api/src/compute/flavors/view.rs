@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::response::Response;
-use novella_common::models::Flavor;
+use novella_common::models::{Flavor, RxtxFactor};
 use novella_rest::{FieldTable, Link, field, paging::NextLink};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -43,7 +43,8 @@ pub(super) struct Detail<'f> {
     vcpus: i64,
     #[serde(rename = "os-flavor-access:is_public")]
     is_public: bool,
-    rxtx_factor: f32,
+    #[schema(value_type = f32)]
+    rxtx_factor: RxtxFactor,
     links: [Link; 2],
     description: Option<&'f str>,
     /// There if the caller may see extra specs.
@@ -84,7 +85,7 @@ fn detail<'f>(request: &Request, flavor: &'f Flavor) -> Detail<'f> {
         disabled: false,
         vcpus: flavor.vcpus,
         is_public: flavor.is_public,
-        rxtx_factor: 1.0,
+        rxtx_factor: flavor.rxtx_factor,
         links: request.links.of(&format!("flavors/{}", flavor.id)),
         description: flavor.description.as_deref(),
         extra_specs: with_specs.then_some(&flavor.extra_specs),

@@ -2,15 +2,16 @@
 
 use novella_common::{
     db::list::{Condition, Direction, SortKey},
-    lifecycle::{PowerState, TaskState, VmState, server_status},
+    lifecycle::{TaskState, VmState, server_status},
 };
 use novella_rest::{
     ApiError,
-    list::{self, Filter, ListDescription, PAGED, absent, nothing, own, sort, sort_ignored},
+    list::{self, ListDescription, PAGED, absent, nothing, own, sort, sort_ignored},
     policy::Rule,
     times, truth,
 };
 
+use super::view::ROOT_DEVICE;
 use crate::{Request, policy};
 
 /// The filters that everybody may use count for everybody; the others for administrators only, and for others from 2.83 on
@@ -29,34 +30,34 @@ pub(super) static SERVERS: ListDescription = ListDescription {
         list::int("launch_index", "launch_index").for_admins(),
         list::text("image_ref", "image_ref").for_admins(),
         list::text("image", "image_ref"),
-        absent("kernel_id").for_admins().regex(),
-        absent("ramdisk_id").for_admins().regex(),
+        list::matching_constant("kernel_id", "").for_admins(),
+        list::matching_constant("ramdisk_id", "").for_admins(),
         list::matching("hostname", "hostname").for_admins(),
         list::matching("key_name", "key_name").for_others_since(83),
-        own("power_state").for_others_since(83).regex(),
+        list::matching_value("power_state", SortKey::int("power_state")).for_others_since(83),
         own("vm_state").for_others_since(83),
         own("task_state").for_others_since(83),
         list::text("host", "host").for_admins(),
-        list::text("node", "host").for_admins().regex(),
+        list::matching("node", "host").for_admins(),
         list::text("flavor", "(flavor ->> 'id')").regex(),
-        list::text("reservation_id", "reservation_id").regex(),
-        not_served("launched_at"),
-        not_served("terminated_at"),
-        not_served("created_at"),
+        list::matching("reservation_id", "reservation_id"),
+        list::matching_value("launched_at", SortKey::time("launched_at")).for_others_since(83),
+        list::matching_value("terminated_at", SortKey::time("terminated_at")).for_others_since(83),
+        list::matching_value("created_at", CREATED_AT).for_others_since(83),
         list::matching("availability_zone", "availability_zone").for_others_since(83),
         list::matching("name", "name"),
         list::matching("display_name", "name").for_admins(),
         list::matching("description", "description").for_admins(),
         list::matching("display_description", "description").for_admins(),
-        list::text("locked_by", "locked_by").for_admins().regex(),
+        list::matching("locked_by", "locked_by").for_admins(),
         own("locked").since(73),
         list::uuid("uuid", "uuid").for_admins(),
-        own("root_device_name").for_admins().regex(),
+        list::matching_constant("root_device_name", ROOT_DEVICE).for_admins(),
         own("config_drive").for_others_since(83).regex(),
-        absent("access_ip_v4").for_admins().regex(),
-        absent("access_ip_v6").for_admins().regex(),
+        list::matching("access_ip_v4", "access_ip_v4").for_admins(),
+        list::matching("access_ip_v6", "access_ip_v6").for_admins(),
         own("auto_disk_config").for_admins().regex(),
-        own("progress").for_others_since(83).regex(),
+        list::matching_constant("progress", "0").for_others_since(83),
         absent("ip").regex(),
         absent("ip6").for_others_since(5).regex(),
         own("tags").since(26).regex(),
@@ -85,9 +86,9 @@ pub(super) static SERVERS: ListDescription = ListDescription {
         sort("task_state", SortKey::text("task_state").nullable()),
         sort("power_state", SortKey::int("power_state")),
         sort("config_drive", SortKey::boolean("config_drive")),
-        sort_ignored("access_ip_v4"),
-        sort_ignored("access_ip_v6"),
-        sort_ignored("auto_disk_config"),
+        sort("access_ip_v4", SortKey::text("access_ip_v4").nullable()),
+        sort("access_ip_v6", SortKey::text("access_ip_v6").nullable()),
+        sort("auto_disk_config", SortKey::boolean("auto_disk_config")),
         sort_ignored("instance_type_id"),
         sort_ignored("kernel_id"),
         sort("locked_by", SortKey::text("locked_by").nullable()),
@@ -126,11 +127,6 @@ pub(super) static SERVERS: ListDescription = ListDescription {
 };
 
 const CREATED_AT: SortKey = SortKey::time("created_at");
-
-/// A time that can't be filtered by; [`conditions`] says so.
-const fn not_served(name: &'static str) -> Filter {
-    own(name).for_others_since(83).regex()
-}
 
 /// Names of joined tables, which old Novas let through to their database.
 const FORBIDDEN: [&str; 7] =
@@ -171,19 +167,14 @@ pub(super) fn conditions(request: &Request, all_projects: Rule) -> Result<Condit
         return Err(ApiError::Forbidden(format!("Only administrators can sort servers by {name}")));
     }
     let filters = Filters(request);
-    for name in ["launched_at", "terminated_at", "created_at"] {
-        if filters.get(name).is_some() {
-            return Err(ApiError::bad_request(format!(
-                "Invalid filter field: {name}. Use changes-since, or sort by it."
-            )));
-        }
-    }
     times::check_order(filters.time("changes-since")?, filters.time("changes-before")?)?;
     let mut conditions = Conditions { visible: Vec::new(), filters: Vec::new() };
     filters.projects(&mut conditions, all_projects)?;
     conditions.filters.extend(filters.states()?);
-    if let Some(text) = filters.get("config_drive") {
-        conditions.filters.push(Condition::equal("config_drive", &truth(text).unwrap_or(false)));
+    for column in ["config_drive", "auto_disk_config"] {
+        if let Some(text) = filters.get(column) {
+            conditions.filters.push(Condition::equal(column, &truth(text).unwrap_or(false)));
+        }
     }
     if let Some(locked) = filters.get("locked").and_then(truth) {
         conditions.filters.push(Condition::is_null("locked_by", !locked));
@@ -248,10 +239,6 @@ impl<'r> Filters<'r> {
         }
         if let Some(text) = self.get("task_state") {
             conditions.push(Condition::is_in("task_state", text.parse::<TaskState>().ok()));
-        }
-        if let Some(text) = self.get("power_state") {
-            let number = text.parse::<i64>().ok().and_then(|number| PowerState::try_from(number).ok());
-            conditions.push(Condition::is_in("power_state", number));
         }
         let statuses: Vec<_> = self.0.query.all("status").map(str::to_ascii_uppercase).collect();
         if !statuses.is_empty() {

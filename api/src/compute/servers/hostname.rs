@@ -19,6 +19,18 @@ pub(super) fn checked(name: String, version: Microversion) -> Result<String, Api
     Err(wrong("server.hostname", &name.into(), "It is no host name."))
 }
 
+/// Checks a host's own name, which may be fully qualified.
+///
+/// # Errors
+/// 400 that names the field if it can be none.
+pub(super) fn qualified(field: &str, name: &str) -> Result<(), ApiError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if (1..=255).contains(&name.len()) && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(wrong(field, &name.into(), "It is no host name."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

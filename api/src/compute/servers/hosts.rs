@@ -6,6 +6,9 @@ use novella_common::{
     db::{Connection, DbError, services},
     models::{Binary, Instance, Service},
 };
+use novella_compute::rpcapi::{ComputeClient, ComputeError};
+use novella_messaging::CallError;
+use novella_rest::ApiError;
 
 use crate::state::Api;
 
@@ -17,6 +20,38 @@ pub(super) async fn is_up(api: &Api, connection: &mut Connection, host: &str) ->
     let service = services::find(connection, Binary::Compute, host).await?;
     let fresh_since = api.fresh_since(connection).await?;
     Ok(service.is_some_and(|service| service.is_up(&fresh_since)))
+}
+
+/// The host of a server, to be asked about its guest.
+///
+/// # Errors
+/// 409 if the server has no host yet, 503 if the host is down: a call to it would take until it times out.
+pub(super) async fn of(api: &Api, instance: &Instance) -> Result<ComputeClient, ApiError> {
+    let uuid = instance.uuid;
+    let host = instance.host.clone().ok_or_else(|| not_ready(instance))?;
+    if !is_up(api, &mut *api.database.read().await?, &host).await? {
+        return Err(ApiError::Unavailable(format!("The host of instance {uuid} is down; it can't be asked.")));
+    }
+    Ok(api.compute.clone().server(host))
+}
+
+fn not_ready(instance: &Instance) -> ApiError {
+    ApiError::Conflict(format!("Instance {} is not ready", instance.uuid))
+}
+
+/// What it comes to that a host did not tell about a guest.
+pub(super) fn untold(instance: &Instance, error: &CallError<ComputeError>) -> ApiError {
+    let uuid = instance.uuid;
+    match error {
+        CallError::Remote(ComputeError::InstanceNotFound { .. }) => {
+            ApiError::not_found(format!("The host of instance {uuid} has no guest of it."))
+        }
+        CallError::Remote(ComputeError::InvalidState { .. }) => not_ready(instance),
+        error => {
+            tracing::warn!(instance = %uuid, %error, "a host could not be asked about a guest");
+            ApiError::Unavailable(format!("The host of instance {uuid} did not answer. Please try again."))
+        }
+    }
 }
 
 /// `host_status` of the hosts that these servers are on, by name.

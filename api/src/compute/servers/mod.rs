@@ -1,8 +1,10 @@
 //! `/servers`: instances, as users see them.
 
 mod actions;
+mod attachments;
 mod create;
 mod delete;
+mod diagnostics;
 mod filters;
 mod hostname;
 mod hosts;
@@ -21,6 +23,7 @@ mod view;
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
 use novella_rest::{ApiError, Operation, delete, get, post, put};
 
+pub(super) use self::create::files;
 use crate::{Request, policy, state::Api};
 
 /// The operations.
@@ -39,7 +42,9 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
         get("/servers/{server_id}/ips", policy::SERVER_IPS_INDEX, ips::index),
         get("/servers/{server_id}/ips/{network_label}", policy::SERVER_IPS_SHOW, ips::show).status(404),
     ];
+    operations.push(get("/servers/{server_id}/diagnostics", policy::SERVER_DIAGNOSTICS, diagnostics::show));
     operations.extend(actions::operations());
+    operations.extend(attachments::operations());
     operations.extend(metadata::operations());
     operations.extend(tags::operations());
     operations.extend(instance_actions::operations());

@@ -1,29 +1,48 @@
-//! `PUT /servers/{id}`: a new name, description, host name.
+//! `PUT /servers/{id}`: a new name, description, host name, and what else its user says of a server.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use axum::response::Response;
-use novella_common::db::instances;
+use novella_common::db::instances::{
+    self,
+    edits::{self, Edit},
+};
 use novella_rest::{
-    ApiError, Nullable, Path, body,
+    ApiError, Nullable, Path, body, documented_as,
     inputs::{Description, Name},
 };
 
+use serde::Deserialize;
+
 use super::{
+    create::request::DiskConfig,
     hostname,
     view::{Occasion, View},
 };
 use crate::Request;
 
 body! {
-    /// What may be changed of a server. Not among it, though Nova has them: `accessIPv4`, `accessIPv6` and
-    /// `OS-DCF:diskConfig`, which no host here would act on; a request with them is refused instead of being half obeyed.
+    /// What may be changed of a server.
     pub(super) struct ServerChange in "server" {
         name: Option<Name> = "name",
+        disk_config: Option<DiskConfig> = "OS-DCF:diskConfig",
+        access_ip_v4: Option<Address<Ipv4Addr>> = "accessIPv4",
+        access_ip_v6: Option<Address<Ipv6Addr>> = "accessIPv6",
         description: Nullable<Description> = "description".since(19).nullable(),
         hostname: Option<String> = "hostname".since(90),
     }
 }
 
-/// Changes a server's name, description and host name.
+/// An address of one kind.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct Address<A>(A);
+
+documented_as! {
+    Address<A> where (A) => String;
+}
+
+/// Changes what its user says of a server.
 pub(super) async fn update(
     request: Request,
     Path(id): Path<String>,
@@ -32,12 +51,16 @@ pub(super) async fn update(
     let hostname = change.hostname.map(|name| hostname::checked(name, request.version)).transpose()?;
     let instance = super::find(&request, &id).await?;
 
-    let name = change.name.as_ref().map(|name| name.0.as_str());
-    let description = change.description.change();
-    let description = description.as_ref().map(|text| text.as_ref().map(|text| text.0.as_str()));
+    let edit = Edit {
+        name: change.name.map(|name| name.0),
+        description: change.description.change().map(|text| text.map(|text| text.0)),
+        hostname,
+        access_ip_v4: change.access_ip_v4.map(|address| address.0.to_string()),
+        access_ip_v6: change.access_ip_v6.map(|address| address.0.to_string()),
+        auto_disk_config: change.disk_config.map(|config| config == DiskConfig::Auto),
+    };
     let mut connection = request.state.database.write().await?;
-    let (uuid, hostname) = (instance.uuid, hostname.as_deref());
-    if !instances::update_names(&mut connection, uuid, name, description, hostname).await? {
+    if !edits::update(&mut connection, instance.uuid, &edit).await? {
         return Err(super::not_found(&id));
     }
     let instance = instances::get(&mut connection, instance.uuid).await?.ok_or_else(|| super::not_found(&id))?;

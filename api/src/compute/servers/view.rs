@@ -21,7 +21,7 @@ use sha2::{Digest, Sha224};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{hosts, tags};
+use super::{create::request::DiskConfig, hosts, tags};
 use crate::{Request, policy};
 
 /// Which versions have which fields of a server; those not named are in all.
@@ -70,7 +70,7 @@ const FIELDS_AFTER_CHANGE: FieldTable = FieldTable(&[
 ]);
 
 /// Where the device of a guest's root disk is.
-const ROOT_DEVICE: &str = "/dev/vda";
+pub(super) const ROOT_DEVICE: &str = "/dev/vda";
 
 /// A server in brief.
 #[derive(Serialize, ToSchema)]
@@ -104,9 +104,9 @@ pub(super) struct Detail<'i> {
     updated: Seconds,
     addresses: Addresses,
     #[serde(rename = "accessIPv4")]
-    access_ip_v4: &'static str,
+    access_ip_v4: &'i str,
     #[serde(rename = "accessIPv6")]
-    access_ip_v6: &'static str,
+    access_ip_v6: &'i str,
     #[serde(rename = "OS-DCF:diskConfig")]
     disk_config: &'static str,
     #[serde(rename = "OS-EXT-AZ:availability_zone")]
@@ -130,7 +130,7 @@ pub(super) struct Detail<'i> {
     locked_reason: Option<&'i str>,
     description: Option<&'i str>,
     tags: &'i [String],
-    trusted_image_certificates: Option<Vec<String>>,
+    trusted_image_certificates: Option<&'i [String]>,
     server_groups: &'i [Uuid],
     pinned_availability_zone: Option<&'i str>,
     #[schema(value_type = Object)]
@@ -325,9 +325,9 @@ impl<'a> View<'a> {
             created: Seconds(instance.created_at),
             updated: Seconds(instance.updated_at),
             addresses: Addresses {},
-            access_ip_v4: "",
-            access_ip_v6: "",
-            disk_config: "MANUAL",
+            access_ip_v4: instance.access_ip_v4.as_deref().unwrap_or_default(),
+            access_ip_v6: instance.access_ip_v6.as_deref().unwrap_or_default(),
+            disk_config: DiskConfig::shown(instance.auto_disk_config),
             availability_zone: availability_zone(instance),
             config_drive: if instance.config_drive { "True" } else { "" },
             key_name: instance.key_name.as_deref(),
@@ -342,7 +342,7 @@ impl<'a> View<'a> {
             locked_reason: instance.locked_reason.as_deref(),
             description: instance.description.as_deref(),
             tags: self.tags.get(&instance.uuid).map(Vec::as_slice).unwrap_or_default(),
-            trusted_image_certificates: None,
+            trusted_image_certificates: Some(instance.trusted_certs.as_slice()).filter(|ids| !ids.is_empty()),
             server_groups: self.server_group.as_slice(),
             pinned_availability_zone: instance.requested_zone.as_deref(),
             scheduler_hints: self.specs.get(&instance.uuid).map(|spec| &spec.hints),

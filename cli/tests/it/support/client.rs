@@ -16,7 +16,7 @@ pub struct Client {
 }
 
 /// The microversion that all requests ask for.
-const MICROVERSION: &str = "compute 2.25";
+const MICROVERSION: &str = "compute 2.34";
 
 impl Client {
     pub async fn connect(endpoint: &str, user: &str, password: &str, project: &str) -> Self {

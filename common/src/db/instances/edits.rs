@@ -1,4 +1,4 @@
-//! What people change by hand: metadata, locks, and the state itself.
+//! What people change by hand: names and addresses, metadata, locks, and the state itself.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,46 @@ use crate::{
     models::{Instance, LockedBy},
     sql,
 };
+
+/// What a user may change by `PUT /servers/{id}`. `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// Display name.
+    pub name: Option<String>,
+    /// Free text, or none.
+    pub description: Option<Option<String>>,
+    /// The guest's host name.
+    pub hostname: Option<String>,
+    /// See [`Instance::access_ip_v4`].
+    pub access_ip_v4: Option<String>,
+    /// See [`Instance::access_ip_v6`].
+    pub access_ip_v6: Option<String>,
+    /// See [`Instance::auto_disk_config`].
+    pub auto_disk_config: Option<bool>,
+}
+
+/// Changes an instance. Says whether it is there.
+pub async fn update(connection: &mut Connection, uuid: InstanceUuid, edit: &Edit) -> Result<bool, DbError> {
+    let mut sql = sql!("UPDATE instances SET updated_at = "(Timestamp::now()));
+    let texts = [
+        (", name = ", &edit.name),
+        (", hostname = ", &edit.hostname),
+        (", access_ip_v4 = ", &edit.access_ip_v4),
+        (", access_ip_v6 = ", &edit.access_ip_v6),
+    ];
+    for (column, text) in texts {
+        if let Some(text) = text {
+            sql.push(column).bind(text);
+        }
+    }
+    if let Some(description) = &edit.description {
+        sql.push(", description = ").bind(description);
+    }
+    if let Some(auto) = &edit.auto_disk_config {
+        sql.push(", auto_disk_config = ").bind(auto);
+    }
+    sql.push(" WHERE deleted_at IS NULL AND uuid = ").bind(&uuid).execute_one(connection).await
+}
 
 /// Replaces an instance's metadata, if it is still what it was read as. Says whether it was.
 pub async fn replace_metadata(

@@ -11,7 +11,7 @@ pub mod transitions;
 use jiff::Timestamp;
 
 pub use self::faults::{add_fault, faults};
-use super::{Connection, DbError, Json, Sql, Table, table::select};
+use super::{Connection, DbError, Json, Table, table::select};
 use crate::{
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
@@ -53,6 +53,10 @@ table! {
     deleted_at,
     locked_by,
     locked_reason,
+    access_ip_v4,
+    access_ip_v6,
+    auto_disk_config,
+    trusted_certs as Json,
 }
 
 /// Writes new instances, all in one statement.
@@ -211,25 +215,4 @@ pub async fn mark_deleted(connection: &mut Connection, uuids: &[InstanceUuid]) -
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Changes what a user may change by `PUT /servers/{id}`. `None` leaves a field as it is.
-pub async fn update_names(
-    connection: &mut Connection,
-    uuid: InstanceUuid,
-    name: Option<&str>,
-    description: Option<Option<&str>>,
-    hostname: Option<&str>,
-) -> Result<bool, DbError> {
-    let mut sql: Sql = sql!("UPDATE instances SET updated_at = "(Timestamp::now()));
-    if let Some(name) = name {
-        sql.push(", name = ").bind(name);
-    }
-    if let Some(description) = description {
-        sql.push(", description = ").bind(&description);
-    }
-    if let Some(hostname) = hostname {
-        sql.push(", hostname = ").bind(hostname);
-    }
-    sql.push(" WHERE deleted_at IS NULL AND uuid = ").bind(&uuid).execute_one(connection).await
 }

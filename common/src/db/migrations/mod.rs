@@ -26,6 +26,7 @@ table! {
     source,
     destination,
     requested_destination,
+    forced,
     block_migration,
     owner,
     request_id,
@@ -60,6 +61,8 @@ pub struct NewMigration {
     pub source: String,
     /// The host that the request named.
     pub requested_destination: Option<String>,
+    /// Whether that host will do whatever the scheduler would say of it.
+    pub forced: bool,
     /// Whether disks are to be copied; `None` for `auto`.
     pub block_migration: Option<bool>,
     /// The request.
@@ -75,9 +78,9 @@ pub async fn insert(connection: &mut Connection, new: &NewMigration) -> Result<(
     let now = Timestamp::now();
     sql!(
         "INSERT INTO migrations (uuid, instance_uuid, task_id, kind, status, source, requested_destination, \
-         block_migration, request_id, user_id, project_id, created_at, updated_at) VALUES ("
+         forced, block_migration, request_id, user_id, project_id, created_at, updated_at) VALUES ("
         (new.uuid) ", " (new.instance) ", " (new.task_id) ", " (new.kind) ", " (MigrationStatus::Accepted) ", "
-        (new.source) ", " (new.requested_destination) ", " (new.block_migration) ", " (new.request_id) ", "
+        (new.source) ", " (new.requested_destination) ", " (new.forced) ", " (new.block_migration) ", " (new.request_id) ", "
         (new.user_id) ", " (new.project_id) ", " (now) ", " (now) ")"
     )
     .execute(connection)

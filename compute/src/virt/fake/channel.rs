@@ -12,7 +12,7 @@
 //!
 //! A frame is its length, four bytes, most significant first, and JSON.
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use novella_common::ids::{InstanceUuid, MigrationUuid};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -48,6 +48,17 @@ pub(super) enum FromDestination {
     Received,
     Switched,
     Refused { reason: String },
+}
+
+impl fmt::Display for FromDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::Received => f.write_str("received"),
+            Self::Switched => f.write_str("switched"),
+            Self::Refused { reason } => write!(f, "refused: {reason}"),
+        }
+    }
 }
 
 /// Sends a frame.

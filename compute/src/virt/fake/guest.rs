@@ -10,6 +10,7 @@ use super::{
     handover::{self, Transfer},
     settings::Settings,
 };
+use crate::rpcapi::Diagnostics;
 
 /// How much of its past a guest's console shows. The record is written at each change, so it stays small.
 const REMEMBERED: usize = 32;
@@ -114,11 +115,32 @@ impl Guest {
         Some((after.saturating_sub(lived.unsigned_abs()), power, moment))
     }
 
-    /// The console, oldest line first.
+    /// The console, oldest line first: the whole of it, or its last lines, without a line break behind them.
     pub(super) fn console(&self, tail: Option<usize>) -> String {
         let lines: Vec<String> = self.past.iter().flat_map(|(when, moment)| self.lines(*when, *moment)).collect();
-        let skip = tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-        lines[skip..].iter().fold(String::new(), |text, line| text + line + "\n")
+        match tail {
+            None => lines.iter().fold(String::new(), |text, line| text + line + "\n"),
+            Some(tail) => lines[lines.len().saturating_sub(tail)..].join("\n"),
+        }
+    }
+
+    /// A simulated vCPU works all the time that its guest runs.
+    pub(super) fn diagnostics(&self) -> Diagnostics {
+        let power_state = self.power_state();
+        let booted_at = self.booted_at.filter(|_| power_state == PowerState::Running);
+        let uptime = booted_at.map(|booted| Timestamp::now().duration_since(booted).as_secs().max(0));
+        let cpu_time_ns = uptime.unwrap_or(0).saturating_mul(1_000_000_000);
+        let flavor = &self.spec.flavor;
+        let extra_disks = [flavor.ephemeral_gb, flavor.swap_mb].into_iter().filter(|size| *size > 0).count();
+        Diagnostics {
+            power_state,
+            hypervisor: "fake".into(),
+            uptime_seconds: uptime,
+            cpu_time_ns: vec![cpu_time_ns; usize::try_from(flavor.vcpus).unwrap_or(0)],
+            memory_mb: flavor.memory_mb,
+            disks: u32::try_from(1 + extra_disks).unwrap_or(1),
+            nics: 0,
+        }
     }
 
     fn lines(&self, when: Timestamp, moment: Moment) -> Vec<String> {

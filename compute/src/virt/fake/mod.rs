@@ -66,7 +66,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Driver, DriverFuture, Hardware};
 use crate::{
-    rpcapi::ComputeError,
+    rpcapi::{ComputeError, Diagnostics},
     store::{Store, StoreError},
 };
 
@@ -296,5 +296,9 @@ impl Driver for FakeDriver {
 
     fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> DriverFuture<'_, String> {
         Box::pin(async move { self.guest(instance, |guest| guest.console(tail)) })
+    }
+
+    fn diagnostics(&self, instance: InstanceUuid) -> DriverFuture<'_, Diagnostics> {
+        Box::pin(async move { self.guest(instance, Guest::diagnostics) })
     }
 }

@@ -297,7 +297,7 @@ impl FakeDriver {
             Ok(FromDestination::Refused { reason }) => {
                 self.go_on_here(&copy, format!("the destination refused the guest: {reason}")).await
             }
-            Ok(other) => MigrationEnding::Held(format!("the destination answered the switch with {other:?}")),
+            Ok(other) => MigrationEnding::Held(format!("the destination answered the switch with '{other}'")),
             Err(error) => MigrationEnding::Held(format!("the destination did not answer the switch: {error}")),
         }
     }
@@ -356,6 +356,6 @@ async fn expect(
     match channel::receive(stream, timeout).await? {
         FromDestination::Refused { reason } => Err(Stopped::Failed(reason)),
         answer if wanted(&answer) => Ok(()),
-        answer => Err(Stopped::Failed(format!("the destination answered {answer:?} out of turn"))),
+        answer => Err(Stopped::Failed(format!("the destination answered '{answer}' out of turn"))),
     }
 }

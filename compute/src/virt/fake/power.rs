@@ -100,7 +100,7 @@ impl FakeDriver {
             return Ok(false);
         }
         if !change.from.contains(&power) {
-            let reason = format!("cannot {} a guest in power state {power:?}", change.name);
+            let reason = format!("cannot {} a guest in power state {power}", change.name);
             return Err(self.invalid(instance, reason));
         }
         Ok(true)

@@ -253,6 +253,7 @@ impl Cloud {
             kind,
             source: instance.host.clone().unwrap(),
             requested_destination: to.map(ToOwned::to_owned),
+            forced: false,
             block_migration: None,
             request_id: request_id.clone(),
             user_id: None,

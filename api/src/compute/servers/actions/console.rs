@@ -1,8 +1,6 @@
 //! `os-getConsoleOutput`.
 
 use axum::response::Response;
-use novella_compute::rpcapi::ComputeError;
-use novella_messaging::CallError;
 use novella_rest::{ApiError, Path, body, inputs::AnyValue};
 use serde_json::Value;
 
@@ -41,25 +39,10 @@ pub(super) async fn get_output(
 ) -> Result<Response, ApiError> {
     let length = lines(length.as_ref().map(|length| &length.0))?;
     let instance = super::super::find(&request, &id).await?;
-    let api = &request.state;
-    let not_ready = || ApiError::Conflict(format!("Instance {id} is not ready"));
-    let host = instance.host.clone().ok_or_else(not_ready)?;
-    // A call to a host that is not there would take until it times out.
-    if !hosts::is_up(api, &mut *api.database.read().await?, &host).await? {
-        return Err(ApiError::Unavailable(format!("The host of instance {id} is down; its console can't be read.")));
-    }
-    let host = api.compute.clone().server(host);
-    match host.get_console_output(&request.context, instance.uuid, length).await {
-        Ok(output) => Ok(request.plain("output", output)),
-        Err(CallError::Remote(ComputeError::InstanceNotFound { .. })) => {
-            Err(ApiError::not_found(format!("Unable to get console for instance {id}: its host has no guest of it.")))
-        }
-        Err(CallError::Remote(ComputeError::InvalidState { .. })) => Err(not_ready()),
-        Err(error) => {
-            tracing::warn!(instance = %instance.uuid, %error, "the console could not be read");
-            Err(ApiError::Unavailable(format!("The host of instance {id} did not answer. Please try again.")))
-        }
-    }
+    let host = hosts::of(&request.state, &instance).await?;
+    let output = host.get_console_output(&request.context, instance.uuid, length).await;
+    let output = output.map_err(|error| hosts::untold(&instance, &error))?;
+    Ok(request.plain("output", output))
 }
 
 #[cfg(test)]

@@ -1,15 +1,25 @@
 //! `os-migrateLive`: a running server moves to another host.
 //!
 //! Written down here (task state, migration, action, in one transaction) and handed to a conductor, which finds a
-//! destination and drives the rest. Nova checked destinations before it answered until 2.34; here that was never so: the
-//! answer is 202, and the migration says how it went.
+//! destination and drives the rest. What versions change in it beside its fields:
+//!
+//! | until | |
+//! | --- | --- |
+//! | 2.29 | a host that is named is not held against the scheduler's filters, as later with `force` |
+//! | 2.33 | the answer waits for the checks: 400 with their text if the migration can go nowhere. Later 202, and the migration says how it went |
+
+use std::time::Duration;
 
 use http::StatusCode;
 use novella_common::{
-    db::{Connection, migrations::NewMigration, services},
+    db::{
+        Connection, DbError,
+        migrations::{self, NewMigration, transitions},
+        services,
+    },
     ids::MigrationUuid,
     lifecycle::{Action, NotAllowed},
-    models::{Binary, Instance, MigrationKind},
+    models::{Binary, Instance, MigrationKind, MigrationStatus},
 };
 use novella_rest::{ApiError, Microversion, Nullable, Path, body, inputs::Flag, wrong};
 use serde::Deserialize;
@@ -50,6 +60,8 @@ enum Auto {
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     host: Option<String>,
+    /// Without asking the scheduler. What the hosts themselves check is checked all the same.
+    forced: bool,
     /// Whether disks are copied; `None`: the hosts decide.
     block_migration: Option<bool>,
 }
@@ -69,19 +81,23 @@ fn read(asked: MigrateLive, version: Microversion) -> Result<Wanted, ApiError> {
             return Err(wrong("os-migrateLive.block_migration", &json!("auto"), "It must be true or false."));
         }
     };
-    if asked.force.is_some_and(|flag| flag.0) {
-        return Err(ApiError::bad_request(match host {
-            None => "Can't force to a non-provided destination".to_owned(),
-            // A host that does not pass the scheduler's filters can't run the guest either, or has no room for it.
-            Some(_) => "force: a destination is always checked here; leave force out.".to_owned(),
-        }));
+    let force = asked.force.is_some_and(|flag| flag.0);
+    if force && host.is_none() {
+        return Err(ApiError::bad_request("Can't force to a non-provided destination"));
     }
-    Ok(Wanted { host, block_migration })
+    let forced = force || (version.before(30) && host.is_some());
+    Ok(Wanted { host, forced, block_migration })
 }
 
 fn required(name: &str) -> ApiError {
     ApiError::bad_request(format!("Invalid input for field/attribute os-migrateLive. '{name}' is a required property"))
 }
+
+/// How long an answer waits for the checks at most, so that no request takes longer than clients wait; a migration that
+/// waits for a free slot on its source is checked when it has one.
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the migration's row is looked at meanwhile: the checks are two calls between hosts.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// `os-migrateLive`.
 pub(super) async fn migrate_live(
@@ -90,6 +106,7 @@ pub(super) async fn migrate_live(
     asked: MigrateLive,
 ) -> Result<StatusCode, ApiError> {
     let wanted = read(asked, request.version)?;
+    let waits = request.version.before(34);
     if wanted.host.is_some() {
         policy::MIGRATE_LIVE_HOST.check_own(&request.context)?;
     }
@@ -100,8 +117,10 @@ pub(super) async fn migrate_live(
     let source = source.ok_or_else(no_host)?;
     check_hosts(&api, &mut *api.database.read().await?, &instance, &source, wanted.host.as_deref()).await?;
 
+    let migration = MigrationUuid::random();
+    let begun = (api.clone(), context);
     uninterrupted(async move {
-        let migration = MigrationUuid::random();
+        let (api, context) = begun;
         let uuid = instance.uuid;
         let mut beginning = operation::begin(&api, &context, instance, Action::LiveMigrate).await?;
         let new = NewMigration {
@@ -111,6 +130,7 @@ pub(super) async fn migrate_live(
             kind: MigrationKind::LiveMigration,
             source,
             requested_destination: wanted.host,
+            forced: wanted.forced,
             block_migration: wanted.block_migration,
             request_id: context.request_id.clone(),
             user_id: context.user_id.clone(),
@@ -121,7 +141,46 @@ pub(super) async fn migrate_live(
         begun.hand_over(&api, &context, api.conductor.live_migrate_instance(&context, migration)).await
     })
     .await?;
+    if waits {
+        // The checks are a conductor's, whichever owns the migration now or takes it over: the row is what all write to.
+        match tokio::time::timeout(CHECKS_TIMEOUT, checked(&api, migration)).await {
+            Ok(Err(refused)) => return Err(refused),
+            Ok(Ok(())) => {}
+            Err(_) => tracing::info!(%migration, "accepted before it was checked: the checks take long"),
+        }
+    }
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Waits until the hosts have been checked.
+///
+/// # Errors
+/// 400 with the text of the check that says no.
+async fn checked(api: &Api, migration: MigrationUuid) -> Result<(), ApiError> {
+    loop {
+        if let Some(outcome) = outcome_of_checks(api, migration).await? {
+            return outcome.map_err(ApiError::BadRequest);
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// What has come of the checks; `None`: they go on.
+async fn outcome_of_checks(api: &Api, migration: MigrationUuid) -> Result<Option<Result<(), String>>, DbError> {
+    let mut connection = api.database.read().await?;
+    let Some(row) = migrations::get(&mut connection, migration).await? else { return Ok(Some(Ok(()))) };
+    if matches!(row.status, MigrationStatus::Accepted | MigrationStatus::Queued) {
+        return Ok(None);
+    }
+    // Written when the checks are over and the destination is to be made ready.
+    if transitions::migrate_data(&mut connection, migration).await?.is_some() {
+        return Ok(Some(Ok(())));
+    }
+    Ok(match (row.status, row.error) {
+        (MigrationStatus::Preparing, _) => None,
+        (MigrationStatus::Error, error) => Some(Err(error.unwrap_or_else(|| "Migration pre-check error.".into()))),
+        _ => Some(Ok(())),
+    })
 }
 
 /// What can be seen at once to lead nowhere.
@@ -168,9 +227,13 @@ mod tests {
         let old = json!({"host": null, "block_migration": false, "disk_over_commit": "False"});
         let new = json!({"host": "h", "block_migration": "auto"});
         let forced = json!({"host": "h", "block_migration": "auto", "force": false});
-        assert_eq!(at(1, &old), Ok(Wanted { host: None, block_migration: Some(false) }));
-        assert_eq!(at(25, &new), Ok(Wanted { host: Some("h".into()), block_migration: None }));
+        assert_eq!(at(1, &old), Ok(Wanted { host: None, forced: false, block_migration: Some(false) }));
+        assert_eq!(at(25, &new), Ok(Wanted { host: Some("h".into()), forced: true, block_migration: None }));
         assert!(at(24, &new).is_err() && at(25, &old).is_err());
+        // Until 2.29 a host that is named is not asked of the scheduler.
+        let named = json!({"host": "h", "block_migration": false, "disk_over_commit": false});
+        assert_eq!(at(1, &named).map(|wanted| wanted.forced), Ok(true));
+        assert_eq!((at(29, &new).unwrap().forced, at(30, &new).unwrap().forced), (true, false));
         assert!(at(30, &forced).is_ok() && at(67, &forced).is_ok());
         assert!(at(29, &forced).is_err() && at(68, &forced).is_err());
     }

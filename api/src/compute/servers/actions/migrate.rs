@@ -82,6 +82,7 @@ pub(super) async fn migrate(request: Request, Path(id): Path<String>, asked: Mig
             kind: MigrationKind::Migration,
             source,
             requested_destination: requested,
+            forced: false,
             block_migration: None,
             request_id: context.request_id.clone(),
             user_id: context.user_id.clone(),

@@ -5,8 +5,10 @@
 //!     │ 400                                                                         │ not taken: rows gone, 503
 //! ```
 
+mod devices;
+pub(in crate::compute) mod files;
 mod hints;
-mod request;
+pub(super) mod request;
 
 use axum::{
     http::{StatusCode, header},
@@ -22,14 +24,14 @@ use novella_common::{
     models::{Binary, Flavor, Instance, RequestSpec},
 };
 use novella_messaging::MessagingError;
-use novella_rest::{ApiError, Link};
+use novella_rest::{ApiError, Link, truth};
 use rand::RngExt;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::request::{RequestedDestination, ServerRequest};
+use self::request::{DiskConfig, RequestedDestination, ServerRequest};
 use super::{
     super::{keypairs, server_groups},
     operation::{action_row, uninterrupted},
@@ -37,7 +39,7 @@ use super::{
 };
 use crate::{Request, neighbours::ImageRecord, policy, state::Api};
 
-/// Rows in one `INSERT`: SQLite binds at most 32766 values in a statement, and a row has 23.
+/// Rows in one `INSERT`: SQLite binds at most 32766 values in a statement, and a row has fewer than 60.
 const ROWS_PER_STATEMENT: usize = 500;
 
 /// Messages that are on their way to the bus at once, where one request makes many servers.
@@ -66,6 +68,9 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let wanted = request::read(request.json().await?, version, most)?;
     let project = request.project()?.to_owned();
     let placement = placement(&request, &wanted)?;
+    if !wanted.trusted_certs.is_empty() {
+        policy::SERVERS_CREATE_TRUSTED_CERTS.check_own(&request.context)?;
+    }
 
     let image = usable_image(&request, &wanted.image_id).await?;
     let mut connection = request.state.database.read().await?;
@@ -74,6 +79,8 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
         flavor.ok_or_else(|| ApiError::bad_request(format!("Flavor {} could not be found.", wanted.flavor_id)))?;
     let image = image.ok_or_else(|| ApiError::bad_request("Can not find requested image"))?;
     check_image(&image, &flavor)?;
+    wanted.devices.check(&flavor)?;
+    let auto_disk_config = auto_disk_config(&image, wanted.disk_config)?;
     if let Some(name) = &wanted.key_name
         && !keypairs::exists(&mut connection, request.user(), name).await?
     {
@@ -94,7 +101,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
         hints: wanted.hints.clone(),
         ..Default::default()
     };
-    let instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image);
+    let instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image, auto_disk_config);
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
     let (api, context, tags) = (request.state.clone(), request.context.clone(), wanted.tags);
@@ -107,7 +114,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let created = Created {
         id: first.0,
         links: request.links.of(&path),
-        disk_config: "MANUAL",
+        disk_config: DiskConfig::shown(auto_disk_config),
         security_groups: wanted.security_groups.into_iter().map(|name| SecurityGroup { name }).collect(),
         admin_pass: wanted.admin_pass.unwrap_or_else(new_password),
     };
@@ -206,6 +213,19 @@ fn check_image(image: &ImageRecord, flavor: &Flavor) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Whether the disk is to be filled by itself: as the request says, or the image where it says nothing.
+fn auto_disk_config(image: &ImageRecord, asked: Option<DiskConfig>) -> Result<bool, ApiError> {
+    let property = image.properties.get("auto_disk_config").map(|text| text.trim().to_lowercase());
+    let property = property.as_deref().unwrap_or_default();
+    match asked {
+        Some(DiskConfig::Auto) if property == "disabled" => {
+            Err(ApiError::bad_request(format!("Requested image {} has automatic disk resize disabled.", image.id)))
+        }
+        Some(asked) => Ok(asked == DiskConfig::Auto),
+        None => Ok(truth(property).unwrap_or(false)),
+    }
+}
+
 async fn check_zone(connection: &mut Connection, zone: &str) -> Result<(), ApiError> {
     if services::zone_takes_work(connection, zone).await? {
         return Ok(());
@@ -227,6 +247,7 @@ fn instances_for(
     placement: &RequestedDestination,
     flavor: &Flavor,
     image: &ImageRecord,
+    auto_disk_config: bool,
 ) -> Vec<Instance> {
     let now = Timestamp::now();
     let reservation_id = new_reservation_id();
@@ -238,14 +259,13 @@ fn instances_for(
                 1 => text.to_owned(),
                 _ => format!("{text}-{}", index + 1),
             };
-            let hostname = wanted.hostname.as_deref().map(numbered);
             Instance {
                 uuid,
                 project_id: project.to_owned(),
                 user_id: request.user().to_owned(),
                 name: numbered(&wanted.name),
                 description: wanted.description.clone(),
-                hostname: hostname.unwrap_or_else(|| hostname_from(&numbered(&wanted.name), uuid)),
+                hostname: wanted.hostname.clone().unwrap_or_else(|| hostname_from(&numbered(&wanted.name), uuid)),
                 image_ref: Some(image.id.clone()),
                 flavor: flavor.clone(),
                 metadata: wanted.metadata.clone(),
@@ -254,6 +274,10 @@ fn instances_for(
                 key_name: wanted.key_name.clone(),
                 locked_by: None,
                 locked_reason: None,
+                access_ip_v4: wanted.access_ip_v4.clone(),
+                access_ip_v6: wanted.access_ip_v6.clone(),
+                auto_disk_config,
+                trusted_certs: wanted.trusted_certs.clone(),
                 config_drive: wanted.config_drive,
                 reservation_id: reservation_id.clone(),
                 launch_index: i64::from(index),

@@ -1,11 +1,13 @@
 //! What a create may ask for, version by version, and what of it this cloud can do.
 //!
-//! What Nova takes and this cloud has nothing for is refused with a text that says so, never taken and forgotten: a
-//! client that asks for a network and gets a server without one has been told a lie.
+//! What means nothing to a simulated guest is taken, kept and shown as by Nova. What the client could tell from the server
+//! that it gets, a network or a volume, is refused where there is none, with a text that says so.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use novella_common::models::SchedulerHints;
 use novella_rest::{
     ApiError, FieldTable, Microversion, field,
@@ -13,7 +15,7 @@ use novella_rest::{
     object, refuse_unknown, typed, wrong,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
@@ -22,6 +24,8 @@ use super::{
         metadata_rules::{self, Metadata},
         tags::Tags,
     },
+    devices::{self, Devices},
+    files::{self, Base64, File},
     hints,
 };
 
@@ -76,19 +80,17 @@ pub(super) struct Fields {
     #[schema(value_type = Option<Object>)]
     networks: Option<Value>,
     #[serde(default, rename = "OS-DCF:diskConfig")]
-    disk_config: Option<String>,
+    disk_config: Option<DiskConfig>,
     #[serde(default, rename = "accessIPv4")]
-    access_ip_v4: Option<String>,
+    #[schema(value_type = Option<String>)]
+    access_ip_v4: Option<Ipv4Addr>,
     #[serde(default, rename = "accessIPv6")]
-    access_ip_v6: Option<String>,
+    #[schema(value_type = Option<String>)]
+    access_ip_v6: Option<Ipv6Addr>,
     #[serde(default)]
-    personality: Vec<Value>,
+    personality: Vec<File>,
     #[serde(default)]
     availability_zone: Option<Name>,
-    #[serde(default)]
-    block_device_mapping: Vec<Value>,
-    #[serde(default)]
-    block_device_mapping_v2: Vec<BlockDevice>,
     #[serde(default)]
     config_drive: Option<Flag>,
     #[serde(default)]
@@ -102,7 +104,8 @@ pub(super) struct Fields {
     #[serde(default)]
     security_groups: Option<Vec<SecurityGroup>>,
     #[serde(default)]
-    user_data: Option<String>,
+    #[schema(value_type = Option<String>)]
+    user_data: Option<Base64>,
     #[serde(default)]
     description: Option<Description>,
     #[serde(default)]
@@ -121,31 +124,24 @@ pub(super) struct Fields {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SecurityGroup {
-    name: Name,
+    name: Option<Name>,
 }
 
-/// An entry of `block_device_mapping_v2`. Fields that are not here make a device that this cloud can't.
-#[derive(Deserialize, ToSchema)]
-struct BlockDevice {
-    #[serde(default)]
-    uuid: Option<String>,
-    #[serde(default)]
-    source_type: Option<String>,
-    #[serde(default)]
-    destination_type: Option<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    boot_index: Option<Value>,
-    #[serde(default = "kept_for_no_longer")]
-    delete_on_termination: Flag,
-    #[serde(flatten)]
-    #[schema(ignore)]
-    others: Map<String, Value>,
+/// How the guest's file system and its disk are to be of one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(in crate::compute::servers) enum DiskConfig {
+    /// The file system is made to fill the disk.
+    Auto,
+    /// It is left as it is in the image.
+    Manual,
 }
 
-/// A disk that is not a volume goes with its server.
-fn kept_for_no_longer() -> Flag {
-    Flag(true)
+impl DiskConfig {
+    /// Under the name that the API has for it.
+    pub(in crate::compute::servers) fn shown(auto: bool) -> &'static str {
+        if auto { "AUTO" } else { "MANUAL" }
+    }
 }
 
 /// A create, checked: all that is left to find out is in the database.
@@ -168,6 +164,13 @@ pub(super) struct ServerRequest {
     pub(super) return_reservation_id: bool,
     #[schema(value_type = Object)]
     pub(super) hints: SchedulerHints,
+    pub(super) access_ip_v4: Option<String>,
+    pub(super) access_ip_v6: Option<String>,
+    /// `None`: as the image says.
+    pub(super) disk_config: Option<DiskConfig>,
+    pub(super) trusted_certs: Vec<String>,
+    #[schema(value_type = Object)]
+    pub(super) devices: Devices,
     zone: Option<String>,
     host: Option<String>,
 }
@@ -222,16 +225,24 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
     }
     let fields: Fields = typed("server", &Value::Object(server.clone()))?;
 
-    refuse_what_is_not_there(&fields)?;
+    files::check(&fields.personality)?;
     networks(fields.networks.as_ref(), version)?;
-    let image_id = image(&fields)?;
-    block_devices(&fields, &image_id)?;
+    let named = fields.image_ref.as_deref().filter(|image| !image.is_empty());
+    let devices = devices::read(server, named, version)?;
+    let image_id = image(named.or(devices.image.as_deref()))?;
     let flavor_id = flavor(&fields.flavor_ref)?;
     let count = count(&fields, most)?;
     metadata_rules::check_count(&fields.metadata.0)?;
     let user_data = fields.user_data.map(user_data).transpose()?;
     let hostname = fields.hostname.map(|name| hostname::checked(name, version)).transpose()?;
+    if hostname.is_some() && count > 1 {
+        return Err(ApiError::bad_request("Unable to allocate a single hostname to multiple instances"));
+    }
+    let trusted_certs = fields.trusted_image_certificates.map(trusted_certs).transpose()?.unwrap_or_default();
     let security_groups = security_groups(fields.security_groups)?;
+    for (field, name) in [("host", &fields.host), ("hypervisor_hostname", &fields.hypervisor_hostname)] {
+        name.as_deref().map(|name| hostname::qualified(&format!("server.{field}"), name)).transpose()?;
+    }
     let host = one_host(fields.host, fields.hypervisor_hostname)?;
     // Before descriptions there was one all the same: the name.
     let description = match version.before(19) {
@@ -254,30 +265,14 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
         security_groups,
         return_reservation_id: fields.return_reservation_id.is_some_and(|flag| flag.0),
         hints,
+        access_ip_v4: fields.access_ip_v4.map(|address| address.to_string()),
+        access_ip_v6: fields.access_ip_v6.map(|address| address.to_string()),
+        disk_config: fields.disk_config,
+        trusted_certs,
+        devices,
         zone: fields.availability_zone.map(|zone| zone.0),
         host,
     })
-}
-
-/// What Nova takes and this cloud has nothing for.
-fn refuse_what_is_not_there(fields: &Fields) -> Result<(), ApiError> {
-    let refuse = |given: bool, text: &str| if given { Err(ApiError::bad_request(text)) } else { Ok(()) };
-    refuse(!fields.personality.is_empty(), "personality: files are not put into servers here; use user_data.")?;
-    refuse(
-        fields.trusted_image_certificates.is_some(),
-        "trusted_image_certificates: image signatures are not verified here.",
-    )?;
-    refuse(
-        fields.access_ip_v4.is_some() || fields.access_ip_v6.is_some(),
-        "accessIPv4 and accessIPv6 are not kept here; use metadata.",
-    )?;
-    match fields.disk_config.as_deref() {
-        None | Some("MANUAL") => Ok(()),
-        Some("AUTO") => {
-            Err(ApiError::bad_request("OS-DCF:diskConfig: disks are not resized for the guest; use MANUAL."))
-        }
-        Some(_) => Err(ApiError::bad_request("OS-DCF:diskConfig must be either 'MANUAL' or 'AUTO'.")),
-    }
 }
 
 /// No network service yet: only what asks for no particular network.
@@ -298,39 +293,10 @@ fn networks(networks: Option<&Value>, version: Microversion) -> Result<(), ApiEr
     }
 }
 
-fn image(fields: &Fields) -> Result<String, ApiError> {
-    let from_device = || fields.block_device_mapping_v2.iter().find_map(|device| device.uuid.as_deref());
-    let image = fields.image_ref.as_deref().filter(|image| !image.is_empty()).or_else(from_device);
+fn image(image: Option<&str>) -> Result<String, ApiError> {
     let image = image.ok_or_else(|| ApiError::bad_request("Invalid imageRef provided."))?;
     let UuidText(id) = typed("server.imageRef", &Value::from(image))?;
     Ok(id.to_string())
-}
-
-/// Accepts what describes the image's own disk, which is what openstackclient always sends.
-fn block_devices(fields: &Fields, image_id: &str) -> Result<(), ApiError> {
-    let root = |device: &BlockDevice| {
-        let is = |field: &Option<String>, wanted: &str| field.as_deref() == Some(wanted);
-        let first = match &device.boot_index {
-            Some(Value::Number(index)) => index.as_i64() == Some(0),
-            Some(Value::String(index)) => index == "0",
-            _ => false,
-        };
-        is(&device.source_type, "image")
-            && is(&device.destination_type, "local")
-            && is(&device.uuid, image_id)
-            && first
-            && device.delete_on_termination.0
-            && device.others.is_empty()
-    };
-    match fields.block_device_mapping_v2.as_slice() {
-        [] if fields.block_device_mapping.is_empty() => Ok(()),
-        [device] if root(device) && fields.block_device_mapping.is_empty() => Ok(()),
-        _ => Err(ApiError::bad_request(
-            "Block Device Mapping is Invalid: this cloud has no volume service. The only device that can be asked for \
-             is the image's own disk (source_type image, destination_type local, boot_index 0, uuid as imageRef, \
-             delete_on_termination true).",
-        )),
-    }
 }
 
 /// An id, or a link that ends in one; clients send numbers too.
@@ -353,26 +319,34 @@ fn count(fields: &Fields, most: u32) -> Result<u32, ApiError> {
     })
 }
 
-fn user_data(text: String) -> Result<String, ApiError> {
+fn user_data(Base64(text): Base64) -> Result<String, ApiError> {
     if text.len() > MAX_USER_DATA {
         return Err(ApiError::bad_request(format!(
             "Invalid input for field/attribute user_data. It is {} characters long; {MAX_USER_DATA} are allowed.",
             text.len()
         )));
     }
-    // Line breaks are allowed in it, as Python's decoder allows them.
-    let joined: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    match BASE64_STANDARD.decode(joined.as_bytes()) {
-        Ok(_) => Ok(joined),
-        Err(_) => Err(ApiError::bad_request("Invalid input for field/attribute user_data. It is not a 'base64'.")),
-    }
+    Ok(text)
 }
 
+/// 1 to 50 ids, none twice.
+fn trusted_certs(ids: Vec<String>) -> Result<Vec<String>, ApiError> {
+    const MOST: usize = 50;
+    let different: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+    if ids.is_empty() || ids.len() > MOST || different.len() < ids.len() || different.contains("") {
+        let text = format!("It must be a list of 1 to {MOST} different ids.");
+        return Err(wrong("server.trusted_image_certificates", &ids.into(), &text));
+    }
+    Ok(ids)
+}
+
+/// Those that are named, each once.
 fn security_groups(groups: Option<Vec<SecurityGroup>>) -> Result<Vec<String>, ApiError> {
     let Some(groups) = groups else { return Ok(vec!["default".into()]) };
-    match groups.iter().find(|group| group.name.0 != "default") {
-        Some(other) => Err(ApiError::bad_request(format!("Security group {} not found.", other.name.0))),
-        None => Ok(groups.into_iter().map(|group| group.name.0).collect()),
+    let names: BTreeSet<String> = groups.into_iter().filter_map(|group| group.name).map(|name| name.0).collect();
+    match names.iter().find(|name| *name != "default") {
+        Some(other) => Err(ApiError::bad_request(format!("Security group {other} not found."))),
+        None => Ok(names.into_iter().collect()),
     }
 }
 
@@ -440,17 +414,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_refused_and_not_forgotten() {
+    fn what_nova_refuses_is_refused() {
+        let file = |contents: String| json!({"path": "/etc/motd", "contents": contents});
         for (field, value) in [
-            ("OS-DCF:diskConfig", json!("AUTO")),
-            ("accessIPv4", json!("10.0.0.1")),
+            ("OS-DCF:diskConfig", json!("auto")),
+            ("accessIPv4", json!("10.0.0")),
+            ("accessIPv4", json!("::1")),
+            ("accessIPv6", json!("")),
+            ("personality", json!([{"path": "/etc/motd"}])),
+            ("personality", json!([file("no base64!".into())])),
+            ("personality", json!([file("aGFs".repeat(4096))])),
+            ("personality", json!(vec![file("aGFs".into()); 6])),
             ("security_groups", json!([{"name": "web"}])),
-            ("block_device_mapping_v2", json!([{"source_type": "volume", "uuid": IMAGE, "boot_index": 0}])),
             ("user_data", json!("not base64!")),
             ("min_count", json!(0)),
             ("max_count", json!(101)),
         ] {
-            assert!(with(1, &json!({ field: value })).is_err(), "{field}");
+            assert!(with(1, &json!({ field: value })).is_err(), "{field}: {value}");
+        }
+        for value in [json!([]), json!(["a", "a"]), json!([""]), json!("a")] {
+            let body = json!({"networks": "none", "trusted_image_certificates": value});
+            assert!(with(63, &body).is_err(), "{body}");
         }
         assert_eq!(with(1, &json!({"min_count": 3, "max_count": 2})).unwrap_err(), "min_count must be <= max_count");
     }

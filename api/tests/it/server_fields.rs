@@ -1,0 +1,116 @@
+//! What users say of a server and a simulated guest knows nothing of: taken, kept and shown, as by Nova.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Cloud, IMAGE, On, create};
+
+const SERVERS: &str = "/compute/v2.1/servers";
+
+fn with(fields: Value) -> Value {
+    let mut body = create("s");
+    body["server"].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    body
+}
+
+/// Makes a server of these fields, and shows it.
+async fn made(client: &Client<'_>, fields: Value) -> Value {
+    let answer = client.post(SERVERS, &with(fields)).await;
+    assert_eq!(answer.status, 202, "{:?}", answer.body);
+    let id = answer.body["server"]["id"].as_str().unwrap();
+    client.get(&format!("{SERVERS}/{id}")).await.body["server"].clone()
+}
+
+on_both! {
+    async fn fields_that_mean_nothing_to_a_simulated_guest_are_kept_and_shown(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let old = made(&admin.at("2.3"), json!({
+            "accessIPv4": "203.0.113.7", "accessIPv6": "2001:DB8::7", "OS-DCF:diskConfig": "AUTO",
+            "personality": [{"path": "/etc/motd", "contents": "aGVsbG8K"}],
+            "user_data": "IyEvYmluL3NoCg==", "config_drive": "true", "security_groups": [{"name": "default"}, {}],
+            "block_device_mapping_v2": [
+                {"uuid": IMAGE, "source_type": "image", "destination_type": "local", "boot_index": 0, "disk_bus": "virtio"},
+                {"source_type": "blank", "destination_type": "local", "boot_index": -1},
+            ],
+        })).await;
+        assert_eq!((&old["accessIPv4"], &old["accessIPv6"]), (&json!("203.0.113.7"), &json!("2001:db8::7")));
+        assert_eq!((&old["OS-DCF:diskConfig"], &old["config_drive"]), (&json!("AUTO"), &json!("True")));
+        assert_eq!(old["OS-EXT-SRV-ATTR:user_data"], "IyEvYmluL3NoCg==");
+        let new = made(&demo.at("2.103"), json!({
+            "networks": "none", "tags": ["b", "a"], "description": "d", "hostname": "web.example.org",
+            "trusted_image_certificates": ["c-1", "c-2"],
+        })).await;
+        assert_eq!((&new["tags"], &new["description"]), (&json!(["a", "b"]), &json!("d")));
+        assert_eq!((&new["OS-EXT-SRV-ATTR:hostname"], &new["OS-DCF:diskConfig"]), (&json!("web.example.org"), &json!("MANUAL")));
+        assert_eq!(new["trusted_image_certificates"], json!(["c-1", "c-2"]));
+        let plain = made(&demo.at("2.103"), json!({"networks": "none", "trusted_image_certificates": null})).await;
+        assert_eq!((&plain["accessIPv4"], &plain["trusted_image_certificates"]), (&json!(""), &Value::Null));
+    }
+
+    async fn addresses_and_the_disk_configuration_can_be_changed(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let path = format!("{SERVERS}/{uuid}");
+        let change = json!({"server": {"accessIPv4": "192.0.2.1", "accessIPv6": "::1", "OS-DCF:diskConfig": "AUTO"}});
+        let answer = demo.put(&path, &change).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.body);
+        let shown = demo.get(&path).await.body["server"].clone();
+        for server in [&answer.body["server"], &shown] {
+            assert_eq!((&server["accessIPv4"], &server["accessIPv6"]), (&json!("192.0.2.1"), &json!("::1")));
+            assert_eq!((&server["OS-DCF:diskConfig"], &server["name"]), (&json!("AUTO"), &json!("s")));
+        }
+        for wrong in [json!({"accessIPv4": "x"}), json!({"accessIPv6": null}), json!({"OS-DCF:diskConfig": "auto"})] {
+            assert_eq!(demo.put(&path, &json!({"server": wrong})).await.status, 400, "{wrong}");
+        }
+    }
+
+    async fn a_field_is_taken_at_the_versions_that_nova_takes_it_at(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        for (field, value, first, last) in [
+            ("personality", json!([]), 1, Some(56)),
+            ("description", json!(null), 19, None),
+            ("tags", json!(["a"]), 52, None),
+            ("trusted_image_certificates", json!(["a"]), 63, None),
+            ("hostname", json!("web"), 90, None),
+        ] {
+            let status = async |minor: u16| {
+                let mut body = with(json!({ field: value }));
+                if minor >= 37 {
+                    body["server"]["networks"] = json!("none");
+                }
+                demo.at(&format!("2.{minor}")).post(SERVERS, &body).await.status
+            };
+            assert_eq!(status(first).await, 202, "{field}");
+            if first > 1 {
+                assert_eq!(status(first - 1).await, 400, "{field}");
+            }
+            assert_eq!(status(103).await, if last.is_some() { 400 } else { 202 }, "{field}");
+            if let Some(last) = last {
+                assert_eq!((status(last).await, status(last + 1).await), (202, 400), "{field}");
+            }
+        }
+    }
+
+    async fn what_nova_refuses_is_refused_in_its_words(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let file = json!({"path": "/x", "contents": "eA=="});
+        for (status, fields, text) in [
+            (403, json!({"personality": vec![file; 6]}), "Personality file limit exceeded."),
+            (400, json!({"personality": [{"contents": "eA=="}]}), "Bad personality format: missing 'path'"),
+            (400, json!({"block_device_mapping_v2": [
+                {"source_type": "blank", "destination_type": "local", "volume_size": 1},
+            ]}), "Ephemeral disks requested are larger"),
+        ] {
+            let answer = demo.post(SERVERS, &with(fields)).await;
+            assert_eq!((answer.status, answer.message().contains(text)), (status, true), "{:?}", answer.body);
+        }
+        let several = with(json!({"networks": "none", "hostname": "web", "min_count": 2}));
+        let answer = demo.at("2.90").post(SERVERS, &several).await;
+        assert_eq!(answer.message(), "Unable to allocate a single hostname to multiple instances");
+        cloud
+            .execute(novella_common::sql!("UPDATE images SET properties = '{\"auto_disk_config\": \"Disabled\"}'"))
+            .await;
+        let answer = demo.post(SERVERS, &with(json!({"OS-DCF:diskConfig": "AUTO"}))).await;
+        assert!(answer.message().contains("automatic disk resize disabled"), "{:?}", answer.body);
+        assert_eq!(demo.get(SERVERS).await.body, json!({"servers": []}));
+    }
+}
