@@ -59,6 +59,8 @@ enum Command {
     Env(commands::env::EnvOptions),
     /// Stop a cloud
     Down(commands::down::DownOptions),
+    /// Write a stopped cloud into a file, for `novella up --load`
+    Save(commands::save::SaveOptions),
     /// Start a REST API
     Api(commands::services::ApiOptions),
     /// Start a scheduler
@@ -84,6 +86,10 @@ enum Command {
     Bench(commands::bench::BenchOptions),
     /// Print the configuration in force, and where each value comes from
     Config(commands::show_config::ConfigOptions),
+    /// Print a shell's completions: source <(novella completions bash)
+    Completions(commands::manual::CompletionsOptions),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(commands::manual::ManOptions),
     /// Ask a URL for a sign of life: exit status 0 if it answers with 2xx
     Healthcheck(commands::healthcheck::HealthcheckOptions),
 }
@@ -103,6 +109,7 @@ fn main() -> ExitCode {
             Command::Logs(options) => commands::logs::run(&global, options).await,
             Command::Env(options) => commands::env::run(&global, &options),
             Command::Down(options) => commands::down::run(&global, options).await,
+            Command::Save(options) => commands::save::run(&global, options).await,
             Command::Api(options) => commands::services::api(&global, options).await,
             Command::Scheduler(options) => commands::services::scheduler(&global, options).await,
             Command::Conductor(options) => commands::services::conductor(&global, options).await,
@@ -114,6 +121,8 @@ fn main() -> ExitCode {
             Command::Watch(options) => commands::watch::run(&global, options).await,
             Command::Bench(options) => commands::bench::run(&global, options).await,
             Command::Config(options) => commands::show_config::run(&global, &options),
+            Command::Completions(options) => commands::manual::completions(&options),
+            Command::Man(options) => commands::manual::man(&options),
             Command::Healthcheck(options) => commands::healthcheck::run(&options).await,
         }
         .map(|()| ExitCode::SUCCESS)

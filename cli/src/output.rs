@@ -98,6 +98,25 @@ fn text_of(value: &Value) -> String {
     }
 }
 
+/// What YAML says, in JSON's words. A key that is no text is written as one.
+pub(crate) fn json(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Null | Yaml::BadValue | Yaml::Alias(_) => Value::Null,
+        Yaml::Boolean(flag) => Value::from(*flag),
+        Yaml::Integer(number) => Value::from(*number),
+        Yaml::Real(text) => text.parse::<f64>().map_or_else(|_| Value::from(text.as_str()), Value::from),
+        Yaml::String(text) => Value::from(text.as_str()),
+        Yaml::Array(items) => items.iter().map(json).collect(),
+        Yaml::Hash(entries) => {
+            let entries = entries.iter().map(|(key, value)| match key {
+                Yaml::String(key) => (key.clone(), json(value)),
+                other => (json(other).to_string(), json(value)),
+            });
+            Value::Object(entries.collect())
+        }
+    }
+}
+
 fn yaml(value: &Value) -> Yaml {
     match value {
         Value::Null => Yaml::Null,
@@ -127,6 +146,7 @@ mod tests {
         let mut text = String::new();
         YamlEmitter::new(&mut text).dump(&yaml(&value)).unwrap();
         assert_eq!(YamlLoader::load_from_str(&text).unwrap(), [yaml(&value)]);
+        assert_eq!(json(&yaml(&value)), value);
     }
 
     #[test]

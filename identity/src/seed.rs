@@ -1,10 +1,14 @@
-//! Who is in a new cloud: two projects and an administrator. Running it again changes nothing that is there, except a
-//! password that is given.
+//! Who is in a new cloud: two projects and an administrator, and whoever else is asked for. Running it again changes
+//! nothing that is there, except a password that is given.
+
+use std::collections::BTreeMap;
 
 use novella_common::{
     config::Secret,
     db::{Connection, Database, DbError},
 };
+use novella_rest::policy::ROLES;
+use serde::Deserialize;
 
 use crate::db::{self, PasswordError, Project, Reference, User};
 
@@ -17,6 +21,46 @@ pub enum SeedError {
     /// A password can't be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// A user is to have a role that does not exist.
+    #[error("user '{user}' is to have the role '{role}'; there are: {}", ROLES.join(", "))]
+    NoSuchRole {
+        /// The user.
+        user: String,
+        /// The role.
+        role: String,
+    },
+    /// A user is to have a role in a project that does not exist.
+    #[error("user '{user}' is to have a role in the project '{project}', which is not there")]
+    NoSuchProject {
+        /// The user.
+        user: String,
+        /// The project.
+        project: String,
+    },
+}
+
+/// A project to make.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedProject {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A user to make.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedUser {
+    /// Its name.
+    pub name: String,
+    /// Its password.
+    pub password: Secret,
+    /// Its role in each of these projects.
+    #[serde(default)]
+    pub roles: BTreeMap<String, String>,
 }
 
 /// What a deployment decides.
@@ -26,6 +70,10 @@ pub struct SeedConfig {
     pub admin_password: Option<Secret>,
     /// The password of the user `demo`, a member of the project `demo`. Likewise.
     pub demo_password: Option<Secret>,
+    /// Further projects. The administrator has a role in each.
+    pub projects: Vec<SeedProject>,
+    /// Further users.
+    pub users: Vec<SeedUser>,
 }
 
 /// What became of a user.
@@ -68,13 +116,33 @@ async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedEr
     // Hashing takes a while: not with the database's write lock in hand.
     let admin = Prepared::new(database, "admin", config.admin_password.as_ref()).await?;
     let demo = Prepared::new(database, "demo", config.demo_password.as_ref()).await?;
+    let mut users = Vec::new();
+    for user in &config.users {
+        if let Some(role) = user.roles.values().find(|role| !ROLES.contains(&role.as_str())) {
+            return Err(SeedError::NoSuchRole { user: user.name.clone(), role: role.clone() });
+        }
+        users.push((Prepared::new(database, &user.name, Some(&user.password)).await?, user));
+    }
 
     let mut transaction = database.begin().await?;
     let admin_project = ensure_project(&mut transaction, "admin", "The administrators' project").await?;
     let demo_project = ensure_project(&mut transaction, "demo", "A project to try things in").await?;
+    let mut projects = vec![admin_project, demo_project.clone()];
+    for project in &config.projects {
+        projects.push(ensure_project(&mut transaction, &project.name, &project.description).await?);
+    }
+    for (prepared, user) in users {
+        let mut roles = Vec::new();
+        for (project, role) in &user.roles {
+            let found = db::project(&mut transaction, &Reference::Name(project.clone())).await?;
+            let missing = || SeedError::NoSuchProject { user: user.name.clone(), project: project.clone() };
+            roles.push((found.ok_or_else(missing)?, role));
+        }
+        prepared.apply(&mut transaction, roles.iter().map(|(project, role)| (project, role.as_str()))).await?;
+    }
     let seeded = Seeded {
-        admin: admin.apply(&mut transaction, &[&admin_project, &demo_project], "admin").await?,
-        demo: demo.apply(&mut transaction, &[&demo_project], "member").await?,
+        admin: admin.apply(&mut transaction, projects.iter().map(|project| (project, "admin"))).await?,
+        demo: demo.apply(&mut transaction, [(&demo_project, "member")]).await?,
     };
     transaction.commit().await?;
     Ok(seeded)
@@ -82,14 +150,14 @@ async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedEr
 
 /// A user as it is to be, worked out before the transaction.
 struct Prepared {
-    name: &'static str,
+    name: String,
     /// The hash to write, unless nothing is to be written.
     hash: Option<String>,
 }
 
 impl Prepared {
-    async fn new(database: &Database, name: &'static str, password: Option<&Secret>) -> Result<Self, SeedError> {
-        let Some(password) = password.cloned() else { return Ok(Self { name, hash: None }) };
+    async fn new(database: &Database, name: &str, password: Option<&Secret>) -> Result<Self, SeedError> {
+        let Some(password) = password.cloned() else { return Ok(Self { name: name.into(), hash: None }) };
         let mut connection = database.read().await?;
         let present = db::user(&mut connection, &Reference::Name(name.into())).await?;
         drop(connection);
@@ -100,16 +168,15 @@ impl Prepared {
         })
         .await
         .map_err(|error| PasswordError(error.to_string()))??;
-        Ok(Self { name, hash })
+        Ok(Self { name: name.into(), hash })
     }
 
     async fn apply(
         self,
         connection: &mut Connection,
-        projects: &[&Project],
-        role: &str,
+        roles: impl IntoIterator<Item = (&Project, &str)>,
     ) -> Result<SeededUser, DbError> {
-        let present = db::user(connection, &Reference::Name(self.name.into())).await?;
+        let present = db::user(connection, &Reference::Name(self.name.clone())).await?;
         let (user_id, outcome) = match (present, self.hash) {
             (Some((user, _)), Some(hash)) => {
                 db::set_password(connection, &user.id, &hash).await?;
@@ -118,12 +185,12 @@ impl Prepared {
             (Some((user, _)), None) => (user.id, SeededUser::Unchanged),
             (None, None) => return Ok(SeededUser::Missing),
             (None, Some(hash)) => {
-                let user = User { id: db::new_id(), name: self.name.into(), enabled: true };
+                let user = User { id: db::new_id(), name: self.name, enabled: true };
                 db::insert_user(connection, &user, &hash).await?;
                 (user.id, SeededUser::Created)
             }
         };
-        for project in projects {
+        for (project, role) in roles {
             db::assign_role(connection, &user_id, &project.id, role).await?;
         }
         Ok(outcome)

@@ -4,6 +4,7 @@ mod data;
 pub mod db;
 mod list;
 mod policy;
+pub mod seed;
 mod view;
 
 use axum::Json;

@@ -248,14 +248,18 @@ impl CloudFolder {
 
     fn remove_all(&self, except: &[&str]) -> Result<()> {
         for name in DATA.iter().filter(|name| !except.contains(name)) {
-            let path = self.path.join(name);
-            if path.is_dir() {
-                fs::remove_dir_all(&path).with_context(|| format!("can't remove {}", path.display()))?;
-            } else {
-                remove_file(&path)?;
-            }
+            self.remove_entry(name)?;
         }
         Ok(())
+    }
+
+    /// Removes a file or a folder of the cloud's, if it is there.
+    pub(super) fn remove_entry(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        if path.is_dir() {
+            return fs::remove_dir_all(&path).with_context(|| format!("can't remove {}", path.display()));
+        }
+        remove_file(&path)
     }
 
     /// A new log; that of the run before is kept beside it.

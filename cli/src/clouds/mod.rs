@@ -3,6 +3,7 @@
 //! While a cloud runs, its process holds the lock of `cloud.lock`, and `cloud.json` says how to reach it. The lock goes
 //! with the process, however that ends: so nobody is told of a cloud that runs when its process was killed.
 
+mod archive;
 mod environment;
 mod folder;
 mod merge;

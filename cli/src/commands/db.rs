@@ -9,7 +9,7 @@ use crate::{
     GlobalOptions,
     config::{Config, Flags},
     output,
-    run::seed,
+    run::seed::{self, SeedFile},
 };
 
 #[derive(Debug, Subcommand)]
@@ -26,7 +26,7 @@ pub(crate) async fn run(global: &GlobalOptions, command: DbCommand) -> Result<()
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
     output::print(&format!("schema up to date: {}", config.database.url))?;
-    let seeded = seed::run(&database, &config).await?;
+    let seeded = seed::run(&database, &config, &SeedFile::default()).await?;
     output::print(match seeded.admin {
         SeededUser::Created => "user admin made",
         SeededUser::PasswordSet => "user admin has the given password now",

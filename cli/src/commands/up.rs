@@ -1,6 +1,9 @@
 //! `novella up`: a whole cloud with one command.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -16,10 +19,15 @@ use super::detach;
 use crate::{
     GlobalOptions,
     bus::AdminSocket,
+    client::Credentials,
     clouds::{self, CloudFolder, Record, RunLock, write_private},
     config::{Config, Flags, is_default, source, sqlite_url},
     output,
-    run::{cloud, figures, signals::StopSignals},
+    run::{
+        cloud, figures,
+        seed::{self, SeedFile},
+        signals::StopSignals,
+    },
 };
 
 /// Where the management address is, if nobody says, and nobody has it.
@@ -48,6 +56,12 @@ pub(crate) struct UpOptions {
     /// Like --detach, and return when the cloud is ready
     #[arg(long)]
     pub(super) wait: bool,
+    /// Put these users, projects, flavors, images and servers into the cloud, if they are not there (YAML; see docs/ci.md)
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// Begin with the cloud that `novella save` has written
+    #[arg(long, value_name = "FILE")]
+    load: Option<PathBuf>,
     /// Put the cloud into your own ~/.config/openstack/clouds.yaml, until it stops
     #[arg(long)]
     merge: bool,
@@ -86,13 +100,19 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     telemetry::init_logging(&config.log)?;
     figures::collect()?;
 
+    let seed = options.seed.as_deref().map(SeedFile::read).transpose()?.unwrap_or_default();
     let folder = &DataFolder::open(global, &options).await?;
+    if let Some(file) = &options.load {
+        folder.cloud.load(file)?;
+    }
     config.database.url = SecretUrl::new(sqlite_url(&folder.cloud)?);
     let password = admin_password(folder.path(), config.admin_password.take())?;
     config.admin_password = Some(password.clone());
     let state = folder.cloud.hosts()?;
 
-    let cloud = cloud::start(&config, options.hosts, (!options.ephemeral).then_some(&state)).await?;
+    // A cloud that was loaded has guests in its hosts' files.
+    let state = (!options.ephemeral || options.load.is_some()).then_some(&*state);
+    let cloud = cloud::start(&config, options.hosts, state, &seed).await?;
     let management_shutdown = Shutdown::new();
     let management = management(config.management.listen, &cloud, &management_shutdown).await?;
     let admin = serve_bus(folder.path(), cloud.transport());
@@ -101,6 +121,8 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     let name = &folder.cloud.name;
     write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &endpoint, password.expose()))?;
     write_private(&folder.path().join("openrc"), &clouds::openrc(&endpoint, password.expose()))?;
+    let credentials = Credentials::of_folder(folder.path(), name.as_str())?;
+    seed::create(&seed, &credentials).await?;
     let merged_into = options.merge.then(clouds::users_clouds_yaml).transpose()?;
     if let Some(path) = &merged_into {
         clouds::merge(path, name, &endpoint, password.expose())?;

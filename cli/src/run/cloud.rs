@@ -15,7 +15,10 @@ use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 use tokio::net::TcpListener;
 
-use super::{hosts, rest, seed};
+use super::{
+    hosts, rest,
+    seed::{self, SeedFile},
+};
 use crate::config::Config;
 
 /// A cloud that runs.
@@ -37,7 +40,7 @@ pub(crate) struct Cloud {
 ///
 /// # Errors
 /// The first part that can't be started; the text says which and why.
-pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> Result<Cloud> {
+pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, seed: &SeedFile) -> Result<Cloud> {
     // The address first: whoever starts a second cloud on it should hear so before anything is touched.
     let listener = TcpListener::bind(config.api.listen)
         .await
@@ -52,7 +55,7 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> 
     let stores = Arc::new(stores);
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
-    seed::run(&database, config).await?;
+    seed::run(&database, config, seed).await?;
     let bus = &config.bus;
     let transport = Transport::connect(bus.url.expose(), bus.transport_options("novella-up"))
         .await

@@ -129,7 +129,7 @@ pub async fn connect(url: &str) -> Database {
 /// Puts in what each component has of a new cloud.
 pub async fn fill(database: &Database, seeds: &seed::SeedConfig) {
     flavors::seed(database).await.unwrap();
-    novella_image::db::seed(database).await.unwrap();
+    novella_image::seed::run(database, &[]).await.unwrap();
     seed::run(database, seeds).await.unwrap();
 }
 

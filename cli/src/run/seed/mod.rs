@@ -1,0 +1,27 @@
+//! What a new cloud has in it: each component puts in what it has, and what a file asks for. Running it again changes
+//! nothing that is there.
+
+mod file;
+mod servers;
+
+use anyhow::Result;
+use novella_common::db::{Database, flavors};
+use novella_identity::seed::{self, SeedConfig, Seeded};
+
+pub(crate) use file::SeedFile;
+pub(crate) use servers::create;
+
+use crate::config::Config;
+
+/// Fills the database. Several processes may do so at once.
+pub(crate) async fn run(database: &Database, config: &Config, file: &SeedFile) -> Result<Seeded> {
+    flavors::seed(database).await?;
+    novella_image::seed::run(database, &file.images).await?;
+    let seed = SeedConfig {
+        admin_password: config.admin_password.clone(),
+        projects: file.projects.clone(),
+        users: file.users.clone(),
+        ..SeedConfig::default()
+    };
+    Ok(seed::run(database, &seed).await?)
+}
