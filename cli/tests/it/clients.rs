@@ -214,3 +214,18 @@ mod embedded {
         super::clients_are_taken_at_their_word(cloud).await;
     }
 }
+
+/// A script runs all commands of the README's first sections in one shell, as a new user would copy them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_is_run_as_it_stands() {
+    let client = tokio::task::spawn_blocking(installed).await.unwrap();
+    let programs = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_novella"), programs.path().join("novella")).unwrap();
+    std::os::unix::fs::symlink(client, programs.path().join("openstack")).unwrap();
+    let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/readme.sh"));
+    script.arg(programs.path()).arg(novella_testing::free_port().to_string());
+    let shown = tokio::task::spawn_blocking(move || python::run(&mut script)).await.unwrap();
+    for expected in ["ACTIVE", "host-1", "live-migration", "sent again", "HTTP/1.1 204"] {
+        assert!(shown.contains(expected), "{expected} is missing in: {shown}");
+    }
+}

@@ -7,6 +7,7 @@ mod support;
 mod bus;
 mod clients;
 mod crash;
+mod documents;
 mod local;
 mod outages;
 mod services;
