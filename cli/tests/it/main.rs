@@ -7,5 +7,6 @@ mod support;
 mod bus;
 mod clients;
 mod crash;
+mod frozen;
 mod services;
 mod walk;

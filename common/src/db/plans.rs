@@ -65,7 +65,7 @@ impl Sql {
     pub(super) async fn explain(&self, connection: &mut Connection) -> Result<(), DbError> {
         let Some(mut plans) = connection.plans.take() else { return Ok(()) };
         let mut query = self.clone();
-        let (text, steps) = match connection.raw() {
+        let (text, steps) = match connection.raw()? {
             Raw::Sqlite(connection) => {
                 let (text, arguments) = query.for_sqlite()?;
                 let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
@@ -94,7 +94,7 @@ async fn connection(url: &str) -> super::PooledConnection {
     let database = Database::connect(&config).await.unwrap();
     database.migrate().await.unwrap();
     let mut connection = database.write().await.unwrap();
-    if let Raw::Postgres(_) = connection.raw() {
+    if let Ok(Raw::Postgres(_)) = connection.raw() {
         for setting in ["SET enable_seqscan = off", "SET enable_bitmapscan = off", "SET enable_sort = off"] {
             Sql::new(setting).execute(&mut connection).await.unwrap();
         }

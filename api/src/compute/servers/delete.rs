@@ -30,7 +30,10 @@ pub(super) async fn delete(request: Request, Path(id): Path<String>) -> Result<S
     loop {
         let instance = super::find(&request, &id).await?;
         let (api, context) = (request.state.clone(), request.context.clone());
-        match uninterrupted(async move { once(&api, &context, instance).await }).await {
+        let begun = uninterrupted((api, context, instance), |(api, context, instance)| async move {
+            once(&api, &context, instance).await
+        });
+        match begun.await {
             // A delete takes over whatever is under way; it only has to see what that is.
             Err(ApiError::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(error),

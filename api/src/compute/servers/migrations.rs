@@ -153,7 +153,10 @@ async fn abort(request: Request, Path((server_id, id)): Path<(String, String)>) 
     if !abortable {
         return Err(wrong_status(&migration, "abort live migration"));
     }
-    uninterrupted(async move { abort_now(&api, &context, &migration).await }).await?;
+    uninterrupted((api, context, migration), |(api, context, migration)| async move {
+        abort_now(&api, &context, &migration).await
+    })
+    .await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -190,7 +193,10 @@ async fn force_complete(
     if migration.status != MigrationStatus::Running {
         return Err(wrong_status(&migration, "force_complete"));
     }
-    uninterrupted(async move { force_complete_now(&api, &context, &migration).await }).await?;
+    uninterrupted((api, context, migration), |(api, context, migration)| async move {
+        force_complete_now(&api, &context, &migration).await
+    })
+    .await?;
     Ok(StatusCode::ACCEPTED)
 }
 

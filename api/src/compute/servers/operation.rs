@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     db::{
-        Transaction, actions, instances,
+        TRANSACTION_ATTEMPTS, Transaction, actions, instances,
         migrations::{self, NewMigration},
     },
     ids::{InstanceUuid, MigrationUuid, TaskId},
@@ -28,16 +28,29 @@ use tracing::Instrument;
 
 use crate::state::Api;
 
-/// Runs `work` to its end, whatever becomes of the client that waits for it.
+/// Runs `work` on `parts` to its end, whatever becomes of the client that waits for it; from its beginning again if the database has
+/// ended its transaction. It must have done nothing before that transaction's commit, and not fail in this way after it.
 ///
 /// # Errors
 /// Those of `work`.
-pub(super) async fn uninterrupted<T, F>(work: F) -> Result<T, ApiError>
+pub(super) async fn uninterrupted<P, T, W, F>(parts: P, work: W) -> Result<T, ApiError>
 where
+    P: Clone + Send + 'static,
     T: Send + 'static,
+    W: Fn(P) -> F + Send + 'static,
     F: Future<Output = Result<T, ApiError>> + Send + 'static,
 {
-    match tokio::spawn(work.in_current_span()).await {
+    let patient = async move {
+        let mut left = TRANSACTION_ATTEMPTS;
+        loop {
+            left -= 1;
+            match work(parts.clone()).await {
+                Err(ApiError::TransactionLost) if left > 0 => {}
+                result => return result,
+            }
+        }
+    };
+    match tokio::spawn(patient.in_current_span()).await {
         Ok(result) => result,
         Err(error) => {
             tracing::error!(%error, "a handler's work broke");

@@ -4,7 +4,7 @@ use novella_messaging::{NotificationListener, Notifier, Target, Transport, Trans
 use novella_testing::Vhost;
 use serde_json::Value;
 
-use crate::conformance::proxy::{Network, Proxy};
+use novella_testing::{Network, Proxy};
 use crate::conformance::support::*;
 
 /// Both ways in one URL, as oslo.messaging writes it.

@@ -6,7 +6,7 @@ use novella_testing::Vhost;
 use serde_json::json;
 
 use crate::conformance::peer::{Peer, in_envelope, request};
-use crate::conformance::proxy::Proxy;
+use novella_testing::Proxy;
 use crate::conformance::support::*;
 
 /// A cast of `perform` as a peer sends it.

@@ -13,7 +13,7 @@ use novella_messaging::{
 use novella_testing::Vhost;
 use serde_json::json;
 
-use crate::conformance::proxy::{Network, Proxy};
+use novella_testing::{Network, Proxy};
 use crate::conformance::support::*;
 
 /// A call and a cast to the server and one to its topic arrive, and a fanout too.

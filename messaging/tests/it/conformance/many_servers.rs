@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use novella_messaging::{Health, RpcServer, Transport, TransportOptions};
 use novella_testing::{Broker, Vhost};
 
-use crate::conformance::proxy::{Network, Proxy};
+use novella_testing::{Network, Proxy};
 use crate::conformance::support::*;
 
 /// A client that asks the broker for no more than this many channels on a connection.

@@ -4,7 +4,7 @@ use novella_messaging::{Batch, NotificationListener, Notifier, Priority, Transpo
 use novella_testing::Vhost;
 use serde_json::{Value, json};
 
-use crate::conformance::proxy::Proxy;
+use novella_testing::Proxy;
 use crate::conformance::support::*;
 
 async fn listen(transport: &Transport, only_one: bool) -> NotificationListener {

@@ -5,7 +5,7 @@ use novella_testing::Vhost;
 use serde_json::{Value, json};
 
 use crate::conformance::peer::{Peer, in_envelope, request};
-use crate::conformance::proxy::Proxy;
+use novella_testing::Proxy;
 use crate::conformance::support::*;
 
 /// The most that is kept of a reason, in bytes.

@@ -47,7 +47,7 @@ enum Auto {
 }
 
 /// What is asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     host: Option<String>,
     /// Whether disks are copied; `None`: the hosts decide.
@@ -100,7 +100,8 @@ pub(super) async fn migrate_live(
     let source = source.ok_or_else(no_host)?;
     check_hosts(&api, &mut *api.database.read().await?, &instance, &source, wanted.host.as_deref()).await?;
 
-    uninterrupted(async move {
+    let parts = (api, context, instance, source, wanted);
+    uninterrupted(parts, |(api, context, instance, source, wanted)| async move {
         let migration = MigrationUuid::random();
         let uuid = instance.uuid;
         let mut beginning = operation::begin(&api, &context, instance, Action::LiveMigrate).await?;

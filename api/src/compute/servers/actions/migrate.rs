@@ -72,7 +72,8 @@ pub(super) async fn migrate(request: Request, Path(id): Path<String>, asked: Mig
     let source = instance.host.clone().ok_or_else(no_host)?;
     check_hosts(&api, &source, requested.as_deref()).await?;
 
-    uninterrupted(async move {
+    let parts = (api, context, instance, source, requested);
+    uninterrupted(parts, |(api, context, instance, source, requested)| async move {
         let uuid = instance.uuid;
         let mut beginning = operation::begin(&api, &context, instance, Action::Migrate).await?;
         let new = NewMigration {
@@ -134,7 +135,7 @@ async fn end(request: Request, id: &str, action: Action, to: MigrationStatus) ->
     {
         return Err(unavailable());
     }
-    uninterrupted(async move {
+    uninterrupted((api, context, instance, migration), move |(api, context, instance, migration)| async move {
         let mut beginning = operation::begin(&api, &context, instance, action).await?;
         let (uuid, task_id) = (migration.uuid, beginning.task_id);
         if !transitions::end_finished(&mut beginning.transaction, uuid, to, task_id, &context.request_id).await? {

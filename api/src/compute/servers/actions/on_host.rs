@@ -47,7 +47,7 @@ pub(super) async fn perform(
 ) -> Result<StatusCode, ApiError> {
     let instance = super::super::find(&request, id).await?;
     let (api, context) = (request.state, request.context);
-    uninterrupted(async move {
+    uninterrupted((api, context, instance, arguments), move |(api, context, instance, arguments)| async move {
         let uuid = instance.uuid;
         // The table asks for a host where an action needs one; this is for the compiler.
         let host = instance.host.clone();

@@ -8,6 +8,8 @@
 mod hints;
 mod request;
 
+use std::sync::Arc;
+
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -97,8 +99,12 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image);
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
-    let (api, context, tags) = (request.state.clone(), request.context.clone(), wanted.tags);
-    uninterrupted(async move { make(&api, &context, &instances, &spec, &tags, group).await }).await?;
+    let parts = (request.state.clone(), request.context.clone(), Arc::new((instances, spec, wanted.tags)));
+    uninterrupted(parts, move |(api, context, made)| async move {
+        let (instances, spec, tags) = &*made;
+        make(&api, &context, instances, spec, tags, group).await
+    })
+    .await?;
 
     if wanted.return_reservation_id {
         return Ok((StatusCode::ACCEPTED, request.plain("reservation_id", reservation_id)).into_response());
