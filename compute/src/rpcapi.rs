@@ -176,8 +176,9 @@ pub trait Compute {
         arguments: ActionArguments,
     ) -> Result<(), ComputeError>;
 
-    /// The guest's console, its last `tail_length` lines or all that is kept.
-    #[rpc(call, timeout_seconds = 30)]
+    /// The guest's console, its last `tail_length` lines or all that is kept. Asked for by somebody who waits: see
+    /// `api.request_timeout`.
+    #[rpc(call, timeout_seconds = 10)]
     async fn get_console_output(
         &self,
         ctx: RequestContext,
@@ -186,7 +187,7 @@ pub trait Compute {
     ) -> Result<String, ComputeError>;
 
     /// How long the host has been up, in the form of the command `uptime`.
-    #[rpc(call, timeout_seconds = 30)]
+    #[rpc(call, timeout_seconds = 10)]
     async fn get_host_uptime(&self, ctx: RequestContext) -> Result<String, ComputeError>;
 }
 

@@ -13,6 +13,7 @@ mod locks;
 mod migrations;
 mod operations;
 mod operators;
+mod outages;
 mod seed;
 mod server_groups;
 mod servers;
