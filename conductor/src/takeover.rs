@@ -9,9 +9,16 @@
 //! | a deletion on a host that is down | finished here; what is left goes when the host is back and reconciled |
 //! | a migration whose conductor is gone | driven on |
 //! | a migration whose source is down | the destination is asked whether the guest runs there |
+//! | a migration of which its source reports nothing | the source is told again to copy |
+//! | a migration whose abort its source has not heard of | the source is told again |
+//! | an operation of a long task that is not there | ended, with a fault |
 //! | a migration that waits for a person, of a server that is gone | confirmed |
 //! | a queued migration | let in, if there is a slot |
 //! | a claim for which there is no reason | given back, and logged: it should not happen |
+//!
+//! What a host does alone, and has never heard of or forgotten how it ended, it finds itself when it is reconciled; what a
+//! host that is down was to do waits until it is back, or until the server is deleted. Whose each task state is, is said by
+//! [`TaskState::keeper`](novella_common::lifecycle::TaskState::keeper).
 //!
 //! Every conductor searches. Each find is taken by a compare-and-swap, so two of them do nothing twice; and whatever is
 //! cast once too often finds its work done.
@@ -27,15 +34,18 @@ use novella_common::{
         allocations,
         instances::{self, transitions},
         migrations, services,
-        takeover::{self, Orphan},
+        takeover::{self, LostTask, Orphan},
     },
-    models::{ActionEvent, Binary, EventResult, Holder},
+    models::{ActionEvent, Binary, EventResult, Fault, Holder},
 };
 
 use crate::{reconcile::Reconciler, reports::recast, shared::Shared, tasks::Tasks};
 
 /// The event in the action of a deletion that was finished without the host.
 const LOCAL_DELETE: &str = "conductor_local_delete";
+
+/// The event in the action of an operation whose long task was not there.
+const LOST_TASK: &str = "conductor_lost_task";
 
 /// How many builds are cast again in one search.
 const RECASTS: i64 = 500;
@@ -99,6 +109,7 @@ impl Takeover {
         self.builds_on_dead_hosts().await?;
         self.deletions().await?;
         self.orphaned_migrations().await?;
+        self.lost_tasks().await?;
         self.tasks.confirm_old().await
     }
 
@@ -221,6 +232,29 @@ impl Takeover {
         }
         for source in sources {
             self.tasks.admit(&source).await?;
+        }
+        Ok(())
+    }
+
+    async fn lost_tasks(&self) -> Result<(), DbError> {
+        let lost = {
+            let mut connection = self.shared.database.read().await?;
+            takeover::lost_tasks(&mut connection, self.shared.fresh_since()).await?
+        };
+        for LostTask { instance, task_id, request_id } in lost {
+            let now = Timestamp::now();
+            let message = "The task of this operation was lost; the server is as its host has it.".to_owned();
+            let mut transaction = self.shared.database.begin().await?;
+            if !instances::end_task(&mut transaction, instance, task_id, None).await? {
+                continue;
+            }
+            let fault = Fault { code: 500, message: message.clone(), details: None, created_at: now };
+            instances::add_fault(&mut transaction, instance, &fault).await?;
+            if let Some(request_id) = request_id {
+                actions::end_open(&mut transaction, instance, &request_id, LOST_TASK, &message).await?;
+            }
+            transaction.commit().await?;
+            tracing::error!(%instance, %task_id, "an operation without its long task was ended; this should not happen");
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 #[macro_use]
 mod support;
 
+mod abandoned;
 mod bus;
 mod clients;
 mod crash;

@@ -125,6 +125,42 @@ pub async fn record_events(connection: &mut Connection, events: &[EventOf]) -> R
     Ok(())
 }
 
+/// Ends what has not ended of an action, as an error: its open events, or, if none is open, the event
+/// `event`.
+pub async fn end_open(
+    connection: &mut Connection,
+    instance: InstanceUuid,
+    request_id: &str,
+    event: &str,
+    details: &str,
+) -> Result<(), DbError> {
+    let Some((action, events)) = get(connection, instance, request_id).await? else { return Ok(()) };
+    let now = Timestamp::now();
+    let ended = |event: ActionEvent| EventOf {
+        instance,
+        request_id: request_id.to_owned(),
+        event: ActionEvent {
+            finish_time: Some(now),
+            result: Some(EventResult::Error),
+            details: Some(details.to_owned()),
+            ..event
+        },
+    };
+    let mut open: Vec<EventOf> =
+        events.into_iter().filter(|event| event.finish_time.is_none()).map(ended).collect();
+    if open.is_empty() {
+        open.push(ended(ActionEvent {
+            event: event.to_owned(),
+            host: None,
+            start_time: action.start_time,
+            finish_time: None,
+            result: None,
+            details: None,
+        }));
+    }
+    record_events(connection, &open).await
+}
+
 /// The actions of an instance, newest first.
 pub async fn list(connection: &mut Connection, instance: InstanceUuid) -> Result<Vec<InstanceAction>, DbError> {
     select::<InstanceAction>()

@@ -122,6 +122,7 @@ async fn takeovers_find_work_by_an_index(connection: &mut Connection) {
     takeover::deletions_without_host(connection, now).await.unwrap();
     takeover::orphaned_migrations(connection, now, now).await.unwrap();
     takeover::lost_migrations(connection, now).await.unwrap();
+    takeover::lost_tasks(connection, now).await.unwrap();
     takeover::sources_of_queued(connection).await.unwrap();
     assert_indexed(connection, &[]);
     // Looks at each claim; what may justify it is found by an index.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Connection, DbError, FromRow, Json, Row, Sql, instances::transitions::RescheduledBuild};
 use crate::{
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
-    lifecycle::{TaskState, VmState},
+    lifecycle::{Keeper, TaskState, VmState},
     models::{Binary, Holder, MigrationStatus, RequestSpec},
     sql,
 };
@@ -163,8 +163,40 @@ pub async fn orphaned_migrations(
         .await
 }
 
-/// Migrations that a host or a person holds and that can't go on so: the source is down or the instance is no longer
-/// theirs; or the instance is gone.
+/// Operations that are a long task's by their state, since before `since`, and for which there is none that has not ended.
+pub async fn lost_tasks(connection: &mut Connection, since: Timestamp) -> Result<Vec<LostTask>, DbError> {
+    sql!("SELECT uuid, task_id, task_request_id FROM instances WHERE task_state")
+        .is_in(TaskState::kept_by(Keeper::LongTask))
+        .append(sql!(
+            " AND task_id IS NOT NULL AND deleted_at IS NULL AND updated_at < " (since)
+            " AND NOT EXISTS (SELECT 1 FROM migrations m WHERE m.instance_uuid = instances.uuid \
+             AND m.task_id = instances.task_id AND m.status"
+        ))
+        .is_in(MigrationStatus::under_way())
+        .append(sql!(") LIMIT "(BATCH)))
+        .fetch_all(connection)
+        .await
+}
+
+/// An operation whose long task is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostTask {
+    /// The instance.
+    pub instance: InstanceUuid,
+    /// The operation.
+    pub task_id: TaskId,
+    /// The request that asked for it.
+    pub request_id: Option<String>,
+}
+
+impl FromRow for LostTask {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        Ok(Self { instance: row.read()?, task_id: row.read()?, request_id: row.read()? })
+    }
+}
+
+/// Migrations that a host or a person holds and that can't go on so: the source is down, or has reported nothing since
+/// `fresh_since` (it may never have been told), or is to be told of an abort; the instance is no longer theirs, or is gone.
 pub async fn lost_migrations(
     connection: &mut Connection,
     fresh_since: Timestamp,
@@ -173,6 +205,7 @@ pub async fn lost_migrations(
         .is_in(MigrationStatus::held_by(Holder::Host))
         .push(" AND (")
         .append(host_is_down("migrations.source", fresh_since))
+        .append(sql!(" OR updated_at < " (fresh_since) " OR abort_requested"))
         .push(
             " OR NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = migrations.instance_uuid \
              AND i.task_id = migrations.task_id)) UNION SELECT uuid FROM migrations WHERE owner IS NULL AND status",

@@ -6,7 +6,7 @@ use std::fmt;
 use novella_messaging::{Version, contract::NamesMethod};
 use serde::{Deserialize, Serialize};
 
-use super::{PowerState, TaskState, VmState};
+use super::{Keeper, PowerState, TaskState, VmState};
 
 macro_rules! actions {
     ($($name:ident,)*) => {
@@ -61,7 +61,7 @@ impl Action {
 /// Whether a `task_state` is one of a long task: it ends when a conductor says so, whatever the hosts report.
 #[must_use]
 pub fn is_long_task(task_state: TaskState) -> bool {
-    TABLE.iter().any(|row| !row.on_host && row.action != Action::Create && row.during.contains(&task_state))
+    task_state.keeper() == Keeper::LongTask
 }
 
 /// The message that tells a host to do an action has Nova's name for the method that does it.

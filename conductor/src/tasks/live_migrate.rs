@@ -301,6 +301,11 @@ async fn rollback_live_migration(task: &mut TaskContext, migration: &Migration) 
         }
         // Neither side has said where the guest is.
         None | Some(Err(CallError::Messaging(_))) if !task.confirmed => return Ok(Next::Again),
+        // Until it answers, or counts as down, it may still copy.
+        Some(Err(CallError::Messaging(error))) if task.is_up(&spec.source).await? => {
+            tracing::warn!(migration = %migration.uuid, %error, "the source does not answer; asked again");
+            return Ok(Next::Again);
+        }
         Some(Err(error)) => {
             tracing::warn!(migration = %migration.uuid, %error, "the source did not confirm that the guest runs on");
         }
