@@ -13,7 +13,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use novella_common::db::DbError;
-use novella_messaging::MessagingError;
 use serde_json::{Value, json};
 
 use crate::policy::Denied;
@@ -117,18 +116,6 @@ impl ApiError {
     /// The text of a path that leads nowhere.
     pub fn no_such_path() -> Self {
         Self::not_found("The resource could not be found.")
-    }
-
-    /// 503, because a message could not be handed to the bus.
-    pub fn bus(error: &MessagingError) -> Self {
-        tracing::error!(%error, "a message could not be handed over");
-        Self::Unavailable(match error {
-            MessagingError::Unroutable { routing_key, .. } => format!(
-                "No service has ever listened for what this needs ({routing_key}); nothing was changed. Please try \
-                 again when it runs."
-            ),
-            _ => "The message bus cannot be reached; nothing was changed. Please try again.".into(),
-        })
     }
 }
 

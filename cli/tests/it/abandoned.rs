@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::cloud::{Cloud, Settings};
 
 fn quick() -> Settings {
-    Settings { environment: vec![("NOVELLA_COMPUTE__LOST_BUILD_AFTER", "0.5".into())] }
+    Settings { environment: vec![("NOVELLA_COMPUTE__LOST_BUILD_AFTER", "0.5".into())], ..Settings::default() }
 }
 
 async fn an_operation_that_nobody_works_on_comes_to_its_end_whatever_its_state_and_whoever_had_it(cloud: Cloud) {

@@ -15,6 +15,7 @@ fn impatient() -> Settings {
             ("NOVELLA_BUS__HEARTBEAT_TIMEOUT_THRESHOLD", "2".into()),
             ("NOVELLA_SERVICE__SERVICE_DOWN_TIME", "15".into()),
         ],
+        ..Settings::default()
     }
 }
 

@@ -8,6 +8,8 @@ mod abandoned;
 mod bus;
 mod clients;
 mod crash;
+mod deaf;
 mod frozen;
+mod history;
 mod services;
 mod walk;

@@ -123,6 +123,9 @@ async fn takeovers_find_work_by_an_index(connection: &mut Connection) {
     takeover::orphaned_migrations(connection, now, now).await.unwrap();
     takeover::lost_migrations(connection, now).await.unwrap();
     takeover::lost_tasks(connection, now).await.unwrap();
+    takeover::untold_hosts(connection, now, now).await.unwrap();
+    takeover::abandoned_events(connection, now).await.unwrap();
+    migrations::force_complete_untold(connection).await.unwrap();
     takeover::sources_of_queued(connection).await.unwrap();
     assert_indexed(connection, &[]);
     // Looks at each claim; what may justify it is found by an index.
@@ -169,7 +172,6 @@ async fn claims_and_placements_find_their_rows_by_an_index(connection: &mut Conn
     };
     builds::apply(connection, &[reported]).await.unwrap();
     builds::hosts_of(connection, &[instance]).await.unwrap();
-    instances::remove_uncast(connection, &[instance]).await.unwrap();
     instances::mark_deleted(connection, &[instance]).await.unwrap();
     assert_indexed(connection, &[]);
 }

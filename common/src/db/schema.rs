@@ -31,6 +31,7 @@ const STEPS: &[Step] = steps! {
     2 "types" "0002_types.sql";
     3 "keypairs_tags_locks" "0003_keypairs_tags_locks.sql";
     4 "server_groups" "0004_server_groups.sql";
+    5 "hosts_and_requests" "0005_hosts_and_requests.sql";
 };
 
 /// The version of a database that has had every step.

@@ -3,9 +3,15 @@
 //! Who works on a row is said by its `owner`, the incarnation of a service; a service that has not been heard for a
 //! while is gone, and so is the one before it in the same place. Hosts work on what names them and no owner.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use super::{Connection, DbError, FromRow, Json, Row, Sql, instances::transitions::RescheduledBuild};
+use super::{
+    Connection, DbError, FromRow, Json, Row, Sql,
+    actions::{EventOf, MIGRATION_REQUESTS},
+    instances::transitions::RescheduledBuild,
+};
 use crate::{
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{Keeper, TaskState, VmState},
@@ -126,6 +132,44 @@ pub async fn deletions_without_host(
         " AND deleted_at IS NULL AND updated_at < " (fresh_since) " AND (host IS NULL OR "
     )
     .append(host_is_down("instances.host", fresh_since))
+    .append(sql!(") LIMIT "(BATCH)))
+    .fetch_all(connection)
+    .await
+}
+
+/// The hosts, as far as they are up, of what a host does alone and where nothing has changed since before `since`: it may
+/// never have been told. The wait begins anew, so that no other conductor asks too.
+pub async fn untold_hosts(
+    connection: &mut Connection,
+    fresh_since: Timestamp,
+    since: Timestamp,
+) -> Result<Vec<String>, DbError> {
+    let mut waiting = sql!("deleted_at IS NULL AND owner IS NULL AND updated_at < "(since));
+    waiting.push(" AND task_state").is_in(TaskState::kept_by(Keeper::Host));
+    let hosts: Vec<String> = sql!("UPDATE instances SET updated_at = " (Timestamp::now()) " WHERE ")
+        .append(waiting)
+        .push(" AND host IS NOT NULL AND NOT ")
+        .append(host_is_down("instances.host", fresh_since))
+        .push(" RETURNING host")
+        .fetch_all(connection)
+        .await?;
+    Ok(hosts.into_iter().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// Events that began before `since`, have not ended, and that nobody will end: neither the instance's operation nor a
+/// migration that is under way is of their request.
+pub async fn abandoned_events(connection: &mut Connection, since: Timestamp) -> Result<Vec<EventOf>, DbError> {
+    sql!(
+        "SELECT instance_uuid, request_id, event, host, start_time, finish_time, result, details \
+         FROM instance_action_events WHERE finish_time IS NULL AND start_time < " (since)
+        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = instance_action_events.instance_uuid \
+         AND i.task_request_id = instance_action_events.request_id AND i.deleted_at IS NULL) \
+         AND NOT EXISTS (SELECT 1 FROM migrations m WHERE m.instance_uuid = instance_action_events.instance_uuid \
+         AND (m.request_id = instance_action_events.request_id OR instance_action_events.event"
+    )
+    .is_in(MIGRATION_REQUESTS)
+    .push(") AND m.status")
+    .is_in(MigrationStatus::under_way())
     .append(sql!(") LIMIT "(BATCH)))
     .fetch_all(connection)
     .await

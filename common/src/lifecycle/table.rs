@@ -49,6 +49,13 @@ impl Action {
         &TABLE[self as usize]
     }
 
+    /// The action that a `task_state` belongs to.
+    #[must_use]
+    pub fn of(task_state: TaskState) -> Self {
+        // Each state belongs to an action: a test holds the table to it.
+        TABLE.iter().find(|row| row.during.contains(&task_state)).map_or(Self::Create, |row| row.action)
+    }
+
     /// The action that a host does alone and that a `task_state` stands for: what a host does that finds the state in
     /// its row and never got the message. `None` for states of which the row does not say enough.
     #[must_use]

@@ -54,6 +54,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0004_server_groups.sql",
         "e5655eb75c8ecf042137a42e2e4e41847768d5e553670555b1f490ef791f52df158e2e8c76502a708df193adeb4606e8",
     ),
+    (
+        "postgres/0005_hosts_and_requests.sql",
+        "fb3dab67b7c02055c8b7e64aa48570fa73ba8be51f24c3157cec295b3d2f6d95f22e405339b71ddf49d1c5edb673a140",
+    ),
+    (
+        "sqlite/0005_hosts_and_requests.sql",
+        "4d46f5d93817cc0a913dda482636557737bc1376e2851da0d695f032f8af94b3230f2ea878fcd0bf1bc92120b7f43de4",
+    ),
 ];
 
 fn folder() -> &'static Path {

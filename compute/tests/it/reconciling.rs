@@ -121,17 +121,20 @@ async fn a_message_that_comes_late_does_not_have_the_last_word() {
 }
 
 #[tokio::test]
-async fn a_reboot_that_comes_late_takes_over_no_deletion() {
+async fn a_reboot_that_comes_late_does_not_keep_a_server_that_is_to_be_deleted() {
     let cloud = Cloud::new().await;
-    let host = cloud.start("host-1", instant()).await;
+    let _host = cloud.start("host-1", instant()).await;
     let instance = cloud.built("host-1", &[]).await;
-    cloud.reconcile("host-1").await;
     let delete = cloud.begin(instance, TaskState::Deleting);
     cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     let late = OperationId { task_id: TaskId::random(), ..delete };
     cloud.compute("host-1").perform_action(&ctx(), late, Action::RebootHard, Default::default()).await.unwrap();
-    cloud.until(instance, "is gone", |row| row.gone).await;
-    drop(host);
+    // Whichever of the two the host has taken up first.
+    while !cloud.row(instance).gone {
+        cloud.reconcile("host-1").await;
+    }
+    cloud.reconcile("host-1").await;
+    assert!(cloud.compute("host-1").get_console_output(&ctx(), instance, None).await.is_err());
 }
 
 #[tokio::test]
@@ -189,6 +192,27 @@ async fn a_server_without_a_guest_is_put_into_error_once() {
     cloud.reconcile("host-1").await;
     cloud.reconcile("host-1").await;
     assert_eq!(cloud.row(spec.uuid).applied.len(), row.applied.len());
+}
+
+#[tokio::test]
+async fn a_server_whose_guest_is_gone_is_made_anew_by_a_hard_reboot_and_by_nothing_else() {
+    let cloud = Cloud::new().await;
+    let _host = cloud.start("host-1", instant()).await;
+    let spec = server(&[]);
+    cloud.write(&spec, "host-1", VmState::Active, None);
+    cloud.reconcile("host-1").await;
+    cloud.until(spec.uuid, "is in error", |row| row.vm_state == VmState::Error).await;
+    let stop = cloud.begin(spec.uuid, TaskState::PoweringOff);
+    cloud.compute("host-1").perform_action(&ctx(), stop, Action::Stop, Default::default()).await.unwrap();
+    let row = cloud.until(spec.uuid, "could not be stopped", |row| row.task.is_none()).await;
+    assert_eq!((row.vm_state, row.failure.is_some()), (VmState::Error, true));
+    let reboot = cloud.begin(spec.uuid, TaskState::RebootingHard);
+    cloud.compute("host-1").perform_action(&ctx(), reboot, Action::RebootHard, Default::default()).await.unwrap();
+    let row = cloud.until(spec.uuid, "runs again", |row| row.task.is_none()).await;
+    assert_eq!((row.vm_state, row.power_state), (VmState::Active, PowerState::Running));
+    let delete = cloud.begin(spec.uuid, TaskState::Deleting);
+    cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
+    cloud.until(spec.uuid, "is gone", |row| row.gone).await;
 }
 
 #[tokio::test]

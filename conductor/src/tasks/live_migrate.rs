@@ -345,6 +345,12 @@ pub(super) async fn switched(
     Ok(true)
 }
 
+/// Tells the source to hold the guest, so that the copy ends. One that comes too late is ignored there.
+pub(crate) async fn force_complete_at_source(shared: &Shared, migration: &Migration) -> Result<(), MessagingError> {
+    let source = shared.live_migration.server(&migration.source);
+    source.live_migration_force_complete(&request_context(migration), migration.instance, migration.uuid).await
+}
+
 /// Tells the source to abort. An abort that comes too late is ignored there.
 pub(crate) async fn abort_at_source(shared: &Shared, migration: &Migration) -> Result<(), MessagingError> {
     let source = shared.live_migration.server(&migration.source);

@@ -6,7 +6,11 @@
 
 use http::StatusCode;
 use novella_common::{
-    db::{Connection, migrations::NewMigration, services},
+    db::{
+        Connection,
+        migrations::{self, NewMigration},
+        services,
+    },
     ids::MigrationUuid,
     lifecycle::{Action, NotAllowed},
     models::{Binary, Instance, MigrationKind},
@@ -117,9 +121,10 @@ pub(super) async fn migrate_live(
             user_id: context.user_id.clone(),
             project_id: context.project_id.clone(),
         };
-        beginning.migrate(&new).await?;
-        let begun = beginning.commit().await?;
-        begun.hand_over(&api, &context, api.conductor.live_migrate_instance(&context, migration)).await
+        migrations::insert(&mut beginning.transaction, &new).await?;
+        beginning.commit().await?;
+        operation::hand_over(uuid, api.conductor.live_migrate_instance(&context, migration)).await;
+        Ok(())
     })
     .await?;
     Ok(StatusCode::ACCEPTED)

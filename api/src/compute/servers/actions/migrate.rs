@@ -88,9 +88,10 @@ pub(super) async fn migrate(request: Request, Path(id): Path<String>, asked: Mig
             user_id: context.user_id.clone(),
             project_id: context.project_id.clone(),
         };
-        beginning.migrate(&new).await?;
-        let begun = beginning.commit().await?;
-        begun.hand_over(&api, &context, api.conductor.migrate_server(&context, new.uuid)).await
+        migrations::insert(&mut beginning.transaction, &new).await?;
+        beginning.commit().await?;
+        operation::hand_over(uuid, api.conductor.migrate_server(&context, new.uuid)).await;
+        Ok(())
     })
     .await?;
     Ok(StatusCode::ACCEPTED)
@@ -143,13 +144,12 @@ async fn end(request: Request, id: &str, action: Action, to: MigrationStatus) ->
             return Err(ApiError::Conflict(format!("Migration {id} was confirmed or reverted at the same time.")));
         }
         beginning.commit().await?;
-        let cast = match action {
-            Action::ConfirmResize => api.conductor.confirm_resize(&context, uuid).await,
-            _ => api.conductor.revert_resize(&context, uuid).await,
-        };
-        if let Err(error) = cast {
-            // The row says what is to be done: a conductor finds it when it next searches.
-            tracing::warn!(migration = %uuid, %error, "no conductor could be told; one will find it");
+        let instance = migration.instance;
+        match action {
+            Action::ConfirmResize => {
+                operation::hand_over(instance, api.conductor.confirm_resize(&context, uuid)).await;
+            }
+            _ => operation::hand_over(instance, api.conductor.revert_resize(&context, uuid)).await,
         }
         Ok(())
     })

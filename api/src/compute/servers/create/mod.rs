@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! validate ──▶ one transaction: every instance (building, scheduling) with its action ──▶ one cast each ──▶ 202
-//!     │ 400                                                                         │ not taken: rows gone, 503
+//!     │ 400                                                                         │ not taken: 202 as well
 //! ```
 
 mod hints;
@@ -34,7 +34,7 @@ use uuid::Uuid;
 use self::request::{RequestedDestination, ServerRequest};
 use super::{
     super::{keypairs, server_groups},
-    operation::{action_row, uninterrupted},
+    operation::{action_row, hand_over, uninterrupted},
     tags::{self, Tags},
 };
 use crate::{Request, neighbours::ImageRecord, policy, state::Api};
@@ -143,16 +143,9 @@ async fn make(
     }
     transaction.commit().await?;
 
-    let Err(error) = cast_all(api, context, &uuids).await else { return Ok(()) };
-    let refused = ApiError::bus(&error);
-    // Also those whose message was taken: the client is told that nothing was made, and a scheduler that finds no row
-    // does nothing. One that was quick enough to take a row up keeps it.
-    let mut transaction = api.database.begin().await?;
-    for part in uuids.chunks(ROWS_PER_STATEMENT) {
-        instances::remove_uncast(&mut transaction, part).await?;
-    }
-    transaction.commit().await?;
-    Err(refused)
+    // What the bus does not take, and all after it, waits in its rows for a conductor to cast it.
+    hand_over(uuids[0], cast_all(api, context, &uuids)).await;
+    Ok(())
 }
 
 async fn cast_all(api: &Api, context: &RequestContext, uuids: &[InstanceUuid]) -> Result<(), MessagingError> {
