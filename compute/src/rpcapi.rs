@@ -6,16 +6,17 @@
 //! | | 1.1 | action `trigger_crash_dump` |
 //! | | 1.2 | cold migration |
 //! | [`ComputeControl`] | 1.0 | first version |
-//! | | 2.0 | `list_instances`, `Reconciliation::desired` |
+//! | | 2.0 | `list_instances`, `Reconciliation::desired`; the server's name has the host's identity in it |
 //!
 //! [`Compute`], [`ComputeLiveMigration`] and [`ComputeMigration`] share the topic `compute` and its version, and are apart so that each is
 //! implemented in the file that does its work. They are served only after a conductor has reconciled the host: until
 //! then messages wait in their queue. [`ComputeControl`] is served from the start, on a topic of its own, so that the
-//! reconciling call never waits behind the work it is to release.
+//! reconciling call never waits behind the work it is to release. There a host is addressed by its name and its identity
+//! ([`control_server`]), so that no other machine under the same name gets what is meant for it.
 
 use novella_common::{
     RequestContext,
-    ids::{InstanceUuid, MigrationUuid, TaskId},
+    ids::{HostIdentity, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{Action, PowerState, TaskState, VmState},
     models::InstanceSpec,
 };
@@ -311,6 +312,15 @@ pub trait ComputeMigration {
     /// Asked of the source, once the destination has nothing of the guest: have it as before, and power it on if it ran.
     #[rpc(call, since = "1.2")]
     async fn finish_revert_resize(&self, ctx: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError>;
+}
+
+/// The name by which a host is reached on the topic of [`ComputeControl`]. A host without state is its name alone.
+#[must_use]
+pub fn control_server(host: &str, identity: Option<HostIdentity>) -> String {
+    match identity {
+        Some(identity) => format!("{host}.{identity}"),
+        None => host.to_owned(),
+    }
 }
 
 /// What a conductor asks of a host to reconcile it with its rows.

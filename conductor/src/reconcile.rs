@@ -12,12 +12,12 @@ use std::{
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{Connection, DbError, instances, migrations, services},
+    db::{Connection, DbError, host_identities, instances, migrations, services},
     ids::InstanceUuid,
     lifecycle::{TaskState, VmState},
     models::{Binary, Instance, Migration},
 };
-use novella_compute::rpcapi::{ComputeError, DesiredInstance, Reconciliation};
+use novella_compute::rpcapi::{ComputeError, DesiredInstance, Reconciliation, control_server};
 use novella_messaging::CallError;
 use tokio::sync::Semaphore;
 
@@ -70,7 +70,11 @@ impl Reconciler {
         // Closed never; an error would mean that there is no limit, which is no reason to stop.
         let _permit = self.permits.acquire().await.ok();
         let ctx = RequestContext::internal();
-        let control = self.shared.control.server(host);
+        let identity = {
+            let mut connection = self.shared.database.read().await?;
+            host_identities::of_host(&mut connection, host).await?
+        };
+        let control = self.shared.control.server(control_server(host, identity));
         let held = control.list_instances(&ctx).await?;
         let reconciliation = {
             let mut connection = self.shared.database.read().await?;

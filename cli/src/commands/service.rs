@@ -1,10 +1,18 @@
-//! `novella service list`: who is there, in the form of `nova-manage service list`.
+//! `novella service list`: who is there, in the form of `nova-manage service list`; `novella service replace`: which machine
+//! is the host of a name.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
-use novella_common::db::{Database, services};
+use novella_common::{
+    db::{
+        Database,
+        host_identities::{self, RefusedHost},
+        services,
+    },
+    models::Binary,
+};
 use serde_json::json;
 
 use crate::{
@@ -21,6 +29,18 @@ pub(crate) enum ServiceCommand {
         #[arg(long, value_enum, default_value = "table")]
         format: Format,
     },
+    /// Give a host's name to the machine that was refused under it, because the one that had it was replaced
+    ///
+    /// A host is known by its name and by an identity that is kept in its state folder (`compute_id`). Another machine, or
+    /// another state folder, under the same name is refused until this command. What was on the old one is gone then: its
+    /// servers come into ERROR, and a hard reboot makes their guests anew from their images.
+    Replace {
+        /// The host's name
+        host: String,
+        /// Also while the host that has the name is up. It must be stopped first or at once
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -32,13 +52,39 @@ pub(crate) enum Format {
 }
 
 pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Result<()> {
-    let ServiceCommand::List { format } = command;
     let (config, _) = Config::load(global, &Flags::default())?;
     let database = Database::connect(&config.database).await?;
     database.check_schema().await?;
-    let services = services::list(&mut *database.read().await?, None, None).await?;
+    let done = match command {
+        ServiceCommand::List { format } => list(&database, &config, format).await,
+        ServiceCommand::Replace { host, force } => replace(&database, &config, &host, force).await,
+    };
     database.close().await;
+    done
+}
 
+async fn replace(database: &Database, config: &Config, host: &str, force: bool) -> Result<()> {
+    let mut transaction = database.begin().await?;
+    let known = services::find(&mut transaction, Binary::Compute, host).await?;
+    let down_time = config.service.service_down_time;
+    if !force && known.is_some_and(|service| service.is_up(Timestamp::now(), down_time)) {
+        bail!(
+            "host {host} is up: stop the machine that has the name and wait until `novella service list` shows it down, or \
+             say --force if it is gone for good"
+        );
+    }
+    if !host_identities::replace(&mut transaction, host).await? {
+        bail!("no other machine has said hello under the name {host}: start the new one, and try again");
+    }
+    transaction.commit().await?;
+    output::print(&format!("{host} is the new machine from its next hello on, within 10 s."))
+}
+
+async fn list(database: &Database, config: &Config, format: Format) -> Result<()> {
+    let mut connection = database.read().await?;
+    let services = services::list(&mut connection, None, None).await?;
+    let refused = host_identities::refused(&mut connection).await?;
+    drop(connection);
     let now = Timestamp::now();
     let is_up = |service: &novella_common::models::Service| service.is_up(now, config.service.service_down_time);
     let status = |disabled| if disabled { "disabled" } else { "enabled" };
@@ -57,9 +103,27 @@ pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Resu
                     &service.last_seen.strftime("%Y-%m-%d %H:%M:%S").to_string(),
                 ]);
             }
-            output::print(&table.trim_fmt())
+            output::print(&table.trim_fmt())?;
+            for RefusedHost { host, identity, last_seen } in &refused {
+                let identity = identity.map_or_else(|| "without a state folder".into(), |id| format!("identity {id}"));
+                output::print(&format!(
+                    "\nRefused: another machine says hello as {host} ({identity}, last at {}).\nIf the host was replaced: \
+                     novella service replace {host}",
+                    last_seen.strftime("%Y-%m-%d %H:%M:%S")
+                ))?;
+            }
+            Ok(())
         }
         Format::Json => {
+            let refused = refused.iter().map(|refused| {
+                json!({
+                    "binary": Binary::Compute.as_str(),
+                    "host": refused.host,
+                    "state": "refused",
+                    "identity": refused.identity,
+                    "updated_at": refused.last_seen.to_string(),
+                })
+            });
             let list: Vec<_> = services
                 .iter()
                 .map(|service| {
@@ -72,6 +136,7 @@ pub(crate) async fn run(global: &GlobalOptions, command: ServiceCommand) -> Resu
                         "updated_at": service.last_seen.to_string(),
                     })
                 })
+                .chain(refused)
                 .collect();
             output::print(&serde_json::to_string_pretty(&list)?)
         }

@@ -11,5 +11,6 @@ mod crash;
 mod deaf;
 mod frozen;
 mod history;
+mod replaced;
 mod services;
 mod walk;

@@ -20,6 +20,7 @@ pub mod compute_nodes;
 mod connect;
 mod error;
 pub mod flavors;
+pub mod host_identities;
 pub mod instances;
 pub mod list;
 pub mod migrations;

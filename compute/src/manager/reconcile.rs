@@ -89,6 +89,10 @@ impl Manager {
         Ok(self.journal().forget(instance)?.durable().await?)
     }
 
+    fn remembers(&self, instance: InstanceUuid) -> bool {
+        self.journal().look(instance, |entry| entry.is_some())
+    }
+
     fn is_as_listed(&self, instance: InstanceUuid) -> bool {
         let now = self.journal().look(instance, |entry| entry.map(Entry::identity)).unwrap_or_default();
         let listings = self.0.state.listings.lock();
@@ -208,10 +212,14 @@ impl Manager {
         Ok(())
     }
 
-    /// Makes an instance the host's own whose guest is here: its journal was lost, or its migration's last step.
+    /// Makes an instance the host's own whose guest is here: its journal was lost, or its migration's last step. One that is
+    /// nowhere is its own too, if nothing is under way: a hard reboot makes its guest anew.
     async fn adopt(&self, desired: &DesiredInstance) -> Result<(), ComputeError> {
         let instance = desired.spec.uuid;
-        let here = self.driver().power_state(instance).is_some_and(|power| power != PowerState::NoState);
+        let here = match self.driver().power_state(instance) {
+            Some(power) => power != PowerState::NoState,
+            None => desired.task.is_none() && (self.is_as_listed(instance) || !self.remembers(instance)),
+        };
         let missing = self.journal().look(instance, |entry| {
             let (spec, incoming) =
                 entry.map_or((false, false), |entry| (entry.spec.is_some(), entry.incoming.is_some()));

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use novella_common::{
     db::{
-        Connection, DbError, actions, allocations, compute_nodes,
+        Connection, DbError, actions, allocations, compute_nodes, host_identities,
         instances::{self, transitions},
         migrations::{self, transitions::Progressed},
         services,
@@ -48,9 +48,20 @@ async fn write_hosts(
     consequences: &mut Consequences,
 ) -> Result<(), DbError> {
     for (host, hello) in &batch.hellos {
+        if !host_identities::recognise(connection, host, hello.identity).await? {
+            metrics::counter!("hosts_refused_total").increment(1);
+            tracing::warn!(
+                host,
+                identity = hello.identity.map(|identity| identity.to_string()),
+                "another machine says hello under the name of a host that is known, and is refused; if the host was \
+                 replaced: novella service replace {host}"
+            );
+            continue;
+        }
         let zone = &hello.inventory.availability_zone;
         services::heartbeat(connection, Binary::Compute, host, zone, hello.incarnation).await?;
         compute_nodes::upsert(connection, host, &hello.inventory).await?;
+        host_identities::learn(connection, host, hello.identity).await?;
         consequences.reconcile.push(host.clone());
     }
     let alive: Vec<_> = batch.alive.iter().map(|(host, incarnation)| (host.clone(), *incarnation)).collect();
