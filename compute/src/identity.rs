@@ -44,7 +44,8 @@ pub(crate) fn of_folder(folder: &Path) -> Result<HostIdentity, IdentityError> {
     match std::fs::read_to_string(&path) {
         Ok(text) => {
             let text = text.trim();
-            text.parse().map_err(|_| IdentityError::NotUuid { path: path.clone(), found: text.chars().take(64).collect() })
+            text.parse()
+                .map_err(|_| IdentityError::NotUuid { path: path.clone(), found: text.chars().take(64).collect() })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let identity = HostIdentity::random();

@@ -16,7 +16,7 @@
 
 use novella_common::{
     RequestContext,
-    ids::{HostIdentity, InstanceUuid, MigrationUuid, TaskId},
+    ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{Action, PowerState, TaskState, VmState},
     models::InstanceSpec,
 };
@@ -107,6 +107,10 @@ pub struct Reconciliation {
     pub desired: Vec<DesiredInstance>,
     /// Of the instances that the host said it holds: those that are none of its business, to be cleared away.
     pub remove: Vec<InstanceUuid>,
+    /// The run of the host that is written down. Only a host that this is has been heard, and may stop to say hello. `None`:
+    /// the conductor does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
 }
 
 /// One instance that a host should hold, as its row says.

@@ -21,9 +21,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     config::ComputeConfig,
+    identity::{self, IdentityError},
     journal::Journal,
     manager::{Host, Manager, State},
-    identity::{self, IdentityError},
     reporter::{Outbox, Reporter},
     rpcapi::{
         ComputeControlEndpoint, ComputeEndpoint, ComputeLiveMigrationEndpoint, ComputeMigrationEndpoint, control_server,
@@ -160,6 +160,7 @@ impl ComputeService {
         let stopping = CancellationToken::new();
         let manager = Manager::new(Host {
             name: identity.host.clone(),
+            incarnation: identity.incarnation,
             driver,
             journal,
             inventory: inventory.clone(),

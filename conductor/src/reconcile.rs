@@ -161,7 +161,9 @@ async fn compare(connection: &mut Connection, host: &str, held: &[InstanceUuid])
         tracing::warn!(host, instance = %unknown, "the host holds an instance that the database has never known; left alone");
     }
     let remove = rows.iter().filter(|row| is_foreign(row, host, &migrations)).map(|row| row.uuid).collect();
-    Ok(Reconciliation { desired: ours.into_iter().map(desired).collect(), remove })
+    let service = services::find(connection, Binary::Compute, host).await?;
+    let incarnation = service.map(|service| service.incarnation);
+    Ok(Reconciliation { desired: ours.into_iter().map(desired).collect(), remove, incarnation })
 }
 
 /// Whether a held instance, whose row did not name the host a moment ago, is none of the host's business.

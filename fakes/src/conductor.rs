@@ -313,6 +313,7 @@ impl FakeConductor {
                     .filter(|instance| state.rows.get(instance).is_some_and(|row| !mine(&row)))
                     .filter(|instance| !incoming(instance))
                     .collect(),
+                incarnation: None,
             }
         };
         control.reconcile(&ctx(), reconciliation).await

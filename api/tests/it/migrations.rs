@@ -1,12 +1,6 @@
 //! Live migration, as far as the API goes: written down and handed over, shown, hurried, aborted.
 
-use novella_common::{
-    db::migrations as rows,
-    ids::InstanceUuid,
-    lifecycle::TaskState,
-    models::Migration,
-    sql,
-};
+use novella_common::{db::migrations as rows, ids::InstanceUuid, lifecycle::TaskState, models::Migration, sql};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Cloud, On};

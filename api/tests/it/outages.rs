@@ -1,13 +1,18 @@
 //! What is answered while the database or the bus can't be reached, or hangs; and that it is true.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
+use novella_common::lifecycle::TaskState;
 use novella_messaging::{Transport, TransportOptions};
 use novella_testing::Network;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
-use crate::support::{Cloud, create};
+use crate::support::{Cloud, On, create};
 
 const SERVERS: &str = "/compute/v2.1/servers";
 
@@ -73,5 +78,36 @@ mod on_postgres {
         }
         let task_state = cloud.states(server).await.1;
         assert!(others.iter().any(|(answer, _)| answer.status == 504) || task_state.is_none(), "{task_state:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_that_waits_too_long_for_a_lock_is_begun_again_and_not_refused() {
+        let cloud = Cloud::new(On::Postgres).await;
+        cloud.start_host("host-1").await;
+        let demo = cloud.demo().await;
+        let server = cloud.active_server(&demo, "s", "host-1").await;
+        let mut holds = PgConnection::connect(cloud.database_url()).await.unwrap();
+        sqlx::raw_sql("BEGIN; SELECT 1 FROM instances FOR UPDATE").execute(&mut holds).await.unwrap();
+        let let_go = async {
+            // Not `holds` itself: what a transaction sees of this view does not change.
+            let mut watches = PgConnection::connect(cloud.database_url()).await.unwrap();
+            let mut attempts = BTreeSet::new();
+            while attempts.len() < 2 {
+                let waiting: Vec<String> = sqlx::query_scalar(
+                    "SELECT xact_start::text FROM pg_stat_activity WHERE datname = current_database() \
+                     AND wait_event_type = 'Lock'",
+                )
+                .fetch_all(&mut watches)
+                .await
+                .unwrap();
+                attempts.extend(waiting);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            sqlx::raw_sql("ROLLBACK").execute(&mut holds).await.unwrap();
+        };
+        let stop = json!({"os-stop": null});
+        let (answer, ()) = novella_testing::within(async { tokio::join!(demo.action(server, &stop), let_go) }).await;
+        assert_eq!(answer.status, 202, "{:?}", answer.body);
+        assert_eq!(cloud.states(server).await.1, Some(TaskState::PoweringOff));
     }
 }

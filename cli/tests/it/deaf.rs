@@ -34,9 +34,10 @@ async fn what_is_accepted_is_done(network: Network) {
         json!({"os-migrateLive": {"host": null, "block_migration": "auto"}}),
         json!({"migrate": null}),
     ];
-    let asked = servers.iter().zip(&actions).map(async |(id, action)| {
-        client.request(Method::POST, &format!("/servers/{id}/action"), Some(action)).await
-    });
+    let asked = servers
+        .iter()
+        .zip(&actions)
+        .map(async |(id, action)| client.request(Method::POST, &format!("/servers/{id}/action"), Some(action)).await);
     let path = format!("/servers/{}", servers[7]);
     let (answers, created, deleted) = tokio::join!(
         futures_util::future::join_all(asked),

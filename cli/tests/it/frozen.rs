@@ -24,7 +24,10 @@ fn impatient() -> Settings {
 async fn freeze_with_locks(cloud: &mut Cloud, victim: &str, other: &str, table: &str, work: impl AsyncFnOnce()) {
     assert!(cloud.process(other).terminate().success());
     let mut ours = PgConnection::connect(cloud.database_url()).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("BEGIN; SELECT 1 FROM {table} FOR UPDATE"))).execute(&mut ours).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("BEGIN; SELECT 1 FROM {table} FOR UPDATE")))
+        .execute(&mut ours)
+        .await
+        .unwrap();
     work().await;
     let waits = format!(
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \

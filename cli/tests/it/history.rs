@@ -119,10 +119,7 @@ async fn everything_that_is_asked_of_a_server_ends_in_its_history(cloud: Cloud) 
 
     for id in &servers {
         client.wait_until_gone(id).await;
-        wait_for("the end of all that was asked", async || {
-            open(&history(&client, id).await).is_empty()
-        })
-        .await;
+        wait_for("the end of all that was asked", async || open(&history(&client, id).await).is_empty()).await;
     }
     // What was overtaken says by whom: each of these was, by the last.
     for id in &servers[..2] {

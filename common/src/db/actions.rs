@@ -41,8 +41,7 @@ impl FromRow for ActionEvent {
 }
 
 /// The events of what a person asks of a migration under way: to abort it, to complete it by force. Nova's names.
-pub const MIGRATION_REQUESTS: [&str; 2] =
-    ["compute_live_migration_abort", "compute_live_migration_force_complete"];
+pub const MIGRATION_REQUESTS: [&str; 2] = ["compute_live_migration_abort", "compute_live_migration_force_complete"];
 
 /// Writes that something was asked of these instances, all by one request.
 pub async fn start(connection: &mut Connection, actions: &[InstanceAction]) -> Result<(), DbError> {
@@ -148,8 +147,7 @@ pub async fn end_open(
             ..event
         },
     };
-    let mut open: Vec<EventOf> =
-        events.into_iter().filter(|event| event.finish_time.is_none()).map(ended).collect();
+    let mut open: Vec<EventOf> = events.into_iter().filter(|event| event.finish_time.is_none()).map(ended).collect();
     if open.is_empty() {
         open.push(ended(ActionEvent {
             event: event.to_owned(),

@@ -84,9 +84,7 @@ impl Connection {
         match &mut self.kept {
             Kept::Postgres(connection) => connection.settle(answer),
             // Without a limit there is always an answer.
-            Kept::Sqlite(_) | Kept::SqliteTransaction(_) => {
-                answer.unwrap_or(Err(DbError::NoAnswer { seconds: 0.0 }))
-            }
+            Kept::Sqlite(_) | Kept::SqliteTransaction(_) => answer.unwrap_or(Err(DbError::NoAnswer { seconds: 0.0 })),
         }
     }
 }
@@ -149,10 +147,7 @@ pub struct Database(Pools);
 #[derive(Clone, Debug)]
 enum Pools {
     /// SQLite has one writer at a time, so one connection writes and the others never wait for it (WAL).
-    Sqlite {
-        writer: Pool<Sqlite>,
-        readers: Pool<Sqlite>,
-    },
+    Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
     Postgres {
         pool: Pool<Postgres>,
         /// How long an answer is waited for.

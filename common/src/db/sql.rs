@@ -18,7 +18,10 @@ use std::fmt::Write as _;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, postgres::PgArguments, sqlite::SqliteArguments};
 
-use super::{Bind, BindError, Connection, DbError, FromRow, Kind, Row, Value, connect::Raw, postgres, server_connection::within, sqlite};
+use super::{
+    Bind, BindError, Connection, DbError, FromRow, Kind, Row, Value, connect::Raw, postgres, server_connection::within,
+    sqlite,
+};
 
 /// A query in the making. The macro [`sql!`](crate::sql!) writes a whole one; this adds to it piece by piece.
 #[derive(Clone, Debug, Default)]

@@ -36,7 +36,7 @@ use instance_locks::InstanceLocks;
 use live_migration::MigrationRequest;
 use novella_common::{
     RequestContext,
-    ids::{InstanceUuid, MigrationUuid, TaskId},
+    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::Action,
     models::Inventory,
 };
@@ -57,6 +57,8 @@ pub(crate) struct Manager(Arc<Host>);
 /// What a manager is made of.
 pub(crate) struct Host {
     pub(crate) name: String,
+    /// This run of it.
+    pub(crate) incarnation: Incarnation,
     pub(crate) driver: AnyDriver,
     pub(crate) journal: Arc<Journal>,
     pub(crate) inventory: Inventory,

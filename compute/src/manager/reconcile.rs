@@ -46,7 +46,7 @@ impl ComputeControl for Manager {
     }
 
     async fn reconcile(&self, _ctx: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError> {
-        let Reconciliation { desired, remove } = reconciliation;
+        let Reconciliation { desired, remove, incarnation } = reconciliation;
         stream::iter(remove)
             .for_each_concurrent(AT_ONCE, async |instance| {
                 if let Err(error) = self.remove_unknown(instance).await {
@@ -64,7 +64,10 @@ impl ComputeControl for Manager {
             // Not reconciled: the conductor is told, and the host says hello again.
             Some(error) => Err(error),
             None => {
-                self.0.state.reconciled.send_replace(true);
+                // Its hello may still be on its way, while a conductor that goes by the name was faster.
+                if incarnation.is_none_or(|written_down| written_down == self.0.incarnation) {
+                    self.0.state.reconciled.send_replace(true);
+                }
                 Ok(())
             }
         }
@@ -142,7 +145,8 @@ impl Manager {
                 Ok(())
             }
             ReconcileAction::ReportEnd(action, task_id) => {
-                let operation = journal::Operation::new(task_id, desired.request_id, action, ActionArguments::default());
+                let operation =
+                    journal::Operation::new(task_id, desired.request_id, action, ActionArguments::default());
                 let end = self.end_by_guest(instance, action);
                 tracing::info!(%instance, %task_id, ?end, "an end that is in no report any more is reported by the guest");
                 self.report_refused(instance, operation, end).await

@@ -216,8 +216,14 @@ mod tests {
     fn what_a_former_run_left_goes_on() {
         let task = TaskId::random();
         let row = desired(VmState::Building, PowerState::NoState, Some((TaskState::Spawning, task)));
-        assert_eq!(decide(Some(&busy_with(Action::Create, task)), None, &row, true, true), ReconcileAction::Resume(task));
-        assert_eq!(decide(Some(&busy_with(Action::Create, task)), None, &row, false, true), ReconcileAction::RepeatReport);
+        assert_eq!(
+            decide(Some(&busy_with(Action::Create, task)), None, &row, true, true),
+            ReconcileAction::Resume(task)
+        );
+        assert_eq!(
+            decide(Some(&busy_with(Action::Create, task)), None, &row, false, true),
+            ReconcileAction::RepeatReport
+        );
     }
 
     #[test]
@@ -242,7 +248,10 @@ mod tests {
         let task = TaskId::random();
         let row = desired(VmState::Active, PowerState::Running, Some((TaskState::RebootStartedHard, task)));
         let mut entry = settled(task);
-        assert_eq!(decide(Some(&entry), RUNNING, &row, true, true), ReconcileAction::ReportEnd(Action::RebootHard, task));
+        assert_eq!(
+            decide(Some(&entry), RUNNING, &row, true, true),
+            ReconcileAction::ReportEnd(Action::RebootHard, task)
+        );
         entry.overtaken.push_back(task);
         let again = ReconcileAction::PerformAgain(Action::RebootHard, task);
         assert_eq!(decide(Some(&entry), RUNNING, &row, true, true), again);

@@ -1,8 +1,9 @@
 //! Bringing a host and its rows together.
 
 use novella_common::{
-    ids::TaskId,
+    ids::{Incarnation, TaskId},
     lifecycle::{Action, PowerState, TaskState, VmState},
+    service::Shutdown,
 };
 use novella_compute::{
     Stores,
@@ -41,7 +42,7 @@ async fn what_has_come_again_since_the_conductor_asked_is_not_removed() {
     cloud.build("host-1", &spec).await;
     cloud.until(spec.uuid, "is active", |row| row.vm_state == VmState::Active).await;
     // ... and only then the conductor says what it had found.
-    let late = Reconciliation { desired: Vec::new(), remove: vec![spec.uuid] };
+    let late = Reconciliation { desired: Vec::new(), remove: vec![spec.uuid], incarnation: None };
     ComputeControlClient::new(&cloud.transport).server("host-1").reconcile(&ctx(), late).await.unwrap();
     cloud.compute("host-1").get_console_output(&ctx(), spec.uuid, None).await.unwrap();
 }
@@ -108,8 +109,14 @@ async fn a_message_that_comes_late_does_not_have_the_last_word() {
     let newer = cloud.begin(instance, TaskState::RebootingHard);
     let older = OperationId { task_id: TaskId::random(), ..newer };
     for operation in [newer, older] {
-        cloud.compute("host-1").perform_action(&ctx(), operation, Action::RebootHard, Default::default()).await.unwrap();
-        cloud.until(instance, "reboots", |row| row.task.is_none_or(|(state, _)| state == TaskState::RebootStartedHard)).await;
+        cloud
+            .compute("host-1")
+            .perform_action(&ctx(), operation, Action::RebootHard, Default::default())
+            .await
+            .unwrap();
+        cloud
+            .until(instance, "reboots", |row| row.task.is_none_or(|(state, _)| state == TaskState::RebootStartedHard))
+            .await;
     }
     // The older has taken over, and its end is nobody's: the row waits for the newer.
     while cloud.row(instance).task.is_some() {
@@ -213,6 +220,24 @@ async fn a_server_whose_guest_is_gone_is_made_anew_by_a_hard_reboot_and_by_nothi
     let delete = cloud.begin(spec.uuid, TaskState::Deleting);
     cloud.compute("host-1").perform_action(&ctx(), delete, Action::Delete, Default::default()).await.unwrap();
     cloud.until(spec.uuid, "is gone", |row| row.gone).await;
+}
+
+#[tokio::test]
+async fn a_host_says_hello_until_it_is_reconciled_as_the_run_that_it_is() {
+    let cloud = Cloud::new().await;
+    cloud.ignore("host-1", true);
+    let host = cloud.start_only("host-1", instant(), &Shutdown::new()).await;
+    while cloud.hellos("host-1") == 0 {
+        tokio::task::yield_now().await;
+    }
+    // By a conductor that has written down the run before.
+    let control = ComputeControlClient::new(&cloud.transport).server("host-1");
+    let before = Reconciliation { incarnation: Some(Incarnation::random()), ..Reconciliation::default() };
+    control.reconcile(&ctx(), before).await.unwrap();
+    assert!(!host.is_ready());
+    let this = Reconciliation { incarnation: Some(host.identity().incarnation), ..Reconciliation::default() };
+    control.reconcile(&ctx(), this).await.unwrap();
+    assert!(host.ready().await);
 }
 
 #[tokio::test]

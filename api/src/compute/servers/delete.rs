@@ -66,8 +66,10 @@ async fn once(api: &Api, context: &RequestContext, instance: Instance) -> Result
         }
         None => {
             let uuid = instance.uuid;
-            let details =
-                instance.host.as_ref().map(|host| format!("Host {host} is down; what it still holds is removed when it is back."));
+            let details = instance
+                .host
+                .as_ref()
+                .map(|host| format!("Host {host} is down; what it still holds is removed when it is back."));
             let mut beginning = operation::begin(api, context, instance, Action::Delete).await?;
             let done = operation::event_of(context, uuid, LOCAL_DELETE, None, Some((EventResult::Success, details)));
             actions::record_events(&mut beginning.transaction, &[done]).await?;

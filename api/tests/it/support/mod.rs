@@ -210,6 +210,11 @@ impl Cloud {
         Self { on, database, transport, router, taken: Arc::default(), servers: Mutex::default(), _own: own }
     }
 
+    /// The URL of its database, for whoever comes beside it.
+    pub fn database_url(&self) -> &str {
+        self._own.url()
+    }
+
     /// Takes all messages to a topic, or to one server of it; calls get `answer`.
     pub async fn record(&self, topic: &str, server: Option<&str>, answer: Value) {
         let target = Target::new(topic);

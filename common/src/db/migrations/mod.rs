@@ -161,7 +161,9 @@ pub async fn request_force_complete(connection: &mut Connection, uuid: Migration
 
 /// The source has been told.
 pub async fn force_complete_told(connection: &mut Connection, uuid: MigrationUuid) -> Result<(), DbError> {
-    sql!("UPDATE migrations SET force_complete_requested = " (false) " WHERE uuid = " (uuid)).execute(connection).await?;
+    sql!("UPDATE migrations SET force_complete_requested = " (false) " WHERE uuid = " (uuid))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
