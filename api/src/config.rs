@@ -28,6 +28,10 @@ pub struct ApiConfig {
     pub max_limit: u32,
     /// Requests that are worked on at once; those beyond get 503 at once, so that a flood does not queue up unseen.
     pub max_in_flight: usize,
+    /// Seconds within which every request is answered, whatever hangs: 503 where nothing can have been changed, otherwise
+    /// 504. Longer than `database.acquire_timeout` and `database.statement_timeout` together, which find most of it earlier.
+    #[serde(with = "seconds")]
+    pub request_timeout: Duration,
     /// Seconds that a token is valid. Keystone's default: clients are made to log in again this often, and a token
     /// that leaked is worth no more.
     #[serde(with = "seconds")]
@@ -47,6 +51,7 @@ impl Default for ApiConfig {
             max_body_bytes: 114_688,
             max_limit: 1000,
             max_in_flight: 512,
+            request_timeout: Duration::from_secs(25),
             token_ttl: Duration::from_secs(3600),
             max_servers_per_request: 1000,
             public_metrics: false,
@@ -64,6 +69,7 @@ impl ApiConfig {
             max_body_bytes: self.max_body_bytes,
             max_limit: self.max_limit,
             max_in_flight: self.max_in_flight,
+            request_timeout: self.request_timeout,
             public_metrics: self.public_metrics,
         }
     }

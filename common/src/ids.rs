@@ -51,6 +51,12 @@ uuid_id! {
     MigrationUuid
 }
 uuid_id! {
+    /// What a compute host is beside its name: made once, kept in its state folder.
+    ///
+    /// A host that comes under the name of another one has another identity: it has none of that one's guests.
+    HostIdentity
+}
+uuid_id! {
     /// One run of one service process, from its start to its end.
     ///
     /// Work that a process owns is marked with it, so that work of a process that is gone can be told from work of

@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
+    ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Inventory, MigrationProgress},
 };
@@ -60,6 +60,9 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// What it has.
     pub inventory: Inventory,
+    /// What it is beside its name; `None`: it keeps no state, and is whoever says its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<HostIdentity>,
 }
 
 /// What a host knows of an instance.

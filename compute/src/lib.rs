@@ -4,6 +4,7 @@
 //! Nothing here can reach the database.
 
 mod config;
+mod identity;
 mod journal;
 mod manager;
 pub mod metrics;

@@ -6,9 +6,10 @@
 //!                          └── failed ──┘  again, later
 //! ```
 //!
-//! Reports are snapshots: of two about the same thing only the newer is worth sending. So the outbox holds at most two
-//! for each instance (one about itself, one about its migration), however long the bus is away. What a crash loses
-//! from it comes again by reconciliation.
+//! Reports are snapshots: of two about the same thing only the newer is worth sending. So the outbox holds at most one for
+//! each operation of an instance, one about what it does by itself, and one about its migration, however long the bus is
+//! away. The end of an operation is never given up for what came after it: the row waits for it, and takes nothing else
+//! before. What a crash loses from the outbox comes again by reconciliation.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +19,7 @@ use std::{
 
 use novella_common::{
     RequestContext,
-    ids::InstanceUuid,
+    ids::{InstanceUuid, TaskId},
     reports::{Fact, Report, TOPIC},
     service::Shutdown,
 };
@@ -51,13 +52,14 @@ struct Queue {
 /// What a report is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Subject {
-    Instance(InstanceUuid),
+    /// By this operation, or by the guest itself.
+    Instance(InstanceUuid, Option<TaskId>),
     Migration(InstanceUuid),
 }
 
 fn subject(fact: &Fact) -> Option<Subject> {
     match fact {
-        Fact::Instance(report) => Some(Subject::Instance(report.instance)),
+        Fact::Instance(report) => Some(Subject::Instance(report.instance, report.task_id)),
         Fact::Migration(report) => Some(Subject::Migration(report.instance)),
         Fact::Hello(_) | Fact::Alive { .. } | Fact::Goodbye { .. } | Fact::Echo => None,
     }
@@ -241,6 +243,17 @@ mod tests {
             queue.add(fact);
         }
         assert_eq!(numbers(&queue.take(10)), [2, 3]);
+    }
+
+    #[test]
+    fn the_end_of_an_operation_waits_beside_what_the_guest_did_after_it() {
+        let mut queue = Queue::default();
+        let Fact::Instance(mut end) = report(1, 1) else { unreachable!() };
+        end.task_id = Some(TaskId::random());
+        queue.add(Fact::Instance(end));
+        queue.add(report(1, 2));
+        queue.add(report(1, 3));
+        assert_eq!(numbers(&queue.take(10)), [1, 3]);
     }
 
     #[test]

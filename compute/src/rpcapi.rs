@@ -7,16 +7,17 @@
 //! | | 1.2 | cold migration |
 //! | | 1.3 | `get_diagnostics` |
 //! | [`ComputeControl`] | 1.0 | first version |
-//! | | 2.0 | `list_instances`, `Reconciliation::desired` |
+//! | | 2.0 | `list_instances`, `Reconciliation::desired`; the server's name has the host's identity in it |
 //!
 //! [`Compute`], [`ComputeLiveMigration`] and [`ComputeMigration`] share the topic `compute` and its version, and are apart so that each is
 //! implemented in the file that does its work. They are served only after a conductor has reconciled the host: until
 //! then messages wait in their queue. [`ComputeControl`] is served from the start, on a topic of its own, so that the
-//! reconciling call never waits behind the work it is to release.
+//! reconciling call never waits behind the work it is to release. There a host is addressed by its name and its identity
+//! ([`control_server`]), so that no other machine under the same name gets what is meant for it.
 
 use novella_common::{
     RequestContext,
-    ids::{InstanceUuid, MigrationUuid, TaskId},
+    ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{Action, PowerState, TaskState, VmState},
     models::InstanceSpec,
 };
@@ -107,6 +108,10 @@ pub struct Reconciliation {
     pub desired: Vec<DesiredInstance>,
     /// Of the instances that the host said it holds: those that are none of its business, to be cleared away.
     pub remove: Vec<InstanceUuid>,
+    /// The run of the host that is written down. Only a host that this is has been heard, and may stop to say hello. `None`:
+    /// the conductor does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
 }
 
 /// One instance that a host should hold, as its row says.
@@ -196,8 +201,9 @@ pub trait Compute {
         arguments: ActionArguments,
     ) -> Result<(), ComputeError>;
 
-    /// The guest's console, its last `tail_length` lines or all that is kept.
-    #[rpc(call, timeout_seconds = 30)]
+    /// The guest's console, its last `tail_length` lines or all that is kept. Asked for by somebody who waits: see
+    /// `api.request_timeout`.
+    #[rpc(call, timeout_seconds = 10)]
     async fn get_console_output(
         &self,
         ctx: RequestContext,
@@ -210,7 +216,7 @@ pub trait Compute {
     async fn get_diagnostics(&self, ctx: RequestContext, instance: InstanceUuid) -> Result<Diagnostics, ComputeError>;
 
     /// How long the host has been up, in the form of the command `uptime`.
-    #[rpc(call, timeout_seconds = 30)]
+    #[rpc(call, timeout_seconds = 10)]
     async fn get_host_uptime(&self, ctx: RequestContext) -> Result<String, ComputeError>;
 }
 
@@ -334,6 +340,15 @@ pub trait ComputeMigration {
     /// Asked of the source, once the destination has nothing of the guest: have it as before, and power it on if it ran.
     #[rpc(call, since = "1.2")]
     async fn finish_revert_resize(&self, ctx: RequestContext, migration: MigrationSpec) -> Result<(), ComputeError>;
+}
+
+/// The name by which a host is reached on the topic of [`ComputeControl`]. A host without state is its name alone.
+#[must_use]
+pub fn control_server(host: &str, identity: Option<HostIdentity>) -> String {
+    match identity {
+        Some(identity) => format!("{host}.{identity}"),
+        None => host.to_owned(),
+    }
 }
 
 /// What a conductor asks of a host to reconcile it with its rows.

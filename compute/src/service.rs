@@ -10,6 +10,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use novella_common::{
+    ids::HostIdentity,
     models::{Inventory, Resources},
     reports::{Fact, Hello},
     service::{Check, ServiceIdentity, Shutdown},
@@ -20,10 +21,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     config::ComputeConfig,
+    identity::{self, IdentityError},
     journal::Journal,
     manager::{Host, Manager, State},
     reporter::{Outbox, Reporter},
-    rpcapi::{ComputeControlEndpoint, ComputeEndpoint, ComputeLiveMigrationEndpoint, ComputeMigrationEndpoint},
+    rpcapi::{
+        ComputeControlEndpoint, ComputeEndpoint, ComputeLiveMigrationEndpoint, ComputeMigrationEndpoint, control_server,
+    },
     store::{Store, StoreError},
     virt::{
         AnyDriver,
@@ -55,6 +59,9 @@ pub enum ComputeStartError {
     /// The state can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The host's identity can't be read or made.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The bus can't be used.
     #[error(transparent)]
     Bus(#[from] MessagingError),
@@ -68,6 +75,8 @@ pub struct Stores {
     journal: Arc<Store>,
     hypervisor: Arc<Store>,
     hub: Arc<Hub>,
+    /// That of the folder; none without one.
+    identity: Option<HostIdentity>,
 }
 
 impl Stores {
@@ -82,6 +91,8 @@ impl Stores {
             journal: Arc::new(Store::open(&state_dir.join("journal.redb"))?),
             hypervisor: Arc::new(Store::open(&state_dir.join("fake-hypervisor.redb"))?),
             hub: Arc::new(Hub::new()),
+            // After the journal, which only one process can have open.
+            identity: Some(identity::of_folder(state_dir)?),
         })
     }
 
@@ -94,6 +105,7 @@ impl Stores {
             journal: Arc::new(Store::in_memory()?),
             hypervisor: Arc::new(Store::in_memory()?),
             hub: Arc::new(Hub::new()),
+            identity: None,
         })
     }
 
@@ -148,6 +160,7 @@ impl ComputeService {
         let stopping = CancellationToken::new();
         let manager = Manager::new(Host {
             name: identity.host.clone(),
+            incarnation: identity.incarnation,
             driver,
             journal,
             inventory: inventory.clone(),
@@ -157,7 +170,8 @@ impl ComputeService {
             stopping: stopping.clone(),
             state: State::default(),
         });
-        let control = RpcServer::builder(transport, Target::new("compute-control").server(&identity.host))
+        let target = Target::new("compute-control").server(control_server(&identity.host, shared.identity));
+        let control = RpcServer::builder(transport, target)
             .endpoint(ComputeControlEndpoint::new(Arc::new(manager.clone())))
             .start()
             .await?;
@@ -173,7 +187,7 @@ impl ComputeService {
             shutdown: shutdown.clone(),
             stopping,
             ready,
-            _stores: shared.clone(),
+            stores: shared.clone(),
         };
         shutdown.spawn(async move {
             life.run_until_cancelled(run.run(control)).await;
@@ -273,7 +287,7 @@ struct Run {
     shutdown: Shutdown,
     stopping: CancellationToken,
     ready: watch::Sender<bool>,
-    _stores: Arc<Stores>,
+    stores: Arc<Stores>,
 }
 
 impl Run {
@@ -311,7 +325,11 @@ impl Run {
         let mut reconciled = self.manager.reconciled();
         let mut delay = HELLO.0;
         loop {
-            let hello = Hello { incarnation: self.identity.incarnation, inventory: self.inventory.clone() };
+            let hello = Hello {
+                incarnation: self.identity.incarnation,
+                inventory: self.inventory.clone(),
+                identity: self.stores.identity,
+            };
             if let Err(error) = reporter.send(Fact::Hello(hello)).await {
                 tracing::warn!(host = self.identity.host, %error, "hello could not be said yet");
             }
@@ -319,7 +337,18 @@ impl Run {
                 biased;
                 () = self.shutdown.requested() => return false,
                 outcome = reconciled.wait_for(|reconciled| *reconciled) => return outcome.is_ok(),
-                () = tokio::time::sleep(delay) => delay = (delay * 2).min(HELLO.1),
+                () = tokio::time::sleep(delay) => {
+                    delay = (delay * 2).min(HELLO.1);
+                    if delay == HELLO.1 {
+                        tracing::warn!(
+                            host = self.identity.host,
+                            identity = self.stores.identity.map(|identity| identity.to_string()),
+                            "no conductor has reconciled this host; if `novella service list` says that it is refused, and \
+                             it takes the place of another machine: novella service replace {}",
+                            self.identity.host
+                        );
+                    }
+                }
             }
         }
     }
@@ -361,9 +390,16 @@ impl Run {
         }
     }
 
+    /// Once the host is known to be the one of its name: until then nothing that it has is anybody's business.
     async fn watch_guests(&self) {
+        let mut reconciled = self.manager.reconciled();
+        let watch = async {
+            if reconciled.wait_for(|reconciled| *reconciled).await.is_ok() {
+                self.manager.clone().watch_guests().await;
+            }
+        };
         tokio::select! {
-            () = self.manager.clone().watch_guests() => {}
+            () = watch => {}
             () = self.shutdown.requested() => {}
         }
     }

@@ -98,7 +98,8 @@ impl Gauges {
     async fn of_bus(&self) -> Result<Vec<(String, f64)>, MessagingError> {
         let common = ["scheduler", "conductor", &format!("{}.info", reports::TOPIC), DeadLetter::QUEUE];
         let report = self.transport.inspect(&common).await?;
-        let found = report.queues.into_iter().filter(|queue| common.contains(&queue.name.as_str()));
-        Ok(found.map(|queue| (queue.name, queue.ready as f64)).collect())
+        // One that nobody has used yet is not there, and empty.
+        let ready = |name: &str| report.queues.iter().find(|queue| queue.name == name).map_or(0, |queue| queue.ready);
+        Ok(common.iter().map(|name| ((*name).to_owned(), ready(name) as f64)).collect())
     }
 }

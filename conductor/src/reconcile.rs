@@ -11,12 +11,12 @@ use std::{
 
 use novella_common::{
     RequestContext,
-    db::{Connection, DbError, instances, migrations, services},
+    db::{Connection, DbError, host_identities, instances, migrations, services},
     ids::InstanceUuid,
     lifecycle::{TaskState, VmState},
     models::{Binary, Instance, Migration},
 };
-use novella_compute::rpcapi::{ComputeError, DesiredInstance, Reconciliation};
+use novella_compute::rpcapi::{ComputeError, DesiredInstance, Reconciliation, control_server};
 use novella_messaging::CallError;
 use tokio::sync::Semaphore;
 
@@ -69,7 +69,11 @@ impl Reconciler {
         // Closed never; an error would mean that there is no limit, which is no reason to stop.
         let _permit = self.permits.acquire().await.ok();
         let ctx = RequestContext::internal();
-        let control = self.shared.control.server(host);
+        let identity = {
+            let mut connection = self.shared.database.read().await?;
+            host_identities::of_host(&mut connection, host).await?
+        };
+        let control = self.shared.control.server(control_server(host, identity));
         let held = control.list_instances(&ctx).await?;
         let reconciliation = {
             let mut connection = self.shared.database.read().await?;
@@ -154,7 +158,9 @@ async fn compare(connection: &mut Connection, host: &str, held: &[InstanceUuid])
         tracing::warn!(host, instance = %unknown, "the host holds an instance that the database has never known; left alone");
     }
     let remove = rows.iter().filter(|row| is_foreign(row, host, &migrations)).map(|row| row.uuid).collect();
-    Ok(Reconciliation { desired: ours.into_iter().map(desired).collect(), remove })
+    let service = services::find(connection, Binary::Compute, host).await?;
+    let incarnation = service.map(|service| service.incarnation);
+    Ok(Reconciliation { desired: ours.into_iter().map(desired).collect(), remove, incarnation })
 }
 
 /// Whether a held instance, whose row did not name the host a moment ago, is none of the host's business.

@@ -9,9 +9,19 @@
 //! | a deletion on a host that is down | finished here; what is left goes when the host is back and reconciled |
 //! | a migration whose conductor is gone | driven on |
 //! | a migration whose source is down | the destination is asked whether the guest runs there |
+//! | a migration of which its source reports nothing | the source is told again to copy |
+//! | a migration whose abort its source has not heard of | the source is told again |
+//! | a live migration whose source has not heard that it is to be completed by force | the source is told again |
+//! | what a host that is up does alone, and where nothing moves | the host is reconciled |
+//! | an event of an action that nobody works on any more | ended |
+//! | an operation of a long task that is not there | ended, with a fault |
 //! | a migration that waits for a person, of a server that is gone | confirmed |
 //! | a queued migration | let in, if there is a slot |
 //! | a claim for which there is no reason | given back, and logged: it should not happen |
+//!
+//! What a host does alone, and has never heard of or forgotten how it ended, it finds itself when it is reconciled; what a
+//! host that is down was to do waits until it is back, or until the server is deleted. Whose each task state is, is said by
+//! [`TaskState::keeper`](novella_common::lifecycle::TaskState::keeper).
 //!
 //! Every conductor searches. Each find is taken by a compare-and-swap, so two of them do nothing twice; and whatever is
 //! cast once too often finds its work done.
@@ -27,20 +37,23 @@ use novella_common::{
         allocations,
         instances::{self, transitions},
         migrations, services,
-        takeover::{self, Orphan},
+        takeover::{self, LostTask, Orphan},
     },
-    models::{ActionEvent, Binary, EventResult, Holder},
+    models::{ActionEvent, Binary, EventResult, Fault, Holder},
 };
 
 use crate::{
     reconcile::Reconciler,
     reports::{RECASTS, recast},
     shared::Shared,
-    tasks::Tasks,
+    tasks::{Tasks, live_migrate},
 };
 
 /// The event in the action of a deletion that was finished without the host.
 const LOCAL_DELETE: &str = "conductor_local_delete";
+
+/// The event in the action of an operation whose long task was not there.
+const LOST_TASK: &str = "conductor_lost_task";
 
 /// How much longer than `service_down_time` a scheduler may keep a build before it counts as forgotten.
 const STUCK_FACTOR: u32 = 10;
@@ -101,6 +114,10 @@ impl Takeover {
         self.builds_on_dead_hosts().await?;
         self.deletions().await?;
         self.orphaned_migrations().await?;
+        self.lost_tasks().await?;
+        self.untold_hosts().await?;
+        self.untold_sources().await?;
+        self.abandoned_events().await?;
         self.tasks.confirm_old().await
     }
 
@@ -153,6 +170,12 @@ impl Takeover {
         for (orphan, rescheduled) in found {
             let mut transaction = self.shared.database.begin().await?;
             let ours = transitions::reschedule(&mut transaction, &rescheduled).await?;
+            if let (true, Some(request_id)) = (ours, &orphan.request_id) {
+                let (instance, host) = (orphan.instance, &rescheduled.host);
+                let details = format!("Host {host} went down.");
+                actions::end_open_of_host(&mut transaction, instance, request_id, host, &details).await?;
+                transitions::still_trying(&mut transaction, &[(instance, request_id.clone())]).await?;
+            }
             transaction.commit().await?;
             if ours {
                 tracing::info!(instance = %orphan.instance, host = rescheduled.host, "build taken from a host that is down");
@@ -226,6 +249,89 @@ impl Takeover {
             self.tasks.admit(&source).await?;
         }
         Ok(())
+    }
+
+    async fn lost_tasks(&self) -> Result<(), DbError> {
+        let lost = {
+            let mut connection = self.shared.database.read().await?;
+            takeover::lost_tasks(&mut connection, self.shared.fresh_since()).await?
+        };
+        for LostTask { instance, task_id, request_id } in lost {
+            let now = Timestamp::now();
+            let message = "The task of this operation was lost; the server is as its host has it.".to_owned();
+            let mut transaction = self.shared.database.begin().await?;
+            if !instances::end_task(&mut transaction, instance, task_id, None).await? {
+                continue;
+            }
+            let fault = Fault { code: 500, message: message.clone(), details: None, created_at: now };
+            instances::add_fault(&mut transaction, instance, &fault).await?;
+            if let Some(request_id) = request_id {
+                actions::end_open(&mut transaction, instance, &request_id, LOST_TASK, &message).await?;
+            }
+            transaction.commit().await?;
+            tracing::error!(%instance, %task_id, "an operation without its long task was ended; this should not happen");
+        }
+        Ok(())
+    }
+
+    /// What a host does alone and has not heard of, it finds when it is reconciled.
+    async fn untold_hosts(&self) -> Result<(), DbError> {
+        let since = Timestamp::now() - self.shared.config.reschedule_after;
+        let hosts = {
+            let mut connection = self.shared.database.write().await?;
+            takeover::untold_hosts(&mut connection, self.shared.fresh_since(), since).await?
+        };
+        for host in hosts {
+            tracing::info!(host, "something is to be done there and does not move; the host is reconciled");
+            self.reconciler.request(host);
+        }
+        Ok(())
+    }
+
+    async fn untold_sources(&self) -> Result<(), DbError> {
+        let untold = {
+            let mut connection = self.shared.database.read().await?;
+            migrations::force_complete_untold(&mut connection).await?
+        };
+        for migration in untold {
+            match live_migrate::force_complete_at_source(&self.shared, &migration).await {
+                Ok(()) => {
+                    let mut connection = self.shared.database.write().await?;
+                    migrations::force_complete_told(&mut connection, migration.uuid).await?;
+                }
+                Err(error) => {
+                    tracing::warn!(migration = %migration.uuid, %error, "the source could not be told to complete by force");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn abandoned_events(&self) -> Result<(), DbError> {
+        let since = self.shared.fresh_since();
+        let found = {
+            let mut connection = self.shared.database.read().await?;
+            takeover::abandoned_events(&mut connection, since).await?
+        };
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.shared.database.begin().await?;
+        let ended: Vec<EventOf> = takeover::abandoned_events(&mut transaction, since)
+            .await?
+            .into_iter()
+            .map(|of| EventOf {
+                event: ActionEvent {
+                    finish_time: Some(Timestamp::now()),
+                    result: Some(EventResult::Error),
+                    details: Some("Nobody works on this any more.".into()),
+                    ..of.event
+                },
+                ..of
+            })
+            .collect();
+        actions::record_events(&mut transaction, &ended).await?;
+        transaction.commit().await
     }
 
     async fn release_claims(&self) -> Result<(), DbError> {

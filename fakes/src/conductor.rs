@@ -12,14 +12,14 @@ use std::{
 
 use novella_common::{
     RequestContext,
-    ids::{InstanceUuid, MigrationUuid, TaskId},
+    ids::{HostIdentity, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Instance, InstanceSpec, MigrationProgress},
     reports::{Fact, InstanceReport, MigrationOutcome, OperationProgress, Report, TOPIC},
 };
 use novella_compute::rpcapi::{
     BuildRequest, ComputeClient, ComputeControlClient, ComputeLiveMigrationClient, ComputeMigrationClient,
-    DesiredInstance, MigrationSpec, OperationId, Reconciliation,
+    DesiredInstance, MigrationSpec, OperationId, Reconciliation, control_server,
 };
 use novella_messaging::{NotificationListener, Transport, TransportOptions};
 use tokio::sync::watch;
@@ -57,6 +57,8 @@ struct State {
     /// Hosts that are not reconciled, however loud they say hello.
     ignored: HashSet<String>,
     hellos: HashMap<String, usize>,
+    /// What each host is beside its name, as it said last.
+    identities: HashMap<String, Option<HostIdentity>>,
     beats: HashMap<String, usize>,
 }
 
@@ -249,7 +251,8 @@ impl FakeConductor {
         {
             let mut state = self.state.lock().unwrap();
             match &report.fact {
-                Fact::Hello(_) => {
+                Fact::Hello(hello) => {
+                    state.identities.insert(report.host.clone(), hello.identity);
                     *state.hellos.entry(report.host.clone()).or_default() += 1;
                     if !state.ignored.contains(&report.host) {
                         let conductor = self.clone();
@@ -283,8 +286,13 @@ impl FakeConductor {
         self.changed.send_replace(());
     }
 
+    fn control(&self, host: &str) -> ComputeControlClient {
+        let identity = self.state.lock().unwrap().identities.get(host).copied().flatten();
+        ComputeControlClient::new(&self.transport).server(control_server(host, identity))
+    }
+
     pub async fn try_reconcile(&self, host: &str) -> Result<(), impl Debug + use<>> {
-        let control = ComputeControlClient::new(&self.transport).server(host);
+        let control = self.control(host);
         let held = match control.list_instances(&ctx()).await {
             Ok(held) => held,
             Err(error) => return Err(error),
@@ -306,6 +314,7 @@ impl FakeConductor {
                     .filter(|instance| state.rows.get(instance).is_some_and(|row| !mine(&row)))
                     .filter(|instance| !incoming(instance))
                     .collect(),
+                incarnation: None,
             }
         };
         control.reconcile(&ctx(), reconciliation).await
@@ -316,7 +325,7 @@ impl FakeConductor {
     }
 
     pub async fn held_instances(&self, host: &str) -> HashSet<InstanceUuid> {
-        let control = ComputeControlClient::new(&self.transport).server(host);
+        let control = self.control(host);
         control.list_instances(&ctx()).await.unwrap().into_iter().collect()
     }
 }

@@ -1,5 +1,7 @@
 //! What all services of one process share of the configuration.
 
+use std::time::Duration;
+
 use crate::Network;
 
 /// Limits, and where the process is reached.
@@ -16,6 +18,8 @@ pub struct RestConfig {
     pub max_limit: u32,
     /// Requests that are worked on at once; those beyond get 503 at once, so that a flood does not queue up unseen.
     pub max_in_flight: usize,
+    /// How long a request may take in all, its body's arrival included; then it is answered without what it asked for.
+    pub request_timeout: Duration,
     /// Whether `/metrics` is on the public port too. It tells strangers how busy the cloud is.
     pub public_metrics: bool,
 }

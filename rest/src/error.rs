@@ -13,7 +13,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use novella_common::db::DbError;
-use novella_messaging::MessagingError;
 use serde_json::{Value, json};
 
 use crate::policy::Denied;
@@ -72,6 +71,12 @@ pub enum ApiError {
     /// 503: a part of the cloud could not be reached; nothing was changed.
     #[error("{0}")]
     Unavailable(String),
+    /// 503: the database has ended the transaction, and nothing of it lasts. Tried again it may succeed.
+    #[error("The database is too busy at present. Please try again.")]
+    TransactionLost,
+    /// 504: whether it was done is not known.
+    #[error("{0}")]
+    Unknown(String),
     /// A handler broke: a defect, answered as 500.
     #[error("Unexpected API Error. The request id names it in the log.")]
     Broken,
@@ -92,7 +97,8 @@ impl ApiError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::TransactionLost => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -111,18 +117,6 @@ impl ApiError {
     pub fn no_such_path() -> Self {
         Self::not_found("The resource could not be found.")
     }
-
-    /// 503, because a message could not be handed to the bus.
-    pub fn bus(error: &MessagingError) -> Self {
-        tracing::error!(%error, "a message could not be handed over");
-        Self::Unavailable(match error {
-            MessagingError::Unroutable { routing_key, .. } => format!(
-                "No service has ever listened for what this needs ({routing_key}); nothing was changed. Please try \
-                 again when it runs."
-            ),
-            _ => "The message bus cannot be reached; nothing was changed. Please try again.".into(),
-        })
-    }
 }
 
 impl From<DbError> for ApiError {
@@ -132,7 +126,15 @@ impl From<DbError> for ApiError {
         }
         // The text may name what only an operator should see.
         tracing::error!(%error, "the database failed");
-        Self::Unavailable("The database cannot be used at present. Please try again.".into())
+        match error {
+            DbError::TransactionLost(_) => Self::TransactionLost,
+            DbError::Unconfirmed { .. } => Self::Unknown(
+                "The database did not confirm what was to be written; it may have been done. Please look before you try \
+                 again."
+                    .into(),
+            ),
+            _ => Self::Unavailable("The database cannot be used at present. Please try again.".into()),
+        }
     }
 }
 
@@ -149,7 +151,7 @@ struct Problem(String);
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
-        if let Self::Unavailable(_) = self {
+        if let Self::Unavailable(_) | Self::TransactionLost = self {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         response.extensions_mut().insert(Problem(self.to_string()));

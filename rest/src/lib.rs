@@ -12,8 +12,8 @@
 //! passes, from the outside in:
 //!
 //! ```text
-//! request id ▶ log span ▶ path made plain ▶ form of errors ▶ panic guard ▶ in-flight limit ▶ body limit
-//!     ▶ token ▶ microversion ▶ router ▶ row: versions, rule, query, body ▶ handler
+//! request id ▶ log span ▶ path made plain ▶ form of errors ▶ panic guard ▶ time limit ▶ in-flight limit
+//!     ▶ body limit ▶ token ▶ microversion ▶ router ▶ row: versions, rule, query, body ▶ handler
 //! ```
 
 pub mod answer;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request whose row has let it pass.
 pub struct Request<S> {

@@ -1,6 +1,6 @@
 //! All services of a process on one port, and the layers around them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -85,6 +85,7 @@ impl Server {
             .merge(documents_router(&self.config, service))
             .layer(DefaultBodyLimit::max(self.config.max_body_bytes))
             .layer(from_fn_with_state(Arc::clone(&self.in_flight), limit_in_flight))
+            .layer(from_fn_with_state(self.config.request_timeout, limit_time))
             .layer(CatchPanicLayer::custom(broken))
             .layer(from_fn_with_state(envelope, write_envelope))
     }
@@ -321,6 +322,22 @@ async fn limit_in_flight(State(in_flight): State<Arc<Semaphore>>, request: HttpR
     match in_flight.try_acquire() {
         Ok(_permit) => next.run(request).await,
         Err(_) => ApiError::Unavailable("The service works on as many requests as it may.".into()).into_response(),
+    }
+}
+
+/// Answers in time, whatever the handler waits for. Its work is dropped, but for what goes on by itself because it must end:
+/// so only of a request that changes nothing it is certain that nothing was changed.
+async fn limit_time(State(limit): State<Duration>, request: HttpRequest, next: Next) -> Response {
+    let changes = !request.method().is_safe();
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) if changes => ApiError::Unknown(
+            "What this needs did not answer in time; it may have been done or may still be. Please look before you try \
+             again."
+                .into(),
+        )
+        .into_response(),
+        Err(_) => ApiError::Unavailable("What this needs did not answer in time. Please try again.".into()).into_response(),
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! - [`Vhost`]: a virtual host of RabbitMQ, and the means to hurt it (delete a queue, cut the connections);
 //! - [`Broker`]: a whole RabbitMQ of its own, for what would disturb others: to stop it, kill it, or raise an alarm;
-//! - [`Database`]: a database of PostgreSQL, or a file of SQLite.
+//! - [`Database`]: a database of PostgreSQL, or a file of SQLite;
+//! - [`Proxy`]: a network in front of any of them that fails when it is told to.
 //!
 //! All remove themselves when dropped, also when the test panics. A test that asks for a server while none is there
 //! fails with a text that says how to get one; it is never skipped in silence. So that `./test --embedded` can leave
@@ -24,6 +25,7 @@ mod broker;
 mod database;
 mod environment;
 mod ports;
+mod proxy;
 pub mod python;
 mod teardown;
 mod template;
@@ -33,5 +35,6 @@ mod waiting;
 pub use broker::Broker;
 pub use database::{Database, On};
 pub use ports::free_port;
+pub use proxy::{Network, Proxy};
 pub use vhost::Vhost;
 pub use waiting::{TEST_TIMEOUT, eventually, within};

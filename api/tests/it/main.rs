@@ -14,6 +14,7 @@ mod locks;
 mod migrations;
 mod operations;
 mod operators;
+mod outages;
 mod seed;
 mod server_fields;
 mod server_groups;

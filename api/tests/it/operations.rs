@@ -1,6 +1,7 @@
 //! What can be done to a server: each is one compare-and-swap and one message.
 
 use novella_common::{
+    ids::InstanceUuid,
     lifecycle::{PowerState, TaskState, VmState},
     sql,
 };
@@ -114,19 +115,51 @@ on_both! {
         assert_eq!(cloud.casts(2).await.len(), 2);
     }
 
-    async fn what_can_not_be_handed_over_has_not_begun(cloud: Cloud) {
+    async fn what_can_not_be_handed_over_is_written_down_and_so_accepted(cloud: Cloud) {
         // A host that is up by its rows and never listened on this bus.
         cloud.write_host("host-1", "nova").await;
         let demo = cloud.demo().await;
-        let uuid = cloud.active_server(&demo, "s", "host-1").await;
-        let history = demo.get(&format!("{SERVERS}/{uuid}/os-instance-actions")).await.body;
-        for body in [json!({"os-stop": null}), json!({"reboot": {"type": "HARD"}})] {
-            let answer = demo.action(uuid, &body).await;
-            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{:?}", answer.body);
+        for (body, task) in [
+            (json!({"os-stop": null}), TaskState::PoweringOff),
+            (json!({"suspend": null}), TaskState::Suspending),
+            (json!({"reboot": {"type": "HARD"}}), TaskState::RebootingHard),
+        ] {
+            let uuid = cloud.active_server(&demo, "s", "host-1").await;
+            assert_eq!(demo.action(uuid, &body).await.status, 202, "{body}");
+            assert_eq!(cloud.states(uuid).await.1, Some(task));
         }
-        assert_eq!(demo.delete(&format!("{SERVERS}/{uuid}")).await.status, 503);
-        assert_eq!(cloud.states(uuid).await, (VmState::Active, None, PowerState::Running));
-        assert_eq!(demo.get(&format!("{SERVERS}/{uuid}/os-instance-actions")).await.body, history);
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        assert_eq!(demo.delete(&format!("{SERVERS}/{uuid}")).await.status, 204);
+        assert_eq!(cloud.states(uuid).await.1, Some(TaskState::Deleting));
+    }
+
+    async fn what_is_overtaken_says_by_whom(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        let history = async |uuid: InstanceUuid, index: usize| {
+            let path = format!("{SERVERS}/{uuid}/os-instance-actions");
+            let list = admin.at("2.84").get(&path).await.body;
+            let request = list["instanceActions"][index]["request_id"].as_str().unwrap().to_owned();
+            admin.at("2.84").get(&format!("{path}/{request}")).await.body["instanceAction"].clone()
+        };
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        assert_eq!(demo.action(uuid, &json!({"suspend": null})).await.status, 202);
+        let reboot = demo.action(uuid, &json!({"reboot": {"type": "HARD"}})).await;
+        let suspended = history(uuid, 1).await;
+        let by = format!("Overtaken by 'reboot' ({}).", reboot.header("x-openstack-request-id").unwrap());
+        let event = &suspended["events"][0];
+        assert_eq!((&event["event"], &event["result"]), (&json!("compute_suspend_instance"), &json!("Error")));
+        assert_eq!((&event["details"], &suspended["message"]), (&json!(by), &json!("Error")));
+        assert!(!event["finish_time"].is_null());
+        assert_eq!(admin.action(uuid, &json!({"os-resetState": {"state": "active"}})).await.status, 202);
+        assert!(history(uuid, 1).await["events"][0]["details"].as_str().unwrap().contains("'resetState'"));
+        assert_eq!(history(uuid, 0).await["events"][0]["result"], "Success");
+
+        // A create that nobody has begun yet, and its deletion, which no host has a part in.
+        let new = cloud.new_server(&demo, "new").await;
+        assert_eq!(demo.delete(&format!("{SERVERS}/{new}")).await.status, 204);
+        assert!(history(new, 1).await["events"][0]["details"].as_str().unwrap().contains("'delete'"));
+        assert_eq!(history(new, 0).await["events"][0]["event"], "api_local_delete");
     }
 
     async fn what_is_no_action_is_refused(cloud: Cloud) {

@@ -18,6 +18,7 @@ fn slow() -> Settings {
             ("NOVELLA_COMPUTE__FAKE__DIRTY_RATE_MIB", "20".into()),
             ("NOVELLA_CONDUCTOR__MAX_CONCURRENT_LIVE_MIGRATIONS", "4".into()),
         ],
+        ..Settings::default()
     }
 }
 

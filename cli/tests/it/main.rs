@@ -4,11 +4,16 @@
 #[macro_use]
 mod support;
 
+mod abandoned;
 mod bus;
 mod clients;
 mod crash;
+mod deaf;
 mod documents;
+mod frozen;
+mod history;
 mod local;
 mod outages;
+mod replaced;
 mod services;
 mod walk;

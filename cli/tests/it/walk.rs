@@ -14,6 +14,7 @@ fn watchable() -> Settings {
             ("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "150".into()),
             ("NOVELLA_COMPUTE__FAKE__DIRTY_RATE_MIB", "50".into()),
         ],
+        ..Settings::default()
     }
 }
 

@@ -234,11 +234,30 @@ pub struct DatabaseConfig {
     /// Seconds that a query waits for a connection before it fails.
     #[serde(with = "seconds")]
     pub acquire_timeout: Duration,
+    /// PostgreSQL: seconds after which the server ends a transaction whose process says nothing any more, and with it its
+    /// locks: a frozen process must not hold up the others. It begins again when it wakes. 0: never.
+    #[serde(with = "seconds")]
+    pub idle_in_transaction_session_timeout: Duration,
+    /// PostgreSQL: seconds that a statement waits for another transaction's lock before it fails and is tried again. Longer
+    /// than `idle_in_transaction_session_timeout`, so that who waits for a frozen process outlasts it. 0: for ever.
+    #[serde(with = "seconds")]
+    pub lock_timeout: Duration,
+    /// PostgreSQL: seconds that a statement may take in all. Longer than `lock_timeout`. 0: for ever. Migrations
+    /// (`novella db sync`) are exempt from this and the other two.
+    #[serde(with = "seconds")]
+    pub statement_timeout: Duration,
 }
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: SecretUrl::new(""), max_connections: 10, acquire_timeout: Duration::from_secs(5) }
+        Self {
+            url: SecretUrl::new(""),
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(5),
+            idle_in_transaction_session_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(8),
+            statement_timeout: Duration::from_secs(10),
+        }
     }
 }
 

@@ -40,6 +40,9 @@ impl FromRow for ActionEvent {
     }
 }
 
+/// The events of what a person asks of a migration under way: to abort it, to complete it by force. Nova's names.
+pub const MIGRATION_REQUESTS: [&str; 2] = ["compute_live_migration_abort", "compute_live_migration_force_complete"];
+
 /// Writes that something was asked of these instances, all by one request.
 pub async fn start(connection: &mut Connection, actions: &[InstanceAction]) -> Result<(), DbError> {
     if actions.is_empty() {
@@ -47,14 +50,6 @@ pub async fn start(connection: &mut Connection, actions: &[InstanceAction]) -> R
     }
     // The same request twice on one instance: the first entry stands.
     insert_into(actions).push(" ON CONFLICT (instance_uuid, request_id) DO NOTHING").execute(connection).await?;
-    Ok(())
-}
-
-/// Takes back the entry of a request that could not be handed over.
-pub async fn forget(connection: &mut Connection, instance: InstanceUuid, request_id: &str) -> Result<(), DbError> {
-    sql!("DELETE FROM instance_actions WHERE instance_uuid = " (instance) " AND request_id = " (request_id))
-        .execute(connection)
-        .await?;
     Ok(())
 }
 
@@ -67,6 +62,12 @@ pub struct EventOf {
     pub request_id: String,
     /// The event as it stands now.
     pub event: ActionEvent,
+}
+
+impl FromRow for EventOf {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        Ok(Self { instance: row.read()?, request_id: row.read()?, event: ActionEvent::from_row(row)? })
+    }
 }
 
 /// Writes events as they stand now, and into their actions when they last changed and whether they failed. Three
@@ -123,6 +124,81 @@ pub async fn record_events(connection: &mut Connection, events: &[EventOf]) -> R
             .await?;
     }
     Ok(())
+}
+
+/// Ends what has not ended of an action, as an error: its open events, or, if none is open, the event
+/// `event`.
+pub async fn end_open(
+    connection: &mut Connection,
+    instance: InstanceUuid,
+    request_id: &str,
+    event: &str,
+    details: &str,
+) -> Result<(), DbError> {
+    let Some((action, events)) = get(connection, instance, request_id).await? else { return Ok(()) };
+    let now = Timestamp::now();
+    let ended = |event: ActionEvent| EventOf {
+        instance,
+        request_id: request_id.to_owned(),
+        event: ActionEvent {
+            finish_time: Some(now),
+            result: Some(EventResult::Error),
+            details: Some(details.to_owned()),
+            ..event
+        },
+    };
+    let mut open: Vec<EventOf> = events.into_iter().filter(|event| event.finish_time.is_none()).map(ended).collect();
+    if open.is_empty() {
+        open.push(ended(ActionEvent {
+            event: event.to_owned(),
+            host: None,
+            start_time: action.start_time,
+            finish_time: None,
+            result: None,
+            details: None,
+        }));
+    }
+    record_events(connection, &open).await
+}
+
+/// Ends those events of an action that a host has begun and will not end, as errors.
+pub async fn end_open_of_host(
+    connection: &mut Connection,
+    instance: InstanceUuid,
+    request_id: &str,
+    host: &str,
+    details: &str,
+) -> Result<(), DbError> {
+    let Some((_, events)) = get(connection, instance, request_id).await? else { return Ok(()) };
+    let open = events.into_iter().filter(|event| event.finish_time.is_none() && event.host.as_deref() == Some(host));
+    let ended: Vec<EventOf> = open
+        .map(|event| EventOf {
+            instance,
+            request_id: request_id.to_owned(),
+            event: ActionEvent {
+                finish_time: Some(Timestamp::now()),
+                result: Some(EventResult::Error),
+                details: Some(details.to_owned()),
+                ..event
+            },
+        })
+        .collect();
+    record_events(connection, &ended).await
+}
+
+/// The events of these names that have not ended, of any of an instance's actions.
+pub async fn open_named(
+    connection: &mut Connection,
+    instance: InstanceUuid,
+    names: &[&str],
+) -> Result<Vec<EventOf>, DbError> {
+    sql!(
+        "SELECT instance_uuid, request_id, event, host, start_time, finish_time, result, details \
+         FROM instance_action_events WHERE instance_uuid = " (instance) " AND finish_time IS NULL AND event"
+    )
+    .is_in(names.iter().copied())
+    .fetch_all(connection)
+    .await
 }
 
 /// The actions of an instance, newest first.

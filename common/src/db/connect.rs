@@ -7,13 +7,18 @@ use std::{
 };
 
 use sqlx::{
-    Connection as _, PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
+    AssertSqlSafe, Connection as _, PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
     pool::{PoolConnection, PoolOptions},
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{DbError, schema};
+use super::{
+    DbError,
+    error::Scope,
+    schema,
+    server_connection::{ServerConnection, answer_limit, within},
+};
 use crate::{config::DatabaseConfig, sql};
 
 /// Statements that each connection keeps prepared. The program has some 150, and those of lists depend on the filters.
@@ -38,9 +43,9 @@ pub struct Connection {
 #[derive(Debug)]
 enum Kept {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
     SqliteTransaction(sqlx::Transaction<'static, Sqlite>),
-    PostgresTransaction(sqlx::Transaction<'static, Postgres>),
+    /// In a transaction or not.
+    Postgres(ServerConnection),
 }
 
 /// The connection of the database's own kind.
@@ -58,12 +63,28 @@ impl Connection {
         }
     }
 
-    pub(super) fn raw(&mut self) -> Raw<'_> {
-        match &mut self.kept {
+    pub(super) fn raw(&mut self) -> Result<Raw<'_>, DbError> {
+        Ok(match &mut self.kept {
             Kept::Sqlite(connection) => Raw::Sqlite(connection),
-            Kept::Postgres(connection) => Raw::Postgres(connection),
             Kept::SqliteTransaction(connection) => Raw::Sqlite(connection),
-            Kept::PostgresTransaction(connection) => Raw::Postgres(connection),
+            Kept::Postgres(connection) => Raw::Postgres(connection.raw()?),
+        })
+    }
+
+    /// How long a statement may take to be answered.
+    pub(super) fn limit(&self) -> Option<Duration> {
+        match &self.kept {
+            Kept::Sqlite(_) | Kept::SqliteTransaction(_) => None,
+            Kept::Postgres(connection) => connection.limit,
+        }
+    }
+
+    /// What a statement came to; `None`: there was no answer within the limit.
+    pub(super) fn settle<T>(&mut self, answer: Option<Result<T, DbError>>) -> Result<T, DbError> {
+        match &mut self.kept {
+            Kept::Postgres(connection) => connection.settle(answer),
+            // Without a limit there is always an answer.
+            Kept::Sqlite(_) | Kept::SqliteTransaction(_) => answer.unwrap_or(Err(DbError::NoAnswer { seconds: 0.0 })),
         }
     }
 }
@@ -108,12 +129,12 @@ impl Transaction {
     /// Makes all that was done in it last.
     ///
     /// # Errors
-    /// Nothing of it lasts, or, where the connection broke off, nobody knows.
+    /// Nothing of it lasts; or, with [`DbError::Unconfirmed`], nobody knows.
     pub async fn commit(self) -> Result<(), DbError> {
         match self.0.kept {
             Kept::SqliteTransaction(transaction) => transaction.commit().await?,
-            Kept::PostgresTransaction(transaction) => transaction.commit().await?,
-            Kept::Sqlite(_) | Kept::Postgres(_) => {}
+            Kept::Postgres(connection) => connection.commit().await?,
+            Kept::Sqlite(_) => {}
         }
         Ok(())
     }
@@ -126,11 +147,12 @@ pub struct Database(Pools);
 #[derive(Clone, Debug)]
 enum Pools {
     /// SQLite has one writer at a time, so one connection writes and the others never wait for it (WAL).
-    Sqlite {
-        writer: Pool<Sqlite>,
-        readers: Pool<Sqlite>,
+    Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
+    Postgres {
+        pool: Pool<Postgres>,
+        /// How long an answer is waited for.
+        limit: Option<Duration>,
     },
-    Postgres(Pool<Postgres>),
 }
 
 impl Database {
@@ -175,7 +197,16 @@ impl Database {
     }
 
     async fn connect_postgres(url: &str, config: &DatabaseConfig) -> Result<Self, DbError> {
-        let options = PgConnectOptions::from_str(url)?.statement_cache_capacity(STATEMENT_CACHE);
+        let limits = [
+            ("idle_in_transaction_session_timeout", config.idle_in_transaction_session_timeout),
+            ("lock_timeout", config.lock_timeout),
+            ("statement_timeout", config.statement_timeout),
+        ];
+        // In the message that opens a connection, so that there is none without them.
+        let options = PgConnectOptions::from_str(url)?
+            .statement_cache_capacity(STATEMENT_CACHE)
+            .options(limits.map(|(name, limit)| (name, limit.as_millis())));
+        let limit = answer_limit(config.statement_timeout);
         let alone = options.clone();
         let pool = PoolOptions::new()
             .max_connections(config.max_connections.max(1))
@@ -194,7 +225,7 @@ impl Database {
             .connect_with(options)
             .await;
         match pool {
-            Ok(pool) => Ok(Self(Pools::Postgres(pool))),
+            Ok(pool) => Ok(Self(Pools::Postgres { pool, limit })),
             // The pool has tried for so long, and does not say what came of it.
             Err(sqlx::Error::PoolTimedOut) => {
                 let attempt = tokio::time::timeout(config.acquire_timeout, PgConnection::connect_with(&alone)).await;
@@ -214,7 +245,16 @@ impl Database {
     pub async fn migrate(&self) -> Result<(), DbError> {
         match &self.0 {
             Pools::Sqlite { writer, .. } => schema::sqlite().run(writer).await?,
-            Pools::Postgres(pool) => schema::postgres().run(pool).await?,
+            Pools::Postgres { pool, .. } => {
+                // A connection of its own: a migration of many rows, and the wait for another process that migrates, take
+                // as long as they take.
+                let mut connection = pool.acquire().await?.detach();
+                for limit in ["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"] {
+                    sqlx::raw_sql(AssertSqlSafe(format!("SET {limit} = 0"))).execute(&mut connection).await?;
+                }
+                schema::postgres().run(&mut connection).await?;
+                connection.close().await?;
+            }
         }
         Ok(())
     }
@@ -242,7 +282,9 @@ impl Database {
     pub async fn read(&self) -> Result<PooledConnection, DbError> {
         let kept = match &self.0 {
             Pools::Sqlite { readers, .. } => Kept::Sqlite(readers.acquire().await?),
-            Pools::Postgres(pool) => Kept::Postgres(pool.acquire().await?),
+            Pools::Postgres { pool, limit } => {
+                Kept::Postgres(ServerConnection::new(pool.acquire().await?, *limit, Scope::Reading))
+            }
         };
         Ok(PooledConnection(Connection::new(kept)))
     }
@@ -254,7 +296,9 @@ impl Database {
     pub async fn write(&self) -> Result<PooledConnection, DbError> {
         let kept = match &self.0 {
             Pools::Sqlite { writer, .. } => Kept::Sqlite(writer.acquire().await?),
-            Pools::Postgres(pool) => Kept::Postgres(pool.acquire().await?),
+            Pools::Postgres { pool, limit } => {
+                Kept::Postgres(ServerConnection::new(pool.acquire().await?, *limit, Scope::Alone))
+            }
         };
         Ok(PooledConnection(Connection::new(kept)))
     }
@@ -270,7 +314,11 @@ impl Database {
                 // Take the write lock at once: a transaction that began by reading could not upgrade when another
                 // process has written in between.
                 Pools::Sqlite { writer, .. } => Kept::SqliteTransaction(writer.begin_with("BEGIN IMMEDIATE").await?),
-                Pools::Postgres(pool) => Kept::PostgresTransaction(pool.begin().await?),
+                Pools::Postgres { pool, limit } => {
+                    let mut connection = ServerConnection::new(pool.acquire().await?, limit, Scope::Reading);
+                    connection.begin().await?;
+                    Kept::Postgres(connection)
+                }
             })
         };
         // In a task of its own, which goes on when the caller is dropped: a BEGIN that is dropped half-way leaves sqlx's
@@ -298,7 +346,11 @@ impl Database {
                 readers.close().await;
                 writer.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres { pool, limit } => {
+                if within(*limit, pool.close()).await.is_none() {
+                    tracing::warn!("the connections to the database were left: the server does not answer");
+                }
+            }
         }
     }
 }

@@ -20,6 +20,23 @@ pub enum DbError {
         /// What to do about it.
         remedy: String,
     },
+    /// The database has ended the transaction, or the statement that was one by itself: it lost to another one, waited too
+    /// long for a lock, or its process was silent for too long. Nothing of it lasts; tried again it may succeed.
+    #[error("database: the transaction was ended, and nothing of it lasts: {0}")]
+    TransactionLost(#[source] sqlx::Error),
+    /// The server took a statement, or nothing at all, and did not answer. Of a transaction nothing lasts then.
+    #[error("database: no answer within {seconds} s; the server hangs, or the network to it")]
+    NoAnswer {
+        /// How long it was waited for.
+        seconds: f64,
+    },
+    /// The connection broke off, or the server fell silent, between the order to commit (or a statement that is a
+    /// transaction by itself) and its confirmation: whether it lasts, nobody knows.
+    #[error("database: whether the transaction was committed is not known: {reason}")]
+    Unconfirmed {
+        /// What went wrong.
+        reason: String,
+    },
     /// The URL is not one of a database that is supported.
     #[error("database.url '{url}' is not of the form sqlite:///path/to/file or postgres://user:password@host/name")]
     Url {
@@ -93,6 +110,55 @@ impl From<sqlx::migrate::MigrateError> for DbError {
     }
 }
 
+/// How often a transaction is tried that [`DbError::TransactionLost`] ends.
+pub const TRANSACTION_ATTEMPTS: u32 = 3;
+
+/// The conditions under which PostgreSQL ends a transaction that may succeed when it is tried again (`SQLSTATE`).
+const LOST: [&str; 6] = [
+    "40001", // serialization_failure
+    "40P01", // deadlock_detected
+    "55P03", // lock_not_available: lock_timeout
+    "57014", // query_canceled: statement_timeout
+    "25P03", // idle_in_transaction_session_timeout
+    "25P04", // transaction_timeout
+];
+
+/// What a statement belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// It only reads.
+    Reading,
+    /// It is a transaction by itself.
+    Alone,
+    /// A transaction of several.
+    Transaction,
+}
+
+/// What an error of a statement says about what lasts.
+pub(super) fn of_statement(error: DbError, scope: Scope) -> DbError {
+    let cut_off = |error: &sqlx::Error| {
+        let code = error.as_database_error().and_then(|error| error.code());
+        matches!(error, sqlx::Error::Io(_)) || code.is_some_and(|code| code.starts_with(SHUTDOWN))
+    };
+    match error {
+        DbError::Sqlx(error) if is_lost(&error) => DbError::TransactionLost(error),
+        DbError::Sqlx(error) if scope == Scope::Transaction && cut_off(&error) => DbError::TransactionLost(error),
+        DbError::Sqlx(error) if scope == Scope::Alone && cut_off(&error) => {
+            DbError::Unconfirmed { reason: error.to_string() }
+        }
+        error @ DbError::NoAnswer { .. } if scope == Scope::Alone => DbError::Unconfirmed { reason: error.to_string() },
+        error => error,
+    }
+}
+
+/// How the codes begin with which PostgreSQL ends a connection.
+const SHUTDOWN: &str = "57P";
+
+fn is_lost(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| LOST.contains(&code.as_ref()))
+}
+
 impl DbError {
     /// Why `url` could not be opened, and what to do about it.
     pub(super) fn opening(self, url: &SecretUrl) -> Self {
@@ -122,6 +188,12 @@ impl DbError {
             (None, error) => error.to_string(),
         };
         Self::Open { url: url.to_string(), reason, remedy: remedy.to_owned() }
+    }
+
+    /// Whether nothing of the transaction lasts and it may succeed when it is tried again.
+    #[must_use]
+    pub fn is_transaction_lost(&self) -> bool {
+        matches!(self, Self::TransactionLost(_))
     }
 
     /// Whether a row with this key was already there.

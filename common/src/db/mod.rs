@@ -8,9 +8,10 @@
 //! [`list::List`]; other crates describe tables and lists of their own with the same. [`value`] says how Rust's types
 //! are kept in each database.
 //!
-//! Every query fails with [`DbError::Sqlx`] when the database can't be reached or breaks off, and with
-//! [`DbError::Corrupt`] when a row holds what this program can't have written. An `# Errors` section names what else
-//! there is.
+//! Every query fails with [`DbError::Sqlx`] when the database can't be reached or breaks off, with
+//! [`DbError::NoAnswer`] when it hangs, with [`DbError::TransactionLost`] when it has ended the transaction, which may then
+//! be tried again, and with [`DbError::Corrupt`] when a row holds what this program can't have written. An `# Errors`
+//! section names what else there is.
 
 pub mod actions;
 pub mod allocations;
@@ -20,6 +21,7 @@ mod connect;
 mod error;
 pub mod figures;
 pub mod flavors;
+pub mod host_identities;
 pub mod instances;
 pub mod list;
 pub mod listening;
@@ -29,6 +31,7 @@ mod plans;
 mod postgres;
 mod row;
 mod schema;
+mod server_connection;
 pub mod server_groups;
 pub mod services;
 mod sql;
@@ -38,7 +41,7 @@ pub mod takeover;
 pub mod value;
 
 pub use connect::{Connection, Database, PooledConnection, Transaction};
-pub use error::{BindError, DbError};
+pub use error::{BindError, DbError, TRANSACTION_ATTEMPTS};
 pub use row::{FromRow, Row};
 pub use sql::{Cells, Sql};
 pub use table::Table;

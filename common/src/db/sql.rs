@@ -18,7 +18,10 @@ use std::fmt::Write as _;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, postgres::PgArguments, sqlite::SqliteArguments};
 
-use super::{Bind, BindError, Connection, DbError, FromRow, Kind, Row, Value, connect::Raw, postgres, sqlite};
+use super::{
+    Bind, BindError, Connection, DbError, FromRow, Kind, Row, Value, connect::Raw, postgres, server_connection::within,
+    sqlite,
+};
 
 /// A query in the making. The macro [`sql!`](crate::sql!) writes a whole one; this adds to it piece by piece.
 #[derive(Clone, Debug, Default)]
@@ -143,11 +146,20 @@ impl Sql {
     pub(super) async fn fetch_each(
         &mut self,
         connection: &mut Connection,
+        take: impl FnMut(&mut Row<'_>) -> Result<(), DbError>,
+    ) -> Result<(), DbError> {
+        let answer = within(connection.limit(), self.read_each(connection, take)).await;
+        connection.settle(answer)
+    }
+
+    async fn read_each(
+        &mut self,
+        connection: &mut Connection,
         mut take: impl FnMut(&mut Row<'_>) -> Result<(), DbError>,
     ) -> Result<(), DbError> {
         #[cfg(test)]
         self.explain(connection).await?;
-        match connection.raw() {
+        match connection.raw()? {
             Raw::Sqlite(connection) => {
                 let (text, arguments) = self.for_sqlite()?;
                 // Row by row, while SQLite's thread looks for the next ones.
@@ -181,9 +193,18 @@ impl Sql {
         connection: &mut Connection,
         read: impl Fn(&mut Row<'_>) -> Result<T, DbError>,
     ) -> Result<Option<T>, DbError> {
+        let answer = within(connection.limit(), self.read_first(connection, read)).await;
+        connection.settle(answer)
+    }
+
+    async fn read_first<T>(
+        &mut self,
+        connection: &mut Connection,
+        read: impl Fn(&mut Row<'_>) -> Result<T, DbError>,
+    ) -> Result<Option<T>, DbError> {
         #[cfg(test)]
         self.explain(connection).await?;
-        match connection.raw() {
+        match connection.raw()? {
             Raw::Sqlite(connection) => {
                 let (text, arguments) = self.for_sqlite()?;
                 let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_optional(connection).await?;
@@ -210,9 +231,14 @@ impl Sql {
     /// # Errors
     /// The database's.
     pub async fn execute(&mut self, connection: &mut Connection) -> Result<u64, DbError> {
+        let answer = within(connection.limit(), self.run(connection)).await;
+        connection.settle(answer)
+    }
+
+    async fn run(&mut self, connection: &mut Connection) -> Result<u64, DbError> {
         #[cfg(test)]
         self.explain(connection).await?;
-        Ok(match connection.raw() {
+        Ok(match connection.raw()? {
             Raw::Sqlite(connection) => {
                 let (text, arguments) = self.for_sqlite()?;
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await?.rows_affected()

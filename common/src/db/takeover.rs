@@ -3,12 +3,18 @@
 //! Who works on a row is said by its `owner`, the incarnation of a service; a service that has not been heard for a
 //! while is gone, and so is the one before it in the same place. Hosts work on what names them and no owner.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use super::{Connection, DbError, FromRow, Json, Row, Sql, instances::transitions::RescheduledBuild};
+use super::{
+    Connection, DbError, FromRow, Json, Row, Sql,
+    actions::{EventOf, MIGRATION_REQUESTS},
+    instances::transitions::RescheduledBuild,
+};
 use crate::{
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
-    lifecycle::{TaskState, VmState},
+    lifecycle::{Keeper, TaskState, VmState},
     models::{Binary, Holder, MigrationStatus, RequestSpec},
     sql,
 };
@@ -131,6 +137,44 @@ pub async fn deletions_without_host(
     .await
 }
 
+/// The hosts, as far as they are up, of what a host does alone and where nothing has changed since before `since`: it may
+/// never have been told. The wait begins anew, so that no other conductor asks too.
+pub async fn untold_hosts(
+    connection: &mut Connection,
+    fresh_since: Timestamp,
+    since: Timestamp,
+) -> Result<Vec<String>, DbError> {
+    let mut waiting = sql!("deleted_at IS NULL AND owner IS NULL AND updated_at < "(since));
+    waiting.push(" AND task_state").is_in(TaskState::kept_by(Keeper::Host));
+    let hosts: Vec<String> = sql!("UPDATE instances SET updated_at = " (Timestamp::now()) " WHERE ")
+        .append(waiting)
+        .push(" AND host IS NOT NULL AND NOT ")
+        .append(host_is_down("instances.host", fresh_since))
+        .push(" RETURNING host")
+        .fetch_all(connection)
+        .await?;
+    Ok(hosts.into_iter().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// Events that began before `since`, have not ended, and that nobody will end: neither the instance's operation nor a
+/// migration that is under way is of their request.
+pub async fn abandoned_events(connection: &mut Connection, since: Timestamp) -> Result<Vec<EventOf>, DbError> {
+    sql!(
+        "SELECT instance_uuid, request_id, event, host, start_time, finish_time, result, details \
+         FROM instance_action_events WHERE finish_time IS NULL AND start_time < " (since)
+        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = instance_action_events.instance_uuid \
+         AND i.task_request_id = instance_action_events.request_id AND i.deleted_at IS NULL) \
+         AND NOT EXISTS (SELECT 1 FROM migrations m WHERE m.instance_uuid = instance_action_events.instance_uuid \
+         AND (m.request_id = instance_action_events.request_id OR instance_action_events.event"
+    )
+    .is_in(MIGRATION_REQUESTS)
+    .push(") AND m.status")
+    .is_in(MigrationStatus::under_way())
+    .append(sql!(") LIMIT "(BATCH)))
+    .fetch_all(connection)
+    .await
+}
+
 /// The condition that no compute host of this name has been heard since `fresh_since`, or that it was declared down.
 fn host_is_down(host: &'static str, fresh_since: Timestamp) -> Sql {
     let mut sql =
@@ -163,8 +207,40 @@ pub async fn orphaned_migrations(
         .await
 }
 
-/// Migrations that a host or a person holds and that can't go on so: the source is down or the instance is no longer
-/// theirs; or the instance is gone.
+/// Operations that are a long task's by their state, since before `since`, and for which there is none that has not ended.
+pub async fn lost_tasks(connection: &mut Connection, since: Timestamp) -> Result<Vec<LostTask>, DbError> {
+    sql!("SELECT uuid, task_id, task_request_id FROM instances WHERE task_state")
+        .is_in(TaskState::kept_by(Keeper::LongTask))
+        .append(sql!(
+            " AND task_id IS NOT NULL AND deleted_at IS NULL AND updated_at < " (since)
+            " AND NOT EXISTS (SELECT 1 FROM migrations m WHERE m.instance_uuid = instances.uuid \
+             AND m.task_id = instances.task_id AND m.status"
+        ))
+        .is_in(MigrationStatus::under_way())
+        .append(sql!(") LIMIT "(BATCH)))
+        .fetch_all(connection)
+        .await
+}
+
+/// An operation whose long task is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostTask {
+    /// The instance.
+    pub instance: InstanceUuid,
+    /// The operation.
+    pub task_id: TaskId,
+    /// The request that asked for it.
+    pub request_id: Option<String>,
+}
+
+impl FromRow for LostTask {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        Ok(Self { instance: row.read()?, task_id: row.read()?, request_id: row.read()? })
+    }
+}
+
+/// Migrations that a host or a person holds and that can't go on so: the source is down, or has reported nothing since
+/// `fresh_since` (it may never have been told), or is to be told of an abort; the instance is no longer theirs, or is gone.
 pub async fn lost_migrations(
     connection: &mut Connection,
     fresh_since: Timestamp,
@@ -173,6 +249,7 @@ pub async fn lost_migrations(
         .is_in(MigrationStatus::held_by(Holder::Host))
         .push(" AND (")
         .append(host_is_down("migrations.source", fresh_since))
+        .append(sql!(" OR updated_at < " (fresh_since) " OR abort_requested"))
         .push(
             " OR NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = migrations.instance_uuid \
              AND i.task_id = migrations.task_id)) UNION SELECT uuid FROM migrations WHERE owner IS NULL AND status",

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{BindError, DbError, Row};
 use crate::{
-    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
+    ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{Binary, EventResult, GroupPolicy, LockedBy, MigrationKind, MigrationStatus},
 };
@@ -295,7 +295,7 @@ macro_rules! uuid_columns {
     )*};
 }
 
-uuid_columns!(InstanceUuid, TaskId, MigrationUuid, Incarnation);
+uuid_columns!(InstanceUuid, TaskId, MigrationUuid, Incarnation, HostIdentity);
 
 /// Makes enums columns that hold their names: each has `as_str`, and `FromStr` for the way back.
 #[macro_export]

@@ -19,5 +19,5 @@
 mod states;
 mod table;
 
-pub use states::{PowerState, TaskState, VmState};
+pub use states::{Keeper, PowerState, TaskState, VmState};
 pub use table::{Action, Ending, NotAllowed, Tasks, Transition, check, is_long_task, server_status};

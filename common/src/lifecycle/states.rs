@@ -78,7 +78,51 @@ named! {
     }
 }
 
+/// Who brings an operation to its end by its task state, and so who is to be looked for when nobody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// A build's: a scheduler while the row names none or an owner, then the host.
+    Build,
+    /// The instance's host, alone.
+    Host,
+    /// The long task in whose row in `migrations` the operation is.
+    LongTask,
+}
+
 impl TaskState {
+    /// Who brings an operation in this state to its end. A new state can't be forgotten here, and whoever searches for
+    /// work that nobody does goes by it.
+    #[must_use]
+    pub fn keeper(self) -> Keeper {
+        match self {
+            Self::Scheduling | Self::Networking | Self::BlockDeviceMapping | Self::Spawning => Keeper::Build,
+            Self::Rebooting
+            | Self::RebootStarted
+            | Self::RebootingHard
+            | Self::RebootStartedHard
+            | Self::PoweringOff
+            | Self::PoweringOn
+            | Self::Pausing
+            | Self::Unpausing
+            | Self::Suspending
+            | Self::Resuming
+            | Self::TriggeringCrashDump
+            | Self::Deleting => Keeper::Host,
+            Self::Migrating
+            | Self::ResizePrep
+            | Self::ResizeMigrating
+            | Self::ResizeMigrated
+            | Self::ResizeFinish
+            | Self::ResizeConfirming
+            | Self::ResizeReverting => Keeper::LongTask,
+        }
+    }
+
+    /// Those that this one brings to their end.
+    pub fn kept_by(keeper: Keeper) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |state| state.keeper() == keeper)
+    }
+
     /// The name that the API shows; `None` for a state that Nova does not show.
     #[must_use]
     pub fn shown(self) -> Option<&'static str> {

@@ -6,7 +6,7 @@ use std::fmt;
 use novella_messaging::{Version, contract::NamesMethod};
 use serde::{Deserialize, Serialize};
 
-use super::{PowerState, TaskState, VmState};
+use super::{Keeper, PowerState, TaskState, VmState};
 
 macro_rules! actions {
     ($($name:ident,)*) => {
@@ -49,6 +49,13 @@ impl Action {
         &TABLE[self as usize]
     }
 
+    /// The action that a `task_state` belongs to.
+    #[must_use]
+    pub fn of(task_state: TaskState) -> Self {
+        // Each state belongs to an action: a test holds the table to it.
+        TABLE.iter().find(|row| row.during.contains(&task_state)).map_or(Self::Create, |row| row.action)
+    }
+
     /// The action that a host does alone and that a `task_state` stands for: what a host does that finds the state in
     /// its row and never got the message. `None` for states of which the row does not say enough.
     #[must_use]
@@ -61,7 +68,7 @@ impl Action {
 /// Whether a `task_state` is one of a long task: it ends when a conductor says so, whatever the hosts report.
 #[must_use]
 pub fn is_long_task(task_state: TaskState) -> bool {
-    TABLE.iter().any(|row| !row.on_host && row.action != Action::Create && row.during.contains(&task_state))
+    task_state.keeper() == Keeper::LongTask
 }
 
 /// The message that tells a host to do an action has Nova's name for the method that does it.

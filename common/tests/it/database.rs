@@ -135,22 +135,6 @@ async fn of_two_operations_that_begin_at_once_one_wins(database: Database) {
     assert_eq!(winners, 1);
 }
 
-async fn an_operation_that_was_not_handed_over_leaves_no_trace(database: Database) {
-    let mut before = new_instance();
-    before.vm_state = VmState::Active;
-    before.task_state = None;
-    before.task_id = None;
-    before.task_request_id = None;
-    let mut connection = database.write().await.unwrap();
-    instances::insert(&mut connection, std::slice::from_ref(&before), &RequestSpec::default()).await.unwrap();
-    let task = TaskId::random();
-    assert!(instances::begin_task(&mut connection, &before, TaskState::Pausing, task, "req-2").await.unwrap());
-    assert!(!instances::abandon_task(&mut connection, &before, TaskId::random()).await.unwrap());
-    assert!(instances::abandon_task(&mut connection, &before, task).await.unwrap());
-    let after = instances::get(&mut connection, before.uuid).await.unwrap().unwrap();
-    assert_eq!((after.task_state, after.task_id, after.task_request_id), (None, None, None));
-}
-
 async fn claims_from_many_sides_at_once_never_overcommit_and_add_up(database: Database) {
     let mut connection = database.write().await.unwrap();
     for host in ["host-1", "host-2"] {
@@ -329,7 +313,6 @@ macro_rules! behaviours {
 behaviours! {
     a_new_instance_is_read_back_as_it_was_written,
     of_two_operations_that_begin_at_once_one_wins,
-    an_operation_that_was_not_handed_over_leaves_no_trace,
     claims_from_many_sides_at_once_never_overcommit_and_add_up,
     a_heartbeat_makes_a_service_and_keeps_it_up,
     actions_keep_their_events_as_they_last_stood,

@@ -1,7 +1,7 @@
 //! The state table: walked at random, it never leads anywhere that it does not name.
 
 use novella_common::lifecycle::{
-    Action, Ending, NotAllowed, PowerState, TaskState, Tasks, VmState, check, server_status,
+    Action, Ending, Keeper, NotAllowed, PowerState, TaskState, Tasks, VmState, check, server_status,
 };
 use novella_messaging::{Version, contract::NamesMethod};
 use proptest::prelude::*;
@@ -33,6 +33,19 @@ fn every_task_state_belongs_to_an_action() {
             Action::ALL.iter().any(|action| action.transition().during.contains(task)),
             "{task} is set by no action"
         );
+    }
+}
+
+#[test]
+fn each_task_state_is_kept_by_those_who_do_its_action() {
+    for task in TaskState::ALL {
+        let mut actions = Action::ALL.iter().filter(|action| action.transition().during.contains(task));
+        let kept = match task.keeper() {
+            Keeper::Build => actions.all(|action| *action == Action::Create),
+            Keeper::Host => actions.all(|action| action.transition().on_host) && Action::on_host_of(*task).is_some(),
+            Keeper::LongTask => actions.all(|action| !action.transition().on_host && *action != Action::Create),
+        };
+        assert!(kept, "{task}");
     }
 }
 

@@ -7,4 +7,6 @@ mod lifecycle;
 #[cfg(feature = "database")]
 mod lists;
 #[cfg(feature = "database")]
+mod postgres_limits;
+#[cfg(feature = "database")]
 mod schema;

@@ -70,6 +70,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0006_access_and_disk_config.sql",
         "73b5d9a9692b44ad866a076b81902a1b7e1b7545849c64107b5fc561bffc28a1e6a3d0ee8173c2f5be43ea1fec4e84e0",
     ),
+    (
+        "postgres/0007_hosts_and_requests.sql",
+        "fb3dab67b7c02055c8b7e64aa48570fa73ba8be51f24c3157cec295b3d2f6d95f22e405339b71ddf49d1c5edb673a140",
+    ),
+    (
+        "sqlite/0007_hosts_and_requests.sql",
+        "4d46f5d93817cc0a913dda482636557737bc1376e2851da0d695f032f8af94b3230f2ea878fcd0bf1bc92120b7f43de4",
+    ),
 ];
 
 fn folder() -> &'static Path {

@@ -7,7 +7,7 @@ use novella_common::{
     ids::{MigrationUuid, TaskId},
     lifecycle::Action,
     models::{InstanceSpec, Resources},
-    reports::Fact,
+    reports::{Fact, OperationProgress},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -28,11 +28,18 @@ pub(crate) struct Entry {
     pub(crate) operation: Option<Operation>,
     /// Operations that are over or were taken over, oldest first.
     pub(crate) settled: VecDeque<TaskId>,
+    /// Those of them that were taken over. If the row still asks for one, then by a message that came late, which must not
+    /// have the last word.
+    #[serde(default)]
+    pub(crate) overtaken: VecDeque<TaskId>,
     /// The migration that brings it here, until the conductor has confirmed its arrival.
     #[serde(default, deserialize_with = "known_or_none")]
     pub(crate) incoming: Option<MigrationUuid>,
     /// The newest report, to be sent again if it was not written down.
     pub(crate) last_report: Option<Fact>,
+    /// The newest one about a migration: what comes after it about the guest must not be all that is left.
+    #[serde(default)]
+    pub(crate) last_migration_report: Option<Fact>,
 }
 
 /// An operation under way.
@@ -64,6 +71,32 @@ impl Entry {
         self.operation.as_ref().is_some_and(|operation| operation.task_id == task_id)
     }
 
+    /// Another operation takes over.
+    pub(crate) fn overtake(&mut self) {
+        if let Some(operation) = &self.operation {
+            remember(&mut self.overtaken, operation.task_id);
+        }
+        self.settle();
+    }
+
+    /// The operation is to be done after all, though it was taken over.
+    pub(crate) fn revive(&mut self, task_id: TaskId) {
+        self.settled.retain(|settled| *settled != task_id);
+        self.overtaken.retain(|overtaken| *overtaken != task_id);
+    }
+
+    /// Whether the end of this operation is among the reports that can be sent again.
+    pub(crate) fn reports_end_of(&self, task_id: TaskId) -> bool {
+        let own = |fact: &Fact| match fact {
+            Fact::Instance(report) => {
+                report.task_id == Some(task_id) && !matches!(report.progress, OperationProgress::Doing { .. })
+            }
+            Fact::Migration(report) => report.task_id == task_id,
+            Fact::Hello(_) | Fact::Alive { .. } => false,
+        };
+        self.last_report.iter().chain(&self.last_migration_report).any(own)
+    }
+
     /// The operation is over, or taken over; a message for it that comes again finds it done.
     pub(crate) fn settle(&mut self) {
         if let Some(operation) = self.operation.take() {
@@ -73,10 +106,7 @@ impl Entry {
 
     /// A message for this operation that comes again finds it done.
     pub(crate) fn remember(&mut self, task_id: TaskId) {
-        if self.settled.len() == REMEMBERED {
-            self.settled.pop_front();
-        }
-        self.settled.push_back(task_id);
+        remember(&mut self.settled, task_id);
     }
 
     /// What tells this stay of the instance from an earlier or later one on the same host.
@@ -86,6 +116,16 @@ impl Entry {
             incoming: self.incoming,
         }
     }
+}
+
+fn remember(tasks: &mut VecDeque<TaskId>, task_id: TaskId) {
+    if tasks.contains(&task_id) {
+        return;
+    }
+    if tasks.len() == REMEMBERED {
+        tasks.pop_front();
+    }
+    tasks.push_back(task_id);
 }
 
 /// See [`Entry::identity`].

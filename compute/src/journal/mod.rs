@@ -179,7 +179,7 @@ impl Journal {
             Needs::Instance if entry.spec.is_none() => return Ok(Began::Unknown),
             Needs::Instance | Needs::Nothing => {}
         }
-        entry.settle();
+        entry.overtake();
         entry.operation = Some(operation);
         self.put(&mut state, instance, Some(entry), None).map(Began::New)
     }
@@ -254,15 +254,18 @@ impl Journal {
         self.put(&mut state, instance, None, None)
     }
 
-    /// Sends the last report of an instance again, if it is newer than `after`.
+    /// Sends the last report of an instance again, if it is newer than `after`, and the last one about its migration,
+    /// whose row counts by itself.
     pub(crate) async fn repeat(&self, instance: InstanceUuid, after: i64) -> Result<(), StoreError> {
-        let last = self.look(instance, |entry| entry.and_then(|entry| entry.last_report.clone()));
-        if let Some(fact) = last
-            && fact_seq(&fact).is_some_and(|seq| seq > after)
-        {
+        let last = self.look(instance, |entry| {
+            let newer = |fact: &Fact| !matches!(fact, Fact::Instance(report) if report.seq <= after);
+            let facts = entry.map(|entry| entry.last_migration_report.iter().chain(&entry.last_report));
+            facts.into_iter().flatten().filter(|fact| newer(fact)).cloned().collect::<Vec<_>>()
+        });
+        if !last.is_empty() {
             self.barrier().durable().await?;
-            self.outbox.push(fact);
         }
+        last.into_iter().for_each(|fact| self.outbox.push(fact));
         Ok(())
     }
 
@@ -280,7 +283,10 @@ impl Journal {
         if let (Some(entry), Some(report)) = (&mut entry, report) {
             seq += 1;
             let fact = report.numbered(instance, seq);
-            entry.last_report = Some(fact.clone());
+            match fact {
+                Fact::Migration(_) => entry.last_migration_report = Some(fact.clone()),
+                _ => entry.last_report = Some(fact.clone()),
+            }
             let counter = serde_json::to_vec(&seq).map_err(|error| self.partition.damaged(error))?;
             changes.push(Change { key: COUNTER.to_vec(), value: Some(counter) });
             let outbox = self.outbox.clone();

@@ -70,7 +70,20 @@ impl Manager {
         for task_state in operation.action.transition().during.iter().skip(1) {
             self.report_step(instance, operation.task_id, *task_state)?;
         }
+        if operation.action == Action::RebootHard && self.driver().power_state(instance).is_none() {
+            return self.make_guest_anew(instance).await;
+        }
         virt::perform(&**self.driver(), instance, operation.action, &operation.arguments).await
+    }
+
+    /// The last resort where the guest is gone, with its host's disks or machine: a new one, from the image.
+    async fn make_guest_anew(&self, instance: InstanceUuid) -> Result<(), ComputeError> {
+        let spec = self.journal().look(instance, |entry| entry.and_then(|entry| entry.spec.clone()));
+        let spec = spec.ok_or_else(|| self.not_found(instance))?;
+        tracing::info!(%instance, "its guest is gone: made anew");
+        self.driver().plug_networks(&spec).await?;
+        self.driver().attach_disks(&spec).await?;
+        self.driver().spawn(&spec).await
     }
 
     /// Whether the operation is the one under way.

@@ -36,7 +36,7 @@ use instance_locks::InstanceLocks;
 use live_migration::MigrationRequest;
 use novella_common::{
     RequestContext,
-    ids::{InstanceUuid, MigrationUuid, TaskId},
+    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::Action,
     models::Inventory,
 };
@@ -57,6 +57,8 @@ pub(crate) struct Manager(Arc<Host>);
 /// What a manager is made of.
 pub(crate) struct Host {
     pub(crate) name: String,
+    /// This run of it.
+    pub(crate) incarnation: Incarnation,
     pub(crate) driver: AnyDriver,
     pub(crate) journal: Arc<Journal>,
     pub(crate) inventory: Inventory,
@@ -143,6 +145,13 @@ impl Manager {
             .look(instance, |entry| entry.is_some_and(|entry| entry.does(task_id) || entry.settled.contains(&task_id)))
     }
 
+    /// Whether the message of an operation was overtaken by that of a deletion: nothing takes over from one but another.
+    fn comes_late(&self, instance: InstanceUuid, operation: &journal::Operation) -> bool {
+        let is_final = |action: Action| action.transition().is_final();
+        let deleting = |entry: &journal::Entry| entry.operation.as_ref().is_some_and(|other| is_final(other.action));
+        !is_final(operation.action) && self.journal().look(instance, |entry| entry.is_some_and(deleting))
+    }
+
     /// Waits for the instance's lock as the action is entitled to, and makes it the host's own. `None` if there is
     /// nothing left to do: it was done before, or something else has taken over.
     async fn begin(
@@ -151,6 +160,15 @@ impl Manager {
         operation: journal::Operation,
         needs: Needs,
     ) -> Result<Option<instance_locks::InstanceLock>, ComputeError> {
+        if self.comes_late(instance, &operation) {
+            tracing::info!(%instance, task_id = %operation.task_id, "not done: the instance is being deleted");
+            let remembered = self.journal().change(instance, |entry| {
+                entry.remember(operation.task_id);
+                None
+            })?;
+            remembered.durable().await?;
+            return Ok(None);
+        }
         // A repetition must not cancel what came after the first delivery.
         let takes_over = operation.action.transition().takes_over() && !self.knows(instance, operation.task_id);
         let lock = if takes_over { self.locks().take_over(instance).await } else { self.locks().lock(instance).await };

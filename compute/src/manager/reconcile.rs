@@ -8,17 +8,17 @@ use futures_util::{StreamExt, stream};
 use novella_common::{
     RequestContext,
     ids::{InstanceUuid, TaskId},
-    lifecycle::{Action, PowerState, VmState, is_long_task},
+    lifecycle::{Action, Ending, PowerState, VmState, is_long_task},
     reports::OperationProgress,
 };
 
 use super::{
     Manager,
-    reconcile_action::{ReconcileAction, decide},
+    reconcile_action::{ReconcileAction, decide, state_of},
     reports::{End, Failure},
 };
 use crate::{
-    journal::{self, Entry},
+    journal::{self, Entry, MigrationArguments},
     rpcapi::{ActionArguments, ComputeControl, ComputeError, DesiredInstance, OperationId, Reconciliation},
 };
 
@@ -46,7 +46,7 @@ impl ComputeControl for Manager {
     }
 
     async fn reconcile(&self, _ctx: RequestContext, reconciliation: Reconciliation) -> Result<(), ComputeError> {
-        let Reconciliation { desired, remove } = reconciliation;
+        let Reconciliation { desired, remove, incarnation } = reconciliation;
         stream::iter(remove)
             .for_each_concurrent(AT_ONCE, async |instance| {
                 if let Err(error) = self.remove_unknown(instance).await {
@@ -64,7 +64,10 @@ impl ComputeControl for Manager {
             // Not reconciled: the conductor is told, and the host says hello again.
             Some(error) => Err(error),
             None => {
-                self.0.state.reconciled.send_replace(true);
+                // Its hello may still be on its way, while a conductor that goes by the name was faster.
+                if incarnation.is_none_or(|written_down| written_down == self.0.incarnation) {
+                    self.0.state.reconciled.send_replace(true);
+                }
                 Ok(())
             }
         }
@@ -89,6 +92,10 @@ impl Manager {
         Ok(self.journal().forget(instance)?.durable().await?)
     }
 
+    fn remembers(&self, instance: InstanceUuid) -> bool {
+        self.journal().look(instance, |entry| entry.is_some())
+    }
+
     fn is_as_listed(&self, instance: InstanceUuid) -> bool {
         let now = self.journal().look(instance, |entry| entry.map(Entry::identity)).unwrap_or_default();
         let listings = self.0.state.listings.lock();
@@ -99,7 +106,9 @@ impl Manager {
     async fn reconcile_instance(&self, desired: DesiredInstance) -> Result<(), ComputeError> {
         let instance = desired.spec.uuid;
         self.adopt(&desired).await?;
-        self.release(&desired).await?;
+        if let Err(error) = self.release(&desired).await {
+            tracing::warn!(%instance, %error, "a guest is still held; tried again at the next reconciliation");
+        }
         let mut action = self.decide_now(&desired);
         if let ReconcileAction::ForgetOperation(task_id) = action {
             tracing::info!(%instance, %task_id, "an operation is forgotten: its row does not know it");
@@ -125,6 +134,24 @@ impl Manager {
                 self.perform_missed(OperationId { instance, task_id }, desired.request_id, action);
                 Ok(())
             }
+            ReconcileAction::PerformAgain(action, task_id) => {
+                tracing::info!(%instance, %task_id, "done again: a message that came late had taken over");
+                let revived = self.journal().change(instance, |entry| {
+                    entry.revive(task_id);
+                    None
+                })?;
+                revived.durable().await?;
+                self.perform_missed(OperationId { instance, task_id }, desired.request_id, action);
+                Ok(())
+            }
+            ReconcileAction::ReportEnd(action, task_id) => {
+                let operation =
+                    journal::Operation::new(task_id, desired.request_id, action, ActionArguments::default());
+                let end = self.end_by_guest(instance, action);
+                tracing::info!(%instance, %task_id, ?end, "an end that is in no report any more is reported by the guest");
+                self.report_refused(instance, operation, end).await
+            }
+            ReconcileAction::StopCopying(task_id) => self.stop_copying(instance, task_id),
             ReconcileAction::ReportLostBuild(task_id) => {
                 self.report_lost_build(instance, task_id, desired.request_id);
                 Ok(())
@@ -149,13 +176,54 @@ impl Manager {
         let instance = desired.spec.uuid;
         let free = self.locks().is_free(instance);
         let guest = self.driver().power_state(instance);
-        self.journal().look(instance, |entry| decide(entry, guest, desired, free))
+        let as_listed = self.is_as_listed(instance);
+        self.journal().look(instance, |entry| decide(entry, guest, desired, free, as_listed))
     }
 
-    /// Makes an instance the host's own whose guest is here: its journal was lost, or its migration's last step.
+    /// How an operation must have ended, as far as the guest tells.
+    fn end_by_guest(&self, instance: InstanceUuid, action: Action) -> End {
+        let transition = action.transition();
+        let guest = self.driver().power_state(instance);
+        let now = guest.and_then(state_of);
+        let failed = |error, vm_state| {
+            let building = action == Action::Create;
+            End::Failed(Failure { error, vm_state: Some(vm_state), reschedule: building, stays: !building })
+        };
+        match (transition.ends, now) {
+            (_, None) if transition.is_final() => End::Gone,
+            (_, None) => failed(self.not_found(instance), VmState::Error),
+            (Ending::State(wanted, power), Some(now)) if wanted == now => End::Done(wanted, power),
+            (Ending::State(..), Some(now)) => {
+                let message = format!(
+                    "what became of '{}' on host {} was not written down; its guest is in state {now}",
+                    transition.verb, self.0.name
+                );
+                failed(ComputeError::Failed { message }, now)
+            }
+            (Ending::Unchanged | Ending::SamePower(_) | Ending::ByPower, Some(_)) => End::Unchanged,
+        }
+    }
+
+    /// Gives up to copy for a migration that is over: its conductor could not tell this host. What waits for the
+    /// instance's lock comes next.
+    fn stop_copying(&self, instance: InstanceUuid, task_id: TaskId) -> Result<(), ComputeError> {
+        let operation = self.journal().look(instance, |entry| entry.and_then(|entry| entry.operation.clone()));
+        if let Some(operation) = operation.filter(|operation| operation.task_id == task_id) {
+            let arguments: MigrationArguments = operation.arguments.read()?;
+            tracing::info!(%instance, migration = %arguments.migration.migration, "its migration is over: it is copied no longer");
+            self.driver().live_migration_abort(instance, arguments.migration.migration);
+        }
+        Ok(())
+    }
+
+    /// Makes an instance the host's own whose guest is here: its journal was lost, or its migration's last step. One that is
+    /// nowhere is its own too, if nothing is under way: a hard reboot makes its guest anew.
     async fn adopt(&self, desired: &DesiredInstance) -> Result<(), ComputeError> {
         let instance = desired.spec.uuid;
-        let here = self.driver().power_state(instance).is_some_and(|power| power != PowerState::NoState);
+        let here = match self.driver().power_state(instance) {
+            Some(power) => power != PowerState::NoState,
+            None => desired.task.is_none() && (self.is_as_listed(instance) || !self.remembers(instance)),
+        };
         let missing = self.journal().look(instance, |entry| {
             let (spec, incoming) =
                 entry.map_or((false, false), |entry| (entry.spec.is_some(), entry.incoming.is_some()));

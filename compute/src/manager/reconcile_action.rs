@@ -4,7 +4,9 @@
 //! | --- | --- | --- |
 //! | an operation | has it under way, and somebody does it | nothing, but the last report again |
 //! | an operation | has it under way, nobody does it | go on |
-//! | an operation | has finished it | the last report again |
+//! | an operation | has finished it | the last report again; without one, how it must have ended, by the guest |
+//! | an operation | has had it taken over by a message that came late | do it again |
+//! | another operation, or nothing | still copies for a migration | give that up: its conductor has |
 //! | a power operation, a deletion | never heard of it | do it |
 //! | a build | never heard of it | it is lost, unless it is still on its way |
 //! | a migration | never heard of it | nothing: it is the conductor's |
@@ -13,7 +15,7 @@
 
 use novella_common::{
     ids::TaskId,
-    lifecycle::{Action, PowerState, VmState, is_long_task},
+    lifecycle::{Action, Keeper, PowerState, VmState},
     reports::Fact,
 };
 
@@ -31,6 +33,12 @@ pub(super) enum ReconcileAction {
     Resume(TaskId),
     /// Do what the row asks for; its message got lost.
     Perform(Action, TaskId),
+    /// Do again what a message that came late has taken over.
+    PerformAgain(Action, TaskId),
+    /// Report how an operation must have ended whose end is in no report any more.
+    ReportEnd(Action, TaskId),
+    /// Stop to copy for a migration that is over, and decide again at the next reconciliation.
+    StopCopying(TaskId),
     /// PendingReport that the build is lost, if its message does not come after all.
     ReportLostBuild(TaskId),
     /// Forget an operation that the row does not know (any more), and decide again.
@@ -41,13 +49,23 @@ pub(super) enum ReconcileAction {
     ReportMissing,
 }
 
-/// Decides. `guest` is what the hypervisor says, `free` whether nobody works on the instance.
+/// Decides. `guest` is what the hypervisor says, `free` whether nobody works on the instance, `as_listed` whether nothing
+/// has begun or ended on it since the host was asked what it holds: then the row, which was read after that, is no older
+/// than what the journal says.
 pub(super) fn decide(
     entry: Option<&Entry>,
     guest: Option<PowerState>,
     desired: &DesiredInstance,
     free: bool,
+    as_listed: bool,
 ) -> ReconcileAction {
+    if let Some(operation) = entry.and_then(|entry| entry.operation.as_ref())
+        && desired.task.is_none_or(|(_, task)| task != operation.task_id)
+        && matches!(operation.action, Action::LiveMigrate | Action::Migrate)
+        && !free
+    {
+        return if as_listed { ReconcileAction::StopCopying(operation.task_id) } else { ReconcileAction::Nothing };
+    }
     let under_way = entry.and_then(|entry| entry.operation.as_ref()).map(|operation| operation.task_id);
     match (desired.task, under_way) {
         (Some((_, task)), Some(own)) if task == own => {
@@ -57,13 +75,28 @@ pub(super) fn decide(
                 ReconcileAction::RepeatReport
             }
         }
-        (Some((_, task)), _) if entry.is_some_and(|entry| entry.settled.contains(&task)) => {
-            ReconcileAction::RepeatReport
+        (Some((task_state, task)), _) if entry.is_some_and(|entry| entry.settled.contains(&task)) => {
+            if entry.is_some_and(|entry| entry.reports_end_of(task)) {
+                return ReconcileAction::RepeatReport;
+            }
+            let overtaken = entry.is_some_and(|entry| entry.overtaken.contains(&task));
+            match (task_state.keeper(), Action::on_host_of(task_state)) {
+                // Its conductor asks for what it needs to know.
+                (Keeper::LongTask, _) => ReconcileAction::RepeatReport,
+                // The row may be older than what has taken over.
+                _ if overtaken && !as_listed => ReconcileAction::Nothing,
+                (_, Some(action)) if overtaken || (action.transition().is_final() && guest.is_some()) => {
+                    ReconcileAction::PerformAgain(action, task)
+                }
+                // On its way here or away from here.
+                _ if guest == Some(PowerState::NoState) => ReconcileAction::Nothing,
+                (_, action) => ReconcileAction::ReportEnd(action.unwrap_or(Action::Create), task),
+            }
         }
-        (Some((task_state, task)), _) => match Action::on_host_of(task_state) {
-            Some(action) => ReconcileAction::Perform(action, task),
-            None if is_long_task(task_state) => ReconcileAction::Nothing,
-            None => ReconcileAction::ReportLostBuild(task),
+        (Some((task_state, task)), _) => match (task_state.keeper(), Action::on_host_of(task_state)) {
+            (_, Some(action)) => ReconcileAction::Perform(action, task),
+            (Keeper::LongTask, None) => ReconcileAction::Nothing,
+            (Keeper::Build | Keeper::Host, None) => ReconcileAction::ReportLostBuild(task),
         },
         (None, Some(own)) if free => ReconcileAction::ForgetOperation(own),
         // The row was read before the operation began, or is about to be told of its end.
@@ -106,14 +139,22 @@ fn compare(guest: Option<PowerState>, desired: &DesiredInstance) -> ReconcileAct
             ReconcileAction::ReportState(desired.vm_state, reported(power))
         }
     } else {
-        match power {
-            PowerState::Running => ReconcileAction::ReportState(VmState::Active, power),
-            PowerState::Paused => ReconcileAction::ReportState(VmState::Paused, power),
-            PowerState::Suspended => ReconcileAction::ReportState(VmState::Suspended, reported(power)),
-            PowerState::Shutdown | PowerState::Crashed => ReconcileAction::ReportState(VmState::Stopped, power),
+        match state_of(power) {
+            Some(vm_state) => ReconcileAction::ReportState(vm_state, reported(power)),
             // On its way here or away from here.
-            PowerState::NoState => ReconcileAction::Nothing,
+            None => ReconcileAction::Nothing,
         }
+    }
+}
+
+/// What a server is whose guest does this; `None`: it is on its way here or away from here.
+pub(super) fn state_of(power: PowerState) -> Option<VmState> {
+    match power {
+        PowerState::Running => Some(VmState::Active),
+        PowerState::Paused => Some(VmState::Paused),
+        PowerState::Suspended => Some(VmState::Suspended),
+        PowerState::Shutdown | PowerState::Crashed => Some(VmState::Stopped),
+        PowerState::NoState => None,
     }
 }
 
@@ -125,6 +166,7 @@ mod tests {
         ids::InstanceUuid,
         lifecycle::TaskState,
         models::{Flavor, InstanceSpec, RxtxFactor},
+        reports::{InstanceReport, OperationProgress},
     };
 
     use super::*;
@@ -175,15 +217,74 @@ mod tests {
     fn what_a_former_run_left_goes_on() {
         let task = TaskId::random();
         let row = desired(VmState::Building, PowerState::NoState, Some((TaskState::Spawning, task)));
-        assert_eq!(decide(Some(&busy_with(Action::Create, task)), None, &row, true), ReconcileAction::Resume(task));
-        assert_eq!(decide(Some(&busy_with(Action::Create, task)), None, &row, false), ReconcileAction::RepeatReport);
+        assert_eq!(
+            decide(Some(&busy_with(Action::Create, task)), None, &row, true, true),
+            ReconcileAction::Resume(task)
+        );
+        assert_eq!(
+            decide(Some(&busy_with(Action::Create, task)), None, &row, false, true),
+            ReconcileAction::RepeatReport
+        );
     }
 
     #[test]
     fn what_is_finished_is_told_again() {
         let task = TaskId::random();
         let row = desired(VmState::Active, PowerState::Running, Some((TaskState::PoweringOff, task)));
-        assert_eq!(decide(Some(&settled(task)), Some(PowerState::Shutdown), &row, true), ReconcileAction::RepeatReport);
+        let mut entry = settled(task);
+        entry.last_report = Some(Fact::Instance(InstanceReport {
+            instance: row.spec.uuid,
+            seq: 1,
+            task_id: Some(task),
+            request_id: None,
+            power_state: PowerState::Shutdown,
+            progress: OperationProgress::Done { vm_state: VmState::Stopped },
+            event: None,
+        }));
+        assert_eq!(decide(Some(&entry), Some(PowerState::Shutdown), &row, true, true), ReconcileAction::RepeatReport);
+    }
+
+    #[test]
+    fn an_end_that_is_in_no_report_any_more_is_found_again_and_what_was_taken_over_by_a_late_message_is_done_again() {
+        let task = TaskId::random();
+        let row = desired(VmState::Active, PowerState::Running, Some((TaskState::RebootStartedHard, task)));
+        let mut entry = settled(task);
+        assert_eq!(
+            decide(Some(&entry), RUNNING, &row, true, true),
+            ReconcileAction::ReportEnd(Action::RebootHard, task)
+        );
+        entry.overtaken.push_back(task);
+        let again = ReconcileAction::PerformAgain(Action::RebootHard, task);
+        assert_eq!(decide(Some(&entry), RUNNING, &row, true, true), again);
+        // The row may be older than what has taken over.
+        assert_eq!(decide(Some(&entry), RUNNING, &row, true, false), ReconcileAction::Nothing);
+    }
+
+    #[test]
+    fn a_copy_that_the_row_does_not_know_is_given_up_whatever_the_row_asks_for() {
+        let copy = TaskId::random();
+        let entry = busy_with(Action::LiveMigrate, copy);
+        for task in [None, Some((TaskState::Suspending, TaskId::random()))] {
+            let row = desired(VmState::Active, PowerState::Running, task);
+            assert_eq!(decide(Some(&entry), RUNNING, &row, false, true), ReconcileAction::StopCopying(copy));
+            assert_eq!(decide(Some(&entry), RUNNING, &row, false, false), ReconcileAction::Nothing);
+        }
+    }
+
+    #[test]
+    fn every_task_state_is_somebodys_and_none_is_left_alone_by_a_host_that_should_do_it() {
+        for state in TaskState::ALL {
+            let task = TaskId::random();
+            let row = desired(VmState::Active, PowerState::Running, Some((*state, task)));
+            let mut overtaken = settled(task);
+            overtaken.overtaken.push_back(task);
+            for entry in [None, Some(Entry::default()), Some(settled(task)), Some(overtaken)] {
+                let action = decide(entry.as_ref(), RUNNING, &row, true, true);
+                let alone = action == ReconcileAction::Nothing || action == ReconcileAction::RepeatReport;
+                // Of a long task its conductor says more.
+                assert!(!alone || state.keeper() == Keeper::LongTask, "{state}: {action:?}");
+            }
+        }
     }
 
     #[test]
@@ -191,7 +292,7 @@ mod tests {
         let task = TaskId::random();
         for (state, action) in [(TaskState::PoweringOff, Action::Stop), (TaskState::Deleting, Action::Delete)] {
             let row = desired(VmState::Active, PowerState::Running, Some((state, task)));
-            assert_eq!(decide(None, RUNNING, &row, true), ReconcileAction::Perform(action, task));
+            assert_eq!(decide(None, RUNNING, &row, true, true), ReconcileAction::Perform(action, task));
         }
     }
 
@@ -200,10 +301,10 @@ mod tests {
         let task = TaskId::random();
         for state in [TaskState::Scheduling, TaskState::Networking, TaskState::Spawning] {
             let row = desired(VmState::Building, PowerState::NoState, Some((state, task)));
-            assert_eq!(decide(None, None, &row, true), ReconcileAction::ReportLostBuild(task));
+            assert_eq!(decide(None, None, &row, true, true), ReconcileAction::ReportLostBuild(task));
         }
         let row = desired(VmState::Active, PowerState::Running, Some((TaskState::Migrating, task)));
-        assert_eq!(decide(None, RUNNING, &row, true), ReconcileAction::Nothing);
+        assert_eq!(decide(None, RUNNING, &row, true, true), ReconcileAction::Nothing);
     }
 
     #[test]
@@ -211,13 +312,13 @@ mod tests {
         let task = TaskId::random();
         let row = desired(VmState::Active, PowerState::Running, None);
         let entry = busy_with(Action::Stop, task);
-        assert_eq!(decide(Some(&entry), RUNNING, &row, true), ReconcileAction::ForgetOperation(task));
-        assert_eq!(decide(Some(&entry), RUNNING, &row, false), ReconcileAction::Nothing);
+        assert_eq!(decide(Some(&entry), RUNNING, &row, true, true), ReconcileAction::ForgetOperation(task));
+        assert_eq!(decide(Some(&entry), RUNNING, &row, false, true), ReconcileAction::Nothing);
     }
 
     #[test]
     fn a_guest_at_rest_is_compared_with_its_row() {
-        let judge_at_rest = |vm_state, power, guest| decide(None, guest, &desired(vm_state, power, None), true);
+        let judge_at_rest = |vm_state, power, guest| decide(None, guest, &desired(vm_state, power, None), true, true);
         use PowerState::{Crashed, Running, Shutdown, Suspended};
         assert_eq!(judge_at_rest(VmState::Active, Running, Some(Running)), ReconcileAction::Nothing);
         assert_eq!(

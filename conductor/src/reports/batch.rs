@@ -1,9 +1,9 @@
 //! A batch of reports, sorted by what they are about.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use novella_common::{
-    ids::{Incarnation, InstanceUuid, MigrationUuid},
+    ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid},
     reports::{Fact, Hello, InstanceReport, MigrationReport, Report},
 };
 use novella_messaging::Notification;
@@ -11,11 +11,11 @@ use novella_messaging::Notification;
 /// A batch of reports, sorted by what they are about; the order of the queue is kept within each.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// The last hello of each host.
-    pub(crate) hellos: BTreeMap<String, Hello>,
-    /// The hosts that were heard.
-    pub(crate) alive: HashMap<String, Incarnation>,
-    /// The hosts that stop.
+    /// The last hello of each host; of each machine, where several use one name.
+    pub(crate) hellos: BTreeMap<(String, Option<HostIdentity>), Hello>,
+    /// The runs of hosts that were heard.
+    pub(crate) alive: HashSet<(String, Incarnation)>,
+    /// The runs of hosts that stop.
     pub(crate) goodbyes: Vec<(String, Incarnation)>,
     /// Whether there is something in it that comes at regular times.
     pub(crate) is_heartbeat: bool,
@@ -55,12 +55,12 @@ impl Batch {
             Fact::Goodbye { incarnation } => self.goodbyes.push((host, incarnation)),
             Fact::Hello(hello) => {
                 self.is_heartbeat = true;
-                self.alive.insert(host.clone(), hello.incarnation);
-                self.hellos.insert(host, hello);
+                self.alive.insert((host.clone(), hello.incarnation));
+                self.hellos.insert((host, hello.identity), hello);
             }
             Fact::Alive { incarnation } => {
                 self.is_heartbeat = true;
-                self.alive.insert(host, incarnation);
+                self.alive.insert((host, incarnation));
             }
             Fact::Instance(report) => self.instances.entry(report.instance).or_default().push((host, report)),
             Fact::Migration(report) => self.migrations.entry(report.migration).or_default().push((host, report)),

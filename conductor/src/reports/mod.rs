@@ -90,6 +90,8 @@ impl Reports {
     async fn write(&self, notifications: &[Notification]) -> Result<(), DbError> {
         let error = match self.write_together(notifications).await {
             Ok(()) => return Ok(()),
+            // Not the reports' fault: they wait.
+            Err(error @ (DbError::NoAnswer { .. } | DbError::Unconfirmed { .. })) => return Err(error),
             Err(error) => error,
         };
         tracing::warn!(%error, reports = notifications.len(), "a batch of reports could not be written");
@@ -97,7 +99,10 @@ impl Reports {
             // A second try: two transactions may have been in each other's way.
             let Err(first) = self.write_together(std::slice::from_ref(notification)).await else { continue };
             let Err(error) = self.write_together(std::slice::from_ref(notification)).await else { continue };
-            // If the database does not answer, it is not the report's fault.
+            // If the database does not answer, or others hold the rows, it is not the report's fault.
+            if error.is_transaction_lost() {
+                return Err(error);
+            }
             self.shared.database.ping().await?;
             metrics::counter!("reports_unwritable_total").increment(1);
             tracing::error!(

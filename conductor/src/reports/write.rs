@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use novella_common::{
     db::{
-        Connection, DbError, actions, allocations, compute_nodes,
+        Connection, DbError, actions, allocations, compute_nodes, host_identities,
         instances::{self, transitions},
         listening,
         migrations::{self, transitions::Progressed},
@@ -49,13 +49,24 @@ async fn write_hosts(
     batch: &Batch,
     consequences: &mut Consequences,
 ) -> Result<(), DbError> {
-    for (host, hello) in &batch.hellos {
+    for ((host, identity), hello) in &batch.hellos {
+        if !host_identities::recognise(connection, host, *identity).await? {
+            metrics::counter!("hosts_refused_total").increment(1);
+            tracing::warn!(
+                host,
+                identity = identity.map(|identity| identity.to_string()),
+                "another machine says hello under the name of a host that is known, and is refused; if the host was \
+                 replaced: novella service replace {host}"
+            );
+            continue;
+        }
         let zone = &hello.inventory.availability_zone;
         services::heartbeat(connection, Binary::Compute, host, zone, hello.incarnation).await?;
         compute_nodes::upsert(connection, host, &hello.inventory).await?;
+        host_identities::learn(connection, host, *identity).await?;
         consequences.reconcile.push(host.clone());
     }
-    let alive: Vec<_> = batch.alive.iter().map(|(host, incarnation)| (host.clone(), *incarnation)).collect();
+    let alive: Vec<_> = batch.alive.iter().cloned().collect();
     services::compute_hosts_alive(connection, &alive).await?;
     services::goodbye(connection, Binary::Compute, &batch.goodbyes).await?;
     if batch.is_heartbeat {

@@ -243,6 +243,7 @@ impl TaskContext {
         let error = migration.error.as_deref().or(end.error);
         let failed = end.status == MigrationStatus::Error;
         events::close(&mut transaction, migration, failed, error).await?;
+        events::close_requests(&mut transaction, migration, end.status).await?;
         if let Some(host) = end.release {
             allocations::release(&mut transaction, migration.instance, host).await?;
         }

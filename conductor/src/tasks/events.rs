@@ -6,7 +6,7 @@ use novella_common::{
         Connection, DbError,
         actions::{self, EventOf},
     },
-    models::{ActionEvent, EventResult, Migration, MigrationKind},
+    models::{ActionEvent, EventResult, Migration, MigrationKind, MigrationStatus},
 };
 use novella_compute::rpcapi::ComputeError;
 use novella_messaging::CallError;
@@ -82,7 +82,40 @@ pub(super) async fn close(
     details: Option<&str>,
 ) -> Result<(), DbError> {
     let names = [task(migration.kind), alone(migration.kind)];
-    close_named(connection, migration, &names, failed, details).await
+    close_named(connection, migration, &names, failed, details).await?;
+    // It may have ended before its first step.
+    let found = actions::get(connection, migration.instance, &migration.request_id).await?;
+    if found.is_some_and(|(_, events)| events.is_empty()) {
+        let result = if failed { EventResult::Error } else { EventResult::Success };
+        let whole = event(task(migration.kind), None, migration.created_at, Some((result, details.map(Into::into))));
+        write(connection, migration, whole).await?;
+    }
+    Ok(())
+}
+
+/// Ends what persons have asked of a live migration: to abort it, to complete it by force. It has come as they wished, or
+/// not.
+pub(super) async fn close_requests(
+    connection: &mut Connection,
+    migration: &Migration,
+    status: MigrationStatus,
+) -> Result<(), DbError> {
+    let [abort, _] = actions::MIGRATION_REQUESTS;
+    let open = actions::open_named(connection, migration.instance, &actions::MIGRATION_REQUESTS).await?;
+    let closed: Vec<EventOf> = open
+        .into_iter()
+        .map(|of| {
+            let wished = if of.event.event == abort { MigrationStatus::Cancelled } else { MigrationStatus::Completed };
+            let (result, details) = if status == wished {
+                (EventResult::Success, None)
+            } else {
+                (EventResult::Error, Some(format!("The migration ended otherwise: {}.", status.as_str())))
+            };
+            let event = ActionEvent { finish_time: Some(Timestamp::now()), result: Some(result), details, ..of.event };
+            EventOf { event, ..of }
+        })
+        .collect();
+    actions::record_events(connection, &closed).await
 }
 
 async fn close_named(

@@ -301,6 +301,11 @@ async fn rollback_live_migration(task: &mut TaskContext, migration: &Migration) 
         }
         // Neither side has said where the guest is.
         None | Some(Err(CallError::Messaging(_))) if !task.confirmed => return Ok(Next::Again),
+        // Until it answers, or counts as down, it may still copy.
+        Some(Err(CallError::Messaging(error))) if task.is_up(&spec.source).await? => {
+            tracing::warn!(migration = %migration.uuid, %error, "the source does not answer; asked again");
+            return Ok(Next::Again);
+        }
         Some(Err(error)) => {
             tracing::warn!(migration = %migration.uuid, %error, "the source did not confirm that the guest runs on");
         }
@@ -338,6 +343,12 @@ pub(super) async fn switched(
     }
     events::close_alone(connection, migration).await?;
     Ok(true)
+}
+
+/// Tells the source to hold the guest, so that the copy ends. One that comes too late is ignored there.
+pub(crate) async fn force_complete_at_source(shared: &Shared, migration: &Migration) -> Result<(), MessagingError> {
+    let source = shared.live_migration.server(&migration.source);
+    source.live_migration_force_complete(&request_context(migration), migration.instance, migration.uuid).await
 }
 
 /// Tells the source to abort. An abort that comes too late is ignored there.

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{instances, listening, services},
-    ids::{InstanceUuid, TaskId},
+    db::{compute_nodes, host_identities, instances, listening, services},
+    ids::{HostIdentity, Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Binary, EventResult, Instance},
     reports::{Fact, InstanceReport, OperationProgress, TOPIC},
@@ -288,6 +288,48 @@ on_both! {
         first.crash().await;
         all_is_written(&cloud, "host-1").await;
         second.service.stop().await;
+        cloud.stop().await;
+    }
+
+    async fn a_hello_with_another_identity_is_refused_until_the_host_is_said_to_be_replaced(cloud: Cloud) {
+        cloud.write_host("host-1", big()).await;
+        cloud.start_conductor().await;
+        let (own, other) = (HostIdentity::random(), HostIdentity::random());
+        let known = cloud.hosts.incarnation("host-1");
+        cloud.hosts.hello_as("host-1", known, big(), Some(own)).await;
+        let uuid = cloud.active("host-1").await;
+        let said = report(uuid, None, cloud.hosts.seq(), done(VmState::Active));
+        cloud.hosts.report("host-1", Fact::Instance(said)).await;
+        cloud.until(uuid, |instance| instance.report_seq > 0).await;
+
+        for identity in [Some(other), None] {
+            cloud.hosts.hello_as("host-1", Incarnation::random(), size(1, 1, 1), identity).await;
+        }
+        cloud.hosts.hello_as("host-1", Incarnation::random(), size(1, 1, 1), Some(other)).await;
+        all_is_written(&cloud, "host-1").await;
+        let mut connection = cloud.database.write().await.unwrap();
+        let service = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
+        assert_eq!(service.incarnation, known);
+        assert_eq!(compute_nodes::get(&mut connection, "host-1").await.unwrap().unwrap().inventory.total, big());
+        let refused = host_identities::refused(&mut connection).await.unwrap();
+        assert_eq!((refused.len(), refused[0].host.as_str(), refused[0].identity), (1, "host-1", Some(other)));
+        drop(connection);
+
+        let mut transaction = cloud.database.begin().await.unwrap();
+        assert!(host_identities::replace(&mut transaction, "host-1").await.unwrap());
+        assert!(!host_identities::replace(&mut transaction, "host-1").await.unwrap());
+        transaction.commit().await.unwrap();
+        // Its numbers begin anew, and the old one is the stranger now.
+        assert_eq!(cloud.instance(uuid).await.report_seq, 0);
+        let new = Incarnation::random();
+        cloud.hosts.hello_as("host-1", new, big(), Some(other)).await;
+        cloud.hosts.hello_as("host-1", known, size(1, 1, 1), Some(own)).await;
+        all_is_written(&cloud, "host-1").await;
+        let mut connection = cloud.database.write().await.unwrap();
+        let service = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
+        assert_eq!(service.incarnation, new);
+        assert_eq!(host_identities::refused(&mut connection).await.unwrap()[0].identity, Some(own));
+        drop(connection);
         cloud.stop().await;
     }
 

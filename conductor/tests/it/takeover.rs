@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use novella_common::{
     db::{allocations, services},
     ids::{Incarnation, InstanceUuid},
-    lifecycle::{TaskState, VmState},
+    lifecycle::{Keeper, TaskState, VmState},
     models::{Binary, Instance, MigrationStatus},
     sql,
 };
@@ -130,6 +130,47 @@ on_both! {
         cloud.stop().await;
     }
 
+    async fn a_source_that_reports_nothing_of_a_migration_is_told_again(cloud: Cloud) {
+        cloud.start_host("source", big()).await;
+        cloud.start_host("dest", big()).await;
+        cloud.start_scheduler().await;
+        let uuid = cloud.active("source").await;
+        cloud.hosts.copy_by(Copying::Hold);
+        cloud.start_conductor().await;
+        let migration = cloud.migrate(uuid, None).await;
+        cloud.hosts.called("live_migration", 1).await;
+        cloud.until_owner_is_gone(&migration).await;
+        // What it has still reported may come after this.
+        while cloud.hosts.calls("live_migration") < 2 {
+            a_day_later(&cloud).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // The message of an abort is lost.
+        let mut connection = cloud.database.write().await.unwrap();
+        novella_common::db::migrations::request_abort(&mut connection, migration.uuid).await.unwrap();
+        drop(connection);
+        cloud.until_status(&migration, MigrationStatus::Cancelled).await;
+        cloud.assert_settled(uuid).await;
+        cloud.stop().await;
+    }
+
+    async fn an_operation_of_a_long_task_that_is_not_there_is_ended_with_a_fault(cloud: Cloud) {
+        cloud.start_host("host-1", big()).await;
+        let mut lost = Vec::new();
+        for state in TaskState::kept_by(Keeper::LongTask) {
+            let uuid = cloud.active("host-1").await;
+            cloud.begin(uuid, state).await;
+            lost.push(uuid);
+        }
+        a_day_later(&cloud).await;
+        cloud.start_conductor().await;
+        for uuid in lost {
+            assert_eq!(cloud.until_idle(uuid).await.vm_state, VmState::Active);
+            assert!(cloud.fault(uuid).await.unwrap().message.contains("was lost"));
+        }
+        cloud.stop().await;
+    }
+
     async fn a_migration_that_was_never_cast_is_found_by_its_age(cloud: Cloud) {
         cloud.start_host("source", big()).await;
         cloud.start_host("dest", big()).await;
@@ -218,7 +259,10 @@ on_both! {
         assert_eq!(cloud.claims(&["dead", "alive"]).await, [0, 1]);
         // What it still holds goes when it is back.
         cloud.hosts.hello("dead", big()).await;
-        cloud.hosts.called("reconcile", 1).await;
+        while cloud.hosts.reconciliations("dead").is_empty() {
+            let so_far = cloud.hosts.calls("reconcile");
+            cloud.hosts.called("reconcile", so_far + 1).await;
+        }
         assert_eq!(cloud.hosts.reconciliations("dead").remove(0).remove, [on_dead]);
         cloud.stop().await;
     }

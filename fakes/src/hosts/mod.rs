@@ -16,7 +16,7 @@ use std::{
 
 use novella_common::{
     RequestContext,
-    ids::{Incarnation, InstanceUuid},
+    ids::{HostIdentity, Incarnation, InstanceUuid},
     models::{AllocationRatios, Inventory, MigrationProgress, Resources},
     reports::{Fact, Hello, MigrationOutcome, MigrationReport, Report, TOPIC},
 };
@@ -223,7 +223,18 @@ impl FakeHosts {
     }
 
     pub async fn hello(&self, host: &str, resources: Resources) {
-        let hello = Hello { incarnation: self.incarnation(host), inventory: inventory(host, resources) };
+        self.hello_as(host, self.incarnation(host), resources, None).await;
+    }
+
+    /// Says hello under a host's name, whoever it is.
+    pub async fn hello_as(
+        &self,
+        host: &str,
+        incarnation: Incarnation,
+        resources: Resources,
+        identity: Option<HostIdentity>,
+    ) {
+        let hello = Hello { incarnation, inventory: inventory(host, resources), identity };
         self.report(host, Fact::Hello(hello)).await;
     }
 

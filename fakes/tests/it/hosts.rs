@@ -235,7 +235,7 @@ on_fake_and_real! {
         // Until then a real host remembers it, to answer when it is asked once more.
         let control = ComputeControlClient::new(&world.transport).server(SOURCE);
         control.list_instances(&ctx()).await.unwrap();
-        let remove = Reconciliation { desired: Vec::new(), remove: vec![spec.uuid] };
+        let remove = Reconciliation { desired: Vec::new(), remove: vec![spec.uuid], incarnation: None };
         control.reconcile(&ctx(), remove).await.unwrap();
         world.lets_go(SOURCE, spec.uuid).await;
     }
@@ -289,7 +289,7 @@ on_fake_and_real! {
     async fn reconciling_removes_what_was_listed_before_and_nothing_else(world: World) {
         let spec = world.built().await;
         let control = ComputeControlClient::new(&world.transport).server(SOURCE);
-        let remove = Reconciliation { desired: Vec::new(), remove: vec![spec.uuid] };
+        let remove = Reconciliation { desired: Vec::new(), remove: vec![spec.uuid], incarnation: None };
         control.reconcile(&ctx(), remove.clone()).await.unwrap();
         assert!(world.holds(SOURCE, spec.uuid).await, "it may have come since");
         control.reconcile(&ctx(), remove).await.unwrap();

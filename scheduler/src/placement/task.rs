@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use novella_common::{
     db::{
-        Connection, Database, DbError, actions,
+        Connection, Database, DbError, TRANSACTION_ATTEMPTS, actions,
         instances::transitions::{self, Build, FailedBuild, Placement},
         listening,
         server_groups::Groups,
@@ -149,9 +149,20 @@ impl PlacementTask {
         }
     }
 
+    /// Decides and writes, anew if the database has ended the transaction.
     async fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<Written>, DbError> {
-        let plans = self.decide(jobs).await?;
-        self.write(jobs, plans).await
+        let mut left = TRANSACTION_ATTEMPTS;
+        loop {
+            left -= 1;
+            let plans = self.decide(jobs).await?;
+            match self.write(jobs, plans).await {
+                Err(error) if error.is_transaction_lost() && left > 0 => {
+                    tracing::info!(%error, jobs = jobs.len(), "decided anew: the transaction was ended");
+                    self.hosts.distrust();
+                }
+                result => return result,
+            }
+        }
     }
 
     async fn decide(&mut self, jobs: &[Job]) -> Result<Vec<Plan>, DbError> {

@@ -1,6 +1,6 @@
 //! What is shown of a hypervisor, and at which versions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -18,6 +18,8 @@ use crate::Request;
 
 /// How long a host is given to say how long it has been up, where that is one line of a list.
 const UPTIME_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long all of them are given.
+const ASKING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Hosts that are asked at once.
 const ASKED_AT_ONCE: usize = 64;
 
@@ -183,7 +185,11 @@ impl View<'_> {
     /// Asks the hosts that are up how long they have been. One that does not answer has no answer.
     pub(super) async fn ask_uptimes(&self, hosts: &mut [Host]) {
         let (api, context) = (&self.request.state, &self.request.context);
+        let until = Instant::now() + ASKING_TIMEOUT;
         for part in hosts.chunks_mut(ASKED_AT_ONCE) {
+            if Instant::now() >= until {
+                return;
+            }
             let asked: FuturesUnordered<_> = part
                 .iter_mut()
                 .filter(|host| services::state(&host.service, &self.fresh_since) == "up")

@@ -7,9 +7,9 @@
 use http::StatusCode;
 use novella_common::{
     RequestContext,
-    db::{allocations, instances},
+    db::{actions, allocations, instances},
     lifecycle::{Action, TaskState},
-    models::Instance,
+    models::{EventResult, Instance},
 };
 use novella_compute::rpcapi::{ActionArguments, OperationId};
 use novella_rest::{ApiError, Path};
@@ -19,6 +19,9 @@ use super::{
     operation::{self, uninterrupted},
 };
 use crate::{Request, state::Api};
+
+/// The event in the action of a deletion that no host has a part in.
+const LOCAL_DELETE: &str = "api_local_delete";
 
 /// How often a delete looks again when the instance changes under it. Each change is a step of a build or of another
 /// operation; there are never this many in the time of two queries.
@@ -30,7 +33,10 @@ pub(super) async fn delete(request: Request, Path(id): Path<String>) -> Result<S
     loop {
         let instance = super::find(&request, &id).await?;
         let (api, context) = (request.state.clone(), request.context.clone());
-        match uninterrupted(async move { once(&api, &context, instance).await }).await {
+        let begun = uninterrupted((api, context, instance), |(api, context, instance)| async move {
+            once(&api, &context, instance).await
+        });
+        match begun.await {
             // A delete takes over whatever is under way; it only has to see what that is.
             Err(ApiError::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(error),
@@ -51,20 +57,22 @@ async fn once(api: &Api, context: &RequestContext, instance: Instance) -> Result
                 return Ok(());
             }
             let uuid = instance.uuid;
-            let begun = operation::begin(api, context, instance, Action::Delete).await?.commit().await?;
-            let operation = OperationId { instance: uuid, task_id: begun.task_id };
+            let task_id = operation::begin(api, context, instance, Action::Delete).await?.commit().await?;
+            let operation = OperationId { instance: uuid, task_id };
             let client = api.compute.clone().server(host);
-            begun
-                .hand_over(
-                    api,
-                    context,
-                    client.perform_action(context, operation, Action::Delete, ActionArguments::default()),
-                )
-                .await
+            let told = client.perform_action(context, operation, Action::Delete, ActionArguments::default());
+            operation::hand_over(uuid, told).await;
+            Ok(())
         }
         None => {
             let uuid = instance.uuid;
+            let details = instance
+                .host
+                .as_ref()
+                .map(|host| format!("Host {host} is down; what it still holds is removed when it is back."));
             let mut beginning = operation::begin(api, context, instance, Action::Delete).await?;
+            let done = operation::event_of(context, uuid, LOCAL_DELETE, None, Some((EventResult::Success, details)));
+            actions::record_events(&mut beginning.transaction, &[done]).await?;
             allocations::release_all(&mut beginning.transaction, &[uuid]).await?;
             instances::mark_deleted(&mut beginning.transaction, &[uuid]).await?;
             beginning.commit().await?;

@@ -3,7 +3,7 @@
 use axum::{http::StatusCode, response::Response};
 use novella_common::{
     RequestContext,
-    db::{actions, migrations},
+    db::{Connection, DbError, actions, migrations},
     lifecycle::TaskState,
     models::{Instance, Migration, MigrationKind, MigrationStatus},
 };
@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::operation::{action_row, uninterrupted};
+use super::operation::{self, action_row, uninterrupted};
 use crate::{Request, policy, state::Api};
 
 /// The operations.
@@ -153,7 +153,10 @@ async fn abort(request: Request, Path((server_id, id)): Path<(String, String)>) 
     if !abortable {
         return Err(wrong_status(&migration, "abort live migration"));
     }
-    uninterrupted(async move { abort_now(&api, &context, &migration).await }).await?;
+    uninterrupted((api, context, migration), |(api, context, migration)| async move {
+        abort_now(&api, &context, &migration).await
+    })
+    .await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -162,17 +165,11 @@ async fn abort_now(api: &Api, context: &RequestContext, migration: &Migration) -
     if !migrations::request_abort(&mut transaction, migration.uuid).await? {
         return Err(ApiError::Conflict(format!("Migration {} can no longer be aborted.", migration.id)));
     }
-    let action = action_row(context, migration.instance, "live_migration_cancel");
-    actions::start(&mut transaction, &[action]).await?;
+    let [event, _] = actions::MIGRATION_REQUESTS;
+    begin_request(&mut transaction, context, migration, "live_migration_cancel", event).await?;
     transaction.commit().await?;
-    let Err(error) = api.conductor.abort_live_migration(context, migration.uuid).await else { return Ok(()) };
-
-    let refused = ApiError::bus(&error);
-    let mut transaction = api.database.begin().await?;
-    migrations::withdraw_abort(&mut transaction, migration.uuid).await?;
-    actions::forget(&mut transaction, migration.instance, &context.request_id).await?;
-    transaction.commit().await?;
-    Err(refused)
+    operation::hand_over(migration.instance, api.conductor.abort_live_migration(context, migration.uuid)).await;
+    Ok(())
 }
 
 /// Hurries a live migration: the guest is held still, so that the copy ends.
@@ -190,18 +187,44 @@ async fn force_complete(
     if migration.status != MigrationStatus::Running {
         return Err(wrong_status(&migration, "force_complete"));
     }
-    uninterrupted(async move { force_complete_now(&api, &context, &migration).await }).await?;
+    uninterrupted((api, context, migration), |(api, context, migration)| async move {
+        force_complete_now(&api, &context, &migration).await
+    })
+    .await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 async fn force_complete_now(api: &Api, context: &RequestContext, migration: &Migration) -> Result<(), ApiError> {
-    let action = action_row(context, migration.instance, "live_migration_force_complete");
-    actions::start(&mut *api.database.write().await?, &[action]).await?;
+    let mut transaction = api.database.begin().await?;
+    if !migrations::request_force_complete(&mut transaction, migration.uuid).await? {
+        return Err(ApiError::Conflict(format!("Migration {} can no longer be completed by force.", migration.id)));
+    }
+    let [_, event] = actions::MIGRATION_REQUESTS;
+    begin_request(&mut transaction, context, migration, "live_migration_force_complete", event).await?;
+    transaction.commit().await?;
     let source = api.live_migration.server(migration.source.clone());
-    let cast = source.live_migration_force_complete(context, migration.instance, migration.uuid).await;
-    let Err(error) = cast else { return Ok(()) };
+    let told = source.live_migration_force_complete(context, migration.instance, migration.uuid).await;
+    // If this can't be noted a conductor tells it once more, which does no harm.
+    if told.is_ok()
+        && let Ok(mut connection) = api.database.write().await
+        && let Err(error) = migrations::force_complete_told(&mut connection, migration.uuid).await
+    {
+        tracing::warn!(migration = %migration.uuid, %error, "it could not be noted that the source was told");
+    }
+    operation::hand_over(migration.instance, async { told }).await;
+    Ok(())
+}
 
-    let refused = ApiError::bus(&error);
-    actions::forget(&mut *api.database.write().await?, migration.instance, &context.request_id).await?;
-    Err(refused)
+/// Writes into a server's history that something is asked of its migration; the migration's end is the end of that.
+async fn begin_request(
+    connection: &mut Connection,
+    context: &RequestContext,
+    migration: &Migration,
+    action: &str,
+    event: &str,
+) -> Result<(), DbError> {
+    let instance = migration.instance;
+    actions::start(connection, &[action_row(context, instance, action)]).await?;
+    let begun = operation::event_of(context, instance, event, Some(&migration.source), None);
+    actions::record_events(connection, &[begun]).await
 }

@@ -1,13 +1,14 @@
-//! StartingOperation an operation on a server: one compare-and-swap, one cast, and the way back if the cast fails.
+//! Starting an operation on a server: one compare-and-swap, one cast.
 //!
 //! ```text
 //! check the table ──▶ transaction: task_state, task_id, action row ──▶ cast ──▶ 202
-//!        │ 409                 │ lost: 409                              │ not taken: states as before, 503
+//!        │ 409                 │ lost: 409                              │ not taken: 202 as well
 //! ```
 //!
-//! Between the commit and the cast the operation is the queue's in name only. Whoever finds it so after a crash casts it
-//! again; so that a client which hangs up is no such crash, this part runs to its end in a task of its own
-//! ([`uninterrupted`]).
+//! What is written down is done ([decision 8](../../../../docs/decisions/0008-what-is-written-down-is-done.md)). Between
+//! the commit and the cast the operation is the queue's in name only, and stays so when the bus does not take the message:
+//! whoever finds it so sends it again. So that a client which hangs up is no such case, this part runs to its end in a task
+//! of its own ([`uninterrupted`]).
 
 use std::future::Future;
 
@@ -15,12 +16,13 @@ use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     db::{
-        Transaction, actions, instances,
-        migrations::{self, NewMigration},
+        Connection, DbError, TRANSACTION_ATTEMPTS, Transaction,
+        actions::{self, EventOf},
+        instances,
     },
-    ids::{InstanceUuid, MigrationUuid, TaskId},
+    ids::{InstanceUuid, TaskId},
     lifecycle::{self, Action, NotAllowed, Transition},
-    models::{Instance, InstanceAction},
+    models::{ActionEvent, EventResult, Instance, InstanceAction},
 };
 use novella_messaging::MessagingError;
 use novella_rest::ApiError;
@@ -28,16 +30,29 @@ use tracing::Instrument;
 
 use crate::state::Api;
 
-/// Runs `work` to its end, whatever becomes of the client that waits for it.
+/// Runs `work` on `parts` to its end, whatever becomes of the client that waits for it; from its beginning again if the database has
+/// ended its transaction. It must have done nothing before that transaction's commit, and not fail in this way after it.
 ///
 /// # Errors
 /// Those of `work`.
-pub(super) async fn uninterrupted<T, F>(work: F) -> Result<T, ApiError>
+pub(super) async fn uninterrupted<P, T, W, F>(parts: P, work: W) -> Result<T, ApiError>
 where
+    P: Clone + Send + 'static,
     T: Send + 'static,
+    W: Fn(P) -> F + Send + 'static,
     F: Future<Output = Result<T, ApiError>> + Send + 'static,
 {
-    match tokio::spawn(work.in_current_span()).await {
+    let patient = async move {
+        let mut left = TRANSACTION_ATTEMPTS;
+        loop {
+            left -= 1;
+            match work(parts.clone()).await {
+                Err(ApiError::TransactionLost) if left > 0 => {}
+                result => return result,
+            }
+        }
+    };
+    match tokio::spawn(patient.in_current_span()).await {
         Ok(result) => result,
         Err(error) => {
             tracing::error!(%error, "a handler's work broke");
@@ -93,19 +108,6 @@ pub(super) struct StartingOperation {
     pub(super) transaction: Transaction,
     /// The operation.
     pub(super) task_id: TaskId,
-    before: Instance,
-    migration: Option<MigrationUuid>,
-}
-
-/// An operation that has begun: its row says so.
-#[derive(Debug)]
-pub(super) struct StartedOperation {
-    /// The operation.
-    pub(super) task_id: TaskId,
-    /// The instance as it was before.
-    before: Instance,
-    /// The migration that is part of it.
-    migration: Option<MigrationUuid>,
 }
 
 /// Whether `action` may begin on `instance`.
@@ -136,49 +138,66 @@ pub(super) async fn begin(
         return Err(overtaken(transition, instance.uuid));
     }
     actions::start(&mut transaction, &[action_row(context, instance.uuid, transition.instance_action)]).await?;
-    Ok(StartingOperation { transaction, task_id, before: instance, migration: None })
+    end_overtaken(&mut transaction, context, &instance, transition.instance_action).await?;
+    Ok(StartingOperation { transaction, task_id })
 }
 
 impl StartingOperation {
-    /// Writes a migration that is part of the operation: it goes if the operation can't be handed over.
-    ///
-    /// # Errors
-    /// The database can't be written.
-    pub(super) async fn migrate(&mut self, new: &NewMigration) -> Result<(), ApiError> {
-        migrations::insert(&mut self.transaction, new).await?;
-        self.migration = Some(new.uuid);
-        Ok(())
-    }
-
-    /// Commits: the operation has begun.
+    /// Commits: the operation has begun, and is done whatever becomes of the message that tells of it.
     ///
     /// # Errors
     /// The database can't be written; then nothing has begun.
-    pub(super) async fn commit(self) -> Result<StartedOperation, ApiError> {
+    pub(super) async fn commit(self) -> Result<TaskId, ApiError> {
         self.transaction.commit().await?;
-        Ok(StartedOperation { task_id: self.task_id, before: self.before, migration: self.migration })
+        Ok(self.task_id)
     }
 }
 
-impl StartedOperation {
-    /// Hands the operation over by `cast`. If the bus does not take it, all is as before.
-    ///
-    /// # Errors
-    /// 503 if the bus does not take it.
-    pub(super) async fn hand_over<C>(self, api: &Api, context: &RequestContext, cast: C) -> Result<(), ApiError>
-    where
-        C: Future<Output = Result<(), MessagingError>>,
-    {
-        let Err(error) = cast.await else { return Ok(()) };
-        let refused = ApiError::bus(&error);
-        let mut transaction = api.database.begin().await?;
-        if instances::abandon_task(&mut transaction, &self.before, self.task_id).await? {
-            actions::forget(&mut transaction, self.before.uuid, &context.request_id).await?;
-            if let Some(migration) = self.migration {
-                migrations::forget(&mut transaction, migration).await?;
-            }
-            transaction.commit().await?;
-        }
-        Err(refused)
+/// Tells whoever is to do what was just written down. That the bus does not take the message changes nothing: the row says
+/// what is to be done, and a conductor sends the message again, or the host finds it when it is reconciled.
+pub(super) async fn hand_over<C>(instance: InstanceUuid, cast: C)
+where
+    C: Future<Output = Result<(), MessagingError>>,
+{
+    if let Err(error) = cast.await {
+        metrics::counter!("api_messages_not_taken_total").increment(1);
+        tracing::warn!(%instance, %error, "the bus did not take a message; a conductor sees to it");
     }
+}
+
+/// Ends the history of what is under way on an instance: this request takes over.
+///
+/// # Errors
+/// The database can't be written.
+pub(super) async fn end_overtaken(
+    connection: &mut Connection,
+    context: &RequestContext,
+    instance: &Instance,
+    by: &str,
+) -> Result<(), DbError> {
+    let (Some(request_id), Some(task_state)) = (&instance.task_request_id, instance.task_state) else { return Ok(()) };
+    let details = format!("Overtaken by '{by}' ({}).", context.request_id);
+    let event = Action::of(task_state).transition().event;
+    actions::end_open(connection, instance.uuid, request_id, event, &details).await
+}
+
+/// An event of a request's action that the API does itself, or begins for others to end.
+pub(super) fn event_of(
+    context: &RequestContext,
+    instance: InstanceUuid,
+    event: &str,
+    host: Option<&str>,
+    end: Option<(EventResult, Option<String>)>,
+) -> EventOf {
+    let now = Timestamp::now();
+    let (result, details) = end.map_or((None, None), |(result, details)| (Some(result), details));
+    let event = ActionEvent {
+        event: event.to_owned(),
+        host: host.map(ToOwned::to_owned),
+        start_time: now,
+        finish_time: result.map(|_| now),
+        result,
+        details,
+    };
+    EventOf { instance, request_id: context.request_id.clone(), event }
 }

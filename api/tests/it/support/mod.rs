@@ -33,6 +33,7 @@ use novella_image::IMAGE as IMAGES;
 use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
 use novella_rest::{ApiError, Server};
 pub use novella_testing::On;
+use novella_testing::Proxy;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -176,6 +177,24 @@ impl Cloud {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
+        Self::assembled(on, own, database, transport, config)
+    }
+
+    /// A whole API on PostgreSQL and on this bus, with a network to the database that can fail.
+    pub async fn behind_a_network(transport: Transport) -> (Self, Proxy) {
+        let own = novella_testing::Database::prepared(On::Postgres, prepare).await;
+        let proxy = Proxy::before(own.url()).await;
+        let database = connect(proxy.url()).await;
+        (Self::assembled(On::Postgres, own, database, transport, ApiConfig::default()), proxy)
+    }
+
+    fn assembled(
+        on: On,
+        own: novella_testing::Database,
+        database: Database,
+        transport: Transport,
+        config: ApiConfig,
+    ) -> Self {
         let catalog = [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec();
         let identity = Identity::new(database.clone(), IdentityConfig { token_ttl: config.token_ttl, catalog });
         let images = novella_image::Images::new(database.clone());
@@ -189,6 +208,11 @@ impl Cloud {
             .service(&IMAGES, images, novella_image::operations())
             .router(readiness);
         Self { on, database, transport, router, taken: Arc::default(), servers: Mutex::default(), _own: own }
+    }
+
+    /// The URL of its database, for whoever comes beside it.
+    pub fn database_url(&self) -> &str {
+        self._own.url()
     }
 
     /// Takes all messages to a topic, or to one server of it; calls get `answer`.

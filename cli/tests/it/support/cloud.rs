@@ -26,6 +26,10 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 pub struct Cloud {
     pub endpoint: String,
     processes: Vec<Process>,
+    /// What compute hosts are told.
+    with_bus: BTreeMap<String, String>,
+    /// Between the API and the bus.
+    network: Option<novella_testing::Proxy>,
     database_url: String,
     folder: TempDir,
     // Dropped after the processes that use them.
@@ -38,6 +42,8 @@ pub struct Cloud {
 pub struct Settings {
     /// Further environment variables for every service.
     pub environment: Vec<(&'static str, String)>,
+    /// Of services apart: whether there is a network between the API and the bus that the test can break.
+    pub breakable: bool,
 }
 
 /// Short periods, so that what takes over after a crash does so within a test's patience.
@@ -72,6 +78,8 @@ impl Cloud {
         let cloud = Self {
             endpoint: format!("http://{address}"),
             processes: vec![process],
+            with_bus: BTreeMap::new(),
+            network: None,
             database_url: format!("sqlite://{}", data.join("novella.db").display()),
             folder,
             _vhost: None,
@@ -104,6 +112,8 @@ impl Cloud {
         let mut cloud = Self {
             endpoint: format!("http://{address}"),
             processes: Vec::new(),
+            with_bus: with_bus.clone(),
+            network: None,
             database_url: postgres.url().to_owned(),
             folder,
             _vhost: None,
@@ -120,10 +130,23 @@ impl Cloud {
             environment.insert("NOVELLA_COMPUTE__STATE_DIR".into(), state.to_str().unwrap().into());
             cloud.spawn(name, &["compute", "--host", name, "--management", &free_address()], &environment);
         }
+        if settings.breakable {
+            let network = novella_testing::Proxy::before(cloud.vhost().url()).await;
+            with_both.insert("NOVELLA_BUS__URL".into(), network.url().into());
+            cloud.network = Some(network);
+        }
         let listen = ["api", "--host", "api-1", "--listen", &address, "--management", &free_address()];
         cloud.spawn("api-1", &listen, &with_both);
         cloud.wait_until_ready().await;
         cloud
+    }
+
+    /// Starts a compute process under a host's name, on a machine of its own: with a state folder of its own.
+    pub fn start_stranger(&mut self, name: &str, host: &str) {
+        let mut environment = self.with_bus.clone();
+        let state = self.folder.path().join(name);
+        environment.insert("NOVELLA_COMPUTE__STATE_DIR".into(), state.to_str().unwrap().into());
+        self.spawn(name, &["compute", "--host", host, "--management", &free_address()], &environment);
     }
 
     fn spawn(&mut self, name: &str, arguments: &[&str], environment: &BTreeMap<String, String>) {
@@ -153,6 +176,11 @@ impl Cloud {
 
     pub fn database_url(&self) -> &str {
         &self.database_url
+    }
+
+    /// The network between the API and the bus.
+    pub fn network(&self) -> &novella_testing::Proxy {
+        self.network.as_ref().unwrap()
     }
 
     pub fn vhost(&self) -> &novella_testing::Vhost {

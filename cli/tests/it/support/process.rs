@@ -63,6 +63,20 @@ impl Process {
         }
     }
 
+    /// SIGSTOP: it stands still wherever it is, and keeps all that it has.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT: it goes on where it stood.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
     /// Starts it again, as it was started first.
     pub fn restart(&mut self) {
         self.child = spawn(&self.arguments, &self.environment, &self.log);

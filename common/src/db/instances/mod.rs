@@ -80,28 +80,6 @@ pub async fn insert(
     Ok(())
 }
 
-/// Removes instances that were never cast, as if they had not been asked for. Only those that no one has taken up.
-pub async fn remove_uncast(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<(), DbError> {
-    if instances.is_empty() {
-        return Ok(());
-    }
-    let untouched = sql!("task_state = " (TaskState::Scheduling) " AND host IS NULL AND owner IS NULL");
-    sql!("DELETE FROM instance_actions WHERE instance_uuid IN (SELECT uuid FROM instances WHERE uuid")
-        .is_in(instances)
-        .push(" AND ")
-        .append(untouched.clone())
-        .push(")")
-        .execute(connection)
-        .await?;
-    sql!("DELETE FROM instances WHERE uuid")
-        .is_in(instances)
-        .push(" AND ")
-        .append(untouched)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// An instance that is not deleted.
 pub async fn get(connection: &mut Connection, uuid: InstanceUuid) -> Result<Option<Instance>, DbError> {
     Ok(get_with_deleted(connection, uuid).await?.filter(|instance| instance.deleted_at.is_none()))
@@ -149,18 +127,6 @@ pub async fn begin_task(
         " WHERE uuid = " (checked.uuid) " AND deleted_at IS NULL AND vm_state = " (checked.vm_state)
         " AND task_state IS NOT DISTINCT FROM " (checked.task_state)
         " AND task_id IS NOT DISTINCT FROM " (checked.task_id) " AND host IS NOT DISTINCT FROM " (checked.host)
-    )
-    .execute_one(connection)
-    .await
-}
-
-/// Takes back an operation that could not be handed over: the states are again as before it. Says whether it was
-/// still this operation's.
-pub async fn abandon_task(connection: &mut Connection, before: &Instance, task_id: TaskId) -> Result<bool, DbError> {
-    sql!(
-        "UPDATE instances SET task_state = " (before.task_state) ", task_id = " (before.task_id)
-        ", task_request_id = " (before.task_request_id) ", updated_at = " (Timestamp::now())
-        " WHERE uuid = " (before.uuid) " AND task_id = " (task_id)
     )
     .execute_one(connection)
     .await

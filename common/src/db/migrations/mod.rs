@@ -88,14 +88,6 @@ pub async fn insert(connection: &mut Connection, new: &NewMigration) -> Result<(
     Ok(())
 }
 
-/// Removes a migration that could not be cast, as if it had not been asked for. Only one that no one has taken up.
-pub async fn forget(connection: &mut Connection, uuid: MigrationUuid) -> Result<(), DbError> {
-    sql!("DELETE FROM migrations WHERE uuid = " (uuid) " AND status = " (MigrationStatus::Accepted) " AND owner IS NULL")
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// A migration by its UUID.
 pub async fn get(connection: &mut Connection, uuid: MigrationUuid) -> Result<Option<Migration>, DbError> {
     select::<Migration>().push(" WHERE uuid = ").bind(&uuid).fetch_optional(connection).await
@@ -151,21 +143,37 @@ pub async fn finished_before(connection: &mut Connection, time: Timestamp) -> Re
 /// Asks for a migration to be undone. Says whether it had not ended and was not past the switch; if so, a conductor is
 /// to be told.
 pub async fn request_abort(connection: &mut Connection, uuid: MigrationUuid) -> Result<bool, DbError> {
-    set_abort(connection, uuid, true).await
-}
-
-/// Takes back what [`request_abort`] wrote, because no conductor could be told.
-pub async fn withdraw_abort(connection: &mut Connection, uuid: MigrationUuid) -> Result<(), DbError> {
-    set_abort(connection, uuid, false).await?;
-    Ok(())
-}
-
-async fn set_abort(connection: &mut Connection, uuid: MigrationUuid, abort: bool) -> Result<bool, DbError> {
     sql!(
-        "UPDATE migrations SET abort_requested = " (abort) ", updated_at = " (Timestamp::now())
+        "UPDATE migrations SET abort_requested = " (true) ", updated_at = " (Timestamp::now())
         " WHERE uuid = " (uuid) " AND status"
     )
     .is_in(MigrationStatus::under_way().filter(|status| status.can_be_aborted()))
     .execute_one(connection)
     .await
+}
+
+/// Asks for a migration that copies to be completed by force. Says whether it copied; if so, its source is to be told.
+pub async fn request_force_complete(connection: &mut Connection, uuid: MigrationUuid) -> Result<bool, DbError> {
+    sql!(
+        "UPDATE migrations SET force_complete_requested = " (true) " WHERE uuid = " (uuid) " AND status = "
+        (MigrationStatus::Running)
+    )
+    .execute_one(connection)
+    .await
+}
+
+/// The source has been told.
+pub async fn force_complete_told(connection: &mut Connection, uuid: MigrationUuid) -> Result<(), DbError> {
+    sql!("UPDATE migrations SET force_complete_requested = " (false) " WHERE uuid = " (uuid))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The migrations whose sources are still to be told to complete them by force.
+pub async fn force_complete_untold(connection: &mut Connection) -> Result<Vec<Migration>, DbError> {
+    let untold = List::<Migration>::all()
+        .filter(Condition::equal("status", &MigrationStatus::Running))
+        .filter(Condition::equal("force_complete_requested", &true));
+    Ok(untold.page(connection).await?.unwrap_or_default())
 }

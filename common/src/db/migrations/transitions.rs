@@ -43,7 +43,7 @@ pub async fn leave(
     status: MigrationStatus,
 ) -> Result<(), DbError> {
     sql!(
-        "UPDATE migrations SET owner = NULL WHERE uuid = " (uuid) " AND owner = " (owner)
+        "UPDATE migrations SET owner = NULL, updated_at = " (Timestamp::now()) " WHERE uuid = " (uuid) " AND owner = " (owner)
         " AND status = " (status)
     )
     .execute(connection)

@@ -114,6 +114,10 @@ impl FakeDriver {
         channel::send(&mut stream, &FromDestination::Ready).await?;
         loop {
             match channel::receive(&mut stream, self.config.peer_timeout).await? {
+                // Rolled back meanwhile: a source that nobody could tell must not copy for ever.
+                FromSource::Copied { .. } if !self.hypervisor.look(begin.instance, |guest| expects(guest, &begin)) => {
+                    return self.refuse(&mut stream, &begin).await;
+                }
                 FromSource::Copied { .. } => channel::send(&mut stream, &FromDestination::Received).await?,
                 FromSource::Switch { guest } => {
                     return match self.run_here(&begin, *guest).await {

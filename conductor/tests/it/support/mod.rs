@@ -411,6 +411,17 @@ impl Cloud {
         panic!("not {status:?} after 30 s: {:?}; {:?}", self.migration(migration.uuid).await, self.hosts.log());
     }
 
+    /// Waits until a migration is its source's.
+    pub async fn until_owner_is_gone(&self, migration: &Migration) {
+        for _ in 0..3000 {
+            if self.migration(migration.uuid).await.owner.is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("still owned after 30 s: {:?}", self.migration(migration.uuid).await);
+    }
+
     pub async fn until_final(&self, migration: &Migration) -> Migration {
         for _ in 0..3000 {
             let row = self.migration(migration.uuid).await;

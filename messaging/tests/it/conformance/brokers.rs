@@ -4,8 +4,8 @@ use novella_messaging::{NotificationListener, Notifier, Target, Transport, Trans
 use novella_testing::Vhost;
 use serde_json::Value;
 
-use crate::conformance::proxy::{Network, Proxy};
 use crate::conformance::support::*;
+use novella_testing::{Network, Proxy};
 
 /// Both ways in one URL, as oslo.messaging writes it.
 fn cluster(nodes: &[&Proxy]) -> String {

@@ -6,8 +6,8 @@ use novella_testing::Vhost;
 use serde_json::json;
 
 use crate::conformance::peer::{Peer, in_envelope, request};
-use crate::conformance::proxy::Proxy;
 use crate::conformance::support::*;
+use novella_testing::Proxy;
 
 /// A cast of `perform` as a peer sends it.
 fn cast(job: &str, unique_id: &str) -> Vec<u8> {

@@ -13,8 +13,8 @@ use novella_messaging::{
 use novella_testing::Vhost;
 use serde_json::json;
 
-use crate::conformance::proxy::{Network, Proxy};
 use crate::conformance::support::*;
+use novella_testing::{Network, Proxy};
 
 /// A call and a cast to the server and one to its topic arrive, and a fanout too.
 async fn everything_works(client: &WorkClient, workers: &mut Workers) {

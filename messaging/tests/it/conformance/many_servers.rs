@@ -6,8 +6,8 @@ use futures_util::{StreamExt, stream};
 use novella_messaging::{Health, RpcServer, Transport, TransportOptions};
 use novella_testing::{Broker, Vhost};
 
-use crate::conformance::proxy::{Network, Proxy};
 use crate::conformance::support::*;
+use novella_testing::{Network, Proxy};
 
 /// A client that asks the broker for no more than this many channels on a connection.
 async fn connect(url: &str, channel_max: usize) -> Transport {

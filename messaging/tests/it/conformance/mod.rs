@@ -13,7 +13,6 @@ mod outages;
 mod peer;
 mod poison;
 mod processes;
-mod proxy;
 mod support;
 mod tls;
 mod waiting;

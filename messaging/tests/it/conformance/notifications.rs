@@ -4,8 +4,8 @@ use novella_messaging::{Batch, NotificationListener, Notifier, Priority, Transpo
 use novella_testing::Vhost;
 use serde_json::{Value, json};
 
-use crate::conformance::proxy::Proxy;
 use crate::conformance::support::*;
+use novella_testing::Proxy;
 
 async fn listen(transport: &Transport, only_one: bool) -> NotificationListener {
     NotificationListener::builder(transport, "reports")

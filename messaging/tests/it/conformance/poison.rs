@@ -5,8 +5,8 @@ use novella_testing::Vhost;
 use serde_json::{Value, json};
 
 use crate::conformance::peer::{Peer, in_envelope, request};
-use crate::conformance::proxy::Proxy;
 use crate::conformance::support::*;
+use novella_testing::Proxy;
 
 /// The most that is kept of a reason, in bytes.
 const LONGEST_REASON: usize = 4096;

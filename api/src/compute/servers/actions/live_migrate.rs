@@ -57,7 +57,7 @@ enum Auto {
 }
 
 /// What is asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     host: Option<String>,
     /// Without asking the scheduler. What the hosts themselves check is checked all the same.
@@ -118,9 +118,8 @@ pub(super) async fn migrate_live(
     check_hosts(&api, &mut *api.database.read().await?, &instance, &source, wanted.host.as_deref()).await?;
 
     let migration = MigrationUuid::random();
-    let begun = (api.clone(), context);
-    uninterrupted(async move {
-        let (api, context) = begun;
+    let parts = (api.clone(), context, instance, source, wanted);
+    uninterrupted(parts, move |(api, context, instance, source, wanted)| async move {
         let uuid = instance.uuid;
         let mut beginning = operation::begin(&api, &context, instance, Action::LiveMigrate).await?;
         let new = NewMigration {
@@ -136,9 +135,10 @@ pub(super) async fn migrate_live(
             user_id: context.user_id.clone(),
             project_id: context.project_id.clone(),
         };
-        beginning.migrate(&new).await?;
-        let begun = beginning.commit().await?;
-        begun.hand_over(&api, &context, api.conductor.live_migrate_instance(&context, migration)).await
+        migrations::insert(&mut beginning.transaction, &new).await?;
+        beginning.commit().await?;
+        operation::hand_over(uuid, api.conductor.live_migrate_instance(&context, migration)).await;
+        Ok(())
     })
     .await?;
     if waits {

@@ -72,7 +72,8 @@ pub(super) async fn migrate(request: Request, Path(id): Path<String>, asked: Mig
     let source = instance.host.clone().ok_or_else(no_host)?;
     check_hosts(&api, &source, requested.as_deref()).await?;
 
-    uninterrupted(async move {
+    let parts = (api, context, instance, source, requested);
+    uninterrupted(parts, |(api, context, instance, source, requested)| async move {
         let uuid = instance.uuid;
         let mut beginning = operation::begin(&api, &context, instance, Action::Migrate).await?;
         let new = NewMigration {
@@ -88,9 +89,10 @@ pub(super) async fn migrate(request: Request, Path(id): Path<String>, asked: Mig
             user_id: context.user_id.clone(),
             project_id: context.project_id.clone(),
         };
-        beginning.migrate(&new).await?;
-        let begun = beginning.commit().await?;
-        begun.hand_over(&api, &context, api.conductor.migrate_server(&context, new.uuid)).await
+        migrations::insert(&mut beginning.transaction, &new).await?;
+        beginning.commit().await?;
+        operation::hand_over(uuid, api.conductor.migrate_server(&context, new.uuid)).await;
+        Ok(())
     })
     .await?;
     Ok(StatusCode::ACCEPTED)
@@ -135,7 +137,7 @@ async fn end(request: Request, id: &str, action: Action, to: MigrationStatus) ->
     {
         return Err(unavailable());
     }
-    uninterrupted(async move {
+    uninterrupted((api, context, instance, migration), move |(api, context, instance, migration)| async move {
         let mut beginning = operation::begin(&api, &context, instance, action).await?;
         let (uuid, task_id) = (migration.uuid, beginning.task_id);
         if !transitions::end_finished(&mut beginning.transaction, uuid, to, task_id, &context.request_id).await? {
@@ -143,13 +145,12 @@ async fn end(request: Request, id: &str, action: Action, to: MigrationStatus) ->
             return Err(ApiError::Conflict(format!("Migration {id} was confirmed or reverted at the same time.")));
         }
         beginning.commit().await?;
-        let cast = match action {
-            Action::ConfirmResize => api.conductor.confirm_resize(&context, uuid).await,
-            _ => api.conductor.revert_resize(&context, uuid).await,
-        };
-        if let Err(error) = cast {
-            // The row says what is to be done: a conductor finds it when it next searches.
-            tracing::warn!(migration = %uuid, %error, "no conductor could be told; one will find it");
+        let instance = migration.instance;
+        match action {
+            Action::ConfirmResize => {
+                operation::hand_over(instance, api.conductor.confirm_resize(&context, uuid)).await;
+            }
+            _ => operation::hand_over(instance, api.conductor.revert_resize(&context, uuid)).await,
         }
         Ok(())
     })

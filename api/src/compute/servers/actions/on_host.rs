@@ -47,15 +47,16 @@ pub(super) async fn perform(
 ) -> Result<StatusCode, ApiError> {
     let instance = super::super::find(&request, id).await?;
     let (api, context) = (request.state, request.context);
-    uninterrupted(async move {
+    uninterrupted((api, context, instance, arguments), move |(api, context, instance, arguments)| async move {
         let uuid = instance.uuid;
         // The table asks for a host where an action needs one; this is for the compiler.
         let host = instance.host.clone();
-        let begun = operation::begin(&api, &context, instance, action).await?.commit().await?;
+        let task_id = operation::begin(&api, &context, instance, action).await?.commit().await?;
         let no_host = || not_allowed(action.transition(), uuid, NotAllowed::NoHost);
         let host = api.compute.clone().server(host.ok_or_else(no_host)?);
-        let operation = OperationId { instance: uuid, task_id: begun.task_id };
-        begun.hand_over(&api, &context, host.perform_action(&context, operation, action, arguments)).await
+        let operation = OperationId { instance: uuid, task_id };
+        operation::hand_over(uuid, host.perform_action(&context, operation, action, arguments)).await;
+        Ok(())
     })
     .await?;
     Ok(StatusCode::ACCEPTED)

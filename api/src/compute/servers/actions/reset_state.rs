@@ -4,12 +4,13 @@ use http::StatusCode;
 use novella_common::{
     db::{actions, instances::edits},
     lifecycle::VmState,
+    models::EventResult,
 };
 use novella_rest::{ApiError, Path, body};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::super::operation::action_row;
+use super::super::operation::{self, action_row};
 use crate::Request;
 
 body! {
@@ -41,7 +42,11 @@ pub(super) async fn reset_state(
     if !edits::reset_state(&mut transaction, &instance, vm_state).await? {
         return Err(ApiError::Conflict(format!("Instance {id} changed at the same time. Please look again.")));
     }
-    actions::start(&mut transaction, &[action_row(&request.context, instance.uuid, "resetState")]).await?;
+    let (context, uuid) = (&request.context, instance.uuid);
+    operation::end_overtaken(&mut transaction, context, &instance, "resetState").await?;
+    actions::start(&mut transaction, &[action_row(context, uuid, "resetState")]).await?;
+    let done = operation::event_of(context, uuid, "api_reset_state", None, Some((EventResult::Success, None)));
+    actions::record_events(&mut transaction, &[done]).await?;
     transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)
 }

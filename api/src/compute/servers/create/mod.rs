@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! validate ──▶ one transaction: every instance (building, scheduling) with its action ──▶ one cast each ──▶ 202
-//!     │ 400                                                                         │ not taken: rows gone, 503
+//!     │ 400                                                                         │ not taken: 202 as well
 //! ```
 
 mod devices;
 pub(in crate::compute) mod files;
 mod hints;
 pub(super) mod request;
+
+use std::sync::Arc;
 
 use axum::{
     http::{StatusCode, header},
@@ -34,7 +36,7 @@ use uuid::Uuid;
 use self::request::{DiskConfig, RequestedDestination, ServerRequest};
 use super::{
     super::{keypairs, server_groups},
-    operation::{action_row, uninterrupted},
+    operation::{action_row, hand_over, uninterrupted},
     tags::{self, Tags},
 };
 use crate::{Request, neighbours::ImageRecord, policy, state::Api};
@@ -104,8 +106,12 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image, auto_disk_config);
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
-    let (api, context, tags) = (request.state.clone(), request.context.clone(), wanted.tags);
-    uninterrupted(async move { make(&api, &context, &instances, &spec, &tags, group).await }).await?;
+    let parts = (request.state.clone(), request.context.clone(), Arc::new((instances, spec, wanted.tags)));
+    uninterrupted(parts, move |(api, context, made)| async move {
+        let (instances, spec, tags) = &*made;
+        make(&api, &context, instances, spec, tags, group).await
+    })
+    .await?;
 
     if wanted.return_reservation_id {
         return Ok((StatusCode::ACCEPTED, request.plain("reservation_id", reservation_id)).into_response());
@@ -144,16 +150,9 @@ async fn make(
     }
     transaction.commit().await?;
 
-    let Err(error) = cast_all(api, context, &uuids).await else { return Ok(()) };
-    let refused = ApiError::bus(&error);
-    // Also those whose message was taken: the client is told that nothing was made, and a scheduler that finds no row
-    // does nothing. One that was quick enough to take a row up keeps it.
-    let mut transaction = api.database.begin().await?;
-    for part in uuids.chunks(ROWS_PER_STATEMENT) {
-        instances::remove_uncast(&mut transaction, part).await?;
-    }
-    transaction.commit().await?;
-    Err(refused)
+    // What the bus does not take, and all after it, waits in its rows for a conductor to cast it.
+    hand_over(uuids[0], cast_all(api, context, &uuids)).await;
+    Ok(())
 }
 
 async fn cast_all(api: &Api, context: &RequestContext, uuids: &[InstanceUuid]) -> Result<(), MessagingError> {

@@ -1,4 +1,4 @@
-//! A network between a client and its broker that can be made to fail.
+//! A network between a client and its server that can be made to fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,15 +7,37 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+/// What the network does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
+    /// All comes through.
     Up,
-    /// Connections stand, but nothing comes through: a firewall that forgot them, a frozen broker.
+    /// Connections stand, but nothing comes through: a firewall that forgot them, a frozen server.
     Silent,
-    /// Connections end, and new ones end at once: a broker that is down.
+    /// What the client sends comes through; what the server answers does not.
+    Unanswered,
+    /// Connections end, and new ones end at once: a server that is down.
     Down,
 }
 
+impl Network {
+    fn carries(self, way: Way) -> bool {
+        match self {
+            Self::Up => true,
+            Self::Unanswered => way == Way::ToServer,
+            Self::Silent | Self::Down => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
+}
+
+/// A way to a server, over which a test has power.
+#[derive(Debug)]
 pub struct Proxy {
     url: String,
     network: watch::Sender<Network>,
@@ -26,10 +48,13 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A way to the broker of `url`.
+    /// A way to the server of `url`, which has the form `scheme://user:password@host:port/path`.
+    ///
+    /// # Panics
+    /// If the URL has another form, or there is no port to listen on.
     pub async fn before(url: &str) -> Self {
         let (credentials, rest) = url.split_once('@').unwrap();
-        let (broker, path) = rest.split_once('/').unwrap();
+        let (server, path) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{credentials}@{}/{path}", listener.local_addr().unwrap());
         let proxy = Self {
@@ -41,14 +66,16 @@ impl Proxy {
         };
         let (network, reset) = (proxy.network.clone(), proxy.reset.clone());
         let (resets, connections) = (Arc::clone(&proxy.resets), Arc::clone(&proxy.connections));
-        tokio::spawn(accept(listener, broker.to_owned(), network, reset, resets, connections));
+        tokio::spawn(accept(listener, server.to_owned(), network, reset, resets, connections));
         proxy
     }
 
+    /// The same URL by this way.
     pub fn url(&self) -> &str {
         &self.url
     }
 
+    /// Has the network do this from now on. What did not come through waits.
     pub fn set(&self, network: Network) {
         self.network.send_replace(network);
     }
@@ -71,7 +98,7 @@ impl Proxy {
 
 async fn accept(
     listener: TcpListener,
-    broker: String,
+    server: String,
     network: watch::Sender<Network>,
     reset: watch::Sender<usize>,
     resets: Arc<AtomicUsize>,
@@ -80,19 +107,19 @@ async fn accept(
     loop {
         let (mut client, _) = listener.accept().await.unwrap();
         connections.fetch_add(1, Ordering::SeqCst);
-        let (broker, mut down, (out, back)) =
-            (broker.clone(), network.subscribe(), (network.subscribe(), network.subscribe()));
+        let (server, mut down, (out, back)) =
+            (server.clone(), network.subscribe(), (network.subscribe(), network.subscribe()));
         let (mut reset, resets) = (reset.subscribe(), Arc::clone(&resets));
         tokio::spawn(async move {
             let pass = async {
-                let Ok(mut broker) = TcpStream::connect(broker).await else {
+                let Ok(mut server) = TcpStream::connect(server).await else {
                     return;
                 };
                 let (from_client, to_client) = client.split();
-                let (from_broker, to_broker) = broker.split();
+                let (from_server, to_server) = server.split();
                 tokio::select! {
-                    () = pump(from_client, to_broker, out) => {}
-                    () = pump(from_broker, to_client, back) => {}
+                    () = pump(from_client, to_server, out, Way::ToServer) => {}
+                    () = pump(from_server, to_client, back, Way::ToClient) => {}
                 }
             };
             let was_reset = tokio::select! {
@@ -114,13 +141,14 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut network: watch::Receiver<Network>,
+    way: Way,
 ) {
     let mut buffer = vec![0; 65536];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        if network.wait_for(|network| *network == Network::Up).await.is_err()
+        if network.wait_for(|network| network.carries(way)).await.is_err()
             || to.write_all(&buffer[..count]).await.is_err()
         {
             return;
