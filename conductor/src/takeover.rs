@@ -252,9 +252,10 @@ impl Takeover {
     }
 
     async fn lost_tasks(&self) -> Result<(), DbError> {
+        let fresh_since = self.shared.fresh_since().await?.reported;
         let lost = {
             let mut connection = self.shared.database.read().await?;
-            takeover::lost_tasks(&mut connection, self.shared.fresh_since()).await?
+            takeover::lost_tasks(&mut connection, fresh_since).await?
         };
         for LostTask { instance, task_id, request_id } in lost {
             let now = Timestamp::now();
@@ -277,9 +278,10 @@ impl Takeover {
     /// What a host does alone and has not heard of, it finds when it is reconciled.
     async fn untold_hosts(&self) -> Result<(), DbError> {
         let since = Timestamp::now() - self.shared.config.reschedule_after;
+        let fresh_since = self.shared.fresh_since().await?.reported;
         let hosts = {
             let mut connection = self.shared.database.write().await?;
-            takeover::untold_hosts(&mut connection, self.shared.fresh_since(), since).await?
+            takeover::untold_hosts(&mut connection, fresh_since, since).await?
         };
         for host in hosts {
             tracing::info!(host, "something is to be done there and does not move; the host is reconciled");
@@ -308,7 +310,7 @@ impl Takeover {
     }
 
     async fn abandoned_events(&self) -> Result<(), DbError> {
-        let since = self.shared.fresh_since();
+        let since = self.shared.fresh_since().await?.reported;
         let found = {
             let mut connection = self.shared.database.read().await?;
             takeover::abandoned_events(&mut connection, since).await?

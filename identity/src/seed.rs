@@ -127,22 +127,23 @@ async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedEr
     let mut transaction = database.begin().await?;
     let admin_project = ensure_project(&mut transaction, "admin", "The administrators' project").await?;
     let demo_project = ensure_project(&mut transaction, "demo", "A project to try things in").await?;
-    let mut projects = vec![admin_project, demo_project.clone()];
+    let mut administered = vec![(admin_project, "admin"), (demo_project.clone(), "admin")];
     for project in &config.projects {
-        projects.push(ensure_project(&mut transaction, &project.name, &project.description).await?);
+        let project = ensure_project(&mut transaction, &project.name, &project.description).await?;
+        administered.push((project, "admin"));
     }
     for (prepared, user) in users {
         let mut roles = Vec::new();
         for (project, role) in &user.roles {
             let found = db::project(&mut transaction, &Reference::Name(project.clone())).await?;
             let missing = || SeedError::NoSuchProject { user: user.name.clone(), project: project.clone() };
-            roles.push((found.ok_or_else(missing)?, role));
+            roles.push((found.ok_or_else(missing)?, role.as_str()));
         }
-        prepared.apply(&mut transaction, roles.iter().map(|(project, role)| (project, role.as_str()))).await?;
+        prepared.apply(&mut transaction, &roles).await?;
     }
     let seeded = Seeded {
-        admin: admin.apply(&mut transaction, projects.iter().map(|project| (project, "admin"))).await?,
-        demo: demo.apply(&mut transaction, [(&demo_project, "member")]).await?,
+        admin: admin.apply(&mut transaction, &administered).await?,
+        demo: demo.apply(&mut transaction, &[(demo_project, "member")]).await?,
     };
     transaction.commit().await?;
     Ok(seeded)
@@ -171,11 +172,7 @@ impl Prepared {
         Ok(Self { name: name.into(), hash })
     }
 
-    async fn apply(
-        self,
-        connection: &mut Connection,
-        roles: impl IntoIterator<Item = (&Project, &str)>,
-    ) -> Result<SeededUser, DbError> {
+    async fn apply(self, connection: &mut Connection, roles: &[(Project, &str)]) -> Result<SeededUser, DbError> {
         let present = db::user(connection, &Reference::Name(self.name.clone())).await?;
         let (user_id, outcome) = match (present, self.hash) {
             (Some((user, _)), Some(hash)) => {

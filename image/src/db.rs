@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use novella_common::{
     db::{
-        Connection, Database, DbError,
+        Connection, DbError,
         table::{self, select},
     },
     table,

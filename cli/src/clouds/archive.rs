@@ -26,7 +26,8 @@ impl CloudFolder {
         let temporary = file.with_extension("part");
         let write = || -> std::io::Result<()> {
             // It holds password hashes and tokens.
-            let archive = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let archive =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             let mut archive = tar::Builder::new(BufWriter::new(archive));
             for name in SAVED {
                 let path = self.path().join(name);
@@ -71,7 +72,8 @@ impl CloudFolder {
             let mut entry = entry?;
             let path = entry.path()?.into_owned();
             let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-            let ours = path.components().next().is_some_and(|first| SAVED.iter().any(|name| first.as_os_str() == *name));
+            let ours =
+                path.components().next().is_some_and(|first| SAVED.iter().any(|name| first.as_os_str() == *name));
             let kind = entry.header().entry_type();
             if !plain || !ours || !(kind.is_file() || kind.is_dir()) {
                 bail!("'{}' does not belong into one", path.display());

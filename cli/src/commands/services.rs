@@ -247,4 +247,3 @@ struct Started {
 async fn database_closed(database: Database) {
     database.close().await;
 }
-

@@ -210,7 +210,7 @@ mod embedded {
         let cloud = Cloud::embedded(Settings::default()).await;
         super::an_operator_sees_hosts_and_services_with_openstackclient(cloud).await;
         let trusted = ("NOVELLA_API__TRUSTED_PROXIES", r#"["127.0.0.1"]"#.to_owned());
-        let cloud = Cloud::embedded(Settings { environment: vec![trusted] }).await;
+        let cloud = Cloud::embedded(Settings { environment: vec![trusted], ..Settings::default() }).await;
         super::clients_are_taken_at_their_word(cloud).await;
     }
 }

@@ -54,7 +54,9 @@ fn structs() -> HashMap<String, ItemStruct> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let file = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
                 found.extend(file.items.into_iter().filter_map(|item| match item {
-                    Item::Struct(item) if matches!(item.fields, Fields::Named(_)) => Some((item.ident.to_string(), item)),
+                    Item::Struct(item) if matches!(item.fields, Fields::Named(_)) => {
+                        Some((item.ident.to_string(), item))
+                    }
                     _ => None,
                 }));
             }

@@ -14,6 +14,7 @@ fn long_builds() -> Settings {
             ("NOVELLA_COMPUTE__FAKE__BOOT_SECONDS_MIN", seconds()),
             ("NOVELLA_COMPUTE__FAKE__BOOT_SECONDS_MAX", seconds()),
         ],
+        ..Settings::default()
     }
 }
 
@@ -29,7 +30,7 @@ mod on_rabbitmq_and_postgres {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_host_that_stops_in_good_order_is_down_at_once_and_gets_no_work_until_it_is_back() {
         let down_time = ("NOVELLA_SERVICE__SERVICE_DOWN_TIME", "600".to_owned());
-        let mut cloud = Cloud::apart(Settings { environment: vec![down_time] }).await;
+        let mut cloud = Cloud::apart(Settings { environment: vec![down_time], ..Settings::default() }).await;
         let client = cloud.client().await;
         for host in ["host-1", "host-2"] {
             assert!(cloud.process(host).terminate().success());

@@ -92,7 +92,7 @@ impl Entry {
                 report.task_id == Some(task_id) && !matches!(report.progress, OperationProgress::Doing { .. })
             }
             Fact::Migration(report) => report.task_id == task_id,
-            Fact::Hello(_) | Fact::Alive { .. } => false,
+            Fact::Hello(_) | Fact::Alive { .. } | Fact::Goodbye { .. } | Fact::Echo => false,
         };
         self.last_report.iter().chain(&self.last_migration_report).any(own)
     }

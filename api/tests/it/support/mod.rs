@@ -139,7 +139,11 @@ async fn prepare(url: String) {
     let database = connect(&url).await;
     database.migrate().await.unwrap();
     let password = Some(Secret::new(PASSWORD));
-    fill(&database, &seed::SeedConfig { admin_password: password.clone(), demo_password: password }).await;
+    fill(
+        &database,
+        &seed::SeedConfig { admin_password: password.clone(), demo_password: password, ..Default::default() },
+    )
+    .await;
     // Of the same form, but made in no time: every test asks for tokens.
     let params = Params::new(Params::MIN_M_COST, Params::MIN_T_COST, Params::MIN_P_COST, None).unwrap();
     let hash: PasswordHash = Argon2::from(params).hash_password(PASSWORD.as_bytes()).unwrap();
