@@ -376,7 +376,13 @@ impl Run {
     }
 
     async fn keep_alive(&self, reporter: &Reporter) {
-        let mut delay = self.report_interval;
+        // Until it serves it says hello.
+        let mut ready = self.ready.subscribe();
+        tokio::select! {
+            _ = ready.wait_for(|ready| *ready) => {}
+            () = self.shutdown.requested() => return,
+        }
+        let mut delay = Duration::ZERO;
         while self.shutdown.pause(delay).await {
             let alive = Fact::Alive { incarnation: self.identity.incarnation };
             delay = match reporter.send(alive).await {

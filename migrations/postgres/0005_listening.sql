@@ -6,5 +6,5 @@ CREATE TABLE listening (
 );
 INSERT INTO listening (id, since, until) VALUES (1, '1970-01-01T00:00:00Z', '1970-01-01T00:00:00Z');
 
--- Whether the service has said that it stops, since it was last started.
-ALTER TABLE services ADD COLUMN stopped BOOLEAN NOT NULL DEFAULT FALSE;
+-- Whether the service takes work: not before it is ready, and not when it has said that it stops.
+ALTER TABLE services ADD COLUMN serving BOOLEAN NOT NULL DEFAULT TRUE;

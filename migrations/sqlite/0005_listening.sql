@@ -6,5 +6,5 @@ CREATE TABLE listening (
 );
 INSERT INTO listening (id, since, until) VALUES (1, 0, 0);
 
--- Whether the service has said that it stops, since it was last started.
-ALTER TABLE services ADD COLUMN stopped BIGINT NOT NULL DEFAULT 0;
+-- Whether the service takes work: not before it is ready, and not when it has said that it stops.
+ALTER TABLE services ADD COLUMN serving BIGINT NOT NULL DEFAULT 1;

@@ -59,7 +59,7 @@ impl HostStates {
             .into_iter()
             .map(|row| HostState {
                 enabled: !row.disabled,
-                up: !row.forced_down && !row.stopped && row.last_seen >= fresh_since,
+                up: !row.forced_down && row.serving && row.last_seen >= fresh_since,
                 failures: self.failures.get(&row.host).copied().unwrap_or(0),
                 host: row.host,
                 availability_zone: row.availability_zone,

@@ -11,6 +11,8 @@
 //! message comes twice? The second finds an instance that no longer waits. What if a host accepts too late? Its reports
 //! name an attempt that the row no longer knows.
 
+use std::time::Duration;
+
 use novella_common::{RequestContext, db::instances::transitions::RevertedAttempt, ids::InstanceUuid};
 use novella_compute::rpcapi::{BuildRequest, ComputeClient};
 use novella_messaging::{CallError, MessagingError, Transport};
@@ -20,6 +22,9 @@ use crate::{
     placement::{Assignment, Decision, Placer},
     rpcapi::{Destination, DestinationRequest, Scheduler, SchedulerError},
 };
+
+/// How long a build waits for a host to take work, at first; each wait is twice as long as the one before.
+const NO_LIVE_HOST_WAIT: Duration = Duration::from_millis(50);
 
 /// The scheduler's manager.
 pub struct SchedulerManager {
@@ -93,6 +98,7 @@ impl Scheduler for SchedulerManager {
 
     async fn build_instance(&self, ctx: RequestContext, instance: InstanceUuid) -> Result<(), SchedulerError> {
         let _lock = self.build_locks.lock(instance).await;
+        let mut wait = NO_LIVE_HOST_WAIT;
         loop {
             let assigned = match self.placer.place(instance).await? {
                 Decision::Placed(assigned) => assigned,
@@ -100,6 +106,15 @@ impl Scheduler for SchedulerManager {
                     tracing::debug!(%instance, "not waiting for a host");
                     return Ok(());
                 }
+                // Soon after a start the first host is there in a moment. What takes longer is cast again, when a host
+                // comes or after a while.
+                Decision::NoLiveHost if wait < NO_LIVE_HOST_WAIT * 32 => {
+                    tracing::info!(%instance, request_id = ctx.request_id, "no host is up; the build waits for one");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                    continue;
+                }
+                Decision::NoLiveHost => return Ok(()),
                 Decision::NoValidHost => {
                     tracing::warn!(%instance, request_id = ctx.request_id, "no valid host was found");
                     return Ok(());

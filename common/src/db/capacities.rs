@@ -19,8 +19,8 @@ pub struct Capacity {
     pub disabled: bool,
     /// Whether an operator has declared it down.
     pub forced_down: bool,
-    /// Whether it has said that it stops.
-    pub stopped: bool,
+    /// Whether it takes work.
+    pub serving: bool,
     /// When it was last heard.
     pub last_seen: Timestamp,
     /// What may be claimed in all.
@@ -36,7 +36,7 @@ impl FromRow for Capacity {
             availability_zone: row.read()?,
             disabled: row.read()?,
             forced_down: row.read()?,
-            stopped: row.read()?,
+            serving: row.read()?,
             last_seen: row.read()?,
             capacity: row.read()?,
             used: row.read()?,
@@ -47,7 +47,7 @@ impl FromRow for Capacity {
 /// Every compute host that has ever said hello. One query, whose cost grows with the number of hosts only; the
 /// inventories, which are long, are left out.
 pub async fn list(connection: &mut Connection) -> Result<Vec<Capacity>, DbError> {
-    sql!("SELECT n.host, s.zone, s.disabled, s.forced_down, s.stopped, s.last_seen, n.vcpus_capacity, n.memory_mb_capacity, \
+    sql!("SELECT n.host, s.zone, s.disabled, s.forced_down, s.serving, s.last_seen, n.vcpus_capacity, n.memory_mb_capacity, \
          n.disk_gb_capacity, n.vcpus_used, n.memory_mb_used, n.disk_gb_used \
          FROM compute_nodes n JOIN services s ON s.host = n.host AND s.binary_name = "(Binary::Compute))
     .fetch_all(connection)

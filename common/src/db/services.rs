@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Connection, DbError, UuidText, host_identities,
+    Connection, DbError, Sql, UuidText, host_identities,
     list::{Condition, List},
     table::select,
 };
@@ -25,7 +25,7 @@ table! {
     disabled,
     disabled_reason,
     forced_down,
-    stopped,
+    serving,
     last_seen,
     created_at,
 }
@@ -43,7 +43,28 @@ pub async fn heartbeat(
         "INSERT INTO services (uuid, binary_name, host, zone, incarnation, last_seen, created_at) VALUES ("
         (Uuid::new_v4()) ", " (binary) ", " (host) ", " (zone) ", " (incarnation) ", " (now) ", " (now)
         ") ON CONFLICT (binary_name, host) DO UPDATE SET \
-         zone = excluded.zone, incarnation = excluded.incarnation, last_seen = excluded.last_seen, stopped = " (false)
+         zone = excluded.zone, incarnation = excluded.incarnation, last_seen = excluded.last_seen, serving = " (true)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes that a compute host has said hello: it is there, and takes work from its first heartbeat on.
+pub async fn hello(
+    connection: &mut Connection,
+    host: &str,
+    zone: &str,
+    incarnation: Incarnation,
+) -> Result<(), DbError> {
+    let now = Timestamp::now();
+    // A hello that comes late, after a heartbeat of the same run, takes nothing back.
+    sql!(
+        "INSERT INTO services (uuid, binary_name, host, zone, incarnation, serving, last_seen, created_at) VALUES ("
+        (Uuid::new_v4()) ", " (Binary::Compute) ", " (host) ", " (zone) ", " (incarnation) ", " (false) ", " (now) ", "
+        (now) ") ON CONFLICT (binary_name, host) DO UPDATE SET zone = excluded.zone, incarnation = excluded.incarnation, \
+         last_seen = excluded.last_seen, \
+         serving = services.serving AND services.incarnation = excluded.incarnation"
     )
     .execute(connection)
     .await?;
@@ -51,22 +72,33 @@ pub async fn heartbeat(
 }
 
 /// Writes that these compute hosts were heard now: one statement for a batch of heartbeats. A host that has not said
-/// hello yet has no row, and gets none by this.
-pub async fn compute_hosts_alive(connection: &mut Connection, hosts: &[(String, Incarnation)]) -> Result<(), DbError> {
+/// hello yet has no row, and gets none by this. Says whether one of them takes work only from now on.
+pub async fn compute_hosts_alive(
+    connection: &mut Connection,
+    hosts: &[(String, Incarnation)],
+) -> Result<bool, DbError> {
     if hosts.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
-    sql!(
-        "UPDATE services SET last_seen = " (Timestamp::now()) " WHERE binary_name = " (Binary::Compute)
-        " AND (host, incarnation) IN ("
-    )
-    .rows(hosts, |(host, incarnation), cells| {
-        cells.bind(host).bind(incarnation);
-    })
-    .push(")")
-    .execute(connection)
-    .await?;
-    Ok(())
+    of_runs(&mut sql!("UPDATE services SET last_seen = "(Timestamp::now())), Binary::Compute, hosts)
+        .execute(connection)
+        .await?;
+    // Few, and found among those by their key.
+    let began = of_runs(&mut sql!("UPDATE services SET serving = "(true)), Binary::Compute, hosts)
+        .push(" AND serving = ")
+        .bind(&false)
+        .execute(connection)
+        .await?;
+    Ok(began > 0)
+}
+
+/// Adds the condition that a row is of one of these runs.
+fn of_runs<'s>(sql: &'s mut Sql, binary: Binary, runs: &[(String, Incarnation)]) -> &'s mut Sql {
+    sql.append(sql!(" WHERE binary_name = " (binary) " AND (host, incarnation) IN ("))
+        .rows(runs, |(host, incarnation), cells| {
+            cells.bind(host).bind(incarnation);
+        })
+        .push(")")
 }
 
 /// Writes that these runs of services have said that they stop: no work is given to them any more.
@@ -78,13 +110,7 @@ pub async fn goodbye(
     if hosts.is_empty() {
         return Ok(());
     }
-    sql!("UPDATE services SET stopped = " (true) " WHERE binary_name = " (binary) " AND (host, incarnation) IN (")
-        .rows(hosts, |(host, incarnation), cells| {
-            cells.bind(host).bind(incarnation);
-        })
-        .push(")")
-        .execute(connection)
-        .await?;
+    of_runs(&mut sql!("UPDATE services SET serving = "(false)), binary, hosts).execute(connection).await?;
     Ok(())
 }
 

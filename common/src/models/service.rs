@@ -78,8 +78,8 @@ pub struct Service {
     pub disabled_reason: Option<String>,
     /// Whether an operator has declared it down (microversion 2.11).
     pub forced_down: bool,
-    /// Whether it has said that it stops, and was not started since.
-    pub stopped: bool,
+    /// Whether it takes work: a host does not before it is ready, and nobody does who has said that they stop.
+    pub serving: bool,
     /// When the receiver of its heartbeats last heard it, by the receiver's clock.
     pub last_seen: Timestamp,
     /// When it was first seen.
@@ -87,11 +87,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether the service takes work: it has been heard since this moment, has not said that it stops, and nobody has
+    /// Whether the service is given work: it says that it takes some, has been heard since this moment, and nobody has
     /// declared it down.
     #[must_use]
     pub fn is_up(&self, fresh_since: &FreshSince) -> bool {
-        !self.stopped && !self.is_lost(fresh_since)
+        self.serving && !self.is_lost(fresh_since)
     }
 
     /// Whether nobody waits any more for what the service has under way. One that stops in good order may be back in a

@@ -198,7 +198,7 @@ async fn a_heartbeat_makes_a_service_and_keeps_it_up(database: Database) {
     let later = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
     assert!(later.last_seen > seen.last_seen);
 
-    // Who says goodbye takes no work; who may be back in a moment is not lost. A goodbye of an earlier run says nothing.
+    // Who says goodbye is given no work; who may be back in a moment is not lost. A goodbye of an earlier run says nothing.
     services::goodbye(&mut connection, Binary::Compute, &[("host-1".into(), first)]).await.unwrap();
     let later = services::get(&mut connection, &seen.uuid).await.unwrap().unwrap();
     assert!(later.is_up(&fresh_since));

@@ -56,11 +56,11 @@ const RELEASED: &[(&str, &str)] = &[
     ),
     (
         "postgres/0005_listening.sql",
-        "ed218e30269a6cdc860241ebe1bb230d8a313456b492d90ecddad4845922e9f53389f000fc653738d3e02a5753689a47",
+        "d7072b8fa8ad8f59a84a53e2ee0e97012f5cf255ef970ea0325e33b0008de2a779c121f0a6880d3eb5a3bfe822821828",
     ),
     (
         "sqlite/0005_listening.sql",
-        "51366d968425cd7cfc8d24513a390fb6c20026910bc826877e61124312aa4726988ed5a1aa58248727fcc22e00f9dc73",
+        "08ab1daa6307bcef254f14b7f886f4b1de93f24c75328330fc1fd68bc37576b267ea6ba7ca26d8e3e8573b9da80dabe6",
     ),
     (
         "postgres/0006_access_and_disk_config.sql",

@@ -127,8 +127,8 @@ impl Reports {
     }
 
     async fn follow_up(&self, consequences: Consequences) {
-        // A host has come: builds may have waited for one.
-        if !consequences.reconcile.is_empty()
+        // Builds may have waited for a host.
+        if consequences.began_serving
             && let Err(error) = self.recast_waiting().await
         {
             tracing::warn!(%error, "builds that wait for a host go on waiting for the search");

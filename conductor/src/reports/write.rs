@@ -24,6 +24,8 @@ use crate::{shared::Shared, tasks};
 pub(crate) struct Consequences {
     /// Hosts that wait to be reconciled.
     pub(crate) reconcile: Vec<String>,
+    /// Whether a host takes work only from now on.
+    pub(crate) began_serving: bool,
     /// Builds that wait for a scheduler again, with the requests they are for.
     pub(crate) recast: Vec<(InstanceUuid, Option<String>)>,
     /// Long tasks that are this conductor's now.
@@ -61,13 +63,13 @@ async fn write_hosts(
             continue;
         }
         let zone = &hello.inventory.availability_zone;
-        services::heartbeat(connection, Binary::Compute, host, zone, hello.incarnation).await?;
+        services::hello(connection, host, zone, hello.incarnation).await?;
         compute_nodes::upsert(connection, host, &hello.inventory).await?;
         host_identities::learn(connection, host, *identity).await?;
         consequences.reconcile.push(host.clone());
     }
     let alive: Vec<_> = batch.alive.iter().cloned().collect();
-    services::compute_hosts_alive(connection, &alive).await?;
+    consequences.began_serving = services::compute_hosts_alive(connection, &alive).await?;
     services::goodbye(connection, Binary::Compute, &batch.goodbyes).await?;
     if batch.is_heartbeat {
         listening::heard(connection, shared.report_interval).await?;

@@ -32,6 +32,8 @@ pub(crate) enum Decision {
     Placed(Box<Assignment>),
     /// It does not wait for a host, or another scheduler looks for one.
     NotWaiting,
+    /// It waits, and no host takes work at the moment.
+    NoLiveHost,
     /// There is no host; it is in ERROR.
     NoValidHost,
 }
@@ -117,6 +119,7 @@ fn answer(job: Job, result: Written) -> Option<Job> {
             let outcome = match &decision {
                 Decision::Placed(_) => "placed",
                 Decision::NotWaiting => "not_waiting",
+                Decision::NoLiveHost => "no_live_host",
                 Decision::NoValidHost => "no_valid_host",
             };
             metrics::counter!("scheduler_decisions_total", "outcome" => outcome).increment(1);

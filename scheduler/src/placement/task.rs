@@ -64,6 +64,7 @@ enum Plan {
         request_id: Option<String>,
     },
     NotWaiting,
+    NoLiveHost,
     /// On a younger picture.
     Again,
     HandOver,
@@ -272,11 +273,7 @@ impl PlacementTask {
                 None => fail(&build, None),
             },
             Err(_) if !fresh => Plan::Again,
-            // Cast again when a host says hello, and after a while.
-            Err(_) if !self.hosts.any_up() && self.may_wait(instance) => {
-                tracing::info!(instance = %instance.uuid, "no host is up; the build waits for one");
-                Plan::NotWaiting
-            }
+            Err(_) if !self.hosts.any_up() && self.may_wait(instance) => Plan::NoLiveHost,
             Err(none_left) => fail(&build, Some(&none_left)),
         }
     }
@@ -309,7 +306,10 @@ impl PlacementTask {
     }
 
     async fn write(&mut self, jobs: &[Job], plans: Vec<Plan>) -> Result<Vec<Written>, DbError> {
-        if plans.iter().all(|plan| matches!(plan, Plan::NotWaiting | Plan::Again | Plan::Selected(_))) {
+        if plans
+            .iter()
+            .all(|plan| matches!(plan, Plan::NotWaiting | Plan::NoLiveHost | Plan::Again | Plan::Selected(_)))
+        {
             if plans.iter().any(|plan| matches!(plan, Plan::Again)) {
                 self.hosts.distrust();
             }
@@ -430,6 +430,7 @@ enum Placed {
 fn unwritten(plan: Plan) -> Written {
     match plan {
         Plan::Again => Written::Again,
+        Plan::NoLiveHost => Written::Decided(Decision::NoLiveHost),
         Plan::HandOver => Written::HandedOver,
         Plan::Selected(selected) => Written::Selected(selected),
         _ => Written::Decided(Decision::NotWaiting),

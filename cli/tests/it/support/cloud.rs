@@ -131,7 +131,7 @@ impl Cloud {
             cloud.spawn(name, &["compute", "--host", name, "--management", &free_address()], &environment);
         }
         if settings.breakable {
-            let network = novella_testing::Proxy::before(cloud.vhost().url()).await;
+            let network = novella_testing::Proxy::before(bus).await;
             with_both.insert("NOVELLA_BUS__URL".into(), network.url().into());
             cloud.network = Some(network);
         }
