@@ -56,7 +56,7 @@ pub(crate) struct UpOptions {
     /// Like --detach, and return when the cloud is ready
     #[arg(long)]
     pub(super) wait: bool,
-    /// Put these users, projects, flavors, images and servers into the cloud, if they are not there (YAML; see docs/ci.md)
+    /// Put these users, projects, flavors, images and servers into the cloud, if they are not there (YAML, as in docs/ci.md)
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
     /// Begin with the cloud that `novella save` has written

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{cloud::free_address, process::novella};
+use crate::support::{client::Client, cloud::free_address, process::novella};
 
 /// A user's home, in which clouds are kept. What still runs at the end is stopped.
 struct Home(TempDir);
@@ -237,4 +237,70 @@ fn a_database_that_cannot_be_opened_is_named_with_the_cause_and_the_next_step() 
     let refused = sync(&format!("postgres://user:hush@{}/novella", free_address()));
     assert!(refused.contains("postgres://user:***@") && refused.contains("Connection refused"), "{refused}");
     assert_eq!(refused.lines().count(), 1, "{refused}");
+}
+
+/// The seed that docs/ci.md shows.
+fn documented_seed() -> String {
+    let document = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ci.md"));
+    let (_, section) = document.split_once("## What is in the cloud").unwrap();
+    let (_, block) = section.split_once("```yaml\n").unwrap();
+    block.split_once("```").unwrap().0.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_is_filled_by_a_seed_once_and_goes_on_elsewhere_from_a_file() {
+    let home = Home::new();
+    let (seed, saved) = (home.path().join("seed.yaml"), home.path().join("cloud.tar"));
+    std::fs::write(&seed, documented_seed()).unwrap();
+    let (seed, saved) = (seed.to_str().unwrap(), saved.to_str().unwrap());
+    let address = free_address();
+    let up = ["up", "--wait", "--quiet", "--listen", &address, "--seed", seed];
+    home.run(&up);
+    let named = async || {
+        let bob = Client::connect(&format!("http://{address}"), "bob", "secret", "ci").await;
+        let list = bob.get("/servers/detail").await;
+        let servers = list["servers"].as_array().unwrap().iter();
+        let mut servers: Vec<_> = servers.map(|server| (server["name"].clone(), server["status"].clone())).collect();
+        servers.sort_by_key(|(name, _)| name.to_string());
+        servers
+    };
+    let all = ["web-1", "web-2", "web-3"].map(|name| (Value::from(name), Value::from("ACTIVE")));
+    assert_eq!(named().await, all);
+    home.run(&["down"]);
+    home.run(&up);
+    assert_eq!(named().await, all);
+    assert!(home.fail(&["save", saved]).contains("stop it first"));
+    home.run(&["down"]);
+    home.run(&["save", saved]);
+
+    home.run(&["up", "--wait", "--quiet", "--name", "copy", "--listen", &address, "--load", saved]);
+    assert_eq!(named().await, all);
+    // Its guests have come with it.
+    let admin = Client::connect(&format!("http://{address}"), "bob", "secret", "ci").await;
+    let id = admin.get("/servers?name=web-2").await["servers"][0]["id"].as_str().unwrap().to_owned();
+    admin.action(&id, serde_json::json!({ "os-stop": null })).await;
+    admin.wait_for_status(&id, "SHUTOFF").await;
+    home.run(&["down", "--name", "copy"]);
+    let again = home.fail(&["up", "--wait", "--name", "copy", "--listen", &address, "--load", saved]);
+    assert!(again.contains("holds a cloud already"), "{again}");
+}
+
+#[test]
+fn completions_and_the_manual_name_every_command() {
+    let home = Home::new();
+    let help = home.run(&["help"]);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // What stands further in goes on with the line before.
+    let commands = commands.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 15, "{help}");
+    let folder = home.path().join("man1");
+    home.run(&["man", folder.to_str().unwrap()]);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = home.run(&["completions", shell]);
+        assert!(commands.iter().all(|command| script.contains(command)), "{shell}");
+    }
+    for command in commands.iter().filter(|command| **command != "help") {
+        assert!(folder.join(format!("novella-{command}.1")).exists(), "{command}");
+    }
 }
