@@ -231,10 +231,12 @@ impl Takeover {
     async fn orphaned_migrations(&self) -> Result<(), DbError> {
         let fresh_since = self.shared.fresh_since().await?.reported;
         let waiting_since = Timestamp::now() - self.shared.config.reschedule_after;
+        // To be told twice does a source no harm, so this is an age and nobody's silence.
+        let told_since = Timestamp::now() - self.shared.service_down_time;
         let (orphaned, lost, sources) = {
             let mut connection = self.shared.database.read().await?;
             let orphaned = takeover::orphaned_migrations(&mut connection, fresh_since, waiting_since).await?;
-            let lost = takeover::lost_migrations(&mut connection, fresh_since).await?;
+            let lost = takeover::lost_migrations(&mut connection, fresh_since, told_since).await?;
             let lost = migrations::get_many(&mut connection, &lost).await?;
             (orphaned, lost, takeover::sources_of_queued(&mut connection).await?)
         };
@@ -252,10 +254,11 @@ impl Takeover {
     }
 
     async fn lost_tasks(&self) -> Result<(), DbError> {
-        let fresh_since = self.shared.fresh_since().await?.reported;
+        // An age, and nobody's silence.
+        let since = Timestamp::now() - self.shared.service_down_time;
         let lost = {
             let mut connection = self.shared.database.read().await?;
-            takeover::lost_tasks(&mut connection, fresh_since).await?
+            takeover::lost_tasks(&mut connection, since).await?
         };
         for LostTask { instance, task_id, request_id } in lost {
             let now = Timestamp::now();
@@ -310,7 +313,7 @@ impl Takeover {
     }
 
     async fn abandoned_events(&self) -> Result<(), DbError> {
-        let since = self.shared.fresh_since().await?.reported;
+        let since = Timestamp::now() - self.shared.service_down_time;
         let found = {
             let mut connection = self.shared.database.read().await?;
             takeover::abandoned_events(&mut connection, since).await?

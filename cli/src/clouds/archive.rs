@@ -75,7 +75,8 @@ impl CloudFolder {
             let ours =
                 path.components().next().is_some_and(|first| SAVED.iter().any(|name| first.as_os_str() == *name));
             let kind = entry.header().entry_type();
-            if !plain || !ours || !(kind.is_file() || kind.is_dir()) {
+            // A host's files have holes.
+            if !plain || !ours || !(kind.is_file() || kind.is_gnu_sparse() || kind.is_dir()) {
                 bail!("'{}' does not belong into one", path.display());
             }
             entry.set_preserve_mtime(false);

@@ -123,7 +123,7 @@ async fn takeovers_find_work_by_an_index(connection: &mut Connection) {
     takeover::builds_on_dead_hosts(connection, now).await.unwrap();
     takeover::deletions_without_host(connection, now).await.unwrap();
     takeover::orphaned_migrations(connection, now, now).await.unwrap();
-    takeover::lost_migrations(connection, now).await.unwrap();
+    takeover::lost_migrations(connection, now, now).await.unwrap();
     takeover::lost_tasks(connection, now).await.unwrap();
     takeover::untold_hosts(connection, now, now).await.unwrap();
     takeover::abandoned_events(connection, now).await.unwrap();

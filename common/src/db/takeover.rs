@@ -240,16 +240,17 @@ impl FromRow for LostTask {
 }
 
 /// Migrations that a host or a person holds and that can't go on so: the source is down, or has reported nothing since
-/// `fresh_since` (it may never have been told), or is to be told of an abort; the instance is no longer theirs, or is gone.
+/// `told_since` (it may never have been told), or is to be told of an abort; the instance is no longer theirs, or is gone.
 pub async fn lost_migrations(
     connection: &mut Connection,
     fresh_since: Timestamp,
+    told_since: Timestamp,
 ) -> Result<Vec<MigrationUuid>, DbError> {
     sql!("SELECT uuid FROM migrations WHERE owner IS NULL AND status")
         .is_in(MigrationStatus::held_by(Holder::Host))
         .push(" AND (")
         .append(host_is_down("migrations.source", fresh_since))
-        .append(sql!(" OR updated_at < " (fresh_since) " OR abort_requested"))
+        .append(sql!(" OR updated_at < " (told_since) " OR abort_requested"))
         .push(
             " OR NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = migrations.instance_uuid \
              AND i.task_id = migrations.task_id)) UNION SELECT uuid FROM migrations WHERE owner IS NULL AND status",

@@ -238,6 +238,7 @@ on_both! {
         assert_eq!(cloud.instance(deletion).await.task_state, Some(TaskState::Deleting));
 
         // Had they listened all the time, the host would be down.
+        a_day_later(&cloud).await;
         cloud.listened_until(Timestamp::now()).await;
         cloud.until(deletion, |row| row.deleted_at.is_some()).await;
         cloud.stop().await;

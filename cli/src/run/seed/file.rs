@@ -45,8 +45,6 @@ pub(crate) struct SeedFlavor {
     /// GiB.
     #[serde(default)]
     pub disk: u32,
-    #[serde(default)]
-    pub extra_specs: BTreeMap<String, String>,
 }
 
 /// A key pair of the administrator.

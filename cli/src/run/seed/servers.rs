@@ -47,14 +47,10 @@ pub(crate) async fn create(file: &SeedFile, credentials: &Credentials) -> Result
 }
 
 async fn add_flavor(client: &Client, flavor: &SeedFlavor) -> Result<()> {
-    let SeedFlavor { name, id, vcpus, ram, disk, extra_specs } = flavor;
+    let SeedFlavor { name, id, vcpus, ram, disk } = flavor;
     let id = id.as_deref().unwrap_or("auto");
     let body = json!({ "flavor": { "name": name, "id": id, "vcpus": vcpus, "ram": ram, "disk": disk } });
-    let made = client.post("/flavors", &body).await?;
-    if !extra_specs.is_empty() {
-        let id = made["flavor"]["id"].as_str().context("the answer names no flavor")?;
-        client.post(&format!("/flavors/{id}/os-extra_specs"), &json!({ "extra_specs": extra_specs })).await?;
-    }
+    client.post("/flavors", &body).await?;
     Ok(())
 }
 
