@@ -84,7 +84,11 @@ impl Gauges {
             add("servers_busy", vec![("task_state", state.to_string())], count);
         }
         for (kind, status, count) in figures::migrations(&mut connection).await? {
-            add("migrations_under_way", vec![("kind", kind.as_str().to_owned()), ("status", status.as_str().to_owned())], count);
+            add(
+                "migrations_under_way",
+                vec![("kind", kind.as_str().to_owned()), ("status", status.as_str().to_owned())],
+                count,
+            );
         }
         let hosts = services::list(&mut connection, Some(Binary::Compute.as_str()), None).await?;
         let up = hosts.iter().filter(|host| host.is_up(&fresh_since)).count();

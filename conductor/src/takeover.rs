@@ -30,7 +30,9 @@ use novella_common::{
         takeover::{self, Orphan},
     },
     models::{ActionEvent, Binary, EventResult, Holder},
+    telemetry::request_span,
 };
+use tracing::Instrument;
 
 use crate::{
     reconcile::Reconciler,
@@ -114,7 +116,9 @@ impl Takeover {
         for Orphan { instance, host, request_id } in orphans {
             match host {
                 Some(host) => {
-                    tracing::info!(%instance, host, "its owner is gone; the host is reconciled");
+                    request_span(request_id.as_deref()).in_scope(|| {
+                        tracing::info!(%instance, host, "its owner is gone; the host is reconciled");
+                    });
                     self.reconciler.request(host);
                 }
                 None => recast(&self.shared, instance, request_id.as_deref()).await,
@@ -155,7 +159,10 @@ impl Takeover {
             let ours = transitions::reschedule(&mut transaction, &rescheduled).await?;
             transaction.commit().await?;
             if ours {
-                tracing::info!(instance = %orphan.instance, host = rescheduled.host, "build taken from a host that is down");
+                request_span(orphan.request_id.as_deref()).in_scope(|| {
+                    let (instance, host) = (orphan.instance, &rescheduled.host);
+                    tracing::info!(%instance, host, "build taken from a host that is down");
+                });
                 recast(&self.shared, orphan.instance, orphan.request_id.as_deref()).await;
             }
         }
@@ -199,8 +206,10 @@ impl Takeover {
         instances::mark_deleted(&mut transaction, &gone).await?;
         allocations::release_all(&mut transaction, &gone).await?;
         transaction.commit().await?;
-        for Orphan { instance, host, .. } in found {
-            tracing::info!(%instance, host, "deleted without its host, which is down");
+        for Orphan { instance, host, request_id } in found {
+            request_span(request_id.as_deref()).in_scope(|| {
+                tracing::info!(%instance, host, "deleted without its host, which is down");
+            });
         }
         Ok(())
     }
@@ -219,7 +228,9 @@ impl Takeover {
             self.tasks.resume(migration);
         }
         for migration in lost {
-            tracing::info!(migration = %migration.uuid, source = migration.source, "its holder is gone");
+            request_span(Some(&migration.request_id)).in_scope(|| {
+                tracing::info!(migration = %migration.uuid, source = migration.source, "its holder is gone");
+            });
             self.tasks.take_from_host(&migration).await?;
         }
         for source in sources {
@@ -267,7 +278,7 @@ impl Takeover {
                 takeover::waiting_builds(&mut connection, since, RECASTS).await?
             };
             for build in &waiting {
-                self.recast_patiently(build).await;
+                self.recast_patiently(build).instrument(request_span(build.request_id.as_deref())).await;
             }
             if waiting.len() < usize::try_from(RECASTS).unwrap_or(usize::MAX) {
                 return Ok(());

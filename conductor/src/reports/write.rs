@@ -6,17 +6,25 @@ use jiff::Timestamp;
 use novella_common::{
     db::{
         Connection, DbError, actions, allocations, compute_nodes,
-        instances::{self, transitions},
+        instances::{
+            self,
+            transitions::{self, Reported},
+        },
         listening,
         migrations::{self, transitions::Progressed},
         services,
     },
     ids::{InstanceUuid, MigrationUuid},
+    lifecycle::TaskState,
     models::{Binary, Holder, Migration},
     reports::{MigrationOutcome, MigrationReport},
+    telemetry::request_span,
 };
 
-use super::{batch::Batch, fold::fold};
+use super::{
+    batch::Batch,
+    fold::{Folded, fold},
+};
 use crate::{shared::Shared, tasks};
 
 /// What is to be done once a batch is written.
@@ -96,10 +104,11 @@ async fn write_instances(
 
     let mut events = Vec::new();
     let mut gone = Vec::new();
-    for (instance, _, folded) in folded {
+    for (instance, request_id, folded) in folded {
         if !applied.contains(&instance) {
             continue;
         }
+        log_applied(instance, request_id.as_deref(), &folded);
         events.extend(folded.events);
         if folded.gone {
             gone.push(instance);
@@ -116,6 +125,23 @@ async fn write_instances(
     let waiting = waiting.iter().filter(|task| task.status.holder() == Holder::Person);
     consequences.tasks.extend(waiting.map(|task| task.uuid));
     allocations::release_all(connection, &gone).await
+}
+
+/// A line of the request's story. The row no longer knows the request when a report ends its operation.
+fn log_applied(instance: InstanceUuid, request_id: Option<&str>, folded: &Folded) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    request_span(request_id).in_scope(|| {
+        if let Some(reported) = &folded.reported {
+            let Reported { host, vm_state, task_state, .. } = reported;
+            let (vm_state, task_state) = (vm_state.as_str(), task_state.map(TaskState::as_str));
+            tracing::debug!(%instance, host, vm_state, task_state, gone = folded.gone, "report written down");
+        }
+        if let Some(rescheduled) = &folded.rescheduled {
+            tracing::debug!(%instance, host = rescheduled.host, "build taken back from a host that failed");
+        }
+    });
 }
 
 async fn write_migrations(
@@ -154,6 +180,10 @@ async fn write_migrations(
             continue;
         }
         let continues = tasks::apply_outcome(shared, connection, &migration, outcome).await?;
+        request_span(Some(&migration.request_id)).in_scope(|| {
+            let (uuid, instance) = (migration.uuid, migration.instance);
+            tracing::debug!(migration = %uuid, %instance, host = migration.source, ?outcome, "report written down");
+        });
         if continues {
             consequences.tasks.push(migration.uuid);
         }

@@ -156,6 +156,8 @@ impl StartingOperation {
     /// The database can't be written; then nothing has begun.
     pub(super) async fn commit(self) -> Result<StartedOperation, ApiError> {
         self.transaction.commit().await?;
+        let (instance, task_id) = (self.before.uuid, self.task_id);
+        tracing::debug!(%instance, %task_id, migration = self.migration.map(tracing::field::display), "operation begun");
         Ok(StartedOperation { task_id: self.task_id, before: self.before, migration: self.migration })
     }
 }

@@ -143,6 +143,9 @@ async fn make(
         server_groups::join(&mut transaction, group, &uuids).await?;
     }
     transaction.commit().await?;
+    for instance in &uuids {
+        tracing::debug!(%instance, "written down: it waits for a host");
+    }
 
     let Err(error) = cast_all(api, context, &uuids).await else { return Ok(()) };
     let refused = ApiError::bus(&error);
