@@ -10,4 +10,5 @@ mod crash;
 mod local;
 mod outages;
 mod services;
+mod story;
 mod walk;

@@ -144,6 +144,16 @@ fn log_applied(instance: InstanceUuid, request_id: Option<&str>, folded: &Folded
     });
 }
 
+fn log_outcome(migration: &Migration, outcome: &MigrationOutcome) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    request_span(Some(&migration.request_id)).in_scope(|| {
+        let Migration { uuid, instance, source, .. } = migration;
+        tracing::debug!(migration = %uuid, %instance, host = source, ?outcome, "report written down");
+    });
+}
+
 async fn write_migrations(
     shared: &Shared,
     connection: &mut Connection,
@@ -180,10 +190,7 @@ async fn write_migrations(
             continue;
         }
         let continues = tasks::apply_outcome(shared, connection, &migration, outcome).await?;
-        request_span(Some(&migration.request_id)).in_scope(|| {
-            let (uuid, instance) = (migration.uuid, migration.instance);
-            tracing::debug!(migration = %uuid, %instance, host = migration.source, ?outcome, "report written down");
-        });
+        log_outcome(&migration, outcome);
         if continues {
             consequences.tasks.push(migration.uuid);
         }

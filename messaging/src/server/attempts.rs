@@ -66,9 +66,14 @@ pub(super) async fn end(transport: &Transport, marker: &str) {
     }
 }
 
-/// The name of the marker for this attempt at a message. A fanout's copies share their id and differ in their queues.
+/// The name of the marker for this attempt at a message.
 pub(super) fn marker(delivery: &Delivery, id: &str) -> String {
-    let (queue, attempt) = (hash(&delivery.queue), delivery.message.deliveries);
+    name(&delivery.queue, id, delivery.message.deliveries)
+}
+
+/// A fanout's copies share their id and differ in their queues.
+fn name(queue: &str, id: &str, attempt: u32) -> String {
+    let queue = hash(queue);
     if id.len() <= MAX_ID_BYTES {
         format!("begun_{id}_{queue:016x}_{attempt}")
     } else {
@@ -79,4 +84,23 @@ pub(super) fn marker(delivery: &Delivery, id: &str) -> String {
 /// FNV-1a: the same in every build of this program, which the standard library's hasher does not promise.
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_attempt_at_each_copy_of_a_message_has_a_marker_of_its_own() {
+        let attempts = [("q", "a", 0), ("q", "a", 1), ("p", "a", 0), ("q", "b", 0)];
+        let names = attempts.map(|(queue, id, attempt)| name(queue, id, attempt));
+        assert!((0..names.len()).all(|index| !names[..index].contains(&names[index])), "{names:?}");
+    }
+
+    #[test]
+    fn a_marker_has_a_name_that_a_queue_can_have_whatever_a_peer_calls_its_message() {
+        let (long, longer) = ("i".repeat(1000), "i".repeat(1001));
+        assert!(name(&"q".repeat(255), &long, u32::MAX).len() <= 255);
+        assert_ne!(name("q", &long, 0), name("q", &longer, 0));
+    }
 }

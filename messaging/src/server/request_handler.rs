@@ -174,7 +174,7 @@ impl RequestHandler {
         }
         let route = Route::Queue { name: Arc::clone(&delivery.queue) };
         let copy = Publication::mandatory(route, delivery.message.clone());
-        self.replace(copy, delivery, duplicates).await;
+        self.replace(copy, delivery, duplicates, None).await;
     }
 
     /// Waits for a permit, runs the method, and answers a call. Callers that asked for them get heartbeats meanwhile.
@@ -297,26 +297,29 @@ impl RequestHandler {
         } else {
             Publication::mandatory(Route::Queue { name: Arc::clone(&delivery.queue) }, message)
         };
-        if self.replace(successor, delivery, duplicates).await
-            && let Some(marker) = marker
-        {
-            attempts::end(&self.transport, &marker).await;
-        }
+        self.replace(successor, delivery, duplicates, marker).await;
     }
 
     async fn dead_letter(&self, delivery: Delivery, reason: String) {
         let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, reason);
-        self.replace(letter, delivery, Vec::new()).await;
+        self.replace(letter, delivery, Vec::new(), None).await;
     }
 
     /// Sends what takes a message's place, then acknowledges the message. Tries for long: given back, the message would
-    /// only come again at once, and a quorum queue drops what was given back too often. Returns whether it was sent.
-    async fn replace(&self, successor: Publication, delivery: Delivery, duplicates: Vec<Delivery>) -> bool {
+    /// only come again at once, and a quorum queue drops what was given back too often. The marker of what it replaces
+    /// goes with it.
+    async fn replace(
+        &self,
+        successor: Publication,
+        delivery: Delivery,
+        duplicates: Vec<Delivery>,
+        marker: Option<String>,
+    ) {
         let started = Instant::now();
         for attempts in 0.. {
             // Then the broker delivers it again, and doing this now as well would double it.
             if are_void(&delivery, &duplicates) {
-                return false;
+                return;
             }
             let replacing = self.replacing.read().await;
             match self.transport.publish(successor.clone()).await {
@@ -324,7 +327,10 @@ impl RequestHandler {
                     let settlement = delivery.settlement();
                     settle(delivery, duplicates, Delivery::ack);
                     settlement.arrived().await;
-                    return true;
+                    if let Some(marker) = marker {
+                        attempts::end(&self.transport, &marker).await;
+                    }
+                    return;
                 }
                 Err(error) => {
                     let queue = &*delivery.queue;
@@ -338,7 +344,6 @@ impl RequestHandler {
             }
         }
         settle(delivery, duplicates, Delivery::requeue);
-        false
     }
 }
 
