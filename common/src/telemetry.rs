@@ -1,12 +1,14 @@
 //! Logs and figures.
 //!
 //! Each line that belongs to a request is inside a span with its `request_id`: the API opens one for an HTTP request,
-//! the bus library one for each message it dispatches.
+//! the bus library one for each message it dispatches, and whoever goes on with a request's work in a task of its own
+//! [`request_span`]. They are of the level `error`, so that no filter that lets a line through leaves out its span.
 
 use std::{io::IsTerminal, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Layer, PrefixLayer};
+use tracing::Span;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, LogFormat};
@@ -53,6 +55,16 @@ pub fn init_logging(config: &LogConfig) -> Result<(), TelemetryError> {
         }
     }
     Ok(())
+}
+
+/// The span for work on a request outside of its message's handler: in a task of its own, or found in the database. It
+/// is nobody's child: what surrounds it may be another request's. Without an id there is none.
+#[must_use]
+pub fn request_span(request_id: Option<&str>) -> Span {
+    match request_id {
+        Some(request_id) => tracing::error_span!(parent: None, "request", request_id),
+        None => Span::none(),
+    }
 }
 
 static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();

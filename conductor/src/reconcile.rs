@@ -15,10 +15,12 @@ use novella_common::{
     ids::InstanceUuid,
     lifecycle::{TaskState, VmState},
     models::{Binary, Instance, Migration},
+    telemetry::request_span,
 };
 use novella_compute::rpcapi::{ComputeError, DesiredInstance, Reconciliation, control_server};
 use novella_messaging::CallError;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use crate::{one_each::OneEach, shared::Shared};
 
@@ -53,9 +55,7 @@ impl Reconciler {
         self.shared.shutdown.spawn(async move {
             loop {
                 tokio::select! {
-                    result = this.reconcile(&host) => if let Err(error) = result {
-                        tracing::warn!(host, %error, "host not reconciled; it is tried again");
-                    },
+                    () = this.reconcile_as_a_request(&host) => {}
                     () = this.shared.shutdown.requested() => return,
                 }
                 if !this.under_way.once_more(&host) {
@@ -65,22 +65,32 @@ impl Reconciler {
         });
     }
 
-    async fn reconcile(&self, host: &str) -> Result<(), ReconcileError> {
+    /// Under a request id of its own, which the host's lines about it have too.
+    async fn reconcile_as_a_request(&self, host: &str) {
+        let ctx = RequestContext::internal();
+        let reconciled = async {
+            if let Err(error) = self.reconcile(&ctx, host).await {
+                tracing::warn!(host, %error, "host not reconciled; it is tried again");
+            }
+        };
+        reconciled.instrument(request_span(Some(&ctx.request_id))).await;
+    }
+
+    async fn reconcile(&self, ctx: &RequestContext, host: &str) -> Result<(), ReconcileError> {
         // Closed never; an error would mean that there is no limit, which is no reason to stop.
         let _permit = self.permits.acquire().await.ok();
-        let ctx = RequestContext::internal();
         let identity = {
             let mut connection = self.shared.database.read().await?;
             host_identities::of_host(&mut connection, host).await?
         };
         let control = self.shared.control.server(control_server(host, identity));
-        let held = control.list_instances(&ctx).await?;
+        let held = control.list_instances(ctx).await?;
         let reconciliation = {
             let mut connection = self.shared.database.read().await?;
             compare(&mut connection, host, &held).await?
         };
         let (desired, removed) = (reconciliation.desired.len(), reconciliation.remove.len());
-        control.reconcile(&ctx, reconciliation).await?;
+        control.reconcile(ctx, reconciliation).await?;
         tracing::debug!(host, held = held.len(), desired, removed, "host reconciled");
         Ok(())
     }

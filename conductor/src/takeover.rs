@@ -40,7 +40,9 @@ use novella_common::{
         takeover::{self, LostTask, Orphan},
     },
     models::{ActionEvent, Binary, EventResult, Fault, Holder},
+    telemetry::request_span,
 };
+use tracing::Instrument;
 
 use crate::{
     reconcile::Reconciler,
@@ -131,7 +133,9 @@ impl Takeover {
         for Orphan { instance, host, request_id } in orphans {
             match host {
                 Some(host) => {
-                    tracing::info!(%instance, host, "its owner is gone; the host is reconciled");
+                    request_span(request_id.as_deref()).in_scope(|| {
+                        tracing::info!(%instance, host, "its owner is gone; the host is reconciled");
+                    });
                     self.reconciler.request(host);
                 }
                 None => recast(&self.shared, instance, request_id.as_deref()).await,
@@ -178,7 +182,10 @@ impl Takeover {
             }
             transaction.commit().await?;
             if ours {
-                tracing::info!(instance = %orphan.instance, host = rescheduled.host, "build taken from a host that is down");
+                request_span(orphan.request_id.as_deref()).in_scope(|| {
+                    let (instance, host) = (orphan.instance, &rescheduled.host);
+                    tracing::info!(%instance, host, "build taken from a host that is down");
+                });
                 recast(&self.shared, orphan.instance, orphan.request_id.as_deref()).await;
             }
         }
@@ -222,8 +229,10 @@ impl Takeover {
         instances::mark_deleted(&mut transaction, &gone).await?;
         allocations::release_all(&mut transaction, &gone).await?;
         transaction.commit().await?;
-        for Orphan { instance, host, .. } in found {
-            tracing::info!(%instance, host, "deleted without its host, which is down");
+        for Orphan { instance, host, request_id } in found {
+            request_span(request_id.as_deref()).in_scope(|| {
+                tracing::info!(%instance, host, "deleted without its host, which is down");
+            });
         }
         Ok(())
     }
@@ -244,7 +253,9 @@ impl Takeover {
             self.tasks.resume(migration);
         }
         for migration in lost {
-            tracing::info!(migration = %migration.uuid, source = migration.source, "its holder is gone");
+            request_span(Some(&migration.request_id)).in_scope(|| {
+                tracing::info!(migration = %migration.uuid, source = migration.source, "its holder is gone");
+            });
             self.tasks.take_from_host(&migration).await?;
         }
         for source in sources {
@@ -378,7 +389,7 @@ impl Takeover {
                 takeover::waiting_builds(&mut connection, since, RECASTS).await?
             };
             for build in &waiting {
-                self.recast_patiently(build).await;
+                self.recast_patiently(build).instrument(request_span(build.request_id.as_deref())).await;
             }
             if waiting.len() < usize::try_from(RECASTS).unwrap_or(usize::MAX) {
                 return Ok(());

@@ -70,6 +70,15 @@ impl DeadLetter {
     }
 }
 
+/// What has become of dead letters that were to be sent again or deleted.
+#[derive(Debug, Default)]
+pub struct DisposedLetters {
+    /// How many were sent again or deleted.
+    pub count: usize,
+    /// Those that could not be sent again, and why. They stay where they are.
+    pub failed: Vec<(DeadLetter, MessagingError)>,
+}
+
 /// What is to become of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeadLetterAction {
@@ -97,7 +106,7 @@ impl Transport {
     }
 
     /// Looks at the oldest messages that were dead-lettered, at most `max` of them, and does with each
-    /// what `decide` says. Returns how many were sent again or deleted.
+    /// what `decide` says. One that can't be sent again, because its queue is gone for instance, holds up no other.
     ///
     /// ```
     /// use novella_messaging::{DeadLetterAction, Transport, TransportOptions};
@@ -112,18 +121,20 @@ impl Transport {
     ///         _ => DeadLetterAction::Keep,
     ///     })
     ///     .await?;
-    /// # assert_eq!(disposed, 0); Ok(()) }
+    /// for (letter, error) in &disposed.failed {
+    ///     eprintln!("{} of `{}`: {error}", letter.id, letter.queue);
+    /// }
+    /// # assert_eq!(disposed.count, 0); Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// If the bus cannot be reached, or a message's queue is gone. What was not disposed of until
-    /// then stays.
+    /// If the bus cannot be reached or takes no messages. What was not disposed of until then stays.
     pub async fn dispose_of_dead_letters(
         &self,
         max: usize,
         mut decide: impl FnMut(&DeadLetter) -> DeadLetterAction,
-    ) -> Result<usize, MessagingError> {
-        let mut disposed = 0;
+    ) -> Result<DisposedLetters, MessagingError> {
+        let mut disposed = DisposedLetters::default();
         // What is not settled goes back when this is dropped.
         let fetched = self.fetch_dead_letters(max).await?;
         let mut kept: Vec<Delivery> = Vec::new();
@@ -136,7 +147,20 @@ impl Transport {
                 }
                 DeadLetterAction::Resend => {
                     let message = Message::new(Content::clone(&delivery.message.content));
-                    self.publish(Publication::mandatory(Route::Queue { name: letter.queue.into() }, message)).await?;
+                    let route = Route::Queue { name: letter.queue.as_str().into() };
+                    match self.publish(Publication::mandatory(route, message)).await {
+                        Ok(()) => {}
+                        Err(
+                            error @ (MessagingError::Closed
+                            | MessagingError::Disconnected { .. }
+                            | MessagingError::Blocked { .. }),
+                        ) => return Err(error),
+                        Err(error) => {
+                            disposed.failed.push((letter, error));
+                            kept.push(delivery);
+                            continue;
+                        }
+                    }
                 }
                 DeadLetterAction::Discard => {}
             }
@@ -144,7 +168,7 @@ impl Transport {
             delivery.ack();
             // One that was sent again must not be here as well.
             settlement.arrived().await;
-            disposed += 1;
+            disposed.count += 1;
         }
         kept.into_iter().for_each(Delivery::requeue);
         Ok(disposed)

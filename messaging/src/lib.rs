@@ -21,7 +21,7 @@ mod transport;
 mod wire;
 
 pub use client::{ClientService, Outgoing, RequestKind, RpcClient};
-pub use dead_letters::{DeadLetter, DeadLetterAction};
+pub use dead_letters::{DeadLetter, DeadLetterAction, DisposedLetters};
 pub use endpoint::{Endpoint, Outcome, Request};
 pub use error::{CallError, MessagingError, RpcError};
 pub use inspection::{BindingReport, BusReport, ExchangeReport, QueueReport};

@@ -13,10 +13,10 @@ use tracing::{Span, field};
 use crate::request_id::RequestIds;
 
 /// The span of a request. It holds the path and not the query, and no header: neither a token nor what somebody
-/// searches for belongs into a log.
+/// searches for belongs into a log. Of the highest level, so that its fields are in all lines that a filter lets through.
 pub(crate) fn span(request: &Request) -> Span {
     let ids = request.extensions().get::<RequestIds>();
-    tracing::info_span!(
+    tracing::error_span!(
         "request",
         request_id = ids.map(|ids| ids.own.as_str()),
         global_request_id = ids.and_then(|ids| ids.global.as_deref()),

@@ -93,7 +93,11 @@ impl Scheduler for SchedulerManager {
         _: RequestContext,
         request: DestinationRequest,
     ) -> Result<Vec<Destination>, SchedulerError> {
-        self.placer.select(request).await
+        let instance = request.instance;
+        let selected = self.placer.select(request).await?;
+        let hosts: Vec<&str> = selected.iter().map(|destination| destination.host.as_str()).collect();
+        tracing::debug!(%instance, ?hosts, "destinations selected");
+        Ok(selected)
     }
 
     async fn build_instance(&self, ctx: RequestContext, instance: InstanceUuid) -> Result<(), SchedulerError> {
@@ -116,15 +120,16 @@ impl Scheduler for SchedulerManager {
                 }
                 Decision::NoLiveHost => return Ok(()),
                 Decision::NoValidHost => {
-                    tracing::warn!(%instance, request_id = ctx.request_id, "no valid host was found");
+                    tracing::warn!(%instance, "no valid host was found");
                     return Ok(());
                 }
             };
             let host = &assigned.host;
+            tracing::debug!(%instance, host, attempt = %assigned.attempt, "host chosen and claimed");
             match self.hand_over(&ctx, &assigned).await {
                 HandOver::Accepted => {
                     self.placer.hand_over(&assigned).await?;
-                    tracing::info!(%instance, host, request_id = ctx.request_id, "build handed over");
+                    tracing::info!(%instance, host, "build handed over");
                     return Ok(());
                 }
                 HandOver::Refused(reason) => {

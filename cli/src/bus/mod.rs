@@ -18,10 +18,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use management::Management;
-pub(crate) use request::{Chosen, Disposal, Kind, Request, Rpc};
+pub(crate) use request::{Chosen, Disposal, Disposed, Kind, Request, Rpc};
 pub(crate) use socket::AdminSocket;
 
-use crate::{GlobalOptions, clouds::CloudFolder, config::Config};
+use crate::{GlobalOptions, clouds::CloudFolder, config::Config, run::signals::StopSignals};
 
 /// A way to the bus.
 pub(crate) enum Bus {
@@ -39,8 +39,25 @@ pub(crate) struct Overview {
 }
 
 impl Bus {
+    /// Opens the bus, does `work`, and leaves in good order, also if a person breaks it off: a connection that just ends
+    /// leaves its reply queue for as long as one that may come back.
+    pub(crate) async fn with<T>(
+        global: &GlobalOptions,
+        config: &Config,
+        work: impl AsyncFnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        let mut signals = StopSignals::listen()?;
+        let bus = Self::open(global, config).await?;
+        let outcome = tokio::select! {
+            outcome = work(&bus) => outcome,
+            () = signals.next() => Err(anyhow!("broken off; what was sent may be done nevertheless")),
+        };
+        bus.close().await;
+        outcome
+    }
+
     /// Connects to the bus of the configuration; `memory://` is the one inside the `novella up` of the data folder.
-    pub(crate) async fn open(global: &GlobalOptions, config: &Config) -> Result<Self> {
+    async fn open(global: &GlobalOptions, config: &Config) -> Result<Self> {
         let bus = &config.bus;
         if bus.url.expose().starts_with("memory:") {
             return Ok(Self::Socket(socket::Client::connect(CloudFolder::find(global)?.path()).await?));
@@ -97,22 +114,22 @@ impl Bus {
         self.ask(Request::DeadLetters { max }).await
     }
 
-    /// Sends dead letters again, or deletes them. Returns how many.
+    /// Sends dead letters again, or deletes them.
     pub(crate) async fn dispose(
         &self,
         chosen: Option<Vec<Chosen>>,
         action: DeadLetterAction,
         max: usize,
-    ) -> Result<usize> {
-        let disposed = self.ask(Request::Dispose(Disposal { chosen, action, max })).await?;
-        if disposed == 0 {
+    ) -> Result<Disposed> {
+        let disposed: Disposed = self.ask(Request::Dispose(Disposal { chosen, action, max })).await?;
+        if disposed.count == 0 && disposed.failed.is_empty() {
             bail!("there is no such dead letter any more; `novella bus dead-letters` lists those there are");
         }
         Ok(disposed)
     }
 
     /// Leaves in good order.
-    pub(crate) async fn close(self) {
+    async fn close(self) {
         if let Self::Direct { transport, .. } = self {
             transport.close().await;
         }

@@ -61,6 +61,24 @@ pub(crate) struct Disposal {
     pub max: usize,
 }
 
+/// What has become of the dead letters that were chosen.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Disposed {
+    /// How many were sent again or deleted.
+    pub count: usize,
+    /// Those that stay where they are.
+    pub failed: Vec<FailedLetter>,
+}
+
+/// A dead letter that could not be sent again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FailedLetter {
+    pub id: String,
+    pub queue: String,
+    /// Why, and what to do about it.
+    pub reason: String,
+}
+
 /// A dead letter: the copies of a fanout differ in their queues only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Chosen {
@@ -86,14 +104,19 @@ impl Request {
                 let wanted =
                     |letter: &DeadLetter| chosen.as_ref().is_none_or(|chosen| chosen.contains(&Chosen::of(letter)));
                 let decide = |letter: &DeadLetter| if wanted(letter) { action } else { DeadLetterAction::Keep };
-                let disposed = transport.dispose_of_dead_letters(max, decide).await.map_err(|error| match error {
-                    MessagingError::Unroutable { routing_key, .. } => format!(
-                        "the queue `{routing_key}`, from which a dead letter came, is gone: start the service that \
-                         listens on it and retry, or drop the letter; those before it are sent"
-                    ),
-                    error => error.to_string(),
-                })?;
-                Ok(json!(disposed))
+                let disposed = transport.dispose_of_dead_letters(max, decide).await.map_err(plain)?;
+                let failed = disposed.failed.into_iter().map(|(letter, error)| FailedLetter {
+                    reason: match error {
+                        MessagingError::Unroutable { .. } => {
+                            "its queue is gone: start the service that listens there and retry, or drop the letter"
+                                .to_owned()
+                        }
+                        error => error.to_string(),
+                    },
+                    id: letter.id,
+                    queue: letter.queue,
+                });
+                Ok(json!(Disposed { count: disposed.count, failed: failed.collect() }))
             }
         }
     }

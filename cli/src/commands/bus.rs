@@ -9,7 +9,7 @@ use serde_json::json;
 use super::rpc::topics;
 use crate::{
     GlobalOptions,
-    bus::{Bus, Chosen, Overview},
+    bus::{Bus, Chosen, Disposed, Overview},
     config::{Config, Flags},
     output::{self, Format},
 };
@@ -66,15 +66,14 @@ struct Selection {
 
 pub(crate) async fn run(global: &GlobalOptions, options: BusOptions) -> Result<()> {
     let (config, _) = Config::load(global, &Flags::default())?;
-    let bus = Bus::open(global, &config).await?;
-    let outcome = match options.command.unwrap_or(BusCommand::Show(options.show)) {
-        BusCommand::Show(options) => show(&bus, options).await,
-        BusCommand::DeadLetters { format } => list(&bus, format).await,
-        BusCommand::Retry(selection) => dispose(&bus, selection, DeadLetterAction::Resend, "sent again").await,
-        BusCommand::Drop(selection) => dispose(&bus, selection, DeadLetterAction::Discard, "deleted").await,
-    };
-    bus.close().await;
-    outcome
+    let command = options.command.unwrap_or(BusCommand::Show(options.show));
+    Bus::with(global, &config, async |bus: &Bus| match command {
+        BusCommand::Show(options) => show(bus, options).await,
+        BusCommand::DeadLetters { format } => list(bus, format).await,
+        BusCommand::Retry(selection) => dispose(bus, selection, DeadLetterAction::Resend, "sent again").await,
+        BusCommand::Drop(selection) => dispose(bus, selection, DeadLetterAction::Discard, "deleted").await,
+    })
+    .await
 }
 
 async fn show(bus: &Bus, options: ShowOptions) -> Result<()> {
@@ -157,8 +156,17 @@ async fn dispose(bus: &Bus, selection: Selection, action: DeadLetterAction, done
         }
         Some(chosen)
     };
-    let disposed = bus.dispose(chosen, action, MOST_LETTERS).await?;
-    output::print(&format!("{disposed} {} {done}", if disposed == 1 { "dead letter" } else { "dead letters" }))
+    let Disposed { count, failed } = bus.dispose(chosen, action, MOST_LETTERS).await?;
+    let letters = |count: usize| format!("{count} dead letter{}", if count == 1 { "" } else { "s" });
+    output::print(&format!("{} {done}", letters(count)))?;
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let lines = failed.iter().map(|letter| {
+        let id: String = letter.id.chars().take(SHORT_ID).collect();
+        format!("\n  {id}, of `{}`: {}", letter.queue, letter.reason)
+    });
+    bail!("{} could not be {done}:{}", letters(failed.len()), lines.collect::<String>())
 }
 
 /// The letter of a number; or those of an id, of which a fanout's copies have the same one.

@@ -102,10 +102,9 @@ pub(crate) async fn run(global: &GlobalOptions, command: RpcCommand) -> Result<(
     let rpc = read(kind, message, timeout, &context)?;
 
     let (config, _) = Config::load(global, &Flags::default())?;
-    let bus = Bus::open(global, &config).await?;
-    let answer = bus.rpc(rpc).await;
-    bus.close().await;
-    let shown = match (kind, answer.with_context(|| format!("{target}, request {request_id}"))?) {
+    let call = async |bus: &Bus| bus.rpc(rpc).await.with_context(|| format!("{target}, request {request_id}"));
+    let answer = Bus::with(global, &config, call).await?;
+    let shown = match (kind, answer) {
         (Kind::Call, answer) => answer,
         (Kind::Cast | Kind::Fanout, _) => json!({ "request_id": request_id }),
         (Kind::Ping, seconds) => json!({ "target": target, "seconds": seconds }),

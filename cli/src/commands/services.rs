@@ -209,7 +209,14 @@ impl Process {
                 bus.url
             );
         }
-        let Started { readiness, stop } = start(&self, transport.clone()).await?;
+        // A connection that just ends leaves its reply queue for as long as one that may come back.
+        let Started { readiness, stop } = match start(&self, transport.clone()).await {
+            Ok(started) => started,
+            Err(error) => {
+                transport.close().await;
+                return Err(error);
+            }
+        };
         let management_shutdown = Shutdown::new();
         let management =
             serve_management(self.management, readiness, &management_shutdown).await.with_context(|| {

@@ -1,6 +1,9 @@
 //! The bus from the command line: methods called by hand, queues looked at, dead letters seen to.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -30,6 +33,17 @@ async fn run(cloud: &Cloud, arguments: &[&str]) -> Ended {
 }
 
 async fn run_with(cloud: &Cloud, arguments: &[&str], management: bool) -> Ended {
+    let mut command = command(cloud, arguments, management);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    Ended {
+        success: output.status.success(),
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn command(cloud: &Cloud, arguments: &[&str], management: bool) -> Command {
     let mut command = novella();
     command.args(arguments);
     if cloud.is_embedded() {
@@ -40,13 +54,7 @@ async fn run_with(cloud: &Cloud, arguments: &[&str], management: bool) -> Ended 
             command.env("NOVELLA_BUS__MANAGEMENT_URL", std::env::var("NOVELLA_TEST_RABBITMQ_API").unwrap());
         }
     }
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    Ended {
-        success: output.status.success(),
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    command
 }
 
 /// Waits until the hosts listen: they are up before that, and take work only once a conductor has told them what they
@@ -232,6 +240,74 @@ mod embedded {
 
 mod on_rabbitmq_and_postgres {
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_dead_letter_that_cannot_be_sent_again_is_reported_and_the_others_are_sent() {
+        let mut cloud = listening(Cloud::apart(Settings::default()).await).await;
+        assert!(run(&cloud, &["rpc", "fanout", "compute", "go_faster"]).await.success);
+        wait_for("a letter of each host", async || dead_letters(&cloud).await.len() == 3).await;
+        let before = dead_letters(&cloud).await;
+        // Its share of the fanout goes with it.
+        assert!(cloud.process("host-2").terminate().success());
+        let queues = cloud.vhost().queues().await;
+        let gone = before.iter().find(|letter| !queues.iter().any(|queue| letter["queue"] == **queue)).unwrap();
+
+        let retried = run(&cloud, &["bus", "retry", "--all"]).await;
+        assert_eq!((retried.code, &*retried.out), (Some(1), "2 dead letters sent again\n"), "{}", retried.err);
+        let queue = gone["queue"].as_str().unwrap();
+        for said in ["1 dead letter could not be sent again", queue, "its queue is gone", "drop the letter"] {
+            assert!(retried.err.contains(said), "{said}: {}", retried.err);
+        }
+        // The others fail once more; that one has not moved.
+        wait_for("the others to come back", async || {
+            let now = dead_letters(&cloud).await;
+            now.len() == 3 && now.iter().filter(|letter| before.contains(letter)).eq([gone])
+        })
+        .await;
+        assert!(run(&cloud, &["bus", "drop", "--all"]).await.success);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_command_leaves_no_reply_queue_behind_nor_does_a_service_that_stops() {
+        let mut cloud = listening(Cloud::apart(Settings::default()).await).await;
+        let shown = async |cloud: &Cloud| run(cloud, &["bus", "--format", "json"]).await.json()["queues"].clone();
+        let abandoned = async |cloud: &Cloud| {
+            let queues = shown(cloud).await;
+            let queues = queues.as_array().unwrap().clone();
+            let is_abandoned =
+                |queue: &Value| queue["name"].as_str().unwrap().starts_with("reply_") && queue["consumers"] == 0;
+            queues.into_iter().filter(is_abandoned).collect::<Vec<_>>()
+        };
+        assert!(run(&cloud, &["rpc", "ping", "scheduler"]).await.success);
+        assert!(!run(&cloud, &["rpc", "call", "compute.host-1", "go_faster"]).await.success);
+        assert_eq!(abandoned(&cloud).await, Vec::<Value>::new());
+
+        // A call that nobody answers, and a person who has waited long enough.
+        assert!(cloud.process("host-3").terminate().success());
+        let call = command(&cloud, &["rpc", "call", "compute.host-3", "get_host_uptime", "--timeout", "60"], true)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for("the call to wait for its host", async || {
+            let queues = shown(&cloud).await;
+            queues.as_array().unwrap().iter().any(|queue| queue["name"] == "compute.host-3" && queue["ready"] == 1)
+        })
+        .await;
+        assert!(Command::new("kill").args(["-INT", &call.id().to_string()]).status().unwrap().success());
+        let ended = tokio::task::spawn_blocking(move || call.wait_with_output().unwrap()).await.unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.code() == Some(1) && said.contains("broken off"), "{said}");
+        assert_eq!(abandoned(&cloud).await, Vec::<Value>::new());
+
+        for process in cloud.processes() {
+            if process.name != "host-3" {
+                assert!(process.terminate().success(), "{}", process.log());
+            }
+        }
+        let left = cloud.vhost().queues().await;
+        let passing = |queue: &&String| queue.starts_with("reply_") || queue.contains("_fanout_");
+        assert_eq!(left.iter().filter(passing).collect::<Vec<_>>(), Vec::<&String>::new());
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn without_the_management_api_amqp_says_what_it_can_and_what_is_missing_is_told() {

@@ -12,6 +12,7 @@ use sqlx::{
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
+use tracing::Instrument;
 
 use super::{
     DbError,
@@ -323,7 +324,7 @@ impl Database {
         };
         // In a task of its own, which goes on when the caller is dropped: a BEGIN that is dropped half-way leaves sqlx's
         // PostgreSQL connection in the pool with a transaction open that nobody ends, and its locks held for good.
-        match tokio::spawn(begin).await {
+        match tokio::spawn(begin.in_current_span()).await {
             Ok(kept) => kept.map(|kept| Transaction(Connection::new(kept))),
             // The runtime is going down.
             Err(_) => Err(DbError::Sqlx(sqlx::Error::PoolClosed)),

@@ -96,7 +96,7 @@ impl Manager {
         let mut events = self.driver().events();
         while let Some(instance) = events.recv().await {
             let manager = self.clone();
-            self.spawn(async move { manager.report_if_dead(instance).await });
+            self.spawn(None, async move { manager.report_if_dead(instance).await });
         }
     }
 

@@ -23,11 +23,11 @@ impl Manager {
         let serialised = ActionArguments::of(&arguments).map_err(|error| ComputeError::Failed {
             message: format!("the migration can't be written down: {error}"),
         })?;
-        let operation = Operation::new(task_id, Some(ctx.request_id), action, serialised);
+        let operation = Operation::new(task_id, Some(ctx.request_id.clone()), action, serialised);
         match self.begin(instance, operation, Needs::Instance).await {
             Ok(Some(lock)) => {
                 let manager = self.clone();
-                self.spawn(async move {
+                self.spawn(Some(&ctx.request_id), async move {
                     if let Some(Err(error)) = lock.run(manager.copy(action, &arguments)).await {
                         tracing::error!(%instance, %error, "a migration's end is left to the next start");
                     }
@@ -49,6 +49,8 @@ impl Manager {
 
     async fn copy(&self, action: Action, arguments: &MigrationArguments) -> Result<(), ComputeError> {
         let migration = &arguments.migration;
+        let (instance, destination) = (migration.spec.uuid, &migration.destination);
+        tracing::debug!(%instance, migration = %migration.migration, destination, "copying begins");
         let started = match action {
             Action::LiveMigrate => self.driver().live_migration(migration, &arguments.data).await,
             _ => self.driver().resize_instance(migration, &arguments.data).await,
@@ -121,7 +123,9 @@ impl Manager {
         progress: MigrationProgress,
         outcome: MigrationOutcome,
     ) -> Result<(), ComputeError> {
-        let commit = self.journal().step(migration.spec.uuid, migration.task_id, |entry, _| {
+        let instance = migration.spec.uuid;
+        tracing::debug!(%instance, migration = %migration.migration, ?outcome, "copying ended");
+        let commit = self.journal().step(instance, migration.task_id, |entry, _| {
             entry.settle();
             Some(pending(migration, progress, outcome))
         })?;

@@ -39,10 +39,12 @@ use novella_common::{
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::Action,
     models::Inventory,
+    telemetry::request_span,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use crate::{
     journal::{self, Began, Identity, Journal, Needs},
@@ -104,8 +106,9 @@ impl Manager {
         let _ = tokio::time::timeout(grace, self.0.state.tasks.wait()).await;
     }
 
-    /// Runs work outside an RPC slot.
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    /// Runs work outside an RPC slot, for a request if it is for one.
+    fn spawn(&self, request_id: Option<&str>, work: impl Future<Output = ()> + Send + 'static) {
+        let work = work.instrument(request_span(request_id));
         self.0.state.tasks.spawn(self.0.life.clone().run_until_cancelled_owned(work));
     }
 

@@ -254,18 +254,18 @@ impl Manager {
 
     /// Does what is in the journal and nobody does.
     pub(super) fn resume_operation(&self, instance: InstanceUuid, task_id: TaskId) {
+        let operation = self
+            .journal()
+            .look(instance, |entry| entry?.operation.clone().filter(|operation| operation.task_id == task_id));
+        let Some(operation) = operation else { return };
         let manager = self.clone();
-        self.spawn(async move {
-            let operation = manager
-                .journal()
-                .look(instance, |entry| entry?.operation.clone().filter(|operation| operation.task_id == task_id));
+        self.spawn(operation.request_id.clone().as_deref(), async move {
             let outcome = match operation {
-                None => Ok(()),
-                Some(operation) if operation.action == Action::Create => {
+                operation if operation.action == Action::Create => {
                     manager.build(instance, task_id).await;
                     Ok(())
                 }
-                Some(operation) => manager.resume(instance, &operation).await,
+                operation => manager.resume(instance, &operation).await,
             };
             if let Err(error) = outcome {
                 tracing::error!(%instance, %task_id, %error, "an operation is left to the next reconciliation");
@@ -292,7 +292,7 @@ impl Manager {
     /// Does what a row asks for and no message has brought.
     fn perform_missed(&self, operation: OperationId, request_id: Option<String>, action: Action) {
         let manager = self.clone();
-        self.spawn(async move {
+        self.spawn(request_id.clone().as_deref(), async move {
             let outcome = manager.perform_action(request_id, operation, action, ActionArguments::default()).await;
             if let Err(error) = outcome {
                 tracing::error!(instance = %operation.instance, %error, "left to the next reconciliation");
@@ -304,7 +304,7 @@ impl Manager {
     /// message can no longer come is the build lost.
     fn report_lost_build(&self, instance: InstanceUuid, task_id: TaskId, request_id: Option<String>) {
         let manager = self.clone();
-        self.spawn(async move {
+        self.spawn(request_id.clone().as_deref(), async move {
             tokio::select! {
                 () = tokio::time::sleep(manager.0.lost_build_after) => {}
                 // The next start decides again.

@@ -60,6 +60,7 @@ impl Manager {
         task_id: TaskId,
         task_state: TaskState,
     ) -> Result<(), ComputeError> {
+        tracing::debug!(%instance, step = task_state.as_str(), "step");
         let power_state = self.power_of(instance);
         let commit = self.journal().step(instance, task_id, |_, operation| {
             Some(self.pending(&operation, power_state, OperationProgress::Doing { task_state }, None))
@@ -82,6 +83,7 @@ impl Manager {
         let commit = self.journal().step(instance, task_id, |entry, operation| {
             metrics::counter!("compute_operations_total", "event" => operation.event(), "result" => result)
                 .increment(1);
+            tracing::debug!(%instance, event = operation.event(), result, "operation ended");
             entry.settle();
             Some(self.pending_end(entry, &operation, power_now, end))
         })?;

@@ -39,6 +39,7 @@ impl Batch {
                         message_id = notification.message_id,
                         publisher_id = notification.publisher_id,
                         event_type = notification.event_type,
+                        request_id = notification.context.get("request_id").and_then(|id| id.as_str()),
                         payload = %notification.payload,
                         "a notification on the reports' topic is no report; set aside in this log"
                     );

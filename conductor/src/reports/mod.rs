@@ -17,8 +17,10 @@ use novella_common::{
     ids::InstanceUuid,
     reports::{Fact, Report, TOPIC},
     service::Shutdown,
+    telemetry::request_span,
 };
 use novella_messaging::{MessagingError, Notification, NotificationListener, Notifier, Priority, Transport};
+use tracing::Instrument;
 
 use self::{batch::Batch, write::Consequences};
 use crate::{reconcile::Reconciler, shared::Shared, tasks::Tasks};
@@ -110,6 +112,7 @@ impl Reports {
                 %error,
                 message_id = notification.message_id,
                 publisher_id = notification.publisher_id,
+                request_id = notification.context.get("request_id").and_then(|id| id.as_str()),
                 payload = %notification.payload,
                 "a report can't be written; set aside in this log"
             );
@@ -180,8 +183,11 @@ pub(crate) fn send_echoes(transport: &Transport, conductor: String, interval: Du
 /// it after `reschedule_after`.
 pub(crate) async fn recast(shared: &Shared, instance: InstanceUuid, request_id: Option<&str>) {
     let ctx = request_id.map_or_else(RequestContext::internal, RequestContext::resumed);
-    match shared.scheduler.build_instance(&ctx, instance).await {
-        Ok(()) => tracing::info!(%instance, request_id = ctx.request_id, "build cast to a scheduler again"),
-        Err(error) => tracing::warn!(%instance, %error, "build not cast to a scheduler; it is tried again later"),
-    }
+    let cast = async {
+        match shared.scheduler.build_instance(&ctx, instance).await {
+            Ok(()) => tracing::info!(%instance, "build cast to a scheduler again"),
+            Err(error) => tracing::warn!(%instance, %error, "build not cast to a scheduler; it is tried again later"),
+        }
+    };
+    cast.instrument(request_span(Some(&ctx.request_id))).await;
 }

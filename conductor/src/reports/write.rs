@@ -6,17 +6,25 @@ use jiff::Timestamp;
 use novella_common::{
     db::{
         Connection, DbError, actions, allocations, compute_nodes, host_identities,
-        instances::{self, transitions},
+        instances::{
+            self,
+            transitions::{self, Reported},
+        },
         listening,
         migrations::{self, transitions::Progressed},
         services,
     },
     ids::{InstanceUuid, MigrationUuid},
+    lifecycle::TaskState,
     models::{Binary, Holder, Migration},
     reports::{MigrationOutcome, MigrationReport},
+    telemetry::request_span,
 };
 
-use super::{batch::Batch, fold::fold};
+use super::{
+    batch::Batch,
+    fold::{Folded, fold},
+};
 use crate::{shared::Shared, tasks};
 
 /// What is to be done once a batch is written.
@@ -109,10 +117,11 @@ async fn write_instances(
 
     let mut events = Vec::new();
     let mut gone = Vec::new();
-    for (instance, _, folded) in folded {
+    for (instance, request_id, folded) in folded {
         if !applied.contains(&instance) {
             continue;
         }
+        log_applied(instance, request_id.as_deref(), &folded);
         events.extend(folded.events);
         if folded.gone {
             gone.push(instance);
@@ -129,6 +138,33 @@ async fn write_instances(
     let waiting = waiting.iter().filter(|task| task.status.holder() == Holder::Person);
     consequences.tasks.extend(waiting.map(|task| task.uuid));
     allocations::release_all(connection, &gone).await
+}
+
+/// A line of the request's story. The row no longer knows the request when a report ends its operation.
+fn log_applied(instance: InstanceUuid, request_id: Option<&str>, folded: &Folded) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    request_span(request_id).in_scope(|| {
+        if let Some(reported) = &folded.reported {
+            let Reported { host, vm_state, task_state, .. } = reported;
+            let (vm_state, task_state) = (vm_state.as_str(), task_state.map(TaskState::as_str));
+            tracing::debug!(%instance, host, vm_state, task_state, gone = folded.gone, "report written down");
+        }
+        if let Some(rescheduled) = &folded.rescheduled {
+            tracing::debug!(%instance, host = rescheduled.host, "build taken back from a host that failed");
+        }
+    });
+}
+
+fn log_outcome(migration: &Migration, outcome: &MigrationOutcome) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    request_span(Some(&migration.request_id)).in_scope(|| {
+        let Migration { uuid, instance, source, .. } = migration;
+        tracing::debug!(migration = %uuid, %instance, host = source, ?outcome, "report written down");
+    });
 }
 
 async fn write_migrations(
@@ -167,6 +203,7 @@ async fn write_migrations(
             continue;
         }
         let continues = tasks::apply_outcome(shared, connection, &migration, outcome).await?;
+        log_outcome(&migration, outcome);
         if continues {
             consequences.tasks.push(migration.uuid);
         }

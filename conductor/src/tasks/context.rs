@@ -209,6 +209,7 @@ impl TaskContext {
         let mut connection = self.shared.database.write().await?;
         let owner = self.shared.incarnation;
         transitions::set_status(&mut connection, migration.uuid, migration.status, to, owner, error).await?;
+        tracing::debug!(migration = %migration.uuid, from = migration.status.as_str(), to = to.as_str(), error, "status");
         Ok(Next::Status)
     }
 

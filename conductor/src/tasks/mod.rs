@@ -34,7 +34,9 @@ use novella_common::{
     lifecycle::{Action, check},
     models::{Holder, Migration, MigrationKind, MigrationStatus},
     reports::MigrationOutcome,
+    telemetry::request_span,
 };
+use tracing::Instrument;
 
 use self::{context::TaskContext, step::Next};
 use crate::{one_each::OneEach, reconcile::Reconciler, shared::Shared};
@@ -65,8 +67,7 @@ impl Tasks {
                     // Between two steps or in one: the row says which, and whoever takes over does it again.
                     () = shutdown.requested() => return,
                 };
-                if let Err(error) = driven {
-                    tracing::warn!(%task, %error, "task interrupted; it goes on in a moment");
+                if driven.is_err() {
                     if !shutdown.pause(this.shared.config.call_retry_interval).await {
                         return;
                     }
@@ -106,16 +107,13 @@ impl Tasks {
 
     async fn drive_with(self: &Arc<Self>, context: &mut TaskContext, uuid: MigrationUuid) -> Result<(), DbError> {
         loop {
-            let Some(task) = self.read(uuid).await? else { return Ok(()) };
-            match task.status.holder() {
-                Holder::Nobody => return self.admit(&task.source).await,
-                Holder::Slot if !task.abort_requested => return self.admit(&task.source).await,
-                Holder::Slot | Holder::Conductor | Holder::Host | Holder::Person => {}
-            }
-            if !self.own(&task).await? {
-                return Ok(());
-            }
-            match step::run(context, &task).await? {
+            let interrupted =
+                |error: &DbError| tracing::warn!(task = %uuid, %error, "task interrupted; it goes on in a moment");
+            let Some(task) = self.read(uuid).await.inspect_err(interrupted)? else { return Ok(()) };
+            // The request may be another one now: the one that confirms or reverts what waited for it.
+            let span = request_span(Some(&task.request_id));
+            let advance = async { self.advance(context, &task).await.inspect_err(interrupted) };
+            match advance.instrument(span).await? {
                 Next::Step | Next::Status => {}
                 Next::Rest => return Ok(()),
                 Next::Again => {
@@ -125,6 +123,16 @@ impl Tasks {
                 }
             }
         }
+    }
+
+    /// Does what can be done now in the status that the task's row has.
+    async fn advance(self: &Arc<Self>, context: &mut TaskContext, task: &Migration) -> Result<Next, DbError> {
+        match task.status.holder() {
+            Holder::Nobody => return self.admit(&task.source).await.map(|()| Next::Rest),
+            Holder::Slot if !task.abort_requested => return self.admit(&task.source).await.map(|()| Next::Rest),
+            Holder::Slot | Holder::Conductor | Holder::Host | Holder::Person => {}
+        }
+        if self.own(task).await? { step::run(context, task).await } else { Ok(Next::Rest) }
     }
 
     /// Whether the task is this conductor's, now if it was nobody's.
@@ -166,7 +174,9 @@ impl Tasks {
                 && transitions::end_finished(&mut transaction, task.uuid, status, task_id, &request_id).await?
             {
                 transaction.commit().await?;
-                tracing::info!(task = %task.uuid, instance = %task.instance, "confirmed: its window is over");
+                request_span(Some(&request_id)).in_scope(|| {
+                    tracing::info!(task = %task.uuid, instance = %task.instance, "confirmed: its window is over");
+                });
                 self.resume(task.uuid);
             }
         }
@@ -194,8 +204,9 @@ impl Tasks {
             transaction.commit().await?;
             admitted
         };
-        for task in admitted {
-            tracing::info!(%task, source, "migration let in");
+        for (task, request_id) in admitted {
+            // Mostly not the request by which this was noticed.
+            request_span(Some(&request_id)).in_scope(|| tracing::info!(%task, source, "migration let in"));
             self.resume(task);
         }
         Ok(())

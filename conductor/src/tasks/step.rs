@@ -76,7 +76,7 @@ pub fn steps(kind: MigrationKind) -> &'static [Step] {
 pub(super) async fn run(context: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
     context.read(migration).await?;
     for step in steps(migration.kind).iter().filter(|step| step.status == migration.status) {
-        tracing::debug!(migration = %migration.uuid, step = step.name, "step");
+        tracing::debug!(migration = %migration.uuid, instance = %migration.instance, step = step.name, "step");
         match (step.run)(context, migration).await? {
             Next::Step => {}
             next => return Ok(next),

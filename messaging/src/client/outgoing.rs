@@ -131,6 +131,13 @@ impl Sender {
     }
 
     pub(super) async fn send(&self, outgoing: Outgoing) -> Result<Value, MessagingError> {
+        tracing::debug!(
+            kind = outgoing.kind.as_str(),
+            to = %outgoing.target,
+            method = outgoing.method,
+            request_id = outgoing.context.get("request_id").and_then(|id| id.as_str()),
+            "a request is sent"
+        );
         match outgoing.kind {
             RequestKind::Call => self.exchange(outgoing).await,
             RequestKind::Cast => {

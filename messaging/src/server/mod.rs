@@ -8,8 +8,9 @@
 //! delivered ─┬─ malformed ──────────────────────────────────────────────────▶ dead_letters
 //!            ├─ completed before, or running already (a duplicate) ─────────▶ acknowledged with the first
 //!            ├─ not begun when the server stops: a copy, not counted ───────▶ its queue
-//!            ├─ redelivered: counted ─┬─ below max_deliveries: a copy ──────▶ its queue
-//!            │                        └─ else ──────────────────────────────▶ dead_letters
+//!            ├─ redelivered ─┬─ its work had not begun, or may not have ────▶ a copy, not counted: its queue
+//!            │               └─ it had: counted ─┬─ below max_deliveries ───▶ a copy: its queue
+//!            │                                   └─ else ───────────────────▶ dead_letters
 //!            └─ handled ─┬─ call: answer or error to the caller ────────────▶ acknowledged
 //!                        ├─ cast done ──────────────────────────────────────▶ acknowledged
 //!                        └─ cast failed: counted as above, after a pause
@@ -31,6 +32,7 @@ use crate::target::Target;
 use crate::transport::{Lifetime, QueueSpec, Route, Subscriber, Subscription, Transport};
 use crate::wire;
 
+mod attempts;
 mod concurrency_limiter;
 mod deduplicator;
 mod pipeline;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use serde_json::Value;
+use tracing::Instrument;
 
 use crate::error::MessagingError;
 use crate::transport::{Content, Message, Publication, Route, Transport};
@@ -47,7 +48,7 @@ pub(super) async fn send(
             Ok(())
         }
         Err(MessagingError::Unroutable { .. }) => {
-            tokio::spawn(send_late(transport.clone(), reply));
+            tokio::spawn(send_late(transport.clone(), reply).in_current_span());
             Ok(())
         }
         // This would come again: too large, for instance.

@@ -12,6 +12,7 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::attempts::{self, Unacknowledged};
 use super::concurrency_limiter::{ConcurrencyLimiter, MAX_WAIT, Permit};
 use super::deduplicator::{Deduplicator, Occurrence};
 use super::pipeline::Pipeline;
@@ -78,7 +79,7 @@ impl RequestHandler {
     }
 
     /// Takes a delivery to its end.
-    pub(super) async fn process(self: Arc<Self>, mut delivery: Delivery) {
+    pub(super) async fn process(self: Arc<Self>, delivery: Delivery) {
         if delivery.is_void() {
             return;
         }
@@ -88,9 +89,20 @@ impl RequestHandler {
             // times larger.
             Err(error) => return Box::pin(self.dead_letter(delivery, error.to_string())).await,
         };
+        // Of the highest level, so that its fields are in all lines that a filter lets through.
+        let span = tracing::error_span!(
+            "rpc",
+            method = %request.method,
+            request_id = request.context.get("request_id").and_then(|id| id.as_str()),
+            version = %request.version,
+        );
+        self.process_request(delivery, request).instrument(span).await;
+    }
+
+    async fn process_request(&self, mut delivery: Delivery, request: Arc<RequestMessage>) {
         // So that copies of it are written anew, without what was dropped in reading: a peer's credential.
         delivery.message.content = Content::Request(Arc::clone(&request));
-        if delivery.message.deliveries > 0 {
+        if delivery.message.is_suspect() {
             drop(Box::pin(self.replacing.write()).await);
         }
         let (id, attempts_before) = (&request.unique_id, delivery.message.deliveries);
@@ -104,11 +116,7 @@ impl RequestHandler {
             }
         };
         if delivery.redelivered {
-            metrics::counter!("rpc_redelivered_total", "outcome" => "counted").increment(1);
-            // Not a reason to pause: whoever had it before is gone, or gave it back.
-            let reason = "it was delivered before to a server that did not finish it".to_owned();
-            let duplicates = self.deduplicator().end(id, false);
-            return Box::pin(self.try_again(delivery, duplicates, reason)).await;
+            return Box::pin(self.deliver_anew(delivery, id)).await;
         }
         let disposition = self.attempt(&request, &mut delivery).await;
         if let Disposition::Failed(reason) = &disposition {
@@ -117,12 +125,56 @@ impl RequestHandler {
         }
         let duplicates = self.deduplicator().end(id, matches!(disposition, Disposition::Completed));
         match disposition {
+            Disposition::Completed if delivery.message.is_suspect() => {
+                let marker = attempts::marker(&delivery, id);
+                settle(delivery, duplicates, Delivery::ack);
+                Box::pin(attempts::end(&self.transport, &marker)).await;
+            }
             Disposition::Completed => settle(delivery, duplicates, Delivery::ack),
             Disposition::Unanswered => settle(delivery, duplicates, Delivery::requeue),
             Disposition::NotStarted => Box::pin(self.give_back(delivery, duplicates)).await,
             Disposition::Abandoned => {}
-            Disposition::Failed(reason) => Box::pin(self.try_again(delivery, duplicates, reason)).await,
+            Disposition::Failed(reason) => Box::pin(self.try_again(delivery, duplicates, id, reason, false)).await,
         }
+    }
+
+    /// Replaces a message that somebody has not acknowledged by a copy, which counts one delivery more if its work had
+    /// begun. A copy also if it had not: some brokers drop what comes back too often.
+    async fn deliver_anew(&self, mut delivery: Delivery, id: &Arc<str>) {
+        let started = Instant::now();
+        let mut attempts = 0;
+        let before = loop {
+            match attempts::before(&self.transport, &delivery, id).await {
+                Ok(before) => break Some(before),
+                Err(error) => tracing::warn!(%error, "it could not be looked up whether a message was begun"),
+            }
+            self.limiter.back_off(attempts).await;
+            attempts += 1;
+            if delivery.is_void() || self.stopping().is_cancelled() || started.elapsed() > MAX_WAIT {
+                break None;
+            }
+        };
+        let outcome = match before {
+            Some(Unacknowledged::InDoubt) => "in_doubt",
+            Some(Unacknowledged::NotBegun) => "not_begun",
+            Some(Unacknowledged::InVain) => "counted",
+            None => "given_back",
+        };
+        metrics::counter!("rpc_redelivered_total", "outcome" => outcome).increment(1);
+        let duplicates = self.deduplicator().end(id, false);
+        match before {
+            // Not a reason to pause: whoever had it before is gone, or gave it back.
+            Some(Unacknowledged::InVain) => {
+                let reason = "it was delivered before to a server that did not finish it".to_owned();
+                return self.try_again(delivery, duplicates, id, reason, true).await;
+            }
+            Some(Unacknowledged::InDoubt) => delivery.message.in_doubt = true,
+            Some(Unacknowledged::NotBegun) => {}
+            None => return settle(delivery, duplicates, Delivery::requeue),
+        }
+        let route = Route::Queue { name: Arc::clone(&delivery.queue) };
+        let copy = Publication::mandatory(route, delivery.message.clone());
+        self.replace(copy, delivery, duplicates, None).await;
     }
 
     /// Waits for a permit, runs the method, and answers a call. Callers that asked for them get heartbeats meanwhile.
@@ -167,22 +219,20 @@ impl RequestHandler {
             let duplicate = self.deduplicator().take_duplicate(&request.unique_id, |other| !other.is_void());
             *delivery = duplicate.ok_or(Disposition::NotStarted)?;
         }
-        let span = tracing::info_span!(
-            "rpc",
-            method = %request.method,
-            request_id = request.context.get("request_id").and_then(|id| id.as_str()),
-            version = %request.version,
-        );
+        if delivery.message.is_suspect() {
+            Box::pin(attempts::begin(&self.transport, delivery, &request.unique_id)).await;
+        }
         tokio::select! {
             // Most methods are through when they are looked at first.
             biased;
-            outcome = self.run(request).instrument(span) => Ok((permit, outcome)),
+            outcome = self.run(request) => Ok((permit, outcome)),
             () = self.abandoning.cancelled() => Err(Disposition::Abandoned),
         }
     }
 
     /// Runs the method; a panic is a failure like others.
     async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
+        tracing::debug!("a request begins");
         let outcome = match AssertUnwindSafe(self.pipeline.run(request)).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(panic) => {
@@ -200,6 +250,7 @@ impl RequestHandler {
             // Its caller decides how bad that is.
             tracing::info!(error = %failure, "a call failed");
         }
+        tracing::debug!(outcome = label, "a request ended");
         // An unknown method's name is the sender's invention, and each would be a series of its
         // own.
         let method = if label == "unsupported" { "unknown".to_owned() } else { request.method.clone() };
@@ -225,28 +276,45 @@ impl RequestHandler {
     }
 
     /// Replaces the message by a copy that counts one delivery more, or dead-letters it if that were
-    /// too many.
-    async fn try_again(&self, delivery: Delivery, duplicates: Vec<Delivery>, reason: String) {
-        let counts = duplicates.iter().chain([&delivery]).map(|delivery| delivery.message.deliveries);
-        let deliveries = counts.max().unwrap_or_default().saturating_add(1);
-        let message = Message { deliveries, ..delivery.message.clone() };
+    /// too many. If its server died over it, a delivery in doubt counts as well.
+    async fn try_again(
+        &self,
+        delivery: Delivery,
+        duplicates: Vec<Delivery>,
+        id: &str,
+        reason: String,
+        server_died: bool,
+    ) {
+        let all = || duplicates.iter().chain([&delivery]).map(|delivery| &delivery.message);
+        let in_doubt = all().any(|message| message.in_doubt);
+        let counted = all().map(|message| message.deliveries).max().unwrap_or_default();
+        let deliveries = counted.saturating_add(1 + u32::from(in_doubt && server_died));
+        let message = Message { deliveries, in_doubt: in_doubt && !server_died, ..delivery.message.clone() };
+        let marker = delivery.message.is_suspect().then(|| attempts::marker(&delivery, id));
         let successor = if deliveries >= self.transport.options().max_deliveries {
             let reason = format!("delivered {deliveries} times in vain; last: {reason}");
             Transport::dead_letter(message, &delivery.queue, reason)
         } else {
             Publication::mandatory(Route::Queue { name: Arc::clone(&delivery.queue) }, message)
         };
-        self.replace(successor, delivery, duplicates).await;
+        self.replace(successor, delivery, duplicates, marker).await;
     }
 
     async fn dead_letter(&self, delivery: Delivery, reason: String) {
         let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, reason);
-        self.replace(letter, delivery, Vec::new()).await;
+        self.replace(letter, delivery, Vec::new(), None).await;
     }
 
     /// Sends what takes a message's place, then acknowledges the message. Tries for long: given back, the message would
-    /// only come again at once, and a quorum queue drops what was given back too often.
-    async fn replace(&self, successor: Publication, delivery: Delivery, duplicates: Vec<Delivery>) {
+    /// only come again at once, and a quorum queue drops what was given back too often. The marker of what it replaces
+    /// goes with it.
+    async fn replace(
+        &self,
+        successor: Publication,
+        delivery: Delivery,
+        duplicates: Vec<Delivery>,
+        marker: Option<String>,
+    ) {
         let started = Instant::now();
         for attempts in 0.. {
             // Then the broker delivers it again, and doing this now as well would double it.
@@ -258,7 +326,11 @@ impl RequestHandler {
                 Ok(()) => {
                     let settlement = delivery.settlement();
                     settle(delivery, duplicates, Delivery::ack);
-                    return settlement.arrived().await;
+                    settlement.arrived().await;
+                    if let Some(marker) = marker {
+                        attempts::end(&self.transport, &marker).await;
+                    }
+                    return;
                 }
                 Err(error) => {
                     let queue = &*delivery.queue;
@@ -268,9 +340,10 @@ impl RequestHandler {
             drop(replacing);
             self.limiter.back_off(attempts).await;
             if self.stopping().is_cancelled() || started.elapsed() > MAX_WAIT {
-                return settle(delivery, duplicates, Delivery::requeue);
+                break;
             }
         }
+        settle(delivery, duplicates, Delivery::requeue);
     }
 }
 

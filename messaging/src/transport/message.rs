@@ -106,6 +106,9 @@ pub(crate) struct Message {
     pub(crate) content: Content,
     /// How often it was delivered before, in vain: the header `x-novella-deliveries`.
     pub(crate) deliveries: u32,
+    /// One more delivery was not acknowledged, of which nobody knows whether its work had begun: the header
+    /// `x-novella-in-doubt`.
+    pub(crate) in_doubt: bool,
     /// Not worth delivering later than this after it was sent.
     pub(crate) expiration: Option<Duration>,
     pub(crate) death: Option<Box<DeathRecord>>,
@@ -113,7 +116,12 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new(content: Content) -> Self {
-        Self { content, deliveries: 0, expiration: None, death: None }
+        Self { content, deliveries: 0, in_doubt: false, expiration: None, death: None }
+    }
+
+    /// Whether a delivery of it ended badly, so that its next beginning is to be marked.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.deliveries > 0 || self.in_doubt
     }
 }
 

@@ -2,7 +2,7 @@
 //! notifier, listener) does not know which.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::MessagingError;
 use crate::inspection::BusReport;
@@ -23,6 +23,17 @@ pub(crate) use subscriber::{Delivery, PrefetchHandle, Subscriber};
 
 /// The most that is kept of a reason to dead-letter a message, in bytes. A peer's error can be of any length.
 const MAX_REASON_BYTES: usize = 4096;
+
+/// How long a marker lasts that nobody removes: longer than the half hour that a broker waits for an acknowledgement.
+const MARKER_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// What to do about a marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MarkerRequest {
+    Set,
+    Look,
+    Remove,
+}
 
 /// Whether messages flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +135,7 @@ impl Transport {
         matches!(self.inner.backend, Backend::Memory(_))
     }
 
-    /// Waits for what is being sent, then disconnects. Calls in flight fail with
+    /// Waits for what is being sent, deletes the transport's reply queue, then disconnects. Calls in flight fail with
     /// [`MessagingError::Closed`], servers and listeners end; what they had not finished is
     /// delivered again, so they are better stopped before.
     pub async fn close(&self) {
@@ -195,6 +206,15 @@ impl Transport {
         }
     }
 
+    /// Sets, looks up or removes a marker: a name that all who are on the bus can see, until it is removed or
+    /// [`MARKER_LIFETIME`] is over. Returns whether it was there; unless it was looked up, that may not be known.
+    pub(crate) async fn mark(&self, name: &str, request: MarkerRequest) -> Result<bool, MessagingError> {
+        match &self.inner.backend {
+            Backend::Memory(bus) => Ok(bus.mark(name, request)),
+            Backend::Amqp(bus) => Box::pin(bus.mark(name, request)).await,
+        }
+    }
+
     /// What is on the bus; on a broker, those of `queues` that exist.
     pub(crate) async fn look_at(&self, queues: &[&str]) -> Result<BusReport, MessagingError> {
         match &self.inner.backend {
@@ -214,6 +234,7 @@ impl Transport {
         let letter = Message {
             content: message.content.without_credentials(),
             death: Some(Box::new(death)),
+            in_doubt: false,
             expiration: None,
             ..message
         };

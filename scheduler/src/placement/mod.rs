@@ -101,7 +101,12 @@ impl Placer {
         let stopped = || SchedulerError::DatabaseUnavailable { message: "the scheduler is stopping".into() };
         let (sender, receiver) = oneshot::channel();
         self.jobs.send(job(sender)).await.map_err(|_| stopped())?;
-        receiver.await.map_err(|_| stopped())?
+        let answer = receiver.await.map_err(|_| stopped())?;
+        if let Err(error @ SchedulerError::DatabaseUnavailable { .. }) = &answer {
+            // Here and not where it failed, since this is inside the request's span.
+            tracing::warn!(%error, "a decision could not be made or written");
+        }
+        answer
     }
 }
 
@@ -151,7 +156,6 @@ fn answer(job: Job, result: Written) -> Option<Job> {
 }
 
 fn refuse(job: Job, error: &DbError) {
-    tracing::warn!(%error, "a decision could not be made or written");
     let error = SchedulerError::DatabaseUnavailable { message: error.to_string() };
     match job {
         Job::Place { answer, .. } => drop(answer.send(Err(error))),

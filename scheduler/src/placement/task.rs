@@ -17,6 +17,7 @@ use novella_common::{
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{TaskState, VmState},
     models::{Instance, Resources},
+    telemetry::request_span,
 };
 use tokio::sync::mpsc;
 
@@ -438,6 +439,11 @@ fn unwritten(plan: Plan) -> Written {
 }
 
 fn fail(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
+    if let Some(none_left) = none_left {
+        request_span(build.instance.task_request_id.as_deref()).in_scope(|| {
+            tracing::debug!(instance = %build.instance.uuid, %none_left, "no host passes the filters");
+        });
+    }
     Plan::NoValidHost {
         failed_build: failed_build(build, none_left),
         request_id: build.instance.task_request_id.clone(),

@@ -104,6 +104,7 @@ pub(super) fn action_row(context: &RequestContext, instance: InstanceUuid, actio
 
 /// An operation that is being begun: its transaction is open, for what else belongs to it.
 pub(super) struct StartingOperation {
+    instance: InstanceUuid,
     /// Where everything is written that must be there if the operation is.
     pub(super) transaction: Transaction,
     /// The operation.
@@ -139,7 +140,7 @@ pub(super) async fn begin(
     }
     actions::start(&mut transaction, &[action_row(context, instance.uuid, transition.instance_action)]).await?;
     end_overtaken(&mut transaction, context, &instance, transition.instance_action).await?;
-    Ok(StartingOperation { transaction, task_id })
+    Ok(StartingOperation { transaction, instance: instance.uuid, task_id })
 }
 
 impl StartingOperation {
@@ -149,7 +150,9 @@ impl StartingOperation {
     /// The database can't be written; then nothing has begun.
     pub(super) async fn commit(self) -> Result<TaskId, ApiError> {
         self.transaction.commit().await?;
-        Ok(self.task_id)
+        let (instance, task_id) = (self.instance, self.task_id);
+        tracing::debug!(%instance, %task_id, "operation begun");
+        Ok(task_id)
     }
 }
 

@@ -91,7 +91,7 @@ pub async fn admit(
     source: &str,
     limit: i64,
     owner: Incarnation,
-) -> Result<Vec<MigrationUuid>, DbError> {
+) -> Result<Vec<(MigrationUuid, String)>, DbError> {
     // The row of the host is the lock: without it two conductors could both count the same free place.
     sql!("UPDATE compute_nodes SET generation = generation WHERE host = "(source)).execute(connection).await?;
     let taken: i64 = sql!(
@@ -109,7 +109,7 @@ pub async fn admit(
         "UPDATE migrations SET status = " (MigrationStatus::Preparing) ", owner = " (owner)
         ", updated_at = " (Timestamp::now()) " WHERE status = " (MigrationStatus::Queued)
         " AND id IN (SELECT id FROM migrations WHERE source = " (source) " AND status = " (MigrationStatus::Queued)
-        " AND owner IS NULL ORDER BY id LIMIT " (free) ") RETURNING uuid"
+        " AND owner IS NULL ORDER BY id LIMIT " (free) ") RETURNING uuid, request_id"
     )
     .fetch_all(connection)
     .await

@@ -13,6 +13,7 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Instrument, Span};
 
 use super::{
     FakeDriver,
@@ -77,8 +78,8 @@ async fn accept(listener: TcpListener, hosts: Arc<Mutex<HashMap<String, Weak<Fak
             Ok((stream, peer)) => {
                 let hosts = hosts.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, &hosts).await {
-                        tracing::info!(%peer, %error, "an incoming migration's connection ended early");
+                    if let Err(error) = serve(stream, peer, &hosts).await {
+                        tracing::info!(%peer, %error, "a connection for an incoming migration did not begin one");
                     }
                     drop(permit);
                 });
@@ -92,7 +93,11 @@ async fn accept(listener: TcpListener, hosts: Arc<Mutex<HashMap<String, Weak<Fak
     }
 }
 
-async fn serve(mut stream: TcpStream, hosts: &Mutex<HashMap<String, Weak<FakeDriver>>>) -> io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    hosts: &Mutex<HashMap<String, Weak<FakeDriver>>>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let FromSource::Begin(begin) = channel::receive(&mut stream, HANDSHAKE).await? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it did not begin with Begin"));
@@ -103,7 +108,15 @@ async fn serve(mut stream: TcpStream, hosts: &Mutex<HashMap<String, Weak<FakeDri
         return channel::send(&mut stream, &FromDestination::Refused { reason }).await;
     };
     let life = driver.life.clone();
-    life.run_until_cancelled_owned(driver.take_in(stream, begin)).await.unwrap_or(Ok(()))
+    let span = driver.expected.lock().remove(&begin.migration).unwrap_or_else(Span::none);
+    let arrival = async {
+        let migration = begin.migration;
+        if let Err(error) = driver.take_in(stream, begin).await {
+            tracing::info!(%peer, %migration, %error, "an incoming migration's connection ended early");
+        }
+    };
+    life.run_until_cancelled_owned(arrival.instrument(span)).await;
+    Ok(())
 }
 
 impl FakeDriver {

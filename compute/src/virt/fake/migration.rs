@@ -5,6 +5,7 @@ use novella_common::{
     lifecycle::PowerState,
 };
 use serde::{Deserialize, Serialize};
+use tracing::Span;
 
 use super::{
     FakeDriver,
@@ -134,6 +135,7 @@ impl LiveMigrationDriver for FakeDriver {
                 Some(_) => Err(self.invalid(instance, "a guest of it is here already")),
             })?;
             commit.durable().await?;
+            self.expected.lock().insert(migration.migration, Span::current());
             Offer { incoming: Some(IncomingAddress { address, secret }), ..offer }.write()
         })
     }
@@ -207,6 +209,7 @@ impl LiveMigrationDriver for FakeDriver {
         Box::pin(async move {
             let instance = migration.spec.uuid;
             let mut runs_here = false;
+            self.expected.lock().remove(&migration.migration);
             let commit = self.hypervisor.change(instance, |guest| {
                 match guest.as_ref().and_then(|guest| guest.transfer.as_ref()) {
                     Some(Transfer::Expected { migration: own, .. }) if *own == migration.migration => *guest = None,

@@ -54,7 +54,7 @@ use chance::Chance;
 use guest::Guest;
 use hypervisor::Hypervisor;
 use novella_common::{
-    ids::InstanceUuid,
+    ids::{InstanceUuid, MigrationUuid},
     lifecycle::PowerState,
     models::{InstanceSpec, Resources},
 };
@@ -63,6 +63,7 @@ use parking_lot::Mutex;
 use settings::Settings;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::{Driver, DriverFuture, Hardware};
 use crate::{
@@ -98,6 +99,8 @@ pub(crate) struct FakeDriver {
     hub: Arc<Hub>,
     /// Migrations that leave, while they copy or switch.
     outgoing: Mutex<HashMap<InstanceUuid, Arc<Outgoing>>>,
+    /// The requests of the migrations that are expected here, for the lines of their connections.
+    expected: Mutex<HashMap<MigrationUuid, Span>>,
     events: Mutex<Option<mpsc::Sender<InstanceUuid>>>,
     /// Ends all that the driver does by itself. The guests, as records, stay.
     life: CancellationToken,
@@ -124,6 +127,7 @@ impl FakeDriver {
             hypervisor,
             hub: hub.clone(),
             outgoing: Mutex::default(),
+            expected: Mutex::default(),
             events: Mutex::default(),
             life,
             started: Instant::now(),

@@ -13,6 +13,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     FakeDriver,
@@ -144,7 +145,7 @@ impl FakeDriver {
         };
         let (ending, ending_receiver) = oneshot::channel();
         let me = self.me.clone();
-        self.spawn(async move {
+        let copying = async move {
             let Some(driver) = me.upgrade() else { return };
             let end = match commit.durable().await {
                 Ok(()) => driver.migrate(copy, &outgoing.abort).await,
@@ -154,7 +155,8 @@ impl FakeDriver {
             outgoing.ended.cancel();
             // Nobody may be left to hear it.
             let _ = ending.send(end);
-        });
+        };
+        self.spawn(copying.in_current_span());
         Ok(MigrationWatch { progress: progress_receiver, ending: ending_receiver })
     }
 

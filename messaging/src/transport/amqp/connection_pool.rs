@@ -101,6 +101,12 @@ impl ConnectionPool {
         first.ok_or(MessagingError::Closed)?.connection.up().await
     }
 
+    /// The channels on which it is asked.
+    pub(super) fn declaring(&self) -> Result<Arc<DeclaringChannels>, MessagingError> {
+        let first = self.lock().connections.first().cloned();
+        first.map(|pooled| Arc::clone(&pooled.declaring)).ok_or(MessagingError::Closed)
+    }
+
     /// The state of each connection.
     pub(super) fn states(&self) -> Vec<watch::Receiver<ConnectionState>> {
         self.lock().connections.iter().map(|pooled| pooled.connection.state()).collect()

@@ -16,7 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::message::Fetched;
 use super::subscriber::Control;
-use super::{Health, Lifetime, Publication, QueueSpec, Replies, Route, Subscriber, Subscription, TransportOptions};
+use super::{
+    Health, Lifetime, MarkerRequest, Publication, QueueSpec, Replies, Route, Subscriber, Subscription, TransportOptions,
+};
 use crate::error::MessagingError;
 use crate::inspection::{BusReport, QueueReport};
 
@@ -26,6 +28,7 @@ mod connection_pool;
 mod consumers;
 mod errors;
 mod handle;
+mod markers;
 mod properties;
 mod publisher;
 mod subscription;
@@ -212,6 +215,22 @@ impl AmqpBus {
         Ok(Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(acks) })
     }
 
+    /// Sets, looks up or removes a marker.
+    pub(super) async fn mark(&self, name: &str, request: MarkerRequest) -> Result<bool, MessagingError> {
+        // Many may want this at once, after a crash; they wait their turn, for as long as it takes.
+        let permit = self.receiving.declaring()?.acquire().await;
+        let what = format!("the queue `{name}`");
+        self.ask(&what, async |connection| {
+            let channel = permit.channel(&connection).await?;
+            let found = markers::mark(&channel, name, request).await?;
+            if channel.status().connected() {
+                permit.put_back(channel);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     /// Asks for each of these queues by its name.
     pub(super) async fn look_at(&self, queues: &[&str]) -> Result<BusReport, MessagingError> {
         let queues = self.ask("a queue", |connection| try_look_at(connection, queues)).await?;
@@ -250,10 +269,13 @@ impl AmqpBus {
         self.reply_subscription.get_or_try_init(start).await.map(drop)
     }
 
-    /// Waits for the messages under way, then closes the connections.
+    /// Waits for the messages under way, deletes the reply queue, then closes the connections.
     pub(super) async fn close(&self) {
         self.under_way.close();
         self.under_way.wait().await;
+        if let Some(subscription) = self.reply_subscription.get() {
+            subscription.end().await;
+        }
         tokio::join!(self.sending.close(), self.receiving.close());
     }
 }

@@ -9,6 +9,8 @@ use crate::transport::{Content, DeathRecord, Message, Route};
 
 /// How often the message was delivered in vain.
 const DELIVERIES: &str = "x-novella-deliveries";
+/// Whether a delivery more may have been in vain.
+const IN_DOUBT: &str = "x-novella-in-doubt";
 const DEATH_REASON: &str = "x-novella-death-reason";
 const DEATH_QUEUE: &str = "x-novella-death-queue";
 const DEATH_TIME: &str = "x-novella-death-time";
@@ -29,6 +31,9 @@ pub(super) fn of(message: &Message, route: &Route, id: &str) -> BasicProperties 
     let mut headers = FieldTable::default();
     if message.deliveries > 0 {
         headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(message.deliveries.into()));
+    }
+    if message.in_doubt {
+        headers.insert(IN_DOUBT.into(), AMQPValue::Boolean(true));
     }
     if let Some(DeathRecord { reason, queue, time }) = message.death.as_deref() {
         for (header, text) in [(DEATH_REASON, reason), (DEATH_QUEUE, queue), (DEATH_TIME, time)] {
@@ -62,13 +67,14 @@ pub(super) fn message(properties: &BasicProperties, body: Vec<u8>) -> Message {
         Some(AMQPValue::LongInt(count)) => u32::try_from(*count).unwrap_or(0),
         _ => 0,
     };
+    let in_doubt = matches!(header(IN_DOUBT), Some(AMQPValue::Boolean(true)));
     let expiration =
         properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok()).map(Duration::from_millis);
     let death = match (text(DEATH_REASON), text(DEATH_QUEUE), text(DEATH_TIME)) {
         (Some(reason), Some(queue), Some(time)) => Some(Box::new(DeathRecord { reason, queue, time })),
         _ => None,
     };
-    Message { content: Content::Encoded(body.into()), deliveries, expiration, death }
+    Message { content: Content::Encoded(body.into()), deliveries, in_doubt, expiration, death }
 }
 
 #[cfg(test)]
@@ -91,11 +97,13 @@ mod tests {
         let sent = Message {
             content: Content::Encoded(Bytes::from_static(b"{}")),
             deliveries: 3,
+            in_doubt: true,
             expiration: Some(Duration::from_millis(1500)),
             death: Some(death.clone()),
         };
         let came = message(&of(&sent, &queue(), "id"), b"{}".to_vec());
-        assert_eq!((came.deliveries, came.expiration, came.death), (3, sent.expiration, Some(death)));
+        assert_eq!((came.deliveries, came.in_doubt), (3, true));
+        assert_eq!((came.expiration, came.death), (sent.expiration, Some(death)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 
+use super::MarkerRequest;
 use super::message::{Fetched, Publication, QueueSpec, Route, Subscription};
 use super::replies::Replies;
 use super::subscriber::{Control, Delivery, Subscriber};
@@ -197,6 +198,10 @@ impl MemoryBus {
 
     pub(super) fn report(&self) -> BusReport {
         self.lock().report()
+    }
+
+    pub(super) fn mark(&self, name: &str, request: MarkerRequest) -> bool {
+        self.lock().mark(name, request, Instant::now())
     }
 
     fn dispatch(self: &Arc<Self>, state: &mut BusState, name: &QueueName) {

@@ -14,6 +14,7 @@ use crate::target::Target;
 use crate::transport::message::{Lifetime, Message, QueueSpec, Route};
 use crate::transport::replies::Replies;
 use crate::transport::subscriber::{self, Delivery};
+use crate::transport::{MARKER_LIFETIME, MarkerRequest};
 
 pub(super) type QueueName = Arc<str>;
 
@@ -28,6 +29,8 @@ pub(super) struct BusState {
     pub(super) members: HashMap<u64, Member>,
     /// Reply queues hand each answer straight to the call that waits for it.
     pub(super) reply_queues: HashMap<String, Weak<Replies>>,
+    /// When each was set.
+    markers: HashMap<String, Instant>,
     pub(super) next_member: u64,
     pub(super) next_sequence: u64,
 }
@@ -140,6 +143,16 @@ impl BusState {
         if let Some(queue) = self.queues.get_mut(name) {
             let index = queue.ready.partition_point(|other| other.sequence < stored.sequence);
             queue.ready.insert(index, stored);
+        }
+    }
+
+    /// Returns whether the marker was there.
+    pub(super) fn mark(&mut self, name: &str, request: MarkerRequest, now: Instant) -> bool {
+        self.markers.retain(|_, set| now.saturating_duration_since(*set) < MARKER_LIFETIME);
+        match request {
+            MarkerRequest::Set => self.markers.insert(name.to_owned(), now).is_some(),
+            MarkerRequest::Look => self.markers.contains_key(name),
+            MarkerRequest::Remove => self.markers.remove(name).is_some(),
         }
     }
 

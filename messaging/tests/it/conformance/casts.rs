@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use novella_messaging::{DeadLetterAction, Transport, TransportOptions};
+use novella_messaging::{DeadLetterAction, MessagingError, Transport, TransportOptions};
 
 use crate::conformance::support::*;
 
@@ -244,7 +244,7 @@ pub async fn a_dead_letter_can_be_sent_again_or_deleted(bus: &impl Bus) {
     assert_eq!((letters[0].queue.as_str(), letters[0].request_id.as_deref()), ("work.host-1", Some("req-1")));
     assert!(letters[0].body.contains("perform"));
 
-    assert_eq!(transport.dispose_of_dead_letters(10, |_| DeadLetterAction::Resend).await.unwrap(), 1);
+    assert_eq!(transport.dispose_of_dead_letters(10, |_| DeadLetterAction::Resend).await.unwrap().count, 1);
     assert_eq!(workers.next_text().await, "fail");
     let letters = eventually(async || dead_letters(&transport).await).await;
     assert_eq!(letters.len(), 1);
@@ -256,8 +256,39 @@ pub async fn a_dead_letter_can_be_sent_again_or_deleted(bus: &impl Bus) {
                 DeadLetterAction::Keep
             })
             .await
-            .unwrap(),
+            .unwrap()
+            .count,
         1
     );
     assert_eq!(transport.dead_letters(10).await.unwrap(), []);
+}
+
+pub async fn a_dead_letter_whose_queue_is_gone_holds_up_no_other(bus: &impl Bus) {
+    let mut workers = Workers::new();
+    let transport =
+        Transport::connect(&bus.url(), TransportOptions { max_deliveries: 1, ..bus.options() }).await.unwrap();
+    let (gone, stays) = (workers.serve(&transport, "host-1").await, workers.serve(&transport, "host-2").await);
+    let client = WorkClient::new(&transport);
+    // A fanout's queues go with their servers. The first of the letters is one whose queue will be gone.
+    for (server, count) in [(None, 2), (Some("host-2"), 3)] {
+        match server {
+            None => client.ring(&context(), "fail".into()).await.unwrap(),
+            Some(server) => client.server(server).perform(&context(), "fail".into()).await.unwrap(),
+        }
+        dead_lettered(&transport, count).await;
+    }
+    gone.stop(TEST_TIMEOUT).await;
+    workers.unread_events();
+
+    let disposed = transport.dispose_of_dead_letters(10, |_| DeadLetterAction::Resend).await.unwrap();
+    assert_eq!(disposed.count, 2);
+    let [(letter, error)] = &disposed.failed[..] else { panic!("{disposed:?}") };
+    assert!(matches!(error, MessagingError::Unroutable { .. }), "{error}");
+    let mut again = [workers.next().await, workers.next().await];
+    again.sort();
+    assert_eq!(again, [("host-2".into(), "fail".into()), ("host-2".into(), "fail".into())]);
+    // They fail again, and that one has stayed.
+    let letters = dead_lettered(&transport, 3).await;
+    assert_eq!(letters.iter().filter(|other| *other == letter).count(), 1, "{letters:?}");
+    stays.stop(TEST_TIMEOUT).await;
 }

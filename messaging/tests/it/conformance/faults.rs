@@ -289,6 +289,16 @@ pub async fn a_stopped_server_leaves_only_what_is_to_last(vhost: &Vhost) {
     assert_eq!(queues, ["work", "work.host-1"]);
 }
 
+pub async fn a_closed_transport_leaves_no_reply_queue(vhost: &Vhost) {
+    let (serving, calling, workers) = (vhost.connect().await, vhost.connect().await, Workers::new());
+    let _server = workers.serve(&serving, "host-1").await;
+    WorkClient::new(&calling).echo(&context(), "call".into()).await.unwrap();
+    let reply_queues = async || vhost.queues().await.into_iter().filter(|queue| queue.starts_with("reply_")).count();
+    assert_eq!(reply_queues().await, 1);
+    calling.close().await;
+    assert_eq!(reply_queues().await, 0);
+}
+
 pub async fn a_call_to_a_server_that_is_down_does_not_outlive_its_caller(vhost: &Vhost) {
     let (transport, mut workers) = (vhost.connect().await, Workers::new());
     workers.serve(&transport, "host-1").await.stop(TEST_TIMEOUT).await;

@@ -57,10 +57,12 @@ macro_rules! suite {
             a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_server_lives
             a_failed_cast_that_waits_for_its_next_attempt_holds_up_nobody
             a_dead_letter_can_be_sent_again_or_deleted
+            a_dead_letter_whose_queue_is_gone_holds_up_no_other
         }
         suite! { $bus, waiting:
             long_work_holds_back_no_short_work
             what_only_waited_for_its_turn_is_not_counted_as_failed
+            what_only_waited_at_a_server_that_died_is_not_counted_as_tried
             a_call_that_waits_for_its_turn_hears_that_its_server_lives
         }
         suite! { $bus, contracts:
@@ -150,6 +152,7 @@ mod on_rabbitmq {
         a_queue_declared_otherwise_by_a_peer_is_an_error_that_names_it
         a_server_that_cannot_get_its_queue_back_is_not_healthy
         a_stopped_server_leaves_only_what_is_to_last
+        a_closed_transport_leaves_no_reply_queue
         a_call_to_a_server_that_is_down_does_not_outlive_its_caller
         a_connection_that_hangs_silently_is_noticed_and_replaced
         a_broker_that_is_down_is_waited_for
@@ -173,6 +176,7 @@ mod on_rabbitmq {
     suite! { novella_testing::Vhost, processes:
         what_a_killed_process_was_doing_is_done_by_another
         a_message_that_kills_each_process_is_set_aside_with_the_reason
+        what_a_process_only_held_is_no_dead_letter_however_often_it_is_killed
     }
 
     /// What would disturb others is done to a broker of the test's own.

@@ -1,6 +1,7 @@
 //! Servers that are processes, and die as processes do.
 #![expect(clippy::print_stdout, reason = "it is how a worker tells its test what it does")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
 use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
@@ -38,7 +39,7 @@ impl Work for AbortingManager {
         println!("{MARK}{job}");
         match job.as_str() {
             "kill" => std::process::abort(),
-            "wait" => std::future::pending().await,
+            job if job.starts_with("wait") => std::future::pending().await,
             _ => Ok(()),
         }
     }
@@ -54,6 +55,8 @@ pub async fn work_until_killed() {
     let target = Target::new("work").server(format!("worker-{}", std::process::id()));
     let _server = RpcServer::builder(&transport, target)
         .endpoint(WorkEndpoint::new(std::sync::Arc::new(AbortingManager)))
+        // One is worked on, and the others are held.
+        .limit("perform", 1)
         .start()
         .await
         .unwrap();
@@ -127,4 +130,50 @@ pub async fn a_message_that_kills_each_process_is_set_aside_with_the_reason(vhos
     assert!(letter.queue == "work" && letter.reason.contains("delivered 5 times"), "{letter:?}");
     client.perform(&context(), "next".into()).await.unwrap();
     assert_eq!(worker.next().await.as_deref(), Some("next"));
+    // What was marked while it lasted.
+    eventually(async || {
+        let left: Vec<String> = vhost.queues().await.into_iter().filter(|queue| queue.starts_with("begun_")).collect();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
+}
+
+pub async fn what_a_process_only_held_is_no_dead_letter_however_often_it_is_killed(vhost: &Vhost) {
+    const JOBS: usize = 30;
+    const DEATHS: usize = 7;
+    let (transport, mut workers) = (vhost.connect().await, Workers::new());
+    workers.serve(&transport, "host").await.stop(TEST_TIMEOUT).await;
+    let client = WorkClient::new(&transport);
+    for number in 0..JOBS {
+        client.perform(&context(), format!("wait {number}")).await.unwrap();
+    }
+    let mut tried: BTreeMap<String, u32> = BTreeMap::new();
+    for _ in 0..DEATHS {
+        let mut worker = Worker::start(vhost).await;
+        *tried.entry(worker.next().await.unwrap()).or_default() += 1;
+        eventually(async || match transport.inspect(&["work"]).await.unwrap().queues[0].ready {
+            0 => Ok(()),
+            ready => Err(format!("{ready} are not held by the process")),
+        })
+        .await;
+        worker.process.kill().await.unwrap();
+    }
+    // A fifth time would be one too many, of which the first may count without having been one.
+    let innocent: BTreeSet<String> = (0..JOBS)
+        .map(|number| format!("wait {number}"))
+        .filter(|job| tried.get(job).is_none_or(|times| *times < transport.options().max_deliveries - 1))
+        .collect();
+    assert!(innocent.len() >= JOBS - 1);
+    let server = workers.serve(&transport, "host").await;
+    workers.gate.add_permits(10 * JOBS);
+    let mut done = BTreeSet::new();
+    while !done.is_superset(&innocent) {
+        let job = workers.next_text().await;
+        if job != "done" {
+            done.insert(job);
+        }
+    }
+    server.stop(TEST_TIMEOUT).await;
+    let letters = transport.dead_letters(100).await.unwrap();
+    assert_eq!(letters.len(), JOBS - innocent.len(), "{letters:?}");
 }

@@ -125,6 +125,7 @@ pub trait Work {
     /// `panic...` panics, `fail...` fails (`fail long` with a [`huge`] text), `wait...` waits at the gate.
     #[rpc(cast)]
     async fn perform(&self, ctx: Context, job: String) -> Result<(), WorkError>;
+    /// `fail` fails.
     #[rpc(fanout)]
     async fn ring(&self, ctx: Context, bell: String) -> Result<(), WorkError>;
 }
@@ -216,7 +217,7 @@ impl Work for Manager {
 
     async fn ring(&self, _ctx: Context, bell: String) -> Result<(), WorkError> {
         self.report(&bell);
-        Ok(())
+        if bell == "fail" { Err(WorkError::Closed) } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests that wait for their method's turn: they hold up no others, and nothing is held against them.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -83,6 +84,47 @@ pub async fn what_only_waited_for_its_turn_is_not_counted_as_failed(bus: &impl B
     within(server.stop(TEST_TIMEOUT)).await;
     assert_eq!(workers.unread_events(), []);
     assert_eq!(transport.dead_letters(10).await.unwrap(), []);
+}
+
+/// One server after the other dies while it works on one message and holds the others.
+pub async fn what_only_waited_at_a_server_that_died_is_not_counted_as_tried(bus: &impl Bus) {
+    const JOBS: usize = 10;
+    const DEATHS: usize = 6;
+    let mut workers = Workers::new();
+    let transport =
+        Transport::connect(&bus.url(), TransportOptions { max_deliveries: 3, ..bus.options() }).await.unwrap();
+    serve_limited(&workers, &transport, "host", "perform", 1).await.stop(TEST_TIMEOUT).await;
+    for number in 0..JOBS {
+        WorkClient::new(&transport).perform(&context(), format!("wait {number}")).await.unwrap();
+    }
+    let mut begun: Vec<String> = Vec::new();
+    for _ in 0..DEATHS {
+        let server = serve_limited(&workers, &transport, "host", "perform", 1).await;
+        begun.push(workers.next_text().await);
+        eventually(async || match transport.inspect(&["work"]).await.unwrap().queues[0].ready {
+            0 => Ok(()),
+            ready => Err(format!("{ready} are not held by the server")),
+        })
+        .await;
+        drop(server);
+    }
+    let server = serve_limited(&workers, &transport, "host", "perform", 1).await;
+    workers.gate.add_permits(10 * JOBS);
+    let tried = |job: &String| begun.iter().filter(|other| *other == job).count();
+    let innocent: BTreeSet<String> =
+        (0..JOBS).map(|number| format!("wait {number}")).filter(|job| tried(job) < 2).collect();
+    assert!(innocent.len() >= JOBS - DEATHS / 2);
+    let mut done = BTreeSet::new();
+    while !done.is_superset(&innocent) {
+        let job = workers.next_text().await;
+        if job != "done" {
+            done.insert(job);
+        }
+    }
+    server.stop(TEST_TIMEOUT).await;
+    for letter in transport.dead_letters(100).await.unwrap() {
+        assert!(!innocent.iter().any(|job| letter.body.contains(job.as_str())), "{letter:?}");
+    }
 }
 
 pub async fn a_call_that_waits_for_its_turn_hears_that_its_server_lives(bus: &impl Bus) {

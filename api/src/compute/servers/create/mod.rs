@@ -149,6 +149,9 @@ async fn make(
         server_groups::join(&mut transaction, group, &uuids).await?;
     }
     transaction.commit().await?;
+    for instance in &uuids {
+        tracing::debug!(%instance, "written down: it waits for a host");
+    }
 
     // What the bus does not take, and all after it, waits in its rows for a conductor to cast it.
     hand_over(uuids[0], cast_all(api, context, &uuids)).await;
