@@ -10,6 +10,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use novella_common::{
+    faults::Faults,
     models::{Inventory, Resources},
     reports::{Fact, Hello},
     service::{Check, ServiceIdentity, Shutdown},
@@ -68,6 +69,7 @@ pub struct Stores {
     journal: Arc<Store>,
     hypervisor: Arc<Store>,
     hub: Arc<Hub>,
+    faults: Option<Faults>,
 }
 
 impl Stores {
@@ -82,6 +84,7 @@ impl Stores {
             journal: Arc::new(Store::open(&state_dir.join("journal.redb"))?),
             hypervisor: Arc::new(Store::open(&state_dir.join("fake-hypervisor.redb"))?),
             hub: Arc::new(Hub::new()),
+            faults: None,
         })
     }
 
@@ -94,7 +97,14 @@ impl Stores {
             journal: Arc::new(Store::in_memory()?),
             hypervisor: Arc::new(Store::in_memory()?),
             hub: Arc::new(Hub::new()),
+            faults: None,
         })
+    }
+
+    /// Lets these faults fire on the hosts.
+    #[must_use]
+    pub fn faults(self, faults: Option<Faults>) -> Self {
+        Self { faults, ..self }
     }
 
     fn failure(&self) -> Option<StoreError> {
@@ -237,7 +247,9 @@ async fn open_driver(
             }
             let address =
                 MigrationAddress { listen: config.migration_address, advertised: config.migration_advertised.clone() };
-            Ok(FakeDriver::open(&shared.hypervisor, &shared.hub, host, config.fake.clone(), address, life).await?)
+            let faults = shared.faults.clone();
+            let (hypervisor, hub, config) = (&shared.hypervisor, &shared.hub, config.fake.clone());
+            Ok(FakeDriver::open(hypervisor, hub, host, config, address, faults, life).await?)
         }
         other => Err(ComputeStartError::Config(format!("driver is '{other}'; there is 'fake'"))),
     }

@@ -15,7 +15,7 @@ use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 use tokio::net::TcpListener;
 
-use super::{hosts, rest, seed};
+use super::{faults, hosts, rest, seed};
 use crate::config::Config;
 
 /// A cloud that runs.
@@ -49,7 +49,6 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> 
         })?,
         None => Stores::ephemeral()?,
     };
-    let stores = Arc::new(stores);
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
     seed::run(&database, config).await?;
@@ -85,10 +84,12 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>) -> 
     .context("conductor")?;
 
     let hosts_shutdown = Shutdown::new();
+    let faults = faults::start(config.faults, &transport, &name, &hosts_shutdown).await?;
+    let stores = Arc::new(stores.faults(faults.clone()));
     let names = (1..=hosts).map(|number| format!("host-{number}")).collect();
     let computes = hosts::start(names, config, &stores, &transport, &hosts_shutdown).await?;
     let api_shutdown = Shutdown::new();
-    let router = rest::router(config, &database, &transport, &api_shutdown);
+    let router = rest::router(config, &database, &transport, faults, &api_shutdown);
     let api = ApiService::start(
         listener,
         router,

@@ -7,6 +7,7 @@ mod support;
 mod bus;
 mod clients;
 mod crash;
+mod faults;
 mod local;
 mod outages;
 mod services;
