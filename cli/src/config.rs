@@ -3,8 +3,9 @@
 use anyhow::{Result, bail};
 use figment::{Figment, providers::Serialized};
 use novella_api::ApiConfig;
-use novella_common::config::{
-    self, BusConfig, DatabaseConfig, LogConfig, ManagementConfig, Secret, SecretUrl, ServiceConfig,
+use novella_common::{
+    config::{self, BusConfig, DatabaseConfig, LogConfig, ManagementConfig, Secret, SecretUrl, ServiceConfig},
+    faults::FaultsConfig,
 };
 use novella_compute::ComputeConfig;
 use novella_conductor::ConductorConfig;
@@ -30,6 +31,7 @@ pub(crate) struct Config {
     pub scheduler: SchedulerConfig,
     pub conductor: ConductorConfig,
     pub compute: ComputeConfig,
+    pub faults: FaultsConfig,
 }
 
 impl Config {

@@ -80,6 +80,9 @@ enum Command {
     /// Call a method of a service over the bus, by hand
     #[command(subcommand)]
     Rpc(commands::rpc::RpcCommand),
+    /// Let operations and requests fail on purpose, at run time
+    #[command(subcommand)]
+    Fault(commands::fault::FaultCommand),
     /// Watch servers and long tasks as they happen
     Watch(commands::watch::WatchOptions),
     /// Measure this program on this machine
@@ -118,6 +121,7 @@ fn main() -> ExitCode {
             Command::Service(command) => commands::service::run(&global, command).await,
             Command::Bus(options) => commands::bus::run(&global, options).await,
             Command::Rpc(command) => commands::rpc::run(&global, command).await,
+            Command::Fault(command) => commands::fault::run(&global, command).await,
             Command::Watch(options) => commands::watch::run(&global, options).await,
             Command::Bench(options) => commands::bench::run(&global, options).await,
             Command::Config(options) => commands::show_config::run(&global, &options),

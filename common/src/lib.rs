@@ -7,6 +7,7 @@ pub mod config;
 pub mod context;
 #[cfg(feature = "database")]
 pub mod db;
+pub mod faults;
 pub mod ids;
 pub mod lifecycle;
 pub mod models;

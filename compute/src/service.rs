@@ -10,6 +10,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use novella_common::{
+    faults::Faults,
     ids::HostIdentity,
     models::{Inventory, Resources},
     reports::{Fact, Hello},
@@ -77,6 +78,7 @@ pub struct Stores {
     hub: Arc<Hub>,
     /// That of the folder; none without one.
     identity: Option<HostIdentity>,
+    faults: Option<Faults>,
 }
 
 impl Stores {
@@ -93,6 +95,7 @@ impl Stores {
             hub: Arc::new(Hub::new()),
             // After the journal, which only one process can have open.
             identity: Some(identity::of_folder(state_dir)?),
+            faults: None,
         })
     }
 
@@ -106,7 +109,14 @@ impl Stores {
             hypervisor: Arc::new(Store::in_memory()?),
             hub: Arc::new(Hub::new()),
             identity: None,
+            faults: None,
         })
+    }
+
+    /// Lets these faults fire on the hosts.
+    #[must_use]
+    pub fn faults(self, faults: Option<Faults>) -> Self {
+        Self { faults, ..self }
     }
 
     fn failure(&self) -> Option<StoreError> {
@@ -251,7 +261,9 @@ async fn open_driver(
             }
             let address =
                 MigrationAddress { listen: config.migration_address, advertised: config.migration_advertised.clone() };
-            Ok(FakeDriver::open(&shared.hypervisor, &shared.hub, host, config.fake.clone(), address, life).await?)
+            let faults = shared.faults.clone();
+            let (hypervisor, hub, config) = (&shared.hypervisor, &shared.hub, config.fake.clone());
+            Ok(FakeDriver::open(hypervisor, hub, host, config, address, faults, life).await?)
         }
         other => Err(ComputeStartError::Config(format!("driver is '{other}'; there is 'fake'"))),
     }

@@ -12,7 +12,7 @@
 //! passes, from the outside in:
 //!
 //! ```text
-//! request id ▶ log span ▶ path made plain ▶ form of errors ▶ panic guard ▶ time limit ▶ in-flight limit
+//! request id ▶ log span ▶ path made plain ▶ faults, if enabled ▶ form of errors ▶ panic guard ▶ time limit ▶ in-flight limit
 //!     ▶ body limit ▶ token ▶ microversion ▶ router ▶ row: versions, rule, query, body ▶ handler
 //! ```
 
@@ -21,6 +21,7 @@ mod authentication;
 mod body;
 mod config;
 mod error;
+mod faults;
 mod handler;
 pub mod inputs;
 mod links;

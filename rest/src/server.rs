@@ -10,7 +10,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, get, on},
 };
-use novella_common::service::{Readiness, management_router};
+use novella_common::{
+    faults::Faults,
+    service::{Readiness, management_router},
+};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
@@ -22,6 +25,7 @@ use crate::{
     ApiError, Authenticator, CatalogEntry, Document, Links, Operation, Request, RestConfig, Service,
     authentication::{Tokens, find_caller, own_project},
     error::{Envelope, keystone_envelope, write_envelope},
+    faults::{self, Injector},
     links::{ProjectInPath, base},
     logging,
     microversion::negotiate,
@@ -38,6 +42,7 @@ pub struct Server {
     in_flight: Arc<Semaphore>,
     services: Vec<(&'static Service, Router)>,
     document: OpenApi,
+    faults: Option<Faults>,
 }
 
 impl Server {
@@ -45,7 +50,20 @@ impl Server {
     #[must_use]
     pub fn new(config: RestConfig, authenticator: Arc<dyn Authenticator>) -> Self {
         let in_flight = Arc::new(Semaphore::new(config.max_in_flight));
-        Self { config: Arc::new(config), authenticator, in_flight, services: Vec::new(), document: openapi::empty() }
+        Self {
+            config: Arc::new(config),
+            authenticator,
+            in_flight,
+            services: Vec::new(),
+            document: openapi::empty(),
+            faults: None,
+        }
+    }
+
+    /// Lets these faults fire on requests.
+    #[must_use]
+    pub fn faults(self, faults: Option<Faults>) -> Self {
+        Self { faults, ..self }
     }
 
     /// Adds a service with its operations, whose handlers stand on `state`.
@@ -92,7 +110,7 @@ impl Server {
 
     /// All services as one.
     pub fn router(self, readiness: Readiness) -> Router {
-        let Self { config, services, document, .. } = self;
+        let Self { config, services, document, authenticator, faults, .. } = self;
         let document = Arc::new(document);
         let mut management = management_router(readiness);
         if !config.public_metrics {
@@ -101,6 +119,8 @@ impl Server {
         let entries: Vec<CatalogEntry> = services.iter().map(|(service, _)| service.catalog_entry()).collect();
         // A path of no service is answered as Compute would, which was here first.
         let envelope = services.first().map_or(keystone_envelope as Envelope, |(service, _)| service.envelope);
+        let envelopes = services.iter().map(|(service, _)| (service.root, service.envelope)).collect();
+        let injector = faults.map(|faults| Arc::new(Injector { faults, authenticator, envelopes, envelope }));
         let projects: Arc<Vec<String>> = Arc::new(
             services
                 .iter()
@@ -137,6 +157,11 @@ impl Server {
             // Outside the limit: whoever watches the services must see them when they are full.
             .merge(management)
             .layer(from_fn(logging::measure));
+        let paths = match injector {
+            // Around all paths, those that lead nowhere too.
+            Some(injector) => Router::new().fallback_service(paths).layer(from_fn_with_state(injector, faults::inject)),
+            None => paths,
+        };
         // The path is changed before the router sees it, so this can't be a layer of the router itself.
         let plain = ServiceBuilder::new()
             .layer(map_request_with_state(projects, without_project))

@@ -12,6 +12,8 @@ mod management;
 mod request;
 mod socket;
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow, bail};
 use novella_messaging::{BusReport, DeadLetter, DeadLetterAction, Transport};
 use serde::de::DeserializeOwned;
@@ -60,7 +62,7 @@ impl Bus {
     async fn open(global: &GlobalOptions, config: &Config) -> Result<Self> {
         let bus = &config.bus;
         if bus.url.expose().starts_with("memory:") {
-            return Ok(Self::Socket(socket::Client::connect(CloudFolder::find(global)?.path()).await?));
+            return Self::of_cloud(CloudFolder::find(global)?.path()).await;
         }
         let management =
             bus.management_url.as_ref().map(|url| management::Management::new(url, &bus.url)).transpose()?;
@@ -68,6 +70,11 @@ impl Bus {
             .await
             .with_context(|| format!("can't connect to the bus {}; is NOVELLA_BUS__URL right?", bus.url))?;
         Ok(Self::Direct { transport, management })
+    }
+
+    /// The bus inside the `novella up` of this folder.
+    pub(crate) async fn of_cloud(folder: &Path) -> Result<Self> {
+        Ok(Self::Socket(socket::Client::connect(folder).await?))
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T> {
@@ -107,6 +114,12 @@ impl Bus {
                 )),
             }),
         }
+    }
+
+    /// How many servers listen on a queue; none if there is no such queue.
+    pub(crate) async fn consumers(&self, queue: &str) -> Result<u64> {
+        let report: BusReport = self.ask(Request::Inspect { queues: vec![queue.to_owned()] }).await?;
+        Ok(report.queues.iter().find(|found| found.name == queue).map_or(0, |found| found.consumers))
     }
 
     /// The oldest dead letters, at most `max`.

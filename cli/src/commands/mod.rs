@@ -6,6 +6,7 @@ pub(crate) mod db;
 mod detach;
 pub(crate) mod down;
 pub(crate) mod env;
+pub(crate) mod fault;
 pub(crate) mod healthcheck;
 pub(crate) mod logs;
 pub(crate) mod ls;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use novella_common::RequestContext;
+use novella_common::{RequestContext, faults::rpcapi::FaultControlClient};
 use novella_compute::rpcapi::{ComputeClient, ComputeControlClient};
 use novella_conductor::rpcapi::ConductorClient;
 use novella_messaging::Version;
@@ -17,11 +17,12 @@ use crate::{
 };
 
 /// What is spoken to the services of this program unless told otherwise.
-const CONTRACTS: [(&str, Version); 4] = [
+const CONTRACTS: [(&str, Version); 5] = [
     (ComputeClient::TOPIC, ComputeClient::VERSION),
     (ComputeControlClient::TOPIC, ComputeControlClient::VERSION),
     (ConductorClient::TOPIC, ConductorClient::VERSION),
     (SchedulerClient::TOPIC, SchedulerClient::VERSION),
+    (FaultControlClient::TOPIC, FaultControlClient::VERSION),
 ];
 
 /// The topics of the services' contracts.

@@ -7,6 +7,7 @@ use clap::Args;
 use novella_api::ApiService;
 use novella_common::{
     db::Database,
+    faults::Faults,
     models::Binary,
     service::{Readiness, ServiceIdentity, Shutdown, serve_management},
     telemetry,
@@ -21,7 +22,7 @@ use crate::{
     GlobalOptions,
     clouds::CloudFolder,
     config::{Config, Flags},
-    run::{figures, hosts, rest, signals::StopSignals},
+    run::{faults, figures, hosts, rest, signals::StopSignals},
 };
 
 #[derive(Debug, Args)]
@@ -62,7 +63,8 @@ pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<(
                 format!("can't listen on {}; choose another address with --listen", config.api.listen)
             })?;
             let database = process.database().await?;
-            let router = rest::router(config, &database, &transport, &process.shutdown);
+            let faults = process.faults(&transport).await?;
+            let router = rest::router(config, &database, &transport, faults, &process.shutdown);
             ApiService::start(
                 listener,
                 router,
@@ -132,7 +134,7 @@ pub(crate) async fn compute(global: &GlobalOptions, options: ComputeOptions) -> 
             let stores = Stores::open(&folder).with_context(|| {
                 format!("can't open the host's state in {}; does another process use it?", folder.display())
             })?;
-            let stores = Arc::new(stores);
+            let stores = Arc::new(stores.faults(process.faults(&transport).await?));
             let names = match options.hosts {
                 None => vec![name.clone()],
                 Some(count) => (1..=count).map(|number| format!("{name}-{number}")).collect(),
@@ -190,6 +192,12 @@ impl Process {
         let database = Database::connect(&self.config.database).await?;
         database.check_schema().await?;
         Ok(database)
+    }
+
+    /// The faults of this process, if they are enabled.
+    async fn faults(&self, transport: &Transport) -> Result<Option<Faults>> {
+        let name = format!("{}.{}", self.identity.binary, self.identity.host);
+        faults::start(self.config.faults, transport, &name, &self.shutdown).await
     }
 
     /// Connects to the bus, starts the service, and runs it until a signal comes.

@@ -1,14 +1,15 @@
 //! `novella status`: how a cloud is.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::ls::json_of;
+use super::{fault, ls::json_of};
 use crate::{
     GlobalOptions,
+    bus::Bus,
     client::{Client, Credentials},
     clouds::{CloudFolder, State},
     output::{self, Format},
@@ -29,11 +30,14 @@ pub(crate) async fn run(global: &GlobalOptions, options: StatusOptions) -> Resul
     let state = cloud.state()?;
     let mut status = json_of(&cloud, &state);
     let running = matches!(state, State::Running(_));
+    let mut asked = Ok(());
     if running {
-        let client = Client::connect(&Credentials::of_folder(cloud.path(), cloud.name.as_str())?).await?;
-        let (up, all) = hosts(&client).await?;
-        status["hosts"] = json!(format!("{up} up of {all}"));
-        status["servers"] = servers(&client).await?;
+        asked = ask_api(&cloud, &mut status).await;
+        match faults(cloud.path()).await {
+            Ok(0) => {}
+            Ok(count) => status["faults"] = json!(count),
+            Err(error) => status["faults"] = json!(format!("unknown: {error:#}")),
+        }
     }
     if options.format == Format::Table {
         let counts = status["servers"].as_object().map(|counts| {
@@ -51,11 +55,23 @@ pub(crate) async fn run(global: &GlobalOptions, options: StatusOptions) -> Resul
         ("management", "management"),
         ("hosts", "hosts"),
         ("servers", "servers"),
+        ("faults", "faults"),
         ("log", "log"),
         ("folder", "folder"),
     ];
     output::print_one(options.format, &columns, &status)?;
+    // What is known was said first: it may be a fault that was set on purpose which keeps the API from answering.
+    asked?;
     Ok(if running { ExitCode::SUCCESS } else { ExitCode::from(NOT_RUNNING) })
+}
+
+/// Adds what the API knows.
+async fn ask_api(cloud: &CloudFolder, status: &mut Value) -> Result<()> {
+    let client = Client::connect(&Credentials::of_folder(cloud.path(), cloud.name.as_str())?).await?;
+    let (up, all) = hosts(&client).await?;
+    status["hosts"] = json!(format!("{up} up of {all}"));
+    status["servers"] = servers(&client).await?;
+    Ok(())
 }
 
 /// How many compute hosts are up, of how many.
@@ -63,6 +79,12 @@ async fn hosts(client: &Client) -> Result<(usize, usize)> {
     let list = client.get("/os-services?binary=nova-compute").await?;
     let services = list["services"].as_array().map(Vec::as_slice).unwrap_or_default();
     Ok((services.iter().filter(|service| service["state"] == "up").count(), services.len()))
+}
+
+/// How many faults are set by `novella fault`.
+async fn faults(folder: &Path) -> Result<usize> {
+    let bus = Bus::of_cloud(folder).await?;
+    Ok(fault::in_force(&bus).await?.len())
 }
 
 /// How many servers there are in each status.

@@ -65,6 +65,9 @@ pub(crate) struct UpOptions {
     /// Put the cloud into your own ~/.config/openstack/clouds.yaml, until it stops
     #[arg(long)]
     merge: bool,
+    /// Let `novella fault` make operations and requests fail
+    #[arg(long)]
+    faults: bool,
     /// Print nothing but one line when the cloud is ready, and errors
     #[arg(long, short)]
     quiet: bool,
@@ -81,6 +84,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     let flags = Flags::default()
         .set("api.listen", options.listen)?
         .set("management.listen", options.management)?
+        .set("faults.enabled", options.faults.then_some(true))?
         .set("admin_password", options.admin_password.clone())?
         .set("log.filter", (options.quiet && !options.detached).then_some("error,lapin=off"))?;
     let (mut config, figment) = Config::load(global, &flags)?;

@@ -16,7 +16,7 @@ use novella_scheduler::SchedulerService;
 use tokio::net::TcpListener;
 
 use super::{
-    hosts, rest,
+    faults, hosts, rest,
     seed::{self, SeedFile},
 };
 use crate::config::Config;
@@ -52,7 +52,6 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, see
         })?,
         None => Stores::ephemeral()?,
     };
-    let stores = Arc::new(stores);
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
     seed::run(&database, config, seed).await?;
@@ -88,10 +87,12 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, see
     .context("conductor")?;
 
     let hosts_shutdown = Shutdown::new();
+    let faults = faults::start(config.faults, &transport, &name, &hosts_shutdown).await?;
+    let stores = Arc::new(stores.faults(faults.clone()));
     let names = (1..=hosts).map(|number| format!("host-{number}")).collect();
     let computes = hosts::start(names, config, &stores, &transport, &hosts_shutdown).await?;
     let api_shutdown = Shutdown::new();
-    let router = rest::router(config, &database, &transport, &api_shutdown);
+    let router = rest::router(config, &database, &transport, faults, &api_shutdown);
     let api = ApiService::start(
         listener,
         router,

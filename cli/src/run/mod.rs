@@ -1,6 +1,7 @@
 //! Starting services, and stopping them: what the commands that run something have in common.
 
 pub(crate) mod cloud;
+pub(crate) mod faults;
 pub(crate) mod figures;
 pub(crate) mod hosts;
 pub(crate) mod rest;

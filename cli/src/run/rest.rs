@@ -12,6 +12,7 @@ use novella_api::{
 use novella_common::{
     RequestContext,
     db::Database,
+    faults::Faults,
     service::{Readiness, Shutdown},
 };
 use novella_identity::{IDENTITY, Identity, IdentityConfig};
@@ -22,7 +23,13 @@ use novella_rest::{ApiError, Server};
 use crate::config::Config;
 
 /// All services as one router. What they do from time to time goes on until `shutdown` is requested.
-pub(crate) fn router(config: &Config, database: &Database, transport: &Transport, shutdown: &Shutdown) -> Router {
+pub(crate) fn router(
+    config: &Config,
+    database: &Database,
+    transport: &Transport,
+    faults: Option<Faults>,
+    shutdown: &Shutdown,
+) -> Router {
     let catalog = [&COMPUTE, &IDENTITY, &IMAGE].map(|service| service.catalog_entry());
     let identity =
         Identity::new(database.clone(), IdentityConfig { token_ttl: config.api.token_ttl, catalog: catalog.to_vec() });
@@ -37,6 +44,7 @@ pub(crate) fn router(config: &Config, database: &Database, transport: &Transport
     );
     let readiness = Readiness::new().bus(transport).database(database);
     Server::new(config.api.rest(), Arc::new(identity.clone()))
+        .faults(faults)
         .service(&COMPUTE, compute, novella_api::compute::operations())
         .service(&IDENTITY, identity, novella_identity::operations())
         .service(&IMAGE, images, novella_image::operations())

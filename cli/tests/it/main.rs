@@ -10,6 +10,7 @@ mod clients;
 mod crash;
 mod deaf;
 mod documents;
+mod faults;
 mod frozen;
 mod history;
 mod local;

@@ -44,6 +44,20 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Value), reqwest::Error> {
+        let answer = self.send(method, path, body).await?;
+        let status = answer.status();
+        let bytes = answer.bytes().await?;
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Ok((status, body))
+    }
+
+    /// The same; the answer as it comes.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<reqwest::Response, reqwest::Error> {
         let mut request = self
             .http
             .request(method, format!("{}/compute/v2.1{path}", self.endpoint))
@@ -52,11 +66,14 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await?;
-        let status = answer.status();
-        let bytes = answer.bytes().await?;
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Ok((status, body))
+        request.send().await
+    }
+
+    /// What Identity says of the own token.
+    pub async fn token(&self) -> Value {
+        let request = self.http.get(format!("{}/identity/v3/auth/tokens", self.endpoint));
+        let request = request.header("X-Auth-Token", &self.token).header("X-Subject-Token", &self.token);
+        request.send().await.unwrap().json().await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Value {

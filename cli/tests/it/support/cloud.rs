@@ -166,6 +166,11 @@ impl Cloud {
         &mut self.processes
     }
 
+    /// What all processes have logged.
+    pub fn logs(&self) -> String {
+        self.processes.iter().map(Process::log).collect()
+    }
+
     pub fn is_embedded(&self) -> bool {
         self._postgres.is_none()
     }

@@ -1,6 +1,7 @@
 //! The steps of a simulated live migration before the copy and after the switch, on either end.
 
 use novella_common::{
+    faults::HostOperation,
     ids::{InstanceUuid, MigrationUuid},
     lifecycle::PowerState,
 };
@@ -105,6 +106,7 @@ impl LiveMigrationDriver for FakeDriver {
         Box::pin(async move {
             let offer = Offer::read(data)?;
             let instance = migration.spec.uuid;
+            self.fault(HostOperation::PreMigration, &migration.spec).await?;
             let settings = Settings::of_built(&migration.spec);
             if settings.fail_pre_migration.names(&self.host) || self.chance.happens(self.config.pre_migration_failure) {
                 let message =

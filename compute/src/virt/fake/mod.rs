@@ -21,11 +21,12 @@
 //! | `fake:crash_after` | seconds | it dies that long after each boot |
 //! | `fake:shutdown_after` | seconds | it powers itself off that long after each boot |
 //!
-//! A key that is not in this table, or a value that can't be read, fails the build with a text that names the key.
+//! `docs/faults.md` has an example for each. A key that is not in this table, or a value that can't be read, fails the build with a text that names the key.
 //!
 //! # Where things are
 //!
-//! `guest` is a guest's record, `hypervisor` keeps all of them, `power` changes them. A live migration is `precopy`
+//! `guest` is a guest's record, `hypervisor` keeps all of them, `power` changes them, `faults` is
+//! where faults of run time fire. A live migration is `precopy`
 //! (how much, how long: pure), `handover` (who runs the guest: pure), `outgoing` (the source's end) and `incoming`
 //! (the destination's), which talk over TCP in the frames of `channel`.
 
@@ -33,6 +34,7 @@ mod chance;
 mod channel;
 mod cold_migration;
 mod config;
+mod faults;
 mod guest;
 mod handover;
 mod hypervisor;
@@ -54,6 +56,7 @@ use chance::Chance;
 use guest::Guest;
 use hypervisor::Hypervisor;
 use novella_common::{
+    faults::{Faults, HostOperation},
     ids::{InstanceUuid, MigrationUuid},
     lifecycle::PowerState,
     models::{InstanceSpec, Resources},
@@ -95,6 +98,8 @@ pub(crate) struct FakeDriver {
     config: FakeConfig,
     address: MigrationAddress,
     chance: Chance,
+    /// Those that are set at run time.
+    faults: Option<Faults>,
     hypervisor: Hypervisor,
     hub: Arc<Hub>,
     /// Migrations that leave, while they copy or switch.
@@ -115,6 +120,7 @@ impl FakeDriver {
         host: &str,
         config: FakeConfig,
         address: MigrationAddress,
+        faults: Option<Faults>,
         life: CancellationToken,
     ) -> Result<Arc<Self>, StoreError> {
         let hypervisor = Hypervisor::open(store, host).await?;
@@ -124,6 +130,7 @@ impl FakeDriver {
             chance: Chance::new(config.seed, host),
             config,
             address,
+            faults,
             hypervisor,
             hub: hub.clone(),
             outgoing: Mutex::default(),
@@ -169,6 +176,7 @@ impl FakeDriver {
             .build_time
             .unwrap_or_else(|| self.chance.between(self.config.boot_seconds_min, self.config.boot_seconds_max));
         pause(time).await;
+        self.fault(HostOperation::Build, spec).await?;
         if settings.fail_build.names(&self.host) || self.chance.happens(self.config.build_failure) {
             let message = format!("the simulated hypervisor on {} failed to start instance {instance}", self.host);
             return Err(ComputeError::Failed { message });

@@ -3,6 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use novella_common::{
+    faults::HostOperation,
     ids::{InstanceUuid, MigrationUuid},
     lifecycle::PowerState,
     models::MigrationProgress,
@@ -21,6 +22,7 @@ use super::{
     guest::Guest,
     handover::{self, Transfer},
     migration::{IncomingAddress, Offer},
+    pause,
     precopy::{Plan, Precopy},
     settings::Settings,
 };
@@ -76,8 +78,10 @@ struct Copy {
     plan: Plan,
     /// A guest that is powered off, and must stay so.
     cold: bool,
-    /// In percent.
-    fails_at: Option<u64>,
+    /// How long it takes to begin.
+    delay: Duration,
+    /// At how many percent, and why.
+    fails_at: Option<(u64, String)>,
     progress: watch::Sender<MigrationProgress>,
     hold: watch::Receiver<bool>,
 }
@@ -108,7 +112,13 @@ impl FakeDriver {
         let plan = self.guest(instance, |guest| self.plan(guest, offer.block_migration))?;
         let cold = self.guest(instance, |guest| guest.power == PowerState::Shutdown)?;
         let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
-        let by_chance = self.chance.happens(self.config.migration_failure).then_some(self.config.migration_failure_at);
+        let fault = self.fires(HostOperation::Migration, &migration.spec);
+        let (delay, failure) = fault.map_or((Duration::ZERO, None), |fault| (fault.delay, fault.failure));
+        let at = self.config.migration_failure_at;
+        let by_chance = self.chance.happens(self.config.migration_failure).then_some(at);
+        let simulated = |percent| (percent, format!("simulated failure after {percent} percent"));
+        let fails_at = failure.map(|message| (at, message));
+        let fails_at = fails_at.or_else(|| settings.fail_migration_at.or(by_chance).map(simulated));
 
         let (hold, hold_receiver) = watch::channel(false);
         let (progress, progress_receiver) = watch::channel(Precopy::new(plan).progress());
@@ -139,7 +149,8 @@ impl FakeDriver {
             incoming,
             plan,
             cold,
-            fails_at: settings.fail_migration_at.or(by_chance),
+            delay,
+            fails_at,
             progress,
             hold: hold_receiver,
         };
@@ -195,6 +206,7 @@ impl FakeDriver {
     }
 
     async fn copy(&self, copy: &mut Copy) -> Result<(TcpStream, Precopy), Stopped> {
+        pause(copy.delay).await;
         let timeout = self.config.peer_timeout;
         let connect = tokio::time::timeout(timeout, TcpStream::connect(&copy.incoming.address));
         let mut stream = connect.await.map_err(|_| {
@@ -233,10 +245,10 @@ impl FakeDriver {
             let bytes = progress.memory_processed + progress.disk_processed;
             channel::send(&mut stream, &FromSource::Copied { bytes }).await?;
             expect(&mut stream, timeout, |answer| matches!(answer, FromDestination::Received)).await?;
-            if let Some(percent) = copy.fails_at
-                && precopy.percent() >= percent
+            if let Some((percent, reason)) = &copy.fails_at
+                && precopy.percent() >= *percent
             {
-                return Err(Stopped::Failed(format!("simulated failure after {percent} percent")));
+                return Err(Stopped::Failed(reason.clone()));
             }
             self.still_runs(copy)?;
             if precopy.converged() {

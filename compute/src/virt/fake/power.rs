@@ -1,14 +1,14 @@
 //! Power operations of simulated guests, and guests that die by themselves.
 
-use novella_common::{ids::InstanceUuid, lifecycle::PowerState};
+use novella_common::{faults::HostOperation, ids::InstanceUuid, lifecycle::PowerState};
 
 use super::{FakeDriver, guest::Moment, pause, settings::Settings};
 use crate::rpcapi::ComputeError;
 
 /// One power operation.
 pub(super) struct Change {
-    /// Its name in `fake:fail_power`.
-    name: &'static str,
+    /// What it is called, in `fake:fail_power` too.
+    operation: HostOperation,
     /// The states it can begin in, besides the one it ends in.
     from: &'static [PowerState],
     to: PowerState,
@@ -22,30 +22,49 @@ use PowerState::{Crashed, NoState, Paused, Running, Shutdown, Suspended};
 const ANY: &[PowerState] = &[NoState, Running, Paused, Shutdown, Crashed, Suspended];
 
 pub(super) const POWER_OFF: Change =
-    Change { name: "power_off", from: ANY, to: Shutdown, moment: Moment::PoweredOff, always: false };
-pub(super) const POWER_ON: Change =
-    Change { name: "power_on", from: &[Shutdown, Crashed], to: Running, moment: Moment::Booted, always: false };
+    Change { operation: HostOperation::PowerOff, from: ANY, to: Shutdown, moment: Moment::PoweredOff, always: false };
+pub(super) const POWER_ON: Change = Change {
+    operation: HostOperation::PowerOn,
+    from: &[Shutdown, Crashed],
+    to: Running,
+    moment: Moment::Booted,
+    always: false,
+};
 pub(super) const REBOOT_SOFT: Change =
-    Change { name: "reboot", from: &[Running], to: Running, moment: Moment::Booted, always: true };
+    Change { operation: HostOperation::Reboot, from: &[Running], to: Running, moment: Moment::Booted, always: true };
 pub(super) const REBOOT_HARD: Change =
-    Change { name: "reboot", from: ANY, to: Running, moment: Moment::Booted, always: true };
+    Change { operation: HostOperation::Reboot, from: ANY, to: Running, moment: Moment::Booted, always: true };
 pub(super) const PAUSE: Change =
-    Change { name: "pause", from: &[Running], to: Paused, moment: Moment::Paused, always: false };
+    Change { operation: HostOperation::Pause, from: &[Running], to: Paused, moment: Moment::Paused, always: false };
 pub(super) const UNPAUSE: Change =
-    Change { name: "unpause", from: &[Paused], to: Running, moment: Moment::Unpaused, always: false };
-pub(super) const SUSPEND: Change =
-    Change { name: "suspend", from: &[Running], to: Suspended, moment: Moment::Suspended, always: false };
-pub(super) const RESUME: Change =
-    Change { name: "resume", from: &[Suspended], to: Running, moment: Moment::Resumed, always: false };
+    Change { operation: HostOperation::Unpause, from: &[Paused], to: Running, moment: Moment::Unpaused, always: false };
+pub(super) const SUSPEND: Change = Change {
+    operation: HostOperation::Suspend,
+    from: &[Running],
+    to: Suspended,
+    moment: Moment::Suspended,
+    always: false,
+};
+pub(super) const RESUME: Change = Change {
+    operation: HostOperation::Resume,
+    from: &[Suspended],
+    to: Running,
+    moment: Moment::Resumed,
+    always: false,
+};
 
 impl FakeDriver {
     pub(super) async fn change_power(&self, instance: InstanceUuid, change: &Change) -> Result<(), ComputeError> {
-        let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
+        let spec = self.guest(instance, |guest| guest.spec.clone())?;
+        let settings = Settings::of_built(&spec);
         if self.may_change(instance, change)? {
             pause(settings.power_time.unwrap_or(self.config.power_seconds)).await;
-            if settings.fails(change.name) || self.chance.happens(self.config.power_failure) {
-                let message =
-                    format!("the simulated hypervisor on {} failed to {} instance {instance}", self.host, change.name);
+            self.fault(change.operation, &spec).await?;
+            if settings.fails(change.operation.as_str()) || self.chance.happens(self.config.power_failure) {
+                let message = format!(
+                    "the simulated hypervisor on {} failed to {} instance {instance}",
+                    self.host, change.operation
+                );
                 return Err(ComputeError::Failed { message });
             }
         }
@@ -68,9 +87,10 @@ impl FakeDriver {
     /// A running guest's kernel panics over the interrupt, writes its dump and boots again. A paused one takes no
     /// interrupt before it goes on, and then behaves as if there had been none.
     pub(super) async fn inject_nmi(&self, instance: InstanceUuid) -> Result<(), ComputeError> {
-        const NAME: &str = "trigger_crash_dump";
-        let settings = self.guest(instance, |guest| Settings::of_built(&guest.spec))?;
-        if settings.fails(NAME) || self.chance.happens(self.config.power_failure) {
+        const NAME: HostOperation = HostOperation::TriggerCrashDump;
+        let spec = self.guest(instance, |guest| guest.spec.clone())?;
+        self.fault(NAME, &spec).await?;
+        if Settings::of_built(&spec).fails(NAME.as_str()) || self.chance.happens(self.config.power_failure) {
             let message = format!("the simulated hypervisor on {} failed to {NAME} instance {instance}", self.host);
             return Err(ComputeError::Failed { message });
         }
@@ -100,7 +120,7 @@ impl FakeDriver {
             return Ok(false);
         }
         if !change.from.contains(&power) {
-            let reason = format!("cannot {} a guest in power state {power}", change.name);
+            let reason = format!("cannot {} a guest in power state {power}", change.operation);
             return Err(self.invalid(instance, reason));
         }
         Ok(true)

@@ -20,6 +20,35 @@ pub(super) struct Settings {
     pub(super) shutdown_after: Option<Duration>,
 }
 
+/// Reads the value of a key.
+type Read = fn(&mut Settings, key: &str, value: &str) -> Result<(), String>;
+
+/// The keys, without their prefix. `docs/faults.md` names each.
+const KEYS: [(&str, Read); 11] = [
+    ("build_seconds", |it, key, value| keep(&mut it.build_time, seconds(key, value)?)),
+    ("fail_build", |it, _, value| set(&mut it.fail_build, hosts(value))),
+    ("power_seconds", |it, key, value| keep(&mut it.power_time, seconds(key, value)?)),
+    ("fail_power", |it, _, value| set(&mut it.fail_power, names(value))),
+    ("dirty_rate_mib", |it, key, value| keep(&mut it.dirty_rate_mib, number(key, value)?)),
+    ("bandwidth_mib", |it, key, value| keep(&mut it.bandwidth_mib, number(key, value)?)),
+    ("max_downtime_seconds", |it, key, value| keep(&mut it.max_downtime, seconds(key, value)?)),
+    ("fail_pre_migration", |it, _, value| set(&mut it.fail_pre_migration, hosts(value))),
+    ("fail_migration_at", |it, key, value| keep(&mut it.fail_migration_at, number(key, value)?)),
+    ("crash_after", |it, key, value| keep(&mut it.crash_after, seconds(key, value)?)),
+    ("shutdown_after", |it, key, value| keep(&mut it.shutdown_after, seconds(key, value)?)),
+];
+
+const PREFIX: &str = "fake:";
+
+fn keep<T>(field: &mut Option<T>, value: T) -> Result<(), String> {
+    set(field, Some(value))
+}
+
+fn set<T>(field: &mut T, value: T) -> Result<(), String> {
+    *field = value;
+    Ok(())
+}
+
 /// On which hosts something is to fail.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Where {
@@ -44,25 +73,13 @@ impl Settings {
     pub(super) fn of(spec: &InstanceSpec) -> Result<Self, String> {
         let mut settings = Self::default();
         for (key, value) in &spec.metadata {
-            let Some(name) = key.strip_prefix("fake:") else {
+            let Some(name) = key.strip_prefix(PREFIX) else {
                 continue;
             };
-            match name {
-                "build_seconds" => settings.build_time = Some(seconds(key, value)?),
-                "fail_build" => settings.fail_build = hosts(value),
-                "power_seconds" => settings.power_time = Some(seconds(key, value)?),
-                "fail_power" => settings.fail_power = names(value),
-                "dirty_rate_mib" => settings.dirty_rate_mib = Some(number(key, value)?),
-                "bandwidth_mib" => settings.bandwidth_mib = Some(number(key, value)?),
-                "max_downtime_seconds" => settings.max_downtime = Some(seconds(key, value)?),
-                "fail_pre_migration" => settings.fail_pre_migration = hosts(value),
-                "fail_migration_at" => settings.fail_migration_at = Some(number(key, value)?),
-                "crash_after" => settings.crash_after = Some(seconds(key, value)?),
-                "shutdown_after" => settings.shutdown_after = Some(seconds(key, value)?),
-                _ => {
-                    return Err(format!("metadata {key}: the fake driver has no such setting"));
-                }
-            }
+            let Some((_, read)) = KEYS.iter().find(|(known, _)| *known == name) else {
+                return Err(format!("metadata {key}: the fake driver has no such setting"));
+            };
+            read(&mut settings, key, value)?;
         }
         Ok(settings)
     }
@@ -98,4 +115,33 @@ fn seconds(key: &str, value: &str) -> Result<Duration, String> {
 
 fn number(key: &str, value: &str) -> Result<u64, String> {
     value.trim().parse().map_err(|_| format!("metadata {key} is '{value}', expected a whole number from 0 on"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::virt::fake::FakeConfig;
+
+    const DOCUMENT: &str = include_str!("../../../../docs/faults.md");
+
+    #[test]
+    fn the_document_on_faults_names_every_key_of_metadata_and_configuration() {
+        let metadata = KEYS.iter().map(|(name, _)| format!("{PREFIX}{name}"));
+        let config = serde_json::to_value(FakeConfig::default()).unwrap();
+        let config = config.as_object().unwrap().keys().cloned();
+        // A row of a table that begins with it: a mention in passing says nothing of what it does.
+        let missing: Vec<_> =
+            metadata.chain(config).filter(|key| !DOCUMENT.contains(&format!("\n| `{key}` |"))).collect();
+        assert!(missing.is_empty(), "docs/faults.md has no row for {missing:?}");
+    }
+
+    #[test]
+    fn the_document_on_faults_names_no_key_that_is_not_there() {
+        let keys = DOCUMENT.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, ':' | '_')));
+        let unknown: Vec<_> = keys
+            .filter_map(|word| word.strip_prefix(PREFIX))
+            .filter(|name| !name.is_empty() && !KEYS.iter().any(|(known, _)| known == name))
+            .collect();
+        assert!(unknown.is_empty(), "docs/faults.md names {unknown:?}, which are no keys");
+    }
 }
