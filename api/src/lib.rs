@@ -5,6 +5,7 @@
 
 pub mod compute;
 mod config;
+pub mod metrics;
 pub mod neighbours;
 pub mod policy;
 mod service;

@@ -44,4 +44,9 @@ pub fn describe() {
         Unit::Count,
         "Messages that were set aside; novella bus dead-letters lists them"
     );
+    metrics::describe_counter!(
+        "hosts_refused_total",
+        Unit::Count,
+        "Hellos of machines that are not the host of the name they use"
+    );
 }

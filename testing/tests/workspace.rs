@@ -104,6 +104,36 @@ fn what_a_contract_calls_a_method_its_manager_calls_it_too() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The texts that stand first in calls of these macros, in all sources.
+fn first_texts(macros: &[&str]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for path in sources(&root()) {
+        let text = fs::read_to_string(&path).unwrap();
+        for name in macros {
+            for after in text.split(&format!("{name}!(")).skip(1) {
+                if let Some(text) = after.trim_start().strip_prefix('"') {
+                    found.insert(text.split('"').next().unwrap().to_owned());
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_figure_is_described_and_the_dashboard_shows_none_that_is_not() {
+    let described = first_texts(&["describe_counter", "describe_gauge", "describe_histogram"]);
+    let used = first_texts(&["counter", "gauge", "histogram"]);
+    let used: BTreeSet<String> = used.difference(&described).cloned().collect();
+    assert_eq!(used, BTreeSet::new(), "figures without a description");
+    let dashboard = fs::read_to_string(root().join("deploy/grafana/novella.json")).unwrap();
+    for name in dashboard.split("novella_").skip(1) {
+        let name = name.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap();
+        let name = name.trim_end_matches("_bucket").trim_end_matches("_count");
+        assert!(described.contains(name), "the dashboard asks for novella_{name}");
+    }
+}
+
 /// Whether the rows above permit it.
 fn may_use(package: &str, dependency: &str) -> bool {
     let after = |row: &[&str]| {

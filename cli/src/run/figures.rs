@@ -8,6 +8,7 @@ pub(crate) fn collect() -> Result<()> {
     telemetry::init_metrics()?;
     novella_messaging::metrics::describe();
     novella_rest::metrics::describe();
+    novella_api::metrics::describe();
     novella_compute::metrics::describe();
     novella_scheduler::metrics::describe();
     novella_conductor::metrics::describe();

@@ -107,6 +107,7 @@ async fn at_debug_a_create_and_a_live_migration_can_be_followed_by_their_request
         "complete",
     ];
     let migrate = [
+        ("novella_api", json!({ "message": "migration accepted", "instance": id })),
         ("novella_api", json!({ "message": "operation begun", "instance": id })),
         sent("live_migrate_instance"),
         sent("select_destinations"),

@@ -56,7 +56,6 @@ impl Batch {
             Fact::Goodbye { incarnation } => self.goodbyes.push((host, incarnation)),
             Fact::Hello(hello) => {
                 self.is_heartbeat = true;
-                self.alive.insert((host.clone(), hello.incarnation));
                 self.hellos.insert((host, hello.identity), hello);
             }
             Fact::Alive { incarnation } => {

@@ -1,6 +1,7 @@
 //! Servers that are processes, and die as processes do.
 #![expect(clippy::print_stdout, reason = "it is how a worker tells its test what it does")]
 
+use std::collections::VecDeque;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
@@ -67,6 +68,8 @@ pub async fn work_until_killed() {
 struct Worker {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    /// What it told before it was ready: it works from the moment that it consumes.
+    told: VecDeque<String>,
 }
 
 impl Worker {
@@ -80,13 +83,24 @@ impl Worker {
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut worker = Self { process, lines };
-        assert_eq!(worker.next().await.as_deref(), Some("ready"));
-        worker
+        let mut worker = Self { process, lines, told: VecDeque::new() };
+        loop {
+            match worker.read().await.unwrap() {
+                ready if ready == "ready" => return worker,
+                earlier => worker.told.push_back(earlier),
+            }
+        }
     }
 
     /// What it tells next; nothing if it has died.
     async fn next(&mut self) -> Option<String> {
+        match self.told.pop_front() {
+            Some(told) => Some(told),
+            None => self.read().await,
+        }
+    }
+
+    async fn read(&mut self) -> Option<String> {
         while let Some(line) = within(self.lines.next_line()).await.unwrap() {
             if let Some((_, what)) = line.split_once(MARK) {
                 return Some(what.to_owned());

@@ -137,6 +137,7 @@ pub(super) async fn migrate_live(
         };
         migrations::insert(&mut beginning.transaction, &new).await?;
         beginning.commit().await?;
+        tracing::debug!(instance = %uuid, %migration, "migration accepted");
         operation::hand_over(uuid, api.conductor.live_migrate_instance(&context, migration)).await;
         Ok(())
     })
