@@ -292,11 +292,15 @@ fn row(listed: &ListedFault, format: Format) -> Result<Value> {
         effect = Some(effect.map_or_else(|| late.clone(), |effect| format!("{late}, {effect}")));
     }
     let each = if matches!(fault.rule, Rule::Host(_)) { "on each host" } else { "in each API" };
-    let when = match (fault.times, fault.rate) {
+    let times = fault.times.map(|times| match times {
+        1 => format!("once {each}"),
+        times => format!("{times} times {each}"),
+    });
+    let when = match (times, fault.rate) {
         (None, None) => "always".to_owned(),
-        (Some(times), None) => format!("{times} times {each}"),
+        (Some(times), None) => times,
         (None, Some(rate)) => format!("rate {rate}"),
-        (Some(times), Some(rate)) => format!("rate {rate}, {times} times {each}"),
+        (Some(times), Some(rate)) => format!("rate {rate}, {times}"),
     };
     row["for"] = json!(target);
     row["effect"] = json!(effect);
