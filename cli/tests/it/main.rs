@@ -16,4 +16,5 @@ mod local;
 mod outages;
 mod replaced;
 mod services;
+mod storm;
 mod walk;
