@@ -2,11 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    process::Command,
     time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream};
-use novella_common::{db::allocations, models::MigrationStatus, sql};
+use novella_common::{
+    db::allocations,
+    ids::InstanceUuid,
+    lifecycle::{TaskState, VmState},
+    models::MigrationStatus,
+    sql,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -29,7 +36,7 @@ pub async fn of(cloud: &Cloud, record: &Record) {
     audit.wait_for("the end of every action", async || audit.open_actions().await).await;
     audit.wait_for("guests that are those of the rows", async || audit.wrong_guests().await).await;
     audit.servers().await;
-    audit.claims().await;
+    audit.wait_for("claims that are those of the servers", async || audit.wrong_claims().await).await;
     audit.dead_letters().await;
     if record.findings().is_empty() {
         audit.everything_can_be_deleted().await;
@@ -72,9 +79,9 @@ impl Audit<'_> {
     /// By the rows themselves: of some tasks the API shows none.
     async fn unsettled(&self) -> Vec<String> {
         let database = self.cloud.database().await;
-        let rows: Vec<(String, String, Option<String>)> = sql!(
+        let rows: Vec<(InstanceUuid, VmState, Option<TaskState>)> = sql!(
             "SELECT uuid, vm_state, task_state FROM instances \
-             WHERE deleted_at IS NULL AND (task_state IS NOT NULL OR vm_state = 'building')"
+             WHERE deleted_at IS NULL AND (task_state IS NOT NULL OR vm_state = " (VmState::Building) ")"
         )
         .fetch_all(&mut database.read().await.unwrap())
         .await
@@ -166,17 +173,20 @@ impl Audit<'_> {
         wrong
     }
 
-    async fn guests(&self, host: &str) -> Result<Vec<String>, String> {
+    /// `novella`, told where this cloud's bus is.
+    fn command(&self) -> Command {
         let mut command = novella();
-        let mut target = format!("compute-control.{host}");
         if self.cloud.is_embedded() {
             command.env("NOVELLA_DATA", self.cloud.data_folder());
         } else {
-            // There a host's identity stands behind its name.
-            let identity = std::fs::read_to_string(self.cloud.state_folder(host).join("compute_id")).unwrap();
-            target = format!("{target}.{}", identity.trim());
             command.env("NOVELLA_BUS__URL", self.cloud.bus_url());
         }
+        command
+    }
+
+    async fn guests(&self, host: &str) -> Result<Vec<String>, String> {
+        let mut command = self.command();
+        let target = format!("compute-control.{host}.{}", self.cloud.host_identity(host));
         command.args(["rpc", "call", &target, "list_instances", "--timeout", "10"]);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         if output.status.success() {
@@ -206,34 +216,26 @@ impl Audit<'_> {
     }
 
     /// Each server has its claim, one that waits for a person two, and there are no others.
-    async fn claims(&self) {
+    async fn wrong_claims(&self) -> Vec<String> {
         let database = self.cloud.database().await;
         let mut connection = database.read().await.unwrap();
-        for wrong in allocations::discrepancies(&mut connection).await.unwrap() {
-            self.record.find(wrong);
-        }
+        let mut wrong = allocations::discrepancies(&mut connection).await.unwrap();
         let held: BTreeSet<_> = allocations::all(&mut connection).await.unwrap().into_iter().collect();
+        drop(connection);
+        database.close().await;
         let mut wanted = BTreeSet::new();
         for row in self.rows().await {
             for host in [row.host, row.old_host].into_iter().flatten() {
                 wanted.insert((row.id.clone(), host));
             }
         }
-        for (id, host) in held.difference(&wanted) {
-            self.record.find(format!("a claim of {id} on {host} that no server has"));
-        }
-        for (id, host) in wanted.difference(&held) {
-            self.record.find(format!("{id} has no claim on {host}"));
-        }
+        wrong.extend(held.difference(&wanted).map(|(id, host)| format!("of {id} on {host}, for nothing")));
+        wrong.extend(wanted.difference(&held).map(|(id, host)| format!("none of {id} on {host}")));
+        wrong
     }
 
     async fn dead_letters(&self) {
-        let mut command = novella();
-        if self.cloud.is_embedded() {
-            command.env("NOVELLA_DATA", self.cloud.data_folder());
-        } else {
-            command.env("NOVELLA_BUS__URL", self.cloud.bus_url());
-        }
+        let mut command = self.command();
         command.args(["bus", "dead-letters", "--format", "json"]);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -250,6 +252,6 @@ impl Audit<'_> {
         }
         self.wait_for("no servers", async || self.rows().await.into_iter().map(|row| row.id).collect()).await;
         self.wait_for("no guests", async || self.wrong_guests().await).await;
-        self.claims().await;
+        self.wait_for("no claims", async || self.wrong_claims().await).await;
     }
 }

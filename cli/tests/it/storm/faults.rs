@@ -179,7 +179,9 @@ impl Faults {
     async fn begin(&mut self, record: &Record) {
         let kinds = if self.servers.is_some() { APART } else { ONE_PROCESS };
         let (fault, _) = *kinds.choose_weighted(&mut self.random, |(_, weight)| *weight).unwrap();
-        let length = Duration::from_millis(self.random.random_range(200..8_000));
+        // While the one process is away nothing else happens.
+        let most = if self.servers.is_some() { 8_000 } else { 2_000 };
+        let length = Duration::from_millis(self.random.random_range(200..most));
         let mut victim = String::new();
         if fault.has_victim() {
             // One fault at a time for each: a frozen process does not end in good order.

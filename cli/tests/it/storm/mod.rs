@@ -72,6 +72,11 @@ async fn everything_is_settled_after_a_storm(faults: impl AsyncFnOnce(StdRng) ->
     }
     eprintln!("{record}");
     audit::of(faults.cloud(), &record).await;
+    // Or nothing was tried.
+    let made = record.servers().len();
+    if made < usize::try_from(length.as_secs()).unwrap() / 4 {
+        record.find(format!("only {made} servers were made"));
+    }
     // With the seed, so that it is in what is shown of a test that failed.
     let findings = record.findings();
     assert!(findings.is_empty(), "NOVELLA_STORM_SEED={seed}: {} findings\n{}", findings.len(), findings.join("\n"));

@@ -213,8 +213,14 @@ impl Cloud {
     }
 
     /// Where a compute host of the services apart keeps its state.
-    pub fn state_folder(&self, host: &str) -> PathBuf {
+    fn state_folder(&self, host: &str) -> PathBuf {
         self.folder.path().join(host)
+    }
+
+    /// What a compute host is beside its name. The hosts of the embedded cloud share theirs.
+    pub fn host_identity(&self, host: &str) -> String {
+        let folder = if self.is_embedded() { self.data_folder().join("hosts") } else { self.state_folder(host) };
+        std::fs::read_to_string(folder.join("compute_id")).unwrap().trim().to_owned()
     }
 
     /// The broker of the services apart, by no breakable network.
