@@ -6,6 +6,7 @@
 //! - [`Vhost`]: a virtual host of RabbitMQ, and the means to hurt it (delete a queue, cut the connections);
 //! - [`Broker`]: a whole RabbitMQ of its own, for what would disturb others: to stop it, kill it, or raise an alarm;
 //! - [`Database`]: a database of PostgreSQL, or a file of SQLite;
+//! - [`Postgres`]: a whole PostgreSQL of its own, to stop it or crash it;
 //! - [`Proxy`]: a network in front of any of them that fails when it is told to.
 //!
 //! All remove themselves when dropped, also when the test panics. A test that asks for a server while none is there
@@ -25,6 +26,7 @@ mod broker;
 mod database;
 mod environment;
 mod ports;
+mod postgres;
 mod proxy;
 pub mod python;
 mod teardown;
@@ -35,6 +37,7 @@ mod waiting;
 pub use broker::Broker;
 pub use database::{Database, On};
 pub use ports::free_port;
+pub use postgres::Postgres;
 pub use proxy::{Network, Proxy};
 pub use vhost::Vhost;
 pub use waiting::{TEST_TIMEOUT, eventually, within};

@@ -40,9 +40,17 @@ enum Way {
 #[derive(Debug)]
 pub struct Proxy {
     url: String,
+    control: Control,
+}
+
+/// What the proxy and its connections share.
+#[derive(Debug, Clone)]
+struct Control {
     network: watch::Sender<Network>,
     /// How many times all connections were reset.
     reset: watch::Sender<usize>,
+    /// How many times all connections were made half-open.
+    half_open: watch::Sender<usize>,
     resets: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
 }
@@ -57,17 +65,15 @@ impl Proxy {
         let (server, path) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{credentials}@{}/{path}", listener.local_addr().unwrap());
-        let proxy = Self {
-            url,
+        let control = Control {
             network: watch::Sender::new(Network::Up),
             reset: watch::Sender::new(0),
+            half_open: watch::Sender::new(0),
             resets: Arc::default(),
             connections: Arc::default(),
         };
-        let (network, reset) = (proxy.network.clone(), proxy.reset.clone());
-        let (resets, connections) = (Arc::clone(&proxy.resets), Arc::clone(&proxy.connections));
-        tokio::spawn(accept(listener, server.to_owned(), network, reset, resets, connections));
-        proxy
+        tokio::spawn(accept(listener, server.to_owned(), control.clone()));
+        Self { url, control }
     }
 
     /// The same URL by this way.
@@ -77,63 +83,76 @@ impl Proxy {
 
     /// Has the network do this from now on. What did not come through waits.
     pub fn set(&self, network: Network) {
-        self.network.send_replace(network);
+        self.control.network.send_replace(network);
     }
 
     /// Resets the connections that stand, without a farewell.
     pub fn reset(&self) {
-        self.reset.send_modify(|count| *count += 1);
+        self.control.reset.send_modify(|count| *count += 1);
+    }
+
+    /// Ends the connections that stand, and tells only the server: the client's ends stay open, and are never answered.
+    pub fn half_open(&self) {
+        self.control.half_open.send_modify(|count| *count += 1);
     }
 
     /// How many connections were reset.
     pub fn resets(&self) -> usize {
-        self.resets.load(Ordering::SeqCst)
+        self.control.resets.load(Ordering::SeqCst)
     }
 
     /// How many connections were ever made to it.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.control.connections.load(Ordering::SeqCst)
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    server: String,
-    network: watch::Sender<Network>,
-    reset: watch::Sender<usize>,
-    resets: Arc<AtomicUsize>,
-    connections: Arc<AtomicUsize>,
-) {
+async fn accept(listener: TcpListener, server: String, control: Control) {
     loop {
-        let (mut client, _) = listener.accept().await.unwrap();
-        connections.fetch_add(1, Ordering::SeqCst);
-        let (server, mut down, (out, back)) =
-            (server.clone(), network.subscribe(), (network.subscribe(), network.subscribe()));
-        let (mut reset, resets) = (reset.subscribe(), Arc::clone(&resets));
-        tokio::spawn(async move {
-            let pass = async {
-                let Ok(mut server) = TcpStream::connect(server).await else {
-                    return;
-                };
-                let (from_client, to_client) = client.split();
-                let (from_server, to_server) = server.split();
-                tokio::select! {
-                    () = pump(from_client, to_server, out, Way::ToServer) => {}
-                    () = pump(from_server, to_client, back, Way::ToClient) => {}
-                }
-            };
-            let was_reset = tokio::select! {
-                biased;
-                _ = down.wait_for(|network| *network == Network::Down) => false,
-                _ = reset.changed() => true,
-                () = pass => false,
-            };
-            if was_reset {
-                resets.fetch_add(1, Ordering::SeqCst);
-                // Closed with zero to linger, a socket sends RST.
-                client.set_zero_linger().unwrap();
-            }
-        });
+        let (client, _) = listener.accept().await.unwrap();
+        control.connections.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(connection(client, server.clone(), control.clone()));
+    }
+}
+
+async fn connection(mut client: TcpStream, server: String, control: Control) {
+    let mut down = control.network.subscribe();
+    let (out, back) = (down.clone(), down.clone());
+    let (mut reset, mut half_open) = (control.reset.subscribe(), control.half_open.subscribe());
+    let pass = async {
+        let Ok(mut server) = TcpStream::connect(server).await else {
+            return;
+        };
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        tokio::select! {
+            () = pump(from_client, to_server, out, Way::ToServer) => {}
+            () = pump(from_server, to_client, back, Way::ToClient) => {}
+        }
+    };
+    enum End {
+        Closed,
+        Reset,
+        HalfOpen,
+    }
+    let end = tokio::select! {
+        biased;
+        _ = down.wait_for(|network| *network == Network::Down) => End::Closed,
+        _ = reset.changed() => End::Reset,
+        _ = half_open.changed() => End::HalfOpen,
+        () = pass => End::Closed,
+    };
+    match end {
+        End::Closed => {}
+        End::Reset => {
+            control.resets.fetch_add(1, Ordering::SeqCst);
+            // Closed with zero to linger, a socket sends RST.
+            client.set_zero_linger().unwrap();
+        }
+        End::HalfOpen => {
+            let mut lost = vec![0; 65536];
+            while let Ok(1..) = client.read(&mut lost).await {}
+        }
     }
 }
 

@@ -24,7 +24,7 @@ async fn what_is_accepted_is_done(network: Network) {
     client.wait_for_status(&servers[1], "SHUTOFF").await;
     let source = client.host_of(&servers[5]).await;
 
-    cloud.network().set(network);
+    cloud.networks("api-1").bus.set(network);
     let actions = [
         json!({"os-stop": null}),
         json!({"os-start": null}),
@@ -59,7 +59,7 @@ async fn what_is_accepted_is_done(network: Network) {
     client.wait_for_status(&created, "ACTIVE").await;
 
     // What comes late does no harm.
-    cloud.network().set(Network::Up);
+    cloud.networks("api-1").bus.set(Network::Up);
     wait_for("the API to hear the bus again", async || {
         let answer = reqwest::get(format!("{}/readyz", cloud.endpoint)).await;
         answer.is_ok_and(|answer| answer.status().is_success())

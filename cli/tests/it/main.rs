@@ -17,5 +17,6 @@ mod local;
 mod outages;
 mod replaced;
 mod services;
+mod storm;
 mod story;
 mod walk;

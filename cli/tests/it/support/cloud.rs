@@ -18,6 +18,8 @@ use super::{
     process::{Process, novella},
 };
 
+/// The compute hosts of every cloud.
+pub const HOSTS: [&str; 3] = ["host-1", "host-2", "host-3"];
 pub const PASSWORD: &str = "s3cret of the tests";
 /// How long anything may take that is waited for. Far more than it takes: only what is stuck reaches it.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -28,8 +30,8 @@ pub struct Cloud {
     processes: Vec<Process>,
     /// What compute hosts are told.
     with_bus: BTreeMap<String, String>,
-    /// Between the API and the bus.
-    network: Option<novella_testing::Proxy>,
+    /// By the process's name, if the test may break them.
+    networks: BTreeMap<String, Networks>,
     database_url: String,
     folder: TempDir,
     // Dropped after the processes that use them.
@@ -42,8 +44,15 @@ pub struct Cloud {
 pub struct Settings {
     /// Further environment variables for every service.
     pub environment: Vec<(&'static str, String)>,
-    /// Of services apart: whether there is a network between the API and the bus that the test can break.
+    /// Of services apart: whether each has networks of its own that the test can break.
     pub breakable: bool,
+}
+
+/// The ways that one process has to the servers.
+pub struct Networks {
+    pub bus: novella_testing::Proxy,
+    /// Not of a compute host, which knows no database.
+    pub database: Option<novella_testing::Proxy>,
 }
 
 /// Short periods, so that what takes over after a crash does so within a test's patience.
@@ -79,7 +88,7 @@ impl Cloud {
             endpoint: format!("http://{address}"),
             processes: vec![process],
             with_bus: BTreeMap::new(),
-            network: None,
+            networks: BTreeMap::new(),
             database_url: format!("sqlite://{}", data.join("novella.db").display()),
             folder,
             _vhost: None,
@@ -99,11 +108,17 @@ impl Cloud {
     /// The same on a broker that is the test's own.
     pub async fn on_bus(bus: &str, settings: Settings) -> Self {
         let postgres = novella_testing::Database::postgres().await;
+        let cloud = Self::on_servers(bus, postgres.url(), settings).await;
+        Self { _postgres: Some(postgres), ..cloud }
+    }
+
+    /// The same on a broker and in an empty database that are the test's own.
+    pub async fn on_servers(bus: &str, database: &str, settings: Settings) -> Self {
         let folder = TempDir::with_prefix("novella-test-").unwrap();
         let mut with_bus = environment(&settings);
         with_bus.insert("NOVELLA_BUS__URL".into(), bus.into());
         let mut with_both = with_bus.clone();
-        with_both.insert("NOVELLA_DATABASE__URL".into(), postgres.url().into());
+        with_both.insert("NOVELLA_DATABASE__URL".into(), database.into());
 
         let synced = novella().args(["db", "sync"]).envs(&with_both).output().unwrap();
         assert!(synced.status.success(), "db sync: {}", String::from_utf8_lossy(&synced.stderr));
@@ -113,38 +128,57 @@ impl Cloud {
             endpoint: format!("http://{address}"),
             processes: Vec::new(),
             with_bus: with_bus.clone(),
-            network: None,
-            database_url: postgres.url().to_owned(),
+            networks: BTreeMap::new(),
+            database_url: database.to_owned(),
             folder,
             _vhost: None,
-            _postgres: Some(postgres),
+            _postgres: None,
         };
         for name in ["scheduler-1", "scheduler-2", "conductor-1", "conductor-2"] {
             let service = name.split('-').next().unwrap();
-            cloud.spawn(name, &[service, "--host", name, "--management", &free_address()], &with_both);
+            let environment = cloud.lay_networks(name, &settings, with_both.clone()).await;
+            cloud.spawn(name, &[service, "--host", name, "--management", &free_address()], &environment);
         }
-        for name in ["host-1", "host-2", "host-3"] {
+        for name in HOSTS {
             // A compute host is told of the bus only.
-            let mut environment = with_bus.clone();
-            let state = cloud.folder.path().join(name);
+            let mut environment = cloud.lay_networks(name, &settings, with_bus.clone()).await;
+            let state = cloud.state_folder(name);
             environment.insert("NOVELLA_COMPUTE__STATE_DIR".into(), state.to_str().unwrap().into());
             cloud.spawn(name, &["compute", "--host", name, "--management", &free_address()], &environment);
         }
-        if settings.breakable {
-            let network = novella_testing::Proxy::before(bus).await;
-            with_both.insert("NOVELLA_BUS__URL".into(), network.url().into());
-            cloud.network = Some(network);
-        }
+        let environment = cloud.lay_networks("api-1", &settings, with_both).await;
         let listen = ["api", "--host", "api-1", "--listen", &address, "--management", &free_address()];
-        cloud.spawn("api-1", &listen, &with_both);
+        cloud.spawn("api-1", &listen, &environment);
         cloud.wait_until_ready().await;
         cloud
+    }
+
+    /// What a process is told, with the servers behind networks of its own if the test may break them.
+    async fn lay_networks(
+        &mut self,
+        name: &str,
+        settings: &Settings,
+        mut environment: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        if !settings.breakable {
+            return environment;
+        }
+        let bus = novella_testing::Proxy::before(&environment["NOVELLA_BUS__URL"]).await;
+        environment.insert("NOVELLA_BUS__URL".into(), bus.url().into());
+        let mut database = None;
+        if let Some(url) = environment.get_mut("NOVELLA_DATABASE__URL") {
+            let network = novella_testing::Proxy::before(url).await;
+            network.url().clone_into(url);
+            database = Some(network);
+        }
+        self.networks.insert(name.into(), Networks { bus, database });
+        environment
     }
 
     /// Starts a compute process under a host's name, on a machine of its own: with a state folder of its own.
     pub fn start_stranger(&mut self, name: &str, host: &str) {
         let mut environment = self.with_bus.clone();
-        let state = self.folder.path().join(name);
+        let state = self.state_folder(name);
         environment.insert("NOVELLA_COMPUTE__STATE_DIR".into(), state.to_str().unwrap().into());
         self.spawn(name, &["compute", "--host", host, "--management", &free_address()], &environment);
     }
@@ -172,7 +206,7 @@ impl Cloud {
     }
 
     pub fn is_embedded(&self) -> bool {
-        self._postgres.is_none()
+        self.processes.len() == 1
     }
 
     pub fn data_folder(&self) -> PathBuf {
@@ -183,9 +217,25 @@ impl Cloud {
         &self.database_url
     }
 
-    /// The network between the API and the bus.
-    pub fn network(&self) -> &novella_testing::Proxy {
-        self.network.as_ref().unwrap()
+    /// Where a compute host of the services apart keeps its state.
+    fn state_folder(&self, host: &str) -> PathBuf {
+        self.folder.path().join(host)
+    }
+
+    /// What a compute host is beside its name. The hosts of the embedded cloud share theirs.
+    pub fn host_identity(&self, host: &str) -> String {
+        let folder = if self.is_embedded() { self.data_folder().join("hosts") } else { self.state_folder(host) };
+        std::fs::read_to_string(folder.join("compute_id")).unwrap().trim().to_owned()
+    }
+
+    /// The broker of the services apart, by no breakable network.
+    pub fn bus_url(&self) -> &str {
+        &self.with_bus["NOVELLA_BUS__URL"]
+    }
+
+    /// The networks of the process of this name.
+    pub fn networks(&self, name: &str) -> &Networks {
+        &self.networks[name]
     }
 
     pub fn vhost(&self) -> &novella_testing::Vhost {

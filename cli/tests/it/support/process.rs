@@ -43,6 +43,11 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// `kill -9`, at once.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
