@@ -39,7 +39,7 @@ use novella_common::{
         migrations, services,
         takeover::{self, LostTask, Orphan},
     },
-    models::{ActionEvent, Binary, EventResult, Fault, Holder},
+    models::{ActionEvent, Binary, EventResult, Fault, FreshSince, Holder},
     telemetry::request_span,
 };
 use tracing::Instrument;
@@ -111,20 +111,21 @@ impl Takeover {
     }
 
     async fn search(&self) -> Result<(), DbError> {
-        self.orphans().await?;
-        self.waiting_builds().await?;
-        self.builds_on_dead_hosts().await?;
-        self.deletions().await?;
-        self.orphaned_migrations().await?;
+        // Who is silent is judged by one moment for the whole search.
+        let fresh_since = self.shared.fresh_since().await?;
+        self.orphans(fresh_since.reported).await?;
+        self.waiting_builds(&fresh_since).await?;
+        self.builds_on_dead_hosts(fresh_since.reported).await?;
+        self.deletions(fresh_since.reported).await?;
+        self.orphaned_migrations(fresh_since.reported).await?;
         self.lost_tasks().await?;
-        self.untold_hosts().await?;
+        self.untold_hosts(fresh_since.reported).await?;
         self.untold_sources().await?;
         self.abandoned_events().await?;
         self.tasks.confirm_old().await
     }
 
-    async fn orphans(&self) -> Result<(), DbError> {
-        let fresh_since = self.shared.fresh_since().await?.reported;
+    async fn orphans(&self, fresh_since: Timestamp) -> Result<(), DbError> {
         let stuck_since = Timestamp::now() - self.shared.service_down_time * STUCK_FACTOR;
         let orphans = {
             let mut connection = self.shared.database.write().await?;
@@ -144,14 +145,13 @@ impl Takeover {
         Ok(())
     }
 
-    async fn waiting_builds(&self) -> Result<(), DbError> {
+    async fn waiting_builds(&self, fresh_since: &FreshSince) -> Result<(), DbError> {
         // Without a scheduler they wait for a scheduler, and their messages with them; more messages would not help.
         let up = {
             let mut connection = self.shared.database.read().await?;
             services::list(&mut connection, Some(Binary::Scheduler.as_str()), None).await?
         };
-        let fresh_since = self.shared.fresh_since().await?;
-        if !up.iter().any(|scheduler| scheduler.is_up(&fresh_since)) {
+        if !up.iter().any(|scheduler| scheduler.is_up(fresh_since)) {
             return Ok(());
         }
         let waiting = {
@@ -165,8 +165,7 @@ impl Takeover {
         Ok(())
     }
 
-    async fn builds_on_dead_hosts(&self) -> Result<(), DbError> {
-        let fresh_since = self.shared.fresh_since().await?.reported;
+    async fn builds_on_dead_hosts(&self, fresh_since: Timestamp) -> Result<(), DbError> {
         let found = {
             let mut connection = self.shared.database.read().await?;
             takeover::builds_on_dead_hosts(&mut connection, fresh_since).await?
@@ -192,8 +191,7 @@ impl Takeover {
         Ok(())
     }
 
-    async fn deletions(&self) -> Result<(), DbError> {
-        let fresh_since = self.shared.fresh_since().await?.reported;
+    async fn deletions(&self, fresh_since: Timestamp) -> Result<(), DbError> {
         let found = {
             let mut connection = self.shared.database.read().await?;
             takeover::deletions_without_host(&mut connection, fresh_since).await?
@@ -237,8 +235,7 @@ impl Takeover {
         Ok(())
     }
 
-    async fn orphaned_migrations(&self) -> Result<(), DbError> {
-        let fresh_since = self.shared.fresh_since().await?.reported;
+    async fn orphaned_migrations(&self, fresh_since: Timestamp) -> Result<(), DbError> {
         let waiting_since = Timestamp::now() - self.shared.config.reschedule_after;
         // To be told twice does a source no harm, so this is an age and nobody's silence.
         let told_since = Timestamp::now() - self.shared.service_down_time;
@@ -290,9 +287,8 @@ impl Takeover {
     }
 
     /// What a host does alone and has not heard of, it finds when it is reconciled.
-    async fn untold_hosts(&self) -> Result<(), DbError> {
+    async fn untold_hosts(&self, fresh_since: Timestamp) -> Result<(), DbError> {
         let since = Timestamp::now() - self.shared.config.reschedule_after;
-        let fresh_since = self.shared.fresh_since().await?.reported;
         let hosts = {
             let mut connection = self.shared.database.write().await?;
             takeover::untold_hosts(&mut connection, fresh_since, since).await?

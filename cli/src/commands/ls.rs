@@ -17,6 +17,7 @@ pub(crate) struct LsOptions {
 }
 
 pub(crate) fn run(options: &LsOptions) -> Result<()> {
+    let row = |cloud: &CloudFolder| Ok(json_of(cloud, &cloud.state()?));
     let rows = clouds::all()?.iter().map(row).collect::<Result<Vec<_>>>()?;
     if rows.is_empty() && options.format == Format::Table {
         return output::print("There are no clouds; `novella up` makes one.");
@@ -24,10 +25,6 @@ pub(crate) fn run(options: &LsOptions) -> Result<()> {
     let columns =
         [("Name", "name"), ("State", "state"), ("Endpoint", "endpoint"), ("Hosts", "hosts"), ("Folder", "folder")];
     output::print_list(options.format, &columns, &rows)
-}
-
-fn row(cloud: &CloudFolder) -> Result<Value> {
-    Ok(json_of(cloud, &cloud.state()?))
 }
 
 /// What is known of a cloud without asking it.

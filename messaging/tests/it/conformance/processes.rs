@@ -1,8 +1,7 @@
 //! Servers that are processes, and die as processes do.
 #![expect(clippy::print_stdout, reason = "it is how a worker tells its test what it does")]
 
-use std::collections::VecDeque;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::process::Stdio;
 
 use novella_messaging::{RpcServer, Target, Transport, TransportOptions};
