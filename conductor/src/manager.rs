@@ -3,12 +3,7 @@
 
 use std::sync::Arc;
 
-use novella_common::{
-    RequestContext,
-    db::{DbError, migrations},
-    ids::MigrationUuid,
-    models::Holder,
-};
+use novella_common::{RequestContext, db::migrations, ids::MigrationUuid, models::Holder};
 
 use crate::{
     rpcapi::{Conductor, ConductorError},
@@ -28,21 +23,17 @@ impl ConductorManager {
     }
 }
 
-fn unavailable(error: DbError) -> ConductorError {
-    ConductorError::DatabaseUnavailable { message: error.to_string() }
-}
-
 impl Conductor for ConductorManager {
     async fn live_migrate_instance(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
         // The message must not go before the row names an owner, or a crash in between would lose the migration until
         // it is found by its age.
-        self.tasks.take_up(migration).await.map_err(unavailable)
+        Ok(self.tasks.take_up(migration).await?)
     }
 
     async fn abort_live_migration(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
         let row = {
-            let mut connection = self.shared.database.read().await.map_err(unavailable)?;
-            migrations::get(&mut connection, migration).await.map_err(unavailable)?
+            let mut connection = self.shared.database.read().await?;
+            migrations::get(&mut connection, migration).await?
         };
         match row {
             // Its source owns it. With an owner, that one looks whether an abort was requested before each step.
@@ -50,22 +41,20 @@ impl Conductor for ConductorManager {
                 let told = live_migrate::abort_at_source(&self.shared, &row).await;
                 told.map_err(|error| ConductorError::BusUnavailable { message: error.to_string() })
             }
-            Some(row) if row.status.holder() != Holder::Nobody => {
-                self.tasks.take_up(migration).await.map_err(unavailable)
-            }
+            Some(row) if row.status.holder() != Holder::Nobody => Ok(self.tasks.take_up(migration).await?),
             _ => Ok(()),
         }
     }
 
     async fn migrate_server(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
-        self.tasks.take_up(migration).await.map_err(unavailable)
+        Ok(self.tasks.take_up(migration).await?)
     }
 
     async fn confirm_resize(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
-        self.tasks.take_up(migration).await.map_err(unavailable)
+        Ok(self.tasks.take_up(migration).await?)
     }
 
     async fn revert_resize(&self, _: RequestContext, migration: MigrationUuid) -> Result<(), ConductorError> {
-        self.tasks.take_up(migration).await.map_err(unavailable)
+        Ok(self.tasks.take_up(migration).await?)
     }
 }

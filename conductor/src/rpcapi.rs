@@ -5,7 +5,7 @@
 //! | 1.0 | first version |
 //! | 1.1 | cold migration |
 
-use novella_common::{RequestContext, ids::MigrationUuid};
+use novella_common::{RequestContext, db::DbError, ids::MigrationUuid};
 use novella_messaging::{RpcError, contract};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ pub enum ConductorError {
     /// The database could not be asked or written; the message is delivered again.
     #[error("The conductor could not reach the database: {message}")]
     DatabaseUnavailable { message: String },
+    /// The database refused, or holds what can't be read: tried again it would be so again.
+    #[error("The conductor's request to the database failed: {message}")]
+    DatabaseFailed { message: String },
     /// The bus did not take a message to a host; the message is delivered again.
     #[error("The conductor could not reach the hosts: {message}")]
     BusUnavailable { message: String },
@@ -23,6 +26,17 @@ pub enum ConductorError {
 
 impl RpcError for ConductorError {
     const MODULE: &'static str = "novella.conductor";
+
+    fn is_temporary(&self) -> bool {
+        matches!(self, Self::DatabaseUnavailable { .. } | Self::BusUnavailable { .. })
+    }
+}
+
+impl From<DbError> for ConductorError {
+    fn from(error: DbError) -> Self {
+        let message = error.to_string();
+        if error.is_unavailable() { Self::DatabaseUnavailable { message } } else { Self::DatabaseFailed { message } }
+    }
 }
 
 /// What others may ask of a conductor.

@@ -186,9 +186,12 @@ pub fn call_outcome<T: Serialize, E: RpcError>(result: Result<T, E>) -> Outcome 
 }
 
 /// A cast's end. Its error needs only a text, for the log and the queue of dead letters.
-pub fn cast_outcome<E: std::fmt::Display>(result: Result<(), E>) -> Outcome {
+pub fn cast_outcome<E: RpcError>(result: Result<(), E>) -> Outcome {
     match result {
         Ok(()) => Outcome::Returned(Value::Null),
-        Err(error) => Outcome::Failed(Failure::new("builtins", "Exception", error.to_string())),
+        Err(error) => {
+            let failure = *Failure::new("builtins", "Exception", error.to_string());
+            Outcome::Failed(Box::new(Failure { is_temporary: error.is_temporary(), ..failure }))
+        }
     }
 }

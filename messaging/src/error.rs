@@ -192,4 +192,11 @@ impl<E> CallError<E> {
 pub trait RpcError: std::error::Error + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The Python module the error claims to live in, for instance `nova.exception`.
     const MODULE: &'static str;
+
+    /// Whether something that the method needs was away (a database, say): that speaks neither against the message nor
+    /// against the server. A cast or fanout that fails so is tried again until it is there, and that is not counted; see
+    /// [`TransportOptions::max_deliveries`](crate::TransportOptions::max_deliveries). Not on the wire.
+    fn is_temporary(&self) -> bool {
+        false
+    }
 }

@@ -6,6 +6,7 @@
 
 use novella_common::{
     RequestContext,
+    db::DbError,
     ids::InstanceUuid,
     models::{RequestSpec, Resources},
 };
@@ -47,9 +48,12 @@ pub enum SchedulerError {
     /// Every host fell out.
     #[error("No valid host was found. {reason}")]
     NoValidHost { reason: String },
-    /// The database could not be asked or written.
+    /// The database could not be asked or written; the message is delivered again.
     #[error("The scheduler could not reach the database: {message}")]
     DatabaseUnavailable { message: String },
+    /// The database refused, or holds what can't be read: tried again it would be so again.
+    #[error("The scheduler's request to the database failed: {message}")]
+    DatabaseFailed { message: String },
     /// The bus carried nothing to the hosts.
     #[error("The scheduler could not reach the hosts: {message}")]
     BusUnavailable { message: String },
@@ -57,6 +61,17 @@ pub enum SchedulerError {
 
 impl RpcError for SchedulerError {
     const MODULE: &'static str = "novella.scheduler";
+
+    fn is_temporary(&self) -> bool {
+        matches!(self, Self::DatabaseUnavailable { .. } | Self::BusUnavailable { .. })
+    }
+}
+
+impl From<DbError> for SchedulerError {
+    fn from(error: DbError) -> Self {
+        let message = error.to_string();
+        if error.is_unavailable() { Self::DatabaseUnavailable { message } } else { Self::DatabaseFailed { message } }
+    }
 }
 
 /// What others may ask of a scheduler.

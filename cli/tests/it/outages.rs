@@ -1,6 +1,7 @@
 //! What a cloud believes of its hosts while it can't hear them, and after.
 
-use novella_testing::Broker;
+use novella_messaging::{Transport, TransportOptions};
+use novella_testing::{Broker, Network};
 use reqwest::Method;
 use serde_json::json;
 
@@ -64,6 +65,32 @@ mod on_rabbitmq_and_postgres {
         cloud.process("host-2").restart();
         client.wait_for_status(&id, "ACTIVE").await;
         assert_eq!(client.host_of(&id).await, "host-2");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn builds_wait_while_the_schedulers_database_is_away_and_none_of_them_is_set_aside() {
+        let environment = vec![("NOVELLA_DATABASE__ACQUIRE_TIMEOUT", "0.1".to_owned())];
+        let mut cloud = Cloud::apart(Settings { environment, breakable: true }).await;
+        let client = cloud.client().await;
+        let schedulers = ["scheduler-1", "scheduler-2"];
+        let set = |cloud: &Cloud, network| {
+            for name in schedulers {
+                cloud.networks(name).database.as_ref().unwrap().set(network);
+            }
+        };
+        set(&cloud, Network::Down);
+        let id = client.create("patient", json!({})).await;
+        let more_often_than_it_may_fail = TransportOptions::default().max_deliveries + 1;
+        wait_for("schedulers to try often", async || {
+            let logs = schedulers.map(|name| cloud.process(name).log());
+            let tries = logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains("waits for what it needs"));
+            tries.count() >= more_often_than_it_may_fail as usize
+        })
+        .await;
+        set(&cloud, Network::Up);
+        client.wait_for_status(&id, "ACTIVE").await;
+        let bus = Transport::connect(&cloud.bus_url(), TransportOptions::default()).await.unwrap();
+        assert_eq!(bus.dead_letters(10).await.unwrap(), []);
     }
 
     mod of_its_own {

@@ -159,6 +159,44 @@ fn is_lost(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| LOST.contains(&code.as_ref()))
 }
 
+/// The classes of conditions in which PostgreSQL can do nothing for anybody (how `SQLSTATE` begins).
+const AWAY: [&str; 5] = [
+    "08", // connection_exception
+    "53", // insufficient_resources
+    SHUTDOWN, "58",    // system_error
+    "25006", // read_only_sql_transaction: a standby, until it is promoted
+];
+
+/// The same of SQLite (<https://sqlite.org/rescode.html>).
+const SQLITE_AWAY: [i32; 5] = [
+    5,  // SQLITE_BUSY
+    6,  // SQLITE_LOCKED
+    10, // SQLITE_IOERR
+    13, // SQLITE_FULL
+    14, // SQLITE_CANTOPEN
+];
+
+fn is_away(error: &sqlx::Error) -> bool {
+    use sqlx::Error;
+    match error {
+        Error::Io(_)
+        | Error::Tls(_)
+        | Error::Protocol(_)
+        | Error::PoolTimedOut
+        | Error::PoolClosed
+        | Error::WorkerCrashed => true,
+        Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            match error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+                // The lower byte is the primary result code.
+                Some(_) => code.parse::<i32>().is_ok_and(|code| SQLITE_AWAY.contains(&(code & 0xff))),
+                None => AWAY.iter().any(|class| code.starts_with(class)),
+            }
+        }
+        _ => false,
+    }
+}
+
 impl DbError {
     /// Why `url` could not be opened, and what to do about it.
     pub(super) fn opening(self, url: &SecretUrl) -> Self {
@@ -185,6 +223,10 @@ impl DbError {
             (Some(folder), _) => format!("there is no folder {}", folder.display()),
             (None, sqlx::Error::Database(error)) => error.message().to_owned(),
             (None, sqlx::Error::Io(error)) => error.to_string(),
+            // What sqlx reads where there is nothing to read.
+            (None, sqlx::Error::Protocol(text)) if text.ends_with("SSLRequest: 0x00") => {
+                "the connection was closed before anything was answered".to_owned()
+            }
             (None, error) => error.to_string(),
         };
         Self::Open { url: url.to_string(), reason, remedy: remedy.to_owned() }
@@ -194,6 +236,17 @@ impl DbError {
     #[must_use]
     pub fn is_transaction_lost(&self) -> bool {
         matches!(self, Self::TransactionLost(_))
+    }
+
+    /// Whether the fault is the database's, or on the way there, and says nothing about what was asked: the same may
+    /// succeed later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::TransactionLost(_) | Self::NoAnswer { .. } | Self::Unconfirmed { .. } => true,
+            Self::Sqlx(error) => is_away(error),
+            _ => false,
+        }
     }
 
     /// Whether a row with this key was already there.

@@ -38,6 +38,8 @@ enum Disposition {
     Completed,
     /// It is to be tried again, for this reason.
     Failed(String),
+    /// What its work needs is away, for this reason.
+    Unavailable(String),
     /// Its answer could not be sent (the bus is away): back to the queue.
     Unanswered,
     /// It never began, because the server stops, the broker has it back, or it had to wait too long.
@@ -118,7 +120,10 @@ impl RequestHandler {
         if delivery.redelivered {
             return Box::pin(self.deliver_anew(delivery, id)).await;
         }
-        let disposition = self.attempt(&request, &mut delivery).await;
+        let mut disposition = self.attempt(&request, &mut delivery).await;
+        if let Disposition::Unavailable(reason) = disposition {
+            disposition = Box::pin(self.attempt_until_available(&request, &mut delivery, reason)).await;
+        }
         if let Disposition::Failed(reason) = &disposition {
             tracing::warn!(method = request.method, reason, "a cast failed");
             Box::pin(self.limiter.back_off_if_few_wait(attempts_before)).await;
@@ -132,7 +137,9 @@ impl RequestHandler {
             }
             Disposition::Completed => settle(delivery, duplicates, Delivery::ack),
             Disposition::Unanswered => settle(delivery, duplicates, Delivery::requeue),
-            Disposition::NotStarted => Box::pin(self.give_back(delivery, duplicates)).await,
+            Disposition::NotStarted | Disposition::Unavailable(_) => {
+                Box::pin(self.give_back(delivery, duplicates, id)).await;
+            }
             Disposition::Abandoned => {}
             Disposition::Failed(reason) => Box::pin(self.try_again(delivery, duplicates, id, reason, false)).await,
         }
@@ -177,6 +184,30 @@ impl RequestHandler {
         self.replace(copy, delivery, duplicates, None).await;
     }
 
+    /// Attempts a cast again and again until what it needs is there. It waits here and not in its queue, where each
+    /// attempt would cost a copy.
+    async fn attempt_until_available(
+        &self,
+        request: &Arc<RequestMessage>,
+        delivery: &mut Delivery,
+        mut reason: String,
+    ) -> Disposition {
+        let started = Instant::now();
+        let mut attempts = 0;
+        loop {
+            tracing::warn!(method = request.method, reason, "a cast waits for what it needs");
+            self.limiter.back_off(attempts).await;
+            attempts += 1;
+            if self.stopping().is_cancelled() || started.elapsed() > MAX_WAIT {
+                return Disposition::Unavailable(reason);
+            }
+            match self.attempt(request, delivery).await {
+                Disposition::Unavailable(again) => reason = again,
+                ended => return ended,
+            }
+        }
+    }
+
     /// Waits for a permit, runs the method, and answers a call. Callers that asked for them get heartbeats meanwhile.
     async fn attempt(&self, request: &Arc<RequestMessage>, delivery: &mut Delivery) -> Disposition {
         let work = self.run_when_permitted(request, delivery);
@@ -201,6 +232,7 @@ impl RequestHandler {
                 }
             },
             (None, Ok(_)) => Disposition::Completed,
+            (None, Err(failure)) if failure.is_temporary => Disposition::Unavailable(failure.to_string()),
             (None, Err(failure)) => Disposition::Failed(failure.to_string()),
         }
     }
@@ -258,14 +290,17 @@ impl RequestHandler {
         outcome
     }
 
-    /// Returns what never began, by a copy that counts no delivery more. The broker's own way would mark it as one that
-    /// somebody failed to finish.
-    async fn give_back(&self, delivery: Delivery, duplicates: Vec<Delivery>) {
+    /// Returns what counts as never begun, by a copy that counts no delivery more. The broker's own way would mark it as
+    /// one that somebody failed to finish.
+    async fn give_back(&self, delivery: Delivery, duplicates: Vec<Delivery>, id: &str) {
         if are_void(&delivery, &duplicates) {
             return;
         }
         let route = Route::Queue { name: Arc::clone(&delivery.queue) };
         let copy = Publication::mandatory(route, delivery.message.clone());
+        if delivery.message.is_suspect() {
+            attempts::end(&self.transport, &attempts::marker(&delivery, id)).await;
+        }
         match self.transport.publish(copy).await {
             Ok(()) => settle(delivery, duplicates, Delivery::ack),
             Err(error) => {

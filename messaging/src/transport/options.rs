@@ -61,7 +61,8 @@ pub struct TransportOptions {
     pub ssl_cert_file: Option<PathBuf>,
     /// The private key (PEM, PKCS#8) of `ssl_cert_file`.
     pub ssl_key_file: Option<PathBuf>,
-    /// A message is dead-lettered after it was delivered this often in vain. Default 5.
+    /// A message is dead-lettered after it was delivered this often in vain. What failed with a
+    /// [temporary](crate::RpcError::is_temporary) error does not count. Default 5.
     pub max_deliveries: u32,
     /// In process: a queue that holds this many messages takes no more until some are consumed. Of those who share a
     /// named bus, the first decides. Default 100 000.

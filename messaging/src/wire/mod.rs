@@ -79,6 +79,8 @@ pub struct Failure {
     pub args: Vec<Value>,
     /// The constructor's named arguments; for a Rust error the variant's fields.
     pub kwargs: Map<String, Value>,
+    /// See [`RpcError::is_temporary`](crate::RpcError::is_temporary). Known where it happened only: it does not travel.
+    pub is_temporary: bool,
 }
 
 /// A notification as it travels.
@@ -244,6 +246,7 @@ impl Failure {
                 Some(Value::Object(kwargs)) => kwargs,
                 _ => Map::new(),
             },
+            is_temporary: false,
         }))
     }
 }

@@ -59,7 +59,7 @@ prop_compose! {
         args in vec(any_json(), 0..3),
         kwargs in any_fields(),
     ) -> Box<Failure> {
-        Box::new(Failure { class, module, message, traceback, args, kwargs })
+        Box::new(Failure { class, module, message, traceback, args, kwargs, is_temporary: false })
     }
 }
 

@@ -102,7 +102,9 @@ impl Placer {
         let (sender, receiver) = oneshot::channel();
         self.jobs.send(job(sender)).await.map_err(|_| stopped())?;
         let answer = receiver.await.map_err(|_| stopped())?;
-        if let Err(error @ SchedulerError::DatabaseUnavailable { .. }) = &answer {
+        if let Err(error @ (SchedulerError::DatabaseUnavailable { .. } | SchedulerError::DatabaseFailed { .. })) =
+            &answer
+        {
             // Here and not where it failed, since this is inside the request's span.
             tracing::warn!(%error, "a decision could not be made or written");
         }
@@ -155,8 +157,8 @@ fn answer(job: Job, result: Written) -> Option<Job> {
     }
 }
 
-fn refuse(job: Job, error: &DbError) {
-    let error = SchedulerError::DatabaseUnavailable { message: error.to_string() };
+fn refuse(job: Job, error: DbError) {
+    let error = SchedulerError::from(error);
     match job {
         Job::Place { answer, .. } => drop(answer.send(Err(error))),
         Job::HandOver { answer, .. } => drop(answer.send(Err(error))),

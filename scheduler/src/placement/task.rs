@@ -128,7 +128,9 @@ impl PlacementTask {
             Ok(results) => jobs.into_iter().zip(results).filter_map(|(job, result)| answer(job, result)).collect(),
             Err(error) if jobs.len() == 1 => {
                 self.hosts.distrust();
-                jobs.into_iter().for_each(|job| refuse(job, &error));
+                if let Some(job) = jobs.into_iter().next() {
+                    refuse(job, error);
+                }
                 Vec::new()
             }
             Err(error) => {
@@ -142,7 +144,7 @@ impl PlacementTask {
                             again
                                 .extend(results.into_iter().zip([job]).filter_map(|(result, job)| answer(job, result)));
                         }
-                        Err(error) => refuse(job, &error),
+                        Err(error) => refuse(job, error),
                     }
                 }
                 self.hosts.distrust();

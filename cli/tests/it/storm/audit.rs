@@ -76,6 +76,20 @@ impl Audit<'_> {
         }
     }
 
+    /// What stands at a path. The first requests may meet connections that the storm has cut.
+    async fn get(&self, path: &str) -> Value {
+        let begun = Instant::now();
+        loop {
+            let (status, body) = self.client.request(Method::GET, path, None).await;
+            if status == StatusCode::OK {
+                return body;
+            }
+            let is_away = status == StatusCode::SERVICE_UNAVAILABLE && begun.elapsed() < QUIET_LIMIT;
+            assert!(is_away, "GET {path}: {status} {body}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// By the rows themselves: of some tasks the API shows none.
     async fn unsettled(&self) -> Vec<String> {
         let database = self.cloud.database().await;
@@ -91,7 +105,7 @@ impl Audit<'_> {
     }
 
     async fn migrations(&self) -> Vec<Value> {
-        self.client.get("/os-migrations").await["migrations"].as_array().unwrap().clone()
+        self.get("/os-migrations").await["migrations"].as_array().unwrap().clone()
     }
 
     async fn migrations_under_way(&self) -> Vec<String> {
@@ -114,9 +128,9 @@ impl Audit<'_> {
     async fn open_actions_of(&self, id: String) -> Vec<String> {
         let path = format!("/servers/{id}/os-instance-actions");
         let mut open = Vec::new();
-        for action in self.client.get(&path).await["instanceActions"].as_array().unwrap() {
+        for action in self.get(&path).await["instanceActions"].as_array().unwrap() {
             let request = action["request_id"].as_str().unwrap();
-            let action = self.client.get(&format!("{path}/{request}")).await["instanceAction"].clone();
+            let action = self.get(&format!("{path}/{request}")).await["instanceAction"].clone();
             let events = action["events"].as_array().unwrap();
             let ended = |event: &Value| !event["finish_time"].is_null() && !event["result"].is_null();
             if events.is_empty() || !events.iter().all(ended) {
@@ -127,7 +141,7 @@ impl Audit<'_> {
     }
 
     async fn rows(&self) -> Vec<Row> {
-        let list = self.client.get("/servers/detail?all_tenants=1").await;
+        let list = self.get("/servers/detail?all_tenants=1").await;
         let migrations = self.migrations().await;
         let row = |server: &Value| {
             let id = server["id"].as_str().unwrap().to_owned();
@@ -198,7 +212,7 @@ impl Audit<'_> {
 
     /// Each that was made and not deleted is there, and each that is in ERROR says why.
     async fn servers(&self) {
-        let list = self.client.get("/servers/detail?all_tenants=1").await;
+        let list = self.get("/servers/detail?all_tenants=1").await;
         let servers: BTreeMap<&str, &Value> =
             list["servers"].as_array().unwrap().iter().map(|server| (server["id"].as_str().unwrap(), server)).collect();
         for (id, asked) in self.record.servers() {

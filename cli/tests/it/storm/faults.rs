@@ -137,6 +137,9 @@ impl Faults {
         while Instant::now() < end {
             let pause = Duration::from_millis(self.random.random_range(200..3_000));
             self.wait_until(Instant::now() + pause, record).await;
+            for name in self.names.iter().filter(|name| self.active.iter().all(|active| active.victim != **name)) {
+                self.cloud.process(name).restart_if_it_did_not_start();
+            }
             if self.active.len() < MOST {
                 self.begin(record).await;
             }
@@ -150,6 +153,7 @@ impl Faults {
         }
         record.tell("calm");
         for process in self.cloud.processes() {
+            process.restart_if_it_did_not_start();
             if let Some(status) = process.ended() {
                 record.find(format!("{} has ended by itself: {status}", process.name));
                 process.restart();

@@ -13,8 +13,9 @@ mod faults;
 mod operations;
 mod record;
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
 
@@ -71,7 +72,11 @@ async fn everything_is_settled_after_a_storm(faults: impl AsyncFnOnce(StdRng) ->
         client.await.unwrap();
     }
     eprintln!("{record}");
-    audit::of(faults.cloud(), &record).await;
+    // What it has found so far is not lost with it.
+    if let Err(panic) = AssertUnwindSafe(audit::of(faults.cloud(), &record)).catch_unwind().await {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        record.find(format!("the audit did not come to its end: {}", text.unwrap_or("no text")));
+    }
     // Or nothing was tried.
     let made = record.servers().len();
     if made < usize::try_from(length.as_secs()).unwrap() / 4 {

@@ -1,6 +1,6 @@
 //! A client of the API that asserts what it expects.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -26,7 +26,16 @@ impl Client {
             "identity": { "methods": ["password"], "password": { "user": {
                 "name": user, "domain": domain, "password": password } } },
             "scope": { "project": { "name": project, "domain": domain } } } });
-        let answer = http.post(format!("{endpoint}/identity/v3/auth/tokens")).json(&body).send().await.unwrap();
+        let url = format!("{endpoint}/identity/v3/auth/tokens");
+        let begun = Instant::now();
+        let answer = loop {
+            let answer = http.post(&url).json(&body).send().await.unwrap();
+            // Its database may be coming back just now.
+            if answer.status() != StatusCode::SERVICE_UNAVAILABLE || begun.elapsed() > LIMIT {
+                break answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         assert_eq!(answer.status(), StatusCode::CREATED);
         let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
         Self { http, endpoint: endpoint.to_owned(), token }

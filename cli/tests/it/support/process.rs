@@ -14,6 +14,8 @@ pub struct Process {
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
     log: PathBuf,
+    /// How long the log was when it was started last.
+    log_before: usize,
     child: Child,
 }
 
@@ -31,7 +33,7 @@ impl Process {
         let log = logs.join(format!("{name}.log"));
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let child = spawn(&arguments, environment, &log);
-        Self { name: name.into(), arguments, environment: environment.clone(), log, child }
+        Self { name: name.into(), arguments, environment: environment.clone(), log, log_before: 0, child }
     }
 
     pub fn id(&self) -> u32 {
@@ -46,6 +48,14 @@ impl Process {
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
+    }
+
+    /// Starts it again, as a supervisor would, if it has ended without having got as far as to serve: what it needs was
+    /// away.
+    pub fn restart_if_it_did_not_start(&mut self) {
+        if self.ended().is_some_and(|status| !status.success()) && !self.log()[self.log_before..].contains(" started") {
+            self.restart();
+        }
     }
 
     /// `kill -9`, at once.
@@ -84,6 +94,7 @@ impl Process {
 
     /// Starts it again, as it was started first.
     pub fn restart(&mut self) {
+        self.log_before = self.log().len();
         self.child = spawn(&self.arguments, &self.environment, &self.log);
     }
 }

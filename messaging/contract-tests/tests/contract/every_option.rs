@@ -39,9 +39,9 @@ pub(crate) trait Service: std::fmt::Debug {
     #[rpc(call, since = "2.1", timeout_seconds = 120)]
     async fn show(&self, ctx: Context, id: u32) -> Result<Option<Vec<String>>, No>;
 
-    /// The context may be called so too, and be unused; a cast may have any error that has a text.
+    /// The context may be called so too, and be unused.
     #[rpc(cast)]
-    async fn create(&self, _context: Context, name: String) -> std::result::Result<(), std::fmt::Error>;
+    async fn create(&self, _context: Context, name: String) -> std::result::Result<(), No>;
 
     /// One method here, several on the wire.
     #[rpc(cast, named_by = what)]
@@ -60,7 +60,7 @@ impl Service for Manager {
         Ok(Some(vec![id.to_string()]))
     }
 
-    async fn create(&self, _context: Context, _name: String) -> Result<(), std::fmt::Error> {
+    async fn create(&self, _context: Context, _name: String) -> Result<(), No> {
         Ok(())
     }
 

@@ -213,6 +213,31 @@ pub async fn a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_serv
     assert_eq!(workers.unread_events(), []);
 }
 
+pub async fn a_cast_whose_needs_are_away_is_tried_until_they_are_there_and_nothing_is_counted(bus: &impl Bus) {
+    let mut workers = Workers::new();
+    let transport =
+        Transport::connect(&bus.url(), TransportOptions { max_deliveries: 2, ..bus.options() }).await.unwrap();
+    let server = workers.serve_at_once(&transport, "host-1", 1).await;
+    let client = WorkClient::new(&transport);
+    client.perform(&context(), "need".into()).await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(workers.next_text().await, "need");
+    }
+    // It waits without taking another's place.
+    client.perform(&context(), "next".into()).await.unwrap();
+    while workers.next_text().await != "next" {}
+    // It goes back when its server stops, and to the next one.
+    within(server.stop(TEST_TIMEOUT)).await;
+    workers.unread_events();
+    let _server = workers.serve_at_once(&transport, "host-2", 1).await;
+    for _ in 0..4 {
+        assert_eq!(workers.next().await, ("host-2".into(), "need".into()));
+    }
+    workers.gate.add_permits(1);
+    while workers.next_text().await != "done" {}
+    assert_eq!(transport.dead_letters(10).await.unwrap(), []);
+}
+
 /// One handler at a time, and the failed cast waits for its next attempt without taking that one's
 /// place.
 pub async fn a_failed_cast_that_waits_for_its_next_attempt_holds_up_nobody(bus: &impl Bus) {

@@ -55,6 +55,7 @@ macro_rules! suite {
             a_killed_servers_message_is_redelivered
             a_message_that_kills_every_server_is_set_aside
             a_handler_that_fails_is_set_aside_after_max_deliveries_and_the_server_lives
+            a_cast_whose_needs_are_away_is_tried_until_they_are_there_and_nothing_is_counted
             a_failed_cast_that_waits_for_its_next_attempt_holds_up_nobody
             a_dead_letter_can_be_sent_again_or_deleted
             a_dead_letter_whose_queue_is_gone_holds_up_no_other

@@ -98,10 +98,16 @@ pub enum WorkError {
     NoSuchJob { job: String, tried: u32 },
     #[error("closed")]
     Closed,
+    #[error("what it needs is away")]
+    Away,
 }
 
 impl RpcError for WorkError {
     const MODULE: &'static str = "novella.tests";
+
+    fn is_temporary(&self) -> bool {
+        matches!(self, Self::Away)
+    }
 }
 
 /// What the tests ask for.
@@ -122,7 +128,8 @@ pub trait Work {
     async fn explode(&self, ctx: Context) -> Result<(), WorkError>;
     #[rpc(call, since = "1.1")]
     async fn newer(&self, ctx: Context, optional: Option<u32>) -> Result<u32, WorkError>;
-    /// `panic...` panics, `fail...` fails (`fail long` with a [`huge`] text), `wait...` waits at the gate.
+    /// `panic...` panics, `fail...` fails (`fail long` with a [`huge`] text), `wait...` waits at the gate, `need...` fails
+    /// unless the gate lets it at once.
     #[rpc(cast)]
     async fn perform(&self, ctx: Context, job: String) -> Result<(), WorkError>;
     /// `fail` fails.
@@ -211,6 +218,14 @@ impl Work for Manager {
                 self.report("done");
                 Ok(())
             }
+            job if job.starts_with("need") => match self.gate.try_acquire() {
+                Ok(permit) => {
+                    permit.forget();
+                    self.report("done");
+                    Ok(())
+                }
+                Err(_) => Err(WorkError::Away),
+            },
             _ => Ok(()),
         }
     }
