@@ -46,8 +46,8 @@ pub(crate) async fn run(global: &GlobalOptions, options: LogsOptions) -> Result<
         Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
     };
     if let Some(lines) = options.lines {
-        let tail = last_lines(&path, lines)?;
-        file.seek(SeekFrom::End(0))?;
+        // What is written from now on begins where this ends.
+        let tail = tail(&mut file, lines).with_context(|| format!("can't read {}", path.display()))?;
         if !tail.is_empty() {
             output::print(&tail)?;
         }
@@ -76,31 +76,37 @@ fn copy(file: &mut File) -> Result<()> {
     }
 }
 
-/// The last lines of a file, of which no more is read than they can take.
+/// The last lines of the file at `path`.
 pub(super) fn last_lines(path: &Path, lines: usize) -> Result<String> {
-    const BLOCK: u64 = 64 * 1024;
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(path)?;
-        let mut begin = file.seek(SeekFrom::End(0))?;
-        let mut tail = Vec::new();
-        while begin > 0 && tail.iter().filter(|byte| **byte == b'\n').count() <= lines {
-            let size = begin.min(BLOCK);
-            begin -= size;
-            file.seek(SeekFrom::Start(begin))?;
-            let mut block = vec![0; usize::try_from(size).unwrap_or_default()];
-            file.read_exact(&mut block)?;
-            block.append(&mut tail);
-            tail = block;
-        }
-        let text = String::from_utf8_lossy(&tail);
-        let all: Vec<&str> = text.split_inclusive('\n').collect();
-        Ok(all[all.len().saturating_sub(lines)..].concat())
-    };
+    let read = || tail(&mut File::open(path)?, lines);
     read().with_context(|| format!("can't read {}", path.display()))
+}
+
+/// The last lines of a file, of which no more is read than they can take. The file stands where they end.
+fn tail(file: &mut File, lines: usize) -> std::io::Result<String> {
+    const BLOCK: u64 = 64 * 1024;
+    let end = file.seek(SeekFrom::End(0))?;
+    let mut begin = end;
+    let mut tail = Vec::new();
+    while begin > 0 && tail.iter().filter(|byte| **byte == b'\n').count() <= lines {
+        let size = begin.min(BLOCK);
+        begin -= size;
+        file.seek(SeekFrom::Start(begin))?;
+        let mut block = vec![0; usize::try_from(size).unwrap_or_default()];
+        file.read_exact(&mut block)?;
+        block.append(&mut tail);
+        tail = block;
+    }
+    file.seek(SeekFrom::Start(end))?;
+    let text = String::from_utf8_lossy(&tail);
+    let all: Vec<&str> = text.split_inclusive('\n').collect();
+    Ok(all[all.len().saturating_sub(lines)..].concat())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -112,5 +118,18 @@ mod tests {
         assert_eq!(last_lines(&path, 2).unwrap(), "line 19998\nline 19999\n");
         assert_eq!(last_lines(&path, 15_000).unwrap(), lines[5_000..].concat());
         assert_eq!(last_lines(&path, 99_999).unwrap(), lines.concat());
+    }
+
+    #[test]
+    fn what_is_written_after_the_last_lines_were_read_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let mut file = File::open(&path).unwrap();
+        assert_eq!(tail(&mut file, 1).unwrap(), "two\n");
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"three\n").unwrap();
+        let mut next = String::new();
+        file.read_to_string(&mut next).unwrap();
+        assert_eq!(next, "three\n");
     }
 }
