@@ -37,6 +37,7 @@ enum ReconcileError {
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
     under_way: OneEach<String>,
+    /// To read rows. Nobody who waits for a host holds one: hosts that never answer hold up no other.
     permits: Semaphore,
 }
 
@@ -77,8 +78,6 @@ impl Reconciler {
     }
 
     async fn reconcile(&self, ctx: &RequestContext, host: &str) -> Result<(), ReconcileError> {
-        // Closed never; an error would mean that there is no limit, which is no reason to stop.
-        let _permit = self.permits.acquire().await.ok();
         let identity = {
             let mut connection = self.shared.database.read().await?;
             host_identities::of_host(&mut connection, host).await?
@@ -86,6 +85,8 @@ impl Reconciler {
         let control = self.shared.control.server(control_server(host, identity));
         let held = control.list_instances(ctx).await?;
         let reconciliation = {
+            // Closed never; an error would mean that there is no limit, which is no reason to stop.
+            let _permit = self.permits.acquire().await.ok();
             let mut connection = self.shared.database.read().await?;
             compare(&mut connection, host, &held).await?
         };

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use jiff::Timestamp;
 use novella_common::{
     ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid},
     reports::{Fact, Hello, InstanceReport, MigrationReport, Report},
 };
 use novella_messaging::Notification;
+
+use super::plausible::{self, Implausible};
 
 /// A batch of reports, sorted by what they are about; the order of the queue is kept within each.
 #[derive(Debug, Default)]
@@ -23,15 +26,21 @@ pub(crate) struct Batch {
     pub(crate) instances: BTreeMap<InstanceUuid, Vec<(String, InstanceReport)>>,
     /// About live migrations, with the host that says so.
     pub(crate) migrations: BTreeMap<MigrationUuid, Vec<(String, MigrationReport)>>,
+    /// Hosts that count their reports wrongly.
+    pub(crate) reconcile: Vec<String>,
 }
 
 impl Batch {
-    /// Reads notifications. One that is no report can never be applied: it is logged with all it holds and left out.
+    /// Reads notifications. One that is no report, or that can't be true, is never applied: it is logged and left out.
     pub(crate) fn read<'a>(notifications: impl IntoIterator<Item = &'a Notification>) -> Self {
         let mut batch = Self::default();
+        let now = Timestamp::now();
         for notification in notifications {
             match serde_json::from_value::<Report>(notification.payload.clone()) {
-                Ok(report) => batch.add(report),
+                Ok(mut report) => match plausible::check(&mut report, now) {
+                    Ok(()) => batch.add(report),
+                    Err(error) => batch.refuse(report, &error),
+                },
                 Err(error) => {
                     metrics::counter!("reports_malformed_total").increment(1);
                     tracing::error!(
@@ -47,6 +56,20 @@ impl Batch {
             }
         }
         batch
+    }
+
+    fn refuse(&mut self, report: Report, error: &Implausible) {
+        metrics::counter!("reports_implausible_total").increment(1);
+        tracing::warn!(
+            host = ?report.host,
+            event_type = report.event_type(),
+            %error,
+            "a host says what can't be true, and is not believed"
+        );
+        // Whatever it has to say of its instances is asked for again.
+        if let Implausible::FromTheFuture { .. } = error {
+            self.reconcile.push(report.host);
+        }
     }
 
     fn add(&mut self, report: Report) {

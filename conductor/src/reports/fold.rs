@@ -73,7 +73,8 @@ fn apply(row: &mut ReportedRow, folded: &mut Folded, host: &str, progress: &Oper
     let migrating = row.task_state.is_some_and(is_long_task);
     match progress {
         OperationProgress::Doing { task_state } => {
-            if row.task_id.is_some() && !migrating {
+            // Which state a long task is in is its conductor's to say.
+            if row.task_id.is_some() && !migrating && !is_long_task(*task_state) {
                 row.task_state = Some(*task_state);
             }
         }

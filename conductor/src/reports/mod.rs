@@ -6,6 +6,7 @@
 
 mod batch;
 mod fold;
+mod plausible;
 mod write;
 
 use std::{sync::Arc, time::Duration};

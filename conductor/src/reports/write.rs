@@ -76,6 +76,7 @@ async fn write_hosts(
         host_identities::learn(connection, host, *identity).await?;
         consequences.reconcile.push(host.clone());
     }
+    consequences.reconcile.extend(batch.reconcile.iter().cloned());
     let alive: Vec<_> = batch.alive.iter().cloned().collect();
     consequences.began_serving = services::compute_hosts_alive(connection, &alive).await?;
     services::goodbye(connection, Binary::Compute, &batch.goodbyes).await?;

@@ -415,4 +415,65 @@ on_both! {
         assert!(!desired.iter().any(|(uuid, _)| *uuid == in_hand));
         cloud.stop().await;
     }
+    async fn hosts_that_answer_nothing_hold_up_the_reconciliation_of_no_other(cloud: Cloud) {
+        const SILENT: usize = 64;
+        cloud.start_conductor().await;
+        for number in 0..SILENT {
+            let name = format!("silent-{number}");
+            cloud.hosts.start(&name).await;
+            cloud.hosts.answer_nothing(&name);
+            cloud.hosts.hello(&name, big()).await;
+        }
+        cloud.hosts.called("list_instances", SILENT).await;
+        cloud.hosts.start("healthy").await;
+        cloud.hosts.hello("healthy", big()).await;
+        cloud.hosts.called("reconcile", 1).await;
+        assert_eq!(cloud.hosts.reconciliations("healthy").len(), 1);
+    }
+
+    async fn a_report_with_a_number_from_the_future_is_not_believed_and_its_host_is_reconciled(cloud: Cloud) {
+        cloud.start_host("host-1", big()).await;
+        cloud.start_conductor().await;
+        let id = cloud.active("host-1").await;
+        cloud.hosts.report("host-1", Fact::Instance(report(id, None, i64::MAX, done(VmState::Stopped)))).await;
+        cloud.hosts.called("reconcile", 1).await;
+        all_is_written(&cloud, "host-1").await;
+        let row = cloud.instance(id).await;
+        assert_eq!((row.vm_state, row.report_seq), (VmState::Active, 0));
+        cloud.stop().await;
+    }
+
+    async fn a_number_that_no_report_can_reach_holds_up_no_operation(cloud: Cloud) {
+        cloud.start_host("host-1", big()).await;
+        cloud.start_conductor().await;
+        let (deleted, reset) = (cloud.active("host-1").await, cloud.active("host-1").await);
+        {
+            let mut connection = cloud.database.write().await.unwrap();
+            sql!("UPDATE instances SET report_seq = "(i64::MAX)).execute(&mut connection).await.unwrap();
+        }
+        let task_id = cloud.begin(deleted, TaskState::Deleting).await;
+        let gone = report(deleted, Some(task_id), cloud.hosts.seq(), OperationProgress::Gone);
+        cloud.hosts.report("host-1", Fact::Instance(gone)).await;
+        cloud.until(deleted, |row| row.deleted_at.is_some()).await;
+        {
+            let row = cloud.instance(reset).await;
+            let mut connection = cloud.database.write().await.unwrap();
+            assert!(instances::edits::reset_state(&mut connection, &row, VmState::Active).await.unwrap());
+        }
+        let mut stopped = report(reset, None, cloud.hosts.seq(), done(VmState::Stopped));
+        stopped.power_state = PowerState::Shutdown;
+        cloud.hosts.report("host-1", Fact::Instance(stopped)).await;
+        cloud.until(reset, |row| row.vm_state == VmState::Stopped).await;
+        cloud.stop().await;
+    }
+
+    async fn a_capacity_that_no_host_can_have_is_not_written_down(cloud: Cloud) {
+        cloud.start_host("host-1", big()).await;
+        cloud.start_conductor().await;
+        let before = cloud.nodes().await["host-1"].capacity;
+        cloud.hosts.hello("host-1", size(i64::MAX, 1024, 10)).await;
+        all_is_written(&cloud, "host-1").await;
+        assert_eq!(cloud.nodes().await["host-1"].capacity, before);
+        cloud.stop().await;
+    }
 }

@@ -27,10 +27,11 @@ impl Host {
         let (fails, hangs) = {
             let mut state = self.hosts.state();
             state.log.push((self.name.clone(), method));
-            (state.fails.contains(&(self.name.clone(), method)), state.hangs.take_if(|hangs| *hangs == method))
+            let hangs = state.silent.contains(&self.name) || state.hangs.take_if(|hangs| *hangs == method).is_some();
+            (state.fails.contains(&(self.name.clone(), method)), hangs)
         };
         self.hosts.called.notify_waiters();
-        if hangs.is_some() {
+        if hangs {
             std::future::pending::<()>().await;
         }
         match fails {

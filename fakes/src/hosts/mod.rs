@@ -76,6 +76,7 @@ struct State {
     log: Vec<(String, &'static str)>,
     fails: BTreeSet<(String, &'static str)>,
     hangs: Option<&'static str>,
+    silent: BTreeSet<String>,
     reconciliations: BTreeMap<String, Vec<Reconciliation>>,
     /// What each host has last said that it holds: only that may be removed.
     listed: BTreeMap<String, BTreeSet<InstanceUuid>>,
@@ -185,6 +186,11 @@ impl FakeHosts {
     /// The next call of that method never ends.
     pub fn hang(&self, method: &'static str) {
         self.state().hangs = Some(method);
+    }
+
+    /// That host takes all calls from now on, and answers none.
+    pub fn answer_nothing(&self, host: &str) {
+        self.state().silent.insert(host.to_owned());
     }
 
     pub fn log(&self) -> Vec<(String, &'static str)> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::plausible_seq;
 use crate::{
     db::{Connection, DbError, Json},
     ids::InstanceUuid,
@@ -86,7 +87,7 @@ pub async fn set_lock(
 pub async fn reset_state(connection: &mut Connection, before: &Instance, vm_state: VmState) -> Result<bool, DbError> {
     sql!(
         "UPDATE instances SET vm_state = " (vm_state) ", task_state = NULL, task_id = NULL, task_request_id = NULL, \
-         owner = NULL, updated_at = " (Timestamp::now())
+         owner = NULL, report_seq = " (plausible_seq(before)) ", updated_at = " (Timestamp::now())
         " WHERE uuid = " (before.uuid) " AND deleted_at IS NULL AND vm_state = " (before.vm_state)
         " AND task_state IS NOT DISTINCT FROM " (before.task_state)
         " AND task_id IS NOT DISTINCT FROM " (before.task_id)

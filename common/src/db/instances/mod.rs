@@ -112,6 +112,12 @@ pub async fn request_spec(connection: &mut Connection, uuid: InstanceUuid) -> Re
     Ok(found.map(|Json(spec)| spec))
 }
 
+/// The number of the last report, unless it is above any that the host's reports could have now: then they would be
+/// dropped, and the operation would never end.
+fn plausible_seq(instance: &Instance) -> i64 {
+    if instance.report_seq > Timestamp::now().as_microsecond() { 0 } else { instance.report_seq }
+}
+
 /// Begins an operation: sets `task_state`, `task_id` and the request, if the states are still those that were checked.
 /// Says whether they were.
 pub async fn begin_task(
@@ -123,7 +129,7 @@ pub async fn begin_task(
 ) -> Result<bool, DbError> {
     sql!(
         "UPDATE instances SET task_state = " (task_state) ", task_id = " (task_id) ", task_request_id = " (request_id)
-        ", owner = NULL, updated_at = " (Timestamp::now())
+        ", owner = NULL, report_seq = " (plausible_seq(checked)) ", updated_at = " (Timestamp::now())
         " WHERE uuid = " (checked.uuid) " AND deleted_at IS NULL AND vm_state = " (checked.vm_state)
         " AND task_state IS NOT DISTINCT FROM " (checked.task_state)
         " AND task_id IS NOT DISTINCT FROM " (checked.task_id) " AND host IS NOT DISTINCT FROM " (checked.host)
