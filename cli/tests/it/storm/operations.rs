@@ -124,7 +124,10 @@ impl Worker {
             Operation::Reboot(kind) => self.action("reboot", id, &json!({ "reboot": { "type": kind } })).await,
             Operation::ResetState => {
                 let state = *["active", "error"].choose(&mut self.random).unwrap();
-                self.record.asked(id, |asked| asked.called_error |= state == "error");
+                self.record.asked(id, |asked| {
+                    asked.called_error |= state == "error";
+                    asked.called_active |= state == "active";
+                });
                 self.action("os-resetState", id, &json!({ "os-resetState": { "state": state } })).await;
             }
             Operation::LiveMigrate => {

@@ -22,6 +22,8 @@ pub struct Asked {
     pub delete_accepted: bool,
     /// Whether an administrator has called it ERROR, which needs no fault.
     pub called_error: bool,
+    /// Whether an administrator has called it ACTIVE, which needs no guest.
+    pub called_active: bool,
 }
 
 /// Shared by all clients and by who makes the faults.
