@@ -12,7 +12,7 @@ use novella_conductor::rpcapi::ConductorClient;
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
-use crate::{config::ApiConfig, neighbours::Images};
+use crate::{compute::AddressPool, config::ApiConfig, neighbours::Images};
 
 /// What every handler is given. Clones share it.
 #[derive(Clone)]
@@ -26,6 +26,7 @@ pub struct Parts {
     pub(crate) compute: ComputeClient,
     pub(crate) live_migration: ComputeLiveMigrationClient,
     pub(crate) images: Arc<dyn Images>,
+    pub(crate) addresses: AddressPool,
     pub(crate) config: ApiConfig,
     pub(crate) service: ServiceConfig,
 }
@@ -46,6 +47,7 @@ impl Api {
             compute: ComputeClient::new(transport),
             live_migration: ComputeLiveMigrationClient::new(transport),
             images,
+            addresses: AddressPool::default(),
             database,
             config,
             service,

@@ -75,6 +75,9 @@ enum Command {
     /// Look at the services
     #[command(subcommand)]
     Service(commands::service::ServiceCommand),
+    /// Look at the compute hosts, and say which may come in
+    #[command(subcommand)]
+    Host(commands::host::HostCommand),
     /// Look at the bus: queues, bindings, and the messages that were set aside
     Bus(commands::bus::BusOptions),
     /// Call a method of a service over the bus, by hand
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
             Command::Compute(options) => commands::services::compute(&global, options).await,
             Command::Db(command) => commands::db::run(&global, command).await,
             Command::Service(command) => commands::service::run(&global, command).await,
+            Command::Host(command) => commands::host::run(&global, command).await,
             Command::Bus(options) => commands::bus::run(&global, options).await,
             Command::Rpc(command) => commands::rpc::run(&global, command).await,
             Command::Fault(command) => commands::fault::run(&global, command).await,

@@ -27,7 +27,7 @@ pub enum IdentityError {
     /// The file holds something else.
     #[error(
         "the host's identity {path} holds '{found}' and not a UUID; restore it from a backup, or remove it: then this is \
-         another host than before, which an operator has to take in with `novella service replace`"
+         another host than before, which an operator has to take in with `novella host replace`"
     )]
     NotUuid {
         /// The file.

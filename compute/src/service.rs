@@ -356,7 +356,7 @@ impl Run {
                             host = self.identity.host,
                             identity = self.stores.identity.map(|identity| identity.to_string()),
                             "no conductor has reconciled this host; if `novella service list` says that it is refused, and \
-                             it takes the place of another machine: novella service replace {}",
+                             it takes the place of another machine: novella host replace {}",
                             self.identity.host
                         );
                     }

@@ -30,6 +30,9 @@ pub struct ConductorConfig {
     /// Seconds between two readings of the gauges of the whole cloud at `/metrics`.
     #[serde(with = "seconds")]
     pub gauges_interval: Duration,
+    /// Whether a compute host that was never heard of gets work without an operator's `novella host approve`, and one that
+    /// has more than before gets more. `novella up` approves its own hosts.
+    pub auto_approve: bool,
     /// How many reports are written in one transaction.
     pub report_batch: usize,
     /// How often a call to a host is tried before a step of a migration counts as failed.
@@ -52,6 +55,7 @@ impl Default for ConductorConfig {
             takeover_interval: Duration::from_secs(5),
             reschedule_after: Duration::from_secs(30),
             gauges_interval: Duration::from_secs(15),
+            auto_approve: false,
             report_batch: 500,
             call_attempts: 3,
             call_retry_interval: Duration::from_secs(2),

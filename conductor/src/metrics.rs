@@ -52,6 +52,6 @@ pub fn describe() {
     metrics::describe_counter!(
         "hosts_refused_total",
         Unit::Count,
-        "Hellos of machines that are not the host of the name they use"
+        "Hellos of machines that wait for an operator, by reason"
     );
 }

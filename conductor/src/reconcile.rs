@@ -11,7 +11,7 @@ use std::{
 
 use novella_common::{
     RequestContext,
-    db::{Connection, DbError, host_identities, instances, migrations, services},
+    db::{Connection, DbError, host_admission, instances, migrations, services},
     ids::InstanceUuid,
     lifecycle::{TaskState, VmState},
     models::{Binary, Instance, Migration},
@@ -80,7 +80,7 @@ impl Reconciler {
     async fn reconcile(&self, ctx: &RequestContext, host: &str) -> Result<(), ReconcileError> {
         let identity = {
             let mut connection = self.shared.database.read().await?;
-            host_identities::of_host(&mut connection, host).await?
+            host_admission::of_host(&mut connection, host).await?
         };
         let control = self.shared.control.server(control_server(host, identity));
         let held = control.list_instances(ctx).await?;

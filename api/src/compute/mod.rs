@@ -13,6 +13,8 @@ mod servers;
 mod services;
 mod versions;
 
+pub(crate) use self::servers::AddressPool;
+
 use http::StatusCode;
 use novella_rest::{Family, Microversion, Operation, Service};
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! Servers: made, shown, listed, changed, deleted.
 
+use std::collections::BTreeSet;
+
 use novella_api::ApiConfig;
 use novella_common::lifecycle::{TaskState, VmState};
 use serde_json::{Value, json};
@@ -47,6 +49,35 @@ on_both! {
                 ".server[\"OS-EXT-SRV-ATTR:instance_name\"]" => "[name]",
             });
         }
+    }
+
+    async fn every_server_has_an_address_of_its_own_unless_it_wants_none(cloud: Cloud) {
+        let demo = cloud.demo().await.at("2.37");
+        let mut body = create("web");
+        body["server"]["networks"] = json!("auto");
+        body["server"]["min_count"] = json!(300);
+        assert_eq!(demo.post(SERVERS, &body).await.status, 202);
+        body = create("alone");
+        body["server"]["networks"] = json!("none");
+        let alone = demo.post(SERVERS, &body).await.body["server"]["id"].as_str().unwrap().to_owned();
+        let list = demo.get(&format!("{SERVERS}/detail?name=web")).await;
+        let addresses = |server: &Value| server["addresses"]["public"][0]["addr"].as_str().unwrap().to_owned();
+        let servers = list.body["servers"].as_array().unwrap();
+        let distinct: BTreeSet<String> = servers.iter().map(addresses).collect();
+        assert_eq!((servers.len(), distinct.len()), (300, 300));
+
+        let (id, address) = (servers[0]["id"].as_str().unwrap(), addresses(&servers[0]));
+        let of_one = demo.get(&format!("{SERVERS}/{id}/ips")).await;
+        let expected = json!([{"version": 4, "addr": address}]);
+        assert_eq!(of_one.body, json!({"addresses": {"public": expected}}));
+        assert_eq!(demo.get(&format!("{SERVERS}/{id}/ips/public")).await.body, json!({"public": expected}));
+        assert_eq!(demo.get(&format!("{SERVERS}/{id}/ips/private")).await.status, 404);
+        assert_eq!(demo.get(&format!("{SERVERS}/{alone}/ips")).await.body, json!({"addresses": {}}));
+        assert_eq!(demo.get(&format!("{SERVERS}/{alone}/ips/public")).await.status, 404);
+        let found = demo.get(&format!("{SERVERS}?ip=^{}$", address.replace('.', "\\."))).await;
+        let found: Vec<&str> =
+            found.body["servers"].as_array().unwrap().iter().map(|server| server["id"].as_str().unwrap()).collect();
+        assert_eq!(found, [id]);
     }
 
     async fn many_servers_are_made_by_one_request(cloud: Cloud) {

@@ -8,6 +8,7 @@ pub(crate) mod down;
 pub(crate) mod env;
 pub(crate) mod fault;
 pub(crate) mod healthcheck;
+pub(crate) mod host;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod manual;

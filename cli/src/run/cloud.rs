@@ -10,7 +10,7 @@ use novella_common::{
     service::{Readiness, ServiceIdentity, Shutdown},
 };
 use novella_compute::{ComputeService, Stores};
-use novella_conductor::ConductorService;
+use novella_conductor::{ConductorConfig, ConductorService};
 use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 use tokio::net::TcpListener;
@@ -78,7 +78,8 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, see
         database.clone(),
         transport.clone(),
         identity(Binary::Conductor),
-        config.conductor.clone(),
+        // Its hosts are itself.
+        ConductorConfig { auto_approve: true, ..config.conductor.clone() },
         config.service.clone(),
         transport.is_in_process(),
         &Shutdown::new(),

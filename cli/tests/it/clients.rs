@@ -215,6 +215,26 @@ mod embedded {
     }
 }
 
+/// The SDK deletes a server that has become active without an address, and says so.
+const WAITS: &str = "
+import openstack
+cloud = openstack.connect()
+server = cloud.create_server('waited', image='cirros', flavor='m1.tiny', wait=True, timeout=60)
+assert server.status == 'ACTIVE' and server.public_v4, server
+cloud.delete_server('waited', wait=True)
+assert cloud.get_server('waited') is None
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdk_makes_a_server_and_waits_for_its_address() {
+    let cloud = Cloud::embedded(Settings::default()).await;
+    let OpenStack { client, clouds } = OpenStack::of(&cloud).await;
+    let mut script =
+        OpenStack { client: client.with_file_name("python"), clouds: clouds.clone() }.command(&["-c", WAITS]);
+    script.env("OS_CLIENT_CONFIG_FILE", clouds).env("OS_CLOUD", "novella");
+    tokio::task::spawn_blocking(move || python::run(&mut script)).await.unwrap();
+}
+
 /// A script runs all commands of the README's first sections in one shell, as a new user would copy them.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readme_is_run_as_it_stands() {

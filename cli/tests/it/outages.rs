@@ -89,7 +89,7 @@ mod on_rabbitmq_and_postgres {
         .await;
         set(&cloud, Network::Up);
         client.wait_for_status(&id, "ACTIVE").await;
-        let bus = Transport::connect(&cloud.bus_url(), TransportOptions::default()).await.unwrap();
+        let bus = Transport::connect(cloud.bus_url(), TransportOptions::default()).await.unwrap();
         assert_eq!(bus.dead_letters(10).await.unwrap(), []);
     }
 

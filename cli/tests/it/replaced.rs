@@ -3,6 +3,7 @@
 
 use std::process::Output;
 
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -10,9 +11,9 @@ use crate::support::{
     process::novella,
 };
 
-fn service(cloud: &Cloud, arguments: &[&str]) -> Output {
+fn host(cloud: &Cloud, arguments: &[&str]) -> Output {
     novella()
-        .arg("service")
+        .arg("host")
         .args(arguments)
         .env("NOVELLA_DATABASE__URL", cloud.database_url())
         .env("NOVELLA_SERVICE__SERVICE_DOWN_TIME", "3")
@@ -20,11 +21,11 @@ fn service(cloud: &Cloud, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What `novella service list` says of the hosts of this name, in the order of the list.
-fn states(cloud: &Cloud, host: &str) -> Vec<String> {
-    let list: Vec<Value> = serde_json::from_slice(&service(cloud, &["list", "--format", "json"]).stdout).unwrap();
-    let of_host = list.iter().filter(|service| service["host"] == host);
-    of_host.map(|service| service["state"].as_str().unwrap().to_owned()).collect()
+/// What `novella host list` says of the hosts of this name, in the order of the list.
+fn states(cloud: &Cloud, name: &str) -> Vec<String> {
+    let list: Vec<Value> = serde_json::from_slice(&host(cloud, &["list", "--format", "json"]).stdout).unwrap();
+    let of_host = list.iter().filter(|row| row["host"] == name);
+    of_host.map(|row| row["state"].as_str().unwrap().to_owned()).collect()
 }
 
 mod on_rabbitmq_and_postgres {
@@ -42,12 +43,12 @@ mod on_rabbitmq_and_postgres {
                 servers.push(id);
             }
         }
-        assert!(!service(&cloud, &["replace", "host-1"]).status.success(), "nobody was refused");
+        assert!(!host(&cloud, &["replace", "host-1"]).status.success(), "nobody was refused");
 
         cloud.start_stranger("stranger", "host-1");
         wait_for("the stranger to be refused", async || states(&cloud, "host-1") == ["up", "refused"]).await;
-        let table = String::from_utf8(service(&cloud, &["list"]).stdout).unwrap();
-        assert!(table.contains("novella service replace host-1"), "{table}");
+        let table = String::from_utf8(host(&cloud, &["list"]).stdout).unwrap();
+        assert!(table.contains("novella host replace host-1"), "{table}");
         let logs = ["conductor-1", "conductor-2"].map(|name| cloud.process(name).log()).concat();
         assert!(logs.contains("another machine says hello"), "{logs}");
         // All goes on as before on the host that has the name, also when it starts anew.
@@ -59,13 +60,13 @@ mod on_rabbitmq_and_postgres {
             client.action(id, json!({"os-start": null})).await;
             client.wait_for_status(id, "ACTIVE").await;
         }
-        let refused = service(&cloud, &["replace", "host-1"]);
+        let refused = host(&cloud, &["replace", "host-1"]);
         assert!(String::from_utf8_lossy(&refused.stderr).contains("host-1 is up"), "{refused:?}");
 
         // The machine is gone, and the stranger takes its place. Its guests are gone too.
         cloud.process("host-1").kill();
         wait_for("the host to be down", async || states(&cloud, "host-1") == ["down", "refused"]).await;
-        let replaced = service(&cloud, &["replace", "host-1"]);
+        let replaced = host(&cloud, &["replace", "host-1"]);
         assert!(replaced.status.success(), "{}", String::from_utf8_lossy(&replaced.stderr));
         wait_for("the new host to be up", async || states(&cloud, "host-1") == ["up"]).await;
         for id in &servers {
@@ -90,5 +91,34 @@ mod on_rabbitmq_and_postgres {
         wait_for("the old one to be refused", async || states(&cloud, "host-1") == ["up", "refused"]).await;
         client.wait_for_status(&servers[1], "ACTIVE").await;
         cloud.assert_claims_add_up().await;
+    }
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_new_host_gets_no_work_before_an_operator_approves_it() {
+        let mut cloud = Cloud::apart(Settings::default()).await;
+        for name in ["conductor-1", "conductor-2"] {
+            assert!(cloud.process(name).terminate().success());
+            cloud.process(name).restart_with("NOVELLA_CONDUCTOR__AUTO_APPROVE", "false");
+        }
+        let unknown = host(&cloud, &["approve", "host-4"]);
+        assert!(
+            String::from_utf8_lossy(&unknown.stderr).contains("no host waits under the name host-4"),
+            "{unknown:?}"
+        );
+        cloud.start_stranger("stranger", "host-4");
+        wait_for("the new host to wait", async || states(&cloud, "host-4") == ["waits"]).await;
+        let table = String::from_utf8(host(&cloud, &["list"]).stdout).unwrap();
+        assert!(table.contains("novella host approve host-4"), "{table}");
+        let client = cloud.client().await;
+        let on_it = json!({"availability_zone": "nova:host-4"});
+        let body = client.create_body("early", on_it.clone()).await;
+        let (status, _) = client.request(Method::POST, "/servers", Some(&body)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+
+        let approved = host(&cloud, &["approve", "host-4"]);
+        assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
+        wait_for("the new host to be up", async || states(&cloud, "host-4") == ["up"]).await;
+        let id = client.create("welcome", on_it).await;
+        client.wait_for_status(&id, "ACTIVE").await;
+        assert_eq!(client.host_of(&id).await, "host-4");
     }
 }

@@ -55,11 +55,13 @@ pub async fn claim(
     Ok(taken)
 }
 
-/// Gives back what `instance` has claimed on `host`; nothing, if it has no claim there.
+/// Gives back what `instance` has claimed on `host`; nothing, if it has no claim there, or if its row says that it is there:
+/// a long task that ends late must not take a claim that is the server's again.
 pub async fn release(connection: &mut Connection, instance: InstanceUuid, host: &str) -> Result<(), DbError> {
     let claimed: Option<Resources> = sql!(
         "DELETE FROM allocations WHERE instance_uuid = " (instance) " AND host = " (host)
-        " RETURNING vcpus, memory_mb, disk_gb"
+        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = allocations.instance_uuid \
+         AND i.host = allocations.host AND i.deleted_at IS NULL) RETURNING vcpus, memory_mb, disk_gb"
     )
     .fetch_optional(connection)
     .await?;

@@ -296,6 +296,7 @@ fn instance() -> Instance {
         deleted_at: None,
         locked_by: None,
         locked_reason: None,
+        fixed_ip: None,
         access_ip_v4: None,
         access_ip_v6: None,
         auto_disk_config: false,

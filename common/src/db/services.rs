@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Connection, DbError, Sql, UuidText, host_identities,
+    Connection, DbError, Sql, UuidText, host_admission,
     list::{Condition, List},
     table::select,
 };
@@ -206,7 +206,7 @@ pub async fn delete(connection: &mut Connection, service: &Service) -> Result<De
         if kept != Deletion::Deleted {
             return Ok(kept);
         }
-        host_identities::forget_refused(connection, &service.host).await?;
+        host_admission::forget_refused(connection, &service.host).await?;
     }
     sql!("DELETE FROM services WHERE uuid = "(UuidText(&service.uuid))).execute(connection).await?;
     Ok(Deletion::Deleted)

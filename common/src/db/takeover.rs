@@ -240,7 +240,8 @@ impl FromRow for LostTask {
 }
 
 /// Migrations that a host or a person holds and that can't go on so: the source is down, or has reported nothing since
-/// `told_since` (it may never have been told), or is to be told of an abort; the instance is no longer theirs, or is gone.
+/// `told_since` (it may never have been told), or is to be told of an abort; the instance is no longer theirs, is gone, or
+/// was given another state by an administrator.
 pub async fn lost_migrations(
     connection: &mut Connection,
     fresh_since: Timestamp,
@@ -258,8 +259,10 @@ pub async fn lost_migrations(
         .is_in(MigrationStatus::held_by(Holder::Person))
         .push(
             " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.uuid = migrations.instance_uuid \
-             AND i.deleted_at IS NULL)",
+             AND i.deleted_at IS NULL AND i.vm_state = ",
         )
+        .bind(&VmState::Resized)
+        .push(")")
         .fetch_all(connection)
         .await
 }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{BindError, DbError, Row};
+use super::{BindError, DbError, Row, host_admission::Refusal};
 use crate::{
     ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
@@ -317,7 +317,7 @@ macro_rules! name_columns {
     )*};
 }
 
-name_columns!(VmState, TaskState, LockedBy, GroupPolicy, MigrationKind, MigrationStatus, Binary, EventResult);
+name_columns!(Refusal, VmState, TaskState, LockedBy, GroupPolicy, MigrationKind, MigrationStatus, Binary, EventResult);
 
 impl Row<'_> {
     /// Reads the next column by its type's `FromStr`.

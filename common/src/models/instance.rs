@@ -79,6 +79,8 @@ pub struct Instance {
     pub locked_by: Option<LockedBy>,
     /// Why it is locked, for people.
     pub locked_reason: Option<String>,
+    /// Its address on the network that every server is on; `None`: none was wanted.
+    pub fixed_ip: Option<String>,
     /// The IPv4 address by which its user wants it known; not one that it has.
     pub access_ip_v4: Option<String>,
     /// The same for IPv6.

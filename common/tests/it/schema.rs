@@ -78,6 +78,22 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0007_hosts_and_requests.sql",
         "4d46f5d93817cc0a913dda482636557737bc1376e2851da0d695f032f8af94b3230f2ea878fcd0bf1bc92120b7f43de4",
     ),
+    (
+        "postgres/0011_host_approval.sql",
+        "5ac639bb1f238ca4358e13b08c5f4c85335bda5188a76e5d67c51eb22bf17bae469fcde75c3d258a79ed200cd7b6f8fc",
+    ),
+    (
+        "sqlite/0011_host_approval.sql",
+        "3b0495ec6e93d510cdbb501028428fa73c22f3f26825d7a5e0287cf9677340f7a89d497d010f86c4fbdac47fee1ce126",
+    ),
+    (
+        "postgres/0012_fixed_ips.sql",
+        "229d800be15334ce26afa8c68b642e40cd1a49546b34fd8d3dfa3dc9593fdedb6007b30aa98c965d61711dd04cb9f550",
+    ),
+    (
+        "sqlite/0012_fixed_ips.sql",
+        "30c5022b142a29ba742bbf5bc15a17c6acc50cc562c923c42beb2578335ca8de4fc5b714e595163edf86fddfaf7fcadb",
+    ),
 ];
 
 fn folder() -> &'static Path {

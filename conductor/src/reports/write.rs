@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use novella_common::{
     db::{
-        Connection, DbError, actions, allocations, compute_nodes, host_identities,
+        Connection, DbError, actions, allocations,
+        host_admission::{self, Refusal},
         instances::{
             self,
             transitions::{self, Reported},
@@ -14,9 +15,9 @@ use novella_common::{
         migrations::{self, transitions::Progressed},
         services,
     },
-    ids::{InstanceUuid, MigrationUuid},
+    ids::{HostIdentity, InstanceUuid, MigrationUuid},
     lifecycle::TaskState,
-    models::{Binary, Holder, Migration},
+    models::{Binary, Holder, Inventory, Migration},
     reports::{MigrationOutcome, MigrationReport},
     telemetry::request_span,
 };
@@ -60,20 +61,20 @@ async fn write_hosts(
     consequences: &mut Consequences,
 ) -> Result<(), DbError> {
     for ((host, identity), hello) in &batch.hellos {
-        if !host_identities::recognise(connection, host, *identity).await? {
-            metrics::counter!("hosts_refused_total").increment(1);
-            tracing::warn!(
-                host,
-                identity = identity.map(|identity| identity.to_string()),
-                "another machine says hello under the name of a host that is known, and is refused; if the host was \
-                 replaced: novella service replace {host}"
-            );
+        let auto_approve = shared.config.auto_approve;
+        let admission = host_admission::admit(connection, host, *identity, &hello.inventory, auto_approve).await?;
+        if let Some(refusal) = admission.refusal {
+            metrics::counter!("hosts_refused_total", "reason" => refusal.as_str()).increment(1);
+            // It says hello every few seconds.
+            if !admission.is_repeated {
+                log_refused(host, *identity, refusal, &hello.inventory);
+            }
+        }
+        if !admission.is_host {
             continue;
         }
         let zone = &hello.inventory.availability_zone;
         services::hello(connection, host, zone, hello.incarnation).await?;
-        compute_nodes::upsert(connection, host, &hello.inventory).await?;
-        host_identities::learn(connection, host, *identity).await?;
         consequences.reconcile.push(host.clone());
     }
     consequences.reconcile.extend(batch.reconcile.iter().cloned());
@@ -84,6 +85,31 @@ async fn write_hosts(
         listening::heard(connection, shared.report_interval).await?;
     }
     Ok(())
+}
+
+fn log_refused(host: &str, identity: Option<HostIdentity>, refusal: Refusal, inventory: &Inventory) {
+    let identity = identity.map(|identity| identity.to_string());
+    match refusal {
+        Refusal::Identity => tracing::warn!(
+            host,
+            identity,
+            "another machine says hello under the name of a host that is known, and is refused; if the host was \
+             replaced: novella host replace {host}"
+        ),
+        Refusal::New => tracing::warn!(
+            host,
+            identity,
+            capacity = ?inventory.capacity(),
+            "a new host says hello, and gets no work before it is approved: novella host approve {host}"
+        ),
+        Refusal::Capacity => tracing::warn!(
+            host,
+            identity,
+            capacity = ?inventory.capacity(),
+            "a host says that it has more than before, which does not count before it is approved: novella host approve \
+             {host}"
+        ),
+    }
 }
 
 async fn write_instances(

@@ -58,6 +58,16 @@ impl TaskContext {
         self.instance.as_ref().is_none_or(|instance| instance.deleted_at.is_some())
     }
 
+    /// What the instance's row says, whatever operation is under way.
+    pub(super) fn vm_state(&self) -> Option<VmState> {
+        self.instance.as_ref().map(|instance| instance.vm_state)
+    }
+
+    /// The same.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.instance.as_ref().and_then(|instance| instance.host.as_deref())
+    }
+
     /// The migration as the hosts must know it, once it has a destination and as long as the operation is this task.
     pub(super) fn spec(&self, migration: &Migration) -> Option<MigrationSpec> {
         spec(migration, self.instance(migration)?)

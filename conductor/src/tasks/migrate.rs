@@ -42,7 +42,7 @@ pub(super) static STEPS: &[Step] = &[
         Box::pin(finish_resize(task, migration))
     })
     .undone_by("revert_resize"),
-    // Waits for a person, and is driven only when the server was deleted.
+    // Waits for a person, and is driven only when the server was deleted, or was given another state by hand.
     Step::new(Status::Finished, Worker::Conductor, "wait_for_confirmation", |task, migration| {
         Box::pin(wait_for_confirmation(task, migration))
     }),
@@ -170,7 +170,8 @@ async fn finish_resize(task: &mut TaskContext, migration: &Migration) -> Result<
 }
 
 async fn wait_for_confirmation(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
-    if task.is_deleted() {
+    // An administrator who gives the server another state has it stay where it is.
+    if task.is_deleted() || task.vm_state() != Some(VmState::Resized) {
         return task.set_status(migration, Status::Confirming, None).await;
     }
     let mut connection = task.shared.database.write().await?;
@@ -182,6 +183,10 @@ async fn wait_for_confirmation(task: &mut TaskContext, migration: &Migration) ->
 
 async fn confirm_resize(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
     let Some(spec) = task.spec_of_any(migration) else { return Ok(Next::Step) };
+    // Given another state by hand, it may have come back since.
+    if task.host() == Some(&spec.source) {
+        return Ok(Next::Step);
+    }
     if task.is_up(&spec.source).await? {
         let (ctx, source) = (request_context(migration), host(task, &spec.source));
         let call = || source.confirm_resize(&ctx, spec.clone());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use novella_common::{
+    db::{allocations, instances::edits},
     ids::InstanceUuid,
     lifecycle::{Action, TaskState, VmState},
     models::{EventResult, Migration, MigrationKind, MigrationStatus},
@@ -103,6 +104,26 @@ on_both! {
         cloud.until_status(&migration, MigrationStatus::Confirmed).await;
         cloud.hosts.called("confirm_resize", 1).await;
         assert_eq!(cloud.claims(&["source", "dest"]).await, [0, 0]);
+        cloud.stop().await;
+    }
+
+    async fn a_moved_server_that_an_administrator_gives_another_state_stays_where_it_is(cloud: Cloud) {
+        let uuid = two_hosts(&cloud).await;
+        cloud.start_conductor().await;
+        let migration = moved(&cloud, uuid).await;
+        {
+            let row = cloud.instance(uuid).await;
+            let mut transaction = cloud.database.begin().await.unwrap();
+            assert!(edits::reset_state(&mut transaction, &row, VmState::Active).await.unwrap());
+            // A task that ends late asks for a claim that is the server's.
+            allocations::release(&mut transaction, uuid, "dest").await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+        cloud.until_status(&migration, MigrationStatus::Confirmed).await;
+        cloud.assert_settled(uuid).await;
+        let instance = cloud.instance(uuid).await;
+        assert_eq!((instance.vm_state, instance.host.as_deref()), (VmState::Active, Some("dest")));
+        assert_eq!(cloud.claims(&["source", "dest"]).await, [0, 1]);
         cloud.stop().await;
     }
 

@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{compute_nodes, host_identities, instances, listening, services},
+    db::{
+        compute_nodes,
+        host_admission::{self, Approval, Refusal},
+        instances, listening, services,
+    },
     ids::{HostIdentity, Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Binary, EventResult, Instance},
@@ -311,13 +315,14 @@ on_both! {
         let service = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
         assert_eq!(service.incarnation, known);
         assert_eq!(compute_nodes::get(&mut connection, "host-1").await.unwrap().unwrap().inventory.total, big());
-        let refused = host_identities::refused(&mut connection).await.unwrap();
-        assert_eq!((refused.len(), refused[0].host.as_str(), refused[0].identity), (1, "host-1", Some(other)));
+        let refused = host_admission::refused(&mut connection).await.unwrap();
+        let [refused] = &refused[..] else { panic!("{refused:?}") };
+        assert_eq!((refused.host.as_str(), refused.identity, refused.reason), ("host-1", Some(other), Refusal::Identity));
         drop(connection);
 
         let mut transaction = cloud.database.begin().await.unwrap();
-        assert!(host_identities::replace(&mut transaction, "host-1").await.unwrap());
-        assert!(!host_identities::replace(&mut transaction, "host-1").await.unwrap());
+        assert!(host_admission::replace(&mut transaction, "host-1").await.unwrap());
+        assert!(!host_admission::replace(&mut transaction, "host-1").await.unwrap());
         transaction.commit().await.unwrap();
         // Its numbers begin anew, and the old one is the stranger now.
         assert_eq!(cloud.instance(uuid).await.report_seq, 0);
@@ -328,7 +333,7 @@ on_both! {
         let mut connection = cloud.database.write().await.unwrap();
         let service = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
         assert_eq!(service.incarnation, new);
-        assert_eq!(host_identities::refused(&mut connection).await.unwrap()[0].identity, Some(own));
+        assert_eq!(host_admission::refused(&mut connection).await.unwrap()[0].identity, Some(own));
         drop(connection);
         cloud.stop().await;
     }
@@ -474,6 +479,45 @@ on_both! {
         cloud.hosts.hello("host-1", size(i64::MAX, 1024, 10)).await;
         all_is_written(&cloud, "host-1").await;
         assert_eq!(cloud.nodes().await["host-1"].capacity, before);
+        cloud.stop().await;
+    }
+    async fn a_new_host_and_one_that_has_more_than_before_wait_for_an_operator(mut cloud: Cloud) {
+        cloud.config.auto_approve = false;
+        cloud.start_host("host-1", big()).await;
+        cloud.start_conductor().await;
+        let (identity, more) = (Some(HostIdentity::random()), big().plus(&size(1, 0, 0)));
+        let hello = async |host: &str, resources| {
+            cloud.hosts.hello_as(host, cloud.hosts.incarnation(host), resources, identity).await;
+        };
+        hello("new", big()).await;
+        hello("host-1", more).await;
+        all_is_written(&cloud, "host-1").await;
+        let nodes = cloud.nodes().await;
+        assert_eq!((nodes.len(), nodes["host-1"].inventory.total), (1, big()));
+        let mut transaction = cloud.database.begin().await.unwrap();
+        assert!(services::find(&mut transaction, Binary::Compute, "new").await.unwrap().is_none());
+        let waiting: Vec<_> = host_admission::refused(&mut transaction).await.unwrap();
+        let waiting: Vec<_> = waiting.iter().map(|it| (it.host.as_str(), it.reason)).collect();
+        assert_eq!(waiting, [("host-1", Refusal::Capacity), ("new", Refusal::New)]);
+        for host in ["host-1", "new"] {
+            let approval = host_admission::approve(&mut transaction, host).await.unwrap();
+            assert!(matches!(approval, Approval::Approved(_)), "{approval:?}");
+            let again = host_admission::approve(&mut transaction, host).await.unwrap();
+            assert_eq!(again, Approval::NobodyWaits);
+        }
+        transaction.commit().await.unwrap();
+
+        hello("new", big()).await;
+        // Less is taken as it is said.
+        let less = big().less(&size(0, 0, 1));
+        hello("host-1", less).await;
+        all_is_written(&cloud, "host-1").await;
+        let nodes = cloud.nodes().await;
+        assert_eq!((nodes.len(), nodes["host-1"].inventory.total), (2, less));
+        let mut connection = cloud.database.write().await.unwrap();
+        assert!(services::find(&mut connection, Binary::Compute, "new").await.unwrap().is_some());
+        assert_eq!(host_admission::refused(&mut connection).await.unwrap(), []);
+        drop(connection);
         cloud.stop().await;
     }
 }

@@ -1,6 +1,7 @@
 //! `/servers`: instances, as users see them.
 
 mod actions;
+mod addresses;
 mod attachments;
 mod create;
 mod delete;
@@ -23,6 +24,7 @@ mod view;
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
 use novella_rest::{ApiError, Operation, delete, get, post, put};
 
+pub(crate) use self::addresses::AddressPool;
 pub(super) use self::create::files;
 use crate::{Request, policy, state::Api};
 

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha224};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{create::request::DiskConfig, hosts, tags};
+use super::{addresses::Addresses, create::request::DiskConfig, hosts, tags};
 use crate::{Request, policy};
 
 /// Which versions have which fields of a server; those not named are in all.
@@ -102,7 +102,7 @@ pub(super) struct Detail<'i> {
     flavor: FlavorOf<'i>,
     created: Seconds,
     updated: Seconds,
-    addresses: Addresses,
+    addresses: Addresses<'i>,
     #[serde(rename = "accessIPv4")]
     access_ip_v4: &'i str,
     #[serde(rename = "accessIPv6")]
@@ -167,10 +167,6 @@ struct FaultView<'i> {
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<&'i str>,
 }
-
-/// Addresses by network: none, since there is no network service.
-#[derive(Serialize, ToSchema)]
-struct Addresses {}
 
 #[derive(Serialize, ToSchema)]
 struct SecurityGroup {
@@ -324,7 +320,7 @@ impl<'a> View<'a> {
             flavor: self.flavor(&instance.flavor),
             created: Seconds(instance.created_at),
             updated: Seconds(instance.updated_at),
-            addresses: Addresses {},
+            addresses: Addresses::in_server(instance.fixed_ip.as_deref()),
             access_ip_v4: instance.access_ip_v4.as_deref().unwrap_or_default(),
             access_ip_v6: instance.access_ip_v6.as_deref().unwrap_or_default(),
             disk_config: DiskConfig::shown(instance.auto_disk_config),

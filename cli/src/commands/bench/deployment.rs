@@ -160,6 +160,7 @@ impl Deployment {
             .env("NOVELLA_COMPUTE__FAKE__DIRTY_RATE_MIB", "0")
             .env("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "0")
             .env("NOVELLA_COMPUTE__MAX_CONCURRENT_BUILDS", "100")
+            .env("NOVELLA_CONDUCTOR__AUTO_APPROVE", "true")
             .env("NOVELLA_CONDUCTOR__MAX_CONCURRENT_LIVE_MIGRATIONS", "100")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

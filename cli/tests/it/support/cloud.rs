@@ -62,6 +62,7 @@ fn environment(settings: &Settings) -> BTreeMap<String, String> {
         ("NOVELLA_LOG__FILTER", "info"),
         ("NOVELLA_SERVICE__REPORT_INTERVAL", "0.5"),
         ("NOVELLA_SERVICE__SERVICE_DOWN_TIME", "3"),
+        ("NOVELLA_CONDUCTOR__AUTO_APPROVE", "true"),
         ("NOVELLA_CONDUCTOR__TAKEOVER_INTERVAL", "0.5"),
         ("NOVELLA_CONDUCTOR__RECONCILE_INTERVAL", "2"),
         ("NOVELLA_CONDUCTOR__GAUGES_INTERVAL", "0.5"),

@@ -50,6 +50,12 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
+    /// Starts it again with another value in its environment.
+    pub fn restart_with(&mut self, variable: &str, value: &str) {
+        self.environment.insert(variable.to_owned(), value.to_owned());
+        self.restart();
+    }
+
     /// Starts it again, as a supervisor would, if it has ended without having got as far as to serve: what it needs was
     /// away.
     pub fn restart_if_it_did_not_start(&mut self) {

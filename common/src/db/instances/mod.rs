@@ -53,6 +53,7 @@ table! {
     deleted_at,
     locked_by,
     locked_reason,
+    fixed_ip,
     access_ip_v4,
     access_ip_v6,
     auto_disk_config,

@@ -94,6 +94,7 @@ impl Cloud {
             hosts,
             config: ConductorConfig {
                 takeover_interval: Duration::from_millis(50),
+                auto_approve: true,
                 call_retry_interval: Duration::from_millis(20),
                 ..ConductorConfig::default()
             },

@@ -103,7 +103,11 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
         hints: wanted.hints.clone(),
         ..Default::default()
     };
-    let instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image, auto_disk_config);
+    let mut instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image, auto_disk_config);
+    if wanted.has_address {
+        let addresses = request.state.addresses.give(&request.state.database, wanted.count).await?;
+        instances.iter_mut().zip(addresses).for_each(|(instance, address)| instance.fixed_ip = Some(address));
+    }
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
     let parts = (request.state.clone(), request.context.clone(), Arc::new((instances, spec, wanted.tags)));
@@ -276,6 +280,7 @@ fn instances_for(
                 key_name: wanted.key_name.clone(),
                 locked_by: None,
                 locked_reason: None,
+                fixed_ip: None,
                 access_ip_v4: wanted.access_ip_v4.clone(),
                 access_ip_v6: wanted.access_ip_v6.clone(),
                 auto_disk_config,

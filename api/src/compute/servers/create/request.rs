@@ -169,6 +169,8 @@ pub(super) struct ServerRequest {
     /// `None`: as the image says.
     pub(super) disk_config: Option<DiskConfig>,
     pub(super) trusted_certs: Vec<String>,
+    /// Whether the servers get an address.
+    pub(super) has_address: bool,
     #[schema(value_type = Object)]
     pub(super) devices: Devices,
     zone: Option<String>,
@@ -226,7 +228,7 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
     let fields: Fields = typed("server", &Value::Object(server.clone()))?;
 
     files::check(&fields.personality)?;
-    networks(fields.networks.as_ref(), version)?;
+    let has_address = networks(fields.networks.as_ref(), version)?;
     let named = fields.image_ref.as_deref().filter(|image| !image.is_empty());
     let devices = devices::read(server, named, version)?;
     let image_id = image(named.or(devices.image.as_deref()))?;
@@ -269,22 +271,23 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
         access_ip_v6: fields.access_ip_v6.map(|address| address.to_string()),
         disk_config: fields.disk_config,
         trusted_certs,
+        has_address,
         devices,
         zone: fields.availability_zone.map(|zone| zone.0),
         host,
     })
 }
 
-/// No network service yet: only what asks for no particular network.
-fn networks(networks: Option<&Value>, version: Microversion) -> Result<(), ApiError> {
+/// No network service yet: only what asks for no particular network. Whether an address is wanted.
+fn networks(networks: Option<&Value>, version: Microversion) -> Result<bool, ApiError> {
     let words_allowed = version.at_least(37);
     match networks {
         None if words_allowed => {
             Err(ApiError::bad_request("Invalid input for field/attribute server. 'networks' is a required property"))
         }
-        None => Ok(()),
-        Some(Value::Array(list)) if list.is_empty() => Ok(()),
-        Some(Value::String(word)) if words_allowed && matches!(word.as_str(), "none" | "auto") => Ok(()),
+        None => Ok(true),
+        Some(Value::Array(list)) if list.is_empty() => Ok(true),
+        Some(Value::String(word)) if words_allowed && matches!(word.as_str(), "none" | "auto") => Ok(word == "auto"),
         Some(Value::Array(_)) => Err(ApiError::bad_request(format!(
             "networks: this cloud has no network service, so that no network or port can be found. {}",
             if words_allowed { "Ask for 'none' or 'auto'." } else { "Leave networks out." }
