@@ -21,3 +21,4 @@ mod server_groups;
 mod servers;
 mod services_hypervisors_limits;
 mod tags;
+mod text;
