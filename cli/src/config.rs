@@ -12,7 +12,7 @@ use novella_conductor::ConductorConfig;
 use novella_scheduler::SchedulerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{GlobalOptions, clouds::CloudFolder};
+use crate::{GlobalOptions, clouds::CloudFolder, output};
 
 /// Every key there is, with its default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -67,10 +67,9 @@ impl Config {
 }
 
 /// On standard error, since a log may not be set up yet, or be somewhere else.
-#[allow(clippy::print_stderr, reason = "the command line's own output")]
 fn warn_of_misspelt_variables() {
     for (name, meant) in config::misspelt_variables::<Config>() {
-        eprintln!("novella: warning: the variable {name} sets nothing; was {meant} meant?");
+        output::say_aside(&format!("novella: warning: the variable {name} sets nothing; was {meant} meant?"));
     }
 }
 
