@@ -12,7 +12,10 @@ use novella_conductor::rpcapi::ConductorClient;
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
-use crate::{config::ApiConfig, neighbours::Images};
+use crate::{
+    config::{ApiConfig, QuotaConfig},
+    neighbours::{Images, Projects},
+};
 
 /// What every handler is given. Clones share it.
 #[derive(Clone)]
@@ -26,7 +29,9 @@ pub struct Parts {
     pub(crate) compute: ComputeClient,
     pub(crate) live_migration: ComputeLiveMigrationClient,
     pub(crate) images: Arc<dyn Images>,
+    pub(crate) projects: Arc<dyn Projects>,
     pub(crate) config: ApiConfig,
+    pub(crate) quota: QuotaConfig,
     pub(crate) service: ServiceConfig,
 }
 
@@ -36,8 +41,9 @@ impl Api {
     pub fn new(
         database: Database,
         transport: &Transport,
-        images: Arc<dyn Images>,
+        (images, projects): (Arc<dyn Images>, Arc<dyn Projects>),
         config: ApiConfig,
+        quota: QuotaConfig,
         service: ServiceConfig,
     ) -> Self {
         Self(Arc::new(Parts {
@@ -46,8 +52,10 @@ impl Api {
             compute: ComputeClient::new(transport),
             live_migration: ComputeLiveMigrationClient::new(transport),
             images,
+            projects,
             database,
             config,
+            quota,
             service,
         }))
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use figment::{Figment, providers::Serialized};
-use novella_api::ApiConfig;
+use novella_api::{ApiConfig, QuotaConfig};
 use novella_common::{
     config::{self, BusConfig, DatabaseConfig, LogConfig, ManagementConfig, Secret, SecretUrl, ServiceConfig},
     faults::FaultsConfig,
@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub management: ManagementConfig,
     pub log: LogConfig,
     pub api: ApiConfig,
+    pub quota: QuotaConfig,
     pub scheduler: SchedulerConfig,
     pub conductor: ConductorConfig,
     pub compute: ComputeConfig,

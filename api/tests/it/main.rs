@@ -15,6 +15,7 @@ mod migrations;
 mod operations;
 mod operators;
 mod outages;
+mod quotas;
 mod seed;
 mod server_fields;
 mod server_groups;

@@ -23,7 +23,6 @@ mod view;
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
 use novella_rest::{ApiError, Operation, delete, get, post, put};
 
-pub(super) use self::create::files;
 use crate::{Request, policy, state::Api};
 
 /// The operations.
