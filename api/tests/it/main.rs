@@ -5,6 +5,7 @@
 mod support;
 
 mod attachments;
+mod document;
 mod flavors;
 mod http;
 mod identity;

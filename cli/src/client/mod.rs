@@ -5,6 +5,7 @@ mod credentials;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use novella_common::config::SecretUrl;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -26,7 +27,7 @@ impl Client {
     /// Asks for a token.
     pub(crate) async fn connect(credentials: &Credentials) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        let url = format!("{}/auth/tokens", credentials.auth_url);
+        let url = SecretUrl::new(format!("{}/auth/tokens", credentials.auth_url));
         let domain = json!({ "id": "default" });
         let body = json!({ "auth": {
             "identity": { "methods": ["password"], "password": { "user": {
@@ -35,7 +36,7 @@ impl Client {
             "scope": { "project": { "name": credentials.project, "domain": domain } },
         } });
         let answer = http
-            .post(&url)
+            .post(url.expose())
             .json(&body)
             .send()
             .await
