@@ -9,8 +9,8 @@ use utoipa::{
         extensions::ExtensionsBuilder,
         path::{Operation as OperationObject, OperationBuilder, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
-        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
         schema::{OneOf, Schema, Type},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
     },
 };
 

@@ -39,7 +39,10 @@ fn the_composition_has_no_password_of_its_own() {
     for variable in ["NOVELLA_ADMIN_PASSWORD", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"] {
         let uses = composition.matches(&format!("${{{variable}")).count();
         let required = composition.matches(&format!("${{{variable}:?cp deploy/demonstration.env .env")).count();
-        assert!(uses > 0 && uses == required, "{variable}: {required} of {uses} refuse to start without it and say how");
+        assert!(
+            uses > 0 && uses == required,
+            "{variable}: {required} of {uses} refuse to start without it and say how"
+        );
         assert!(text("deploy/demonstration.env").contains(&format!("\n{variable}=")), "{variable}");
     }
     assert!(text(".gitignore").lines().any(|line| line == "/.env"), "a file with passwords would be committed");

@@ -21,6 +21,8 @@ pub(crate) struct Client {
     /// The public endpoint of each service type in the catalog.
     endpoints: Arc<BTreeMap<String, String>>,
     token: String,
+    /// The id of the project that the token is for.
+    project: String,
 }
 
 impl Client {
@@ -56,7 +58,13 @@ impl Client {
         if !endpoints.contains_key("compute") {
             bail!("the catalog of {url} names no compute endpoint");
         }
-        Ok(Self { http, endpoints: Arc::new(endpoints), token })
+        let project = document["token"]["project"]["id"].as_str().unwrap_or_default().to_owned();
+        Ok(Self { http, endpoints: Arc::new(endpoints), token, project })
+    }
+
+    /// The id of the project that it works in.
+    pub(crate) fn project(&self) -> &str {
+        &self.project
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -117,6 +125,12 @@ impl Client {
         let answer = succeeded(self.request(Method::POST, path).json(body).send().await?).await?;
         let bytes = answer.bytes().await?;
         if bytes.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&bytes)?) }
+    }
+
+    /// `PUT path`.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<()> {
+        succeeded(self.request(Method::PUT, path).json(body).send().await?).await?;
+        Ok(())
     }
 
     /// `DELETE path`.

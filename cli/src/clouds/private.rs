@@ -38,7 +38,9 @@ pub(super) fn make(path: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
     if me.is_root()
         && let Some(other) = foreign(path, is_ours)?
     {
-        bail!("{open} and holds '{other}', which is not the cloud's: choose another with --data DIR, or `chmod 700` it");
+        bail!(
+            "{open} and holds '{other}', which is not the cloud's: choose another with --data DIR, or `chmod 700` it"
+        );
     }
     // Not its special bits: whose group new files get is the administrator's matter.
     fs::set_permissions(path, fs::Permissions::from_mode(mode & !OTHERS))

@@ -144,7 +144,10 @@ async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) 
     assert_eq!(quota(&["--default"], "key-pairs", "Limit").await, 100);
     let create = ["server", "create", "--flavor", "m1.tiny", "--image", "cirros", "--nic", "none", "more"];
     let refused = openstack.failing(&create).await;
-    assert!(refused.contains("Quota exceeded for instances: Requested 1, but already used 0 of 0 instances"), "{refused}");
+    assert!(
+        refused.contains("Quota exceeded for instances: Requested 1, but already used 0 of 0 instances"),
+        "{refused}"
+    );
     openstack.print(&["quota", "delete", "--compute", "admin"]).await;
     openstack.print(&create).await;
 }

@@ -271,6 +271,12 @@ async fn a_cloud_is_filled_by_a_seed_once_and_goes_on_elsewhere_from_a_file() {
     home.run(&["down"]);
     home.run(&up);
     assert_eq!(named().await, all);
+    // What is put in comes on top of what the project may have, and comes once.
+    let bob = Client::connect(&format!("http://{address}"), "bob", "secret", "ci").await;
+    let limits = bob.get("/limits").await["limits"]["absolute"].clone();
+    let limits =
+        ["maxTotalInstances", "maxTotalCores", "maxTotalRAMSize", "totalCoresUsed"].map(|name| limits[name].clone());
+    assert_eq!(limits, [10 + 3, 20 + 3 * 8, 51_200 + 3 * 16_384, 3 * 8].map(Value::from));
     assert!(home.fail(&["save", saved]).contains("stop it first"));
     home.run(&["down"]);
     home.run(&["save", saved]);

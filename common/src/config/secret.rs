@@ -85,7 +85,9 @@ impl fmt::Display for SecretUrl {
         let mut begin = rest.find('?').map_or(rest.len(), |question| question + 1);
         for pair in rest[begin..].split('&') {
             let end = begin + pair.len();
-            secrets.extend(pair.split_once('=').filter(|(name, _)| is_secret(name)).map(|(_, value)| end - value.len()..end));
+            secrets.extend(
+                pair.split_once('=').filter(|(name, _)| is_secret(name)).map(|(_, value)| end - value.len()..end),
+            );
             begin = end + 1;
         }
         // The two overlap where an `@` stands in the query, or a `?` in the password.
@@ -121,7 +123,9 @@ mod tests {
     #[test]
     fn a_url_is_shown_without_its_password() {
         let shown = |url: &str| SecretUrl::new(url).to_string();
-        for url in ["sqlite:///var/lib/novella.db", "memory://", "postgres://host:5432/db?sslmode=require", "http://h:1"] {
+        for url in
+            ["sqlite:///var/lib/novella.db", "memory://", "postgres://host:5432/db?sslmode=require", "http://h:1"]
+        {
             assert_eq!(shown(url), url);
         }
         for (url, masked) in [

@@ -48,11 +48,7 @@ pub struct ServersInUse {
 }
 
 /// Every limit that was set and that may concern this user in this project.
-pub async fn limits(
-    connection: &mut Connection,
-    project: &str,
-    user: Option<&str>,
-) -> Result<Vec<SetLimit>, DbError> {
+pub async fn limits(connection: &mut Connection, project: &str, user: Option<&str>) -> Result<Vec<SetLimit>, DbError> {
     let rows: Vec<(i64, String, i64)> = sql!(
         "SELECT CAST(0 AS BIGINT), resource, hard_limit FROM quota_classes WHERE class_name = " (DEFAULT_CLASS)
         " UNION ALL SELECT CASE user_id WHEN '' THEN CAST(1 AS BIGINT) ELSE CAST(2 AS BIGINT) END, resource, hard_limit \

@@ -72,8 +72,7 @@ async fn update(request: Request, Path(class): Path<String>, new: NewLimits) -> 
         (Resource::ServerGroupMembers, new.server_group_members),
         (Resource::ServerGroups, new.server_groups),
     ];
-    let changes: Vec<_> =
-        all.into_iter().filter_map(|(resource, limit)| Some((resource.name(), limit?.0))).collect();
+    let changes: Vec<_> = all.into_iter().filter_map(|(resource, limit)| Some((resource.name(), limit?.0))).collect();
     let mut connection = request.state.database.write().await?;
     quotas::set_class(&mut connection, &class, &changes).await?;
     let set = quotas::of_class(&mut connection, &class).await?;

@@ -168,10 +168,7 @@ mod tests {
         let ask = |have: i64, least, most| quota.of_usage(used(have), used(have), Wanted { least, most });
         assert_eq!(ask(0, 1, 2), Ok(2));
         assert_eq!(ask(0, 1, 100), Ok(2), "as many as fit");
-        assert_eq!(
-            ask(2, 1, 1).unwrap_err(),
-            "Quota exceeded for cores: Requested 2, but already used 4 of 5 cores"
-        );
+        assert_eq!(ask(2, 1, 1).unwrap_err(), "Quota exceeded for cores: Requested 2, but already used 4 of 5 cores");
         assert_eq!(
             ask(2, 2, 4).unwrap_err(),
             "Quota exceeded for cores, instances: Requested 8, 2-4, but already used 4, 2 of 5, 3 cores, instances"

@@ -121,8 +121,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let reservation_id = instances[0].reservation_id.clone();
     let new = NewServers { instances, spec, tags: wanted.tags, group, quota };
     let parts = (request.state.clone(), request.context.clone(), Arc::new(new));
-    uninterrupted(parts, move |(api, context, new)| async move { make(&api, &context, &new).await })
-    .await?;
+    uninterrupted(parts, move |(api, context, new)| async move { make(&api, &context, &new).await }).await?;
 
     if wanted.return_reservation_id {
         return Ok((StatusCode::ACCEPTED, request.plain("reservation_id", reservation_id)).into_response());

@@ -19,11 +19,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    super::{
-        hostname,
-        metadata_rules::Metadata,
-        tags::Tags,
-    },
+    super::{hostname, metadata_rules::Metadata, tags::Tags},
     devices::{self, Devices},
     files::{self, Base64, File, Measured},
     hints,
