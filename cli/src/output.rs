@@ -33,7 +33,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
 }
 
 /// Prints lines as they are: what a shell is to read, and what has colours. Nobody else's text may be in it, or it must be
-/// [`printable`] already. A reader that has gone (`novella config | head`) has had enough: that is no error.
+/// [`printable()`] already. A reader that has gone (`novella config | head`) has had enough: that is no error.
 pub(crate) fn print_exactly(text: &str) -> Result<()> {
     let mut out = stdout().lock();
     match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
