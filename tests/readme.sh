@@ -14,7 +14,7 @@ commands=$(awk '
     inside && /^```sh$/ { block = 1; next }
     /^```$/ { block = 0 }
     inside && block
-' README.md | grep -v -e '^cargo ' -e '^docker ')
+' README.md | grep -v -e '^cargo ' -e '^docker ' -e '^cp deploy/demonstration.env ')
 [ "$(wc -l <<<"$commands")" -gt 30 ] || { echo "README.md has too few commands" >&2 && exit 1; }
 
 home=$(mktemp --directory)

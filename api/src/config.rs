@@ -1,4 +1,4 @@
-//! `[api]`: the configuration of the REST API.
+//! `[api]` and `[quota]`: the configuration of the REST API.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -71,6 +71,69 @@ impl ApiConfig {
             max_in_flight: self.max_in_flight,
             request_timeout: self.request_timeout,
             public_metrics: self.public_metrics,
+        }
+    }
+}
+
+/// `[quota]`: how much a project may have where neither it nor the quota class `default` has a limit of its own. Nova's
+/// names and defaults; -1 says that there is no limit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuotaConfig {
+    /// Servers of a project.
+    pub instances: i64,
+    /// Virtual CPUs of a project's servers.
+    pub cores: i64,
+    /// MiB of memory of a project's servers.
+    pub ram: i64,
+    /// Pairs of metadata of a server.
+    pub metadata_items: i64,
+    /// Files that a server is given before it first runs (until microversion 2.56).
+    pub injected_files: i64,
+    /// Bytes of one of these, in base64.
+    pub injected_file_content_bytes: i64,
+    /// Bytes of the path of one of these.
+    pub injected_file_path_length: i64,
+    /// Key pairs of a user.
+    pub key_pairs: i64,
+    /// Server groups of a project.
+    pub server_groups: i64,
+    /// Servers that a user may have in one group.
+    pub server_group_members: i64,
+}
+
+impl Default for QuotaConfig {
+    fn default() -> Self {
+        Self {
+            instances: 10,
+            cores: 20,
+            ram: 50 * 1024,
+            metadata_items: 128,
+            injected_files: 5,
+            injected_file_content_bytes: 10 * 1024,
+            injected_file_path_length: 255,
+            key_pairs: 100,
+            server_groups: 10,
+            server_group_members: 10,
+        }
+    }
+}
+
+impl QuotaConfig {
+    /// Without any limit: for those who make more than a person would.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        Self {
+            instances: -1,
+            cores: -1,
+            ram: -1,
+            metadata_items: -1,
+            injected_files: -1,
+            injected_file_content_bytes: -1,
+            injected_file_path_length: -1,
+            key_pairs: -1,
+            server_groups: -1,
+            server_group_members: -1,
         }
     }
 }

@@ -12,7 +12,7 @@ mod service;
 mod state;
 
 pub use compute::COMPUTE;
-pub use config::ApiConfig;
+pub use config::{ApiConfig, QuotaConfig};
 pub use service::{ApiService, StartError};
 pub use state::Api;
 

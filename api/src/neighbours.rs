@@ -38,3 +38,12 @@ pub trait Images: Send + Sync + 'static {
         ids: Vec<String>,
     ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>>;
 }
+
+/// What the Identity component knows of projects.
+pub trait Projects: Send + Sync + 'static {
+    /// Whether there is a project of this id.
+    ///
+    /// # Errors
+    /// 503 if the component can't be asked.
+    fn exists<'a>(&'a self, context: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>>;
+}

@@ -109,6 +109,13 @@ rules! {
     AGGREGATES_SHOW = "os_compute_api:os-aggregates:show", Who::Admin, "Show a host aggregate.";
     AVAILABILITY_ZONE_LIST = "os_compute_api:os-availability-zone:list", Who::Anyone, "List availability zones.";
     AVAILABILITY_ZONE_DETAIL = "os_compute_api:os-availability-zone:detail", Who::Admin, "List availability zones with their hosts.";
+    QUOTA_SETS_SHOW = "os_compute_api:os-quota-sets:show", Who::Role(READER), "Show a project's quotas.";
+    QUOTA_SETS_DETAIL = "os_compute_api:os-quota-sets:detail", Who::Role(READER), "Show a project's quotas with what is in use.";
+    QUOTA_SETS_DEFAULTS = "os_compute_api:os-quota-sets:defaults", Who::Anyone, "Show the default quotas.";
+    QUOTA_SETS_UPDATE = "os_compute_api:os-quota-sets:update", Who::Admin, "Set a project's quotas, or those of a user in it.";
+    QUOTA_SETS_DELETE = "os_compute_api:os-quota-sets:delete", Who::Admin, "Put a project's quotas, or those of a user in it, back to the defaults.";
+    QUOTA_CLASS_SETS_SHOW = "os_compute_api:os-quota-class-sets:show", Who::Admin, "Show the quotas of a class.";
+    QUOTA_CLASS_SETS_UPDATE = "os_compute_api:os-quota-class-sets:update", Who::Admin, "Set the quotas of a class.";
     LIMITS = "os_compute_api:limits", Who::Anyone, "See one's own limits.";
     LIMITS_OTHER_PROJECT = "os_compute_api:limits:other_project", Who::Admin, "See another project's limits.";
     EXTENSIONS = "os_compute_api:extensions", Who::Anyone, "List extensions.";

@@ -12,7 +12,11 @@ use novella_conductor::rpcapi::ConductorClient;
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
-use crate::{compute::AddressPool, config::ApiConfig, neighbours::Images};
+use crate::{
+    compute::AddressPool,
+    config::{ApiConfig, QuotaConfig},
+    neighbours::{Images, Projects},
+};
 
 /// What every handler is given. Clones share it.
 #[derive(Clone)]
@@ -27,7 +31,9 @@ pub struct Parts {
     pub(crate) live_migration: ComputeLiveMigrationClient,
     pub(crate) images: Arc<dyn Images>,
     pub(crate) addresses: AddressPool,
+    pub(crate) projects: Arc<dyn Projects>,
     pub(crate) config: ApiConfig,
+    pub(crate) quota: QuotaConfig,
     pub(crate) service: ServiceConfig,
 }
 
@@ -37,8 +43,9 @@ impl Api {
     pub fn new(
         database: Database,
         transport: &Transport,
-        images: Arc<dyn Images>,
+        (images, projects): (Arc<dyn Images>, Arc<dyn Projects>),
         config: ApiConfig,
+        quota: QuotaConfig,
         service: ServiceConfig,
     ) -> Self {
         Self(Arc::new(Parts {
@@ -48,8 +55,10 @@ impl Api {
             live_migration: ComputeLiveMigrationClient::new(transport),
             images,
             addresses: AddressPool::default(),
+            projects,
             database,
             config,
+            quota,
             service,
         }))
     }

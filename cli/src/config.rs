@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use figment::{Figment, providers::Serialized};
-use novella_api::ApiConfig;
+use novella_api::{ApiConfig, QuotaConfig};
 use novella_common::{
     config::{self, BusConfig, DatabaseConfig, LogConfig, ManagementConfig, Secret, SecretUrl, ServiceConfig},
     faults::FaultsConfig,
@@ -12,7 +12,7 @@ use novella_conductor::ConductorConfig;
 use novella_scheduler::SchedulerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{GlobalOptions, clouds::CloudFolder};
+use crate::{GlobalOptions, clouds::CloudFolder, output};
 
 /// Every key there is, with its default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub management: ManagementConfig,
     pub log: LogConfig,
     pub api: ApiConfig,
+    pub quota: QuotaConfig,
     pub scheduler: SchedulerConfig,
     pub conductor: ConductorConfig,
     pub compute: ComputeConfig,
@@ -67,10 +68,9 @@ impl Config {
 }
 
 /// On standard error, since a log may not be set up yet, or be somewhere else.
-#[allow(clippy::print_stderr, reason = "the command line's own output")]
 fn warn_of_misspelt_variables() {
     for (name, meant) in config::misspelt_variables::<Config>() {
-        eprintln!("novella: warning: the variable {name} sets nothing; was {meant} meant?");
+        output::say_aside(&format!("novella: warning: the variable {name} sets nothing; was {meant} meant?"));
     }
 }
 

@@ -101,6 +101,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(say_panic));
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -141,15 +142,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// As the standard library says it; the text may quote what a user or the bus has said.
+fn say_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let (name, trace) = (thread.name().unwrap_or("<unnamed>"), std::backtrace::Backtrace::capture());
+    output::say_aside(&format!("thread '{name}' {panic}\nstack backtrace: {trace}"));
+}
+
 /// Says what went wrong, with each cause on a line of its own.
-#[allow(clippy::print_stderr, reason = "the command line's own output")]
 fn fail(error: &anyhow::Error) -> ExitCode {
     let mut said = error.to_string();
-    eprintln!("novella: {said}");
+    output::say_aside(&format!("novella: {said}"));
     for cause in error.chain().skip(1).map(ToString::to_string) {
         // Some say their cause themselves.
         if !said.contains(&cause) {
-            eprintln!("  because: {cause}");
+            output::say_aside(&format!("  because: {cause}"));
             said = cause;
         }
     }

@@ -1,10 +1,14 @@
-//! Standard output of the commands: what was asked for, and nothing else.
+//! Standard output of the commands: what was asked for, and nothing else. And what goes to standard error beside it.
+//!
+//! Nothing that a user, a host or the bus has said reaches a terminal as it is (see [`novella_common::printable`]): all that
+//! is printed passes through here.
 
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
+use novella_common::printable::{self, Lines};
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlEmitter};
 
@@ -23,13 +27,24 @@ pub(crate) enum Format {
 /// A column of a table: its title, and the key of the rows' values.
 pub(crate) type Column = (&'static str, &'static str);
 
-/// Prints lines. A reader that has gone (`novella config | head`) has had enough: that is no error.
+/// Prints lines.
 pub(crate) fn print(text: &str) -> Result<()> {
+    print_exactly(&printable(text))
+}
+
+/// Prints lines as they are: what a shell is to read, and what has colours. Nobody else's text may be in it, or it must be
+/// [`printable()`] already. A reader that has gone (`novella config | head`) has had enough: that is no error.
+pub(crate) fn print_exactly(text: &str) -> Result<()> {
     let mut out = stdout().lock();
     match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("writing to standard output"),
     }
+}
+
+/// Says something beside what was asked for, on standard error. If that is closed there is nobody to tell.
+pub(crate) fn say_aside(text: &str) {
+    let _ = writeln!(stderr().lock(), "{}", printable(text));
 }
 
 /// Prints rows: as a table of these columns, or for programs with all that is in them.
@@ -84,10 +99,22 @@ pub(crate) fn table<'a>(titles: impl Iterator<Item = &'a str>, rows: impl Iterat
     table.trim_fmt()
 }
 
-/// Without characters that a terminal would obey: the text may come from a user or from the bus.
+/// Without characters that a terminal would obey; the lines are kept.
 pub(crate) fn printable(text: &str) -> String {
-    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
+    printable::printable(text, Lines::Kept)
+}
+
+/// The same of all texts in a value, each on one line.
+pub(crate) fn printable_value(value: &Value) -> Value {
+    match value {
+        Value::String(text) => printable::printable(text, Lines::Joined).into(),
+        Value::Array(items) => items.iter().map(printable_value).collect(),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| (key.clone(), printable_value(value)));
+            Value::Object(entries.collect())
+        }
+        other => other.clone(),
+    }
 }
 
 fn text_of(value: &Value) -> String {
@@ -152,6 +179,6 @@ mod tests {
     #[test]
     fn a_table_shows_no_character_that_a_terminal_obeys() {
         let shown = table(["Name"].into_iter(), [vec!["\u{1b}[2Jgone".to_owned()]].into_iter());
-        assert!(shown.contains(r"\u{1b}[2Jgone"), "{shown}");
+        assert!(shown.contains(r"\u001b[2Jgone"), "{shown}");
     }
 }

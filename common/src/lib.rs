@@ -12,6 +12,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod models;
 mod named;
+pub mod printable;
 pub mod reports;
 pub mod service;
 pub mod telemetry;

@@ -3,15 +3,27 @@
 //! Each line that belongs to a request is inside a span with its `request_id`: the API opens one for an HTTP request,
 //! the bus library one for each message it dispatches, and whoever goes on with a request's work in a task of its own
 //! [`request_span`]. They are of the level `error`, so that no filter that lets a line through leaves out its span.
+//!
+//! An event is one line, and no line has a character that a terminal obeys, whatever it tells of (see [`crate::printable`]).
 
-use std::{io::IsTerminal, sync::OnceLock, time::Duration};
+mod fields;
+
+use std::{
+    io::{IsTerminal, stderr},
+    sync::OnceLock,
+    time::Duration,
+};
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Layer, PrefixLayer};
 use tracing::Span;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{LogConfig, LogFormat};
+use self::fields::PrintableFields;
+use crate::{
+    config::{LogConfig, LogFormat},
+    printable::PrintableBytes,
+};
 
 /// Why logging or figures could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -47,11 +59,14 @@ pub fn init_logging(config: &LogConfig) -> Result<(), TelemetryError> {
         LogFormat::Text => {
             // https://no-color.org
             let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let colours = !plain && std::io::stderr().is_terminal();
-            registry.with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours)).try_init()?;
+            let colours = !plain && stderr().is_terminal();
+            let lines = fmt::layer().fmt_fields(PrintableFields).with_writer(stderr).with_ansi(colours);
+            registry.with(lines).try_init()?;
         }
         LogFormat::Json => {
-            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()?;
+            // JSON escapes control characters, but not all of Unicode's.
+            let writer = || PrintableBytes::new(stderr());
+            registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()?;
         }
     }
     Ok(())

@@ -43,6 +43,15 @@ impl Identity {
         Self(Arc::new(Parts { database, tokens: TokenCache::default(), passwords: PasswordChecks::default(), config }))
     }
 
+    /// Whether there is a project of this id.
+    ///
+    /// # Errors
+    /// 503 if the database can't be read.
+    pub async fn has_project(&self, id: &str) -> Result<bool, ApiError> {
+        let which = db::Reference::Id(id.to_owned());
+        Ok(db::project(&mut *self.database.read().await?, &which).await?.is_some())
+    }
+
     /// Removes expired tokens from time to time, until `shutdown` is requested.
     pub fn sweep_tokens(&self, shutdown: &Shutdown) {
         let (database, stop) = (self.database.clone(), shutdown.clone());

@@ -70,7 +70,8 @@ impl<'de, const LEAST: i64> Deserialize<'de> for Integer<LEAST> {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Integer<LEAST>, E> {
-                let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                let digits = text.strip_prefix('-').filter(|_| LEAST < 0).unwrap_or(text);
+                let digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
                 match text.parse() {
                     Ok(value) if digits => self.visit_i64(value),
                     _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
@@ -201,6 +202,8 @@ mod tests {
     fn an_integer_may_be_written_in_digits_and_has_bounds() {
         assert_eq!(from_value::<Integer<1>>(json!("12")).unwrap(), Integer(12));
         assert_eq!(from_value::<Integer<0>>(json!(0)).unwrap(), Integer(0));
+        assert_eq!(from_value::<Integer<-1>>(json!("-1")).unwrap(), Integer(-1));
+        assert!(refused::<Integer<-1>>(json!("-2")) && refused::<Integer<-1>>(json!("-")));
         let too_much =
             [json!(0), json!(-1), json!("-1"), json!(1.5), json!("x"), json!(""), json!(i64::MAX), json!(true)];
         for value in too_much {

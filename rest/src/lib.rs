@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! request id ▶ log span ▶ path made plain ▶ faults, if enabled ▶ form of errors ▶ panic guard ▶ time limit ▶ in-flight limit
-//!     ▶ body limit ▶ token ▶ microversion ▶ router ▶ row: versions, rule, query, body ▶ handler
+//!     ▶ body limit ▶ token ▶ microversion ▶ router ▶ row: versions, rule, text, query, body ▶ handler
 //! ```
 
 pub mod answer;
@@ -39,6 +39,7 @@ mod request;
 mod request_id;
 mod server;
 mod service;
+mod text;
 pub mod times;
 
 pub use authentication::{Authenticator, Named, Token, token_in};

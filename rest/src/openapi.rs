@@ -10,6 +10,7 @@ use utoipa::{
         path::{Operation as OperationObject, OperationBuilder, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         schema::{OneOf, Schema, Type},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -52,7 +53,7 @@ impl Described {
     }
 
     fn object(&self, path: &str, action: Option<&str>, tag: &str, versions: Versions) -> OperationObject {
-        let mut operation = OperationBuilder::new().summary(Some(self.summary)).tag(tag);
+        let mut operation = OperationBuilder::new().summary(Some(self.summary)).tag(tag).securities(Some(token()));
         for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
             operation = operation.parameter(parameter(name, ParameterIn::Path));
         }
@@ -112,6 +113,14 @@ pub fn value_under(key: &'static str, value: RefOr<Schema>) -> RefOr<Schema> {
     ObjectBuilder::new().property(key, value).required(key).into()
 }
 
+/// What nearly every operation asks for.
+fn token() -> [SecurityRequirement; 1] {
+    [SecurityRequirement::new::<_, _, &str>(TOKEN, [])]
+}
+
+/// The name of the one way to say who asks.
+const TOKEN: &str = "token";
+
 /// A document without operations.
 pub(crate) fn empty() -> OpenApi {
     let info = InfoBuilder::new()
@@ -119,7 +128,9 @@ pub(crate) fn empty() -> OpenApi {
         .description(Some("A compute cloud that speaks OpenStack's APIs."))
         .version(env!("CARGO_PKG_VERSION"))
         .build();
-    OpenApiBuilder::new().info(info).components(Some(ComponentsBuilder::new().build())).build()
+    let header = ApiKeyValue::with_description("X-Auth-Token", "A token, from `POST /identity/v3/auth/tokens`.");
+    let components = ComponentsBuilder::new().security_scheme(TOKEN, SecurityScheme::ApiKey(ApiKey::Header(header)));
+    OpenApiBuilder::new().info(info).components(Some(components.build())).security(Some(token())).build()
 }
 
 /// Adds a service's operations. Of several actions on one path the document has one operation whose body is one of
@@ -144,6 +155,9 @@ pub(crate) fn add<S>(document: &mut OpenApi, service: &Service, operations: &[Op
             let since = at(versions.since.max(family.min.minor));
             let range = json!({"min-ver": since, "max-ver": versions.until.map(at)});
             object.extensions = Some(ExtensionsBuilder::new().add("x-openstack", range).build());
+        }
+        if operation.public {
+            object.security = Some(Vec::new());
         }
         match existing(&mut document.paths, &path, &method) {
             Some(present) => one_of_both(present, object),

@@ -173,6 +173,7 @@ impl<S> Operation<S> {
             }
             self.authorize(&request)?;
         }
+        request.check_text()?;
         match &self.query {
             Some(query) => check_query(&request.query, &query.parameters, request.version, query.strict_since)?,
             None => {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::{
     ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token, answer::Answer,
-    authentication::Caller, request_id,
+    authentication::Caller, request_id, text,
 };
 
 /// How long a body may take to arrive.
@@ -98,6 +98,18 @@ impl<S> Request<S> {
         &self.parts.headers
     }
 
+    /// Holds what the path and the query say against the rule for text; the body is held against it when it is read.
+    ///
+    /// # Errors
+    /// 400 that names the place.
+    pub(crate) fn check_text(&self) -> Result<(), ApiError> {
+        self.path.iter().try_for_each(|part| text::check("the path", part))?;
+        self.query.iter().try_for_each(|(name, value)| {
+            text::check("the query", name)?;
+            text::check(name, value)
+        })
+    }
+
     /// The value of the `index`th parameter of the path.
     pub(crate) fn path_parameter(&self, index: usize) -> Result<String, ApiError> {
         // A handler that takes more parameters than its path has is found by the test that calls it.
@@ -161,7 +173,10 @@ async fn read_json(parts: &Parts, body: Body, limit: usize) -> Result<Value, Api
     let bytes = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
     let bytes = bytes.map_err(|_| ApiError::RequestTimeout { seconds: BODY_TIMEOUT.as_secs() })?;
     let bytes = bytes.map_err(|rejection| unread(rejection, limit))?;
-    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("Malformed request body: {error}")))
+    let body = serde_json::from_slice(&bytes);
+    let body = body.map_err(|error| ApiError::bad_request(format!("Malformed request body: {error}")))?;
+    text::check_json(&bytes, &body)?;
+    Ok(body)
 }
 
 fn unread(rejection: BytesRejection, limit: usize) -> ApiError {

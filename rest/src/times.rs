@@ -57,14 +57,15 @@ fn whole_seconds(f: &mut fmt::Formatter<'_>, time: DateTime) -> fmt::Result {
     )
 }
 
-/// A time in a query: ISO 8601 with an offset, or without one in UTC.
+/// A time in a query: ISO 8601 with an offset, or without one in UTC. In our era: earlier ones can't be held by every
+/// database, and Nova knows none.
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time);
-    }
-    let local = text.parse::<DateTime>().ok()?;
-    TimeZone::UTC.to_timestamp(local).ok()
+    let time = match text.parse::<Timestamp>() {
+        Ok(time) => time,
+        Err(_) => TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?,
+    };
+    (TimeZone::UTC.to_datetime(time).year() >= 1).then_some(time)
 }
 
 /// A time that a query filters by.
@@ -112,6 +113,8 @@ mod tests {
         {
             assert_eq!(parse(text), Some(expected), "{text}");
         }
-        assert_eq!(parse("yesterday"), None);
+        for text in ["yesterday", "-005000-01-01T00:00:00Z", "-005000-01-01T00:00:00"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
     }
 }

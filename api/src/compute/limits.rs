@@ -1,29 +1,23 @@
 //! `/limits`: how much a project may have, and has.
 //!
-//! There are no quotas: -1 says so, which is Nova's word for it. What can't be made here at all has the limit 0.
+//! The limits are the project's quotas; -1 says that there is none.
 
 use axum::response::Response;
-use novella_common::{db::instances, models::Flavor};
+use novella_common::db::quotas;
 use novella_rest::{ApiError, FieldTable, Operation, Shaped, field, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{keypairs::MAX_KEYPAIRS, server_groups, servers::files};
+use super::{
+    quotas::{Limits, Resource},
+    server_groups,
+};
 use crate::{Request, policy, state::Api};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
     vec![get("/limits", policy::LIMITS, show).query(QUERY, 75).answers::<LimitsView>("limits")]
 }
-
-const UNLIMITED: i64 = -1;
-
-fn limit(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// What one server's metadata may have.
-const METADATA_ITEMS: i64 = 128;
 
 const FIELDS: FieldTable = FieldTable(&[
     field("maxImageMeta").until(38),
@@ -83,27 +77,27 @@ async fn show(request: Request) -> Result<Response, ApiError> {
         _ => request.project()?,
     };
     let mut connection = request.state.database.read().await?;
-    let sizes = instances::list::sizes_in_use(&mut connection, project).await?;
-    let groups = server_groups::of_project(&mut connection, project).await?;
-    let total = |of: fn(&Flavor) -> i64| -> i64 { sizes.iter().map(|(flavor, count)| of(flavor) * count).sum() };
+    let limits = Limits::of(&mut connection, &request.state.quota, project, None).await?.project;
+    let (used, _) = quotas::servers_in_use(&mut connection, project, "").await?;
+    let groups = server_groups::count(&mut connection, project, None).await?;
     let absolute = Absolute {
-        max_image_meta: METADATA_ITEMS,
-        max_personality: limit(files::MAX_FILES),
-        max_personality_size: limit(files::MAX_CONTENT_BYTES),
-        max_security_group_rules: 0,
-        max_security_groups: 0,
-        max_server_group_members: server_groups::MAX_SERVER_GROUP_MEMBERS,
-        max_server_groups: server_groups::MAX_SERVER_GROUPS,
-        max_server_meta: METADATA_ITEMS,
-        max_total_cores: UNLIMITED,
-        max_total_floating_ips: 0,
-        max_total_instances: UNLIMITED,
-        max_total_keypairs: MAX_KEYPAIRS,
-        max_total_ram_size: UNLIMITED,
-        total_cores_used: total(|flavor| flavor.vcpus),
+        max_image_meta: limits[Resource::MetadataItems],
+        max_personality: limits[Resource::InjectedFiles],
+        max_personality_size: limits[Resource::InjectedFileContentBytes],
+        max_security_group_rules: limits[Resource::SecurityGroupRules],
+        max_security_groups: limits[Resource::SecurityGroups],
+        max_server_group_members: limits[Resource::ServerGroupMembers],
+        max_server_groups: limits[Resource::ServerGroups],
+        max_server_meta: limits[Resource::MetadataItems],
+        max_total_cores: limits[Resource::Cores],
+        max_total_floating_ips: limits[Resource::FloatingIps],
+        max_total_instances: limits[Resource::Instances],
+        max_total_keypairs: limits[Resource::KeyPairs],
+        max_total_ram_size: limits[Resource::Ram],
+        total_cores_used: used.cores,
         total_floating_ips_used: 0,
-        total_instances_used: total(|_| 1),
-        total_ram_used: total(|flavor| flavor.memory_mb),
+        total_instances_used: used.instances,
+        total_ram_used: used.ram,
         total_security_groups_used: 0,
         total_server_groups_used: groups,
     };

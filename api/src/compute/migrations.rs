@@ -120,7 +120,11 @@ async fn index(request: Request) -> Result<Response, ApiError> {
     if request.version.at_least(66) {
         times::check_order(times::filter(query, "changes-since")?, times::filter(query, "changes-before")?)?;
     }
-    let listing = request.list::<Migration>(&MIGRATIONS)?.filter_by(query.get("host").map(from_or_to));
+    let mut listing = request.list::<Migration>(&MIGRATIONS)?.filter_by(query.get("host").map(from_or_to));
+    if !policy::MIGRATIONS_INDEX_ALL.allows(&request.context, project) {
+        // A marker, too, may name no other project's.
+        listing = listing.visible(Condition::equal("project_id", request.project()?));
+    }
     let found = listing.page(&mut *request.state.database.read().await?).await?;
     let next = request.next_link(&found, "os-migrations", |migration| migration.uuid.to_string());
     let view = |migration| MigrationView::new(migration, with_hosts, &request.links);

@@ -8,6 +8,7 @@ mod hypervisors;
 mod keypairs;
 mod limits;
 mod migrations;
+mod quotas;
 mod server_groups;
 mod servers;
 mod services;
@@ -60,6 +61,7 @@ pub fn operations() -> Vec<Operation<Api>> {
         hypervisors::operations(),
         keypairs::operations(),
         server_groups::operations(),
+        quotas::operations(),
         limits::operations(),
         aggregates::operations(),
         availability_zones::operations(),

@@ -7,7 +7,7 @@ use novella_common::{
     db::{
         Connection, DbError,
         list::{Condition, Direction, List, SortKey},
-        server_groups,
+        quotas, server_groups,
         table::insert,
     },
     ids::InstanceUuid,
@@ -24,13 +24,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::quotas::{Limits, Resource};
 use crate::{Request, policy, state::Api};
-
-/// Server groups that one project may have: Nova's default quota.
-pub(super) const MAX_SERVER_GROUPS: i64 = 10;
-
-/// Servers that one group may have: Nova's default quota.
-pub(super) const MAX_SERVER_GROUP_MEMBERS: i64 = 10;
 
 static SERVER_GROUPS: ListDescription = ListDescription {
     filters: &[own("all_projects"), own("offset")],
@@ -130,26 +125,42 @@ pub(super) async fn find(
     Ok(list.page(connection).await?.unwrap_or_default().pop())
 }
 
-/// How many groups a project has.
-pub(super) async fn of_project(connection: &mut Connection, project: &str) -> Result<i64, DbError> {
-    List::<ServerGroup>::all().filter(Condition::equal("project_id", project)).count(connection).await
+/// How many groups a project has, or a user in it.
+pub(super) async fn count(connection: &mut Connection, project: &str, user: Option<&str>) -> Result<i64, DbError> {
+    let mut list = List::<ServerGroup>::all().filter(Condition::equal("project_id", project));
+    if let Some(user) = user {
+        list = list.filter(Condition::equal("user_id", user));
+    }
+    list.count(connection).await
+}
+
+/// A group that new servers are to be in, and what its user may have in it.
+#[derive(Clone, Debug)]
+pub(super) struct Joined {
+    pub(super) group: Uuid,
+    pub(super) user: String,
+    pub(super) limits: Limits,
 }
 
 /// Puts new servers into a group.
 ///
 /// # Errors
-/// 403 if they are more than it may have; 400 if it has just been deleted.
-pub(super) async fn join(transaction: &mut Connection, group: Uuid, servers: &[InstanceUuid]) -> Result<(), ApiError> {
+/// 403 if the user then has more in it than the limits allow; 400 if it has just been deleted.
+pub(super) async fn join(
+    transaction: &mut Connection,
+    joined: &Joined,
+    servers: &[InstanceUuid],
+) -> Result<(), ApiError> {
+    let group = joined.group;
     if !server_groups::lock(transaction, group).await? {
         return Err(ApiError::bad_request(format!("Instance group {group} could not be found.")));
     }
     server_groups::join(transaction, group, servers).await?;
-    let members = server_groups::members(transaction, [group]).await?;
-    let count = members.get(&group).map_or(0, Vec::len);
-    if i64::try_from(count).is_ok_and(|count| count <= MAX_SERVER_GROUP_MEMBERS) {
-        return Ok(());
+    let members = server_groups::members_of_user(transaction, group, &joined.user).await?;
+    if joined.limits.exceeded(Resource::ServerGroupMembers, members) {
+        return Err(ApiError::Forbidden("Quota exceeded, too many servers in group".into()));
     }
-    Err(ApiError::Forbidden("Quota exceeded, too many servers in group".into()))
+    Ok(())
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
@@ -210,8 +221,14 @@ async fn create(request: Request, new: NewServerGroup) -> Result<Response, ApiEr
         max_server_per_host: rules.max_server_per_host.map(|most| most.0),
     };
     let mut transaction = request.state.database.begin().await?;
-    if of_project(&mut transaction, &group.project_id).await? >= MAX_SERVER_GROUPS {
-        return Err(ApiError::Forbidden("Quota exceeded, too many server groups.".into()));
+    let limits = Limits::of_caller(&mut transaction, &request).await?;
+    if limits.is_limited(Resource::ServerGroups) {
+        quotas::lock(&mut transaction, &format!("server groups of {}", group.project_id)).await?;
+        let all = count(&mut transaction, &group.project_id, None).await?;
+        let own = count(&mut transaction, &group.project_id, Some(&group.user_id)).await?;
+        if limits.exceeded_by(Resource::ServerGroups, all + 1, own + 1) {
+            return Err(ApiError::Forbidden("Quota exceeded, too many server groups.".into()));
+        }
     }
     insert(&mut transaction, &group).await?;
     transaction.commit().await?;

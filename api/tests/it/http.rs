@@ -150,7 +150,7 @@ on_both! {
         for (path, what) in [
             (format!("/compute/v2.1/servers/{uuid}/os-server-password"), "os-server-password"),
             (format!("/compute/v2.1/servers/{uuid}/remote-consoles"), "remote-consoles"),
-            ("/compute/v2.1/os-quota-sets/0123/detail".to_owned(), "os-quota-sets"),
+            ("/compute/v2.1/os-instance_usage_audit_log/0123".to_owned(), "os-instance_usage_audit_log"),
             ("/identity/v3/groups".to_owned(), "groups"),
             ("/image/v2/metadefs/namespaces".to_owned(), "metadefs"),
         ] {

@@ -5,6 +5,7 @@
 mod support;
 
 mod attachments;
+mod document;
 mod flavors;
 mod http;
 mod identity;
@@ -15,9 +16,11 @@ mod migrations;
 mod operations;
 mod operators;
 mod outages;
+mod quotas;
 mod seed;
 mod server_fields;
 mod server_groups;
 mod servers;
 mod services_hypervisors_limits;
 mod tags;
+mod text;

@@ -94,7 +94,7 @@ on_both! {
         let demo = cloud.demo().await;
         let file = json!({"path": "/x", "contents": "eA=="});
         for (status, fields, text) in [
-            (403, json!({"personality": vec![file; 6]}), "Personality file limit exceeded."),
+            (403, json!({"personality": vec![file; 6]}), "Personality file limit exceeded"),
             (400, json!({"personality": [{"contents": "eA=="}]}), "Bad personality format: missing 'path'"),
             (400, json!({"block_device_mapping_v2": [
                 {"source_type": "blank", "destination_type": "local", "volume_size": 1},

@@ -5,6 +5,7 @@ mod credentials;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use novella_common::config::SecretUrl;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -20,13 +21,15 @@ pub(crate) struct Client {
     /// The public endpoint of each service type in the catalog.
     endpoints: Arc<BTreeMap<String, String>>,
     token: String,
+    /// The id of the project that the token is for.
+    project: String,
 }
 
 impl Client {
     /// Asks for a token.
     pub(crate) async fn connect(credentials: &Credentials) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        let url = format!("{}/auth/tokens", credentials.auth_url);
+        let url = SecretUrl::new(format!("{}/auth/tokens", credentials.auth_url));
         let domain = json!({ "id": "default" });
         let body = json!({ "auth": {
             "identity": { "methods": ["password"], "password": { "user": {
@@ -35,7 +38,7 @@ impl Client {
             "scope": { "project": { "name": credentials.project, "domain": domain } },
         } });
         let answer = http
-            .post(&url)
+            .post(url.expose())
             .json(&body)
             .send()
             .await
@@ -55,7 +58,13 @@ impl Client {
         if !endpoints.contains_key("compute") {
             bail!("the catalog of {url} names no compute endpoint");
         }
-        Ok(Self { http, endpoints: Arc::new(endpoints), token })
+        let project = document["token"]["project"]["id"].as_str().unwrap_or_default().to_owned();
+        Ok(Self { http, endpoints: Arc::new(endpoints), token, project })
+    }
+
+    /// The id of the project that it works in.
+    pub(crate) fn project(&self) -> &str {
+        &self.project
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -116,6 +125,12 @@ impl Client {
         let answer = succeeded(self.request(Method::POST, path).json(body).send().await?).await?;
         let bytes = answer.bytes().await?;
         if bytes.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&bytes)?) }
+    }
+
+    /// `PUT path`.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<()> {
+        succeeded(self.request(Method::PUT, path).json(body).send().await?).await?;
+        Ok(())
     }
 
     /// `DELETE path`.

@@ -3,14 +3,14 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 
-use super::{CloudName, Record, root, selector};
+use super::{CloudName, Record, private, root, selector};
 use crate::GlobalOptions;
 
 /// Under the folder of the default cloud: those that have a name.
@@ -101,12 +101,12 @@ impl CloudFolder {
         self.database().exists() || self.path.join(RECORD).exists()
     }
 
-    /// Makes the folder, for its user alone.
+    /// Makes the folder, for its user alone; one that is there is closed to others.
     ///
     /// # Errors
-    /// It can't be made; the text names it.
+    /// It can't be made or closed; the text names it.
     pub(crate) fn make(&self) -> Result<()> {
-        make_private(&self.path)
+        private::make(&self.path, |name| DATA.contains(&name) || name == NAMED)
     }
 
     /// The folder of the hosts' own files.
@@ -115,7 +115,7 @@ impl CloudFolder {
     /// It can't be made; the text names it.
     pub(crate) fn hosts(&self) -> Result<PathBuf> {
         let path = self.path.join("hosts");
-        make_private(&path)?;
+        private::make(&path, |_| true)?;
         Ok(path)
     }
 
@@ -277,14 +277,6 @@ impl CloudFolder {
         let open = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
         open.with_context(|| format!("can't write {}", path.display()))
     }
-}
-
-fn make_private(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("can't make the folder {}; choose another with --data DIR", path.display()))
 }
 
 fn remove_file(path: &Path) -> Result<()> {

@@ -7,6 +7,7 @@ mod archive;
 mod environment;
 mod folder;
 mod merge;
+mod private;
 mod record;
 
 use std::{fmt, str::FromStr};
@@ -17,6 +18,7 @@ use etcetera::BaseStrategy;
 pub(crate) use environment::{clouds_yaml, openrc, variables};
 pub(crate) use folder::{CloudFolder, RunLock, State, write_private};
 pub(crate) use merge::{merge, unmerge, users_clouds_yaml};
+pub(crate) use private::make_files_private;
 pub(crate) use record::Record;
 
 use crate::GlobalOptions;

@@ -7,6 +7,7 @@ use novella_identity::seed::SeededUser;
 
 use crate::{
     GlobalOptions,
+    clouds::make_files_private,
     config::{Config, Flags},
     output,
     run::seed::{self, SeedFile},
@@ -23,6 +24,7 @@ pub(crate) enum DbCommand {
 pub(crate) async fn run(global: &GlobalOptions, command: DbCommand) -> Result<()> {
     let DbCommand::Sync = command;
     let (config, _) = Config::load(global, &Flags::default())?;
+    make_files_private();
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
     output::print(&format!("schema up to date: {}", config.database.url))?;

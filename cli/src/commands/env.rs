@@ -37,7 +37,7 @@ pub(crate) fn run(global: &GlobalOptions, options: &EnvOptions) -> Result<()> {
     let credentials = Credentials::of_folder(cloud.path(), &record.name)?;
     let password = credentials.password.expose();
     let variables = clouds::variables(&record.endpoint, password);
-    output::print(&match options.format {
+    output::print_exactly(&match options.format {
         Format::Shell => clouds::openrc(&record.endpoint, password),
         Format::Dotenv => {
             if password.contains('\n') {

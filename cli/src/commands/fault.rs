@@ -180,10 +180,11 @@ impl Asked {
 }
 
 /// On standard error: what is printed is for scripts.
-#[allow(clippy::print_stderr, reason = "the command line's own output")]
 fn warn_of_missing(missing: &[String]) {
     for process in missing {
-        eprintln!("novella: warning: {process} does not answer; if it is back, it hears of this within ten seconds");
+        output::say_aside(&format!(
+            "novella: warning: {process} does not answer; if it is back, it hears of this within ten seconds"
+        ));
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use novella_common::printable::PrintableBytes;
 
 use crate::{
     GlobalOptions,
@@ -68,8 +69,9 @@ pub(crate) async fn run(global: &GlobalOptions, options: LogsOptions) -> Result<
     }
 }
 
+/// Whatever is in the log, a panic's text too, is shown and not obeyed.
 fn copy(file: &mut File) -> Result<()> {
-    let copied = std::io::copy(file, &mut std::io::stdout().lock());
+    let copied = std::io::copy(file, &mut PrintableBytes::new(std::io::stdout().lock()));
     match copied {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         copied => copied.map(|_| ()).context("printing the log"),

@@ -24,7 +24,7 @@ pub(crate) struct ManOptions {
 pub(crate) fn completions(options: &CompletionsOptions) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut Cli::command(), "novella", &mut script);
-    output::print(&String::from_utf8(script).context("the script is no text")?)
+    output::print_exactly(&String::from_utf8(script).context("the script is no text")?)
 }
 
 /// Prints the page of the program, or writes those of all its commands.

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     GlobalOptions,
-    clouds::CloudFolder,
+    clouds::{CloudFolder, make_files_private},
     config::{Config, Flags},
     run::{faults, figures, hosts, rest, signals::StopSignals},
 };
@@ -175,6 +175,7 @@ impl Process {
         let (config, _) = Config::load(global, &flags)?;
         telemetry::init_logging(&config.log)?;
         figures::collect()?;
+        make_files_private();
         let identity = ServiceIdentity::new(binary, config.host()?);
         let management = config.management.listen.unwrap_or_else(|| {
             let port = match binary {

@@ -103,6 +103,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     }
     telemetry::init_logging(&config.log)?;
     figures::collect()?;
+    clouds::make_files_private();
 
     let seed = options.seed.as_deref().map(SeedFile::read).transpose()?.unwrap_or_default();
     let folder = &DataFolder::open(global, &options).await?;

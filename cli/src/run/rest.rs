@@ -7,7 +7,7 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use novella_api::{
     Api, COMPUTE,
-    neighbours::{ImageRecord, Images},
+    neighbours::{ImageRecord, Images, Projects},
 };
 use novella_common::{
     RequestContext,
@@ -38,8 +38,9 @@ pub(crate) fn router(
     let compute = Api::new(
         database.clone(),
         transport,
-        Arc::new(ImagesHere(images.clone())),
+        (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone()))),
         config.api.clone(),
+        config.quota.clone(),
         config.service.clone(),
     );
     let readiness = Readiness::new().bus(transport).database(database);
@@ -49,6 +50,15 @@ pub(crate) fn router(
         .service(&IDENTITY, identity, novella_identity::operations())
         .service(&IMAGE, images, novella_image::operations())
         .router(readiness)
+}
+
+/// The Identity component of the same process, likewise.
+struct ProjectsHere(Identity);
+
+impl Projects for ProjectsHere {
+    fn exists<'a>(&'a self, _: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
+        Box::pin(self.0.has_project(id))
+    }
 }
 
 /// The Image component of the same process, asked by Compute without a detour over HTTP.

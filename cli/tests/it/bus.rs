@@ -13,22 +13,22 @@ use crate::support::{
 };
 
 /// What a command printed, and how it ended.
-struct Ended {
-    success: bool,
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) success: bool,
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ended {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert!(self.success, "{}", self.err);
         serde_json::from_str(&self.out).unwrap()
     }
 }
 
 /// `novella ARGUMENTS` for this cloud: the embedded one by its data folder, the other by the broker's URL.
-async fn run(cloud: &Cloud, arguments: &[&str]) -> Ended {
+pub(crate) async fn run(cloud: &Cloud, arguments: &[&str]) -> Ended {
     run_with(cloud, arguments, true).await
 }
 
@@ -43,7 +43,7 @@ async fn run_with(cloud: &Cloud, arguments: &[&str], management: bool) -> Ended 
     }
 }
 
-fn command(cloud: &Cloud, arguments: &[&str], management: bool) -> Command {
+pub(crate) fn command(cloud: &Cloud, arguments: &[&str], management: bool) -> Command {
     let mut command = novella();
     command.args(arguments);
     if cloud.is_embedded() {
@@ -59,7 +59,7 @@ fn command(cloud: &Cloud, arguments: &[&str], management: bool) -> Command {
 
 /// Waits until the hosts listen: they are up before that, and take work only once a conductor has told them what they
 /// ought to hold.
-async fn listening(cloud: Cloud) -> Cloud {
+pub(crate) async fn listening(cloud: Cloud) -> Cloud {
     wait_for("three hosts that listen", async || {
         let shown = run(&cloud, &["bus", "--format", "json"]).await.json();
         let queues = shown["queues"].as_array().unwrap();

@@ -130,6 +130,26 @@ async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) 
     assert!(
         limits.as_array().unwrap().iter().any(|limit| limit["Name"] == "total_instances_used" && limit["Value"] == 0)
     );
+
+    openstack.print(&["quota", "set", "--instances", "0", "--cores", "7", "admin"]).await;
+    openstack.print(&["quota", "set", "--class", "--ram", "4096", "default"]).await;
+    let quota = async |arguments: &[&str], resource: &str, column: &str| {
+        let shown = openstack.json(&[&["quota", "show", "--compute"], arguments].concat()).await;
+        let row = shown.as_array().unwrap().iter().find(|row| row["Resource"] == resource).unwrap();
+        row[column].clone()
+    };
+    assert_eq!(quota(&["admin"], "cores", "Limit").await, 7);
+    assert_eq!(quota(&["admin"], "ram", "Limit").await, 4096);
+    assert_eq!(quota(&["--usage", "admin"], "instances", "In Use").await, 0);
+    assert_eq!(quota(&["--default"], "key-pairs", "Limit").await, 100);
+    let create = ["server", "create", "--flavor", "m1.tiny", "--image", "cirros", "--nic", "none", "more"];
+    let refused = openstack.failing(&create).await;
+    assert!(
+        refused.contains("Quota exceeded for instances: Requested 1, but already used 0 of 0 instances"),
+        "{refused}"
+    );
+    openstack.print(&["quota", "delete", "--compute", "admin"]).await;
+    openstack.print(&create).await;
 }
 
 /// What clients send, ask and name in good faith.

@@ -233,6 +233,8 @@ mod embedded {
             let said: Value = serde_json::from_slice(&output.stdout).unwrap();
             (said["faults"].clone(), said["hosts"].clone(), output.status.success())
         };
+        // The API answers a moment before the cloud has written down that it does.
+        wait_for("a cloud that says that it runs", async || status().await.2).await;
         assert_eq!(status().await, (Value::Null, json!("3 up of 3"), true));
         add(&cloud, &["host", "--fail"]).await;
         assert_eq!(status().await, (json!(1), json!("3 up of 3"), true));

@@ -1,6 +1,8 @@
 //! The clouds of one machine: started in the background, found, stopped, removed.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -269,6 +271,12 @@ async fn a_cloud_is_filled_by_a_seed_once_and_goes_on_elsewhere_from_a_file() {
     home.run(&["down"]);
     home.run(&up);
     assert_eq!(named().await, all);
+    // What is put in comes on top of what the project may have, and comes once.
+    let bob = Client::connect(&format!("http://{address}"), "bob", "secret", "ci").await;
+    let limits = bob.get("/limits").await["limits"]["absolute"].clone();
+    let limits =
+        ["maxTotalInstances", "maxTotalCores", "maxTotalRAMSize", "totalCoresUsed"].map(|name| limits[name].clone());
+    assert_eq!(limits, [10 + 3, 20 + 3 * 8, 51_200 + 3 * 16_384, 3 * 8].map(Value::from));
     assert!(home.fail(&["save", saved]).contains("stop it first"));
     home.run(&["down"]);
     home.run(&["save", saved]);
@@ -302,5 +310,61 @@ fn completions_and_the_manual_name_every_command() {
     }
     for command in commands.iter().filter(|command| **command != "help") {
         assert!(folder.join(format!("novella-{command}.1")).exists(), "{command}");
+    }
+}
+
+#[test]
+fn a_data_folder_that_is_open_to_others_is_closed_and_so_are_the_files_in_it() {
+    let home = Home::new();
+    let path = &home.path().join(".local/share/novella");
+    std::fs::create_dir_all(path).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    let up = home.command(&["up", "--wait", "--quiet", "--listen", &free_address()]).output().unwrap();
+    assert!(stderr(&up).contains("is open to other users (mode 0755): now it is yours alone"), "{}", stderr(&up));
+    assert_eq!(mode(path), 0o700);
+    for file in ["novella.db", "admin-password", "clouds.yaml", "novella.log", "hosts"] {
+        assert_eq!(mode(&path.join(file)) & 0o077, 0, "{file}");
+    }
+    home.run(&["down"]);
+}
+
+#[test]
+fn no_password_is_shown_whatever_is_wrong_with_it_or_beside_it() {
+    let (home, folder) = (Home::new(), tempfile::tempdir().unwrap());
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (section, unquoted) = (
+        file("section.toml", "database = \"postgres://u:s3cret@127.0.0.1:1/d\"\n"),
+        file("unquoted.toml", "admin_password = s3cret7\n"),
+    );
+    let nowhere = "127.0.0.1:1";
+    for (arguments, name, value) in [
+        (&["config"][..], "NOVELLA_BUS__URL", format!("amqp://u:a/s3cret@{nowhere}/v")),
+        (&["config"], "NOVELLA_DATABASE__URL", format!("postgres://{nowhere}/d?user=u&password=s3cret")),
+        (&["config"], "NOVELLA_ADMIN_PASSWORD", "[s3cret]".to_owned()),
+        (&["config"], "NOVELLA_ADMIN_PASSWORD", "5342312".to_owned()),
+        (&["config"], "NOVELLA_CONFIG", section),
+        (&["config"], "NOVELLA_CONFIG", unquoted),
+        (&["db", "sync"], "NOVELLA_DATABASE__URL", format!("postgres://u:a/s3cret@{nowhere}/d")),
+        (&["db", "sync"], "NOVELLA_DATABASE__URL", format!("postgres://u:a?s3cret@{nowhere}/d")),
+        (&["db", "sync"], "NOVELLA_DATABASE__URL", format!("postgres://{nowhere}/d?password=s3cret")),
+        (&["db", "sync"], "NOVELLA_DATABASE__URL", format!("u:s3cret@{nowhere}/d")),
+        (&["bus"], "NOVELLA_BUS__URL", format!("amqp://u:a/s3cret@{nowhere}/v")),
+        (&["bus"], "NOVELLA_BUS__URL", format!("amqp://u:s3cret@{nowhere}/v")),
+        (&["watch"], "OS_AUTH_URL", format!("http://u:s3cret@{nowhere}/identity/v3")),
+    ] {
+        let mut command = home.command(arguments);
+        command.env(name, &value);
+        for (name, value) in [("USERNAME", "u"), ("PASSWORD", "s3cret"), ("PROJECT_NAME", "p")] {
+            command.env(format!("OS_{name}"), value);
+        }
+        let output = command.output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+        assert!(!said.contains("s3cret") && !said.contains("5342312"), "{arguments:?} {name}={value}: {said}");
+        assert!(arguments == ["config"] || !output.status.success(), "{arguments:?} {name}={value}: {said}");
     }
 }

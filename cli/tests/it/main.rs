@@ -19,4 +19,5 @@ mod replaced;
 mod services;
 mod storm;
 mod story;
+mod terminal;
 mod walk;

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use figment::{Metadata, Source, error::Kind};
+use figment::{
+    Metadata, Source,
+    error::{Actual, Kind},
+};
 use toml::de::{DeTable, DeValue};
 
 use super::{RUST_LOG, variable};
@@ -27,9 +30,9 @@ impl ConfigError {
                 format!("there is no key {key}{found}{meant}")
             }
             // Of the whole file: figment's own text names it.
-            _ if key.is_empty() => error.to_string(),
+            _ if key.is_empty() => without_excerpt(&error.to_string()),
             Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
-                format!("{key}{found} is {actual}, but must be {expected}")
+                format!("{key}{found} is {}, but must be {expected}", shown(&key, actual, expected))
             }
             Kind::UnknownVariant(actual, expected) => {
                 format!("{key}{found} is '{actual}', but must be one of: {}", expected.join(", "))
@@ -37,6 +40,33 @@ impl ConfigError {
             kind => format!("{key}{found}: {kind}"),
         })
     }
+}
+
+/// Values of these keys may hold secrets.
+const SECRET_NAMES: [&str; 3] = ["password", "url", "secret"];
+
+/// A value that does not fit; only its kind where it may be a secret, or have one in it: a whole section given as a text.
+fn shown(key: &str, actual: &Actual, expected: &str) -> String {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let is_section = !key.contains('.') && expected.starts_with("struct");
+    if !is_section && !SECRET_NAMES.iter().any(|part| name.contains(part)) {
+        return actual.to_string();
+    }
+    match actual {
+        Actual::Str(_) | Actual::Char(_) | Actual::Bytes(_) => "a text",
+        Actual::Bool(_) => "true or false",
+        Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => {
+            "a number (in quotes, also inside of a variable, it is a text)"
+        }
+        _ => "something else",
+    }
+    .to_owned()
+}
+
+/// TOML's errors quote the line that they are about, which may hold a password.
+fn without_excerpt(text: &str) -> String {
+    let is_excerpt = |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+    text.lines().filter(|line| !is_excerpt(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// The key that was probably meant by this one.

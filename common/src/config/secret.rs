@@ -62,21 +62,52 @@ impl SecretUrl {
     }
 }
 
+/// Parts of the names of parameters whose values are secrets.
+const SECRET_NAMES: [&str; 4] = ["pass", "pwd", "secret", "token"];
+
 impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // scheme://user:password@rest. The last `@` before the path ends the password: a password may hold one.
-        let Some((scheme, rest)) = self.0.split_once("://") else {
-            return f.write_str(&self.0);
+        // scheme://user:password@rest?name=value. A URL that somebody has mistyped is shown too, in the error that says so:
+        // rather too much is masked than too little. A password may hold anything, also what would end it.
+        let (scheme, rest) = match self.0.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme), rest),
+            None => (None, self.0.as_str()),
         };
-        let authority_end = rest.find('/').unwrap_or(rest.len());
-        match rest[..authority_end].rfind('@') {
-            Some(at) => match rest[..at].split_once(':') {
-                Some((user, _)) => write!(f, "{scheme}://{user}:{MASK}{}", &rest[at..]),
-                None => f.write_str(&self.0),
-            },
-            None => f.write_str(&self.0),
+        if let Some(scheme) = scheme {
+            write!(f, "{scheme}://")?;
         }
+        let mut secrets = Vec::new();
+        if let Some(at) = rest.rfind('@')
+            && let Some(colon) = rest[..at].find(':')
+        {
+            secrets.push(colon + 1..at);
+        }
+        let mut begin = rest.find('?').map_or(rest.len(), |question| question + 1);
+        for pair in rest[begin..].split('&') {
+            let end = begin + pair.len();
+            secrets.extend(
+                pair.split_once('=').filter(|(name, _)| is_secret(name)).map(|(_, value)| end - value.len()..end),
+            );
+            begin = end + 1;
+        }
+        // The two overlap where an `@` stands in the query, or a `?` in the password.
+        secrets.sort_by_key(|secret| secret.start);
+        let (mut shown, mut masked) = (0, None);
+        for secret in secrets {
+            if masked.is_none_or(|end| secret.start > end) {
+                write!(f, "{}{MASK}", &rest[shown..secret.start])?;
+            }
+            shown = shown.max(secret.end);
+            masked = Some(shown);
+        }
+        f.write_str(&rest[shown..])
     }
+}
+
+/// Whether a parameter of this name holds a secret. A name with escapes in it may be any.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains('%') || SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
 impl fmt::Debug for SecretUrl {
@@ -92,9 +123,38 @@ mod tests {
     #[test]
     fn a_url_is_shown_without_its_password() {
         let shown = |url: &str| SecretUrl::new(url).to_string();
-        assert_eq!(shown("amqp://guest:s3cret@host:5672/vhost"), "amqp://guest:***@host:5672/vhost");
-        assert_eq!(shown("postgres://u:p@ss@host/db"), "postgres://u:***@host/db");
-        assert_eq!(shown("sqlite:///var/lib/novella.db"), "sqlite:///var/lib/novella.db");
-        assert_eq!(shown("memory://"), "memory://");
+        for url in
+            ["sqlite:///var/lib/novella.db", "memory://", "postgres://host:5432/db?sslmode=require", "http://h:1"]
+        {
+            assert_eq!(shown(url), url);
+        }
+        for (url, masked) in [
+            ("amqp://guest:s3cret@host:5672/vhost", "amqp://guest:***@host:5672/vhost"),
+            ("postgres://u:s3cret@s3cret@host/db", "postgres://u:***@host/db"),
+            ("postgres://u:s3cret/s3cret@host/db", "postgres://u:***@host/db"),
+            ("postgres://u:s3cret?s3cret#s3cret@host/db", "postgres://u:***@host/db"),
+            ("amqp://u:s3cret@a,v:s3cret@b/vhost?ssl=1", "amqp://u:***@b/vhost?ssl=1"),
+            ("postgres://host/db?user=u&password=s3cret&a=b", "postgres://host/db?user=u&password=***&a=b"),
+            ("postgres://u@host/db?sslpassword=s3cret", "postgres://u@host/db?sslpassword=***"),
+            ("postgres://host/db?p%61ssword=s3cret", "postgres://host/db?p%61ssword=***"),
+            ("http://host/?access_token=s3cret", "http://host/?access_token=***"),
+            ("u:s3cret@host/db", "u:***@host/db"),
+            ("postgres:u:s3cret@host/db", "postgres:***@host/db"),
+        ] {
+            assert_eq!(shown(url), masked);
+        }
+        assert!(!shown("postgres://host:5432/db?password=s3cret@s3cret").contains("s3cret"));
+    }
+
+    proptest::proptest! {
+        /// Whatever a password holds, in whichever of the two places it stands.
+        #[test]
+        fn no_password_is_shown(password in "[ -~]{0,4}s3cret[ -~]{0,4}", host in "[a-z]{1,3}(:[0-9]{2})?") {
+            let in_front = SecretUrl::new(format!("postgres://u:{password}@{host}/db")).to_string();
+            proptest::prop_assert!(!in_front.contains("s3cret"), "{in_front}");
+            let password = password.replace('&', "");
+            let in_query = SecretUrl::new(format!("postgres://{host}/db?password={password}")).to_string();
+            proptest::prop_assert!(!in_query.contains("s3cret"), "{in_query}");
+        }
     }
 }

@@ -30,6 +30,7 @@ pub mod migrations;
 #[cfg(test)]
 mod plans;
 mod postgres;
+pub mod quotas;
 mod row;
 mod schema;
 mod server_connection;

@@ -20,6 +20,7 @@ use super::{
     },
     list::{Condition, Direction, List, SortKey},
     migrations::{self, transitions},
+    quotas,
     server_groups::{self, Groups},
     services, takeover,
 };
@@ -210,7 +211,11 @@ async fn lists_are_read_by_an_index(connection: &mut Connection) {
     ] {
         wanted.page(connection).await.unwrap();
     }
-    instances::list::sizes_in_use(connection, "p").await.unwrap();
+    quotas::limits(connection, "p", Some("u")).await.unwrap();
+    quotas::given_to_users(connection, "p").await.unwrap();
+    quotas::of_class(connection, quotas::DEFAULT_CLASS).await.unwrap();
+    quotas::set(connection, "p", None, &[("cores", 1)]).await.unwrap();
+    quotas::clear(connection, "p", Some("u")).await.unwrap();
     instances::list::load_by_host(connection, &["host-1", "host-2"]).await.unwrap();
     instances::list::on_hosts(connection, &["host-1", "host-2"]).await.unwrap();
     instances::on_host(connection, "host-1").await.unwrap();
@@ -323,6 +328,17 @@ async fn a_page_in_the_middle_of_a_projects_servers_is_found_by_an_index(connect
     assert_indexed(connection, &[]);
 }
 
+/// No row is read, however large the project.
+async fn a_projects_servers_are_counted_by_an_index_alone(connection: &mut Connection) {
+    let instance = instance();
+    instances::insert(connection, std::slice::from_ref(&instance), &RequestSpec::default()).await.unwrap();
+    connection.plans = Some(Vec::new());
+    quotas::servers_in_use(connection, &instance.project_id, &instance.user_id).await.unwrap();
+    let steps = connection.plans.as_ref().unwrap().last().unwrap().steps.join("\n");
+    let alone = ["COVERING INDEX instances_by_project", "Index Only Scan using instances_by_project"];
+    assert!(alone.iter().any(|how| steps.contains(how)), "{steps}");
+}
+
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
         mod on_sqlite {
@@ -351,6 +367,7 @@ on_both! {
     migrations_are_admitted_and_moved_on_by_an_index,
     lists_are_read_by_an_index,
     a_page_in_the_middle_of_a_projects_servers_is_found_by_an_index,
+    a_projects_servers_are_counted_by_an_index_alone,
 }
 
 #[test]

@@ -46,6 +46,16 @@ pub async fn members(
     Ok(members)
 }
 
+/// How many servers a user has in a group, deleted ones aside.
+pub async fn members_of_user(connection: &mut Connection, group: Uuid, user: &str) -> Result<i64, DbError> {
+    sql!(
+        "SELECT COUNT(*) FROM instances WHERE deleted_at IS NULL AND server_group = " (group)
+        " AND user_id = " (user)
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// The group that an instance is in.
 pub async fn of(connection: &mut Connection, instance: InstanceUuid) -> Result<Option<Uuid>, DbError> {
     sql!("SELECT g.uuid FROM instances i JOIN server_groups g ON g.uuid = i.server_group WHERE i.uuid = "(instance))

@@ -9,7 +9,7 @@ use novella_common::{
     db::{
         Database, DbError, Json, actions, allocations, compute_nodes, flavors, instances,
         list::{Condition, List},
-        migrations, services,
+        migrations, quotas, services,
     },
     ids::InstanceUuid,
     lifecycle::{TaskState, VmState},
@@ -77,6 +77,14 @@ const RELEASED: &[(&str, &str)] = &[
     (
         "sqlite/0007_hosts_and_requests.sql",
         "4d46f5d93817cc0a913dda482636557737bc1376e2851da0d695f032f8af94b3230f2ea878fcd0bf1bc92120b7f43de4",
+    ),
+    (
+        "postgres/0008_quotas.sql",
+        "70012c643207bdeb5cd5b843c95452a1d8a72bdcfde0f06d4eeb3dfd884c55ae730b23e8c521c420c059ff6a30bc8e3f",
+    ),
+    (
+        "sqlite/0008_quotas.sql",
+        "b54f50d9f4f51732db3aca886b8ef5b249b30bd22ff5224e87bcbc9030407df1bdbf74a8b240ccb66dff784285e2e519",
     ),
     (
         "postgres/0011_host_approval.sql",
@@ -167,6 +175,9 @@ async fn a_database_of_the_first_version_is_brought_up_to_date(url: &str) {
     assert_eq!((instance.vm_state, instance.task_state), (VmState::Active, Some(TaskState::Migrating)));
     assert_eq!((instance.config_drive, instance.flavor.vcpus), (true, 1));
     assert_eq!(instance.metadata, BTreeMap::from([("k".into(), "v \u{e4}".into())]));
+    let in_use = quotas::servers_in_use(&mut connection, &instance.project_id, &instance.user_id).await.unwrap();
+    let flavor = (instance.flavor.vcpus, instance.flavor.memory_mb);
+    assert_eq!((in_use.0.instances, (in_use.0.cores, in_use.0.ram), in_use.1), (1, flavor, in_use.0));
     let spec = instances::request_spec(&mut connection, uuid).await.unwrap().unwrap();
     assert_eq!(spec.excluded_hosts, ["host-9"]);
     let faults = instances::faults(&mut connection, &[uuid]).await.unwrap();

@@ -11,6 +11,7 @@ use novella_common::{
     db::{
         Connection, DbError,
         list::{Condition, Direction, List, SortKey},
+        quotas,
         table::insert,
     },
     sql, table,
@@ -24,10 +25,8 @@ use novella_rest::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::quotas::{Limits, Resource};
 use crate::{Request, policy, state::Api};
-
-/// Key pairs that one user may have: Nova's default quota.
-pub(super) const MAX_KEYPAIRS: i64 = 100;
 
 /// A key pair; the private key is nowhere but with its user.
 #[derive(Clone, Debug)]
@@ -189,9 +188,13 @@ async fn create(request: Request, new: NewKeypair) -> Result<Response, ApiError>
     let created_at = Timestamp::now();
     let keypair = Keypair { id: 0, user_id, name, kind: kind.into(), public_key, fingerprint, created_at };
     let mut transaction = request.state.database.begin().await?;
-    let own = List::<Keypair>::all().filter(Condition::equal("user_id", &keypair.user_id));
-    if own.count(&mut transaction).await? >= MAX_KEYPAIRS {
-        return Err(ApiError::Forbidden("Quota exceeded, too many key pairs.".into()));
+    let limits = Limits::of_caller(&mut transaction, &request).await?;
+    if limits.is_limited(Resource::KeyPairs) {
+        quotas::lock(&mut transaction, &format!("key pairs of {}", keypair.user_id)).await?;
+        let own = List::<Keypair>::all().filter(Condition::equal("user_id", &keypair.user_id));
+        if limits.exceeded(Resource::KeyPairs, own.count(&mut transaction).await? + 1) {
+            return Err(ApiError::Forbidden("Quota exceeded, too many key pairs.".into()));
+        }
     }
     match insert(&mut transaction, &keypair).await {
         Err(error) if error.is_unique_violation() => {

@@ -6,10 +6,7 @@ use axum::{http::StatusCode, response::Response};
 use novella_common::{db::instances::edits, lifecycle::VmState, models::Instance};
 use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
 
-use super::{
-    metadata_rules::{Metadata, check_count},
-    operation::check_unlocked,
-};
+use super::{super::quotas::Limits, metadata_rules::Metadata, operation::check_unlocked};
 use crate::{Request, policy, state::Api};
 
 /// How often a change looks again when somebody else's came first.
@@ -105,7 +102,8 @@ where
         check_unlocked(&request.context, &instance)?;
         check_state(&instance)?;
         let metadata = change(instance.metadata.clone())?;
-        check_count(&metadata)?;
+        let limits = Limits::of_caller(&mut *request.state.database.read().await?, request).await?;
+        limits.check_metadata(metadata.len())?;
         if edits::replace_metadata(&mut *request.state.database.write().await?, &instance, &metadata).await? {
             return Ok(metadata);
         }

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use novella_rest::ApiError;
 use serde::{Deserialize, Deserializer, de};
-
-/// Pairs that one server may have (Nova's quota `metadata_items`).
-const MAX_ITEMS: usize = 128;
 
 /// Metadata as a request gives it: keys of 1 to 255 plain characters, values of at most 255.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,17 +24,6 @@ impl<'de> Deserialize<'de> for Metadata {
         }
         Ok(Self(pairs))
     }
-}
-
-/// Refuses more pairs than a server may have.
-///
-/// # Errors
-/// 403, as Nova answers what goes over a quota.
-pub(super) fn check_count(metadata: &BTreeMap<String, String>) -> Result<(), ApiError> {
-    if metadata.len() <= MAX_ITEMS {
-        return Ok(());
-    }
-    Err(ApiError::Forbidden(format!("Maximum number of metadata items exceeds {MAX_ITEMS}")))
 }
 
 novella_rest::documented_as! {

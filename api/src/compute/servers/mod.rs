@@ -25,7 +25,6 @@ use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
 use novella_rest::{ApiError, Operation, delete, get, post, put};
 
 pub(crate) use self::addresses::AddressPool;
-pub(super) use self::create::files;
 use crate::{Request, policy, state::Api};
 
 /// The operations.

@@ -11,8 +11,8 @@ use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
 use novella_api::{
-    Api, ApiConfig, COMPUTE,
-    neighbours::{ImageRecord, Images},
+    Api, ApiConfig, COMPUTE, QuotaConfig,
+    neighbours::{ImageRecord, Images, Projects},
 };
 use novella_common::{
     RequestContext,
@@ -122,6 +122,20 @@ impl Images for ImagesHere {
     }
 }
 
+/// The Identity component beside this API.
+struct ProjectsHere(Identity);
+
+impl Projects for ProjectsHere {
+    fn exists<'a>(&'a self, _: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
+        Box::pin(self.0.has_project(id))
+    }
+}
+
+/// As many servers as a test makes; all else as by default.
+pub fn many_servers() -> QuotaConfig {
+    QuotaConfig { instances: -1, cores: -1, ram: -1, ..QuotaConfig::default() }
+}
+
 pub async fn connect(url: &str) -> Database {
     let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
     Database::connect(&config).await.unwrap()
@@ -181,7 +195,17 @@ impl Cloud {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
-        Self::assembled(on, own, database, transport, config)
+        Self::assembled(on, own, database, transport, (config, many_servers()))
+    }
+
+    /// With a scheduler and these quotas.
+    pub async fn with_quota(on: On, quota: QuotaConfig) -> Self {
+        let own = novella_testing::Database::prepared(on, prepare).await;
+        let database = connect(own.url()).await;
+        let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
+        let cloud = Self::assembled(on, own, database, transport, (ApiConfig::default(), quota));
+        cloud.record("scheduler", None, Value::Null).await;
+        cloud
     }
 
     /// A whole API on PostgreSQL and on this bus, with a network to the database that can fail.
@@ -189,7 +213,8 @@ impl Cloud {
         let own = novella_testing::Database::prepared(On::Postgres, prepare).await;
         let proxy = Proxy::before(own.url()).await;
         let database = connect(proxy.url()).await;
-        (Self::assembled(On::Postgres, own, database, transport, ApiConfig::default()), proxy)
+        let config = (ApiConfig::default(), many_servers());
+        (Self::assembled(On::Postgres, own, database, transport, config), proxy)
     }
 
     fn assembled(
@@ -197,14 +222,15 @@ impl Cloud {
         own: novella_testing::Database,
         database: Database,
         transport: Transport,
-        config: ApiConfig,
+        (config, quota): (ApiConfig, QuotaConfig),
     ) -> Self {
         let catalog = [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec();
         let identity = Identity::new(database.clone(), IdentityConfig { token_ttl: config.token_ttl, catalog });
         let images = novella_image::Images::new(database.clone());
-        let images_here = Arc::new(ImagesHere(images.clone()));
+        let others: (Arc<dyn Images>, Arc<dyn Projects>) =
+            (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
         let rest = config.rest();
-        let api = Api::new(database.clone(), &transport, images_here, config, ServiceConfig::default());
+        let api = Api::new(database.clone(), &transport, others, config, quota, ServiceConfig::default());
         let readiness = Readiness::new().bus(&transport).database(&database);
         let router = Server::new(rest, Arc::new(identity.clone()))
             .service(&COMPUTE, api, novella_api::compute::operations())

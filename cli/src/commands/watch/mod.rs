@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use jiff::{Timestamp, ToSpan};
+use novella_common::config::SecretUrl;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -52,7 +53,7 @@ async fn watch(global: &GlobalOptions, options: &WatchOptions) -> Result<()> {
         None => None,
     };
     let screen = Screen::new(only.is_some());
-    screen.note(&format!("{}, user {}", credentials.auth_url, credentials.username))?;
+    screen.note(&format!("{}, user {}", SecretUrl::new(&credentials.auth_url), credentials.username))?;
     let mut watcher = Watcher { client, only, since: None, screen };
     loop {
         if let Err(error) = watcher.look().await {

@@ -75,12 +75,15 @@ impl Screen {
 
     /// A line about the watching itself.
     pub(super) fn note(&self, note: &str) -> Result<()> {
-        self.line(&style(note).dim().to_string())
+        self.line(&style(output::printable(note)).dim().to_string())
     }
 
+    /// Shows what is new in these. From here on all their texts can be printed.
     pub(super) fn show(&mut self, servers: &[Value], migrations: &[Value]) -> Result<()> {
+        let printable = |all: &[Value]| all.iter().map(output::printable_value).collect::<Vec<_>>();
+        let (servers, migrations) = (&printable(servers), &printable(migrations));
         for server in servers {
-            self.names.insert(text(&server["id"]).to_owned(), output::printable(text(&server["name"])));
+            self.names.insert(text(&server["id"]).to_owned(), text(&server["name"]).to_owned());
         }
         for migration in migrations {
             self.migration(migration)?;
@@ -125,7 +128,7 @@ impl Screen {
                 self.failed.remove(&id);
             }
             if !brief {
-                let parts = [&*coloured(status), task, host, &output::printable(fault)];
+                let parts = [&*coloured(status), task, host, fault];
                 let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
                 self.line(&format!("{}  {}  {}  {id}", now(), self.padded_name(&id), parts.join("  ")))?;
             }
@@ -229,12 +232,12 @@ impl Screen {
         console::pad_str(&self.name(id), NAME_WIDTH, console::Alignment::Left, Some("…")).into_owned()
     }
 
-    /// A line that stays: above the bars on a terminal, cut to its width; whole where there is none.
+    /// A line that stays, of texts that can be printed: above the bars on a terminal, cut to its width; whole where there is none.
     fn line(&self, line: &str) -> Result<()> {
         let terminal = Term::stdout();
         let width = terminal.size_checked().filter(|_| terminal.is_term()).map(|(_, columns)| usize::from(columns));
         let line = width.map_or_else(|| line.into(), |width| truncate_str(line, width, "…"));
-        self.bars.suspend(|| output::print(&line))
+        self.bars.suspend(|| output::print_exactly(&line))
     }
 }
 

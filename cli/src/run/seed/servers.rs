@@ -64,7 +64,9 @@ async fn add_servers(credentials: &Credentials, servers: &SeedServer) -> Result<
     };
     let mut present = BTreeSet::new();
     client.each_server("", &mut |server| present.extend(server["name"].as_str().map(str::to_owned))).await?;
-    for name in wanted.iter().filter(|name| !present.contains(*name)) {
+    let missing: Vec<&String> = wanted.iter().filter(|name| !present.contains(*name)).collect();
+    make_room(&client, &flavor, missing.len()).await?;
+    for name in missing {
         let mut server = json!({
             "name": name, "flavorRef": flavor, "imageRef": image, "networks": "none", "metadata": servers.metadata,
         });
@@ -74,6 +76,26 @@ async fn add_servers(credentials: &Credentials, servers: &SeedServer) -> Result<
         client.post("/servers", &json!({ "server": server })).await?;
     }
     until_active(&client, &wanted).await
+}
+
+/// Raises the project's quotas by what is put in: that comes on top of what its users may have. A quota that is none stays
+/// so.
+async fn make_room(client: &Client, flavor: &str, servers: usize) -> Result<()> {
+    if servers == 0 {
+        return Ok(());
+    }
+    let flavor = client.get(&format!("/flavors/{flavor}")).await?["flavor"].clone();
+    let path = format!("/os-quota-sets/{}", client.project());
+    let present = client.get(&path).await?["quota_set"].clone();
+    let servers = i64::try_from(servers).context("so many servers can't be counted")?;
+    let size = |name: &str| flavor[name].as_i64().unwrap_or(0);
+    let mut raised = json!({ "force": true });
+    for (name, size) in [("instances", 1), ("cores", size("vcpus")), ("ram", size("ram"))] {
+        if let Some(limit) = present[name].as_i64().filter(|limit| *limit >= 0) {
+            raised[name] = json!(limit + size * servers);
+        }
+    }
+    client.put(&path, &json!({ "quota_set": raised })).await.context("making room in the project's quotas")
 }
 
 async fn until_active(client: &Client, wanted: &[String]) -> Result<()> {

@@ -68,6 +68,10 @@ fn environment(settings: &Settings) -> BTreeMap<String, String> {
         ("NOVELLA_CONDUCTOR__GAUGES_INTERVAL", "0.5"),
         ("NOVELLA_CONDUCTOR__RESCHEDULE_AFTER", "3"),
         ("NOVELLA_BUS__RPC_RESPONSE_TIMEOUT", "5"),
+        // Storms make more servers than a project has by default.
+        ("NOVELLA_QUOTA__INSTANCES", "-1"),
+        ("NOVELLA_QUOTA__CORES", "-1"),
+        ("NOVELLA_QUOTA__RAM", "-1"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();

@@ -3,7 +3,7 @@
 use crate::{
     db::{Connection, DbError, Json},
     ids::InstanceUuid,
-    models::{Flavor, RequestSpec},
+    models::RequestSpec,
     sql,
 };
 
@@ -18,17 +18,6 @@ pub async fn request_specs(
     let rows: Vec<(InstanceUuid, Json<RequestSpec>)> =
         sql!("SELECT uuid, request_spec FROM instances WHERE uuid").is_in(uuids).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(uuid, Json(spec))| (uuid, spec)).collect())
-}
-
-/// How many instances of each size a project has, deleted ones not counted.
-pub async fn sizes_in_use(connection: &mut Connection, project_id: &str) -> Result<Vec<(Flavor, i64)>, DbError> {
-    let rows: Vec<(Json<Flavor>, i64)> = sql!(
-        "SELECT flavor, COUNT(*) FROM instances WHERE project_id = " (project_id)
-        " AND deleted_at IS NULL GROUP BY flavor"
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|(Json(flavor), instances)| (flavor, instances)).collect())
 }
 
 /// How many instances are on each of these hosts, and how many of them have something under way.

@@ -69,11 +69,12 @@ pub async fn insert(
     if instances.is_empty() {
         return Ok(());
     }
-    sql!("INSERT INTO instances (request_spec, ")
+    sql!("INSERT INTO instances (request_spec, vcpus, memory_mb, ")
         .push(Instance::INSERTED)
         .push(") ")
         .rows(instances, |instance, cells| {
-            cells.bind(&Json(request_spec));
+            // What quotas count stands beside the flavor, so that an index can have it.
+            cells.bind(&Json(request_spec)).bind(&instance.flavor.vcpus).bind(&instance.flavor.memory_mb);
             instance.bind(cells);
         })
         .execute(connection)

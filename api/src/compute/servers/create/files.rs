@@ -1,6 +1,6 @@
 //! `personality`: files to be put into the guest before it first runs, until 2.56.
 //!
-//! They are held against Nova's limits and kept nowhere, as by Nova, which hands them to the hypervisor and forgets them:
+//! They are held against the project's quotas and kept nowhere, as by Nova, which hands them to the hypervisor and forgets them:
 //! a simulated guest has no disk to put them on.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -8,12 +8,7 @@ use novella_rest::ApiError;
 use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
-/// Files that one server may be given (nova.conf, `injected_files`).
-pub(in crate::compute) const MAX_FILES: usize = 5;
-/// Bytes of one file, in base64 (`injected_file_content_bytes`).
-pub(in crate::compute) const MAX_CONTENT_BYTES: usize = 10 * 1024;
-/// Bytes of a path (`injected_file_path_length`).
-const MAX_PATH_BYTES: usize = 255;
+use crate::compute::quotas::{Limits, Resource};
 
 /// One file.
 #[derive(Deserialize, ToSchema)]
@@ -38,25 +33,53 @@ impl<'de> Deserialize<'de> for Base64 {
     }
 }
 
-/// Holds files against the limits.
+/// What is limited of a request's files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Measured {
+    count: i64,
+    /// Bytes of the longest path.
+    path: i64,
+    /// Bytes of the largest contents, in base64.
+    contents: i64,
+}
+
+/// Measures files.
 ///
 /// # Errors
-/// 400 for a file without a path or contents, 403 in Nova's words beyond a limit.
-pub(super) fn check(files: &[File]) -> Result<(), ApiError> {
-    let over = |text: String| Err(ApiError::Forbidden(text));
+/// 400 for a file without a path or contents.
+pub(super) fn measure(files: &[File]) -> Result<Measured, ApiError> {
+    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let mut measured = Measured::default();
     for file in files {
         let missing = |name: &str| ApiError::bad_request(format!("Bad personality format: missing '{name}'"));
         let path = file.path.as_ref().ok_or_else(|| missing("path"))?;
         let contents = file.contents.as_ref().ok_or_else(|| missing("contents"))?;
-        if path.len() > MAX_PATH_BYTES {
-            return over(format!("Personality file path exceeds maximum {MAX_PATH_BYTES}"));
-        }
-        if contents.0.len() > MAX_CONTENT_BYTES {
-            return over(format!("Personality file content exceeds maximum {MAX_CONTENT_BYTES}"));
-        }
+        measured.count += 1;
+        measured.path = measured.path.max(length(path));
+        measured.contents = measured.contents.max(length(&contents.0));
     }
-    if files.len() > MAX_FILES {
-        return over("Personality file limit exceeded.".to_owned());
+    Ok(measured)
+}
+
+impl Measured {
+    /// Holds them against the limits.
+    ///
+    /// # Errors
+    /// 403 in Nova's words.
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), ApiError> {
+        let over = |resource, count| limits.exceeded(resource, count);
+        let allowed = |resource| limits.project[resource];
+        let text = if self.count == 0 {
+            return Ok(());
+        } else if over(Resource::InjectedFiles, self.count) {
+            "Personality file limit exceeded".to_owned()
+        } else if over(Resource::InjectedFilePathBytes, self.path) {
+            format!("Personality file path exceeds maximum {}", allowed(Resource::InjectedFilePathBytes))
+        } else if over(Resource::InjectedFileContentBytes, self.contents) {
+            format!("Personality file content exceeds maximum {}", allowed(Resource::InjectedFileContentBytes))
+        } else {
+            return Ok(());
+        };
+        Err(ApiError::Forbidden(text))
     }
-    Ok(())
 }

@@ -1,12 +1,12 @@
 //! `POST /servers`.
 //!
 //! ```text
-//! validate ──▶ one transaction: every instance (building, scheduling) with its action ──▶ one cast each ──▶ 202
-//!     │ 400                                                                         │ not taken: 202 as well
+//! validate ──▶ one transaction: the quota, every instance (building, scheduling) with its action ──▶ a cast each ──▶ 202
+//!     │ 400         │ 403                                                               │ not taken: 202 as well
 //! ```
 
 mod devices;
-pub(in crate::compute) mod files;
+mod files;
 mod hints;
 pub(super) mod request;
 
@@ -35,7 +35,11 @@ use uuid::Uuid;
 
 use self::request::{DiskConfig, RequestedDestination, ServerRequest};
 use super::{
-    super::{keypairs, server_groups},
+    super::{
+        keypairs,
+        quotas::{Limits, servers::ServerQuota},
+        server_groups::{self, Joined},
+    },
     operation::{action_row, hand_over, uninterrupted},
     tags::{self, Tags},
 };
@@ -88,13 +92,21 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     {
         return Err(ApiError::bad_request("Invalid key_name provided."));
     }
-    let group = group(&mut connection, &request, &wanted).await?;
+    let limits = Limits::of(&mut connection, &request.state.quota, &project, Some(request.user())).await?;
+    limits.check_metadata(wanted.metadata.len())?;
+    wanted.files.check(&limits)?;
+    let group = group(&mut connection, &request, &wanted, limits).await?;
     if let Some(zone) = &placement.zone {
         check_zone(&mut connection, zone).await?;
     }
     if let Some(host) = &placement.host {
         check_host(&mut connection, host).await?;
     }
+    let quota = ServerQuota::new(limits, &project, request.user(), &flavor);
+    let count = match &quota {
+        Some(quota) => quota.allowed(&mut connection, wanted.count).await?,
+        None => wanted.count.most,
+    };
     drop(connection);
 
     let spec = RequestSpec {
@@ -103,19 +115,17 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
         hints: wanted.hints.clone(),
         ..Default::default()
     };
-    let mut instances = instances_for(&request, &project, &wanted, &placement, &flavor, &image, auto_disk_config);
+    let from = (&flavor, &image, auto_disk_config);
+    let mut instances = instances_for(&request, &project, &wanted, count, &placement, from);
     if wanted.has_address {
-        let addresses = request.state.addresses.give(&request.state.database, wanted.count).await?;
+        let addresses = request.state.addresses.give(&request.state.database, count).await?;
         instances.iter_mut().zip(addresses).for_each(|(instance, address)| instance.fixed_ip = Some(address));
     }
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
-    let parts = (request.state.clone(), request.context.clone(), Arc::new((instances, spec, wanted.tags)));
-    uninterrupted(parts, move |(api, context, made)| async move {
-        let (instances, spec, tags) = &*made;
-        make(&api, &context, instances, spec, tags, group).await
-    })
-    .await?;
+    let new = NewServers { instances, spec, tags: wanted.tags, group, quota };
+    let parts = (request.state.clone(), request.context.clone(), Arc::new(new));
+    uninterrupted(parts, move |(api, context, new)| async move { make(&api, &context, &new).await }).await?;
 
     if wanted.return_reservation_id {
         return Ok((StatusCode::ACCEPTED, request.plain("reservation_id", reservation_id)).into_response());
@@ -132,16 +142,23 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     Ok((StatusCode::ACCEPTED, location, request.plain("server", created)).into_response())
 }
 
+/// All that is to be written down.
+struct NewServers {
+    instances: Vec<Instance>,
+    spec: RequestSpec,
+    tags: Tags,
+    group: Option<Joined>,
+    quota: Option<ServerQuota>,
+}
+
 /// Writes the instances and hands them to the schedulers.
-async fn make(
-    api: &Api,
-    context: &RequestContext,
-    instances: &[Instance],
-    spec: &RequestSpec,
-    tags: &Tags,
-    group: Option<Uuid>,
-) -> Result<(), ApiError> {
+async fn make(api: &Api, context: &RequestContext, new: &NewServers) -> Result<(), ApiError> {
+    let NewServers { instances, spec, tags, group, quota } = new;
     let mut transaction = api.database.begin().await?;
+    if let Some(quota) = quota {
+        let count = u32::try_from(instances.len()).unwrap_or(u32::MAX);
+        quota.take(&mut transaction, count).await?;
+    }
     for part in instances.chunks(ROWS_PER_STATEMENT) {
         instances::insert(&mut transaction, part, spec).await?;
         let rows: Vec<_> = part.iter().map(|instance| action_row(context, instance.uuid, "create")).collect();
@@ -175,10 +192,11 @@ async fn group(
     connection: &mut Connection,
     request: &Request,
     wanted: &ServerRequest,
-) -> Result<Option<Uuid>, ApiError> {
+    limits: Limits,
+) -> Result<Option<Joined>, ApiError> {
     let Some(id) = wanted.hints.get("group").and_then(Value::as_str) else { return Ok(None) };
     match server_groups::find(connection, request, id).await? {
-        Some(group) => Ok(Some(group.uuid)),
+        Some(group) => Ok(Some(Joined { group: group.uuid, user: request.user().to_owned(), limits })),
         None => Err(ApiError::bad_request(format!("Instance group {id} could not be found."))),
     }
 }
@@ -250,18 +268,17 @@ fn instances_for(
     request: &Request,
     project: &str,
     wanted: &ServerRequest,
+    count: u32,
     placement: &RequestedDestination,
-    flavor: &Flavor,
-    image: &ImageRecord,
-    auto_disk_config: bool,
+    (flavor, image, auto_disk_config): (&Flavor, &ImageRecord, bool),
 ) -> Vec<Instance> {
     let now = Timestamp::now();
     let reservation_id = new_reservation_id();
-    (0..wanted.count)
+    (0..count)
         .map(|index| {
             let uuid = InstanceUuid::random();
             // Several of one name are told apart by their number, as by Nova.
-            let numbered = |text: &str| match wanted.count {
+            let numbered = |text: &str| match count {
                 1 => text.to_owned(),
                 _ => format!("{text}-{}", index + 1),
             };

@@ -19,15 +19,12 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    super::{
-        hostname,
-        metadata_rules::{self, Metadata},
-        tags::Tags,
-    },
+    super::{hostname, metadata_rules::Metadata, tags::Tags},
     devices::{self, Devices},
-    files::{self, Base64, File},
+    files::{self, Base64, File, Measured},
     hints,
 };
+use crate::compute::quotas::servers::Wanted;
 
 /// The fields of `server` (nova/api/openstack/compute/schemas/servers.py, `create*`).
 const FIELDS: FieldTable = FieldTable(&[
@@ -158,7 +155,11 @@ pub(super) struct ServerRequest {
     pub(super) config_drive: bool,
     pub(super) key_name: Option<String>,
     pub(super) tags: Tags,
-    pub(super) count: u32,
+    /// How many are to be made.
+    #[schema(value_type = Object)]
+    pub(super) count: Wanted,
+    #[schema(value_type = Object)]
+    pub(super) files: Measured,
     pub(super) admin_pass: Option<String>,
     pub(super) security_groups: Vec<String>,
     pub(super) return_reservation_id: bool,
@@ -227,17 +228,16 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
     }
     let fields: Fields = typed("server", &Value::Object(server.clone()))?;
 
-    files::check(&fields.personality)?;
+    let files = files::measure(&fields.personality)?;
     let has_address = networks(fields.networks.as_ref(), version)?;
     let named = fields.image_ref.as_deref().filter(|image| !image.is_empty());
     let devices = devices::read(server, named, version)?;
     let image_id = image(named.or(devices.image.as_deref()))?;
     let flavor_id = flavor(&fields.flavor_ref)?;
     let count = count(&fields, most)?;
-    metadata_rules::check_count(&fields.metadata.0)?;
     let user_data = fields.user_data.map(user_data).transpose()?;
     let hostname = fields.hostname.map(|name| hostname::checked(name, version)).transpose()?;
-    if hostname.is_some() && count > 1 {
+    if hostname.is_some() && count.most > 1 {
         return Err(ApiError::bad_request("Unable to allocate a single hostname to multiple instances"));
     }
     let trusted_certs = fields.trusted_image_certificates.map(trusted_certs).transpose()?.unwrap_or_default();
@@ -263,6 +263,7 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
         key_name: fields.key_name.map(|name| name.0),
         tags: fields.tags,
         count,
+        files,
         admin_pass: fields.admin_pass,
         security_groups,
         return_reservation_id: fields.return_reservation_id.is_some_and(|flag| flag.0),
@@ -311,15 +312,17 @@ fn flavor(flavor: &Value) -> Result<String, ApiError> {
     }
 }
 
-fn count(fields: &Fields, most: u32) -> Result<u32, ApiError> {
+fn count(fields: &Fields, most: u32) -> Result<Wanted, ApiError> {
     let (min, max) = (fields.min_count.map(|count| count.0), fields.max_count.map(|count| count.0));
     let (min, max) = (min.unwrap_or(1), max.or(min).unwrap_or(1));
     if min > max {
         return Err(ApiError::bad_request("min_count must be <= max_count"));
     }
-    u32::try_from(max).ok().filter(|count| *count <= most).ok_or_else(|| {
+    let wanted = u32::try_from(min).ok().zip(u32::try_from(max).ok()).filter(|(_, max)| *max <= most);
+    let (least, most) = wanted.ok_or_else(|| {
         ApiError::bad_request(format!("max_count is {max}; one request may ask for {most} servers at most."))
-    })
+    })?;
+    Ok(Wanted { least, most })
 }
 
 fn user_data(Base64(text): Base64) -> Result<String, ApiError> {
@@ -390,7 +393,7 @@ mod tests {
             &json!({"min_count": 1, "max_count": 1, "networks": "none",
             "block_device_mapping_v2": [device]}),
         );
-        assert_eq!(request.map(|request| (request.count, request.image_id)), Ok((1, IMAGE.into())));
+        assert_eq!(request.map(|request| (request.count.most, request.image_id)), Ok((1, IMAGE.into())));
     }
 
     #[test]
@@ -426,8 +429,6 @@ mod tests {
             ("accessIPv6", json!("")),
             ("personality", json!([{"path": "/etc/motd"}])),
             ("personality", json!([file("no base64!".into())])),
-            ("personality", json!([file("aGFs".repeat(4096))])),
-            ("personality", json!(vec![file("aGFs".into()); 6])),
             ("security_groups", json!([{"name": "web"}])),
             ("user_data", json!("not base64!")),
             ("min_count", json!(0)),
