@@ -3,7 +3,6 @@
 
 use std::process::Output;
 
-use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -110,9 +109,8 @@ mod on_rabbitmq_and_postgres {
         assert!(table.contains("novella host approve host-4"), "{table}");
         let client = cloud.client().await;
         let on_it = json!({"availability_zone": "nova:host-4"});
-        let body = client.create_body("early", on_it.clone()).await;
-        let (status, _) = client.request(Method::POST, "/servers", Some(&body)).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST);
+        let early = client.create("early", on_it.clone()).await;
+        client.wait_for_status(&early, "ERROR").await;
 
         let approved = host(&cloud, &["approve", "host-4"]);
         assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
