@@ -7,6 +7,7 @@ mod client;
 mod dead_letters;
 mod endpoint;
 mod error;
+mod excerpt;
 mod failure;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
@@ -15,7 +16,7 @@ mod inspection;
 pub mod metrics;
 mod notify;
 mod serializer;
-mod server;
+pub(crate) mod server;
 mod target;
 mod transport;
 mod wire;

@@ -25,9 +25,12 @@ use super::connection::{self, Address, ConnectionState};
 use super::connection_pool::{ConnectionLease, DeclaringPermit};
 use super::consumers::{ConsumedQueue, Consumer, ConsumerEvent, Consumers};
 use super::handle::{self, CLOSE_TIMEOUT, Phase, SubscriptionHandle};
+use super::properties::Intake;
 use super::subscription_health::HealthEntry;
-use super::{errors, topology};
+use super::topology::{self, Refusals};
+use super::errors;
 use crate::error::MessagingError;
+use crate::excerpt::Excerpt;
 use crate::transport::subscriber::Delivery;
 use crate::transport::{Lifetime, QueueSpec, Replies, Subscription, TransportOptions};
 
@@ -49,6 +52,7 @@ pub(super) async fn start(
     subscription: Subscription,
     recipient: Recipient,
     health: Arc<HealthEntry>,
+    known: Known,
     timeout: Duration,
 ) -> Result<SubscriptionHandle, MessagingError> {
     subscription.queues.iter().try_for_each(topology::check)?;
@@ -75,6 +79,8 @@ pub(super) async fn start(
         recipient: Some(recipient),
         started: Some(started),
         health: Arc::clone(&health),
+        refusals: known.refusals,
+        intake: Intake { user: known.user, limit: subscription.max_message_bytes },
     };
     tokio::spawn(task.run());
     match tokio::time::timeout(timeout, start).await {
@@ -86,6 +92,12 @@ pub(super) async fn start(
             Err(MessagingError::Disconnected { waited: timeout, reason })
         }
     }
+}
+
+/// What a transport knows of its user.
+pub(super) struct Known {
+    pub(super) user: Option<ShortString>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// Who gets the deliveries.
@@ -103,7 +115,11 @@ impl Recipient {
             Self::Replies(replies) => {
                 match delivery.message.content.reply() {
                     Ok(reply) => replies.deliver(reply),
-                    Err(error) => tracing::warn!(%error, "a reply could not be read"),
+                    Err(error) => {
+                        metrics::counter!("bus_set_aside_total", "reason" => "reply").increment(1);
+                        let (error, sender) = (error.to_string(), delivery.message.sender.as_deref());
+                        tracing::warn!(error = %Excerpt(&error), sender, "a reply could not be read; it is dropped");
+                    }
                 }
                 delivery.ack();
             }
@@ -136,6 +152,8 @@ struct SubscriptionTask {
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
     /// Where it reports whether it consumes.
     health: Arc<HealthEntry>,
+    refusals: Arc<Refusals>,
+    intake: Intake,
 }
 
 struct SubscriptionSession {
@@ -256,6 +274,7 @@ impl SubscriptionTask {
                 future::join(connection.create_channel(), self.declare(&connection, &permit, 0..self.queues.len()))
                     .await;
             declared?;
+            self.do_without();
             let mut consumers = Consumers::start(channel?, self.consumed_queues(), self.prefetch).await?;
             let wanted = *self.prefetch_target.borrow_and_update();
             consumers.grow(self.consumed_queues(), wanted).await?;
@@ -263,6 +282,18 @@ impl SubscriptionTask {
         };
         let consumers = errors::in_time(open).await?;
         Ok(SubscriptionSession { connection, consumers })
+    }
+
+    /// Leaves out the queues that the user may not have and can do without.
+    fn do_without(&mut self) {
+        let refusals = &self.refusals;
+        self.queues.retain(|queue| {
+            let forbidden = refusals.forbid(&queue.spec);
+            if forbidden {
+                tracing::info!(queue = &*queue.consumed.name, "this user does without a queue that it has no right to");
+            }
+            !forbidden
+        });
     }
 
     /// With their numbers.
@@ -279,9 +310,9 @@ impl SubscriptionTask {
         numbers: Range<usize>,
     ) -> lapin::Result<()> {
         let channel = permit.channel(connection).await?;
-        let specs = self.queues[numbers.clone()].iter().map(|queue| &queue.spec);
-        match topology::declare_queues(&channel, specs, &self.options).await {
-            Ok(()) => {
+        let specs: Vec<_> = self.queues[numbers.clone()].iter().map(|queue| &queue.spec).collect();
+        match topology::declare_queues(connection, channel, &specs, &self.options, &self.refusals).await {
+            Ok(channel) => {
                 permit.put_back(channel);
                 Ok(())
             }
@@ -298,20 +329,23 @@ impl SubscriptionTask {
     /// Declares queues one after the other, to find those that were declared without a single active consumer.
     async fn declare_each(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<()> {
         let mut channel = connection.create_channel().await?;
+        let (options, refusals) = (&self.options, &*self.refusals);
         for queue in &mut self.queues[numbers] {
-            match topology::declare_queue(&channel, &queue.spec, &self.options).await {
+            channel = match topology::declare_queues(connection, channel, &[&queue.spec], options, refusals).await {
                 Err(error) if queue.spec.single_active && errors::is_declared_otherwise(&error) => {
                     channel = connection.create_channel().await?;
                     queue.spec.single_active = false;
-                    topology::declare_queue(&channel, &queue.spec, &self.options).await?;
+                    let declared =
+                        topology::declare_queues(connection, channel, &[&queue.spec], options, refusals).await?;
                     tracing::info!(
                         queue = &*queue.consumed.name,
                         "the queue was declared without a single active consumer; claiming it exclusively instead"
                     );
                     queue.consumed.exclusive = true;
+                    declared
                 }
                 declared => declared?,
-            }
+            };
         }
         channel.close(200, "OK".into()).await
     }
@@ -398,7 +432,7 @@ impl SubscriptionTask {
 
     fn deliver(&self, session: &SubscriptionSession, queue: usize, delivery: Box<lapin::message::Delivery>) {
         let Some(recipient) = &self.recipient else { return };
-        let delivery = handle::delivery(session.consumers.acks(), &self.queues[queue].consumed.name, *delivery);
+        let delivery = handle::delivery(session.consumers.acks(), &self.queues[queue].consumed.name, *delivery, &self.intake);
         recipient.take(delivery);
     }
 

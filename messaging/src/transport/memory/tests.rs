@@ -6,7 +6,7 @@ use super::*;
 use crate::transport::{Content, Lifetime, Message};
 
 fn queue() -> QueueSpec {
-    QueueSpec { name: "q".into(), lifetime: Lifetime::Lasting, bound_to: Vec::new(), single_active: false }
+    QueueSpec { name: "q".into(), lifetime: Lifetime::Lasting, bound_to: Vec::new(), single_active: false, if_permitted: false }
 }
 
 fn publication() -> Publication {
@@ -16,7 +16,7 @@ fn publication() -> Publication {
 }
 
 fn subscribe(bus: &Arc<MemoryBus>) -> Subscriber {
-    let subscription = Subscription { queues: vec![queue()], prefetch: 1 };
+    let subscription = Subscription { queues: vec![queue()], prefetch: 1, max_message_bytes: usize::MAX };
     MemoryBus::subscribe(bus, subscription, &"owner".into())
 }
 
@@ -56,7 +56,7 @@ async fn a_full_queue_that_goes_with_its_consumer_holds_up_no_publisher() {
     let bus = MemoryBus::named("", 1);
     let route = Route::Fanout { topic: "t".into() };
     let spec = QueueSpec { lifetime: Lifetime::Transient, bound_to: vec![route.clone()], ..queue() };
-    let consumer = MemoryBus::subscribe(&bus, Subscription { queues: vec![spec], prefetch: 1 }, &"owner".into());
+    let consumer = MemoryBus::subscribe(&bus, Subscription { queues: vec![spec], prefetch: 1, max_message_bytes: usize::MAX }, &"owner".into());
     let fanout = || Publication { route: route.clone(), mandatory: false, declare: None, ..publication() };
     // One is with the consumer, one in its queue.
     bus.publish(fanout(), NO_TIME).await.unwrap();
