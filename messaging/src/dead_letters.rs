@@ -5,7 +5,9 @@ use std::hash::{DefaultHasher, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::error::MessagingError;
-use crate::transport::{Content, DEAD_LETTERS, Delivery, Message, Publication, Route, Transport};
+use crate::transport::{
+    Content, DEAD_LETTERS, Delivery, MAX_DEAD_LETTERS, MAX_DEAD_LETTERS_BYTES, Message, Publication, Route, Transport,
+};
 
 /// A message in the durable queue `dead_letters`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,11 @@ pub struct DeadLetter {
 impl DeadLetter {
     /// The queue they are in, on every bus.
     pub const QUEUE: &'static str = DEAD_LETTERS;
+    /// How many are kept at most: the oldest go first. A queue that an earlier version has declared has no bound of its own,
+    /// and needs a policy of the broker's.
+    pub const MAX_KEPT: u32 = MAX_DEAD_LETTERS;
+    /// The most bytes of them.
+    pub const MAX_KEPT_BYTES: u32 = MAX_DEAD_LETTERS_BYTES;
 
     fn read(message: &Message) -> Self {
         let death = message.death.as_deref().cloned().unwrap_or_default();

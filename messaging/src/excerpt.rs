@@ -8,7 +8,7 @@ const SHOWN: usize = 200;
 /// Shows the beginning of a text, with everything escaped that a terminal or a reader of lines takes for more than a
 /// letter.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Excerpt<'a>(pub(crate) &'a str);
+pub struct Excerpt<'a>(pub &'a str);
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,9 +23,7 @@ use crate::excerpt::Excerpt;
 use crate::serializer::Serializer;
 use crate::server::attempts::marker_name;
 use crate::target::Target;
-use crate::transport::{
-    Delivery, MarkerRequest, QueueSpec, Subscriber, Subscription, Transport, Why,
-};
+use crate::transport::{Delivery, MarkerRequest, QueueSpec, Subscriber, Subscription, Transport, Why, dead_letters};
 use crate::wire::NotificationMessage;
 
 /// The pause after notifications could not be set aside.
@@ -237,7 +235,9 @@ impl NotificationListener {
     /// Moves notifications to the dead letters, all at once: one at a time, somebody who sends many that can't be read
     /// would hold up all others.
     async fn set_aside(&self, items: Vec<SetAside>, nothing_else_to_do: bool) {
-        let of = |item: &SetAside| item.0.0.as_ref().map(|delivery| (Arc::clone(&delivery.queue), delivery.message.sender.clone()));
+        let of = |item: &SetAside| {
+            item.0.0.as_ref().map(|delivery| (Arc::clone(&delivery.queue), delivery.message.sender.clone()))
+        };
         if let Some((queue, sender)) = items.first().and_then(of) {
             let (count, reason) = (items.len(), Excerpt(&items[0].2));
             tracing::warn!(
@@ -376,7 +376,13 @@ impl NotificationListenerBuilder {
             let bound_to = queues.drain(..).flat_map(|queue| queue.bound_to).chain(first.bound_to.clone()).collect();
             queues.push(QueueSpec { name: pool, bound_to, ..first });
         }
-        let subscription = Subscription { queues, prefetch: self.prefetch, max_message_bytes: self.max_message_bytes };
+        let subscription = Subscription {
+            queues,
+            // Those who may not declare it have to find it there.
+            besides: vec![dead_letters()],
+            prefetch: self.prefetch,
+            max_message_bytes: self.max_message_bytes,
+        };
         let subscriber = self.transport.subscribe(subscription).await?;
         // Bounded by the prefetch, like all that is not acknowledged.
         let (give_back, given_back) = mpsc::unbounded_channel();

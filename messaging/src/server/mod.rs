@@ -194,7 +194,7 @@ impl RpcServerBuilder {
     pub async fn start(self) -> Result<RpcServer, MessagingError> {
         let prefetch = u16::try_from(self.concurrency.max(1)).unwrap_or(u16::MAX);
         let max_message_bytes = self.transport.options().max_message_bytes;
-        let subscription = Subscription { queues: self.queues(), prefetch, max_message_bytes };
+        let subscription = Subscription { queues: self.queues(), besides: Vec::new(), prefetch, max_message_bytes };
         let subscriber = self.transport.subscribe(subscription).await?;
         let dispatcher = Dispatcher::new(self.endpoints, self.transport.options().rpc_ping_enabled);
         let mut pipeline = Pipeline::new(dispatcher, self.serializer);

@@ -115,7 +115,9 @@ fn not_a(kind: &str) -> MessagingError {
 }
 
 pub(crate) fn too_large(size: usize, limit: usize) -> MessagingError {
-    MessagingError::Malformed { what: format!("it has {size} bytes, of which {limit} are permitted (max_message_bytes)") }
+    MessagingError::Malformed {
+        what: format!("it has {size} bytes, of which {limit} are permitted (max_message_bytes)"),
+    }
 }
 
 /// Why, when and from where a message was dead-lettered.
@@ -270,6 +272,8 @@ pub(crate) struct QueueSpec {
 #[derive(Debug, Clone)]
 pub(crate) struct Subscription {
     pub(crate) queues: Vec<QueueSpec>,
+    /// Declared with them, and not consumed.
+    pub(crate) besides: Vec<QueueSpec>,
     /// How many messages of each queue may be unacknowledged at once; in process, of all of them together.
     pub(crate) prefetch: u16,
     /// Of a message with more bytes only the beginning is kept.

@@ -17,7 +17,7 @@ mod subscriber;
 
 pub(crate) use message::{
     Content, DEAD_LETTERS, DEAD_LETTERS_EXCHANGE, DeathRecord, Fetched, Lifetime, MAX_DEAD_LETTERS,
-    MAX_DEAD_LETTERS_BYTES, Message, Publication, QueueSpec, REPLY_EXCHANGE, Route, Subscription,
+    MAX_DEAD_LETTERS_BYTES, Message, Publication, QueueSpec, REPLY_EXCHANGE, Route, Subscription, dead_letters,
 };
 pub use options::TransportOptions;
 pub(crate) use replies::{PendingReply, Replies};
@@ -253,12 +253,7 @@ impl Transport {
     }
 
     /// The same without a word in the log, for one of many.
-    pub(crate) fn dead_letter_untold(
-        message: Message,
-        queue: &Arc<str>,
-        why: Why,
-        mut reason: String,
-    ) -> Publication {
+    pub(crate) fn dead_letter_untold(message: Message, queue: &Arc<str>, why: Why, mut reason: String) -> Publication {
         // A header has to fit into a frame.
         reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
         let label = match (why, &message.content) {

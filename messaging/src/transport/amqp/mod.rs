@@ -43,7 +43,7 @@ use connection_pool::ConnectionPool;
 pub(super) use handle::{AmqpReceipt, AmqpSettlement, SubscriptionHandle};
 use properties::Intake;
 use publisher::{PendingPublication, Publisher};
-use subscription::{Known, Recipient};
+use subscription::{Known, Recipient, UnreadableReplies};
 use subscription_health::SubscriptionHealth;
 use topology::Refusals;
 
@@ -141,7 +141,8 @@ impl AmqpBus {
         let send = async {
             let mut confirms = Vec::with_capacity(publications.len());
             for publication in publications {
-                let (pending, confirmed) = PendingPublication::new(publication, self.user.as_ref(), self.options.max_message_bytes)?;
+                let (pending, confirmed) =
+                    PendingPublication::new(publication, self.user.as_ref(), self.options.max_message_bytes)?;
                 let publisher =
                     if matches!(publication.route, Route::Fanout { .. }) { &self.fanouts } else { &self.messages };
                 publisher.hand_over(pending).await?;
@@ -190,12 +191,15 @@ impl AmqpBus {
     ) -> Result<SubscriptionHandle, MessagingError> {
         subscription::start(
             self.receiving.lease(),
-            self.receiving_address.clone(),
-            self.options.clone(),
             subscription,
             recipient,
             Arc::new(self.subscription_health.register()),
-            Known { user: self.user.clone(), refusals: Arc::clone(&self.refusals) },
+            Known {
+                address: self.receiving_address.clone(),
+                options: self.options.clone(),
+                user: self.user.clone(),
+                refusals: Arc::clone(&self.refusals),
+            },
             timeout,
         )
         .await
@@ -209,7 +213,8 @@ impl AmqpBus {
 
     async fn try_fetch(&self, connection: Arc<Connection>, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
         let channel = connection.create_channel().await?;
-        let channel = match topology::declare_queues(&connection, channel, &[spec], &self.options, &self.refusals).await {
+        let channel = match topology::declare_queues(&connection, channel, &[spec], &self.options, &self.refusals).await
+        {
             // It is there, which is enough to take from it.
             Err(error) if errors::is_declared_otherwise(&error) => connection.create_channel().await?,
             declared => declared?,
@@ -279,8 +284,9 @@ impl AmqpBus {
                 if_permitted: false,
             };
             let max_message_bytes = self.options.max_message_bytes;
-            let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH, max_message_bytes };
-            let recipient = Recipient::Replies(Arc::clone(&self.replies));
+            let subscription =
+                Subscription { queues: vec![spec], besides: Vec::new(), prefetch: REPLY_PREFETCH, max_message_bytes };
+            let recipient = Recipient::Replies(Arc::clone(&self.replies), UnreadableReplies::default());
             self.start_subscription(subscription, recipient, self.options.publish_timeout).await
         };
         self.reply_subscription.get_or_try_init(start).await.map(drop)

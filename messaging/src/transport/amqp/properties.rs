@@ -212,7 +212,8 @@ mod tests {
         let letter = |exchange: &str, detour: bool| {
             let death =
                 DeathRecord { reason: "r".into(), queue: "other".into(), time: "t".into(), ..DeathRecord::default() };
-            let properties = of(&Message { death: Some(Box::new(death)), ..copy(None) }, &queue(), "id", Some(&"peer".into()));
+            let properties =
+                of(&Message { death: Some(Box::new(death)), ..copy(None) }, &queue(), "id", Some(&"peer".into()));
             let mut headers = properties.headers().clone().unwrap();
             if detour {
                 headers.insert(DETOUR.into(), AMQPValue::Boolean(true));

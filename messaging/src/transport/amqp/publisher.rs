@@ -364,7 +364,9 @@ impl PublisherSession {
             };
             match errors::in_time(declare).await {
                 Ok(channel) => self.declaring = Some(channel),
-                Err(error) => return self.not_prepared(pending, error, &format!("the exchange `{}`", exchange.name), address),
+                Err(error) => {
+                    return self.not_prepared(pending, error, &format!("the exchange `{}`", exchange.name), address);
+                }
             }
             self.exchanges.insert(exchange);
         }

@@ -14,9 +14,7 @@ use lapin::{Channel, Connection, ExchangeKind};
 use super::errors;
 use crate::error::MessagingError;
 use crate::inspection::QueueReport;
-use crate::transport::{
-    Lifetime, MAX_DEAD_LETTERS, MAX_DEAD_LETTERS_BYTES, QueueSpec, Route, TransportOptions,
-};
+use crate::transport::{Lifetime, MAX_DEAD_LETTERS, MAX_DEAD_LETTERS_BYTES, QueueSpec, Route, TransportOptions};
 
 /// A name as AMQP writes it: at most 255 bytes.
 pub(super) fn name(text: &str) -> Result<ShortString, MessagingError> {
@@ -193,7 +191,11 @@ enum Request<'a> {
     LookForExchange(Exchange),
     Queue(&'a QueueSpec),
     LookForQueue(&'a str),
-    Bind { queue: &'a str, exchange: Exchange, key: &'a str },
+    Bind {
+        queue: &'a str,
+        exchange: Exchange,
+        key: &'a str,
+    },
 }
 
 impl Request<'_> {

@@ -194,7 +194,11 @@ impl MemoryBus {
 
     pub(super) fn fetch(bus: &Arc<Self>, spec: QueueSpec, max: usize, owner: &Arc<str>) -> Fetched {
         let prefetch = u16::try_from(max).unwrap_or(u16::MAX);
-        let mut subscriber = Self::subscribe(bus, Subscription { queues: vec![spec], prefetch, max_message_bytes: usize::MAX }, owner);
+        let mut subscriber = Self::subscribe(
+            bus,
+            Subscription { queues: vec![spec], besides: Vec::new(), prefetch, max_message_bytes: usize::MAX },
+            owner,
+        );
         let deliveries: Vec<Delivery> = std::iter::from_fn(|| subscriber.try_next()).collect();
         Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(subscriber) }
     }
