@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use novella_common::{
     ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid},
-    reports::{Fact, Hello, InstanceReport, MigrationReport, Report},
+    reports::{self, Fact, Hello, InstanceReport, MigrationReport, Report},
 };
-use novella_messaging::Notification;
+use novella_messaging::{Excerpt, Notification};
 
 /// A batch of reports, sorted by what they are about; the order of the queue is kept within each.
 #[derive(Debug, Default)]
@@ -26,26 +26,24 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Reads notifications. One that is no report can never be applied: it is logged with all it holds and left out.
-    pub(crate) fn read<'a>(notifications: impl IntoIterator<Item = &'a Notification>) -> Self {
+    /// Reads notifications, as the broker's user `own`. What is no report, or is not its sender's to make, can never be
+    /// applied: it is counted and left out. Of each batch one is named in the log: there may be many.
+    pub(crate) fn read<'a>(notifications: impl IntoIterator<Item = &'a Notification>, own: Option<&str>) -> Self {
         let mut batch = Self::default();
+        let (mut malformed, mut forged) = (LeftOut::default(), LeftOut::default());
         for notification in notifications {
             match serde_json::from_value::<Report>(notification.payload.clone()) {
-                Ok(report) => batch.add(report),
-                Err(error) => {
-                    metrics::counter!("reports_malformed_total").increment(1);
-                    tracing::error!(
-                        %error,
-                        message_id = notification.message_id,
-                        publisher_id = notification.publisher_id,
-                        event_type = notification.event_type,
-                        request_id = notification.context.get("request_id").and_then(|id| id.as_str()),
-                        payload = %notification.payload,
-                        "a notification on the reports' topic is no report; set aside in this log"
-                    );
-                }
+                Ok(report) => match reports::may_speak_for(&report.host, notification.sender.as_deref(), own) {
+                    Ok(()) => batch.add(report),
+                    Err(reason) => forged.add(notification, || format!("for {}: {reason}", report.host)),
+                },
+                Err(error) => malformed.add(notification, || error.to_string()),
             }
         }
+        metrics::counter!("reports_malformed_total").increment(malformed.count);
+        metrics::counter!("reports_forged_total").increment(forged.count);
+        malformed.tell("notifications on the reports' topic are no reports; they are left out");
+        forged.tell("reports are left out: they are not from the host that they speak for");
         batch
     }
 
@@ -65,5 +63,33 @@ impl Batch {
             Fact::Instance(report) => self.instances.entry(report.instance).or_default().push((host, report)),
             Fact::Migration(report) => self.migrations.entry(report.migration).or_default().push((host, report)),
         }
+    }
+}
+
+/// What is left out of a batch for one reason.
+#[derive(Default)]
+struct LeftOut<'a> {
+    count: u64,
+    first: Option<(&'a Notification, String)>,
+}
+
+impl<'a> LeftOut<'a> {
+    fn add(&mut self, notification: &'a Notification, why: impl FnOnce() -> String) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| (notification, why()));
+    }
+
+    fn tell(&self, what: &str) {
+        let Some((first, why)) = &self.first else { return };
+        tracing::error!(
+            count = self.count,
+            sender = first.sender.as_deref(),
+            reason = %Excerpt(why),
+            message_id = %Excerpt(&first.message_id),
+            publisher_id = %Excerpt(&first.publisher_id),
+            event_type = %Excerpt(&first.event_type),
+            payload = %Excerpt(&first.payload.to_string()),
+            "{what}"
+        );
     }
 }
