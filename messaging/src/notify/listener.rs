@@ -138,13 +138,24 @@ impl NotificationListener {
         let mut unreadable = Vec::new();
         loop {
             while let Ok(items) = self.given_back.try_recv() {
-                self.keep(items);
+                self.keep(items).await;
             }
-            while batch.len() < max {
-                let Some((_, unacknowledged)) = self.again.pop_first() else {
+            while batch.len() < max && batch.takes_more() {
+                let Some((_, first)) = self.again.first_key_value() else {
                     break;
                 };
-                batch.push(unacknowledged);
+                // By itself.
+                if first.delivery.redelivered && !batch.is_empty() {
+                    break;
+                }
+                if let Some(marker) = first.markers.last()
+                    && let Err(error) = self.transport.mark(marker, MarkerRequest::Set).await
+                {
+                    tracing::warn!(%error, "that a notification is taken again could not be marked");
+                }
+                if let Some((_, first)) = self.again.pop_first() {
+                    batch.push(first);
+                }
             }
             if batch.is_empty() {
                 let delivery = match self.left.take() {
@@ -152,7 +163,7 @@ impl NotificationListener {
                     None => tokio::select! {
                         biased;
                         Some(items) = self.given_back.recv() => {
-                            self.keep(items);
+                            self.keep(items).await;
                             continue;
                         }
                         delivery = self.subscriber.next() => delivery,
@@ -160,7 +171,10 @@ impl NotificationListener {
                 };
                 self.take(delivery?, &mut batch, &mut unreadable).await;
             }
-            while self.left.is_none() && batch.len() < max && batch.takes_more() && unreadable.len() < MAX_SET_ASIDE {
+            while self.again.is_empty() && self.left.is_none() && batch.len() < max && batch.takes_more() {
+                if unreadable.len() >= MAX_SET_ASIDE {
+                    break;
+                }
                 let Some(delivery) = self.subscriber.try_next() else {
                     break;
                 };
@@ -180,11 +194,15 @@ impl NotificationListener {
         }
     }
 
-    /// Keeps what a batch gave back for the next one.
-    fn keep(&mut self, items: Vec<Unacknowledged>) {
+    /// Keeps what a batch gave back for the next one. It was not taken in vain, so it does not count.
+    async fn keep(&mut self, items: Vec<Unacknowledged>) {
         // What came by a connection that is lost comes again by the next.
-        let items = items.into_iter().filter(|unacknowledged| !unacknowledged.delivery.is_void());
-        self.again.extend(items.map(|unacknowledged| (unacknowledged.sequence, unacknowledged)));
+        let (lost, kept): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|unacknowledged| unacknowledged.delivery.is_void());
+        let last_marker = |unacknowledged: &Unacknowledged| unacknowledged.markers.last().cloned();
+        let markers: Vec<String> = lost.iter().chain(&kept).filter_map(last_marker).collect();
+        self.again.extend(kept.into_iter().map(|unacknowledged| (unacknowledged.sequence, unacknowledged)));
+        remove(&self.transport, markers).await;
     }
 
     async fn take(&mut self, delivery: Delivery, batch: &mut Batch, unreadable: &mut Vec<SetAside>) {
@@ -204,7 +222,7 @@ impl NotificationListener {
                 Ok(true) => {}
                 Ok(false) => {
                     let reason = format!("delivered {} times in vain: nobody acknowledged it", markers.len() + 1);
-                    remove(&self.transport, markers);
+                    remove(&self.transport, markers).await;
                     return unreadable.push((delivery, Why::InVain, reason));
                 }
                 // Better taken too often than never.
@@ -267,7 +285,10 @@ impl NotificationListener {
 
     /// Takes no more notifications. What was taken but not acknowledged goes back to the queue, all at once: given back
     /// one by one, a quorum queue may have it in another order.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        while let Ok(items) = self.given_back.try_recv() {
+            self.keep(items).await;
+        }
         self.subscriber.close().await;
     }
 }
@@ -473,12 +494,17 @@ impl Batch {
     /// this moment, they do come again.
     pub async fn ack(mut self) {
         let settlement = self.deliveries.last().map(|(_, delivery, _)| delivery.settlement());
-        for (_, delivery, markers) in self.deliveries.drain(..) {
+        let mut markers = Vec::new();
+        for (_, delivery, own) in self.deliveries.drain(..) {
             delivery.ack();
-            remove(&self.transport, markers);
+            markers.extend(own);
         }
         if let Some(settlement) = settlement {
             settlement.begin();
+        }
+        if !markers.is_empty() {
+            let transport = self.transport.clone();
+            tokio::spawn(async move { remove(&transport, markers).await });
         }
     }
 
@@ -509,17 +535,11 @@ impl Drop for Batch {
     }
 }
 
-/// Removes the markers of a notification that is done with. One that is left expires.
-fn remove(transport: &Transport, markers: Vec<String>) {
-    if markers.is_empty() {
-        return;
-    }
-    let transport = transport.clone();
-    tokio::spawn(async move {
-        for marker in markers {
-            if let Err(error) = transport.mark(&marker, MarkerRequest::Remove).await {
-                tracing::debug!(%error, marker, "a marker is left to expire");
-            }
+/// Removes markers. One that is left expires.
+async fn remove(transport: &Transport, markers: Vec<String>) {
+    for marker in markers {
+        if let Err(error) = transport.mark(&marker, MarkerRequest::Remove).await {
+            tracing::debug!(%error, marker, "a marker is left to expire");
         }
-    });
+    }
 }

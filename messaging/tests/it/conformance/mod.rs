@@ -16,6 +16,7 @@ mod poison;
 mod processes;
 mod support;
 mod tls;
+mod users;
 mod waiting;
 
 /// The behaviours as tests on one bus.
@@ -202,6 +203,10 @@ mod on_rabbitmq {
         }
         alone! { many_servers:
             a_broker_that_permits_fewer_channels_than_before_is_given_more_connections
+        }
+        alone! { users:
+            who_may_not_declare_waits_for_those_who_may_and_then_does_all_its_work
+            a_caller_of_oslo_messaging_is_answered_by_those_only_who_may_reach_every_queue
         }
         alone! { tls:
             a_broker_is_reached_by_tls_and_one_with_a_wrong_certificate_is_not
