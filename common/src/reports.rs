@@ -7,8 +7,11 @@
 //! Numbers: `seq` grows by one with each report of a host and lives in the host's journal. A new journal starts at its
 //! creation time in microseconds, so that a host whose disk was lost counts on above what it has ever sent.
 //!
-//! Reports travel as notifications of topic [`TOPIC`], event type [`Report::event_type`], one consumer at a time.
+//! Reports travel as notifications of topic [`TOPIC`], event type [`Report::event_type`], one consumer at a time, by an
+//! exchange of their own: a host that may report may not, by that, command. Who has sent one the broker knows;
+//! [`may_speak_for`] says for which host that counts.
 
+use novella_messaging::{NotificationListener, NotificationListenerBuilder, Notifier, Target, Transport};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,6 +22,67 @@ use crate::{
 
 /// The notification topic that reports travel on; the queue is `reports.info`.
 pub const TOPIC: &str = "reports";
+
+/// The exchange that reports go by, beside this control exchange.
+#[must_use]
+pub fn exchange(control_exchange: &str) -> String {
+    format!("{control_exchange}_reports")
+}
+
+fn target(transport: &Transport) -> Target {
+    Target::new(TOPIC).exchange(exchange(&transport.options().control_exchange))
+}
+
+/// What sends reports, signed `publisher_id`.
+#[must_use]
+pub fn notifier(transport: &Transport, publisher_id: &str) -> Notifier {
+    Notifier::to(transport, target(transport), publisher_id).single_active_consumer(true)
+}
+
+/// What hears reports: also those of hosts of an earlier version, which send them by the control exchange.
+pub fn listener(transport: &Transport) -> NotificationListenerBuilder {
+    NotificationListener::builder(transport, TOPIC).target(target(transport)).single_active_consumer(true)
+}
+
+/// The broker's user of a conductor that has one of its own, as `novella bus grant conductor` makes it.
+pub const CONDUCTOR_USER: &str = "conductor";
+
+/// The broker's user of a host that has one of its own, as `novella bus grant` makes it.
+#[must_use]
+pub fn host_user(host: &str) -> String {
+    format!("compute.{host}")
+}
+
+/// Somebody reports for a host that it has no right to speak for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Forged {
+    /// Another user of the broker.
+    #[error("the broker's user `{0}` does not speak for this host")]
+    By(String),
+    /// It does not say who it is, and everybody who may speak does.
+    #[error("its sender does not say who it is")]
+    Unsigned,
+}
+
+/// Whether what `sender` says of `host` is the host's word. `own` is the user of whoever asks
+/// ([`Transport::user`]).
+///
+/// A host that has a user of its own speaks for itself alone. Who has the same user as the one that asks is believed: the
+/// conductors themselves, and everybody where all share one user. An unsigned report (a host of an earlier version, or
+/// somebody who hides) is believed only as long as the conductors have no user of their own.
+///
+/// # Errors
+/// Why it is not.
+pub fn may_speak_for(host: &str, sender: Option<&str>, own: Option<&str>) -> Result<(), Forged> {
+    // In process nobody else is on the bus.
+    let Some(own) = own else { return Ok(()) };
+    match sender {
+        None if own == CONDUCTOR_USER => Err(Forged::Unsigned),
+        None => Ok(()),
+        Some(sender) if sender == own || sender.strip_prefix("compute.") == Some(host) => Ok(()),
+        Some(sender) => Err(Forged::By(sender.to_owned())),
+    }
+}
 
 /// One fact from one host, or a conductor's echo.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -162,5 +226,25 @@ impl Report {
             Fact::Instance(_) => "compute.instance",
             Fact::Migration(_) => "compute.migration",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_speaks_for_itself_and_nobody_else_does() {
+        let says = |host: &str, sender: Option<&str>, own: Option<&str>| may_speak_for(host, sender, own);
+        let (one, two) = (host_user("host-1"), host_user("host-2"));
+        assert_eq!(says("host-1", Some(&one), Some(CONDUCTOR_USER)), Ok(()));
+        assert_eq!(says("host-1", Some(&two), Some(CONDUCTOR_USER)), Err(Forged::By(two.clone())));
+        assert_eq!(says("host-1", None, Some(CONDUCTOR_USER)), Err(Forged::Unsigned));
+        assert_eq!(says("conductor-1", Some(CONDUCTOR_USER), Some(CONDUCTOR_USER)), Ok(()));
+        // One user for all, hosts of an earlier version among them, and the first host that has its own.
+        for (sender, said) in [(Some("novella"), Ok(())), (None, Ok(())), (Some(&*two), Err(Forged::By(two.clone())))] {
+            assert_eq!(says("host-1", sender, Some("novella")), said);
+        }
+        assert_eq!(says("host-1", None, None), Ok(()));
     }
 }

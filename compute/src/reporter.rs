@@ -20,7 +20,7 @@ use std::{
 use novella_common::{
     RequestContext,
     ids::{InstanceUuid, TaskId},
-    reports::{Fact, Report, TOPIC},
+    reports::{self, Fact, Report},
     service::Shutdown,
 };
 use novella_messaging::{MessagingError, Notifier, Transport};
@@ -146,7 +146,7 @@ impl Reporter {
     pub(crate) fn new(transport: &Transport, host: &str) -> Self {
         Self {
             host: host.to_owned(),
-            notifier: Notifier::new(transport, TOPIC, &format!("compute.{host}")).single_active_consumer(true),
+            notifier: reports::notifier(transport, &format!("compute.{host}")),
             own: RequestContext::internal(),
         }
     }

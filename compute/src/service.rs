@@ -183,6 +183,7 @@ impl ComputeService {
         let target = Target::new("compute-control").server(control_server(&identity.host, shared.identity));
         let control = RpcServer::builder(transport, target)
             .endpoint(ComputeControlEndpoint::new(Arc::new(manager.clone())))
+            .shared_if_permitted()
             .start()
             .await?;
 
@@ -373,6 +374,7 @@ impl Run {
                 .endpoint(ComputeLiveMigrationEndpoint::new(Arc::clone(&manager)))
                 .endpoint(ComputeMigrationEndpoint::new(Arc::clone(&manager)))
                 .concurrency(CONCURRENCY)
+                .shared_if_permitted()
                 .start()
                 .await;
             match server {

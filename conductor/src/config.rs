@@ -35,6 +35,8 @@ pub struct ConductorConfig {
     pub auto_approve: bool,
     /// How many reports are written in one transaction.
     pub report_batch: usize,
+    /// The most bytes of a report; a larger one is set aside unread.
+    pub max_report_bytes: usize,
     /// How often a call to a host is tried before a step of a migration counts as failed.
     pub call_attempts: u32,
     /// Seconds between two such tries.
@@ -57,6 +59,7 @@ impl Default for ConductorConfig {
             gauges_interval: Duration::from_secs(15),
             auto_approve: false,
             report_batch: 500,
+            max_report_bytes: 256 * 1024,
             call_attempts: 3,
             call_retry_interval: Duration::from_secs(2),
             concurrency: 64,

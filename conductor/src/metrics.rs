@@ -21,6 +21,11 @@ pub fn describe() {
         Unit::Count,
         "Reports that can't be true, which were not believed"
     );
+    metrics::describe_counter!(
+        "reports_forged_total",
+        Unit::Count,
+        "Reports whose sender does not speak for the host that they are about"
+    );
     metrics::describe_counter!("reports_dropped_total", Unit::Count, "Reports that a later one had overtaken");
     metrics::describe_counter!("reports_unwritable_total", Unit::Count, "Reports that could not be written");
     metrics::describe_gauge!("servers", Unit::Count, "Servers by vm_state; every conductor tells of all");

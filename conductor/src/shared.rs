@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) live_migration: ComputeLiveMigrationClient,
     pub(crate) migration: ComputeMigrationClient,
     pub(crate) control: ComputeControlClient,
+    /// Whom the broker knows this conductor as.
+    pub(crate) bus_user: Option<String>,
     /// This run: what rows that this conductor works on name as their owner.
     pub(crate) incarnation: Incarnation,
     pub(crate) config: ConductorConfig,
@@ -46,6 +48,7 @@ impl Shared {
             live_migration: ComputeLiveMigrationClient::new(transport),
             migration: ComputeMigrationClient::new(transport),
             control: ComputeControlClient::new(transport),
+            bus_user: transport.user().map(str::to_owned),
             incarnation,
             config,
             report_interval: service.report_interval,

@@ -15,13 +15,13 @@ use novella_common::{
     ids::{HostIdentity, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Instance, InstanceSpec, MigrationProgress},
-    reports::{Fact, InstanceReport, MigrationOutcome, OperationProgress, Report, TOPIC},
+    reports::{self, Fact, InstanceReport, MigrationOutcome, OperationProgress, Report},
 };
 use novella_compute::rpcapi::{
     BuildRequest, ComputeClient, ComputeControlClient, ComputeLiveMigrationClient, ComputeMigrationClient,
     DesiredInstance, MigrationSpec, OperationId, Reconciliation, control_server,
 };
-use novella_messaging::{NotificationListener, Transport, TransportOptions};
+use novella_messaging::{Transport, TransportOptions};
 use tokio::sync::watch;
 
 use crate::instance;
@@ -90,7 +90,7 @@ impl FakeConductor {
     /// On this bus.
     pub async fn on(transport: Transport) -> Self {
         let conductor = Self { transport, state: Arc::default(), changed: watch::channel(()).0 };
-        let mut listener = NotificationListener::builder(&conductor.transport, TOPIC).start().await.unwrap();
+        let mut listener = reports::listener(&conductor.transport).start().await.unwrap();
         let receives = conductor.clone();
         tokio::spawn(async move {
             while let Some(batch) = listener.next_batch(100).await {

@@ -5,7 +5,9 @@ use std::hash::{DefaultHasher, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::error::MessagingError;
-use crate::transport::{Content, DEAD_LETTERS, Delivery, Message, Publication, Route, Transport};
+use crate::transport::{
+    Content, DEAD_LETTERS, Delivery, MAX_DEAD_LETTERS, MAX_DEAD_LETTERS_BYTES, Message, Publication, Route, Transport,
+};
 
 /// A message in the durable queue `dead_letters`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,13 +29,25 @@ pub struct DeadLetter {
     pub event_type: Option<String>,
     /// The request it belongs to, if its context says so.
     pub request_id: Option<String>,
-    /// The whole body as text.
+    /// The whole body as text; of a message that was too large, the beginning.
     pub body: String,
+    /// How many bytes the message had, if it was too large to be kept. It can't be sent again.
+    #[serde(default)]
+    pub cut: Option<u64>,
+    /// The broker does not vouch for `queue`: somebody may have put the letter there who has no right to send to that queue.
+    /// It is not sent again.
+    #[serde(default)]
+    pub doubtful: bool,
 }
 
 impl DeadLetter {
     /// The queue they are in, on every bus.
     pub const QUEUE: &'static str = DEAD_LETTERS;
+    /// How many are kept at most: the oldest go first. A queue that an earlier version has declared has no bound of its own,
+    /// and needs a policy of the broker's.
+    pub const MAX_KEPT: u32 = MAX_DEAD_LETTERS;
+    /// The most bytes of them.
+    pub const MAX_KEPT_BYTES: u32 = MAX_DEAD_LETTERS_BYTES;
 
     fn read(message: &Message) -> Self {
         let death = message.death.as_deref().cloned().unwrap_or_default();
@@ -66,7 +80,21 @@ impl DeadLetter {
             event_type,
             request_id,
             body,
+            cut: death.cut,
+            doubtful: death.doubtful,
         }
+    }
+
+    /// Why it can't be sent again, if it can't.
+    fn obstacle(&self) -> Option<MessagingError> {
+        let what = match self.cut {
+            _ if self.doubtful => {
+                format!("the letter says that it comes from `{}`, and the broker does not vouch for that", self.queue)
+            }
+            Some(size) => format!("only the beginning of its {size} bytes was kept"),
+            None => return None,
+        };
+        Some(MessagingError::Malformed { what })
     }
 }
 
@@ -142,6 +170,11 @@ impl Transport {
             let letter = DeadLetter::read(&delivery.message);
             match decide(&letter) {
                 DeadLetterAction::Keep => {
+                    kept.push(delivery);
+                    continue;
+                }
+                DeadLetterAction::Resend if let Some(error) = letter.obstacle() => {
+                    disposed.failed.push((letter, error));
                     kept.push(delivery);
                     continue;
                 }

@@ -41,11 +41,19 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Request {
     message: Arc<RequestMessage>,
+    sender: Option<Arc<str>>,
 }
 
 impl Request {
-    pub(crate) fn new(message: Arc<RequestMessage>) -> Self {
-        Self { message }
+    pub(crate) fn new(message: Arc<RequestMessage>, sender: Option<Arc<str>>) -> Self {
+        Self { message, sender }
+    }
+
+    /// The broker's user that sent it, which the broker has checked. `None` if it did not say (oslo.messaging's peers
+    /// don't), and in process.
+    #[must_use]
+    pub fn sender(&self) -> Option<&str> {
+        self.sender.as_deref()
     }
 
     /// The method asked for.
@@ -134,7 +142,7 @@ impl Dispatcher {
         if self.answers_pings && request.method() == PING && request.namespace().is_none() {
             return Ok("pong".into());
         }
-        find(&self.endpoints, &request.message).await
+        find(&self.endpoints, request).await
     }
 }
 
@@ -159,14 +167,15 @@ impl Service<Request> for Dispatcher {
     }
 }
 
-async fn find(endpoints: &[Box<dyn Endpoint>], message: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
+async fn find(endpoints: &[Box<dyn Endpoint>], request: Request) -> Result<Value, Box<Failure>> {
+    let message = &request.message;
     let mut served = false;
     for endpoint in endpoints {
         if endpoint.namespace() != message.namespace.as_deref() || !endpoint.version().serves(message.version) {
             continue;
         }
         served = true;
-        match endpoint.dispatch(Request::new(Arc::clone(message))).await {
+        match endpoint.dispatch(request.clone()).await {
             Outcome::Returned(result) => return Ok(result),
             Outcome::Failed(failure) => return Err(failure),
             Outcome::NoSuchMethod => {}

@@ -7,6 +7,7 @@ mod client;
 mod dead_letters;
 mod endpoint;
 mod error;
+mod excerpt;
 mod failure;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
@@ -14,6 +15,7 @@ pub mod fuzzing;
 mod inspection;
 pub mod metrics;
 mod notify;
+mod permissions;
 mod serializer;
 mod server;
 mod target;
@@ -24,10 +26,12 @@ pub use client::{ClientService, Outgoing, RequestKind, RpcClient};
 pub use dead_letters::{DeadLetter, DeadLetterAction, DisposedLetters};
 pub use endpoint::{Endpoint, Outcome, Request};
 pub use error::{CallError, MessagingError, RpcError};
+pub use excerpt::Excerpt;
 pub use inspection::{BindingReport, BusReport, ExchangeReport, QueueReport};
 pub use notify::{Batch, Notification, NotificationListener, NotificationListenerBuilder, Notifier, Priority};
 #[doc = include_str!("contract.md")]
 pub use novella_messaging_macros::contract;
+pub use permissions::{Permissions, TopicPermission};
 pub use serializer::Serializer;
 pub use server::{RpcServer, RpcServerBuilder, ServerService};
 pub use target::{Target, Version};

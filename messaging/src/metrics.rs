@@ -19,5 +19,10 @@ pub fn describe() {
         Unit::Seconds,
         "Time from a call to its answer, by method and outcome"
     );
+    metrics::describe_counter!(
+        "bus_set_aside_total",
+        Unit::Count,
+        "Messages that were set aside: unreadable, too large, or delivered in vain too often; and replies that were dropped"
+    );
     metrics::describe_counter!("bus_reconnects_total", Unit::Count, "Connections to the broker that were made anew");
 }

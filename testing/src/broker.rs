@@ -26,6 +26,7 @@ pub struct Broker {
     folder: TempDir,
     password: String,
     amqp_port: u16,
+    management_port: Option<u16>,
     epmd_port: u16,
     distribution_port: u16,
     /// Erlang's port mapper: one that the broker starts by itself would outlive it.
@@ -39,6 +40,32 @@ impl Broker {
     /// # Panics
     /// If RabbitMQ is not installed (`./test` installs it), or does not start; the text holds what it said.
     pub async fn start(configuration: &str) -> Self {
+        Self::start_with(configuration, None).await
+    }
+
+    /// One with its management API, which takes it some seconds more to start.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_with_management() -> Self {
+        let port = free_port();
+        let configuration = format!(
+            "management.tcp.ip = 127.0.0.1\n\
+             management.tcp.port = {port}\n\
+             default_user_tags.administrator = true\n\
+             collect_statistics_interval = 200\n"
+        );
+        let broker = Self::start_with(&configuration, Some(port)).await;
+        // AMQP is spoken some time before.
+        let give_up = Instant::now() + START_TIMEOUT;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+            assert!(Instant::now() < give_up, "the management API does not start");
+            sleep(Duration::from_millis(50)).await;
+        }
+        broker
+    }
+
+    async fn start_with(configuration: &str, management_port: Option<u16>) -> Self {
         let folder = tempfile::Builder::new().prefix("novella-broker-").tempdir().unwrap();
         let [amqp_port, epmd_port, distribution_port] = [(); 3].map(|()| free_port());
         let password = Uuid::new_v4().simple().to_string();
@@ -52,7 +79,8 @@ impl Broker {
              {configuration}\n"
         );
         fs::write(path.join("rabbitmq.conf"), own).unwrap();
-        fs::write(path.join("plugins"), "[].\n").unwrap();
+        let plugins = if management_port.is_some() { "rabbitmq_management" } else { "" };
+        fs::write(path.join("plugins"), format!("[{plugins}].\n")).unwrap();
         let epmd = tied(&find("epmd"))
             .args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"])
             .stdin(Stdio::null())
@@ -60,7 +88,8 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut broker = Self { folder, password, amqp_port, epmd_port, distribution_port, epmd, server: None };
+        let mut broker =
+            Self { folder, password, amqp_port, management_port, epmd_port, distribution_port, epmd, server: None };
         broker.start_again().await;
         broker
     }
@@ -69,6 +98,22 @@ impl Broker {
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://novella:{}@127.0.0.1:{}/", self.password, self.amqp_port)
+    }
+
+    /// The same for another user.
+    #[must_use]
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        format!("amqp://{user}:{password}@127.0.0.1:{}/", self.amqp_port)
+    }
+
+    /// The URL of its management API.
+    ///
+    /// # Panics
+    /// If it was started without.
+    #[must_use]
+    pub fn management_url(&self) -> String {
+        let port = self.management_port.expect("started with management");
+        format!("http://novella:{}@127.0.0.1:{port}", self.password)
     }
 
     /// The same by TLS, at a port that the configuration opens.

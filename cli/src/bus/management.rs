@@ -4,9 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use novella_common::config::SecretUrl;
-use novella_messaging::{BindingReport, BusReport, ExchangeReport, QueueReport};
-use reqwest::{RequestBuilder, Response, Url};
+use novella_messaging::{BindingReport, BusReport, ExchangeReport, Permissions, QueueReport};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 /// An operator waits for this; a broker that is down is to be noticed soon.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -132,6 +133,84 @@ impl Management {
         self.send(self.http.delete(self.api(&format!("vhosts/{name}"))).timeout(DELETE_TIMEOUT)).await.map(drop)
     }
 
+    /// Whether there is a user of this name that `novella bus grant` may have made: one that looks after the broker, or is
+    /// somebody in another virtual host, it must not touch.
+    pub(crate) async fn has_user(&self, user: &str) -> Result<bool> {
+        let path = format!("users/{}", segment(user));
+        let Some(found) = self.find(&path).await? else { return Ok(false) };
+        // A list; a text up to RabbitMQ 3.8.
+        let tagged = found["tags"].as_array().map_or(found["tags"] != "", |tags| !tags.is_empty());
+        if tagged {
+            bail!("the broker's user {user} has tags ({}): it is not one that this command has made", found["tags"]);
+        }
+        let permissions = self.find(&format!("{path}/permissions")).await?.unwrap_or_default();
+        let elsewhere =
+            permissions.as_array().into_iter().flatten().filter_map(|permission| permission["vhost"].as_str());
+        if let Some(elsewhere) = elsewhere.into_iter().find(|vhost| !segment(vhost).eq_ignore_ascii_case(&self.vhost)) {
+            bail!(
+                "the broker's user {user} is of the virtual host {elsewhere}; two clouds on one broker need other names"
+            );
+        }
+        Ok(true)
+    }
+
+    /// Makes a user, or gives one that is there another password.
+    pub(crate) async fn put_user(&self, user: &str, password: &str) -> Result<()> {
+        self.put(&format!("users/{}", segment(user)), &json!({ "password": password, "tags": "" })).await
+    }
+
+    /// Permits a user this and nothing else in the virtual host.
+    pub(crate) async fn permit(&self, user: &str, permissions: &Permissions) -> Result<()> {
+        let (vhost, user) = (&self.vhost, segment(user));
+        for topic in permissions.topics() {
+            let permission = json!({ "exchange": topic.exchange, "write": topic.write, "read": topic.read });
+            self.put(&format!("topic-permissions/{vhost}/{user}"), &permission).await?;
+        }
+        let permission = json!({
+            "configure": permissions.configure(),
+            "write": permissions.write(),
+            "read": permissions.read(),
+        });
+        self.put(&format!("permissions/{vhost}/{user}"), &permission).await
+    }
+
+    /// Bounds how many connections and channels a user may open.
+    pub(crate) async fn limit_user(&self, user: &str, connections: u32, channels: u32) -> Result<()> {
+        for (limit, value) in [("max-connections", connections), ("max-channels", channels)] {
+            self.put(&format!("user-limits/{}/{limit}", segment(user)), &json!({ "value": value })).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a user; the broker closes its connections. False if there was none.
+    pub(crate) async fn delete_user(&self, user: &str) -> Result<bool> {
+        if !self.has_user(user).await? {
+            return Ok(false);
+        }
+        self.send(self.http.delete(self.api(&format!("users/{}", segment(user))))).await.map(|_| true)
+    }
+
+    /// Sets a policy on the queues that `pattern` names.
+    pub(crate) async fn set_policy(&self, name: &str, pattern: &str, definition: &Value) -> Result<()> {
+        let policy = json!({ "pattern": pattern, "definition": definition, "apply-to": "queues" });
+        self.put(&format!("policies/{}/{name}", self.vhost), &policy).await
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> Result<()> {
+        self.send(self.http.put(self.api(path)).json(body)).await.map(drop)
+    }
+
+    /// What is at this path, if anything is.
+    async fn find(&self, path: &str) -> Result<Option<Value>> {
+        let answer = self.answer_to(self.http.get(self.api(path))).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer = self.accepted(answer)?;
+        let found = answer.json().await.map_err(reqwest::Error::without_url);
+        found.map(Some).context("RabbitMQ's management API answers strangely")
+    }
+
     fn api(&self, path: &str) -> Url {
         let mut url = self.url.clone();
         url.set_path(&format!("{}/api/{path}", url.path().trim_end_matches('/')));
@@ -139,14 +218,20 @@ impl Management {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        self.accepted(self.answer_to(request).await?)
+    }
+
+    async fn answer_to(&self, request: RequestBuilder) -> Result<Response> {
         let answer = request.send().await.map_err(reqwest::Error::without_url);
-        let answer = answer
-            .with_context(|| format!("get RabbitMQ's management API {} (bus.management_url) to answer", self.shown))?;
+        answer.with_context(|| format!("get RabbitMQ's management API {} (bus.management_url) to answer", self.shown))
+    }
+
+    fn accepted(&self, answer: Response) -> Result<Response> {
         let status = answer.status();
         if !status.is_success() {
             bail!(
                 "let RabbitMQ's management API {} (bus.management_url) answer: it refuses with {status}; its user needs \
-                 the tag `management` (to create virtual hosts, `administrator`) and rights on this virtual host",
+                 the tag `management` (to create virtual hosts and users, `administrator`) and rights on this virtual host",
                 self.shown
             );
         }
@@ -154,8 +239,22 @@ impl Management {
     }
 }
 
+/// A name as it stands in a path.
+fn segment(name: &str) -> String {
+    const ESCAPED: &[u8] = b"%/?#[]@!$&'()*+,;=:|\\\"<>^`{} ";
+    let mut segment = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_graphic() && !ESCAPED.contains(&byte) {
+            segment.push(byte.into());
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
 /// `scheme://user:password@host-1,user:password@host-2/vhost` without the second.
-fn first_broker(url: &str) -> String {
+pub(crate) fn first_broker(url: &str) -> String {
     let hosts = url.find("://").map_or(0, |scheme| scheme + 3);
     let end = url[hosts..].find(['/', '?']).map_or(url.len(), |length| hosts + length);
     let first = url[hosts..end].split(',').next().unwrap_or_default();

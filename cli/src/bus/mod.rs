@@ -8,6 +8,7 @@
 //!
 //! Both ways do the same [`Request`]s, by the same function.
 
+mod grants;
 mod management;
 mod request;
 mod socket;
@@ -19,7 +20,8 @@ use novella_messaging::{BusReport, DeadLetter, DeadLetterAction, Transport};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) use management::Management;
+pub(crate) use grants::{Grantee, as_commands, dead_letters_policy};
+pub(crate) use management::{Management, first_broker};
 pub(crate) use request::{Chosen, Disposal, Disposed, Kind, Request, Rpc};
 pub(crate) use socket::AdminSocket;
 

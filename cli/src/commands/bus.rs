@@ -6,7 +6,10 @@ use novella_common::reports;
 use novella_messaging::{DeadLetter, DeadLetterAction};
 use serde_json::json;
 
-use super::rpc::topics;
+use super::{
+    grant::{self, GrantOptions, RevokeOptions},
+    rpc::topics,
+};
 use crate::{
     GlobalOptions,
     bus::{Bus, Chosen, Disposed, Overview},
@@ -42,6 +45,14 @@ enum BusCommand {
     Retry(Selection),
     /// Delete dead letters
     Drop(Selection),
+    /// Make a user of the broker for a service or a compute host, that may do what it does and no more; or bring its rights
+    /// up to date
+    ///
+    /// The password of NAME is read from NOVELLA_BUS_PASSWORD_NAME (in capitals, with _ for what is neither a letter nor a
+    /// digit), or else from NOVELLA_BUS_PASSWORD; if neither is set, a new user gets one that is made up and printed.
+    Grant(GrantOptions),
+    /// Delete such a user: the broker closes its connections
+    Revoke(RevokeOptions),
 }
 
 #[derive(Debug, Args)]
@@ -66,8 +77,14 @@ struct Selection {
 
 pub(crate) async fn run(global: &GlobalOptions, options: BusOptions) -> Result<()> {
     let (config, _) = Config::load(global, &Flags::default())?;
-    let command = options.command.unwrap_or(BusCommand::Show(options.show));
+    let command = match options.command.unwrap_or(BusCommand::Show(options.show)) {
+        BusCommand::Grant(options) => return grant::grant(&config, options).await,
+        BusCommand::Revoke(options) => return grant::revoke(&config, options).await,
+        command => command,
+    };
     Bus::with(global, &config, async |bus: &Bus| match command {
+        // Done without being on the bus.
+        BusCommand::Grant(_) | BusCommand::Revoke(_) => Ok(()),
         BusCommand::Show(options) => show(bus, options).await,
         BusCommand::DeadLetters { format } => list(bus, format).await,
         BusCommand::Retry(selection) => dispose(bus, selection, DeadLetterAction::Resend, "sent again").await,
@@ -206,6 +223,8 @@ mod tests {
             event_type: None,
             request_id: None,
             body: String::new(),
+            cut: None,
+            doubtful: false,
         }
     }
 

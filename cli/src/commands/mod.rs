@@ -7,6 +7,7 @@ mod detach;
 pub(crate) mod down;
 pub(crate) mod env;
 pub(crate) mod fault;
+mod grant;
 pub(crate) mod healthcheck;
 pub(crate) mod host;
 pub(crate) mod logs;

@@ -13,6 +13,7 @@ mod documents;
 mod faults;
 mod frozen;
 mod history;
+mod hostile;
 mod local;
 mod outages;
 mod replaced;

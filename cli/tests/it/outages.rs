@@ -70,7 +70,7 @@ mod on_rabbitmq_and_postgres {
     #[tokio::test(flavor = "multi_thread")]
     async fn builds_wait_while_the_schedulers_database_is_away_and_none_of_them_is_set_aside() {
         let environment = vec![("NOVELLA_DATABASE__ACQUIRE_TIMEOUT", "1".to_owned())];
-        let mut cloud = Cloud::apart(Settings { environment, breakable: true }).await;
+        let mut cloud = Cloud::apart(Settings { environment, breakable: true, ..Settings::default() }).await;
         let client = cloud.client().await;
         let schedulers = ["scheduler-1", "scheduler-2"];
         let set = |cloud: &Cloud, network| {

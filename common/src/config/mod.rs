@@ -168,6 +168,9 @@ pub struct BusConfig {
     pub ssl_key_file: Option<PathBuf>,
     /// How often a message is delivered before it is set aside.
     pub max_deliveries: u32,
+    /// The most bytes of a message. A larger one is not sent; one that comes is set aside unread, of which the beginning is
+    /// kept. Reports of hosts have a limit of their own, `conductor.max_report_bytes`.
+    pub max_message_bytes: usize,
 }
 
 impl Default for BusConfig {
@@ -192,6 +195,7 @@ impl Default for BusConfig {
             ssl_cert_file: None,
             ssl_key_file: None,
             max_deliveries: library.max_deliveries,
+            max_message_bytes: library.max_message_bytes,
         }
     }
 }
@@ -218,6 +222,7 @@ impl BusConfig {
             ssl_cert_file: self.ssl_cert_file.clone(),
             ssl_key_file: self.ssl_key_file.clone(),
             max_deliveries: self.max_deliveries,
+            max_message_bytes: self.max_message_bytes,
             ..Default::default()
         }
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Timestamp;
 use novella_common::{
     ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid},
-    reports::{Fact, Hello, InstanceReport, MigrationReport, Report},
+    reports::{self, Fact, Hello, InstanceReport, MigrationReport, Report},
 };
-use novella_messaging::Notification;
+use novella_messaging::{Excerpt, Notification};
 
 use super::plausible::{self, Implausible};
 
@@ -31,30 +31,28 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Reads notifications. One that is no report, or that can't be true, is never applied: it is logged and left out.
-    pub(crate) fn read<'a>(notifications: impl IntoIterator<Item = &'a Notification>) -> Self {
+    /// Reads notifications, as the broker's user `own`. What is no report, or is not its sender's to make, can never be
+    /// applied: it is counted and left out. Of each batch one is named in the log: there may be many.
+    pub(crate) fn read<'a>(notifications: impl IntoIterator<Item = &'a Notification>, own: Option<&str>) -> Self {
         let mut batch = Self::default();
         let now = Timestamp::now();
+        let (mut malformed, mut forged) = (LeftOut::default(), LeftOut::default());
         for notification in notifications {
             match serde_json::from_value::<Report>(notification.payload.clone()) {
-                Ok(mut report) => match plausible::check(&mut report, now) {
-                    Ok(()) => batch.add(report),
-                    Err(error) => batch.refuse(report, &error),
+                Ok(mut report) => match reports::may_speak_for(&report.host, notification.sender.as_deref(), own) {
+                    Ok(()) => match plausible::check(&mut report, now) {
+                        Ok(()) => batch.add(report),
+                        Err(error) => batch.refuse(report, &error),
+                    },
+                    Err(reason) => forged.add(notification, || format!("for {}: {reason}", report.host)),
                 },
-                Err(error) => {
-                    metrics::counter!("reports_malformed_total").increment(1);
-                    tracing::error!(
-                        %error,
-                        message_id = notification.message_id,
-                        publisher_id = notification.publisher_id,
-                        event_type = notification.event_type,
-                        request_id = notification.context.get("request_id").and_then(|id| id.as_str()),
-                        payload = %notification.payload,
-                        "a notification on the reports' topic is no report; set aside in this log"
-                    );
-                }
+                Err(error) => malformed.add(notification, || error.to_string()),
             }
         }
+        metrics::counter!("reports_malformed_total").increment(malformed.count);
+        metrics::counter!("reports_forged_total").increment(forged.count);
+        malformed.tell("notifications on the reports' topic are no reports; they are left out");
+        forged.tell("reports are left out: they are not from the host that they speak for");
         batch
     }
 
@@ -88,5 +86,33 @@ impl Batch {
             Fact::Instance(report) => self.instances.entry(report.instance).or_default().push((host, report)),
             Fact::Migration(report) => self.migrations.entry(report.migration).or_default().push((host, report)),
         }
+    }
+}
+
+/// What is left out of a batch for one reason.
+#[derive(Default)]
+struct LeftOut<'a> {
+    count: u64,
+    first: Option<(&'a Notification, String)>,
+}
+
+impl<'a> LeftOut<'a> {
+    fn add(&mut self, notification: &'a Notification, why: impl FnOnce() -> String) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| (notification, why()));
+    }
+
+    fn tell(&self, what: &str) {
+        let Some((first, why)) = &self.first else { return };
+        tracing::error!(
+            count = self.count,
+            sender = first.sender.as_deref(),
+            reason = %Excerpt(why),
+            message_id = %Excerpt(&first.message_id),
+            publisher_id = %Excerpt(&first.publisher_id),
+            event_type = %Excerpt(&first.event_type),
+            payload = %Excerpt(&first.payload.to_string()),
+            "{what}"
+        );
     }
 }

@@ -16,11 +16,11 @@ use novella_common::{
     RequestContext,
     db::{DbError, takeover},
     ids::InstanceUuid,
-    reports::{Fact, Report, TOPIC},
+    reports::{self, Fact, Report},
     service::Shutdown,
     telemetry::request_span,
 };
-use novella_messaging::{MessagingError, Notification, NotificationListener, Notifier, Priority, Transport};
+use novella_messaging::{Excerpt, MessagingError, Notification, NotificationListener, Priority, Transport};
 use tracing::Instrument;
 
 use self::{batch::Batch, write::Consequences};
@@ -53,10 +53,10 @@ impl Reports {
     /// The queue can't be declared or consumed.
     pub(crate) async fn start(self, transport: &Transport) -> Result<(), MessagingError> {
         let size = self.shared.config.report_batch.clamp(1, 1000);
-        let listener = NotificationListener::builder(transport, TOPIC)
+        let listener = reports::listener(transport)
             .priority(Priority::Info)
-            .single_active_consumer(true)
             .prefetch(u16::try_from(size).unwrap_or(u16::MAX))
+            .max_message_bytes(self.shared.config.max_report_bytes)
             .start()
             .await?;
         let shared = Arc::clone(&self.shared);
@@ -111,10 +111,10 @@ impl Reports {
             tracing::error!(
                 %first,
                 %error,
-                message_id = notification.message_id,
-                publisher_id = notification.publisher_id,
-                request_id = notification.context.get("request_id").and_then(|id| id.as_str()),
-                payload = %notification.payload,
+                sender = notification.sender.as_deref(),
+                message_id = %Excerpt(&notification.message_id),
+                publisher_id = %Excerpt(&notification.publisher_id),
+                payload = %Excerpt(&notification.payload.to_string()),
                 "a report can't be written; set aside in this log"
             );
         }
@@ -122,7 +122,7 @@ impl Reports {
     }
 
     async fn write_together(&self, notifications: &[Notification]) -> Result<(), DbError> {
-        let batch = Batch::read(notifications);
+        let batch = Batch::read(notifications, self.shared.bus_user.as_deref());
         let mut transaction = self.shared.database.begin().await?;
         let consequences = write::write(&self.shared, &mut transaction, &batch).await?;
         transaction.commit().await?;
@@ -164,7 +164,7 @@ impl Reports {
 
 /// Sends an echo at once and then each `interval`, until stopping is asked for.
 pub(crate) fn send_echoes(transport: &Transport, conductor: String, interval: Duration, shutdown: &Shutdown) {
-    let notifier = Notifier::new(transport, TOPIC, &format!("conductor.{conductor}")).single_active_consumer(true);
+    let notifier = reports::notifier(transport, &format!("conductor.{conductor}"));
     let echo = Report { host: conductor, fact: Fact::Echo };
     let stop = shutdown.clone();
     shutdown.spawn(async move {

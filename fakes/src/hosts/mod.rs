@@ -18,13 +18,13 @@ use novella_common::{
     RequestContext,
     ids::{HostIdentity, Incarnation, InstanceUuid},
     models::{AllocationRatios, Inventory, MigrationProgress, Resources},
-    reports::{Fact, Hello, MigrationOutcome, MigrationReport, Report, TOPIC},
+    reports::{self, Fact, Hello, MigrationOutcome, MigrationReport, Report},
 };
 use novella_compute::rpcapi::{
     BuildRequest, ComputeControlEndpoint, ComputeEndpoint, ComputeLiveMigrationEndpoint, ComputeMigrationEndpoint,
     MigrationSpec, Reconciliation,
 };
-use novella_messaging::{Notifier, RpcServer, Target, Transport};
+use novella_messaging::{RpcServer, Target, Transport};
 use tokio::sync::Notify;
 
 use self::host::Host;
@@ -224,7 +224,7 @@ impl FakeHosts {
 
     pub async fn report(&self, host: &str, fact: Fact) {
         let report = Report { host: host.to_owned(), fact };
-        let notifier = Notifier::new(&self.transport, TOPIC, &format!("compute.{host}"));
+        let notifier = reports::notifier(&self.transport, &format!("compute.{host}"));
         notifier.info(&RequestContext::internal(), report.event_type(), &report).await.unwrap();
     }
 

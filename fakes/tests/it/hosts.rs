@@ -9,7 +9,7 @@ use novella_common::{
     ids::{InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{Action, VmState},
     models::{Binary, InstanceSpec},
-    reports::{Fact, MigrationOutcome, OperationProgress, Report, TOPIC},
+    reports::{self, Fact, MigrationOutcome, OperationProgress, Report},
     service::{ServiceIdentity, Shutdown},
 };
 use novella_compute::{
@@ -21,7 +21,7 @@ use novella_compute::{
     virt::fake::FakeConfig,
 };
 use novella_fakes::{FakeHosts, ctx, server};
-use novella_messaging::{CallError, NotificationListener, Transport, TransportOptions};
+use novella_messaging::{CallError, Transport, TransportOptions};
 use novella_testing::within;
 use tokio::sync::watch;
 
@@ -40,7 +40,7 @@ struct World {
 impl World {
     async fn empty() -> Self {
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
-        let mut listener = NotificationListener::builder(&transport, TOPIC).start().await.unwrap();
+        let mut listener = reports::listener(&transport).start().await.unwrap();
         let (reports, changed) = (Arc::<Mutex<Vec<Report>>>::default(), watch::channel(()).0);
         let (all, tell, bus) = (Arc::clone(&reports), changed.clone(), transport.clone());
         tokio::spawn(async move {

@@ -159,8 +159,12 @@ impl Sender {
         let (timeout, monitor) = (outgoing.timeout, outgoing.monitor);
         let (target, method, version) = (Arc::clone(&outgoing.target), outgoing.method.clone(), outgoing.version);
         let message_id: Arc<str> = wire::new_id().into();
-        let reply_to =
-            ReplyTo { message_id: Arc::clone(&message_id), queue: Arc::clone(self.transport.reply_queue()), monitor };
+        let reply_to = ReplyTo {
+            message_id: Arc::clone(&message_id),
+            queue: Arc::clone(self.transport.reply_queue()),
+            by_exchange: true,
+            monitor,
+        };
         let started = Instant::now();
         let timed_out = |after: Duration| MessagingError::Timeout {
             method: method.clone(),

@@ -1,4 +1,14 @@
 //! Taking notifications: in batches, in order, each again until it is acknowledged.
+//!
+//! ```text
+//! delivered ─┬─ cannot be read, or is too large ─────────────────────────▶ dead_letters, with all the others that can't
+//!            ├─ the first time: with others, in a batch ─────────────────▶ acknowledged, or given back
+//!            └─ redelivered ─┬─ marked max_deliveries times ─────────────▶ dead_letters
+//!                            └─ else: marked, and in a batch by itself ──▶ acknowledged, and its markers removed
+//! ```
+//!
+//! What kills each listener that takes it is found by that: after a crash each notification that was in hand is taken
+//! alone. Who gives one back on purpose wants it again, however often.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +19,19 @@ use tokio::sync::mpsc;
 
 use super::{Priority, queue, route};
 use crate::error::MessagingError;
+use crate::excerpt::Excerpt;
 use crate::serializer::Serializer;
+use crate::server::attempts::marker_name;
 use crate::target::Target;
-use crate::transport::{Content, Delivery, QueueSpec, Subscriber, Subscription, Transport};
+use crate::transport::{Delivery, MarkerRequest, QueueSpec, Subscriber, Subscription, Transport, Why, dead_letters};
 use crate::wire::NotificationMessage;
 
-/// The pause after a malformed notification could not be dead-lettered.
-const DEAD_LETTER_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after notifications could not be set aside.
+const SET_ASIDE_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// A batch that has this many bytes is large enough: read, a message may take thirty times its bytes.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// So many that can't be read are set aside at once.
+const MAX_SET_ASIDE: usize = 1000;
 
 /// A notification as a listener sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,19 +50,32 @@ pub struct Notification {
     pub timestamp: String,
     /// The sender's context.
     pub context: Map<String, Value>,
+    /// The broker's user that sent it, which the broker has checked; all else is the sender's word. `None` if it did not say
+    /// (oslo.messaging's peers and earlier versions don't), and in process.
+    pub sender: Option<Arc<str>>,
 }
 
 impl Notification {
-    fn read(content: &Content, serializer: Option<&dyn Serializer>) -> Result<Self, MessagingError> {
-        let message = content.notification()?;
+    /// With the id by which a repetition is known.
+    fn read(delivery: &Delivery, serializer: Option<&dyn Serializer>) -> Result<(Self, String), MessagingError> {
+        let message = delivery.message.content.notification()?;
         let priority = message.priority.parse()?;
-        let NotificationMessage { message_id, publisher_id, event_type, mut payload, timestamp, mut context, .. } =
-            Arc::unwrap_or_clone(message);
+        let NotificationMessage {
+            message_id,
+            publisher_id,
+            event_type,
+            mut payload,
+            timestamp,
+            mut context,
+            unique_id,
+            ..
+        } = Arc::unwrap_or_clone(message);
         if let Some(serializer) = serializer {
             context = serializer.deserialize_context(context);
             payload = serializer.deserialize_entity(&context, payload)?;
         }
-        Ok(Self { message_id, publisher_id, event_type, priority, payload, timestamp, context })
+        let sender = delivery.message.sender.clone();
+        Ok((Self { message_id, publisher_id, event_type, priority, payload, timestamp, context, sender }, unique_id))
     }
 }
 
@@ -59,6 +88,8 @@ pub struct NotificationListener {
     subscriber: Subscriber,
     /// How many were taken from the subscription.
     taken: u64,
+    /// Taken, and left for the next batch.
+    left: Option<Delivery>,
     /// Taken, and given back by a batch: to be taken again before anything newer, so that the order
     /// holds. Through the queue they would come after what is here already.
     again: BTreeMap<u64, Unacknowledged>,
@@ -74,7 +105,12 @@ struct Unacknowledged {
     sequence: u64,
     notification: Notification,
     delivery: Delivery,
+    /// Those of the deliveries that ended badly, and of this one after them.
+    markers: Vec<String>,
 }
+
+/// One that is to be set aside, and why.
+type SetAside = (Unsettled, Why, String);
 
 impl NotificationListener {
     /// Prepares a listener on `topic`, by default for [`Priority::Info`].
@@ -87,6 +123,7 @@ impl NotificationListener {
             serializer: None,
             single_active_consumer: false,
             prefetch: 500,
+            max_message_bytes: transport.options().max_message_bytes,
         }
     }
 
@@ -96,69 +133,162 @@ impl NotificationListener {
     ///
     /// May be dropped while it waits; nothing is lost by that.
     pub async fn next_batch(&mut self, max: usize) -> Option<Batch> {
-        let mut batch = Batch::new(self.give_back.clone());
-        while batch.is_empty() {
+        let max = max.max(1);
+        let mut batch = Batch::new(self.transport.clone(), self.give_back.clone());
+        let mut unreadable = Vec::new();
+        loop {
             while let Ok(items) = self.given_back.try_recv() {
-                self.keep(items);
+                self.keep(items).await;
             }
-            tokio::select! {
-                biased;
-                Some(items) = self.given_back.recv() => self.keep(items),
-                delivery = self.subscriber.next(), if self.again.is_empty() => {
-                    self.take(delivery?, &mut batch).await;
-                }
-                () = std::future::ready(()), if !self.again.is_empty() => {}
-            }
-            while batch.len() < max.max(1) {
-                let Some((_, unacknowledged)) = self.again.pop_first() else {
+            while batch.len() < max && batch.takes_more() {
+                let Some((_, first)) = self.again.first_key_value() else {
                     break;
                 };
-                batch.push(unacknowledged);
+                // By itself.
+                if first.delivery.redelivered && !batch.is_empty() {
+                    break;
+                }
+                if let Some(marker) = first.markers.last()
+                    && let Err(error) = self.transport.mark(marker, MarkerRequest::Set).await
+                {
+                    tracing::warn!(%error, "that a notification is taken again could not be marked");
+                }
+                if let Some((_, first)) = self.again.pop_first() {
+                    batch.push(first);
+                }
+            }
+            if batch.is_empty() {
+                let delivery = match self.left.take() {
+                    Some(delivery) => Some(delivery),
+                    None => tokio::select! {
+                        biased;
+                        Some(items) = self.given_back.recv() => {
+                            self.keep(items).await;
+                            continue;
+                        }
+                        delivery = self.subscriber.next() => delivery,
+                    },
+                };
+                self.take(delivery?, &mut batch, &mut unreadable).await;
+            }
+            while self.again.is_empty() && self.left.is_none() && batch.len() < max && batch.takes_more() {
+                if unreadable.len() >= MAX_SET_ASIDE {
+                    break;
+                }
+                let Some(delivery) = self.subscriber.try_next() else {
+                    break;
+                };
+                // By itself.
+                if delivery.redelivered && !batch.is_empty() {
+                    self.left = Some(delivery);
+                    break;
+                }
+                self.take(delivery, &mut batch, &mut unreadable).await;
+            }
+            if !unreadable.is_empty() {
+                self.set_aside(std::mem::take(&mut unreadable), batch.is_empty()).await;
+            }
+            if !batch.is_empty() {
+                return Some(batch);
             }
         }
-        while batch.len() < max {
-            let Some(delivery) = self.subscriber.try_next() else {
-                break;
-            };
-            self.take(delivery, &mut batch).await;
-        }
-        Some(batch)
     }
 
-    /// Keeps what a batch gave back for the next one.
-    fn keep(&mut self, items: Vec<Unacknowledged>) {
+    /// Keeps what a batch gave back for the next one. It was not taken in vain, so it does not count.
+    async fn keep(&mut self, items: Vec<Unacknowledged>) {
         // What came by a connection that is lost comes again by the next.
-        let items = items.into_iter().filter(|unacknowledged| !unacknowledged.delivery.is_void());
-        self.again.extend(items.map(|unacknowledged| (unacknowledged.sequence, unacknowledged)));
+        let (lost, kept): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|unacknowledged| unacknowledged.delivery.is_void());
+        let last_marker = |unacknowledged: &Unacknowledged| unacknowledged.markers.last().cloned();
+        let markers: Vec<String> = lost.iter().chain(&kept).filter_map(last_marker).collect();
+        self.again.extend(kept.into_iter().map(|unacknowledged| (unacknowledged.sequence, unacknowledged)));
+        remove(&self.transport, markers).await;
     }
 
-    async fn take(&mut self, delivery: Delivery, batch: &mut Batch) {
+    async fn take(&mut self, delivery: Delivery, batch: &mut Batch, unreadable: &mut Vec<SetAside>) {
         // It comes again, and in the order of the queue, with what was in hand when the connection was lost.
         if delivery.is_void() {
             return;
         }
-        let error = match Notification::read(&delivery.message.content, self.serializer.as_deref()) {
-            Ok(notification) => {
-                self.taken += 1;
-                return batch.push(Unacknowledged { sequence: self.taken, notification, delivery });
-            }
-            Err(error) => error.to_string(),
+        let read = Notification::read(&delivery, self.serializer.as_deref());
+        let delivery = Unsettled(Some(delivery));
+        let (notification, id) = match read {
+            Ok(read) => read,
+            Err(error) => return unreadable.push((delivery, Why::Unreadable, error.to_string())),
         };
-        let malformed = Unsettled(Some(delivery));
-        if let Some(delivery) = &malformed.0 {
-            let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, error);
-            if let Err(error) = self.transport.publish(letter).await {
-                tracing::warn!(%error, "a malformed notification could not be dead-lettered; it goes back");
-                // It comes again at once.
-                return tokio::time::sleep(DEAD_LETTER_RETRY_PAUSE).await;
+        let mut markers = Vec::new();
+        if let Some(redelivered) = delivery.0.as_ref().filter(|delivery| delivery.redelivered) {
+            match self.mark(&redelivered.queue, &id, &mut markers).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let reason = format!("delivered {} times in vain: nobody acknowledged it", markers.len() + 1);
+                    remove(&self.transport, markers).await;
+                    return unreadable.push((delivery, Why::InVain, reason));
+                }
+                // Better taken too often than never.
+                Err(error) => tracing::warn!(%error, "that a notification is taken again could not be marked"),
             }
         }
-        malformed.ack();
+        if let Some(delivery) = delivery.keep() {
+            self.taken += 1;
+            batch.push(Unacknowledged { sequence: self.taken, notification, delivery, markers });
+        }
+    }
+
+    /// Marks that a notification is taken once more; false if it was too often already. The first delivery, of which there
+    /// is no marker, counts.
+    async fn mark(&self, queue: &str, id: &str, markers: &mut Vec<String>) -> Result<bool, MessagingError> {
+        for attempt in 1..self.transport.options().max_deliveries.max(2) {
+            let marker = marker_name(queue, id, attempt);
+            let is_set = self.transport.mark(&marker, MarkerRequest::Look).await?;
+            markers.push(marker);
+            if let (false, Some(marker)) = (is_set, markers.last()) {
+                self.transport.mark(marker, MarkerRequest::Set).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Moves notifications to the dead letters, all at once: one at a time, somebody who sends many that can't be read
+    /// would hold up all others.
+    async fn set_aside(&self, items: Vec<SetAside>, nothing_else_to_do: bool) {
+        let of = |item: &SetAside| {
+            item.0.0.as_ref().map(|delivery| (Arc::clone(&delivery.queue), delivery.message.sender.clone()))
+        };
+        if let Some((queue, sender)) = items.first().and_then(of) {
+            let (count, reason) = (items.len(), Excerpt(&items[0].2));
+            tracing::warn!(
+                queue = &*queue,
+                count,
+                first_sender = sender.as_deref(),
+                first_reason = %reason,
+                "notifications are moved to the dead letters"
+            );
+        }
+        let letters = items.iter().filter_map(|(delivery, why, reason)| {
+            let delivery = delivery.0.as_ref()?;
+            let (message, queue) = (delivery.message.clone(), &delivery.queue);
+            Some(Transport::dead_letter_untold(message, queue, *why, reason.clone()))
+        });
+        if let Err(error) = self.transport.publish_all(letters.collect()).await {
+            tracing::warn!(%error, "notifications could not be moved to the dead letters; they go back");
+            drop(items);
+            // They come again at once.
+            if nothing_else_to_do {
+                tokio::time::sleep(SET_ASIDE_RETRY_PAUSE).await;
+            }
+            return;
+        }
+        items.into_iter().for_each(|(delivery, ..)| delivery.ack());
     }
 
     /// Takes no more notifications. What was taken but not acknowledged goes back to the queue, all at once: given back
     /// one by one, a quorum queue may have it in another order.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        while let Ok(items) = self.given_back.try_recv() {
+            self.keep(items).await;
+        }
         self.subscriber.close().await;
     }
 }
@@ -174,6 +304,7 @@ pub struct NotificationListenerBuilder {
     serializer: Option<Arc<dyn Serializer>>,
     single_active_consumer: bool,
     prefetch: u16,
+    max_message_bytes: usize,
 }
 
 impl NotificationListenerBuilder {
@@ -233,6 +364,13 @@ impl NotificationListenerBuilder {
         self
     }
 
+    /// Sets aside notifications with more bytes than this, without reading them. Times the prefetch, this is how much
+    /// memory those take that wait. Default: the transport's `max_message_bytes`.
+    pub fn max_message_bytes(mut self, max_message_bytes: usize) -> Self {
+        self.max_message_bytes = max_message_bytes;
+        self
+    }
+
     /// Declares the queues and consumes them.
     ///
     /// # Errors
@@ -259,7 +397,13 @@ impl NotificationListenerBuilder {
             let bound_to = queues.drain(..).flat_map(|queue| queue.bound_to).chain(first.bound_to.clone()).collect();
             queues.push(QueueSpec { name: pool, bound_to, ..first });
         }
-        let subscription = Subscription { queues, prefetch: self.prefetch };
+        let subscription = Subscription {
+            queues,
+            // Those who may not declare it have to find it there.
+            besides: vec![dead_letters()],
+            prefetch: self.prefetch,
+            max_message_bytes: self.max_message_bytes,
+        };
         let subscriber = self.transport.subscribe(subscription).await?;
         // Bounded by the prefetch, like all that is not acknowledged.
         let (give_back, given_back) = mpsc::unbounded_channel();
@@ -268,6 +412,7 @@ impl NotificationListenerBuilder {
             serializer: self.serializer,
             subscriber,
             taken: 0,
+            left: None,
             again: BTreeMap::new(),
             given_back,
             give_back,
@@ -279,6 +424,11 @@ impl NotificationListenerBuilder {
 struct Unsettled(Option<Delivery>);
 
 impl Unsettled {
+    /// Something is decided about it.
+    fn keep(mut self) -> Option<Delivery> {
+        self.0.take()
+    }
+
     fn ack(mut self) {
         if let Some(delivery) = self.0.take() {
             delivery.ack();
@@ -299,19 +449,31 @@ impl Drop for Unsettled {
 #[must_use = "a batch that is dropped goes back to the queue"]
 pub struct Batch {
     notifications: Vec<Notification>,
-    /// Sequence and delivery of each.
-    deliveries: Vec<(u64, Delivery)>,
+    /// Sequence, delivery and markers of each.
+    deliveries: Vec<(u64, Delivery, Vec<String>)>,
+    bytes: usize,
+    /// One is in it that is to be alone.
+    alone: bool,
+    transport: Transport,
     give_back: mpsc::UnboundedSender<Vec<Unacknowledged>>,
 }
 
 impl Batch {
-    fn new(give_back: mpsc::UnboundedSender<Vec<Unacknowledged>>) -> Self {
-        Self { notifications: Vec::new(), deliveries: Vec::new(), give_back }
+    fn new(transport: Transport, give_back: mpsc::UnboundedSender<Vec<Unacknowledged>>) -> Self {
+        let (notifications, deliveries) = (Vec::new(), Vec::new());
+        Self { notifications, deliveries, bytes: 0, alone: false, transport, give_back }
     }
 
     fn push(&mut self, unacknowledged: Unacknowledged) {
-        self.notifications.push(unacknowledged.notification);
-        self.deliveries.push((unacknowledged.sequence, unacknowledged.delivery));
+        let Unacknowledged { sequence, notification, delivery, markers } = unacknowledged;
+        self.bytes += delivery.message.content.size();
+        self.alone |= delivery.redelivered;
+        self.notifications.push(notification);
+        self.deliveries.push((sequence, delivery, markers));
+    }
+
+    fn takes_more(&self) -> bool {
+        !self.alone && self.bytes < MAX_BATCH_BYTES
     }
 
     fn len(&self) -> usize {
@@ -331,10 +493,18 @@ impl Batch {
     /// They are written down and need not come again. Returns without waiting for the broker: if the connection breaks at
     /// this moment, they do come again.
     pub async fn ack(mut self) {
-        let settlement = self.deliveries.last().map(|(_, delivery)| delivery.settlement());
-        self.deliveries.drain(..).for_each(|(_, delivery)| delivery.ack());
+        let settlement = self.deliveries.last().map(|(_, delivery, _)| delivery.settlement());
+        let mut markers = Vec::new();
+        for (_, delivery, own) in self.deliveries.drain(..) {
+            delivery.ack();
+            markers.extend(own);
+        }
         if let Some(settlement) = settlement {
             settlement.begin();
+        }
+        if !markers.is_empty() {
+            let transport = self.transport.clone();
+            tokio::spawn(async move { remove(&transport, markers).await });
         }
     }
 
@@ -353,9 +523,23 @@ impl Drop for Batch {
         let notifications = self.notifications.drain(..);
         let items: Vec<Unacknowledged> = notifications
             .zip(self.deliveries.drain(..))
-            .map(|(notification, (sequence, delivery))| Unacknowledged { sequence, notification, delivery })
+            .map(|(notification, (sequence, delivery, markers))| Unacknowledged {
+                sequence,
+                notification,
+                delivery,
+                markers,
+            })
             .collect();
         // A listener that is gone has returned them to the queue already.
         let _ = self.give_back.send(items);
+    }
+}
+
+/// Removes markers. One that is left expires.
+async fn remove(transport: &Transport, markers: Vec<String>) {
+    for marker in markers {
+        if let Err(error) = transport.mark(&marker, MarkerRequest::Remove).await {
+            tracing::debug!(%error, marker, "a marker is left to expire");
+        }
     }
 }

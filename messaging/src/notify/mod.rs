@@ -73,10 +73,16 @@ impl FromStr for Priority {
     }
 }
 
-/// The queue of a topic's priority. It is made by whoever comes first, so that nothing is lost
-/// before a listener ever started.
+/// The queue of a topic's priority. It is made by whoever comes first and may make it, so that nothing is lost
+/// before a listener ever started. A notifier that may not sends nothing until it is there.
 fn queue(route: Route, single_active: bool) -> QueueSpec {
-    QueueSpec { name: route.key().to_owned(), lifetime: Lifetime::Lasting, bound_to: vec![route], single_active }
+    QueueSpec {
+        name: route.key().to_owned(),
+        lifetime: Lifetime::Lasting,
+        bound_to: vec![route],
+        single_active,
+        if_permitted: false,
+    }
 }
 
 /// The way to it.
@@ -122,9 +128,15 @@ impl Notifier {
     /// A notifier that signs as `publisher_id`, for instance `compute.host-1`.
     #[must_use]
     pub fn new(transport: &Transport, topic: &str, publisher_id: &str) -> Self {
+        Self::to(transport, Target::new(topic), publisher_id)
+    }
+
+    /// The same by this target's exchange: one that only those may send by who have something to notify of.
+    #[must_use]
+    pub fn to(transport: &Transport, target: Target, publisher_id: &str) -> Self {
         Self {
             transport: transport.clone(),
-            targets: vec![Target::new(topic)],
+            targets: vec![target],
             publisher_id: publisher_id.to_owned(),
             serializer: None,
             single_active_consumer: false,

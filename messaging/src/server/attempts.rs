@@ -16,8 +16,10 @@
 use crate::error::MessagingError;
 use crate::transport::{Delivery, MarkerRequest, Transport};
 
-/// A peer's id that is longer is hashed.
-const MAX_ID_BYTES: usize = 100;
+/// A peer's id that is longer, or is not of the kind that is usual, is hashed.
+const MAX_ID_BYTES: usize = 40;
+/// AMQP has no longer names.
+const MAX_NAME_BYTES: usize = 255;
 
 /// What became of a delivery that was not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,17 +70,19 @@ pub(super) async fn end(transport: &Transport, marker: &str) {
 
 /// The name of the marker for this attempt at a message.
 pub(super) fn marker(delivery: &Delivery, id: &str) -> String {
-    name(&delivery.queue, id, delivery.message.deliveries)
+    marker_name(&delivery.queue, id, delivery.message.deliveries)
 }
 
-/// A fanout's copies share their id and differ in their queues.
-fn name(queue: &str, id: &str, attempt: u32) -> String {
-    let queue = hash(queue);
-    if id.len() <= MAX_ID_BYTES {
-        format!("begun_{id}_{queue:016x}_{attempt}")
+/// It begins with the queue, so that the broker can permit a server the markers of its own queues and no others: read from
+/// its end, there is one queue that a name can belong to. A fanout's copies share their id and differ in their queues.
+pub(crate) fn marker_name(queue: &str, id: &str, attempt: u32) -> String {
+    let plain = id.len() <= MAX_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let name = if plain && !id.is_empty() {
+        format!("begun_{queue}_{id}_{attempt}")
     } else {
-        format!("begun_{:016x}_{queue:016x}_{attempt}", hash(id))
-    }
+        format!("begun_{queue}_{:016x}_{attempt}", hash(id))
+    };
+    if name.len() <= MAX_NAME_BYTES { name } else { format!("begun_{:016x}_{:016x}_{attempt}", hash(queue), hash(id)) }
 }
 
 /// FNV-1a: the same in every build of this program, which the standard library's hasher does not promise.
@@ -93,14 +97,16 @@ mod tests {
     #[test]
     fn each_attempt_at_each_copy_of_a_message_has_a_marker_of_its_own() {
         let attempts = [("q", "a", 0), ("q", "a", 1), ("p", "a", 0), ("q", "b", 0)];
-        let names = attempts.map(|(queue, id, attempt)| name(queue, id, attempt));
+        let names = attempts.map(|(queue, id, attempt)| marker_name(queue, id, attempt));
         assert!((0..names.len()).all(|index| !names[..index].contains(&names[index])), "{names:?}");
     }
 
     #[test]
     fn a_marker_has_a_name_that_a_queue_can_have_whatever_a_peer_calls_its_message() {
         let (long, longer) = ("i".repeat(1000), "i".repeat(1001));
-        assert!(name(&"q".repeat(255), &long, u32::MAX).len() <= 255);
-        assert_ne!(name("q", &long, 0), name("q", &longer, 0));
+        assert!(marker_name(&"q".repeat(255), &long, u32::MAX).len() <= 255);
+        assert_ne!(marker_name("q", &long, 0), marker_name("q", &longer, 0));
+        assert_eq!(marker_name("compute.host-1", "0f-1", 2), "begun_compute.host-1_0f-1_2");
+        assert!(marker_name("q", "a b", 0).strip_prefix("begun_q_").unwrap().len() == 18);
     }
 }

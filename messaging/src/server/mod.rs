@@ -32,7 +32,7 @@ use crate::target::Target;
 use crate::transport::{Lifetime, QueueSpec, Route, Subscriber, Subscription, Transport};
 use crate::wire;
 
-mod attempts;
+pub(crate) mod attempts;
 mod concurrency_limiter;
 mod deduplicator;
 mod pipeline;
@@ -88,6 +88,7 @@ impl RpcServer {
             serializer: None,
             limits: HashMap::new(),
             concurrency: DEFAULT_CONCURRENCY,
+            shared_if_permitted: false,
         }
     }
 
@@ -122,6 +123,7 @@ pub struct RpcServerBuilder {
     serializer: Option<Arc<dyn Serializer>>,
     limits: HashMap<String, Semaphore>,
     concurrency: usize,
+    shared_if_permitted: bool,
 }
 
 impl RpcServerBuilder {
@@ -178,13 +180,21 @@ impl RpcServerBuilder {
         self
     }
 
+    /// Does without what it shares with the topic's other servers (the topic's queue, and the fanout) if its user has no
+    /// right to that, and serves what is sent to it by its name.
+    pub fn shared_if_permitted(mut self) -> Self {
+        self.shared_if_permitted = true;
+        self
+    }
+
     /// Declares the queues and consumes them; when this returns, messages reach the server.
     ///
     /// # Errors
     /// If the queues exist with other properties, access is refused, or the bus cannot be reached.
     pub async fn start(self) -> Result<RpcServer, MessagingError> {
         let prefetch = u16::try_from(self.concurrency.max(1)).unwrap_or(u16::MAX);
-        let subscription = Subscription { queues: self.queues(), prefetch };
+        let max_message_bytes = self.transport.options().max_message_bytes;
+        let subscription = Subscription { queues: self.queues(), besides: Vec::new(), prefetch, max_message_bytes };
         let subscriber = self.transport.subscribe(subscription).await?;
         let dispatcher = Dispatcher::new(self.endpoints, self.transport.options().rpc_ping_enabled);
         let mut pipeline = Pipeline::new(dispatcher, self.serializer);
@@ -204,21 +214,25 @@ impl RpcServerBuilder {
     fn queues(&self) -> Vec<QueueSpec> {
         let topic = &self.target.topic;
         let exchange = self.transport.exchange(self.target.exchange.as_deref());
-        let lasting = |name: String| QueueSpec {
+        // Its own is all that a server can be without the others.
+        let if_permitted = self.shared_if_permitted && self.target.server.is_some();
+        let lasting = |name: String, if_permitted: bool| QueueSpec {
             bound_to: vec![Route::Topic { exchange: exchange.into(), key: name.as_str().into() }],
             name,
             lifetime: Lifetime::Lasting,
             single_active: false,
+            if_permitted,
         };
-        let mut queues = vec![lasting(topic.clone())];
+        let mut queues = vec![lasting(topic.clone(), if_permitted)];
         if self.target.server.is_some() {
-            queues.push(lasting(self.target.queue()));
+            queues.push(lasting(self.target.queue(), false));
         }
         queues.push(QueueSpec {
             name: format!("{topic}_fanout_{}", wire::new_id()),
             lifetime: Lifetime::Transient,
             bound_to: vec![Route::Fanout { topic: topic.as_str().into() }],
             single_active: false,
+            if_permitted,
         });
         queues
     }

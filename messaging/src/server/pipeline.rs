@@ -38,9 +38,13 @@ impl Pipeline {
         self.middleware = Some(BoxCloneSyncService::new(layer.layer(inner).map_err(Into::into)));
     }
 
-    pub(super) async fn run(&self, message: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
+    pub(super) async fn run(
+        &self,
+        message: &Arc<RequestMessage>,
+        sender: Option<Arc<str>>,
+    ) -> Result<Value, Box<Failure>> {
         let Some(serializer) = &self.serializer else {
-            return self.pass(Arc::clone(message)).await;
+            return self.pass(Request::new(Arc::clone(message), sender)).await;
         };
         let unreadable = |error: crate::MessagingError| Failure::type_error(error.to_string());
         let mut read = RequestMessage::clone(message);
@@ -49,12 +53,11 @@ impl Pipeline {
             *value = serializer.deserialize_entity(&read.context, value.take()).map_err(unreadable)?;
         }
         let read = Arc::new(read);
-        let result = self.pass(Arc::clone(&read)).await?;
+        let result = self.pass(Request::new(Arc::clone(&read), sender)).await?;
         serializer.serialize_entity(&read.context, result).map_err(unreadable)
     }
 
-    async fn pass(&self, message: Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
-        let request = Request::new(message);
+    async fn pass(&self, request: Request) -> Result<Value, Box<Failure>> {
         match &self.middleware {
             None => self.dispatcher.dispatch(request).await,
             Some(middleware) => middleware.clone().oneshot(request).await.map_err(from_middleware),

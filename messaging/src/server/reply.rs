@@ -61,7 +61,11 @@ pub(super) async fn send(
             Ok(())
         }
         Err(error @ MessagingError::AccessRefused { .. }) => {
-            tracing::warn!(%error, "a reply cannot be sent");
+            tracing::warn!(
+                %error,
+                by_exchange = reply_to.by_exchange,
+                "a reply cannot be sent; a caller that is not answered by the exchange for answers speaks oslo.messaging,                  or is of an earlier version"
+            );
             Ok(())
         }
         sent => sent,
@@ -89,8 +93,7 @@ async fn send_late(transport: Transport, reply: Publication) {
 fn message(reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>, ending: bool) -> Publication {
     let reply =
         ReplyMessage { message_id: Arc::clone(&reply_to.message_id), unique_id: wire::new_id(), outcome, ending };
-    Publication::mandatory(
-        Route::Queue { name: Arc::clone(&reply_to.queue) },
-        Message::new(Content::Reply(reply.into())),
-    )
+    let queue = Arc::clone(&reply_to.queue);
+    let route = if reply_to.by_exchange { Route::Reply { queue } } else { Route::Queue { name: queue } };
+    Publication::mandatory(route, Message::new(Content::Reply(reply.into())))
 }

@@ -17,7 +17,8 @@ use super::concurrency_limiter::{ConcurrencyLimiter, MAX_WAIT, Permit};
 use super::deduplicator::{Deduplicator, Occurrence};
 use super::pipeline::Pipeline;
 use super::reply;
-use crate::transport::{Content, Delivery, Message, PrefetchHandle, Publication, Route, Transport};
+use crate::excerpt::Excerpt;
+use crate::transport::{Content, Delivery, Message, PrefetchHandle, Publication, Route, Transport, Why};
 use crate::wire::{Failure, RequestMessage};
 
 /// What the handlers of a server share.
@@ -94,8 +95,8 @@ impl RequestHandler {
         // Of the highest level, so that its fields are in all lines that a filter lets through.
         let span = tracing::error_span!(
             "rpc",
-            method = %request.method,
-            request_id = request.context.get("request_id").and_then(|id| id.as_str()),
+            method = %Excerpt(&request.method),
+            request_id = request.context.get("request_id").and_then(|id| id.as_str()).map(|id| tracing::field::display(Excerpt(id))),
             version = %request.version,
         );
         self.process_request(delivery, request).instrument(span).await;
@@ -125,7 +126,7 @@ impl RequestHandler {
             disposition = Box::pin(self.attempt_until_available(&request, &mut delivery, reason)).await;
         }
         if let Disposition::Failed(reason) = &disposition {
-            tracing::warn!(method = request.method, reason, "a cast failed");
+            tracing::warn!(method = %Excerpt(&request.method), reason = %Excerpt(reason), "a cast failed");
             Box::pin(self.limiter.back_off_if_few_wait(attempts_before)).await;
         }
         let duplicates = self.deduplicator().end(id, matches!(disposition, Disposition::Completed));
@@ -179,8 +180,7 @@ impl RequestHandler {
             Some(Unacknowledged::NotBegun) => {}
             None => return settle(delivery, duplicates, Delivery::requeue),
         }
-        let route = Route::Queue { name: Arc::clone(&delivery.queue) };
-        let copy = Publication::mandatory(route, delivery.message.clone());
+        let copy = again(&delivery, delivery.message.clone());
         self.replace(copy, delivery, duplicates, None).await;
     }
 
@@ -257,15 +257,15 @@ impl RequestHandler {
         tokio::select! {
             // Most methods are through when they are looked at first.
             biased;
-            outcome = self.run(request) => Ok((permit, outcome)),
+            outcome = self.run(request, delivery.message.sender.clone()) => Ok((permit, outcome)),
             () = self.abandoning.cancelled() => Err(Disposition::Abandoned),
         }
     }
 
     /// Runs the method; a panic is a failure like others.
-    async fn run(&self, request: &Arc<RequestMessage>) -> Result<Value, Box<Failure>> {
+    async fn run(&self, request: &Arc<RequestMessage>, sender: Option<Arc<str>>) -> Result<Value, Box<Failure>> {
         tracing::debug!("a request begins");
-        let outcome = match AssertUnwindSafe(self.pipeline.run(request)).catch_unwind().await {
+        let outcome = match AssertUnwindSafe(self.pipeline.run(request, sender)).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(panic) => {
                 let text = panic_text(&*panic);
@@ -280,7 +280,7 @@ impl RequestHandler {
         };
         if let (Some(_), Err(failure)) = (&request.reply_to, &outcome) {
             // Its caller decides how bad that is.
-            tracing::info!(error = %failure, "a call failed");
+            tracing::info!(error = %Excerpt(&failure.to_string()), "a call failed");
         }
         tracing::debug!(outcome = label, "a request ended");
         // An unknown method's name is the sender's invention, and each would be a series of its
@@ -296,8 +296,7 @@ impl RequestHandler {
         if are_void(&delivery, &duplicates) {
             return;
         }
-        let route = Route::Queue { name: Arc::clone(&delivery.queue) };
-        let copy = Publication::mandatory(route, delivery.message.clone());
+        let copy = again(&delivery, delivery.message.clone());
         if delivery.message.is_suspect() {
             attempts::end(&self.transport, &attempts::marker(&delivery, id)).await;
         }
@@ -328,15 +327,15 @@ impl RequestHandler {
         let marker = delivery.message.is_suspect().then(|| attempts::marker(&delivery, id));
         let successor = if deliveries >= self.transport.options().max_deliveries {
             let reason = format!("delivered {deliveries} times in vain; last: {reason}");
-            Transport::dead_letter(message, &delivery.queue, reason)
+            Transport::dead_letter(message, &delivery.queue, Why::InVain, reason)
         } else {
-            Publication::mandatory(Route::Queue { name: Arc::clone(&delivery.queue) }, message)
+            again(&delivery, message)
         };
         self.replace(successor, delivery, duplicates, marker).await;
     }
 
     async fn dead_letter(&self, delivery: Delivery, reason: String) {
-        let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, reason);
+        let letter = Transport::dead_letter(delivery.message.clone(), &delivery.queue, Why::Unreadable, reason);
         self.replace(letter, delivery, Vec::new(), None).await;
     }
 
@@ -380,6 +379,12 @@ impl RequestHandler {
         }
         settle(delivery, duplicates, Delivery::requeue);
     }
+}
+
+/// A copy that takes the message's place in its queue.
+fn again(delivery: &Delivery, message: Message) -> Publication {
+    let route = Route::Again { queue: Arc::clone(&delivery.queue) };
+    Publication::mandatory(route, Message { is_copy: true, ..message })
 }
 
 /// Whether the broker has taken back all of them.

@@ -12,9 +12,28 @@ use crate::wire::{self, NotificationMessage, ReplyMessage, RequestMessage};
 /// The queue for messages that were dead-lettered.
 pub(crate) const DEAD_LETTERS: &str = "dead_letters";
 
+/// The exchange by which they get there. Its routing key is the queue that a letter comes from, so that the broker can
+/// say who may set aside messages of which queues.
+pub(crate) const DEAD_LETTERS_EXCHANGE: &str = "novella_dead_letters";
+
+/// The exchange for answers. Its routing key is the caller's reply queue, whose name nobody can guess: so who may write
+/// to it reaches callers, and no other queue.
+pub(crate) const REPLY_EXCHANGE: &str = "novella_replies";
+
+/// The most dead letters that are kept, and the most bytes of them: the oldest go first.
+pub(crate) const MAX_DEAD_LETTERS: u32 = 10_000;
+pub(crate) const MAX_DEAD_LETTERS_BYTES: u32 = 128 * 1024 * 1024;
+
 /// The queue of dead letters as all declare it.
 pub(crate) fn dead_letters() -> QueueSpec {
-    QueueSpec { name: DEAD_LETTERS.into(), lifetime: Lifetime::Permanent, bound_to: Vec::new(), single_active: false }
+    QueueSpec {
+        name: DEAD_LETTERS.into(),
+        lifetime: Lifetime::Permanent,
+        // Whatever queue they come from.
+        bound_to: vec![Route::DeadLetter { queue: "#".into() }],
+        single_active: false,
+        if_permitted: false,
+    }
 }
 
 /// A message's content: structured within the process, bytes when it came from (or is not
@@ -25,6 +44,13 @@ pub(crate) enum Content {
     Reply(Arc<ReplyMessage>),
     Notification(Arc<NotificationMessage>),
     Encoded(Bytes),
+    /// The beginning of a message that was larger than is permitted; the rest was dropped unread.
+    Cut {
+        beginning: Bytes,
+        /// Of the whole, in bytes.
+        size: usize,
+        limit: usize,
+    },
 }
 
 impl Content {
@@ -35,6 +61,16 @@ impl Content {
             Self::Reply(reply) => reply.encode().map(Into::into),
             Self::Notification(notification) => notification.encode().map(Into::into),
             Self::Encoded(bytes) => Ok(bytes.clone()),
+            Self::Cut { beginning, .. } => Ok(beginning.clone()),
+        }
+    }
+
+    /// The bytes that came; none of what never left the process.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Encoded(bytes) => bytes.len(),
+            Self::Cut { beginning, .. } => beginning.len(),
+            Self::Request(_) | Self::Reply(_) | Self::Notification(_) => 0,
         }
     }
 
@@ -50,6 +86,7 @@ impl Content {
         match self {
             Self::Request(request) => Ok(Arc::clone(request)),
             Self::Encoded(bytes) => RequestMessage::decode(bytes).map(Arc::new),
+            Self::Cut { size, limit, .. } => Err(too_large(*size, *limit)),
             Self::Reply(_) | Self::Notification(_) => Err(not_a("RPC request")),
         }
     }
@@ -58,6 +95,7 @@ impl Content {
         match self {
             Self::Reply(reply) => Ok(Arc::clone(reply)),
             Self::Encoded(bytes) => ReplyMessage::decode(bytes).map(Arc::new),
+            Self::Cut { size, limit, .. } => Err(too_large(*size, *limit)),
             Self::Request(_) | Self::Notification(_) => Err(not_a("reply")),
         }
     }
@@ -66,6 +104,7 @@ impl Content {
         match self {
             Self::Notification(notification) => Ok(Arc::clone(notification)),
             Self::Encoded(bytes) => NotificationMessage::decode(bytes).map(Arc::new),
+            Self::Cut { size, limit, .. } => Err(too_large(*size, *limit)),
             Self::Request(_) | Self::Reply(_) => Err(not_a("notification")),
         }
     }
@@ -75,6 +114,12 @@ fn not_a(kind: &str) -> MessagingError {
     MessagingError::Malformed { what: format!("the message in this queue is not a {kind}") }
 }
 
+pub(crate) fn too_large(size: usize, limit: usize) -> MessagingError {
+    MessagingError::Malformed {
+        what: format!("it has {size} bytes, of which {limit} are permitted (max_message_bytes)"),
+    }
+}
+
 /// Why, when and from where a message was dead-lettered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct DeathRecord {
@@ -82,6 +127,10 @@ pub(crate) struct DeathRecord {
     pub(crate) queue: String,
     /// UTC, RFC 3339.
     pub(crate) time: String,
+    /// How many bytes the message had, if only its beginning was kept.
+    pub(crate) cut: Option<u64>,
+    /// It came by a way on which the broker does not vouch for the queue.
+    pub(crate) doubtful: bool,
 }
 
 /// Messages taken from a queue one by one. Dropping it returns those that were not settled.
@@ -112,11 +161,16 @@ pub(crate) struct Message {
     /// Not worth delivering later than this after it was sent.
     pub(crate) expiration: Option<Duration>,
     pub(crate) death: Option<Box<DeathRecord>>,
+    /// The broker's user that sent it, as the broker has checked; of a copy, who sent the original. `None` if it did not
+    /// say, and for what never left the process.
+    pub(crate) sender: Option<Arc<str>>,
+    /// It takes the place of one that was received, whose `sender` it keeps.
+    pub(crate) is_copy: bool,
 }
 
 impl Message {
     pub(crate) fn new(content: Content) -> Self {
-        Self { content, deliveries: 0, in_doubt: false, expiration: None, death: None }
+        Self { content, deliveries: 0, in_doubt: false, expiration: None, death: None, sender: None, is_copy: false }
     }
 
     /// Whether a delivery of it ended badly, so that its next beginning is to be marked.
@@ -132,8 +186,15 @@ pub(crate) enum Route {
     Topic { exchange: Arc<str>, key: Arc<str> },
     /// To every queue bound to the topic's fanout exchange.
     Fanout { topic: Arc<str> },
-    /// Straight into a queue, by the default exchange.
+    /// Straight into a queue, by the default exchange. Who may do that reaches every queue, so it is for operators, and for
+    /// answers to peers that know no other way.
     Queue { name: Arc<str> },
+    /// To the caller that consumes this queue.
+    Reply { queue: Arc<str> },
+    /// Into the queue that it was taken from, by an exchange of that queue's own.
+    Again { queue: Arc<str> },
+    /// Among the dead letters; it was taken from this queue.
+    DeadLetter { queue: Arc<str> },
 }
 
 impl Route {
@@ -143,6 +204,9 @@ impl Route {
             Self::Topic { exchange, .. } => exchange.to_string(),
             Self::Fanout { topic } => crate::target::Target::fanout_exchange(topic),
             Self::Queue { .. } => String::new(),
+            Self::Reply { .. } => REPLY_EXCHANGE.to_owned(),
+            Self::Again { queue } => format!("again_{queue}"),
+            Self::DeadLetter { .. } => DEAD_LETTERS_EXCHANGE.to_owned(),
         }
     }
 
@@ -152,6 +216,7 @@ impl Route {
             Self::Topic { key, .. } => key,
             Self::Fanout { topic } => topic,
             Self::Queue { name } => name,
+            Self::Reply { queue } | Self::Again { queue } | Self::DeadLetter { queue } => queue,
         }
     }
 
@@ -199,12 +264,18 @@ pub(crate) struct QueueSpec {
     pub(crate) bound_to: Vec<Route>,
     /// Only one of its consumers gets messages; another takes over when that one goes.
     pub(crate) single_active: bool,
+    /// It is done without where the user may not declare it.
+    pub(crate) if_permitted: bool,
 }
 
 /// What a consumer asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Subscription {
     pub(crate) queues: Vec<QueueSpec>,
+    /// Declared with them, and not consumed.
+    pub(crate) besides: Vec<QueueSpec>,
     /// How many messages of each queue may be unacknowledged at once; in process, of all of them together.
     pub(crate) prefetch: u16,
+    /// Of a message with more bytes only the beginning is kept.
+    pub(crate) max_message_bytes: usize,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::MessagingError;
+use crate::excerpt::Excerpt;
 use crate::inspection::BusReport;
 
 mod amqp;
@@ -15,7 +16,8 @@ mod replies;
 mod subscriber;
 
 pub(crate) use message::{
-    Content, DEAD_LETTERS, DeathRecord, Fetched, Lifetime, Message, Publication, QueueSpec, Route, Subscription,
+    Content, DEAD_LETTERS, DEAD_LETTERS_EXCHANGE, DeathRecord, Fetched, Lifetime, MAX_DEAD_LETTERS,
+    MAX_DEAD_LETTERS_BYTES, Message, Publication, QueueSpec, REPLY_EXCHANGE, Route, Subscription, dead_letters,
 };
 pub use options::TransportOptions;
 pub(crate) use replies::{PendingReply, Replies};
@@ -33,6 +35,15 @@ pub(crate) enum MarkerRequest {
     Set,
     Look,
     Remove,
+}
+
+/// Why a message is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It can't be read, or is too large to be.
+    Unreadable,
+    /// It was delivered too often.
+    InVain,
 }
 
 /// Whether messages flow.
@@ -152,6 +163,16 @@ impl Transport {
         &self.inner.options
     }
 
+    /// The broker's user that this transport is; the broker vouches to others that what it sends is that user's. `None` in
+    /// process, and if the nodes of a cluster are reached as different users.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        match &self.inner.backend {
+            Backend::Memory(_) => None,
+            Backend::Amqp(bus) => bus.user(),
+        }
+    }
+
     /// The control exchange for a target that names none.
     pub(crate) fn exchange<'a>(&'a self, own: Option<&'a str>) -> &'a str {
         own.unwrap_or(&self.inner.options.control_exchange)
@@ -225,20 +246,38 @@ impl Transport {
 
     /// The letter that puts a message into the queue of dead letters, with the reason, the time and the queue it comes
     /// from.
-    pub(crate) fn dead_letter(message: Message, queue: &str, mut reason: String) -> Publication {
+    pub(crate) fn dead_letter(message: Message, queue: &Arc<str>, why: Why, reason: String) -> Publication {
+        let sender = message.sender.as_deref();
+        tracing::warn!(queue = &**queue, sender, reason = %Excerpt(&reason), "a message is moved to `{DEAD_LETTERS}`");
+        Self::dead_letter_untold(message, queue, why, reason)
+    }
+
+    /// The same without a word in the log, for one of many.
+    pub(crate) fn dead_letter_untold(message: Message, queue: &Arc<str>, why: Why, mut reason: String) -> Publication {
         // A header has to fit into a frame.
         reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
-        tracing::warn!(queue, reason, "a message is moved to `{DEAD_LETTERS}`");
-        let death = DeathRecord { reason, queue: queue.to_owned(), time: jiff::Timestamp::now().to_string() };
+        let label = match (why, &message.content) {
+            (Why::Unreadable, Content::Cut { .. }) => "too_large",
+            (Why::Unreadable, _) => "unreadable",
+            (Why::InVain, _) => "in_vain",
+        };
+        metrics::counter!("bus_set_aside_total", "reason" => label).increment(1);
+        let cut = match &message.content {
+            Content::Cut { size, .. } => Some(u64::try_from(*size).unwrap_or(u64::MAX)),
+            _ => None,
+        };
+        let time = jiff::Timestamp::now().to_string();
+        let death = DeathRecord { reason, queue: queue.to_string(), time, cut, doubtful: false };
         // An expiration would make it vanish from there.
         let letter = Message {
             content: message.content.without_credentials(),
             death: Some(Box::new(death)),
             in_doubt: false,
             expiration: None,
+            is_copy: true,
             ..message
         };
-        let route = Route::Queue { name: DEAD_LETTERS.into() };
+        let route = Route::DeadLetter { queue: Arc::clone(queue) };
         Publication { declare: Some(Box::new(message::dead_letters())), ..Publication::mandatory(route, letter) }
     }
 

@@ -43,7 +43,7 @@ pub struct TransportOptions {
     pub rabbit_quorum_queue: bool,
     /// With quorum queues: how often the *broker* delivers a message before it drops it (`x-delivery-limit`); 0 leaves
     /// it to the broker's own limit: none up to RabbitMQ 3.13, 20 from 4.0 on. `max_deliveries`, which keeps the message, comes
-    /// first if it is lower; notifications that are given back know no other limit than this. Default 0.
+    /// first if it is lower; notifications that are given back on purpose know no other limit than this. Default 0.
     pub rabbit_quorum_delivery_limit: u32,
     /// Whether reply and fanout queues are quorum queues too. All peers must agree. Default false.
     pub rabbit_transient_quorum_queue: bool,
@@ -64,6 +64,9 @@ pub struct TransportOptions {
     /// A message is dead-lettered after it was delivered this often in vain. What failed with a
     /// [temporary](crate::RpcError::is_temporary) error does not count. Default 5.
     pub max_deliveries: u32,
+    /// The most bytes of a message, sent or received. A larger one is not sent; one that is received is not read, but set
+    /// aside, of which the beginning is kept. In process nothing has bytes. Default 16 MiB.
+    pub max_message_bytes: usize,
     /// In process: a queue that holds this many messages takes no more until some are consumed. Of those who share a
     /// named bus, the first decides. Default 100 000.
     pub memory_queue_limit: usize,
@@ -92,6 +95,7 @@ impl Default for TransportOptions {
             ssl_cert_file: None,
             ssl_key_file: None,
             max_deliveries: 5,
+            max_message_bytes: 16 * 1024 * 1024,
             memory_queue_limit: 100_000,
         }
     }

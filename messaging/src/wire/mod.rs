@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::error::MessagingError;
 use crate::target::Version;
+use crate::transport::REPLY_EXCHANGE;
 
 mod envelope;
 
@@ -37,6 +38,9 @@ pub(crate) struct ReplyTo {
     pub(crate) message_id: Arc<str>,
     /// `_reply_q`: the queue the caller consumes.
     pub(crate) queue: Arc<str>,
+    /// `_reply_exchange`: whether the caller has bound it to the exchange for answers. oslo.messaging's callers have not:
+    /// theirs is reached by the default exchange.
+    pub(crate) by_exchange: bool,
     /// `_timeout`: the caller wants a heartbeat at least this often while the method runs.
     pub(crate) monitor: Option<Duration>,
 }
@@ -139,6 +143,8 @@ impl RequestMessage {
             (Some(message_id), Some(queue)) => Some(ReplyTo {
                 message_id: message_id.into(),
                 queue: queue.into(),
+                // No other: a server sends nowhere for a caller's word.
+                by_exchange: message.own.get("_reply_exchange").and_then(Value::as_str) == Some(REPLY_EXCHANGE),
                 monitor: message
                     .own
                     .get("_timeout")
@@ -167,6 +173,9 @@ impl Serialize for RequestMessage {
             message.serialize_entry("_msg_id", &*reply_to.message_id)?;
             message.serialize_entry("_reply_q", &*reply_to.queue)?;
             message.serialize_entry("_timeout", &reply_to.monitor.map(|every| every.as_secs()))?;
+            if reply_to.by_exchange {
+                message.serialize_entry("_reply_exchange", REPLY_EXCHANGE)?;
+            }
         }
         message.serialize_entry("_unique_id", &*self.unique_id)?;
         envelope::write_context(&mut message, &self.context)?;

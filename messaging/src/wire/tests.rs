@@ -33,8 +33,13 @@ fn any_id() -> impl Strategy<Value = Arc<str>> {
 }
 
 prop_compose! {
-    fn any_reply_to()(message_id in any_id(), queue in any_id(), monitor in proptest::option::of(0..1_000_000u64)) -> ReplyTo {
-        ReplyTo { message_id, queue, monitor: monitor.map(Duration::from_secs) }
+    fn any_reply_to()(
+        message_id in any_id(),
+        queue in any_id(),
+        by_exchange in any::<bool>(),
+        monitor in proptest::option::of(0..1_000_000u64),
+    ) -> ReplyTo {
+        ReplyTo { message_id, queue, by_exchange, monitor: monitor.map(Duration::from_secs) }
     }
 }
 
@@ -117,8 +122,8 @@ proptest! {
 
     /// Every field present, but any of them of any type.
     #[test]
-    fn no_field_of_another_type_crashes_the_reader(values in vec(any_json(), 12)) {
-        let fields = ["method", "args", "version", "namespace", "_msg_id", "_reply_q", "_timeout", "_unique_id",
+    fn no_field_of_another_type_crashes_the_reader(values in vec(any_json(), 13)) {
+        let fields = ["method", "args", "version", "namespace", "_msg_id", "_reply_q", "_timeout", "_reply_exchange", "_unique_id",
             "failure", "result", "ending", "event_type"];
         let message: Map<String, Value> = fields.into_iter().map(str::to_owned).zip(values).collect();
         read_everything(Value::from(message).to_string().as_bytes());
@@ -144,6 +149,7 @@ fn a_call_of_oslo_messaging_is_understood() {
         reply_to: Some(ReplyTo {
             message_id: "8f468e1dbf9846abbedd60f0ddf15b7b".into(),
             queue: "reply_38fddebb252346c6a36613ffe97c1df4".into(),
+            by_exchange: false,
             monitor: Some(Duration::from_secs(60)),
         }),
         unique_id: "6503b1f02e4440a59817c740cf5f32c8".into(),

@@ -46,6 +46,19 @@ pub struct Settings {
     pub environment: Vec<(&'static str, String)>,
     /// Of services apart: whether each has networks of its own that the test can break.
     pub breakable: bool,
+    /// Of services apart: by the name of a host or the kind of a service, the bus as its own user reaches it.
+    pub users: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// What a process is told that has a user of its own, if it has.
+    fn as_user(&self, name: &str, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut environment = environment.clone();
+        if let Some(url) = self.users.get(name) {
+            environment.insert("NOVELLA_BUS__URL".into(), url.clone());
+        }
+        environment
+    }
 }
 
 /// The ways that one process has to the servers.
@@ -141,17 +154,17 @@ impl Cloud {
         };
         for name in ["scheduler-1", "scheduler-2", "conductor-1", "conductor-2"] {
             let service = name.split('-').next().unwrap();
-            let environment = cloud.lay_networks(name, &settings, with_both.clone()).await;
+            let environment = cloud.lay_networks(name, &settings, settings.as_user(service, &with_both)).await;
             cloud.spawn(name, &[service, "--host", name, "--management", &free_address()], &environment);
         }
         for name in HOSTS {
             // A compute host is told of the bus only.
-            let mut environment = cloud.lay_networks(name, &settings, with_bus.clone()).await;
+            let mut environment = cloud.lay_networks(name, &settings, settings.as_user(name, &with_bus)).await;
             let state = cloud.state_folder(name);
             environment.insert("NOVELLA_COMPUTE__STATE_DIR".into(), state.to_str().unwrap().into());
             cloud.spawn(name, &["compute", "--host", name, "--management", &free_address()], &environment);
         }
-        let environment = cloud.lay_networks("api-1", &settings, with_both).await;
+        let environment = cloud.lay_networks("api-1", &settings, settings.as_user("api", &with_both)).await;
         let listen = ["api", "--host", "api-1", "--listen", &address, "--management", &free_address()];
         cloud.spawn("api-1", &listen, &environment);
         cloud.wait_until_ready().await;

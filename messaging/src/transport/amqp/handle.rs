@@ -7,7 +7,8 @@ use lapin::options::ChannelFlowOptions;
 use tokio::sync::watch;
 
 use super::acks::Acks;
-use super::{errors, properties};
+use super::errors;
+use super::properties::Intake;
 use crate::transport::subscriber::{self, Delivery};
 
 /// How long ending a subscription in good order may take.
@@ -104,13 +105,18 @@ impl AmqpSettlement {
 }
 
 /// A delivery that is settled on its channel.
-pub(super) fn delivery(acks: &Arc<Acks>, queue: &Arc<str>, delivery: lapin::message::Delivery) -> Delivery {
-    let tag = delivery.delivery_tag;
+pub(super) fn delivery(
+    acks: &Arc<Acks>,
+    queue: &Arc<str>,
+    delivery: lapin::message::Delivery,
+    intake: &Intake,
+) -> Delivery {
+    let (tag, redelivered) = (delivery.delivery_tag, delivery.redelivered);
     acks.delivered(tag);
     Delivery {
-        message: properties::message(&delivery.properties, delivery.data),
+        message: intake.message(delivery),
         queue: Arc::clone(queue),
-        redelivered: delivery.redelivered,
+        redelivered,
         receipt: subscriber::Receipt::Amqp(AmqpReceipt { acks: Arc::clone(acks), tag }),
     }
 }

@@ -41,9 +41,11 @@ use acks::Acks;
 use connection::{Address, ConnectionState, RecoveringConnection};
 use connection_pool::ConnectionPool;
 pub(super) use handle::{AmqpReceipt, AmqpSettlement, SubscriptionHandle};
+use properties::Intake;
 use publisher::{PendingPublication, Publisher};
-use subscription::Recipient;
+use subscription::{Known, Recipient, UnreadableReplies};
 use subscription_health::SubscriptionHealth;
+use topology::Refusals;
 
 /// How many answers may be on their way to the calls that wait for them.
 const REPLY_PREFETCH: u16 = 1000;
@@ -52,6 +54,9 @@ const REPLY_PREFETCH: u16 = 1000;
 #[derive(Debug)]
 pub(super) struct AmqpBus {
     options: TransportOptions,
+    /// Whom the broker knows this transport as; none if that depends on the node.
+    user: Option<ShortString>,
+    refusals: Arc<Refusals>,
     sending: RecoveringConnection,
     receiving: ConnectionPool,
     receiving_address: Address,
@@ -82,10 +87,14 @@ impl AmqpBus {
         let (sending_address, receiving_address) = (address("sending"), address("receiving"));
         let sending = RecoveringConnection::connect(sending_address.clone()).await?;
         let receiving = ConnectionPool::connect(receiving_address.clone()).await?;
-        let publisher = || Publisher::start(sending.state(), sending_address.clone(), options.clone());
+        let refusals = Arc::<Refusals>::default();
+        let publisher =
+            || Publisher::start(sending.state(), sending_address.clone(), options.clone(), Arc::clone(&refusals));
         let (messages, fanouts) = (publisher(), publisher());
         Ok(Self {
             options,
+            user: url::user(&brokers),
+            refusals,
             sending,
             receiving,
             receiving_address,
@@ -96,6 +105,10 @@ impl AmqpBus {
             subscription_health: SubscriptionHealth::default(),
             under_way: TaskTracker::new(),
         })
+    }
+
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_ref().map(ShortString::as_str)
     }
 
     /// The worst of all connections' and all subscriptions' states.
@@ -128,7 +141,8 @@ impl AmqpBus {
         let send = async {
             let mut confirms = Vec::with_capacity(publications.len());
             for publication in publications {
-                let (pending, confirmed) = PendingPublication::new(publication)?;
+                let (pending, confirmed) =
+                    PendingPublication::new(publication, self.user.as_ref(), self.options.max_message_bytes)?;
                 let publisher =
                     if matches!(publication.route, Route::Fanout { .. }) { &self.fanouts } else { &self.messages };
                 publisher.hand_over(pending).await?;
@@ -177,11 +191,15 @@ impl AmqpBus {
     ) -> Result<SubscriptionHandle, MessagingError> {
         subscription::start(
             self.receiving.lease(),
-            self.receiving_address.clone(),
-            self.options.clone(),
             subscription,
             recipient,
             Arc::new(self.subscription_health.register()),
+            Known {
+                address: self.receiving_address.clone(),
+                options: self.options.clone(),
+                user: self.user.clone(),
+                refusals: Arc::clone(&self.refusals),
+            },
             timeout,
         )
         .await
@@ -194,12 +212,14 @@ impl AmqpBus {
     }
 
     async fn try_fetch(&self, connection: Arc<Connection>, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
-        let mut channel = connection.create_channel().await?;
-        match topology::declare_queue(&channel, spec, &self.options).await {
+        let channel = connection.create_channel().await?;
+        let channel = match topology::declare_queues(&connection, channel, &[spec], &self.options, &self.refusals).await
+        {
             // It is there, which is enough to take from it.
-            Err(error) if errors::is_declared_otherwise(&error) => channel = connection.create_channel().await?,
+            Err(error) if errors::is_declared_otherwise(&error) => connection.create_channel().await?,
             declared => declared?,
-        }
+        };
+        let intake = Intake { user: self.user.clone(), limit: self.options.max_message_bytes };
         let acks = Acks::new(channel.clone());
         let name: Arc<str> = spec.name.as_str().into();
         let mut deliveries = Vec::new();
@@ -208,7 +228,7 @@ impl AmqpBus {
             let Some(got) = channel.basic_get(queue, BasicGetOptions::default()).await? else {
                 break;
             };
-            deliveries.push(handle::delivery(&acks, &name, got.delivery));
+            deliveries.push(handle::delivery(&acks, &name, got.delivery, &intake));
         }
         // Closing the channel returns what is not settled, and it is closed when the last of its
         // handles is dropped.
@@ -259,11 +279,14 @@ impl AmqpBus {
             let spec = QueueSpec {
                 name: self.replies.queue().to_string(),
                 lifetime: Lifetime::Transient,
-                bound_to: Vec::new(),
+                bound_to: vec![Route::Reply { queue: Arc::clone(self.replies.queue()) }],
                 single_active: false,
+                if_permitted: false,
             };
-            let subscription = Subscription { queues: vec![spec], prefetch: REPLY_PREFETCH };
-            let recipient = Recipient::Replies(Arc::clone(&self.replies));
+            let max_message_bytes = self.options.max_message_bytes;
+            let subscription =
+                Subscription { queues: vec![spec], besides: Vec::new(), prefetch: REPLY_PREFETCH, max_message_bytes };
+            let recipient = Recipient::Replies(Arc::clone(&self.replies), UnreadableReplies::default());
             self.start_subscription(subscription, recipient, self.options.publish_timeout).await
         };
         self.reply_subscription.get_or_try_init(start).await.map(drop)

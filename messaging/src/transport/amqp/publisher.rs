@@ -16,7 +16,7 @@ use lapin::{BasicProperties, Channel, Connection};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{self, Address, ConnectionState};
-use super::topology::{self, Exchange};
+use super::topology::{self, Exchange, Refusals};
 use super::unconfirmed::{ConfirmOutcome, Unconfirmed};
 use super::{errors, properties};
 use crate::error::MessagingError;
@@ -50,7 +50,12 @@ pub(super) struct PendingPublication {
 pub(super) type Confirmed = oneshot::Receiver<Result<(), MessagingError>>;
 
 impl PendingPublication {
-    pub(super) fn new(publication: &Publication) -> Result<(Self, Confirmed), MessagingError> {
+    /// `user` is whom the message says that it is from.
+    pub(super) fn new(
+        publication: &Publication,
+        user: Option<&ShortString>,
+        max_bytes: usize,
+    ) -> Result<(Self, Confirmed), MessagingError> {
         let Publication { route, message, mandatory, declare } = publication;
         if let Some(spec) = declare {
             topology::check(spec)?;
@@ -59,11 +64,16 @@ impl PendingPublication {
         let key = if let Route::Fanout { .. } = route { "" } else { route.key() };
         let (done, confirmed) = oneshot::channel();
         let id = wire::new_id();
+        let body = message.content.encode()?;
+        if body.len() > max_bytes {
+            let reason = format!("it has {} bytes, of which {max_bytes} are permitted (max_message_bytes)", body.len());
+            return Err(MessagingError::Refused { routing_key: route.key().to_owned(), reason });
+        }
         let pending = Self {
             exchange: topology::name(&route.exchange())?,
             key: topology::name(key)?,
-            body: message.content.encode()?,
-            properties: properties::of(message, route, &id),
+            body,
+            properties: properties::of(message, route, &id, user),
             mandatory: *mandatory,
             id,
             route: route.clone(),
@@ -92,9 +102,15 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn start(state: watch::Receiver<ConnectionState>, address: Address, options: TransportOptions) -> Self {
+    pub(super) fn start(
+        state: watch::Receiver<ConnectionState>,
+        address: Address,
+        options: TransportOptions,
+        refusals: Arc<Refusals>,
+    ) -> Self {
         let (pending, waiting) = mpsc::channel(MAX_WAITING);
-        let task = PublisherTask { state, address, options, waiting, to_resend: VecDeque::new(), broken_by: None };
+        let task =
+            PublisherTask { state, address, options, refusals, waiting, to_resend: VecDeque::new(), broken_by: None };
         tokio::spawn(task.run());
         Self { pending }
     }
@@ -109,6 +125,7 @@ struct PublisherTask {
     state: watch::Receiver<ConnectionState>,
     address: Address,
     options: TransportOptions,
+    refusals: Arc<Refusals>,
     waiting: mpsc::Receiver<PendingPublication>,
     /// Sent on a channel that broke before they were confirmed.
     to_resend: VecDeque<PendingPublication>,
@@ -208,7 +225,7 @@ impl PublisherTask {
             if pending.is_abandoned() {
                 continue;
             }
-            match session.prepare(&pending, &self.address, &self.options).await {
+            match session.prepare(&pending, &self.address, &self.options, &self.refusals).await {
                 Ok(None) => {}
                 Ok(Some(error)) => {
                     pending.finish(Err(error));
@@ -276,7 +293,7 @@ impl PublisherTask {
                 if pending.is_abandoned() {
                     continue;
                 }
-                match session.prepare(&pending, &self.address, &self.options).await {
+                match session.prepare(&pending, &self.address, &self.options, &self.refusals).await {
                     Ok(None) => session.unconfirmed.send(pending),
                     Ok(Some(error)) => pending.finish(Err(error)),
                     Err(error) => {
@@ -336,40 +353,64 @@ impl PublisherSession {
         pending: &PendingPublication,
         address: &Address,
         options: &TransportOptions,
+        refusals: &Refusals,
     ) -> lapin::Result<Option<MessagingError>> {
         if let Some(exchange) = Exchange::of(&pending.route)
             && !self.exchanges.contains(&exchange)
         {
-            let declared = errors::in_time(async { exchange.declare(&self.declaring().await?, options).await }).await;
-            if let Err(error) = declared {
-                self.declaring = None;
-                return errors::permanent(&error, &format!("the exchange `{}`", exchange.name), address)
-                    .map(Some)
-                    .ok_or(error);
+            let declare = async {
+                let channel = self.declaring().await?;
+                topology::declare_exchange(&self.connection, channel, &pending.route, options, refusals).await
+            };
+            match errors::in_time(declare).await {
+                Ok(channel) => self.declaring = Some(channel),
+                Err(error) => {
+                    return self.not_prepared(pending, error, &format!("the exchange `{}`", exchange.name), address);
+                }
             }
             self.exchanges.insert(exchange);
         }
         if let Some(spec) = &pending.declare
             && !self.queues.contains(&spec.name)
         {
-            let declare = async { topology::declare_queue(&self.declaring().await?, spec, options).await };
+            let declare = async {
+                let channel = self.declaring().await?;
+                topology::declare_queues(&self.connection, channel, &[spec], options, refusals).await
+            };
             let mut declared = errors::in_time(declare).await;
             if declared.as_ref().is_err_and(errors::is_declared_otherwise) {
-                // Somebody declared it as it needs it (a single active consumer, say). It is there, and that is
-                // enough to send.
+                // Somebody declared it as it needs it (a single active consumer, say), or an earlier version did. It is
+                // there; that it is bound is seen to by whoever consumes it, or here.
                 self.declaring = None;
-                let look = async { topology::exists(&self.declaring().await?, &spec.name).await };
-                declared = errors::in_time(look).await;
+                let bind = async {
+                    let channel = self.declaring().await?;
+                    topology::bind_queue(&self.connection, channel, spec, options, refusals).await
+                };
+                declared = errors::in_time(bind).await;
             }
-            if let Err(error) = declared {
-                self.declaring = None;
-                return errors::permanent(&error, &format!("the queue `{}`", spec.name), address)
-                    .map(Some)
-                    .ok_or(error);
+            match declared {
+                Ok(channel) => self.declaring = Some(channel),
+                Err(error) => return self.not_prepared(pending, error, &format!("the queue `{}`", spec.name), address),
             }
             self.queues.insert(spec.name.clone());
         }
         Ok(None)
+    }
+
+    /// What a failed declaration means for the message.
+    fn not_prepared(
+        &mut self,
+        pending: &PendingPublication,
+        error: lapin::Error,
+        what: &str,
+        address: &Address,
+    ) -> lapin::Result<Option<MessagingError>> {
+        self.declaring = None;
+        // Whoever may declare it has not done so yet, or its queue is gone.
+        if errors::is_missing(&error) {
+            return Ok(Some(pending.route.unroutable()));
+        }
+        errors::permanent(&error, what, address).map(Some).ok_or(error)
     }
 
     async fn declaring(&mut self) -> lapin::Result<Channel> {

@@ -12,8 +12,8 @@
 
 use std::ops::Range;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future;
 use lapin::Connection;
@@ -24,10 +24,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::connection::{self, Address, ConnectionState};
 use super::connection_pool::{ConnectionLease, DeclaringPermit};
 use super::consumers::{ConsumedQueue, Consumer, ConsumerEvent, Consumers};
+use super::errors;
 use super::handle::{self, CLOSE_TIMEOUT, Phase, SubscriptionHandle};
+use super::properties::Intake;
 use super::subscription_health::HealthEntry;
-use super::{errors, topology};
+use super::topology::{self, Refusals};
 use crate::error::MessagingError;
+use crate::excerpt::Excerpt;
 use crate::transport::subscriber::Delivery;
 use crate::transport::{Lifetime, QueueSpec, Replies, Subscription, TransportOptions};
 
@@ -44,11 +47,10 @@ const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
 /// than `timeout`.
 pub(super) async fn start(
     lease: ConnectionLease,
-    address: Address,
-    options: TransportOptions,
     subscription: Subscription,
     recipient: Recipient,
     health: Arc<HealthEntry>,
+    known: Known,
     timeout: Duration,
 ) -> Result<SubscriptionHandle, MessagingError> {
     subscription.queues.iter().try_for_each(topology::check)?;
@@ -66,8 +68,8 @@ pub(super) async fn start(
     let task = SubscriptionTask {
         state: lease.state(),
         lease,
-        address,
-        options,
+        address: known.address,
+        options: known.options,
         queues,
         phase: follow,
         prefetch: subscription.prefetch,
@@ -75,6 +77,9 @@ pub(super) async fn start(
         recipient: Some(recipient),
         started: Some(started),
         health: Arc::clone(&health),
+        besides: subscription.besides,
+        refusals: known.refusals,
+        intake: Intake { user: known.user, limit: subscription.max_message_bytes },
     };
     tokio::spawn(task.run());
     match tokio::time::timeout(timeout, start).await {
@@ -88,11 +93,37 @@ pub(super) async fn start(
     }
 }
 
+/// What a transport knows of its broker and its user.
+pub(super) struct Known {
+    pub(super) address: Address,
+    pub(super) options: TransportOptions,
+    pub(super) user: Option<ShortString>,
+    pub(super) refusals: Arc<Refusals>,
+}
+
 /// Who gets the deliveries.
 pub(super) enum Recipient {
     Subscriber(mpsc::UnboundedSender<Delivery>),
     /// The calls that wait for them, without a task in between.
-    Replies(Arc<Replies>),
+    Replies(Arc<Replies>, UnreadableReplies),
+}
+
+/// Replies that could not be read: a peer may send any number of them.
+#[derive(Debug, Default)]
+pub(super) struct UnreadableReplies(Mutex<(Option<Instant>, u64)>);
+
+impl UnreadableReplies {
+    /// Counts one, and says so in the log, for all that came within a second.
+    fn note(&self, error: &MessagingError, sender: Option<&str>) {
+        metrics::counter!("bus_set_aside_total", "reason" => "reply").increment(1);
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.1 += 1;
+        if noted.0.is_none_or(|last| last.elapsed() > Duration::from_secs(1)) {
+            let (count, error) = (std::mem::take(&mut noted.1), error.to_string());
+            noted.0 = Some(Instant::now());
+            tracing::warn!(count, error = %Excerpt(&error), sender, "replies could not be read; they are dropped");
+        }
+    }
 }
 
 impl Recipient {
@@ -100,10 +131,10 @@ impl Recipient {
         match self {
             // A receiver that is gone ends the subscription, which returns the message.
             Self::Subscriber(sender) => drop(sender.send(delivery)),
-            Self::Replies(replies) => {
+            Self::Replies(replies, unreadable) => {
                 match delivery.message.content.reply() {
                     Ok(reply) => replies.deliver(reply),
-                    Err(error) => tracing::warn!(%error, "a reply could not be read"),
+                    Err(error) => unreadable.note(&error, delivery.message.sender.as_deref()),
                 }
                 delivery.ack();
             }
@@ -136,6 +167,10 @@ struct SubscriptionTask {
     started: Option<oneshot::Sender<Result<(), MessagingError>>>,
     /// Where it reports whether it consumes.
     health: Arc<HealthEntry>,
+    refusals: Arc<Refusals>,
+    intake: Intake,
+    /// Declared as well, and not consumed.
+    besides: Vec<QueueSpec>,
 }
 
 struct SubscriptionSession {
@@ -256,6 +291,8 @@ impl SubscriptionTask {
                 future::join(connection.create_channel(), self.declare(&connection, &permit, 0..self.queues.len()))
                     .await;
             declared?;
+            self.declare_besides(&connection).await?;
+            self.do_without();
             let mut consumers = Consumers::start(channel?, self.consumed_queues(), self.prefetch).await?;
             let wanted = *self.prefetch_target.borrow_and_update();
             consumers.grow(self.consumed_queues(), wanted).await?;
@@ -263,6 +300,40 @@ impl SubscriptionTask {
         };
         let consumers = errors::in_time(open).await?;
         Ok(SubscriptionSession { connection, consumers })
+    }
+
+    /// One that is there with other properties, as an earlier version declared it, stays as it is.
+    async fn declare_besides(&self, connection: &Connection) -> lapin::Result<()> {
+        for spec in &self.besides {
+            let (options, refusals) = (&self.options, &*self.refusals);
+            let channel = connection.create_channel().await?;
+            let declared = match topology::declare_queues(connection, channel, &[spec], options, refusals).await {
+                Err(error) if errors::is_declared_otherwise(&error) => {
+                    let channel = connection.create_channel().await?;
+                    topology::bind_queue(connection, channel, spec, options, refusals).await
+                }
+                declared => declared,
+            };
+            match declared {
+                Ok(channel) => channel.close(200, "OK".into()).await?,
+                // The others have to.
+                Err(error) if errors::is_missing(&error) || errors::is_forbidden(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out the queues that the user may not have and can do without.
+    fn do_without(&mut self) {
+        let refusals = &self.refusals;
+        self.queues.retain(|queue| {
+            let forbidden = refusals.forbid(&queue.spec);
+            if forbidden {
+                tracing::info!(queue = &*queue.consumed.name, "this user does without a queue that it has no right to");
+            }
+            !forbidden
+        });
     }
 
     /// With their numbers.
@@ -279,9 +350,9 @@ impl SubscriptionTask {
         numbers: Range<usize>,
     ) -> lapin::Result<()> {
         let channel = permit.channel(connection).await?;
-        let specs = self.queues[numbers.clone()].iter().map(|queue| &queue.spec);
-        match topology::declare_queues(&channel, specs, &self.options).await {
-            Ok(()) => {
+        let specs: Vec<_> = self.queues[numbers.clone()].iter().map(|queue| &queue.spec).collect();
+        match topology::declare_queues(connection, channel, &specs, &self.options, &self.refusals).await {
+            Ok(channel) => {
                 permit.put_back(channel);
                 Ok(())
             }
@@ -298,20 +369,23 @@ impl SubscriptionTask {
     /// Declares queues one after the other, to find those that were declared without a single active consumer.
     async fn declare_each(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<()> {
         let mut channel = connection.create_channel().await?;
+        let (options, refusals) = (&self.options, &*self.refusals);
         for queue in &mut self.queues[numbers] {
-            match topology::declare_queue(&channel, &queue.spec, &self.options).await {
+            channel = match topology::declare_queues(connection, channel, &[&queue.spec], options, refusals).await {
                 Err(error) if queue.spec.single_active && errors::is_declared_otherwise(&error) => {
                     channel = connection.create_channel().await?;
                     queue.spec.single_active = false;
-                    topology::declare_queue(&channel, &queue.spec, &self.options).await?;
+                    let declared =
+                        topology::declare_queues(connection, channel, &[&queue.spec], options, refusals).await?;
                     tracing::info!(
                         queue = &*queue.consumed.name,
                         "the queue was declared without a single active consumer; claiming it exclusively instead"
                     );
                     queue.consumed.exclusive = true;
+                    declared
                 }
                 declared => declared?,
-            }
+            };
         }
         channel.close(200, "OK".into()).await
     }
@@ -391,14 +465,19 @@ impl SubscriptionTask {
 
     async fn redeclare(&mut self, connection: &Connection) {
         let permit = self.lease.declaring().acquire().await;
-        if let Err(error) = errors::in_time(self.declare(connection, &permit, 0..self.queues.len())).await {
+        let declare = async {
+            self.declare(connection, &permit, 0..self.queues.len()).await?;
+            self.declare_besides(connection).await
+        };
+        if let Err(error) = errors::in_time(declare).await {
             tracing::warn!(%error, queue = self.label(), "the queues could not be declared again");
         }
     }
 
     fn deliver(&self, session: &SubscriptionSession, queue: usize, delivery: Box<lapin::message::Delivery>) {
         let Some(recipient) = &self.recipient else { return };
-        let delivery = handle::delivery(session.consumers.acks(), &self.queues[queue].consumed.name, *delivery);
+        let delivery =
+            handle::delivery(session.consumers.acks(), &self.queues[queue].consumed.name, *delivery, &self.intake);
         recipient.take(delivery);
     }
 

@@ -1,15 +1,20 @@
-//! The exchanges and queues, declared as oslo.messaging declares them.
+//! The exchanges and queues, declared as oslo.messaging declares them; and those that it does not have, see
+//! `docs/decisions/0011`.
+//!
+//! A user need not have the right to declare all of them. What it may not declare it looks for: then somebody else does.
 
-use futures_util::future::{self, BoxFuture};
-use futures_util::{FutureExt, TryFutureExt};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::future;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, ExchangeKind};
+use lapin::{Channel, Connection, ExchangeKind};
 
+use super::errors;
 use crate::error::MessagingError;
 use crate::inspection::QueueReport;
-use crate::target::Target;
-use crate::transport::{Lifetime, QueueSpec, Route, TransportOptions};
+use crate::transport::{Lifetime, MAX_DEAD_LETTERS, MAX_DEAD_LETTERS_BYTES, QueueSpec, Route, TransportOptions};
 
 /// A name as AMQP writes it: at most 255 bytes.
 pub(super) fn name(text: &str) -> Result<ShortString, MessagingError> {
@@ -28,20 +33,51 @@ pub(super) struct Exchange {
 enum ExchangeRole {
     Control,
     Fanout,
+    Replies,
+    /// One queue's own.
+    Again,
+    DeadLetters,
+}
+
+/// What this transport's user may not declare, as far as was found out. Told from each other by their names alone: so are
+/// the broker's permissions.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<HashSet<String>>);
+
+impl Refusals {
+    fn names(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.names().contains(name)
+    }
+
+    /// Whether this user does without the queue.
+    pub(super) fn forbid(&self, spec: &QueueSpec) -> bool {
+        let names = self.names();
+        let fanout = |route: &Route| matches!(route, Route::Fanout { .. }) && names.contains(&route.exchange());
+        spec.if_permitted && (names.contains(&spec.name) || spec.bound_to.iter().any(fanout))
+    }
 }
 
 impl Exchange {
     /// The exchange a route goes through, unless it is the default one, which always exists.
     pub(super) fn of(route: &Route) -> Option<Self> {
-        match route {
-            Route::Topic { exchange, .. } => Some(Self { name: exchange.to_string(), kind: ExchangeRole::Control }),
-            Route::Fanout { topic } => Some(Self { name: Target::fanout_exchange(topic), kind: ExchangeRole::Fanout }),
-            Route::Queue { .. } => None,
-        }
+        let kind = match route {
+            Route::Topic { .. } => ExchangeRole::Control,
+            Route::Fanout { .. } => ExchangeRole::Fanout,
+            Route::Reply { .. } => ExchangeRole::Replies,
+            Route::Again { .. } => ExchangeRole::Again,
+            Route::DeadLetter { .. } => ExchangeRole::DeadLetters,
+            Route::Queue { .. } => return None,
+        };
+        Some(Self { name: route.exchange(), kind })
     }
 
-    pub(super) async fn declare(&self, channel: &Channel, options: &TransportOptions) -> lapin::Result<()> {
-        let (kind, flags) = match self.kind {
+    /// Declares it, or only looks whether it is there.
+    async fn declare(&self, channel: &Channel, options: &TransportOptions, passive: bool) -> lapin::Result<()> {
+        let (kind, mut flags) = match self.kind {
             ExchangeRole::Control => {
                 let flags = ExchangeDeclareOptions {
                     durable: lasts(options),
@@ -58,7 +94,21 @@ impl Exchange {
                 };
                 (ExchangeKind::Fanout, flags)
             }
+            // They outlive a restart of the broker, since not all of those who need them may declare them. Not a topic
+            // exchange for replies: a wildcard would be bound to everybody's.
+            ExchangeRole::Replies => {
+                (ExchangeKind::Direct, ExchangeDeclareOptions { durable: true, ..Default::default() })
+            }
+            ExchangeRole::DeadLetters => {
+                (ExchangeKind::Topic, ExchangeDeclareOptions { durable: true, ..Default::default() })
+            }
+            // It goes with its queue.
+            ExchangeRole::Again => {
+                let flags = ExchangeDeclareOptions { durable: true, auto_delete: true, ..Default::default() };
+                (ExchangeKind::Direct, flags)
+            }
         };
+        flags.passive = passive;
         channel.exchange_declare(short(&self.name), kind, flags, FieldTable::default()).await
     }
 }
@@ -102,6 +152,9 @@ fn properties(spec: &QueueSpec, options: &TransportOptions) -> (QueueDeclareOpti
     match spec.lifetime {
         Lifetime::Permanent => {
             flags.durable = true;
+            let most = |limit: u32| AMQPValue::LongInt(i32::try_from(limit).unwrap_or(i32::MAX));
+            arguments.insert("x-max-length".into(), most(MAX_DEAD_LETTERS));
+            arguments.insert("x-max-length-bytes".into(), most(MAX_DEAD_LETTERS_BYTES));
             if quorum {
                 // RabbitMQ 4.0 to 4.2 count each look as a delivery, and drop a message after twenty.
                 arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
@@ -131,41 +184,141 @@ fn properties(spec: &QueueSpec, options: &TransportOptions) -> (QueueDeclareOpti
     (flags, arguments)
 }
 
-/// Declares queues, their exchanges, and the bindings between them. All is sent before the first answer is awaited, so
-/// that it takes the time of one question.
-pub(super) async fn declare_queues<'a>(
-    channel: &Channel,
-    specs: impl Iterator<Item = &'a QueueSpec>,
-    options: &TransportOptions,
-) -> lapin::Result<()> {
-    let mut requests: Vec<BoxFuture<'_, lapin::Result<()>>> = Vec::new();
-    for spec in specs {
-        let bindings: Vec<_> =
-            spec.bound_to.iter().filter_map(|route| Some((Exchange::of(route)?, binding_key(route)))).collect();
-        for (exchange, _) in &bindings {
-            let exchange = exchange.clone();
-            requests.push(Box::pin(async move { exchange.declare(channel, options).await }));
-        }
-        let (flags, arguments) = properties(spec, options);
-        requests.push(channel.queue_declare(short(&spec.name), flags, arguments).map_ok(drop).boxed());
-        for (exchange, key) in bindings {
-            let (queue, exchange) = (short(&spec.name), short(&exchange.name));
-            let bind =
-                channel.queue_bind(queue, exchange, short(key), QueueBindOptions::default(), FieldTable::default());
-            requests.push(bind.boxed());
-        }
-    }
-    // Each sends its frame when it is polled first, which happens in this order.
-    future::join_all(requests).await.into_iter().collect()
+/// One thing to ask of the broker.
+enum Request<'a> {
+    Exchange(Exchange),
+    /// Whether somebody else has declared it.
+    LookForExchange(Exchange),
+    Queue(&'a QueueSpec),
+    LookForQueue(&'a str),
+    Bind {
+        queue: &'a str,
+        exchange: Exchange,
+        key: &'a str,
+    },
 }
 
-/// Declares one queue.
-pub(super) async fn declare_queue(
-    channel: &Channel,
+impl Request<'_> {
+    /// What it declares, if it does.
+    fn declares(&self) -> Option<&str> {
+        match self {
+            Self::Exchange(exchange) => Some(&exchange.name),
+            Self::Queue(spec) => Some(&spec.name),
+            Self::LookForExchange(_) | Self::LookForQueue(_) | Self::Bind { .. } => None,
+        }
+    }
+
+    async fn send(&self, channel: &Channel, options: &TransportOptions) -> lapin::Result<()> {
+        match self {
+            Self::Exchange(exchange) => exchange.declare(channel, options, false).await,
+            Self::LookForExchange(exchange) => exchange.declare(channel, options, true).await,
+            Self::Queue(spec) => {
+                let (flags, arguments) = properties(spec, options);
+                channel.queue_declare(short(&spec.name), flags, arguments).await.map(drop)
+            }
+            Self::LookForQueue(name) => exists(channel, name).await,
+            Self::Bind { queue, exchange, key } => {
+                let (queue, exchange, key) = (short(queue), short(&exchange.name), short(key));
+                channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await
+            }
+        }
+    }
+}
+
+fn exchange_request(exchange: Exchange, refusals: &Refusals) -> Request<'static> {
+    if refusals.contains(&exchange.name) { Request::LookForExchange(exchange) } else { Request::Exchange(exchange) }
+}
+
+/// What a queue takes: its exchanges, itself (unless it is `there` already), and the bindings between them.
+fn requests<'a>(spec: &'a QueueSpec, there: bool, refusals: &Refusals) -> Vec<Request<'a>> {
+    if refusals.forbid(spec) {
+        return Vec::new();
+    }
+    let bindings: Vec<_> =
+        spec.bound_to.iter().filter_map(|route| Some((Exchange::of(route)?, binding_key(route)))).collect();
+    let mut requests: Vec<_> =
+        bindings.iter().map(|(exchange, _)| exchange_request(exchange.clone(), refusals)).collect();
+    if refusals.contains(&spec.name) {
+        // Who declares it binds it as well.
+        requests.push(Request::LookForQueue(&spec.name));
+        return requests;
+    }
+    requests.push(if there { Request::LookForQueue(&spec.name) } else { Request::Queue(spec) });
+    let bind = |(exchange, key)| Request::Bind { queue: &spec.name, exchange, key };
+    requests.extend(bindings.into_iter().map(bind));
+    requests
+}
+
+/// Has the broker do all that `requests` lists. All is sent before the first answer is awaited, so that it takes the time
+/// of one question. What the user may not declare is remembered, and the list asked for anew. Returns the channel that is
+/// good for more: a refusal breaks the one it is on.
+async fn carry_out<'a>(
+    connection: &Connection,
+    mut channel: Channel,
+    options: &TransportOptions,
+    refusals: &Refusals,
+    requests: impl Fn() -> Vec<Request<'a>>,
+) -> lapin::Result<Channel> {
+    loop {
+        let requests = requests();
+        // Each sends its frame when it is polled first, which happens in this order; and so the first that fails is the
+        // one that broke the channel.
+        let answers = future::join_all(requests.iter().map(|request| request.send(&channel, options))).await;
+        let failed = requests.iter().zip(answers).find_map(|(request, answer)| Some((request, answer.err()?)));
+        match failed {
+            None => return Ok(channel),
+            Some((request, error)) => match request.declares() {
+                Some(name) if errors::is_forbidden(&error) => {
+                    tracing::info!(name, "this user may not declare it; it is looked for instead");
+                    refusals.names().insert(name.to_owned());
+                    channel = connection.create_channel().await?;
+                }
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+/// Declares queues, their exchanges, and the bindings between them.
+pub(super) async fn declare_queues(
+    connection: &Connection,
+    channel: Channel,
+    specs: &[&QueueSpec],
+    options: &TransportOptions,
+    refusals: &Refusals,
+) -> lapin::Result<Channel> {
+    let all = || specs.iter().flat_map(|spec| requests(spec, false, refusals)).collect();
+    carry_out(connection, channel, options, refusals, all).await
+}
+
+/// The same for a queue that somebody has declared with other properties: it stays as it is, and is bound.
+pub(super) async fn bind_queue(
+    connection: &Connection,
+    channel: Channel,
     spec: &QueueSpec,
     options: &TransportOptions,
-) -> lapin::Result<()> {
-    declare_queues(channel, std::iter::once(spec), options).await
+    refusals: &Refusals,
+) -> lapin::Result<Channel> {
+    carry_out(connection, channel, options, refusals, || requests(spec, true, refusals)).await
+}
+
+/// Makes sure that a route's exchange is there, and that a queue's own leads to it.
+pub(super) async fn declare_exchange(
+    connection: &Connection,
+    channel: Channel,
+    route: &Route,
+    options: &TransportOptions,
+    refusals: &Refusals,
+) -> lapin::Result<Channel> {
+    let Some(exchange) = Exchange::of(route) else { return Ok(channel) };
+    let all = || {
+        let mut requests = vec![exchange_request(exchange.clone(), refusals)];
+        if let Route::Again { queue } = route {
+            requests.push(Request::Bind { queue, exchange: exchange.clone(), key: queue });
+        }
+        requests
+    };
+    carry_out(connection, channel, options, refusals, all).await
 }
 
 /// oslo.messaging binds a fanout queue with the topic as its key, and sends with none; a fanout exchange asks for neither.

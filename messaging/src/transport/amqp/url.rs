@@ -2,6 +2,7 @@
 //!
 //! `amqp://user:password@host:5672/vhost`, and `rabbit://user:password@host-1:5672,user:password@host-2:5672/vhost?ssl=1`.
 
+use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
 
 use crate::error::MessagingError;
@@ -39,6 +40,13 @@ pub(super) fn parse(url: &str, options: &TransportOptions) -> Result<Vec<AMQPUri
             broker(&format!("{scheme}://{user}{address}{path_and_query}"), address, options)
         })
         .collect()
+}
+
+/// The user that all of these brokers are reached as.
+pub(super) fn user(brokers: &[AMQPUri]) -> Option<ShortString> {
+    let mut users = brokers.iter().map(|broker| broker.authority.userinfo.username.as_str());
+    let first = users.next()?;
+    users.all(|user| user == first).then(|| ShortString::try_new(first).ok()).flatten()
 }
 
 fn invalid(reason: &str) -> MessagingError {
@@ -116,6 +124,15 @@ mod tests {
             [("h1".into(), 5671, "u".into()), ("h2".into(), 5672, "w".into()), ("h3".into(), 5672, "w".into())];
         assert_eq!(hosts(url), expected);
         assert!(read(url).iter().all(|uri| uri.vhost == "v" && uri.query.heartbeat == Some(7)));
+    }
+
+    #[test]
+    fn the_user_is_known_if_it_is_the_same_everywhere() {
+        let user = |url: &str| user(&read(url)).map(|user| user.to_string());
+        assert_eq!(user("amqp://compute.host-1:p@h1,h2/v").as_deref(), Some("compute.host-1"));
+        assert_eq!(user("amqp://u%40x:p@h1/v").as_deref(), Some("u@x"));
+        assert_eq!(user("amqp://h1/v").as_deref(), Some("guest"));
+        assert_eq!(user("amqp://u:p@h1,w:p@h2/v"), None);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl MemoryBus {
         if let Some(spec) = &publication.declare {
             state.declare(spec);
         }
-        if let Route::Queue { name } = &publication.route
+        if let Route::Queue { name } | Route::Reply { queue: name } = &publication.route
             && let Some(replies) = state.reply_queues.get(&**name)
         {
             let replies = replies.upgrade();
@@ -127,6 +127,9 @@ impl MemoryBus {
             return Err(publication.route.unroutable());
         }
         for name in queues.iter() {
+            if let Some(queue) = state.queues.get_mut(name) {
+                queue.drop_oldest(self.limit);
+            }
             if state
                 .queues
                 .get_mut(name)
@@ -191,7 +194,11 @@ impl MemoryBus {
 
     pub(super) fn fetch(bus: &Arc<Self>, spec: QueueSpec, max: usize, owner: &Arc<str>) -> Fetched {
         let prefetch = u16::try_from(max).unwrap_or(u16::MAX);
-        let mut subscriber = Self::subscribe(bus, Subscription { queues: vec![spec], prefetch }, owner);
+        let mut subscriber = Self::subscribe(
+            bus,
+            Subscription { queues: vec![spec], besides: Vec::new(), prefetch, max_message_bytes: usize::MAX },
+            owner,
+        );
         let deliveries: Vec<Delivery> = std::iter::from_fn(|| subscriber.try_next()).collect();
         Fetched { deliveries: deliveries.into_iter(), _hold: Box::new(subscriber) }
     }

@@ -14,7 +14,7 @@ use crate::target::Target;
 use crate::transport::message::{Lifetime, Message, QueueSpec, Route};
 use crate::transport::replies::Replies;
 use crate::transport::subscriber::{self, Delivery};
-use crate::transport::{MARKER_LIFETIME, MarkerRequest};
+use crate::transport::{DEAD_LETTERS, MARKER_LIFETIME, MAX_DEAD_LETTERS, MarkerRequest};
 
 pub(super) type QueueName = Arc<str>;
 
@@ -45,6 +45,8 @@ pub(super) struct QueueState {
     pub(super) next_round: usize,
     pub(super) single_active: bool,
     pub(super) transient: bool,
+    /// Too many push out the oldest, and hold up no publisher.
+    pub(super) drops_oldest: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +80,13 @@ impl QueueState {
         std::iter::from_fn(|| self.ready.pop_front_if(|first| first.is_expired())).count()
     }
 
+    /// Makes room for one more, if that is how the queue is bounded.
+    pub(super) fn drop_oldest(&mut self, limit: usize) {
+        if self.drops_oldest && self.ready.len() >= limit.min(MAX_DEAD_LETTERS as usize) {
+            self.ready.pop_front();
+        }
+    }
+
     /// The next consumer, round-robin, of those that may take one more.
     fn next_consumer(&mut self, members: &HashMap<u64, Member>) -> Option<u64> {
         let takes_more = |id: &u64| members.get(id).is_some_and(|member| member.unacknowledged.len() < member.prefetch);
@@ -99,7 +108,11 @@ impl BusState {
             Some((name, _)) => Arc::clone(name),
             None => {
                 let name: QueueName = spec.name.as_str().into();
-                let queue = QueueState { transient: spec.lifetime == Lifetime::Transient, ..QueueState::default() };
+                let queue = QueueState {
+                    transient: spec.lifetime == Lifetime::Transient,
+                    drops_oldest: spec.lifetime == Lifetime::Permanent,
+                    ..QueueState::default()
+                };
                 self.queues.insert(Arc::clone(&name), queue);
                 name
             }
@@ -113,8 +126,8 @@ impl BusState {
             let (exchange, key) = match route {
                 Route::Topic { exchange, key } => (exchange.to_string(), key.to_string()),
                 Route::Fanout { topic } => (Target::fanout_exchange(topic), String::new()),
-                // Every queue is bound to the default exchange anyway.
-                Route::Queue { .. } => continue,
+                // What is sent by these routes finds its queue by name.
+                Route::Queue { .. } | Route::Reply { .. } | Route::Again { .. } | Route::DeadLetter { .. } => continue,
             };
             let bound = self.bindings.entry(exchange).or_default().entry(key).or_default();
             if !bound.contains(&name) {
@@ -131,10 +144,13 @@ impl BusState {
         match route {
             Route::Topic { exchange, key } => bound(exchange, key),
             Route::Fanout { topic } => bound(&Target::fanout_exchange(topic), ""),
-            Route::Queue { name } => {
-                self.queues.get_key_value(&**name).map(|(name, _)| Arc::clone(name)).into_iter().collect()
-            }
+            Route::Queue { name } | Route::Reply { queue: name } | Route::Again { queue: name } => self.named(name),
+            Route::DeadLetter { .. } => self.named(DEAD_LETTERS),
         }
+    }
+
+    fn named(&self, name: &str) -> QueueNames {
+        self.queues.get_key_value(name).map(|(name, _)| Arc::clone(name)).into_iter().collect()
     }
 
     /// Puts a message back in its order.

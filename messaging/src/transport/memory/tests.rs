@@ -6,7 +6,13 @@ use super::*;
 use crate::transport::{Content, Lifetime, Message};
 
 fn queue() -> QueueSpec {
-    QueueSpec { name: "q".into(), lifetime: Lifetime::Lasting, bound_to: Vec::new(), single_active: false }
+    QueueSpec {
+        name: "q".into(),
+        lifetime: Lifetime::Lasting,
+        bound_to: Vec::new(),
+        single_active: false,
+        if_permitted: false,
+    }
 }
 
 fn publication() -> Publication {
@@ -16,7 +22,8 @@ fn publication() -> Publication {
 }
 
 fn subscribe(bus: &Arc<MemoryBus>) -> Subscriber {
-    let subscription = Subscription { queues: vec![queue()], prefetch: 1 };
+    let subscription =
+        Subscription { queues: vec![queue()], besides: Vec::new(), prefetch: 1, max_message_bytes: usize::MAX };
     MemoryBus::subscribe(bus, subscription, &"owner".into())
 }
 
@@ -56,7 +63,11 @@ async fn a_full_queue_that_goes_with_its_consumer_holds_up_no_publisher() {
     let bus = MemoryBus::named("", 1);
     let route = Route::Fanout { topic: "t".into() };
     let spec = QueueSpec { lifetime: Lifetime::Transient, bound_to: vec![route.clone()], ..queue() };
-    let consumer = MemoryBus::subscribe(&bus, Subscription { queues: vec![spec], prefetch: 1 }, &"owner".into());
+    let consumer = MemoryBus::subscribe(
+        &bus,
+        Subscription { queues: vec![spec], besides: Vec::new(), prefetch: 1, max_message_bytes: usize::MAX },
+        &"owner".into(),
+    );
     let fanout = || Publication { route: route.clone(), mandatory: false, declare: None, ..publication() };
     // One is with the consumer, one in its queue.
     bus.publish(fanout(), NO_TIME).await.unwrap();
@@ -92,4 +103,21 @@ async fn a_message_returns_to_its_place() {
     assert!(again.redelivered && !first.redelivered && first.is_void());
     again.ack();
     assert!(!two.next().await.unwrap().redelivered);
+}
+
+#[tokio::test]
+async fn dead_letters_are_bounded_and_hold_up_nobody() {
+    let bus = MemoryBus::named("", 3);
+    let spec = crate::transport::dead_letters();
+    let letter = |deliveries: u32| {
+        let route = Route::DeadLetter { queue: "q".into() };
+        let message = Message { deliveries, ..publication().message };
+        Publication { declare: Some(Box::new(spec.clone())), ..Publication::mandatory(route, message) }
+    };
+    for number in 0..5 {
+        bus.publish(letter(number), NO_TIME).await.unwrap();
+    }
+    let kept: Vec<u32> =
+        MemoryBus::fetch(&bus, spec.clone(), 10, &"o".into()).map(|it| it.message.deliveries).collect();
+    assert_eq!(kept, [2, 3, 4]);
 }

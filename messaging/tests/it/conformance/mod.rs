@@ -7,6 +7,7 @@ mod contracts;
 mod deliveries;
 mod faults;
 mod layers;
+mod limits;
 mod many_servers;
 mod notifications;
 mod outages;
@@ -15,6 +16,7 @@ mod poison;
 mod processes;
 mod support;
 mod tls;
+mod users;
 mod waiting;
 
 /// The behaviours as tests on one bus.
@@ -87,6 +89,10 @@ macro_rules! suite {
             a_requeued_batch_comes_again_before_anything_newer
             a_standby_listener_takes_over_when_the_active_one_goes
         }
+        suite! { $bus, limits:
+            a_notification_that_kills_every_listener_is_set_aside
+            a_notification_that_is_given_back_is_never_set_aside
+        }
     };
     ($bus:ty, $module:ident: $($behaviour:ident)*) => {
         $(
@@ -114,6 +120,7 @@ macro_rules! alone {
 mod in_process {
     suite!(crate::conformance::support::InProcess);
     suite! { crate::conformance::support::InProcess, notifications: a_standby_listener_takes_over_also_if_the_notifier_came_first }
+    suite! { crate::conformance::support::InProcess, limits: in_process_nobody_vouches }
 }
 
 /// The same on quorum queues, also for replies and fanouts.
@@ -137,6 +144,13 @@ mod on_rabbitmq {
         a_message_with_huge_values_is_set_aside_and_cuts_no_connection
         a_peers_credential_is_not_kept_with_a_dead_letter
         a_call_that_cannot_be_answered_is_done_once
+    }
+    suite! { novella_testing::Vhost, limits:
+        messages_that_are_too_large_are_set_aside_unread_and_take_no_memory
+        a_flood_of_malformed_notifications_holds_up_nobody_for_long
+        the_dead_letters_queue_of_an_earlier_version_is_used_as_it_is
+        a_message_that_is_too_large_is_not_sent
+        who_has_sent_a_message_is_known_by_the_brokers_word
     }
 
     suite! { novella_testing::Vhost, faults:
@@ -190,6 +204,10 @@ mod on_rabbitmq {
         }
         alone! { many_servers:
             a_broker_that_permits_fewer_channels_than_before_is_given_more_connections
+        }
+        alone! { users:
+            who_may_not_declare_waits_for_those_who_may_and_then_does_all_its_work
+            a_caller_of_oslo_messaging_is_answered_by_those_only_who_may_reach_every_queue
         }
         alone! { tls:
             a_broker_is_reached_by_tls_and_one_with_a_wrong_certificate_is_not
