@@ -12,7 +12,7 @@ use novella_conductor::rpcapi::ConductorClient;
 use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
-use crate::{config::ApiConfig, neighbours::Images};
+use crate::{config::ApiConfig, host_calls::HostCalls, neighbours::Images};
 
 /// What every handler is given. Clones share it.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct Parts {
     pub(crate) conductor: ConductorClient,
     pub(crate) compute: ComputeClient,
     pub(crate) live_migration: ComputeLiveMigrationClient,
+    /// Who waits for an answer of `compute`.
+    pub(crate) host_calls: HostCalls,
     pub(crate) images: Arc<dyn Images>,
     pub(crate) config: ApiConfig,
     pub(crate) service: ServiceConfig,
@@ -45,6 +47,7 @@ impl Api {
             conductor: ConductorClient::new(transport),
             compute: ComputeClient::new(transport),
             live_migration: ComputeLiveMigrationClient::new(transport),
+            host_calls: HostCalls::new(config.max_calls_per_host),
             images,
             database,
             config,

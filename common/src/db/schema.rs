@@ -34,6 +34,7 @@ const STEPS: &[Step] = steps! {
     5 "listening" "0005_listening.sql";
     6 "access_and_disk_config" "0006_access_and_disk_config.sql";
     7 "hosts_and_requests" "0007_hosts_and_requests.sql";
+    8 "failed_logins" "0008_failed_logins.sql";
 };
 
 /// The version of a database that has had every step.

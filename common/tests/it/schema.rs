@@ -78,6 +78,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0007_hosts_and_requests.sql",
         "4d46f5d93817cc0a913dda482636557737bc1376e2851da0d695f032f8af94b3230f2ea878fcd0bf1bc92120b7f43de4",
     ),
+    (
+        "postgres/0008_failed_logins.sql",
+        "d98161765a87fa9c8a934423625141feb1ef6a28f5fa9de77f12a37240a4d26bd817167897295ce906fcc5cb53ad592f",
+    ),
+    (
+        "sqlite/0008_failed_logins.sql",
+        "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
+    ),
 ];
 
 fn folder() -> &'static Path {

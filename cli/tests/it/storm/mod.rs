@@ -45,7 +45,7 @@ fn settings() -> Settings {
         ("NOVELLA_DATABASE__STATEMENT_TIMEOUT", "6"),
     ];
     let environment = environment.map(|(name, value)| (name, value.to_owned())).into();
-    Settings { environment, breakable: true }
+    Settings { environment, breakable: true, ..Settings::default() }
 }
 
 async fn everything_is_settled_after_a_storm(faults: impl AsyncFnOnce(StdRng) -> Faults) {

@@ -46,6 +46,8 @@ pub struct Settings {
     pub environment: Vec<(&'static str, String)>,
     /// Of services apart: whether each has networks of its own that the test can break.
     pub breakable: bool,
+    /// How many files the process that has the API may open.
+    pub file_limit: Option<u32>,
 }
 
 /// The ways that one process has to the servers.
@@ -83,7 +85,7 @@ impl Cloud {
         let data = folder.path().join("data");
         let address = free_address();
         let arguments = ["up", "--listen", &address, "--data", data.to_str().unwrap()];
-        let process = Process::start("up", &arguments, &environment(&settings), folder.path());
+        let process = Process::start("up", &arguments, &environment(&settings), settings.file_limit, folder.path());
         let cloud = Self {
             endpoint: format!("http://{address}"),
             processes: vec![process],
@@ -148,7 +150,8 @@ impl Cloud {
         }
         let environment = cloud.lay_networks("api-1", &settings, with_both).await;
         let listen = ["api", "--host", "api-1", "--listen", &address, "--management", &free_address()];
-        cloud.spawn("api-1", &listen, &environment);
+        let process = Process::start("api-1", &listen, &environment, settings.file_limit, cloud.folder.path());
+        cloud.processes.push(process);
         cloud.wait_until_ready().await;
         cloud
     }
@@ -184,7 +187,7 @@ impl Cloud {
     }
 
     fn spawn(&mut self, name: &str, arguments: &[&str], environment: &BTreeMap<String, String>) {
-        let process = Process::start(name, arguments, environment, self.folder.path());
+        let process = Process::start(name, arguments, environment, None, self.folder.path());
         self.processes.push(process);
     }
 
