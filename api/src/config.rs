@@ -2,12 +2,26 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
-use novella_common::config::seconds;
+use novella_common::{config::seconds, service::ConnectionLimits};
 use novella_rest::{Network, RestConfig};
 use serde::{Deserialize, Serialize};
+
+/// `[api.tls]`: TLS on the API's address. Both unset: none.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate (PEM file), with those between it and its authority behind it. Read again on SIGHUP, as is the key.
+    pub certificate: Option<PathBuf>,
+    /// The private key (PEM file) of the certificate.
+    pub key: Option<PathBuf>,
+    /// Who has signed the certificate (PEM file), where clients don't know that: `novella up` names it in the `clouds.yaml`
+    /// and the `openrc` that it writes.
+    pub authority: Option<PathBuf>,
+}
 
 /// `[api]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,19 +29,46 @@ use serde::{Deserialize, Serialize};
 pub struct ApiConfig {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// TLS there.
+    pub tls: TlsConfig,
     /// The public base URL, such as `https://cloud.example.org`, for the catalog and the links. Unset: what a trusted
     /// proxy says, or else the client in its `Host` header.
     pub endpoint: Option<String>,
     /// Addresses and networks of proxies, such as `["10.0.0.0/8", "192.0.2.1"]`, that are believed when they say in
     /// `Forwarded` or `X-Forwarded-Proto`, `-Host` and `-Prefix` how a client has reached them. They must not let through
-    /// what a client itself says in these headers. From other addresses the headers are ignored.
+    /// what a client itself says in these headers. From other addresses the headers are ignored. Who the client is, for the
+    /// limits below, is the last address in `for` of `Forwarded`, or in `X-Forwarded-For`, that is none of these.
     pub trusted_proxies: Vec<Network>,
+    /// Connections at once. When one more comes, the idlest is closed, of the client address that has the most. Unset: three
+    /// quarters of the files that the process may open, but no more than 4096. At its start it raises its limit of open
+    /// files as far as it may.
+    pub max_connections: Option<usize>,
+    /// Seconds that a new connection may take until the head of its request is there.
+    #[serde(with = "seconds")]
+    pub header_timeout: Duration,
+    /// Seconds that a connection is kept for a next request.
+    #[serde(with = "seconds")]
+    pub keep_alive_timeout: Duration,
+    /// Seconds that a client may take nothing of its answer.
+    #[serde(with = "seconds")]
+    pub write_timeout: Duration,
     /// Bytes that a request's body may have; 413 beyond. Nova's and oslo.middleware's default.
     pub max_body_bytes: usize,
     /// Entries that one page of a list may have.
     pub max_limit: u32,
     /// Requests that are worked on at once; those beyond get 503 at once, so that a flood does not queue up unseen.
     pub max_in_flight: usize,
+    /// Of `max_in_flight`, requests of one client address; it gets 429 beyond. A proxy that is not among `trusted_proxies`
+    /// is one client.
+    pub max_in_flight_per_address: usize,
+    /// Of `max_in_flight`, requests of one method on one path, whoever asks; those beyond get 503.
+    pub max_in_flight_per_route: usize,
+    /// Requests that wait at once for an answer of the same compute host; those beyond get 503. While a request waits so, or
+    /// for its own body, it does not count as in flight.
+    pub max_calls_per_host: usize,
+    /// Seconds that the body of a request may take to arrive; 408 beyond.
+    #[serde(with = "seconds")]
+    pub body_timeout: Duration,
     /// Seconds within which every request is answered, whatever hangs: 503 where nothing can have been changed, otherwise
     /// 504. Longer than `database.acquire_timeout` and `database.statement_timeout` together, which find most of it earlier.
     #[serde(with = "seconds")]
@@ -44,31 +85,56 @@ pub struct ApiConfig {
 
 impl Default for ApiConfig {
     fn default() -> Self {
+        let rest = RestConfig::default();
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8774)),
-            endpoint: None,
-            trusted_proxies: Vec::new(),
-            max_body_bytes: 114_688,
-            max_limit: 1000,
-            max_in_flight: 512,
-            request_timeout: Duration::from_secs(25),
+            tls: TlsConfig::default(),
+            endpoint: rest.endpoint,
+            trusted_proxies: rest.trusted_proxies,
+            max_connections: None,
+            header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            max_body_bytes: rest.max_body_bytes,
+            max_limit: rest.max_limit,
+            max_in_flight: rest.max_in_flight,
+            max_in_flight_per_address: rest.max_in_flight_per_address,
+            max_in_flight_per_route: rest.max_in_flight_per_route,
+            max_calls_per_host: 16,
+            body_timeout: rest.body_timeout,
+            request_timeout: rest.request_timeout,
             token_ttl: Duration::from_secs(3600),
             max_servers_per_request: 1000,
-            public_metrics: false,
+            public_metrics: rest.public_metrics,
         }
     }
 }
 
 impl ApiConfig {
+    /// What the listener grants to those who connect.
+    #[must_use]
+    pub fn connection_limits(&self, max_connections: usize) -> ConnectionLimits {
+        ConnectionLimits {
+            max_connections,
+            header_timeout: self.header_timeout,
+            keep_alive_timeout: self.keep_alive_timeout,
+            write_timeout: self.write_timeout,
+        }
+    }
+
     /// What all services on this port share of it.
     #[must_use]
     pub fn rest(&self) -> RestConfig {
         RestConfig {
             endpoint: self.endpoint.clone(),
+            tls: self.tls.certificate.is_some(),
             trusted_proxies: self.trusted_proxies.clone(),
             max_body_bytes: self.max_body_bytes,
             max_limit: self.max_limit,
             max_in_flight: self.max_in_flight,
+            max_in_flight_per_address: self.max_in_flight_per_address,
+            max_in_flight_per_route: self.max_in_flight_per_route,
+            body_timeout: self.body_timeout,
             request_timeout: self.request_timeout,
             public_metrics: self.public_metrics,
         }

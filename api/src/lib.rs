@@ -5,6 +5,7 @@
 
 pub mod compute;
 mod config;
+mod host_calls;
 pub mod metrics;
 pub mod neighbours;
 pub mod policy;
@@ -12,8 +13,8 @@ mod service;
 mod state;
 
 pub use compute::COMPUTE;
-pub use config::{ApiConfig, QuotaConfig};
-pub use service::{ApiService, StartError};
+pub use config::{ApiConfig, QuotaConfig, TlsConfig};
+pub use service::{ApiListener, ApiService, StartError};
 pub use state::Api;
 
 /// A request of the Compute API.

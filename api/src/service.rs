@@ -6,8 +6,9 @@ use axum::Router;
 use novella_common::{
     config::ServiceConfig,
     db::{Database, DbError},
-    service::{ServiceIdentity, Shutdown, announce, keep_alive},
+    service::{ConnectionLimits, Plain, ServiceIdentity, Shutdown, announce, keep_alive, serve_http},
 };
+use novella_rest::Tls;
 use tokio::net::TcpListener;
 
 /// Why the API could not be started.
@@ -19,6 +20,17 @@ pub enum StartError {
     /// The service's row could not be written.
     #[error(transparent)]
     Database(#[from] DbError),
+}
+
+/// Where an API is reached, and how.
+#[derive(Debug)]
+pub struct ApiListener {
+    /// The address.
+    pub listener: TcpListener,
+    /// What it grants to those who connect.
+    pub limits: ConnectionLimits,
+    /// TLS, if it is spoken there.
+    pub tls: Option<Tls>,
 }
 
 /// A running API.
@@ -34,23 +46,22 @@ impl ApiService {
     /// # Errors
     /// The listener or the database can't be used.
     pub async fn start(
-        listener: TcpListener,
+        listener: ApiListener,
         router: Router,
         database: Database,
         service: ServiceConfig,
         identity: ServiceIdentity,
         shutdown: &Shutdown,
     ) -> Result<Self, StartError> {
+        let ApiListener { listener, limits, tls } = listener;
         let address = listener.local_addr()?;
         announce(&database, &identity).await?;
         keep_alive(database, identity, service.report_interval, shutdown);
         let stop = shutdown.clone();
         shutdown.spawn(async move {
-            let until = async move { stop.requested().await };
-            // With the address of whoever asks, which may be that of a trusted proxy.
-            let router = router.into_make_service_with_connect_info::<SocketAddr>();
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until).await {
-                tracing::error!(%error, "the API's listener ended");
+            match tls {
+                Some(tls) => serve_http("api", listener, router, tls, limits, &stop).await,
+                None => serve_http("api", listener, router, Plain, limits, &stop).await,
             }
         });
         tracing::info!(%address, "the API answers");

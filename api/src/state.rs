@@ -15,6 +15,7 @@ use novella_scheduler::rpcapi::SchedulerClient;
 use crate::{
     compute::AddressPool,
     config::{ApiConfig, QuotaConfig},
+    host_calls::HostCalls,
     neighbours::{Images, Projects},
 };
 
@@ -29,6 +30,8 @@ pub struct Parts {
     pub(crate) conductor: ConductorClient,
     pub(crate) compute: ComputeClient,
     pub(crate) live_migration: ComputeLiveMigrationClient,
+    /// Who waits for an answer of `compute`.
+    pub(crate) host_calls: HostCalls,
     pub(crate) images: Arc<dyn Images>,
     pub(crate) addresses: AddressPool,
     pub(crate) projects: Arc<dyn Projects>,
@@ -53,6 +56,7 @@ impl Api {
             conductor: ConductorClient::new(transport),
             compute: ComputeClient::new(transport),
             live_migration: ComputeLiveMigrationClient::new(transport),
+            host_calls: HostCalls::new(config.max_calls_per_host),
             images,
             addresses: AddressPool::default(),
             projects,

@@ -9,6 +9,7 @@ use novella_common::{
 };
 use novella_compute::ComputeConfig;
 use novella_conductor::ConductorConfig;
+use novella_identity::SecurityComplianceConfig;
 use novella_scheduler::SchedulerConfig;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub log: LogConfig,
     pub api: ApiConfig,
     pub quota: QuotaConfig,
+    pub security_compliance: SecurityComplianceConfig,
     pub scheduler: SchedulerConfig,
     pub conductor: ConductorConfig,
     pub compute: ComputeConfig,

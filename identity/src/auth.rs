@@ -12,12 +12,14 @@ use novella_rest::{ApiError, Token, body, inputs::AnyValue, token_in, typed};
 use rand::TryRng;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use crate::{
     Request, cache,
     db::{self, DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME, Project, Reference, User},
     directory::ProjectView,
+    passwords::Turn,
     policy, state,
     token_view::{TokenBody, catalog as catalog_of},
 };
@@ -133,7 +135,7 @@ fn scope_of(scope: Option<&Value>) -> Result<Scope, ApiError> {
 pub(crate) async fn issue(request: Request, auth: AuthRequest) -> Result<impl IntoResponse, ApiError> {
     let identity = &request.state;
     let scope = scope_of(auth.scope.as_ref().map(|scope| &scope.0))?;
-    let (user, methods, expires_at) = identify(identity, auth.identity).await?;
+    let (user, methods, expires_at) = identify(&request, auth.identity).await?;
     let project = scoped_project(identity, &user, scope).await?;
 
     let issued_at = Timestamp::now();
@@ -168,22 +170,29 @@ fn catalog_if_wanted(request: &Request) -> Option<Vec<crate::token_view::Service
 
 /// Finds out who wants a token, by which methods, and how long a token that was shown is still valid.
 async fn identify(
-    component: &state::Identity,
+    request: &Request,
     identity: Identity,
 ) -> Result<(User, &'static [&'static str], Option<Timestamp>), ApiError> {
+    let component = &request.state;
     let has = |method: &str| identity.methods.iter().any(|named| named == method);
     match (identity.password, identity.token) {
         (Some(method), _) if has("password") => {
             let NamedUser { id, name, domain, password } = method.user;
+            let named = id.clone().or_else(|| name.clone()).unwrap_or_default();
             let found = match reference("user", id, name, domain.as_ref())? {
                 Some(which) => db::user(&mut *component.database.read().await?, &which).await?,
                 None => None,
             };
-            let (user, hash) = found.unzip();
-            // Always compared, whatever was found: the answer takes as long for a user who is not there.
-            let fits = component.passwords.fits(password, hash).await?;
-            let user = user.filter(|user| fits && user.enabled).ok_or(ApiError::Unauthorized)?;
-            Ok((user, &["password"], None))
+            let turn = component.passwords.turn(request.client, found.as_ref().map_or(&named, |(user, _)| &user.id));
+            let turn = request.elsewhere(turn).await?;
+            let check = check_password(component.clone(), turn, password, found);
+            // To its end, whatever becomes of the client: who hangs up has guessed as well.
+            let checked = tokio::spawn(check.in_current_span()).await;
+            let checked = checked.map_err(|error| {
+                tracing::error!(%error, "a log-in broke");
+                ApiError::Broken
+            });
+            Ok((checked??, &["password"], None))
         }
         (_, Some(method)) if has("token") => {
             let hash = db::token_hash(method.id.expose());
@@ -200,6 +209,26 @@ async fn identify(
             )))
         }
     }
+}
+
+/// The user, if it has this password and may log in.
+async fn check_password(
+    component: state::Identity,
+    turn: Turn,
+    password: Secret,
+    found: Option<(User, String)>,
+) -> Result<User, ApiError> {
+    let (database, compliance) = (&component.database, &component.config.security_compliance);
+    let locked = match &found {
+        Some((user, _)) => compliance.is_locked(database, &user.id).await?,
+        None => false,
+    };
+    let (user, hash) = found.unzip();
+    // Always compared, whatever was found: the answer takes as long for a user who is not there, or is locked.
+    let fits = component.passwords.fits(turn, password, hash.filter(|_| !locked)).await?;
+    let user = user.filter(|_| !locked).ok_or(ApiError::Unauthorized)?;
+    let holds = compliance.record(database, &user.id, fits).await?;
+    if holds && user.enabled { Ok(user) } else { Err(ApiError::Unauthorized) }
 }
 
 async fn scoped_project(component: &state::Identity, user: &User, scope: Scope) -> Result<Option<Project>, ApiError> {

@@ -168,9 +168,14 @@ pub async fn insert_user(connection: &mut Connection, user: &User, password_hash
     Ok(())
 }
 
-/// Gives a user another password, and ends all its tokens: who knew the old password may have made some.
+/// Gives a user another password, unlocks it, and ends all its tokens: who knew the old password may have made some.
 pub async fn set_password(connection: &mut Connection, user_id: &str, password_hash: &str) -> Result<(), DbError> {
-    sql!("UPDATE users SET password_hash = " (password_hash) " WHERE id = " (user_id)).execute(connection).await?;
+    sql!(
+        "UPDATE users SET password_hash = " (password_hash) ", failed_auth_count = 0, failed_auth_at = NULL WHERE id = "
+        (user_id)
+    )
+    .execute(connection)
+    .await?;
     sql!("DELETE FROM tokens WHERE user_id = "(user_id)).execute(connection).await?;
     Ok(())
 }

@@ -5,17 +5,20 @@ mod auth;
 mod cache;
 pub mod db;
 mod directory;
+mod lockout;
 mod passwords;
 mod policy;
 mod registry;
 pub mod seed;
 mod state;
 mod token_view;
+mod turns;
 
 use http::StatusCode;
 use novella_rest::{Document, Links, Operation, Service, delete, get, keystone_envelope, post};
 use serde_json::{Value, json};
 
+pub use lockout::SecurityComplianceConfig;
 pub use state::{Identity, IdentityConfig};
 
 /// A request of the Identity API.

@@ -1,63 +1,173 @@
-//! Checking passwords without hurting anybody: not the runtime's threads, not the machine's memory, and without
-//! telling by the time it takes whether a user exists.
+//! Checking passwords without hurting anybody: not the runtime's threads, not the machine's memory, not those who log in
+//! beside one who guesses, and without telling by the time it takes whether a user exists.
 
 use std::{
-    sync::{Arc, OnceLock},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::available_parallelism,
 };
 
-use novella_common::config::Secret;
+use novella_common::{config::Secret, service::ClientAddress};
 use novella_rest::ApiError;
-use tokio::sync::Semaphore;
+use tokio::{sync::oneshot, time::Instant};
 
-use crate::db::{self, PasswordError};
+use crate::{
+    db::{self, PasswordError},
+    turns::{Next, Refused, Turns, Waiter, Who},
+};
 
-/// About two seconds of checking on one core.
-const MAX_WAITING: usize = 64;
+/// Checks passwords, a few at a time, in [turns](crate::turns).
+#[derive(Clone)]
+pub(crate) struct PasswordChecks(Arc<Shared>);
 
-/// Checks passwords, a few at a time.
-pub(crate) struct PasswordChecks {
-    /// One check takes a core for tens of milliseconds and 19 MiB: as many at once as there are cores.
-    slots: Semaphore,
-    /// Checks that may wait for a slot. More than these would take places from requests that need none.
-    waiting: Semaphore,
+struct Shared {
+    queue: Mutex<Queue>,
     /// What the password of a user who does not exist is compared with.
-    nobody: Arc<OnceLock<String>>,
+    nobody: OnceLock<String>,
+    names: RandomState,
+}
+
+struct Queue {
+    turns: Turns<oneshot::Sender<Turn>>,
+    /// When somebody looks again whose turn it is.
+    wakes_at: Option<Instant>,
+}
+
+impl Waiter for oneshot::Sender<Turn> {
+    fn is_gone(&self) -> bool {
+        self.is_closed()
+    }
+}
+
+/// The right to check one password.
+pub(crate) struct Turn {
+    checks: PasswordChecks,
+    /// `None`: it was ended.
+    who: Option<Who>,
+}
+
+impl Turn {
+    fn end(mut self, fits: Option<bool>) {
+        self.give_back(fits);
+    }
+
+    fn give_back(&mut self, fits: Option<bool>) {
+        if let Some(who) = self.who.take() {
+            self.checks.queue().turns.end(who, fits, Instant::now());
+            self.checks.dispatch();
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.give_back(None);
+    }
 }
 
 impl Default for PasswordChecks {
     fn default() -> Self {
+        // One check takes a core for tens of milliseconds and 19 MiB: as many at once as there are cores.
         let cores = available_parallelism().map_or(2, usize::from);
-        Self { slots: Semaphore::new(cores), waiting: Semaphore::new(cores + MAX_WAITING), nobody: Arc::default() }
+        let queue = Mutex::new(Queue { turns: Turns::new(cores), wakes_at: None });
+        Self(Arc::new(Shared { queue, nobody: OnceLock::new(), names: RandomState::new() }))
     }
 }
 
 impl PasswordChecks {
+    /// Waits for the turn of this user, named by an id or by a name that nobody has, at this address.
+    ///
+    /// # Errors
+    /// 429 or 503 if too many wait.
+    pub(crate) async fn turn(&self, address: ClientAddress, user: &str) -> Result<Turn, ApiError> {
+        let who = (address, self.0.names.hash_one(user));
+        let (sender, turn) = oneshot::channel();
+        self.queue().turns.queue(who, sender, Instant::now()).map_err(|refused| match refused {
+            Refused::TooOften => ApiError::TooManyRequests("Too many logins of this user have failed of late.".into()),
+            Refused::TooMany => too_many(),
+        })?;
+        self.dispatch();
+        turn.await.map_err(|_| too_many())
+    }
+
     /// Whether `password` is the one with this hash. `None` takes as long as a wrong password, and is wrong.
     ///
     /// # Errors
     /// 503 if it can't be found out.
-    pub(crate) async fn fits(&self, password: Secret, hash: Option<String>) -> Result<bool, ApiError> {
-        let unavailable = |error: String| ApiError::from(PasswordError(error));
-        let too_many = |_| ApiError::Unavailable("Too many logins at once. Please try again.".into());
-        let _waiting = self.waiting.try_acquire().map_err(too_many)?;
-        let _slot = self.slots.acquire().await.map_err(|error| unavailable(error.to_string()))?;
-        let nobody = Arc::clone(&self.nobody);
-        let checked = tokio::task::spawn_blocking(move || match hash {
-            Some(hash) => db::verify_password(&password, &hash),
-            None => {
-                let hash = match nobody.get() {
-                    Some(hash) => hash.clone(),
-                    None => {
-                        let hash = db::hash_password(&Secret::new(db::new_id()))?;
-                        nobody.get_or_init(|| hash).clone()
-                    }
-                };
-                db::verify_password(&password, &hash).map(|_| false)
-            }
+    pub(crate) async fn fits(&self, turn: Turn, password: Secret, hash: Option<String>) -> Result<bool, ApiError> {
+        let checks = self.clone();
+        // To its end, whatever becomes of who waits for it: who hangs up has guessed as well.
+        let checked = tokio::task::spawn_blocking(move || {
+            let fits = checks.compare(&password, hash.as_deref());
+            turn.end(fits.as_ref().ok().copied());
+            fits
         });
-        Ok(checked.await.map_err(|error| unavailable(error.to_string()))??)
+        let checked = checked.await.map_err(|error| ApiError::from(PasswordError(error.to_string())))?;
+        Ok(checked?)
     }
+
+    fn compare(&self, password: &Secret, hash: Option<&str>) -> Result<bool, PasswordError> {
+        if let Some(hash) = hash {
+            return db::verify_password(password, hash);
+        }
+        let nobody = match self.0.nobody.get() {
+            Some(hash) => hash,
+            None => {
+                let hash = db::hash_password(&Secret::new(db::new_id()))?;
+                self.0.nobody.get_or_init(|| hash)
+            }
+        };
+        db::verify_password(password, nobody).map(|_| false)
+    }
+
+    /// Gives turns to those whose they are, and sees to it that the others get theirs.
+    fn dispatch(&self) {
+        let mut queue = self.queue();
+        loop {
+            let now = Instant::now();
+            match queue.turns.next(now) {
+                Next::Turn(sender, who) => {
+                    let turn = Turn { checks: self.clone(), who: Some(who) };
+                    if let Err(mut turn) = sender.send(turn) {
+                        // It went away at this moment. Ended here: the queue is locked.
+                        turn.who = None;
+                        queue.turns.end(who, None, now);
+                    }
+                }
+                Next::At(at) => {
+                    if queue.wakes_at.is_none_or(|other| at < other) {
+                        queue.wakes_at = Some(at);
+                        self.wake(at);
+                    }
+                    return;
+                }
+                Next::Nobody => return,
+            }
+        }
+    }
+
+    fn wake(&self, at: Instant) {
+        let checks = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep_until(at).await;
+            {
+                let mut queue = checks.queue();
+                if queue.wakes_at == Some(at) {
+                    queue.wakes_at = None;
+                }
+            }
+            checks.dispatch();
+        });
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Whoever panicked with the lock held did not do so between two changes that belong together.
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn too_many() -> ApiError {
+    ApiError::Unavailable("Too many logins at once. Please try again.".into())
 }
 
 impl From<PasswordError> for ApiError {

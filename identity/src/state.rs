@@ -10,7 +10,7 @@ use novella_common::{
 };
 use novella_rest::{ApiError, Authenticator, CatalogEntry, Token};
 
-use crate::{cache::TokenCache, db, passwords::PasswordChecks};
+use crate::{cache::TokenCache, db, lockout::SecurityComplianceConfig, passwords::PasswordChecks};
 
 /// How often tokens that have expired are removed. They are refused before that; this only keeps the table small.
 const TOKEN_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
@@ -20,6 +20,8 @@ const TOKEN_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 pub struct IdentityConfig {
     /// How long a token is valid.
     pub token_ttl: Duration,
+    /// What log-ins are held to.
+    pub security_compliance: SecurityComplianceConfig,
     /// The services of the catalog.
     pub catalog: Vec<CatalogEntry>,
 }

@@ -20,7 +20,8 @@ use crate::policy::Denied;
 /// The form of a service's errors: from the status and the text to the body.
 pub type Envelope = fn(StatusCode, &str) -> Value;
 
-/// Seconds after which a client may try again what failed because a part of the cloud could not be reached.
+/// Seconds after which a client may try again what failed because a part of the cloud could not be reached, or had too much
+/// to do.
 const RETRY_AFTER_SECONDS: u16 = 5;
 
 /// What a request can come to but an answer. The text is for the client.
@@ -48,7 +49,7 @@ pub enum ApiError {
     #[error("The body of the request did not arrive within {seconds} s.")]
     RequestTimeout {
         /// How long it was waited for.
-        seconds: u64,
+        seconds: f64,
     },
     /// 409: not in this state.
     #[error("{0}")]
@@ -65,6 +66,9 @@ pub enum ApiError {
     /// 415: the body is not JSON.
     #[error("Unsupported Content-Type")]
     UnsupportedMediaType,
+    /// 429: the client asks for more at once, or more often, than it may.
+    #[error("{0}")]
+    TooManyRequests(String),
     /// 501: OpenStack can, this cloud can't.
     #[error("{0}")]
     NotImplemented(String),
@@ -96,6 +100,7 @@ impl ApiError {
             Self::Gone => StatusCode::GONE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) | Self::TransactionLost => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -151,7 +156,7 @@ struct Problem(String);
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
-        if let Self::Unavailable(_) | Self::TransactionLost = self {
+        if let Self::Unavailable(_) | Self::TransactionLost | Self::TooManyRequests(_) = self {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         response.extensions_mut().insert(Problem(self.to_string()));

@@ -12,7 +12,7 @@
 //! passes, from the outside in:
 //!
 //! ```text
-//! request id ▶ log span ▶ path made plain ▶ faults, if enabled ▶ form of errors ▶ panic guard ▶ time limit ▶ in-flight limit
+//! request id ▶ log span ▶ path made plain ▶ faults, if enabled ▶ form of errors ▶ panic guard ▶ time limit ▶ a place
 //!     ▶ body limit ▶ token ▶ microversion ▶ router ▶ row: versions, rule, text, query, body ▶ handler
 //! ```
 
@@ -32,6 +32,7 @@ mod microversion;
 pub mod openapi;
 mod operation;
 pub mod paging;
+mod places;
 pub mod policy;
 mod proxy;
 mod query;
@@ -41,6 +42,7 @@ mod server;
 mod service;
 mod text;
 pub mod times;
+mod tls;
 
 pub use authentication::{Authenticator, Named, Token, token_in};
 pub use body::{Body, Nullable, as_object, object, only_value, read_field, refuse_unknown, typed, wrong};
@@ -55,6 +57,7 @@ pub use query::{Parameters, truth};
 pub use request::Request;
 pub use server::Server;
 pub use service::{CatalogEntry, Document, Service};
+pub use tls::{Tls, TlsError};
 
 /// For the macros.
 #[doc(hidden)]

@@ -87,14 +87,15 @@ pub(crate) fn base(parts: &Parts, config: &RestConfig) -> Result<String, ApiErro
     let Forwarded { scheme, host, prefix } = forwarded(parts, &config.trusted_proxies);
     let host = host.or_else(|| requested(parts));
     let host = host.ok_or_else(|| ApiError::bad_request("The Host header is missing or malformed."))?;
-    Ok(format!("{}://{host}{prefix}", scheme.as_deref().unwrap_or("http")))
+    let own_scheme = if config.tls { "https" } else { "http" };
+    Ok(format!("{}://{host}{prefix}", scheme.as_deref().unwrap_or(own_scheme)))
 }
 
 /// The host that the request names.
 fn requested(parts: &Parts) -> Option<String> {
     let host = match parts.headers.get(header::HOST) {
         Some(host) => host.to_str().ok()?,
-        // HTTP/2 has it in the request line.
+        // Or the request line has it, as a proxy is asked.
         None => parts.uri.authority()?.as_str(),
     };
     is_host(host).then(|| host.to_owned())

@@ -3,6 +3,9 @@
 //! `Forwarded` (RFC 7239) counts before `X-Forwarded-Proto` and `X-Forwarded-Host`, and `X-Forwarded-Prefix` beside either,
 //! as in oslo.middleware (`http_proxy_to_wsgi`). Of several values the first counts: that of the proxy nearest to the
 //! client, which must not let through what the client itself says. From any other address these headers are ignored.
+//!
+//! Who the client is, for limits, is said by `for` in `Forwarded`, else by `X-Forwarded-For`. There the last counts that is
+//! no trusted proxy's own: each proxy has added whom it saw, and what stands before that anybody may have written.
 
 use std::{
     fmt,
@@ -15,6 +18,7 @@ use axum::{
     http::{HeaderMap, request::Parts},
 };
 use ipnet::IpNet;
+use novella_common::service::ClientAddress;
 use serde::{Deserialize, Serialize};
 
 /// Addresses that are trusted: a network such as `10.0.0.0/8`, or one address.
@@ -63,13 +67,56 @@ pub(crate) struct Forwarded {
 
 /// What a trusted proxy says of this request; nothing if it comes from anybody else.
 pub(crate) fn forwarded(parts: &Parts, trusted: &[Network]) -> Forwarded {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    // A socket for both families shows IPv4 addresses as IPv6.
-    let peer = peer.map(|ConnectInfo(address)| address.ip().to_canonical());
-    match peer {
-        Some(peer) if trusted.iter().any(|network| network.0.contains(&peer)) => read(&parts.headers),
+    match peer(parts) {
+        Some(peer) if is_trusted(&peer, trusted) => read(&parts.headers),
         _ => Forwarded::default(),
     }
+}
+
+fn peer(parts: &Parts) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    // A socket for both families shows IPv4 addresses as IPv6.
+    peer.map(|ConnectInfo(address)| address.ip().to_canonical())
+}
+
+fn is_trusted(address: &IpAddr, trusted: &[Network]) -> bool {
+    trusted.iter().any(|network| network.0.contains(address))
+}
+
+/// Whose request this is: the one that sent it, or whom the trusted proxies saw that passed it on.
+pub(crate) fn client_address(parts: &Parts, trusted: &[Network]) -> ClientAddress {
+    let Some(mut client) = peer(parts) else { return ClientAddress::NONE };
+    let mut passed = passed_by(&parts.headers);
+    while is_trusted(&client, trusted)
+        && let Some(Some(before)) = passed.pop()
+    {
+        client = before;
+    }
+    client.into()
+}
+
+/// Whom the proxies on the way say that they saw, the last at the end; `None`: one that hides it.
+fn passed_by(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let values =
+        |name: &str| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    let forwarded = values("forwarded");
+    if !forwarded.is_empty() {
+        let elements = forwarded.into_iter().flat_map(elements);
+        return elements.map(|element| node(element.seen.as_deref()?)).collect();
+    }
+    values("x-forwarded-for")
+        .into_iter()
+        .flat_map(|value| value.split(','))
+        .map(|address| node(address.trim()))
+        .collect()
+}
+
+/// An address as it stands in these headers: with a port or without, IPv6 in brackets or, without a port, as it is.
+fn node(text: &str) -> Option<IpAddr> {
+    let address = text.parse::<IpAddr>().ok();
+    let address = address.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    let address = address.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
+    address.map(|address| address.to_canonical())
 }
 
 fn read(headers: &HeaderMap) -> Forwarded {
@@ -77,9 +124,10 @@ fn read(headers: &HeaderMap) -> Forwarded {
         let value = headers.get(name)?.to_str().ok()?;
         value.split(',').next().map(|value| value.trim().to_owned())
     };
-    let element = headers.get("forwarded").and_then(|value| value.to_str().ok()).map(first_element);
+    let element = headers.get("forwarded").and_then(|value| value.to_str().ok());
+    let element = element.map(|value| elements(value).into_iter().next().unwrap_or_default());
     let (scheme, host) = match element {
-        Some(element) => element,
+        Some(element) => (element.proto, element.host),
         None => (first("x-forwarded-proto"), first("x-forwarded-host")),
     };
     let scheme = scheme.map(|scheme| scheme.to_ascii_lowercase());
@@ -90,15 +138,24 @@ fn read(headers: &HeaderMap) -> Forwarded {
     }
 }
 
-/// `proto` and `host` of the first element of a `Forwarded` header.
-fn first_element(value: &str) -> (Option<String>, Option<String>) {
-    let (mut proto, mut host) = (None, None);
+/// What one proxy says in a `Forwarded` header.
+#[derive(Default)]
+struct Element {
+    proto: Option<String>,
+    host: Option<String>,
+    /// `for`.
+    seen: Option<String>,
+}
+
+fn elements(value: &str) -> Vec<Element> {
+    let (mut all, mut element) = (Vec::new(), Element::default());
     let (mut pair, mut quoted) = (String::new(), false);
-    let mut take = |pair: &mut String| {
+    let take = |pair: &mut String, element: &mut Element| {
         let pair = std::mem::take(pair);
         match pair.split_once('=').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned())) {
-            Some((name, value)) if name == "proto" => proto = Some(value),
-            Some((name, value)) if name == "host" => host = Some(value),
+            Some((name, value)) if name == "proto" => element.proto = Some(value),
+            Some((name, value)) if name == "host" => element.host = Some(value),
+            Some((name, value)) if name == "for" => element.seen = Some(value),
             _ => {}
         }
     };
@@ -107,13 +164,17 @@ fn first_element(value: &str) -> (Option<String>, Option<String>) {
         match character {
             '"' => quoted = !quoted,
             '\\' if quoted => pair.extend(characters.next()),
-            ';' if !quoted => take(&mut pair),
-            ',' if !quoted => break,
+            ';' if !quoted => take(&mut pair, &mut element),
+            ',' if !quoted => {
+                take(&mut pair, &mut element);
+                all.push(std::mem::take(&mut element));
+            }
             other => pair.push(other),
         }
     }
-    take(&mut pair);
-    (proto, host)
+    take(&mut pair, &mut element);
+    all.push(element);
+    all
 }
 
 /// Whether a text can stand in a link as its host, and as nothing but that.
@@ -135,14 +196,22 @@ mod tests {
 
     use super::*;
 
-    fn asked(peer: &str, headers: &[(&str, &str)]) -> Forwarded {
+    fn parts(peer: &str, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().uri("/");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let mut parts = request.body(()).unwrap().into_parts().0;
         parts.extensions.insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
-        forwarded(&parts, &["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()])
+        parts
+    }
+
+    fn trusted() -> [Network; 2] {
+        ["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()]
+    }
+
+    fn asked(peer: &str, headers: &[(&str, &str)]) -> Forwarded {
+        forwarded(&parts(peer, headers), &trusted())
     }
 
     fn said(scheme: Option<&str>, host: Option<&str>, prefix: &str) -> Forwarded {
@@ -172,6 +241,23 @@ mod tests {
         assert_eq!(asked("10.0.0.1:1", &all), said(Some("https"), Some("cloud.example.org:8443"), "/cloud"));
         let several = [("x-forwarded-proto", "https, http"), ("x-forwarded-host", "a.example.org, b")];
         assert_eq!(asked("10.0.0.1:1", &several), said(Some("https"), Some("a.example.org"), ""));
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_no_trusted_proxys_own() {
+        let client =
+            |peer: &str, headers: &[(&str, &str)]| client_address(&parts(peer, headers), &trusted()).to_string();
+        // What stands before it was written by the client.
+        let passed = [("x-forwarded-for", "203.0.113.9, 192.0.2.7"), ("x-forwarded-for", "10.0.0.9")];
+        assert_eq!(client("10.1.2.3:4", &passed), "192.0.2.7");
+        assert_eq!(client("198.51.100.7:4", &passed), "198.51.100.7");
+        assert_eq!(client("10.1.2.3:4", &[]), "10.1.2.3");
+        assert_eq!(client("10.1.2.3:4", &[("x-forwarded-for", "192.0.2.7, unknown")]), "10.1.2.3");
+        let standard = [
+            ("forwarded", "for=203.0.113.9, for=\"[2001:db8:1:2:3::7]:4711\";proto=https, For=10.9.9.9:80"),
+            ("x-forwarded-for", "203.0.113.9"),
+        ];
+        assert_eq!(client("[::1]:4", &standard), "2001:db8:1:2::");
     }
 
     #[test]

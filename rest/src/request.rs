@@ -1,6 +1,6 @@
 //! A request, as handlers get it: who asks, for which version, with what.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
@@ -8,7 +8,7 @@ use axum::{
     response::IntoResponse,
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
-use novella_common::RequestContext;
+use novella_common::{RequestContext, service::ClientAddress};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sync_wrapper::SyncWrapper;
@@ -16,11 +16,8 @@ use tokio::time::timeout;
 
 use crate::{
     ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token, answer::Answer,
-    authentication::Caller, request_id, text,
+    authentication::Caller, places::Place, request_id, text,
 };
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request whose row has let it pass.
 pub struct Request<S> {
@@ -34,6 +31,8 @@ pub struct Request<S> {
     pub context: RequestContext,
     /// The caller's token; `None` for public operations.
     pub token: Option<Arc<Token>>,
+    /// Whose request it is, as far as limits are concerned.
+    pub client: ClientAddress,
     /// The microversion.
     pub version: Microversion,
     /// Addresses of things, as this client can reach them.
@@ -66,6 +65,7 @@ impl<S> Request<S> {
             service,
             context,
             token,
+            client: parts.extensions.get::<ClientAddress>().copied().unwrap_or(ClientAddress::NONE),
             version: parts.extensions.get::<Microversion>().copied().unwrap_or(Microversion::NONE),
             links: Links::of_request(&parts, &config, service)?,
             query: Parameters::of_uri(&parts.uri)?,
@@ -135,7 +135,12 @@ impl<S> Request<S> {
     pub async fn json(&mut self) -> Result<&Value, ApiError> {
         if self.json.is_none() {
             let body = self.take_body();
-            self.json = Some(read_json(&self.parts, body, self.config.max_body_bytes).await?);
+            let read = read_json(&self.parts, body, &self.config);
+            // A client that stops in the middle must not keep a place among the requests that are worked on.
+            self.json = Some(match self.parts.extensions.get::<Place>() {
+                Some(place) => place.without(read).await??,
+                None => read.await?,
+            });
         }
         self.json.as_ref().ok_or_else(|| ApiError::bad_request("Malformed request body: there is none."))
     }
@@ -143,6 +148,15 @@ impl<S> Request<S> {
     /// The body as it comes, for what is no JSON. Empty once it was read.
     pub fn take_body(&mut self) -> Body {
         std::mem::take(self.body.get_mut())
+    }
+
+    /// Waits for somebody else, without a place among the requests that are worked on; whoever calls this bounds how many
+    /// wait so. To be the last thing that a handler does but for writing its answer down.
+    pub async fn elsewhere<T>(&self, wait: impl Future<Output = T>) -> T {
+        if let Some(place) = self.parts.extensions.get::<Place>() {
+            place.leave();
+        }
+        wait.await
     }
 
     /// The one key of a body that asks for an action.
@@ -158,7 +172,7 @@ impl<S> Request<S> {
     }
 }
 
-async fn read_json(parts: &Parts, body: Body, limit: usize) -> Result<Value, ApiError> {
+async fn read_json(parts: &Parts, body: Body, config: &RestConfig) -> Result<Value, ApiError> {
     // A client that says nothing, or text, is given the benefit of the doubt, as by Nova.
     let form = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let form = form.map_or("text/plain", |form| form.split(';').next().unwrap_or(form).trim());
@@ -168,11 +182,10 @@ async fn read_json(parts: &Parts, body: Body, limit: usize) -> Result<Value, Api
     if !is_json {
         return Err(ApiError::UnsupportedMediaType);
     }
-    // A client that stops in the middle must not keep its place among the requests that are worked on.
     let request = axum::extract::Request::from_parts(parts.clone(), body);
-    let bytes = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
-    let bytes = bytes.map_err(|_| ApiError::RequestTimeout { seconds: BODY_TIMEOUT.as_secs() })?;
-    let bytes = bytes.map_err(|rejection| unread(rejection, limit))?;
+    let bytes = timeout(config.body_timeout, Bytes::from_request(request, &())).await;
+    let bytes = bytes.map_err(|_| ApiError::RequestTimeout { seconds: config.body_timeout.as_secs_f64() })?;
+    let bytes = bytes.map_err(|rejection| unread(rejection, config.max_body_bytes))?;
     let body = serde_json::from_slice(&bytes);
     let body = body.map_err(|error| ApiError::bad_request(format!("Malformed request body: {error}")))?;
     text::check_json(&bytes, &body)?;

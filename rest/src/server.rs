@@ -4,8 +4,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{DefaultBodyLimit, RawPathParams, Request as HttpRequest, State},
-    http::{Method, StatusCode, Uri},
+    http::{Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state, map_request_with_state},
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, get, on},
@@ -15,7 +16,6 @@ use novella_common::{
     service::{Readiness, management_router},
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 use utoipa::openapi::OpenApi;
@@ -29,7 +29,9 @@ use crate::{
     links::{ProjectInPath, base},
     logging,
     microversion::negotiate,
-    openapi, request_id,
+    openapi,
+    places::{self, Place, Places},
+    request_id,
 };
 
 /// How a discovery document is written.
@@ -39,7 +41,7 @@ type WriteDocument = fn(&Links) -> (StatusCode, Value);
 pub struct Server {
     config: Arc<RestConfig>,
     authenticator: Arc<dyn Authenticator>,
-    in_flight: Arc<Semaphore>,
+    places: Arc<Places>,
     services: Vec<(&'static Service, Router)>,
     document: OpenApi,
     faults: Option<Faults>,
@@ -49,11 +51,11 @@ impl Server {
     /// Without a service yet.
     #[must_use]
     pub fn new(config: RestConfig, authenticator: Arc<dyn Authenticator>) -> Self {
-        let in_flight = Arc::new(Semaphore::new(config.max_in_flight));
+        let config = Arc::new(config);
         Self {
-            config: Arc::new(config),
+            places: Places::new(Arc::clone(&config)),
+            config,
             authenticator,
-            in_flight,
             services: Vec::new(),
             document: openapi::empty(),
             faults: None,
@@ -102,7 +104,7 @@ impl Server {
         operations
             .merge(documents_router(&self.config, service))
             .layer(DefaultBodyLimit::max(self.config.max_body_bytes))
-            .layer(from_fn_with_state(Arc::clone(&self.in_flight), limit_in_flight))
+            .layer(from_fn_with_state(Arc::clone(&self.places), places::admit))
             .layer(from_fn_with_state(self.config.request_timeout, limit_time))
             .layer(CatchPanicLayer::custom(broken))
             .layer(from_fn_with_state(envelope, write_envelope))
@@ -111,7 +113,9 @@ impl Server {
     /// All services as one.
     pub fn router(self, readiness: Readiness) -> Router {
         let Self { config, services, document, authenticator, faults, .. } = self;
-        let document = Arc::new(document);
+        // Written once: it is large, and anybody may ask for it. It has no part that can't be written.
+        let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+        let json = [(header::CONTENT_TYPE, "application/json")];
         let mut management = management_router(readiness);
         if !config.public_metrics {
             management = without_metrics(management);
@@ -146,7 +150,7 @@ impl Server {
         });
         let versions: Option<(&'static Service, WriteDocument)> = versions.last();
         let mut paths =
-            Router::new().route("/openapi.json", get(move || async move { Json(document.as_ref().clone()) })).route(
+            Router::new().route("/openapi.json", get(move || async move { (json, document.clone()) })).route(
                 "/",
                 get(move |request: HttpRequest| async move { root(&root_config, &entries, versions, request) }),
             );
@@ -221,7 +225,7 @@ where
     let mut router = Router::new();
     let mut paths = Vec::new();
     for (path, method, served) in routes {
-        let route = route(config, service, state, method, served);
+        let route = route(config, service, state, (service.root, path, method), served);
         router = router.route(&format!("{}{path}", service.version_path), route);
         paths.push(path);
     }
@@ -259,7 +263,7 @@ fn route<S>(
     config: &Arc<RestConfig>,
     service: &'static Service,
     state: &S,
-    method: Method,
+    route: places::Route,
     served: Route<S>,
 ) -> MethodRouter
 where
@@ -268,11 +272,16 @@ where
     let served = Arc::new(served);
     let (config, state) = (Arc::clone(config), state.clone());
     // Every method that an operation can have is one that a filter can have.
-    let filter = MethodFilter::try_from(method).unwrap_or(MethodFilter::POST);
+    let filter = MethodFilter::try_from(route.2.clone()).unwrap_or(MethodFilter::POST);
+    let route = Arc::new(route);
     on(filter, move |path: RawPathParams, request: HttpRequest| {
         let (config, state, served) = (Arc::clone(&config), state.clone(), Arc::clone(&served));
+        let route = Arc::clone(&route);
         async move {
             let (parts, body) = request.into_parts();
+            if let Some(place) = parts.extensions.get::<Place>() {
+                place.on_route(&route)?;
+            }
             let path = path.iter().map(|(_, value)| value.to_owned()).collect();
             let mut request = Request::new(state, service, config, path, parts, body)?;
             match &*served {
@@ -341,13 +350,6 @@ fn without_metrics(management: Router) -> Router {
             next.run(request).await
         }
     }))
-}
-
-async fn limit_in_flight(State(in_flight): State<Arc<Semaphore>>, request: HttpRequest, next: Next) -> Response {
-    match in_flight.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => ApiError::Unavailable("The service works on as many requests as it may.".into()).into_response(),
-    }
 }
 
 /// Answers in time, whatever the handler waits for. Its work is dropped, but for what goes on by itself because it must end:

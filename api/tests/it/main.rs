@@ -11,6 +11,7 @@ mod http;
 mod identity;
 mod images;
 mod keypairs;
+mod limits;
 mod locks;
 mod migrations;
 mod operations;

@@ -94,13 +94,18 @@ fn normalised(auth_url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clouds::clouds_yaml;
+    use crate::clouds::{Access, clouds_yaml};
 
     #[test]
     fn the_clouds_yaml_that_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clouds.yaml");
-        fs::write(&path, clouds_yaml(&CloudName::default(), "http://127.0.0.1:8774", "p: \"#ss\" '1")).unwrap();
+        let access = Access {
+            endpoint: "http://127.0.0.1:8774",
+            password: "p: \"#ss\" '1",
+            cacert: Some(Path::new("of: \"mine\".pem")),
+        };
+        fs::write(&path, clouds_yaml(&CloudName::default(), &access)).unwrap();
         let found = Credentials::from_file(&path, "novella").unwrap();
         assert_eq!(found.auth_url, "http://127.0.0.1:8774/identity/v3");
         assert_eq!(found.password.expose(), "p: \"#ss\" '1");

@@ -28,6 +28,12 @@ pub(crate) struct Client {
 impl Client {
     /// Asks for a token.
     pub(crate) async fn connect(credentials: &Credentials) -> Result<Self> {
+        if credentials.auth_url.starts_with("https://") {
+            bail!(
+                "{} speaks TLS, which this command does not: ask the API where it speaks plain HTTP, or use `openstack`",
+                credentials.auth_url
+            );
+        }
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         let url = SecretUrl::new(format!("{}/auth/tokens", credentials.auth_url));
         let domain = json!({ "id": "default" });

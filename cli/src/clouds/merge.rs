@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use etcetera::BaseStrategy;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::{CloudName, environment::cloud_entry, write_private};
+use super::{Access, CloudName, environment::cloud_entry, write_private};
 
 /// The `clouds.yaml` that OpenStack's clients read for this user.
 ///
@@ -27,12 +27,11 @@ pub(crate) fn users_clouds_yaml() -> Result<PathBuf> {
 ///
 /// # Errors
 /// The file can't be read, is no `clouds.yaml`, or has a cloud of that name that Novella did not put there.
-pub(crate) fn merge(path: &Path, name: &CloudName, endpoint: &str, password: &str) -> Result<()> {
+pub(crate) fn merge(path: &Path, name: &CloudName, access: &Access<'_>) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
     let text = without(&read(path)?, name);
-    let merged =
-        with(&text, name, endpoint, password).with_context(|| format!("can't merge into {}", path.display()))?;
+    let merged = with(&text, name, access).with_context(|| format!("can't merge into {}", path.display()))?;
     write(path, &merged)
 }
 
@@ -81,7 +80,7 @@ fn without(text: &str, name: &CloudName) -> String {
     rest
 }
 
-fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<String> {
+fn with(text: &str, name: &CloudName, access: &Access<'_>) -> Result<String> {
     let documents = YamlLoader::load_from_str(text).context("it is no YAML")?;
     let clouds = match documents.as_slice() {
         [] | [Yaml::Null] => None,
@@ -102,7 +101,7 @@ fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<
             bail!("its `clouds` are not written as a block below a line `clouds:`");
         }
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        return Ok(format!("{text}{newline}clouds:\n{}", block(name, endpoint, password, 2)));
+        return Ok(format!("{text}{newline}clouds:\n{}", block(name, access, 2)));
     };
     if lines[key..].len() == 1 && !lines[key].ends_with('\n') {
         lines.push("\n");
@@ -112,7 +111,7 @@ fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<
     let first = lines[key + 1..].iter().find(is_content).filter(|line| line.starts_with(' '));
     let indentation = first.map_or(2, |line| line.len() - line.trim_start().len());
     let mut merged = lines[..=key].concat();
-    merged.push_str(&block(name, endpoint, password, indentation));
+    merged.push_str(&block(name, access, indentation));
     merged.push_str(&lines[key + 1..].concat());
     // Whatever was overlooked in the user's file would show here, before anything is written.
     let check = YamlLoader::load_from_str(&merged).context("its form is not understood")?;
@@ -122,9 +121,9 @@ fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<
     Ok(merged)
 }
 
-fn block(name: &CloudName, endpoint: &str, password: &str, indentation: usize) -> String {
+fn block(name: &CloudName, access: &Access<'_>, indentation: usize) -> String {
     let comment = |text: String| format!("{:indentation$}{text}\n", "");
-    [comment(begin(name)), cloud_entry(name, endpoint, password, indentation), comment(end(name))].concat()
+    [comment(begin(name)), cloud_entry(name, access, indentation), comment(end(name))].concat()
 }
 
 #[cfg(test)]
@@ -132,6 +131,10 @@ mod tests {
     use super::*;
 
     const USERS: &str = "# mine\nclouds:\n    work:  # production\n        auth:\n            auth_url: https://x/\n";
+
+    fn at<'a>(endpoint: &'a str, password: &'a str) -> Access<'a> {
+        Access { endpoint, password, cacert: None }
+    }
 
     fn name() -> CloudName {
         CloudName::default()
@@ -142,7 +145,7 @@ mod tests {
         for text in
             ["", "# nothing yet\n", "clouds:\n", USERS, "cache:\n  auth: true\n", "clouds:  # of mine\n  a: {}\n"]
         {
-            let merged = with(text, &name(), "http://here", "pass").unwrap();
+            let merged = with(text, &name(), &at("http://here", "pass")).unwrap();
             let read = YamlLoader::load_from_str(&merged).unwrap();
             assert_eq!(read[0]["clouds"]["novella"]["auth"]["password"].as_str(), Some("pass"), "{merged}");
             if text == USERS {
@@ -158,8 +161,8 @@ mod tests {
     fn a_second_run_replaces_what_the_first_put_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("openstack").join("clouds.yaml");
-        merge(&path, &name(), "http://first", "1").unwrap();
-        merge(&path, &name(), "http://second", "2").unwrap();
+        merge(&path, &name(), &at("http://first", "1")).unwrap();
+        merge(&path, &name(), &at("http://second", "2")).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(!text.contains("first") && text.contains("http://second/identity/v3"), "{text}");
         unmerge(&path, &name()).unwrap();
@@ -169,10 +172,10 @@ mod tests {
     #[test]
     fn a_cloud_of_the_user_is_never_replaced() {
         let text = "clouds:\n  novella:\n    auth: {}\n";
-        let error = with(text, &name(), "http://here", "pass").unwrap_err().to_string();
+        let error = with(text, &name(), &at("http://here", "pass")).unwrap_err().to_string();
         assert!(error.contains("a cloud 'novella' already"), "{error}");
         for strange in ["clouds: {}\n", "- list\n", "a: [\n", "clouds: {a: {}}\n"] {
-            assert!(with(strange, &name(), "http://here", "pass").is_err(), "{strange}");
+            assert!(with(strange, &name(), &at("http://here", "pass")).is_err(), "{strange}");
         }
     }
 }

@@ -14,6 +14,9 @@ pub(crate) struct Record {
     pub pid: u32,
     /// Such as `http://127.0.0.1:8774`.
     pub endpoint: String,
+    /// With TLS: who has signed its certificate, if clients don't know that.
+    #[serde(default)]
+    pub cacert: Option<PathBuf>,
     /// Where `/healthz`, `/readyz` and `/metrics` are.
     pub management: String,
     /// Its compute hosts.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     GlobalOptions,
     client::Credentials,
-    clouds::{self, CloudFolder, State, selector},
+    clouds::{self, Access, CloudFolder, State, selector},
     output,
 };
 
@@ -36,9 +36,10 @@ pub(crate) fn run(global: &GlobalOptions, options: &EnvOptions) -> Result<()> {
     };
     let credentials = Credentials::of_folder(cloud.path(), &record.name)?;
     let password = credentials.password.expose();
-    let variables = clouds::variables(&record.endpoint, password);
+    let access = Access { endpoint: &record.endpoint, password, cacert: record.cacert.as_deref() };
+    let variables = clouds::variables(&access);
     output::print_exactly(&match options.format {
-        Format::Shell => clouds::openrc(&record.endpoint, password),
+        Format::Shell => clouds::openrc(&access),
         Format::Dotenv => {
             if password.contains('\n') {
                 bail!("the password has a line break, which this format can't express");

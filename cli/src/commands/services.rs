@@ -16,13 +16,12 @@ use novella_compute::Stores;
 use novella_conductor::ConductorService;
 use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
-use tokio::net::TcpListener;
 
 use crate::{
     GlobalOptions,
     clouds::{CloudFolder, make_files_private},
     config::{Config, Flags},
-    run::{faults, figures, hosts, rest, signals::StopSignals},
+    run::{faults, figures, hosts, listener, rest, signals::StopSignals},
 };
 
 #[derive(Debug, Args)]
@@ -59,9 +58,8 @@ pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<(
     process
         .run(async |process, transport| {
             let config = &process.config;
-            let listener = TcpListener::bind(config.api.listen).await.with_context(|| {
-                format!("can't listen on {}; choose another address with --listen", config.api.listen)
-            })?;
+            let listener = listener::open(config).await?;
+            listener::reload_on_hangup(listener.tls.as_ref(), &process.shutdown)?;
             let database = process.database().await?;
             let faults = process.faults(&transport).await?;
             let router = rest::router(config, &database, &transport, faults, &process.shutdown);
@@ -176,6 +174,7 @@ impl Process {
         telemetry::init_logging(&config.log)?;
         figures::collect()?;
         make_files_private();
+        listener::raise_file_limit();
         let identity = ServiceIdentity::new(binary, config.host()?);
         let management = config.management.listen.unwrap_or_else(|| {
             let port = match binary {

@@ -20,7 +20,7 @@ use crate::{
     GlobalOptions,
     bus::AdminSocket,
     client::Credentials,
-    clouds::{self, CloudFolder, Record, RunLock, write_private},
+    clouds::{self, Access, CloudFolder, Record, RunLock, write_private},
     config::{Config, Flags, is_default, source, sqlite_url},
     output,
     run::{
@@ -122,20 +122,25 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     let management = management(config.management.listen, &cloud, &management_shutdown).await?;
     let admin = serve_bus(folder.path(), cloud.transport());
 
-    let endpoint = format!("http://{}", cloud.address);
+    let tls = &config.api.tls;
+    let scheme = if tls.certificate.is_some() { "https" } else { "http" };
+    let endpoint = format!("{scheme}://{}", cloud.address);
+    let cacert = tls.authority.as_deref().map(std::path::absolute).transpose()?;
+    let access = Access { endpoint: &endpoint, password: password.expose(), cacert: cacert.as_deref() };
     let name = &folder.cloud.name;
-    write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &endpoint, password.expose()))?;
-    write_private(&folder.path().join("openrc"), &clouds::openrc(&endpoint, password.expose()))?;
+    write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &access))?;
+    write_private(&folder.path().join("openrc"), &clouds::openrc(&access))?;
     let credentials = Credentials::of_folder(folder.path(), name.as_str())?;
     seed::create(&seed, &credentials).await?;
     let merged_into = options.merge.then(clouds::users_clouds_yaml).transpose()?;
     if let Some(path) = &merged_into {
-        clouds::merge(path, name, &endpoint, password.expose())?;
+        clouds::merge(path, name, &access)?;
     }
     let record = Record {
         name: name.to_string(),
         pid: std::process::id(),
         endpoint,
+        cacert,
         management: format!("http://{management}"),
         hosts: options.hosts,
         started_at: Timestamp::now(),

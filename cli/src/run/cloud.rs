@@ -13,10 +13,9 @@ use novella_compute::{ComputeService, Stores};
 use novella_conductor::{ConductorConfig, ConductorService};
 use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
-use tokio::net::TcpListener;
 
 use super::{
-    faults, hosts, rest,
+    faults, hosts, listener, rest,
     seed::{self, SeedFile},
 };
 use crate::config::Config;
@@ -42,9 +41,7 @@ pub(crate) struct Cloud {
 /// The first part that can't be started; the text says which and why.
 pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, seed: &SeedFile) -> Result<Cloud> {
     // The address first: whoever starts a second cloud on it should hear so before anything is touched.
-    let listener = TcpListener::bind(config.api.listen)
-        .await
-        .with_context(|| format!("can't listen on {}; choose another address with --listen", config.api.listen))?;
+    let listener = listener::open(config).await?;
     // Then the hosts' files, which one process at a time can hold.
     let stores = match state {
         Some(folder) => Stores::open(folder).with_context(|| {
@@ -93,6 +90,7 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, see
     let names = (1..=hosts).map(|number| format!("host-{number}")).collect();
     let computes = hosts::start(names, config, &stores, &transport, &hosts_shutdown).await?;
     let api_shutdown = Shutdown::new();
+    listener::reload_on_hangup(listener.tls.as_ref(), &api_shutdown)?;
     let router = rest::router(config, &database, &transport, faults, &api_shutdown);
     let api = ApiService::start(
         listener,

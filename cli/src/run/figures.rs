@@ -1,11 +1,12 @@
 //! What this process collects of itself.
 
 use anyhow::Result;
-use novella_common::telemetry;
+use novella_common::{service, telemetry};
 
 /// Collects figures from now on, and says what each means. To be called inside a runtime.
 pub(crate) fn collect() -> Result<()> {
     telemetry::init_metrics()?;
+    service::describe_metrics();
     novella_messaging::metrics::describe();
     novella_rest::metrics::describe();
     novella_api::metrics::describe();

@@ -31,8 +31,14 @@ pub(crate) fn router(
     shutdown: &Shutdown,
 ) -> Router {
     let catalog = [&COMPUTE, &IDENTITY, &IMAGE].map(|service| service.catalog_entry());
-    let identity =
-        Identity::new(database.clone(), IdentityConfig { token_ttl: config.api.token_ttl, catalog: catalog.to_vec() });
+    let identity = Identity::new(
+        database.clone(),
+        IdentityConfig {
+            token_ttl: config.api.token_ttl,
+            security_compliance: config.security_compliance.clone(),
+            catalog: catalog.to_vec(),
+        },
+    );
     identity.sweep_tokens(shutdown);
     let images = novella_image::Images::new(database.clone());
     let compute = Api::new(

@@ -160,7 +160,7 @@ mod embedded {
         let mut cloud = Cloud::embedded(Settings::default()).await;
         let data = cloud.data_folder().to_str().unwrap().to_owned();
         let logs = tempfile::tempdir().unwrap();
-        let watch = Process::start("watch", &["watch", "--data", &data], &BTreeMap::new(), logs.path());
+        let watch = Process::start("watch", &["watch", "--data", &data], &BTreeMap::new(), None, logs.path());
         let client = cloud.client().await;
         let says = async |what: &str| wait_for(what, async || watch.log().contains(what)).await;
         client.wait_for_status(&client.create("before", json!({})).await, "ACTIVE").await;

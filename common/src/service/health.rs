@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use novella_messaging::{Health, Transport};
 use tokio::net::TcpListener;
 
-use super::Shutdown;
+use super::{ConnectionLimits, Plain, Shutdown, serve_http};
 use crate::telemetry;
 
 /// The longest that one readiness check may take before it counts as failed.
@@ -132,10 +132,8 @@ pub async fn serve_management(
     let address = listener.local_addr()?;
     let stop = shutdown.clone();
     shutdown.spawn(async move {
-        let until = async move { stop.requested().await };
-        if let Err(error) = axum::serve(listener, management_router(readiness)).with_graceful_shutdown(until).await {
-            tracing::error!(%error, "the management listener ended");
-        }
+        let router = management_router(readiness);
+        serve_http("management", listener, router, Plain, ConnectionLimits::MANAGEMENT, &stop).await;
     });
     Ok(address)
 }

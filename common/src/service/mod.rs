@@ -3,6 +3,7 @@
 mod health;
 #[cfg(feature = "database")]
 mod heartbeat;
+mod listener;
 mod shutdown;
 
 use crate::{ids::Incarnation, models::Binary};
@@ -10,6 +11,7 @@ use crate::{ids::Incarnation, models::Binary};
 pub use health::{Check, Readiness, management_router, serve_management};
 #[cfg(feature = "database")]
 pub use heartbeat::{announce, keep_alive};
+pub use listener::{ClientAddress, ConnectionLimits, Handshake, Plain, describe_metrics, serve_http};
 pub use shutdown::Shutdown;
 
 /// Which service this is, and which run of it.

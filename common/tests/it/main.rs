@@ -5,6 +5,7 @@
 mod database;
 mod lifecycle;
 #[cfg(feature = "database")]
+mod listener;
 mod lists;
 #[cfg(feature = "database")]
 mod postgres_limits;

@@ -87,6 +87,14 @@ const RELEASED: &[(&str, &str)] = &[
         "b54f50d9f4f51732db3aca886b8ef5b249b30bd22ff5224e87bcbc9030407df1bdbf74a8b240ccb66dff784285e2e519",
     ),
     (
+        "postgres/0009_failed_logins.sql",
+        "d98161765a87fa9c8a934423625141feb1ef6a28f5fa9de77f12a37240a4d26bd817167897295ce906fcc5cb53ad592f",
+    ),
+    (
+        "sqlite/0009_failed_logins.sql",
+        "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
+    ),
+    (
         "postgres/0011_host_approval.sql",
         "5ac639bb1f238ca4358e13b08c5f4c85335bda5188a76e5d67c51eb22bf17bae469fcde75c3d258a79ed200cd7b6f8fc",
     ),

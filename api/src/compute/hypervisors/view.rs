@@ -182,8 +182,14 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// Asks the hosts that are up how long they have been. One that does not answer has no answer.
+    /// Asks the hosts that are up how long they have been. One that does not answer has no answer; nor has one for whose
+    /// answers as many requests wait already as may. To be the last thing that a handler does but for writing its answer
+    /// down.
     pub(super) async fn ask_uptimes(&self, hosts: &mut [Host]) {
+        self.request.elsewhere(self.uptimes(hosts)).await;
+    }
+
+    async fn uptimes(&self, hosts: &mut [Host]) {
         let (api, context) = (&self.request.state, &self.request.context);
         let until = Instant::now() + ASKING_TIMEOUT;
         for part in hosts.chunks_mut(ASKED_AT_ONCE) {
@@ -194,6 +200,7 @@ impl View<'_> {
                 .iter_mut()
                 .filter(|host| services::state(&host.service, &self.fresh_since) == "up")
                 .map(|host| async move {
+                    let Some(_waiting) = api.host_calls.begin(&host.node.host) else { return };
                     let client = api.compute.clone().server(host.node.host.clone()).timeout(UPTIME_TIMEOUT);
                     match client.get_host_uptime(context).await {
                         Ok(uptime) => host.uptime = Some(uptime),

@@ -6,7 +6,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use novella_compute::rpcapi::Diagnostics;
+use novella_compute::rpcapi::{ComputeClient, Diagnostics};
 use novella_rest::{ApiError, Path};
 use serde::Serialize;
 
@@ -75,9 +75,9 @@ struct MemoryView {
 /// Asks the server's host.
 pub(super) async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let instance = super::find(&request, &id).await?;
-    let host = hosts::of(&request.state, &instance).await?;
-    let found = host.get_diagnostics(&request.context, instance.uuid).await;
-    let found = found.map_err(|error| hosts::untold(&instance, &error))?;
+    let (context, uuid) = (&request.context, instance.uuid);
+    let ask = async |host: ComputeClient| host.get_diagnostics(context, uuid).await;
+    let found = hosts::ask(&request, &instance, ask).await?;
     if request.version.before(48) {
         return Ok(Json(figures(&found)).into_response());
     }

@@ -1,6 +1,9 @@
 //! How the hosts of servers are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+};
 
 use novella_common::{
     db::{Connection, DbError, services},
@@ -10,7 +13,7 @@ use novella_compute::rpcapi::{ComputeClient, ComputeError};
 use novella_messaging::CallError;
 use novella_rest::ApiError;
 
-use crate::state::Api;
+use crate::{Request, state::Api};
 
 /// Whether a host is there to be asked for something.
 ///
@@ -22,17 +25,39 @@ pub(super) async fn is_up(api: &Api, connection: &mut Connection, host: &str) ->
     Ok(service.is_some_and(|service| service.is_up(&fresh_since)))
 }
 
-/// The host of a server, to be asked about its guest.
+/// Asks the host of a server about its guest. To be the last thing that a handler does but for writing its answer down.
 ///
 /// # Errors
-/// 409 if the server has no host yet, 503 if the host is down: a call to it would take until it times out.
-pub(super) async fn of(api: &Api, instance: &Instance) -> Result<ComputeClient, ApiError> {
+/// 409 if the server has no host yet; 503 if the host is down, since a call to it would take until it times out, or if as
+/// many requests wait for it as may; and what an answer that is none comes to.
+pub(super) async fn ask<T, F>(
+    request: &Request,
+    instance: &Instance,
+    call: impl FnOnce(ComputeClient) -> F,
+) -> Result<T, ApiError>
+where
+    F: Future<Output = Result<T, CallError<ComputeError>>>,
+{
+    let api = &request.state;
     let uuid = instance.uuid;
-    let host = instance.host.clone().ok_or_else(|| not_ready(instance))?;
-    if !is_up(api, &mut *api.database.read().await?, &host).await? {
+    let host = instance.host.as_deref().ok_or_else(|| not_ready(instance))?;
+    if !is_up(api, &mut *api.database.read().await?, host).await? {
         return Err(ApiError::Unavailable(format!("The host of instance {uuid} is down; it can't be asked.")));
     }
-    Ok(api.compute.clone().server(host))
+    let Some(_waiting) = api.host_calls.begin(host) else {
+        tracing::warn!(host, "as many requests wait for an answer of this host as may; another one is refused");
+        // Which host it is, only an operator is told, as everywhere.
+        let host = match request.context.is_admin {
+            true => format!("The host {host} of instance {uuid}"),
+            false => format!("The host of instance {uuid}"),
+        };
+        return Err(ApiError::Unavailable(format!(
+            "{host} owes answers to {} requests already, as many as may wait for it. Please try again.",
+            api.config.max_calls_per_host
+        )));
+    };
+    let answer = request.elsewhere(call(api.compute.clone().server(host))).await;
+    answer.map_err(|error| untold(instance, &error))
 }
 
 fn not_ready(instance: &Instance) -> ApiError {
@@ -40,7 +65,7 @@ fn not_ready(instance: &Instance) -> ApiError {
 }
 
 /// What it comes to that a host did not tell about a guest.
-pub(super) fn untold(instance: &Instance, error: &CallError<ComputeError>) -> ApiError {
+fn untold(instance: &Instance, error: &CallError<ComputeError>) -> ApiError {
     let uuid = instance.uuid;
     match error {
         CallError::Remote(ComputeError::InstanceNotFound { .. }) => {

@@ -25,7 +25,7 @@ use novella_common::{
     sql,
 };
 use novella_identity::{
-    IDENTITY, Identity, IdentityConfig,
+    IDENTITY, Identity, IdentityConfig, SecurityComplianceConfig,
     db::{self as identity, Reference},
     seed,
 };
@@ -171,6 +171,29 @@ async fn prepare(url: String) {
     database.close().await;
 }
 
+/// What a process with an API serves.
+fn router(
+    database: &Database,
+    transport: &Transport,
+    (config, quota): (ApiConfig, QuotaConfig),
+    security_compliance: SecurityComplianceConfig,
+) -> Router {
+    let catalog = [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec();
+    let identity = IdentityConfig { token_ttl: config.token_ttl, security_compliance, catalog };
+    let identity = Identity::new(database.clone(), identity);
+    let images = novella_image::Images::new(database.clone());
+    let others: (Arc<dyn Images>, Arc<dyn Projects>) =
+        (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
+    let rest = config.rest();
+    let api = Api::new(database.clone(), transport, others, config, quota, ServiceConfig::default());
+    let readiness = Readiness::new().bus(transport).database(database);
+    Server::new(rest, Arc::new(identity.clone()))
+        .service(&COMPUTE, api, novella_api::compute::operations())
+        .service(&IDENTITY, identity, novella_identity::operations())
+        .service(&IMAGES, images, novella_image::operations())
+        .router(readiness)
+}
+
 impl Cloud {
     /// The same without a conductor.
     pub async fn with_only_a_scheduler(on: On) -> Self {
@@ -224,20 +247,14 @@ impl Cloud {
         transport: Transport,
         (config, quota): (ApiConfig, QuotaConfig),
     ) -> Self {
-        let catalog = [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec();
-        let identity = Identity::new(database.clone(), IdentityConfig { token_ttl: config.token_ttl, catalog });
-        let images = novella_image::Images::new(database.clone());
-        let others: (Arc<dyn Images>, Arc<dyn Projects>) =
-            (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
-        let rest = config.rest();
-        let api = Api::new(database.clone(), &transport, others, config, quota, ServiceConfig::default());
-        let readiness = Readiness::new().bus(&transport).database(&database);
-        let router = Server::new(rest, Arc::new(identity.clone()))
-            .service(&COMPUTE, api, novella_api::compute::operations())
-            .service(&IDENTITY, identity, novella_identity::operations())
-            .service(&IMAGES, images, novella_image::operations())
-            .router(readiness);
+        let router = router(&database, &transport, (config, quota), SecurityComplianceConfig::default());
         Self { on, database, transport, router, taken: Arc::default(), servers: Mutex::default(), _own: own }
+    }
+
+    /// The same after a restart of the API, with this configuration.
+    pub fn restarted(mut self, config: ApiConfig, security_compliance: SecurityComplianceConfig) -> Self {
+        self.router = router(&self.database, &self.transport, (config, QuotaConfig::default()), security_compliance);
+        self
     }
 
     /// The URL of its database, for whoever comes beside it.

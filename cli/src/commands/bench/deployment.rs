@@ -247,13 +247,31 @@ impl Deployment {
             .collect()
     }
 
-    /// Asks all to stop, and waits until they have.
-    async fn stop(&mut self) -> Result<()> {
-        for process in &self.processes {
+    /// Lets the process of this name stand still, with all its hosts. Says whether there is one.
+    pub(super) async fn freeze(&self, name: &str) -> Result<bool> {
+        self.signal("-STOP", |process| process.name == name).await
+    }
+
+    /// Lets it go on.
+    pub(super) async fn thaw(&self, name: &str) -> Result<()> {
+        self.signal("-CONT", |process| process.name == name).await.map(|_| ())
+    }
+
+    /// Sends a signal to these processes. Says whether there are any.
+    async fn signal(&self, signal: &str, which: impl Fn(&Process) -> bool) -> Result<bool> {
+        let mut any = false;
+        for process in self.processes.iter().filter(|process| which(process)) {
             if let Some(pid) = process.child.id() {
-                Command::new("kill").arg(pid.to_string()).status().await?;
+                Command::new("kill").args([signal, &pid.to_string()]).status().await?;
+                any = true;
             }
         }
+        Ok(any)
+    }
+
+    /// Asks all to stop, and waits until they have.
+    async fn stop(&mut self) -> Result<()> {
+        self.signal("-TERM", |_| true).await?;
         for process in &mut self.processes {
             if tokio::time::timeout(STOP_TIMEOUT, process.child.wait()).await.is_err() {
                 process.child.kill().await?;

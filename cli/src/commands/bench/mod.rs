@@ -7,6 +7,7 @@
 
 mod deployment;
 mod environment;
+mod hostile;
 mod latency;
 mod load;
 mod memory;
@@ -47,6 +48,9 @@ pub(crate) struct BenchOptions {
     /// Leave out the latencies and live migrations of a small cloud: measure only what --hosts and --servers-before say
     #[arg(long)]
     scale_only: bool,
+    /// Measure healthy clients beside clients that try to stop the cloud, and nothing else
+    #[arg(long, conflicts_with = "scale_only")]
+    hostile: bool,
     /// Measure only the embedded cloud, also where a broker and a database are named
     #[arg(long, conflicts_with = "apart")]
     embedded: bool,
@@ -75,10 +79,14 @@ pub(crate) async fn run(global: &GlobalOptions, options: BenchOptions) -> Result
     let mut columns = Vec::new();
     for shape in &shapes {
         let mut column = Column::new(shape.name());
-        if !options.scale_only {
-            latency::measure(shape, &options, &mut column).await?;
+        if options.hostile {
+            hostile::measure(shape, &mut column).await?;
+        } else {
+            if !options.scale_only {
+                latency::measure(shape, &options, &mut column).await?;
+            }
+            scale::measure(shape, &options, &mut column).await?;
         }
-        scale::measure(shape, &options, &mut column).await?;
         if column.is_empty() {
             bail!("nothing was measured");
         }

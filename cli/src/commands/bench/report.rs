@@ -39,6 +39,11 @@ impl Column {
         self.rows.push((what.to_owned(), format!("{rate:.0} ({count} in {:.2} s)", took.as_secs_f64())));
     }
 
+    /// How many of all.
+    pub(super) fn count(&mut self, what: &str, count: usize, all: usize) {
+        self.rows.push((what.to_owned(), format!("{count} of {all}")));
+    }
+
     /// The private and the resident memory of all processes together, and of each.
     pub(super) fn memory(&mut self, what: &str, processes: &[Memory]) {
         #[allow(clippy::cast_precision_loss, reason = "KiB of a process")]

@@ -23,6 +23,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// # Errors
 /// The API refuses something, or a server goes into ERROR.
 pub(crate) async fn create(file: &SeedFile, credentials: &Credentials) -> Result<()> {
+    if file.flavors.is_empty() && file.keypairs.is_empty() && file.servers.is_empty() {
+        return Ok(());
+    }
     let client = Client::connect(credentials).await?;
     if !file.flavors.is_empty() {
         let present = names(&client.get("/flavors?is_public=None").await?["flavors"]);

@@ -48,6 +48,8 @@ pub struct Settings {
     pub breakable: bool,
     /// Of services apart: by the name of a host or the kind of a service, the bus as its own user reaches it.
     pub users: BTreeMap<String, String>,
+    /// How many files the process that has the API may open.
+    pub file_limit: Option<u32>,
 }
 
 impl Settings {
@@ -101,7 +103,7 @@ impl Cloud {
         let data = folder.path().join("data");
         let address = free_address();
         let arguments = ["up", "--listen", &address, "--data", data.to_str().unwrap()];
-        let process = Process::start("up", &arguments, &environment(&settings), folder.path());
+        let process = Process::start("up", &arguments, &environment(&settings), settings.file_limit, folder.path());
         let cloud = Self {
             endpoint: format!("http://{address}"),
             processes: vec![process],
@@ -166,7 +168,8 @@ impl Cloud {
         }
         let environment = cloud.lay_networks("api-1", &settings, settings.as_user("api", &with_both)).await;
         let listen = ["api", "--host", "api-1", "--listen", &address, "--management", &free_address()];
-        cloud.spawn("api-1", &listen, &environment);
+        let process = Process::start("api-1", &listen, &environment, settings.file_limit, cloud.folder.path());
+        cloud.processes.push(process);
         cloud.wait_until_ready().await;
         cloud
     }
@@ -202,7 +205,7 @@ impl Cloud {
     }
 
     fn spawn(&mut self, name: &str, arguments: &[&str], environment: &BTreeMap<String, String>) {
-        let process = Process::start(name, arguments, environment, self.folder.path());
+        let process = Process::start(name, arguments, environment, None, self.folder.path());
         self.processes.push(process);
     }
 

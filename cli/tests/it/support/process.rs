@@ -13,6 +13,7 @@ pub struct Process {
     pub name: String,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
+    file_limit: Option<u32>,
     log: PathBuf,
     /// How long the log was when it was started last.
     log_before: usize,
@@ -29,11 +30,19 @@ pub fn novella() -> Command {
 }
 
 impl Process {
-    pub fn start(name: &str, arguments: &[&str], environment: &BTreeMap<String, String>, logs: &Path) -> Self {
+    /// With a limit on its open files, soft and hard, if there is one.
+    pub fn start(
+        name: &str,
+        arguments: &[&str],
+        environment: &BTreeMap<String, String>,
+        file_limit: Option<u32>,
+        logs: &Path,
+    ) -> Self {
         let log = logs.join(format!("{name}.log"));
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let child = spawn(&arguments, environment, &log);
-        Self { name: name.into(), arguments, environment: environment.clone(), log, log_before: 0, child }
+        let child = spawn(&arguments, environment, file_limit, &log);
+        let environment = environment.clone();
+        Self { name: name.into(), arguments, environment, file_limit, log, log_before: 0, child }
     }
 
     pub fn id(&self) -> u32 {
@@ -94,6 +103,11 @@ impl Process {
         self.signal("-CONT");
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
     fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }
@@ -101,13 +115,25 @@ impl Process {
     /// Starts it again, as it was started first.
     pub fn restart(&mut self) {
         self.log_before = self.log().len();
-        self.child = spawn(&self.arguments, &self.environment, &self.log);
+        self.child = spawn(&self.arguments, &self.environment, self.file_limit, &self.log);
     }
 }
 
-fn spawn(arguments: &[String], environment: &BTreeMap<String, String>, log: &Path) -> Child {
+/// [`novella`], with a limit on its open files if there is one.
+fn limited(file_limit: Option<u32>) -> Command {
+    let novella = novella();
+    let Some(limit) = file_limit else { return novella };
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string()]).arg(novella.get_program());
+    for (name, _) in novella.get_envs() {
+        shell.env_remove(name);
+    }
+    shell
+}
+
+fn spawn(arguments: &[String], environment: &BTreeMap<String, String>, file_limit: Option<u32>, log: &Path) -> Child {
     let log: File = OpenOptions::new().create(true).append(true).open(log).unwrap();
-    novella()
+    limited(file_limit)
         .args(arguments)
         .envs(environment)
         .stdin(Stdio::null())

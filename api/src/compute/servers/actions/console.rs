@@ -1,6 +1,7 @@
 //! `os-getConsoleOutput`.
 
 use axum::response::Response;
+use novella_compute::rpcapi::ComputeClient;
 use novella_rest::{ApiError, Path, body, inputs::AnyValue};
 use serde_json::Value;
 
@@ -39,9 +40,9 @@ pub(super) async fn get_output(
 ) -> Result<Response, ApiError> {
     let length = lines(length.as_ref().map(|length| &length.0))?;
     let instance = super::super::find(&request, &id).await?;
-    let host = hosts::of(&request.state, &instance).await?;
-    let output = host.get_console_output(&request.context, instance.uuid, length).await;
-    let output = output.map_err(|error| hosts::untold(&instance, &error))?;
+    let (context, uuid) = (&request.context, instance.uuid);
+    let ask = async |host: ComputeClient| host.get_console_output(context, uuid, length).await;
+    let output = hosts::ask(&request, &instance, ask).await?;
     Ok(request.plain("output", output))
 }
 

@@ -1,0 +1,174 @@
+//! TLS on the API's own address.
+
+use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+};
+
+use crate::support::{
+    cloud::{PASSWORD, free_address, wait_for},
+    process::{Process, novella},
+};
+
+/// An authority, and what it signs.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority of the tests");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for this machine, and its key.
+    fn sign(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+/// The files of a folder, as the API is told of them.
+fn environment(folder: &Path) -> BTreeMap<String, String> {
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    [
+        ("NOVELLA_ADMIN_PASSWORD", PASSWORD.to_owned()),
+        ("NOVELLA_LOG__FILTER", "info".to_owned()),
+        ("NOVELLA_API__TLS__CERTIFICATE", file("certificate.pem")),
+        ("NOVELLA_API__TLS__KEY", file("key.pem")),
+        ("NOVELLA_API__TLS__AUTHORITY", file("authority.pem")),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+fn write(folder: &Path, authority: &Authority) {
+    let (certificate, key) = authority.sign();
+    for (name, text) in [("certificate.pem", certificate), ("key.pem", key), ("authority.pem", authority.pem())] {
+        fs::write(folder.join(name), text).unwrap();
+    }
+}
+
+/// A connection that trusts this authority and no other.
+async fn connect(address: &str, authority: &Authority) -> io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.0.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
+}
+
+/// The answer to a request on a connection that stays.
+async fn get(connection: &mut TlsStream<TcpStream>, address: &str, path: &str) -> io::Result<String> {
+    connection.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut text = String::new();
+    loop {
+        let mut part = [0; 4096];
+        let read = connection.read(&mut part).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        text.push_str(std::str::from_utf8(&part[..read]).unwrap());
+        let length = text.split_once("content-length: ").and_then(|(_, rest)| rest.split_once("\r\n"));
+        let length = length.map(|(length, _)| length.parse::<usize>().unwrap());
+        if let (Some(length), Some((_, body))) = (length, text.split_once("\r\n\r\n"))
+            && body.len() >= length
+        {
+            return Ok(text);
+        }
+    }
+}
+
+/// Whether a cloud is there for who trusts this authority.
+async fn is_up(address: &str, authority: &Authority) -> bool {
+    let Ok(mut connection) = connect(address, authority).await else { return false };
+    get(&mut connection, address, "/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_speaks_tls_and_takes_a_new_certificate_without_a_restart() {
+    let folder = TempDir::with_prefix("novella-test-").unwrap();
+    let (first, second) = (Authority::new(), Authority::new());
+    write(folder.path(), &first);
+    let (address, data) = (free_address(), folder.path().join("data"));
+    let data = data.to_str().unwrap();
+    let arguments = ["up", "--listen", &address, "--data", data];
+    let process = Process::start("up", &arguments, &environment(folder.path()), None, folder.path());
+    wait_for("the cloud to be ready", async || is_up(&address, &first).await).await;
+    assert!(!is_up(&address, &second).await);
+    assert!(reqwest::get(format!("http://{address}/readyz")).await.is_err());
+    // Its links say how it was reached.
+    let mut kept = connect(&address, &first).await.unwrap();
+    let root = get(&mut kept, &address, "/").await.unwrap();
+    assert!(root.contains(&format!("https://{address}/compute/v2.1")), "{root}");
+
+    // What others are told knows the authority.
+    wait_for("the cloud's own files", async || folder.path().join("data/cloud.json").exists()).await;
+    let env = novella().args(["env", "--data", data]).output().unwrap();
+    let env = String::from_utf8(env.stdout).unwrap();
+    assert!(env.contains("export OS_CACERT=/") && env.contains(&format!("https://{address}")), "{env}");
+
+    // What can't be used is said, and changes nothing.
+    let certificate = folder.path().join("certificate.pem");
+    fs::write(&certificate, "nonsense").unwrap();
+    process.hang_up();
+    let said = "certificate.pem holds no certificate in PEM form";
+    wait_for("a line of the log", async || process.log().contains(said)).await;
+    assert!(is_up(&address, &first).await);
+
+    write(folder.path(), &second);
+    process.hang_up();
+    wait_for("the new certificate", async || is_up(&address, &second).await).await;
+    // A new connection gets the new one, and the one that there is goes on.
+    assert!(!is_up(&address, &first).await);
+    assert!(get(&mut kept, &address, "/readyz").await.unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn an_api_that_can_not_speak_tls_as_it_is_told_says_why_and_does_not_start() {
+    let folder = TempDir::with_prefix("novella-test-").unwrap();
+    let (authority, data) = (Authority::new(), folder.path().join("data"));
+    let refusal = || {
+        let arguments = ["up", "--listen", &free_address(), "--data", data.to_str().unwrap()];
+        let output = novella().args(arguments).envs(environment(folder.path())).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let path = |name: &str| folder.path().join(name);
+    let refused = refusal();
+    assert!(refused.contains("certificate.pem: No such file"), "{refused}");
+    write(folder.path(), &authority);
+    fs::write(path("key.pem"), authority.pem()).unwrap();
+    let refused = refusal();
+    assert!(refused.contains("key.pem holds no private key"), "{refused}");
+    fs::write(path("key.pem"), authority.sign().1).unwrap();
+    let refused = refusal();
+    assert!(
+        refused.contains("certificate.pem and the key") && refused.contains("keys may not be consistent"),
+        "{refused}"
+    );
+    let alone = novella()
+        .args(["up", "--listen", &free_address(), "--data", data.to_str().unwrap()])
+        .env("NOVELLA_API__TLS__KEY", path("key.pem"))
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("api.tls.certificate is not"), "{alone:?}");
+}

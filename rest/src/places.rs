@@ -1,0 +1,254 @@
+//! Places among the requests that are worked on.
+//!
+//! A request holds a place while this process works for it, and not while it waits for somebody else: for its own client,
+//! whose body is not there yet, for a compute host, for its turn to have a password checked. So whoever is slow is slow for
+//! itself, and each of those waits is bounded where it happens.
+//!
+//! Neither one client nor one route can have all places: the rest is for the others.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    extract::{Request, State},
+    http::Method,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use novella_common::service::ClientAddress;
+
+use crate::{ApiError, RestConfig, proxy::client_address};
+
+/// The path of an operation with its method, below the root of its service.
+pub(crate) type Route = (&'static str, &'static str, Method);
+
+/// The places of all services of a process.
+pub(crate) struct Places {
+    config: Arc<RestConfig>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by_client: HashMap<ClientAddress, usize>,
+    by_route: HashMap<Route, usize>,
+}
+
+/// The place of one request. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Place(Arc<Mutex<Holding>>);
+
+struct Holding {
+    places: Arc<Places>,
+    client: ClientAddress,
+    route: Option<Route>,
+    state: Held,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Yes,
+    /// While the request waits for somebody else.
+    No,
+    /// It has been answered, or its client is gone.
+    Over,
+}
+
+impl Places {
+    pub(crate) fn new(config: Arc<RestConfig>) -> Arc<Self> {
+        Arc::new(Self { config, taken: Mutex::default() })
+    }
+
+    fn take(&self, client: ClientAddress, route: Option<&Route>) -> Result<(), ApiError> {
+        let limits = &self.config;
+        let mut taken = lock(&self.taken);
+        let Taken { all, by_client, by_route } = &mut *taken;
+        if *all >= limits.max_in_flight {
+            return Err(ApiError::Unavailable("The service works on as many requests as it may.".into()));
+        }
+        if count(by_client, &client) >= limits.max_in_flight_per_address {
+            return Err(ApiError::TooManyRequests(format!(
+                "The service works on {} requests from your address, as many as it may.",
+                limits.max_in_flight_per_address
+            )));
+        }
+        if let Some(route) = route {
+            self.count_route(by_route, route)?;
+        }
+        *by_client.entry(client).or_default() += 1;
+        *all += 1;
+        Ok(())
+    }
+
+    fn count_route(&self, by_route: &mut HashMap<Route, usize>, route: &Route) -> Result<(), ApiError> {
+        if count(by_route, route) >= self.config.max_in_flight_per_route {
+            let (root, path, method) = route;
+            return Err(ApiError::Unavailable(format!(
+                "The service works on as many requests of {method} {root}{path} as it may."
+            )));
+        }
+        *by_route.entry(route.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    fn give_back(&self, client: ClientAddress, route: Option<&Route>) {
+        let mut taken = lock(&self.taken);
+        taken.all -= 1;
+        one_less(&mut taken.by_client, &client);
+        if let Some(route) = route {
+            one_less(&mut taken.by_route, route);
+        }
+    }
+}
+
+fn count<K: Eq + Hash>(counts: &HashMap<K, usize>, key: &K) -> usize {
+    counts.get(key).copied().unwrap_or(0)
+}
+
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here panics between two changes that belong together.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Place {
+    fn take(places: &Arc<Places>, client: ClientAddress) -> Result<Self, ApiError> {
+        places.take(client, None)?;
+        let holding = Holding { places: Arc::clone(places), client, route: None, state: Held::Yes };
+        Ok(Self(Arc::new(Mutex::new(holding))))
+    }
+
+    /// Counts from now on for this route.
+    ///
+    /// # Errors
+    /// 503 if it has as many requests as it may.
+    pub(crate) fn on_route(&self, route: &Route) -> Result<(), ApiError> {
+        let mut holding = lock(&self.0);
+        if holding.state == Held::Yes {
+            holding.places.count_route(&mut lock(&holding.places.taken).by_route, route)?;
+        }
+        holding.route = Some(route.clone());
+        Ok(())
+    }
+
+    /// Waits without a place: for the client, say. Then takes one again.
+    ///
+    /// # Errors
+    /// 429 or 503 if there is none any more.
+    pub(crate) async fn without<T>(&self, wait: impl Future<Output = T>) -> Result<T, ApiError> {
+        self.give_back(Held::No);
+        let result = wait.await;
+        let mut holding = lock(&self.0);
+        if holding.state == Held::No {
+            holding.places.take(holding.client, holding.route.as_ref())?;
+            holding.state = Held::Yes;
+        }
+        Ok(result)
+    }
+
+    /// Gives the place back: what is left of the request is to wait, and then to write an answer.
+    pub(crate) fn leave(&self) {
+        self.give_back(Held::No);
+    }
+
+    fn give_back(&self, then: Held) {
+        let mut holding = lock(&self.0);
+        if holding.state == Held::Yes {
+            holding.places.give_back(holding.client, holding.route.as_ref());
+        }
+        if holding.state != Held::Over {
+            holding.state = then;
+        }
+    }
+}
+
+/// Gives the place back in the end, however that comes about.
+struct UntilEnd(Place);
+
+impl Drop for UntilEnd {
+    fn drop(&mut self) {
+        self.0.give_back(Held::Over);
+    }
+}
+
+/// Lets a request in if there is a place for it, and finds out whose it is.
+pub(crate) async fn admit(State(places): State<Arc<Places>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let client = client_address(&parts, &places.config.trusted_proxies);
+    let place = match Place::take(&places, client) {
+        Ok(place) => place,
+        Err(error) => return error.into_response(),
+    };
+    parts.extensions.insert(client);
+    parts.extensions.insert(place.clone());
+    let _until_end = UntilEnd(place);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn places(all: usize, per_address: usize, per_route: usize) -> Arc<Places> {
+        Places::new(Arc::new(RestConfig {
+            max_in_flight: all,
+            max_in_flight_per_address: per_address,
+            max_in_flight_per_route: per_route,
+            ..RestConfig::default()
+        }))
+    }
+
+    fn client(text: &str) -> ClientAddress {
+        text.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn neither_one_client_nor_one_route_has_all_places() {
+        let places = places(4, 3, 2);
+        let (one, other) = (client("192.0.2.1"), client("192.0.2.2"));
+        let route = |path| ("/compute", path, Method::GET);
+        let taken: Vec<_> = (0..3).map(|_| Place::take(&places, one).unwrap()).collect();
+        assert!(matches!(Place::take(&places, one), Err(ApiError::TooManyRequests(_))));
+        for place in &taken[..2] {
+            place.on_route(&route("/servers")).unwrap();
+        }
+        assert!(matches!(taken[2].on_route(&route("/servers")), Err(ApiError::Unavailable(_))));
+        let last = Place::take(&places, other).unwrap();
+        last.on_route(&route("/flavors")).unwrap();
+        assert!(matches!(Place::take(&places, other), Err(ApiError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_somebody_else_holds_no_place_and_all_are_given_back() {
+        let places = places(1, 1, 1);
+        let one = client("192.0.2.1");
+        let route = ("/compute", "/servers", Method::POST);
+        let slow = Place::take(&places, one).unwrap();
+        slow.on_route(&route).unwrap();
+        let meanwhile = slow.without(async { Place::take(&places, one).map(UntilEnd) }).await;
+        // The other has the place: there is none for who comes back.
+        assert!(matches!(meanwhile, Err(ApiError::Unavailable(_))));
+        let again = slow.without(std::future::ready(())).await;
+        assert!(again.is_ok());
+        slow.leave();
+        drop(UntilEnd(slow.clone()));
+        slow.without(std::future::ready(())).await.unwrap();
+        let taken = lock(&places.taken);
+        assert!(taken.all == 0 && taken.by_client.is_empty() && taken.by_route.is_empty());
+    }
+}
