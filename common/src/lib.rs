@@ -16,5 +16,6 @@ pub mod printable;
 pub mod reports;
 pub mod service;
 pub mod telemetry;
+pub mod tls;
 
 pub use context::RequestContext;

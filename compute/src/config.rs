@@ -33,12 +33,27 @@ pub struct ComputeConfig {
     pub migration_address: SocketAddr,
     /// The name or address that other hosts reach `migration_address` under, if it is not that itself.
     pub migration_advertised: Option<String>,
+    /// TLS between hosts, for live and cold migrations.
+    pub migration_tls: MigrationTlsConfig,
     /// Seconds that the row of a build may name this host before the host says that it never got it. Longer than the
     /// scheduler waits for the host's answer.
     #[serde(with = "seconds")]
     pub lost_build_after: Duration,
     /// The simulated hypervisor.
     pub fake: FakeConfig,
+}
+
+/// `[compute.migration_tls]`: TLS between hosts, in which each shows its certificate to the other. All three, or none for
+/// plain TCP; all hosts of a cloud alike. The files are read for each migration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MigrationTlsConfig {
+    /// This host's certificate (PEM file), for the name in `migration_advertised`, with its chain.
+    pub certificate: Option<PathBuf>,
+    /// The private key (PEM file) of the certificate.
+    pub key: Option<PathBuf>,
+    /// Who signs the hosts' certificates (PEM file): nobody else is a host.
+    pub authority: Option<PathBuf>,
 }
 
 impl Default for ComputeConfig {
@@ -55,6 +70,7 @@ impl Default for ComputeConfig {
             host_ip: "127.0.0.1".into(),
             migration_address: SocketAddr::from(([127, 0, 0, 1], 0)),
             migration_advertised: None,
+            migration_tls: MigrationTlsConfig::default(),
             lost_build_after: Duration::from_secs(15),
             fake: FakeConfig::default(),
         }

@@ -32,7 +32,7 @@ use crate::{
     store::{Store, StoreError},
     virt::{
         AnyDriver,
-        fake::{FakeDriver, Hub, MigrationAddress},
+        fake::{FakeDriver, Hub, MigrationAddress, Peers},
     },
 };
 
@@ -260,8 +260,12 @@ async fn open_driver(
             if let Some(problem) = config.fake.problem() {
                 return Err(ComputeStartError::Config(problem));
             }
-            let address =
-                MigrationAddress { listen: config.migration_address, advertised: config.migration_advertised.clone() };
+            let peers = Peers::of(&config.migration_tls).map_err(ComputeStartError::Config)?;
+            let address = MigrationAddress {
+                listen: config.migration_address,
+                advertised: config.migration_advertised.clone(),
+                peers,
+            };
             let faults = shared.faults.clone();
             let (hypervisor, hub, config) = (&shared.hypervisor, &shared.hub, config.fake.clone());
             Ok(FakeDriver::open(hypervisor, hub, host, config, address, faults, life).await?)

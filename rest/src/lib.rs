@@ -57,7 +57,7 @@ pub use query::{Parameters, truth};
 pub use request::Request;
 pub use server::Server;
 pub use service::{CatalogEntry, Document, Service};
-pub use tls::{Tls, TlsError};
+pub use tls::Tls;
 
 /// For the macros.
 #[doc(hidden)]

@@ -6,53 +6,16 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use novella_common::service::Handshake;
+use novella_common::{
+    service::Handshake,
+    tls::{TlsError, read_certificates, read_key},
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{
-        self, ServerConfig,
-        crypto::ring,
-        pki_types::{
-            CertificateDer, PrivateKeyDer,
-            pem::{self, PemObject},
-        },
-    },
+    rustls::{ServerConfig, crypto::ring},
     server::TlsStream,
 };
-
-/// Why there is no TLS. The text names the file.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file can't be read.
-    #[error("can't read {}: {cause}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: io::Error,
-    },
-    /// A file has something else in it.
-    #[error("{} holds no {what} in PEM form: {cause}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-        /// What is wrong.
-        cause: String,
-    },
-    /// Certificate and key can't be used together.
-    #[error("the certificate {} and the key {}: {cause}", certificate.display(), key.display())]
-    Unusable {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// Why not.
-        cause: rustls::Error,
-    },
-}
 
 /// TLS with the certificate that was read last. Clones share it.
 #[derive(Clone)]
@@ -104,11 +67,8 @@ impl fmt::Debug for Tls {
 
 fn read(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     let unusable = |cause| TlsError::Unusable { certificate: certificate.to_owned(), key: key.to_owned(), cause };
-    let chain = read_pem(certificate, "certificate", |bytes| {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(bytes).collect::<Result<_, _>>()?;
-        if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) }
-    })?;
-    let key = read_pem(key, "private key", PrivateKeyDer::from_pem_slice)?;
+    let chain = read_certificates(certificate)?;
+    let key = read_key(key)?;
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let mut config = builder
         .with_safe_default_protocol_versions()
@@ -116,13 +76,4 @@ fn read(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         .map_err(unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
-}
-
-fn read_pem<T>(
-    path: &Path,
-    what: &'static str,
-    parse: impl FnOnce(&[u8]) -> Result<T, pem::Error>,
-) -> Result<T, TlsError> {
-    let bytes = std::fs::read(path).map_err(|cause| TlsError::Unreadable { path: path.to_owned(), cause })?;
-    parse(&bytes).map_err(|cause| TlsError::Malformed { path: path.to_owned(), what, cause: cause.to_string() })
 }

@@ -3,6 +3,7 @@
 
 use std::process::Output;
 
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -96,7 +97,8 @@ mod on_rabbitmq_and_postgres {
         let mut cloud = Cloud::apart(Settings::default()).await;
         for name in ["conductor-1", "conductor-2"] {
             assert!(cloud.process(name).terminate().success());
-            cloud.process(name).restart_with("NOVELLA_CONDUCTOR__AUTO_APPROVE", "false");
+            cloud.process(name).set("NOVELLA_CONDUCTOR__AUTO_APPROVE", "false");
+            cloud.process(name).restart();
         }
         let unknown = host(&cloud, &["approve", "host-4"]);
         assert!(
@@ -108,14 +110,20 @@ mod on_rabbitmq_and_postgres {
         let table = String::from_utf8(host(&cloud, &["list"]).stdout).unwrap();
         assert!(table.contains("novella host approve host-4"), "{table}");
         let client = cloud.client().await;
-        let on_it = json!({"availability_zone": "nova:host-4"});
-        let early = client.create("early", on_it.clone()).await;
+        let create_on_it = async |name: &str| {
+            let mut body = client.create_body(name, json!({})).await;
+            body["server"]["availability_zone"] = json!("nova:host-4");
+            let (status, answer) = client.request(Method::POST, "/servers", Some(&body)).await;
+            assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+            answer["server"]["id"].as_str().unwrap().to_owned()
+        };
+        let early = create_on_it("early").await;
         client.wait_for_status(&early, "ERROR").await;
 
         let approved = host(&cloud, &["approve", "host-4"]);
         assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
         wait_for("the new host to be up", async || states(&cloud, "host-4") == ["up"]).await;
-        let id = client.create("welcome", on_it).await;
+        let id = create_on_it("welcome").await;
         client.wait_for_status(&id, "ACTIVE").await;
         assert_eq!(client.host_of(&id).await, "host-4");
     }

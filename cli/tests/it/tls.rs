@@ -172,3 +172,76 @@ fn an_api_that_can_not_speak_tls_as_it_is_told_says_why_and_does_not_start() {
         .unwrap();
     assert!(String::from_utf8_lossy(&alone.stderr).contains("api.tls.certificate is not"), "{alone:?}");
 }
+
+mod on_rabbitmq_and_postgres {
+    use super::*;
+    use crate::support::cloud::{Cloud, HOSTS, Settings};
+
+    const FILES: [(&str, &str); 3] = [
+        ("NOVELLA_COMPUTE__MIGRATION_TLS__CERTIFICATE", "certificate.pem"),
+        ("NOVELLA_COMPUTE__MIGRATION_TLS__KEY", "key.pem"),
+        ("NOVELLA_COMPUTE__MIGRATION_TLS__AUTHORITY", "authority.pem"),
+    ];
+
+    fn named(folder: &TempDir) -> Vec<(&'static str, String)> {
+        FILES.map(|(variable, name)| (variable, folder.path().join(name).to_str().unwrap().to_owned())).into()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_guest_moves_between_hosts_of_one_authority_and_to_no_other() {
+        let (ours, theirs) =
+            (TempDir::with_prefix("novella-test-").unwrap(), TempDir::with_prefix("novella-test-").unwrap());
+        write(ours.path(), &Authority::new());
+        write(theirs.path(), &Authority::new());
+        let mut cloud = Cloud::apart(Settings { environment: named(&ours), ..Settings::default() }).await;
+        let client = cloud.client().await;
+        let id = client.create("s", serde_json::json!({})).await;
+        client.wait_for_status(&id, "ACTIVE").await;
+        let source = client.host_of(&id).await;
+        let others: Vec<&str> = HOSTS.into_iter().filter(|host| *host != source).collect();
+        client.live_migrate(&id, Some(others[0])).await;
+        assert_eq!(client.wait_until_settled(&id).await["status"], "ACTIVE");
+        assert_eq!(client.host_of(&id).await, others[0]);
+
+        let stranger = cloud.process(others[1]);
+        assert!(stranger.terminate().success());
+        for (variable, path) in named(&theirs) {
+            stranger.set(variable, &path);
+        }
+        stranger.restart();
+        wait_for("the stranger to be up", async || {
+            let list = client.get(&format!("/os-services?binary=nova-compute&host={}", others[1])).await;
+            list["services"][0]["state"] == "up"
+        })
+        .await;
+        client.live_migrate(&id, Some(others[1])).await;
+        assert_eq!(client.wait_until_settled(&id).await["status"], "ACTIVE");
+        assert_eq!(client.host_of(&id).await, others[0]);
+        assert_eq!(client.get("/os-migrations").await["migrations"][0]["status"], "error");
+        cloud.assert_claims_add_up().await;
+    }
+}
+
+#[test]
+fn a_host_that_can_not_speak_tls_as_it_is_told_says_why_and_does_not_start() {
+    let folder = TempDir::with_prefix("novella-test-").unwrap();
+    write(folder.path(), &Authority::new());
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(file("nonsense.pem"), "nonsense").unwrap();
+    for (authority, reason) in [
+        (None, "migration_tls needs certificate, key and authority"),
+        (Some(file("nonsense.pem")), "nonsense.pem holds no certificate in PEM form"),
+        (Some(file("missing.pem")), "missing.pem"),
+    ] {
+        let mut command = novella();
+        command.args(["up", "--ephemeral", "--quiet", "--listen", &free_address(), "--management", &free_address()]);
+        command.env("NOVELLA_COMPUTE__MIGRATION_TLS__CERTIFICATE", file("certificate.pem"));
+        command.env("NOVELLA_COMPUTE__MIGRATION_TLS__KEY", file("key.pem"));
+        if let Some(authority) = authority {
+            command.env("NOVELLA_COMPUTE__MIGRATION_TLS__AUTHORITY", authority);
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(reason), "{text}");
+    }
+}

@@ -59,10 +59,9 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
-    /// Starts it again with another value in its environment.
-    pub fn restart_with(&mut self, variable: &str, value: &str) {
+    /// Sets a variable of its environment for its next start.
+    pub fn set(&mut self, variable: &str, value: &str) {
         self.environment.insert(variable.to_owned(), value.to_owned());
-        self.restart();
     }
 
     /// Starts it again, as a supervisor would, if it has ended without having got as far as to serve: what it needs was

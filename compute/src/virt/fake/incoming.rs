@@ -20,14 +20,12 @@ use super::{
     channel::{self, Begin, FromDestination, FromSource},
     guest::Guest,
     handover,
+    peers::{Connection, HANDSHAKE_TIMEOUT, Peers},
 };
 use crate::rpcapi::ComputeError;
 
 /// How many incoming migrations one process serves at once; further ones wait to be accepted.
 const MOST_CONNECTIONS: usize = 1024;
-
-/// How long a connection may take to say what it is for.
-const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The listeners of a process for incoming migrations: one for each address, whatever the number of hosts.
 #[derive(Debug)]
@@ -50,8 +48,8 @@ impl Hub {
         self.hosts.lock().insert(host.to_owned(), Arc::downgrade(driver));
     }
 
-    /// Makes sure that `address` is listened on. Says the address with its real port.
-    pub(super) fn listen(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+    /// Makes sure that `address` is listened on, by `peers`. Says the address with its real port.
+    pub(super) fn listen(&self, address: SocketAddr, peers: &Peers) -> io::Result<SocketAddr> {
         let mut listeners = self.listeners.lock();
         if let Some(real) = listeners.get(&address) {
             return Ok(*real);
@@ -60,7 +58,7 @@ impl Hub {
         listener.set_nonblocking(true)?;
         let real = listener.local_addr()?;
         let listener = TcpListener::from_std(listener)?;
-        let accepting = accept(listener, self.hosts.clone());
+        let accepting = accept(listener, self.hosts.clone(), peers.clone());
         let life = self.life.clone();
         tokio::spawn(async move { life.run_until_cancelled_owned(accepting).await });
         listeners.insert(address, real);
@@ -68,7 +66,7 @@ impl Hub {
     }
 }
 
-async fn accept(listener: TcpListener, hosts: Arc<Mutex<HashMap<String, Weak<FakeDriver>>>>) {
+async fn accept(listener: TcpListener, hosts: Arc<Mutex<HashMap<String, Weak<FakeDriver>>>>, peers: Peers) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
@@ -76,9 +74,9 @@ async fn accept(listener: TcpListener, hosts: Arc<Mutex<HashMap<String, Weak<Fak
         };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let hosts = hosts.clone();
+                let (hosts, peers) = (hosts.clone(), peers.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, peer, &hosts).await {
+                    if let Err(error) = serve(stream, peer, &hosts, &peers).await {
                         tracing::info!(%peer, %error, "a connection for an incoming migration did not begin one");
                     }
                     drop(permit);
@@ -94,12 +92,13 @@ async fn accept(listener: TcpListener, hosts: Arc<Mutex<HashMap<String, Weak<Fak
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
     hosts: &Mutex<HashMap<String, Weak<FakeDriver>>>,
+    peers: &Peers,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let FromSource::Begin(begin) = channel::receive(&mut stream, HANDSHAKE).await? else {
+    let mut stream = peers.accept(stream).await?;
+    let FromSource::Begin(begin) = channel::receive(&mut stream, HANDSHAKE_TIMEOUT).await? else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it did not begin with Begin"));
     };
     let driver = hosts.lock().get(&begin.host).and_then(Weak::upgrade);
@@ -120,7 +119,7 @@ async fn serve(
 }
 
 impl FakeDriver {
-    async fn take_in(self: Arc<Self>, mut stream: TcpStream, begin: Begin) -> io::Result<()> {
+    async fn take_in(self: Arc<Self>, mut stream: Connection, begin: Begin) -> io::Result<()> {
         if !self.hypervisor.look(begin.instance, |guest| expects(guest, &begin)) {
             return self.refuse(&mut stream, &begin).await;
         }
@@ -160,7 +159,7 @@ impl FakeDriver {
     }
 
     /// A refusal counts for good: the source goes on running the guest. So it must rest on what is written down.
-    async fn refuse(&self, stream: &mut TcpStream, begin: &Begin) -> io::Result<()> {
+    async fn refuse(&self, stream: &mut Connection, begin: &Begin) -> io::Result<()> {
         self.hypervisor.barrier().durable().await.map_err(io::Error::other)?;
         let reason = format!("host {} does not expect instance {} by this migration", self.host, begin.instance);
         channel::send(stream, &FromDestination::Refused { reason }).await

@@ -113,9 +113,13 @@ impl LiveMigrationDriver for FakeDriver {
                     format!("the simulated hypervisor on {} failed to prepare for instance {instance}", self.host);
                 return Err(ComputeError::Failed { message });
             }
-            let real = self.hub.listen(self.address.listen).map_err(|error| ComputeError::Failed {
-                message: format!("host {} can't listen on {} for migrations: {error}", self.host, self.address.listen),
-            })?;
+            let real =
+                self.hub.listen(self.address.listen, &self.address.peers).map_err(|error| ComputeError::Failed {
+                    message: format!(
+                        "host {} can't listen on {} for migrations: {error}",
+                        self.host, self.address.listen
+                    ),
+                })?;
             let address = match &self.address.advertised {
                 Some(name) => format!("{name}:{}", real.port()),
                 None => real.to_string(),

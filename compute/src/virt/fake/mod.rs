@@ -41,6 +41,7 @@ mod hypervisor;
 mod incoming;
 mod migration;
 mod outgoing;
+mod peers;
 mod power;
 mod precopy;
 mod settings;
@@ -76,6 +77,7 @@ use crate::{
 
 pub use config::FakeConfig;
 pub(crate) use incoming::Hub;
+pub(crate) use peers::Peers;
 
 /// How many guests may have died unnoticed before the next is left to reconciliation.
 const EVENTS: usize = 1024;
@@ -87,6 +89,8 @@ pub(crate) struct MigrationAddress {
     pub(crate) listen: SocketAddr,
     /// The name or address that other hosts reach it under; `None`: the address listened on.
     pub(crate) advertised: Option<String>,
+    /// How hosts reach each other.
+    pub(crate) peers: Peers,
 }
 
 /// One simulated host.

@@ -9,7 +9,6 @@ use novella_common::{
     models::MigrationProgress,
 };
 use tokio::{
-    net::TcpStream,
     sync::{oneshot, watch},
     time::Instant,
 };
@@ -23,6 +22,7 @@ use super::{
     handover::{self, Transfer},
     migration::{IncomingAddress, Offer},
     pause,
+    peers::Connection,
     precopy::{Plan, Precopy},
     settings::Settings,
 };
@@ -205,14 +205,13 @@ impl FakeDriver {
         }
     }
 
-    async fn copy(&self, copy: &mut Copy) -> Result<(TcpStream, Precopy), Stopped> {
+    async fn copy(&self, copy: &mut Copy) -> Result<(Connection, Precopy), Stopped> {
         pause(copy.delay).await;
         let timeout = self.config.peer_timeout;
-        let connect = tokio::time::timeout(timeout, TcpStream::connect(&copy.incoming.address));
+        let connect = tokio::time::timeout(timeout, self.address.peers.connect(&copy.incoming.address));
         let mut stream = connect.await.map_err(|_| {
             Stopped::Failed(format!("{} did not answer within {} s", copy.incoming.address, timeout.as_secs_f64()))
         })??;
-        stream.set_nodelay(true)?;
         let begin = Begin {
             host: copy.destination.clone(),
             instance: copy.instance,
@@ -270,7 +269,7 @@ impl FakeDriver {
         if runs { Ok(()) } else { Err(Stopped::Failed("the guest died while it was copied".into())) }
     }
 
-    async fn switch(&self, copy: Copy, mut stream: TcpStream, mut precopy: Precopy) -> MigrationEnding {
+    async fn switch(&self, copy: Copy, mut stream: Connection, mut precopy: Precopy) -> MigrationEnding {
         // From here on there is no abort. `switching` is on the disk before the destination can hear of it.
         let mut frozen = None;
         let switching = self.hypervisor.change(copy.instance, |guest| {
@@ -318,7 +317,7 @@ impl FakeDriver {
 
     /// Sends the last pages while the guest stands still. Says something from time to time, so that the destination
     /// does not take the silence for the source's end.
-    async fn stand_still(&self, copy: &Copy, stream: &mut TcpStream, downtime: Duration) -> Result<(), Stopped> {
+    async fn stand_still(&self, copy: &Copy, stream: &mut Connection, downtime: Duration) -> Result<(), Stopped> {
         let timeout = self.config.peer_timeout;
         let mut left = downtime;
         while !left.is_zero() {
@@ -363,7 +362,7 @@ impl FakeDriver {
 }
 
 async fn expect(
-    stream: &mut TcpStream,
+    stream: &mut Connection,
     timeout: Duration,
     wanted: impl FnOnce(&FromDestination) -> bool,
 ) -> Result<(), Stopped> {
