@@ -16,7 +16,9 @@ use tokio::time::timeout;
 
 use crate::{
     ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token, answer::Answer,
-    authentication::Caller, request_id,
+    authentication::Caller,
+    policy::{Rule, Target, Who},
+    request_id,
 };
 
 /// How long a body may take to arrive.
@@ -34,6 +36,8 @@ pub struct Request<S> {
     pub context: RequestContext,
     /// The caller's token; `None` for public operations.
     pub token: Option<Arc<Token>>,
+    /// The rule that its operation asks for.
+    pub rule: Rule,
     /// The microversion.
     pub version: Microversion,
     /// Addresses of things, as this client can reach them.
@@ -66,6 +70,7 @@ impl<S> Request<S> {
             service,
             context,
             token,
+            rule: Rule { name: "", who: Who::Admin, permits: "" },
             version: parts.extensions.get::<Microversion>().copied().unwrap_or(Microversion::NONE),
             links: Links::of_request(&parts, &config, service)?,
             query: Parameters::of_uri(&parts.uri)?,
@@ -90,6 +95,24 @@ impl<S> Request<S> {
     #[must_use]
     pub fn user(&self) -> &str {
         self.context.user_id.as_deref().unwrap_or_default()
+    }
+
+    /// Holds the operation's rule against the thing that is asked about.
+    ///
+    /// # Errors
+    /// 403 if it is not granted.
+    pub fn check_target(&self, target: &Target<'_>) -> Result<(), ApiError> {
+        self.check_rule(self.rule, target)
+    }
+
+    /// The same for another rule than the operation's.
+    ///
+    /// # Errors
+    /// 403 if it is not granted.
+    pub fn check_rule(&self, rule: Rule, target: &Target<'_>) -> Result<(), ApiError> {
+        let token = self.token.as_ref().ok_or(ApiError::Unauthorized)?;
+        let denied = |_| ApiError::Forbidden((self.service.denied)(rule.name));
+        rule.check_target(token, target).map_err(denied)
     }
 
     /// The headers.

@@ -94,16 +94,19 @@ fn normalised(auth_url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clouds::clouds_yaml;
+    use crate::clouds::{Logins, clouds_yaml};
 
     #[test]
     fn the_clouds_yaml_that_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clouds.yaml");
-        fs::write(&path, clouds_yaml(&CloudName::default(), "http://127.0.0.1:8774", "p: \"#ss\" '1")).unwrap();
+        let logins = Logins { endpoint: "http://127.0.0.1:8774", password: "p: \"#ss\" '1", demo_password: "d" };
+        fs::write(&path, clouds_yaml(&CloudName::default(), logins)).unwrap();
         let found = Credentials::from_file(&path, "novella").unwrap();
         assert_eq!(found.auth_url, "http://127.0.0.1:8774/identity/v3");
         assert_eq!(found.password.expose(), "p: \"#ss\" '1");
+        let demo = Credentials::from_file(&path, "novella-demo").unwrap();
+        assert_eq!((demo.username.as_str(), demo.project.as_str(), demo.password.expose()), ("demo", "demo", "d"));
         assert!(Credentials::from_file(&path, "other").unwrap_err().to_string().contains("novella"));
     }
 }

@@ -2,6 +2,17 @@
 
 use super::CloudName;
 
+/// What it takes to log in to a cloud.
+#[derive(Clone, Copy)]
+pub(crate) struct Logins<'l> {
+    /// Such as `http://127.0.0.1:8774`.
+    pub endpoint: &'l str,
+    /// Of the user `admin`.
+    pub password: &'l str,
+    /// Of the user `demo`.
+    pub demo_password: &'l str,
+}
+
 /// The variables that OpenStack's clients read, for the administrator of the cloud at `endpoint`.
 pub(crate) fn variables(endpoint: &str, password: &str) -> [(&'static str, String); 9] {
     [
@@ -32,26 +43,35 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// A `clouds.yaml` for the cloud at `endpoint`.
-pub(crate) fn clouds_yaml(name: &CloudName, endpoint: &str, password: &str) -> String {
-    format!("clouds:\n{}", cloud_entry(name, endpoint, password, 2))
+/// A `clouds.yaml` for a cloud.
+pub(crate) fn clouds_yaml(name: &CloudName, logins: Logins<'_>) -> String {
+    format!("clouds:\n{}", cloud_entries(name, logins, 2))
 }
 
-/// Its entry in a `clouds.yaml`, each line after `indentation` spaces.
-pub(super) fn cloud_entry(name: &CloudName, endpoint: &str, password: &str, indentation: usize) -> String {
+/// The names of its entries: for the administrator, and for the user `demo`.
+pub(super) fn entry_names(name: &CloudName) -> [String; 2] {
+    [name.to_string(), format!("{name}-demo")]
+}
+
+/// Its entries in a `clouds.yaml`, each line after `indentation` spaces.
+pub(super) fn cloud_entries(name: &CloudName, logins: Logins<'_>, indentation: usize) -> String {
     // JSON strings are YAML strings; a name may look like a number, and a password may hold anything.
     let text = |text: &str| serde_json::Value::from(text).to_string();
-    let lines = [
-        format!("{}:", text(name.as_str())),
-        "  auth:".to_owned(),
-        format!("    auth_url: {endpoint}/identity/v3"),
-        "    username: admin".to_owned(),
-        format!("    password: {}", text(password)),
-        "    project_name: admin".to_owned(),
-        "    user_domain_id: default".to_owned(),
-        "    project_domain_id: default".to_owned(),
-        "  region_name: RegionOne".to_owned(),
-        "  identity_api_version: 3".to_owned(),
-    ];
-    lines.iter().map(|line| format!("{:indentation$}{line}\n", "")).collect()
+    let Logins { endpoint, password, demo_password } = logins;
+    let users = [("admin", password), ("demo", demo_password)];
+    let entries = entry_names(name).into_iter().zip(users).flat_map(|(entry, (user, password))| {
+        [
+            format!("{}:", text(&entry)),
+            "  auth:".to_owned(),
+            format!("    auth_url: {endpoint}/identity/v3"),
+            format!("    username: {user}"),
+            format!("    password: {}", text(password)),
+            format!("    project_name: {user}"),
+            "    user_domain_id: default".to_owned(),
+            "    project_domain_id: default".to_owned(),
+            "  region_name: RegionOne".to_owned(),
+            "  identity_api_version: 3".to_owned(),
+        ]
+    });
+    entries.map(|line| format!("{:indentation$}{line}\n", "")).collect()
 }

@@ -12,7 +12,11 @@ use anyhow::{Context, Result, bail};
 use etcetera::BaseStrategy;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::{CloudName, environment::cloud_entry, write_private};
+use super::{
+    CloudName, Logins,
+    environment::{cloud_entries, entry_names},
+    write_private,
+};
 
 /// The `clouds.yaml` that OpenStack's clients read for this user.
 ///
@@ -27,12 +31,11 @@ pub(crate) fn users_clouds_yaml() -> Result<PathBuf> {
 ///
 /// # Errors
 /// The file can't be read, is no `clouds.yaml`, or has a cloud of that name that Novella did not put there.
-pub(crate) fn merge(path: &Path, name: &CloudName, endpoint: &str, password: &str) -> Result<()> {
+pub(crate) fn merge(path: &Path, name: &CloudName, logins: Logins<'_>) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
     let text = without(&read(path)?, name);
-    let merged =
-        with(&text, name, endpoint, password).with_context(|| format!("can't merge into {}", path.display()))?;
+    let merged = with(&text, name, logins).with_context(|| format!("can't merge into {}", path.display()))?;
     write(path, &merged)
 }
 
@@ -81,15 +84,18 @@ fn without(text: &str, name: &CloudName) -> String {
     rest
 }
 
-fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<String> {
+fn with(text: &str, name: &CloudName, logins: Logins<'_>) -> Result<String> {
     let documents = YamlLoader::load_from_str(text).context("it is no YAML")?;
     let clouds = match documents.as_slice() {
         [] | [Yaml::Null] => None,
         [Yaml::Hash(document)] => document.get(&Yaml::String("clouds".into())),
         _ => bail!("it is no clouds.yaml"),
     };
-    if clouds.and_then(Yaml::as_hash).is_some_and(|clouds| clouds.contains_key(&Yaml::String(name.as_str().into()))) {
-        bail!("it has a cloud '{name}' already, which is not from here; choose another --name");
+    let present = |entry: &String| {
+        clouds.and_then(Yaml::as_hash).is_some_and(|clouds| clouds.contains_key(&Yaml::String(entry.clone())))
+    };
+    if let Some(entry) = entry_names(name).into_iter().find(present) {
+        bail!("it has a cloud '{entry}' already, which is not from here; choose another --name");
     }
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     let is_key = |line: &&str| {
@@ -102,7 +108,7 @@ fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<
             bail!("its `clouds` are not written as a block below a line `clouds:`");
         }
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        return Ok(format!("{text}{newline}clouds:\n{}", block(name, endpoint, password, 2)));
+        return Ok(format!("{text}{newline}clouds:\n{}", block(name, logins, 2)));
     };
     if lines[key..].len() == 1 && !lines[key].ends_with('\n') {
         lines.push("\n");
@@ -112,7 +118,7 @@ fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<
     let first = lines[key + 1..].iter().find(is_content).filter(|line| line.starts_with(' '));
     let indentation = first.map_or(2, |line| line.len() - line.trim_start().len());
     let mut merged = lines[..=key].concat();
-    merged.push_str(&block(name, endpoint, password, indentation));
+    merged.push_str(&block(name, logins, indentation));
     merged.push_str(&lines[key + 1..].concat());
     // Whatever was overlooked in the user's file would show here, before anything is written.
     let check = YamlLoader::load_from_str(&merged).context("its form is not understood")?;
@@ -122,9 +128,9 @@ fn with(text: &str, name: &CloudName, endpoint: &str, password: &str) -> Result<
     Ok(merged)
 }
 
-fn block(name: &CloudName, endpoint: &str, password: &str, indentation: usize) -> String {
+fn block(name: &CloudName, logins: Logins<'_>, indentation: usize) -> String {
     let comment = |text: String| format!("{:indentation$}{text}\n", "");
-    [comment(begin(name)), cloud_entry(name, endpoint, password, indentation), comment(end(name))].concat()
+    [comment(begin(name)), cloud_entries(name, logins, indentation), comment(end(name))].concat()
 }
 
 #[cfg(test)]
@@ -137,14 +143,19 @@ mod tests {
         CloudName::default()
     }
 
+    fn logins(endpoint: &'static str) -> Logins<'static> {
+        Logins { endpoint, password: "pass", demo_password: "demo's" }
+    }
+
     #[test]
     fn a_cloud_is_put_into_a_users_file_and_taken_out_again() {
         for text in
             ["", "# nothing yet\n", "clouds:\n", USERS, "cache:\n  auth: true\n", "clouds:  # of mine\n  a: {}\n"]
         {
-            let merged = with(text, &name(), "http://here", "pass").unwrap();
+            let merged = with(text, &name(), logins("http://here")).unwrap();
             let read = YamlLoader::load_from_str(&merged).unwrap();
             assert_eq!(read[0]["clouds"]["novella"]["auth"]["password"].as_str(), Some("pass"), "{merged}");
+            assert_eq!(read[0]["clouds"]["novella-demo"]["auth"]["password"].as_str(), Some("demo's"), "{merged}");
             if text == USERS {
                 assert_eq!(read[0]["clouds"]["work"]["auth"]["auth_url"].as_str(), Some("https://x/"));
                 assert!(merged.contains("work:  # production"));
@@ -158,8 +169,8 @@ mod tests {
     fn a_second_run_replaces_what_the_first_put_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("openstack").join("clouds.yaml");
-        merge(&path, &name(), "http://first", "1").unwrap();
-        merge(&path, &name(), "http://second", "2").unwrap();
+        merge(&path, &name(), logins("http://first")).unwrap();
+        merge(&path, &name(), logins("http://second")).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(!text.contains("first") && text.contains("http://second/identity/v3"), "{text}");
         unmerge(&path, &name()).unwrap();
@@ -169,10 +180,10 @@ mod tests {
     #[test]
     fn a_cloud_of_the_user_is_never_replaced() {
         let text = "clouds:\n  novella:\n    auth: {}\n";
-        let error = with(text, &name(), "http://here", "pass").unwrap_err().to_string();
+        let error = with(text, &name(), logins("http://here")).unwrap_err().to_string();
         assert!(error.contains("a cloud 'novella' already"), "{error}");
         for strange in ["clouds: {}\n", "- list\n", "a: [\n", "clouds: {a: {}}\n"] {
-            assert!(with(strange, &name(), "http://here", "pass").is_err(), "{strange}");
+            assert!(with(strange, &name(), logins("http://here")).is_err(), "{strange}");
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{fmt, str::FromStr};
 use anyhow::{Context, Result};
 use etcetera::BaseStrategy;
 
-pub(crate) use environment::{clouds_yaml, openrc, variables};
+pub(crate) use environment::{Logins, clouds_yaml, openrc, variables};
 pub(crate) use folder::{CloudFolder, RunLock, State, write_private};
 pub(crate) use merge::{merge, unmerge, users_clouds_yaml};
 pub(crate) use record::Record;

@@ -20,7 +20,7 @@ use crate::{
     GlobalOptions,
     bus::AdminSocket,
     client::Credentials,
-    clouds::{self, CloudFolder, Record, RunLock, write_private},
+    clouds::{self, CloudFolder, Logins, Record, RunLock, write_private},
     config::{Config, Flags, is_default, source, sqlite_url},
     output,
     run::{
@@ -110,8 +110,10 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
         folder.cloud.load(file)?;
     }
     config.database.url = SecretUrl::new(sqlite_url(&folder.cloud)?);
-    let password = admin_password(folder.path(), config.admin_password.take())?;
+    let password = kept_password(folder.path(), "admin", config.admin_password.take())?;
     config.admin_password = Some(password.clone());
+    let demo_password = kept_password(folder.path(), "demo", config.demo_password.take())?;
+    config.demo_password = Some(demo_password.clone());
     let state = folder.cloud.hosts()?;
 
     // A cloud that was loaded has guests in its hosts' files.
@@ -123,13 +125,15 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
 
     let endpoint = format!("http://{}", cloud.address);
     let name = &folder.cloud.name;
-    write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &endpoint, password.expose()))?;
+    let logins =
+        Logins { endpoint: &endpoint, password: password.expose(), demo_password: demo_password.expose() };
+    write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, logins))?;
     write_private(&folder.path().join("openrc"), &clouds::openrc(&endpoint, password.expose()))?;
     let credentials = Credentials::of_folder(folder.path(), name.as_str())?;
     seed::create(&seed, &credentials).await?;
     let merged_into = options.merge.then(clouds::users_clouds_yaml).transpose()?;
     if let Some(path) = &merged_into {
-        clouds::merge(path, name, &endpoint, password.expose())?;
+        clouds::merge(path, name, logins)?;
     }
     let record = Record {
         name: name.to_string(),
@@ -237,12 +241,12 @@ impl Drop for DataFolder {
     }
 }
 
-/// The administrator's password: the one given now, else the one of the last start, else a new one. Kept in a file that
-/// only its owner can read, so that the next start prints the same.
-fn admin_password(folder: &Path, given: Option<Secret>) -> Result<Secret> {
-    let path = folder.join("admin-password");
+/// The password of a user: the one given now, else the one of the last start, else a new one. Kept in a file that only
+/// its owner can read, so that the next start has the same.
+fn kept_password(folder: &Path, user: &str, given: Option<Secret>) -> Result<Secret> {
+    let path = folder.join(format!("{user}-password"));
     let password = match given {
-        Some(password) if password.expose().is_empty() => bail!("the administrator's password is empty"),
+        Some(password) if password.expose().is_empty() => bail!("the password of the user {user} is empty"),
         Some(password) => password,
         None => match std::fs::read_to_string(&path) {
             Ok(kept) if !kept.trim().is_empty() => Secret::new(kept.trim()),
@@ -281,7 +285,7 @@ fn welcome(global: &GlobalOptions, folder: &DataFolder, record: &Record, passwor
   endpoint     {endpoint}
   user         admin      (project admin, domain Default)
   password     {password}
-  clouds.yaml  {}     (cloud {name})
+  clouds.yaml  {}     (cloud {name}; {name}-demo for the user demo)
   management   {management}      (/readyz, /metrics)
   hosts        {hosts}
 

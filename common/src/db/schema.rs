@@ -34,6 +34,7 @@ const STEPS: &[Step] = steps! {
     5 "listening" "0005_listening.sql";
     6 "access_and_disk_config" "0006_access_and_disk_config.sql";
     7 "hosts_and_requests" "0007_hosts_and_requests.sql";
+    10 "identity" "0010_identity.sql";
 };
 
 /// The version of a database that has had every step.

@@ -1,0 +1,184 @@
+//! Who wants a token: by a password, by a token, or by an application credential.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use novella_common::db::list::{Condition, List};
+use novella_rest::{ApiError, Token};
+use serde_json::Value;
+
+use super::request::{ApplicationCredentialMethod, Identity, NamedUser, PasswordMethod, TokenMethod, reference};
+use crate::{
+    db::{self, Reference, User},
+    inputs::expecting,
+    resource::look_up,
+    resources::ApplicationCredential,
+    state,
+};
+
+/// Somebody who is who he says.
+pub(super) struct Identified {
+    /// Him.
+    pub(super) user: User,
+    /// How that was found out.
+    pub(super) methods: Vec<String>,
+    /// The token that was shown, if it was by one.
+    pub(super) parent: Option<Arc<Token>>,
+    /// The application credential that it was by, now or before, and the project that it is for.
+    pub(super) application_credential_id: Option<String>,
+    /// See above.
+    pub(super) application_credential_project: Option<String>,
+}
+
+/// Finds out who wants a token.
+pub(super) async fn identify(component: &state::Identity, identity: Identity) -> Result<Identified, ApiError> {
+    let Identity { methods, password, token, application_credential } = identity;
+    let mut found: Option<Identified> = None;
+    let (mut password, mut token, mut credential) = (password, token, application_credential);
+    for method in &methods {
+        let missing = || expecting(method, "identity");
+        let one = match method.as_str() {
+            "password" => by_password(component, password.take().ok_or_else(missing)?).await?,
+            "token" => by_token(component, token.take().ok_or_else(missing)?).await?,
+            "application_credential" => {
+                by_application_credential(component, credential.take().ok_or_else(missing)?).await?
+            }
+            _ => return Err(missing()),
+        };
+        found = Some(match found {
+            None => one,
+            // Several methods must agree.
+            Some(before) if before.user.id == one.user.id => Identified {
+                methods: joined(before.methods, one.methods),
+                parent: before.parent.or(one.parent),
+                application_credential_id: before.application_credential_id.or(one.application_credential_id),
+                application_credential_project: before
+                    .application_credential_project
+                    .or(one.application_credential_project),
+                user: one.user,
+            },
+            Some(_) => return Err(ApiError::Unauthorized),
+        });
+    }
+    let found = found.ok_or_else(|| expecting("methods", "identity"))?;
+    if !enough_methods(&found.user, &found.methods) {
+        return Err(ApiError::Unauthorized);
+    }
+    Ok(found)
+}
+
+fn joined(mut methods: Vec<String>, others: Vec<String>) -> Vec<String> {
+    for other in others {
+        if !methods.contains(&other) {
+            methods.push(other);
+        }
+    }
+    methods
+}
+
+/// Whether a user whose options ask for several methods has used all of one of the combinations.
+fn enough_methods(user: &User, methods: &[String]) -> bool {
+    let Some(Value::Array(rules)) = user.options.get("multi_factor_auth_rules") else { return true };
+    if !user.has_option("multi_factor_auth_enabled") || rules.is_empty() {
+        return true;
+    }
+    let used = |method: &Value| methods.iter().any(|used| method.as_str() == Some(used));
+    // What lets nobody in is no rule.
+    let rules = rules.iter().filter_map(Value::as_array).filter(|rule| !rule.is_empty());
+    rules.clone().next().is_none() || rules.clone().any(|rule| rule.iter().all(used))
+}
+
+async fn named(component: &state::Identity, user: &NamedUser) -> Result<Option<(User, Option<String>)>, ApiError> {
+    let mut connection = component.database.read().await?;
+    match reference(&mut connection, "user", user.id.as_ref(), user.name.as_ref(), user.domain.as_ref()).await? {
+        Some(which) => Ok(db::user(&mut connection, &which).await?),
+        None => Ok(None),
+    }
+}
+
+async fn by_password(component: &state::Identity, method: PasswordMethod) -> Result<Identified, ApiError> {
+    let found = named(component, &method.user.user).await?;
+    let (user, hash) = found.unzip();
+    let hash = hash.flatten();
+    let password = method.user.password;
+    // Always compared, whatever was found: the answer takes as long for a user who is not there.
+    let fits = component.passwords.fits(password.clone(), hash.clone()).await?;
+    let user = user.filter(|user| fits && user.enabled).ok_or(ApiError::Unauthorized)?;
+    let expired = user.password_expires_at.is_some_and(|time| time <= Timestamp::now());
+    if expired && !user.has_option("ignore_password_expiry") {
+        return Err(ApiError::Refused(format!(
+            "The password is expired and needs to be changed for user: {}.",
+            user.id
+        )));
+    }
+    if let Some(old) = hash
+        && let Some(new) = component.passwords.renewed(password, &old).await?
+    {
+        db::rehash(&mut *component.database.write().await?, &user.id, &old, &new).await?;
+    }
+    Ok(Identified {
+        user,
+        methods: vec!["password".to_owned()],
+        parent: None,
+        application_credential_id: None,
+        application_credential_project: None,
+    })
+}
+
+async fn by_token(component: &state::Identity, method: TokenMethod) -> Result<Identified, ApiError> {
+    let hash = db::token_hash(method.id.expose());
+    let token = component.cache.validated(&component.database, &hash).await?;
+    let token = token.ok_or_else(|| ApiError::not_found("Failed to validate token"))?;
+    if token.trust.is_some() {
+        return Err(ApiError::Forbidden(
+            "You are not authorized to perform the requested action: Using trust-scoped token to create another \
+             token. Create a new trust-scoped token instead."
+                .into(),
+        ));
+    }
+    let which = Reference::Id(token.user.id.clone());
+    let user = db::user(&mut *component.database.read().await?, &which).await?;
+    let (user, _) = user.filter(|(user, _)| user.enabled).ok_or(ApiError::Unauthorized)?;
+    let credential = token.application_credential.as_ref().map(|credential| credential.id.clone());
+    let project = token.project.as_ref().map(|project| project.id.clone());
+    Ok(Identified {
+        user,
+        methods: joined(vec!["token".to_owned()], token.methods.clone()),
+        application_credential_project: project.filter(|_| credential.is_some()),
+        application_credential_id: credential,
+        parent: Some(token),
+    })
+}
+
+async fn by_application_credential(
+    component: &state::Identity,
+    method: ApplicationCredentialMethod,
+) -> Result<Identified, ApiError> {
+    let found: Option<ApplicationCredential> = match (&method.id, &method.name, &method.user) {
+        (Some(id), _, _) => look_up(&mut *component.database.read().await?, id).await?,
+        (None, Some(name), Some(user)) => match named(component, user).await? {
+            Some((user, _)) => {
+                let list = List::all()
+                    .filter(Condition::equal("user_id", &user.id))
+                    .filter(Condition::equal("name", name));
+                list.page(&mut *component.database.read().await?).await?.unwrap_or_default().pop()
+            }
+            None => None,
+        },
+        (None, Some(_), None) => return Err(expecting("user", "application_credential")),
+        (None, None, _) => return Err(expecting("id or name", "application_credential")),
+    };
+    let hash = found.as_ref().map(|found| found.secret_hash.clone());
+    let fits = component.passwords.fits(method.secret, hash).await?;
+    let credential = found.filter(|_| fits).ok_or(ApiError::Unauthorized)?;
+    let which = Reference::Id(credential.user_id);
+    let user = db::user(&mut *component.database.read().await?, &which).await?;
+    let (user, _) = user.filter(|(user, _)| user.enabled).ok_or(ApiError::Unauthorized)?;
+    Ok(Identified {
+        user,
+        methods: vec!["application_credential".to_owned()],
+        parent: None,
+        application_credential_id: Some(credential.id),
+        application_credential_project: Some(credential.project_id),
+    })
+}
