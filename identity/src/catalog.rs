@@ -61,10 +61,8 @@ impl Catalog {
             sql!("SELECT id, type, name FROM catalog_services WHERE enabled ORDER BY type, id")
                 .fetch_all(connection)
                 .await?;
-        let mut services: Vec<Service> = services
-            .into_iter()
-            .map(|(id, kind, name)| Service { id, kind, name, endpoints: Vec::new() })
-            .collect();
+        let mut services: Vec<Service> =
+            services.into_iter().map(|(id, kind, name)| Service { id, kind, name, endpoints: Vec::new() }).collect();
         type Columns = (String, String, Option<String>, String, String);
         let endpoints: Vec<Columns> = sql!(
             "SELECT id, service_id, region_id, interface, url FROM catalog_endpoints WHERE enabled \

@@ -57,10 +57,6 @@ pub struct PasswordCost {
 impl Default for PasswordCost {
     fn default() -> Self {
         use argon2::Params;
-        Self {
-            memory_kib: Params::DEFAULT_M_COST,
-            iterations: Params::DEFAULT_T_COST,
-            lanes: Params::DEFAULT_P_COST,
-        }
+        Self { memory_kib: Params::DEFAULT_M_COST, iterations: Params::DEFAULT_T_COST, lanes: Params::DEFAULT_P_COST }
     }
 }

@@ -114,7 +114,7 @@ impl OptionNames {
             } else if fits(value) {
                 options.insert(name.clone(), value.clone());
             } else {
-                return Err(wrong_open(name, value, &format!("{} is not of the right type", repr(value))));
+                return Err(wrong_open(name, value, &format!("{} is not of type 'boolean', 'null'", repr(value))));
             }
         }
         Ok(())

@@ -29,7 +29,6 @@ pub(crate) struct PasswordChecks {
     nobody: Arc<OnceLock<String>>,
 }
 
-
 impl PasswordChecks {
     /// With this cost of a hash.
     pub(crate) fn new(cost: PasswordCost) -> Self {

@@ -172,5 +172,4 @@ rules! {
     UPDATE_DOMAIN_CONFIG = "identity:update_domain_config", Who::Admin, "Change the configuration of a domain.";
     DELETE_DOMAIN_CONFIG = "identity:delete_domain_config", Who::Admin, "Delete the configuration of a domain.";
     GET_DOMAIN_CONFIG_DEFAULT = "identity:get_domain_config_default", READ, "Show what the configuration of a domain is without one.";
-    EC2TOKENS_VALIDATE = "identity:ec2tokens_validate", Who::AnyOf(&[Role(SERVICE)]), "Give out a token for a request that is signed with an EC2 credential.";
 }

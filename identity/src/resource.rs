@@ -5,13 +5,15 @@
 
 use std::future::Future;
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
-use novella_common::{
-    db::{
-        Bind as _, Connection, DbError, Sql, Table, Transaction,
-        list::{Condition, Pattern},
-        table::{self, select},
-    },
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use novella_common::db::{
+    Bind as _, Connection, DbError, Sql, Table, Transaction,
+    list::{Condition, Pattern},
+    table::{self, select},
 };
 use novella_rest::{
     ApiError, Links, Path,
@@ -43,6 +45,11 @@ pub(crate) trait Resource: Table + Send + Sync + 'static {
 
     /// What clients see of it, but for the links.
     fn fields(&self, links: &Links) -> Map<String, Value>;
+
+    /// 404: there is none of this id.
+    fn missing(id: &str) -> ApiError {
+        not_found(Self::CALLED, id)
+    }
 
     /// Whose it is.
     fn target(&self) -> Target<'_> {
@@ -76,6 +83,13 @@ pub(crate) fn shown<R: Resource>(request: &Request, row: &R) -> Response {
     Json(json!({ R::ONE: view(row, &request.links) })).into_response()
 }
 
+/// The same with what was given beside what is known a second time, as Keystone answers a change of some.
+pub(crate) fn shown_with_extra<R: Resource>(request: &Request, row: &R, extra: &Map<String, Value>) -> Response {
+    let mut shown = view(row, &request.links);
+    shown["extra"] = Value::Object(extra.clone());
+    Json(json!({ R::ONE: shown })).into_response()
+}
+
 /// The same with 201.
 pub(crate) fn created<R: Resource>(request: &Request, row: &R) -> Response {
     (StatusCode::CREATED, shown(request, row)).into_response()
@@ -101,7 +115,7 @@ pub(crate) async fn look_up<R: Table>(connection: &mut Connection, id: &str) -> 
 /// # Errors
 /// 404.
 pub(crate) async fn find<R: Resource>(connection: &mut Connection, id: &str) -> Result<R, ApiError> {
-    look_up::<R>(connection, id).await?.ok_or_else(|| not_found(R::CALLED, id))
+    look_up::<R>(connection, id).await?.ok_or_else(|| R::missing(id))
 }
 
 /// One that the operation's rule is granted for. Who may not know of it is not told whether it is there.
@@ -130,7 +144,7 @@ pub(crate) async fn locked<R: Resource>(
 
 fn granted<R: Resource>(request: &Request, found: Option<R>, id: &str) -> Result<R, ApiError> {
     request.check_target(&found.as_ref().map(R::target).unwrap_or_default())?;
-    found.ok_or_else(|| not_found(R::CALLED, id))
+    found.ok_or_else(|| R::missing(id))
 }
 
 /// `GET` of one.
@@ -199,10 +213,13 @@ pub(crate) fn conflict(what: &str, details: &str) -> ApiError {
 
 /// 409: a name is taken.
 pub(crate) fn name_taken(what: &str, name: &str, domain: Option<&str>) -> ApiError {
-    conflict(what, &match domain {
-        Some(domain) => format!("Duplicate entry found with name {name} at domain ID {domain}"),
-        None => format!("Duplicate entry found with name {name}"),
-    })
+    conflict(
+        what,
+        &match domain {
+            Some(domain) => format!("Duplicate entry found with name {name} at domain ID {domain}"),
+            None => format!("Duplicate entry found with name {name}"),
+        },
+    )
 }
 
 /// The text of a 404 for a marker.
@@ -286,10 +303,7 @@ pub(crate) async fn page<R: Resource>(
 ///
 /// # Errors
 /// 404 for a marker that names nothing.
-pub(crate) async fn read_page<R: Table>(
-    listing: Listing<R>,
-    connection: &mut Connection,
-) -> Result<Rows<R>, ApiError> {
+pub(crate) async fn read_page<R: Table>(listing: Listing<R>, connection: &mut Connection) -> Result<Rows<R>, ApiError> {
     listing.page_or(connection, ApiError::not_found).await
 }
 

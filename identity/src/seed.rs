@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 
 use novella_common::{
     config::Secret,
-    db::{Connection, Database, DbError},
+    db::{
+        Connection, Database, DbError,
+        table::{insert, lock},
+    },
+    sql,
 };
-use novella_common::{db::table::insert, sql};
 use novella_rest::{CatalogEntry, policy::ROLES};
 use serde::Deserialize;
 use serde_json::Map;
@@ -144,16 +147,13 @@ async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedEr
 
     let mut transaction = database.begin().await?;
     // Who comes at the same time waits here: what is looked for below is not put in by two.
-    db::touch(&mut transaction).await?;
+    lock::<Project, _>(&mut transaction, DEFAULT_DOMAIN_ID).await?;
     seed_catalog(&mut transaction, &config.catalog).await?;
     let admin_project = ensure_project(&mut transaction, "admin", "The administrators' project").await?;
     let demo_project = ensure_project(&mut transaction, "demo", "A project to try things in").await?;
     let in_project = |project: &Project, role| (Scope::Project(project.id.clone()), role);
-    let mut administered = vec![
-        in_project(&admin_project, "admin"),
-        in_project(&demo_project, "admin"),
-        (Scope::System, "admin"),
-    ];
+    let mut administered =
+        vec![in_project(&admin_project, "admin"), in_project(&demo_project, "admin"), (Scope::System, "admin")];
     for project in &config.projects {
         let project = ensure_project(&mut transaction, &project.name, &project.description).await?;
         administered.push(in_project(&project, "admin"));
@@ -171,6 +171,7 @@ async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedEr
         admin: admin.apply(&mut transaction, &administered).await?,
         demo: demo.apply(&mut transaction, &[in_project(&demo_project, "member")]).await?,
     };
+    db::touch(&mut transaction).await?;
     transaction.commit().await?;
     Ok(seeded)
 }
@@ -180,17 +181,15 @@ async fn seed_catalog(connection: &mut Connection, entries: &[CatalogEntry]) -> 
     if entries.is_empty() {
         return Ok(());
     }
-    let region: Option<String> =
-        sql!("SELECT id FROM regions WHERE id = "(REGION)).fetch_optional(connection).await?;
+    let region: Option<String> = sql!("SELECT id FROM regions WHERE id = "(REGION)).fetch_optional(connection).await?;
     if region.is_none() {
         let region =
             Region { id: REGION.to_owned(), description: String::new(), parent_region_id: None, extra: Map::new() };
         insert(connection, &region).await?;
     }
     for entry in entries {
-        let present: i64 = sql!("SELECT COUNT(*) FROM catalog_services WHERE type = "(entry.kind))
-            .fetch_one(connection)
-            .await?;
+        let present: i64 =
+            sql!("SELECT COUNT(*) FROM catalog_services WHERE type = "(entry.kind)).fetch_one(connection).await?;
         if present > 0 {
             continue;
         }

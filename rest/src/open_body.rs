@@ -116,7 +116,8 @@ fn schema_words(value: &Value, reason: &str) -> String {
     if reason.starts_with("unknown field") {
         return format!("Additional properties are not allowed ('{}' was unexpected)", name());
     }
-    let Some((_, expected)) = reason.strip_prefix("invalid type").and_then(|rest| rest.split_once(", expected ")) else {
+    let Some((_, expected)) = reason.strip_prefix("invalid type").and_then(|rest| rest.split_once(", expected "))
+    else {
         return reason.to_owned();
     };
     let kind = match expected {

@@ -15,7 +15,8 @@ use sync_wrapper::SyncWrapper;
 use tokio::time::timeout;
 
 use crate::{
-    ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token, answer::Answer,
+    ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token,
+    answer::Answer,
     authentication::Caller,
     policy::{Rule, Target, Who},
     request_id,

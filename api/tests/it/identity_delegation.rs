@@ -12,7 +12,14 @@ const V3: &str = "/identity/v3";
 /// The user and the project of a token.
 async fn who(client: &Client<'_>) -> (String, String) {
     let token = client.token.clone().unwrap();
-    let shown = client.send_with(http::Method::GET, &format!("{V3}/auth/tokens"), axum::body::Body::empty(), &[("x-subject-token", &token)]).await;
+    let shown = client
+        .send_with(
+            http::Method::GET,
+            &format!("{V3}/auth/tokens"),
+            axum::body::Body::empty(),
+            &[("x-subject-token", &token)],
+        )
+        .await;
     let token = &shown.body["token"];
     (id(&token["user"]).to_owned(), id(&token["project"]).to_owned())
 }

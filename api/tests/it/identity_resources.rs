@@ -1,8 +1,11 @@
 //! Projects, domains, users, groups: made, found, changed and deleted, with Keystone's texts.
 
+use jiff::Timestamp;
+use novella_common::sql;
+use novella_identity::IdentityConfig;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Cloud, On, PASSWORD, password};
+use crate::support::{Answer, Client, Cloud, On, PASSWORD, identity_config, password};
 
 const V3: &str = "/identity/v3";
 
@@ -189,5 +192,61 @@ on_both! {
         let refused = admin.post(&format!("{V3}/groups"), &json!({"group": {"name": "g"}})).await;
         assert_eq!(refused.status, 409);
         assert_eq!(cloud.token(&password("demo", PASSWORD, "demo")).await.map(|(_, token)| token["project"]["name"].clone()), Ok(json!("demo")));
+    }
+}
+
+/// By what operators may set, off by default: passwords that expire, and that are not taken again; hashes of another cost.
+async fn passwords_follow_the_rules(on: On) {
+    let config = IdentityConfig {
+        password_expires_days: Some(1),
+        unique_last_password_count: 2,
+        password_hash_iterations: 2,
+        ..identity_config()
+    };
+    let cloud = Cloud::with_identity(on, config).await;
+    let hashes = async || -> Vec<String> {
+        let mut connection = cloud.database.read().await.unwrap();
+        sql!("SELECT password_hash FROM users WHERE name = 'admin'").fetch_all(&mut connection).await.unwrap()
+    };
+    // Made with the cost of before, and made anew when the password was there to make it with.
+    assert!(hashes().await[0].contains("t=1,"));
+    let admin = cloud.admin().await;
+    assert!(hashes().await[0].contains("t=2,"));
+    assert_eq!(admin.get(&format!("{V3}/users")).await.status, 200);
+
+    let user = make(&admin, "users", "user", json!({"name": "u", "password": "one"})).await;
+    assert!(user["password_expires_at"].is_string());
+    let path = format!("{V3}/users/{}/password", id(&user));
+    let change = |old: &str, new: &str| json!({"user": {"original_password": old, "password": new}});
+    let refused = cloud.anonymous().post(&path, &change("one", "one")).await;
+    assert!(
+        refused.status == 400 && message(&refused).contains("cannot be identical to a previous password"),
+        "{:?}",
+        refused.body
+    );
+    assert_eq!(cloud.anonymous().post(&path, &change("one", "two")).await.status, 204);
+    assert_eq!(cloud.anonymous().post(&path, &change("two", "one")).await.status, 400);
+    assert_eq!(cloud.anonymous().post(&path, &change("two", "three")).await.status, 204);
+    assert_eq!(cloud.anonymous().post(&path, &change("three", "one")).await.status, 204);
+
+    cloud.execute(sql!("UPDATE users SET password_expires_at = " (Timestamp::UNIX_EPOCH) " WHERE name = 'u'")).await;
+    let log_in = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": {"id": user["id"], "password": "one"}}}}});
+    let refused = cloud.anonymous().post(&format!("{V3}/auth/tokens"), &log_in).await;
+    let text = format!("The password is expired and needs to be changed for user: {}.", id(&user));
+    assert_eq!((refused.status, message(&refused)), (401, text.as_str()));
+    assert_eq!(cloud.anonymous().post(&path, &change("one", "four")).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_expire_and_are_not_taken_again_where_the_configuration_says_so() {
+    passwords_follow_the_rules(On::Sqlite).await;
+}
+
+mod on_postgres_with_rules {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn passwords_expire_and_are_not_taken_again_where_the_configuration_says_so() {
+        passwords_follow_the_rules(On::Postgres).await;
     }
 }

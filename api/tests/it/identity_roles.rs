@@ -23,7 +23,8 @@ fn log_in(user: &Value, scope: Value) -> Value {
 }
 
 fn roles(token: &Value) -> Vec<&str> {
-    let mut names: Vec<_> = token["roles"].as_array().unwrap().iter().map(|role| role["name"].as_str().unwrap()).collect();
+    let mut names: Vec<_> =
+        token["roles"].as_array().unwrap().iter().map(|role| role["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     names
 }

@@ -125,8 +125,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
 
     let endpoint = format!("http://{}", cloud.address);
     let name = &folder.cloud.name;
-    let logins =
-        Logins { endpoint: &endpoint, password: password.expose(), demo_password: demo_password.expose() };
+    let logins = Logins { endpoint: &endpoint, password: password.expose(), demo_password: demo_password.expose() };
     write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, logins))?;
     write_private(&folder.path().join("openrc"), &clouds::openrc(&endpoint, password.expose()))?;
     let credentials = Credentials::of_folder(folder.path(), name.as_str())?;

@@ -45,7 +45,11 @@ pub async fn insert<T: Table>(connection: &mut Connection, row: &T) -> Result<()
 ///
 /// # Errors
 /// A value that is taken (see [`DbError::is_unique_violation`]), and the database's.
-pub async fn update<T: Table, K: Bind + ?Sized>(connection: &mut Connection, key: &K, row: &T) -> Result<bool, DbError> {
+pub async fn update<T: Table, K: Bind + ?Sized>(
+    connection: &mut Connection,
+    key: &K,
+    row: &T,
+) -> Result<bool, DbError> {
     let mut sql = Sql::new("UPDATE ");
     sql.push(T::NAME).push(" SET (").push(T::INSERTED).push(") = (").row(|cells| row.bind(cells)).push(") WHERE ");
     sql.push(T::KEY.column()).push(" = ").bind(key).execute_one(connection).await

@@ -28,6 +28,8 @@ pub(super) struct Identified {
     pub(super) application_credential_id: Option<String>,
     /// See above.
     pub(super) application_credential_project: Option<String>,
+    /// When what it was by ends.
+    pub(super) until: Option<Timestamp>,
 }
 
 /// Finds out who wants a token.
@@ -55,6 +57,7 @@ pub(super) async fn identify(component: &state::Identity, identity: Identity) ->
                 application_credential_project: before
                     .application_credential_project
                     .or(one.application_credential_project),
+                until: before.until.into_iter().chain(one.until).min(),
                 user: one.user,
             },
             Some(_) => return Err(ApiError::Unauthorized),
@@ -122,6 +125,7 @@ async fn by_password(component: &state::Identity, method: PasswordMethod) -> Res
         parent: None,
         application_credential_id: None,
         application_credential_project: None,
+        until: None,
     })
 }
 
@@ -146,6 +150,8 @@ async fn by_token(component: &state::Identity, method: TokenMethod) -> Result<Id
         methods: joined(vec!["token".to_owned()], token.methods.clone()),
         application_credential_project: project.filter(|_| credential.is_some()),
         application_credential_id: credential,
+        // Never renewed: else a token that leaked would be good for ever.
+        until: Some(token.expires_at),
         parent: Some(token),
     })
 }
@@ -158,9 +164,8 @@ async fn by_application_credential(
         (Some(id), _, _) => look_up(&mut *component.database.read().await?, id).await?,
         (None, Some(name), Some(user)) => match named(component, user).await? {
             Some((user, _)) => {
-                let list = List::all()
-                    .filter(Condition::equal("user_id", &user.id))
-                    .filter(Condition::equal("name", name));
+                let list =
+                    List::all().filter(Condition::equal("user_id", &user.id)).filter(Condition::equal("name", name));
                 list.page(&mut *component.database.read().await?).await?.unwrap_or_default().pop()
             }
             None => None,
@@ -170,7 +175,9 @@ async fn by_application_credential(
     };
     let hash = found.as_ref().map(|found| found.secret_hash.clone());
     let fits = component.passwords.fits(method.secret, hash).await?;
-    let credential = found.filter(|_| fits).ok_or(ApiError::Unauthorized)?;
+    let now = Timestamp::now();
+    let holds = |found: &ApplicationCredential| fits && found.expires_at.is_none_or(|until| until > now);
+    let credential = found.filter(holds).ok_or(ApiError::Unauthorized)?;
     let which = Reference::Id(credential.user_id);
     let user = db::user(&mut *component.database.read().await?, &which).await?;
     let (user, _) = user.filter(|(user, _)| user.enabled).ok_or(ApiError::Unauthorized)?;
@@ -180,5 +187,6 @@ async fn by_application_credential(
         parent: None,
         application_credential_id: Some(credential.id),
         application_credential_project: Some(credential.project_id),
+        until: credential.expires_at,
     })
 }

@@ -14,10 +14,7 @@ use axum::{
 use jiff::{SignedDuration, Timestamp};
 use novella_common::db::list::Condition;
 use novella_rest::{
-    ApiError, Operation, Token, delete, get, head,
-    list::ListDescription,
-    policy::Target,
-    post, token_in,
+    ApiError, Operation, Token, delete, get, head, list::ListDescription, policy::Target, post, token_in,
 };
 use serde_json::{Value, json};
 
@@ -30,7 +27,7 @@ use crate::{
         tokens::{self, Written},
     },
     policy,
-    resource::{Resource as _, collection, listing, page, page_of, read_page},
+    resource::{Resource as _, listing, page, page_of, read_page},
     resources::projects,
     secrets,
     state::Identity,
@@ -66,7 +63,9 @@ async fn issue(request: Request, Auth(auth): Auth) -> Result<Response, ApiError>
     let issued_at = Timestamp::now();
     let ttl = SignedDuration::try_from(identity.token_ttl).unwrap_or(SignedDuration::MAX);
     let full = issued_at.saturating_add(ttl).unwrap_or(Timestamp::MAX);
-    let Identified { methods, parent, application_credential_id, .. } = identified;
+    let Identified { methods, parent, application_credential_id, until, .. } = identified;
+    // No longer than what it was got with.
+    let expires_at = until.into_iter().chain(scoped.until).fold(full, Timestamp::min);
     let mut audit_ids = vec![secrets::audit_id()?];
     audit_ids.extend(parent.as_ref().and_then(|parent| parent.audit_ids.last().cloned()));
     let written = Written {
@@ -77,8 +76,7 @@ async fn issue(request: Request, Auth(auth): Auth) -> Result<Response, ApiError>
         methods,
         audit_ids,
         issued_at: whole_seconds(issued_at),
-        // A token got by a token lives no longer than that one: else a token that leaked could be renewed for ever.
-        expires_at: whole_seconds(parent.map_or(full, |parent| parent.expires_at.min(full))),
+        expires_at: whole_seconds(expires_at),
     };
     let secret = secrets::token()?;
     let hash = db::token_hash(&secret);
@@ -101,10 +99,7 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
 }
 
 /// The catalog, unless the query says `nocatalog`.
-async fn catalog_of(
-    request: &Request,
-    token: &Token,
-) -> Result<Option<Vec<crate::catalog::ServiceView>>, ApiError> {
+async fn catalog_of(request: &Request, token: &Token) -> Result<Option<Vec<crate::catalog::ServiceView>>, ApiError> {
     if request.query.names().any(|name| name == "nocatalog") {
         return Ok(None);
     }
@@ -146,9 +141,7 @@ async fn revoke(request: Request) -> Result<StatusCode, ApiError> {
 async fn catalog(request: Request) -> Result<Json<Value>, ApiError> {
     let token = request.token.as_ref().ok_or(ApiError::Unauthorized)?;
     if token.project.is_none() {
-        return Err(ApiError::Forbidden(
-            "A project-scoped token is required to produce a service catalog.".into(),
-        ));
+        return Err(ApiError::Forbidden("A project-scoped token is required to produce a service catalog.".into()));
     }
     let own = request.links.to("auth/catalog");
     let catalog = request.state.cache.catalog(&request.state.database).await?.view(token, &request.links);
@@ -182,5 +175,5 @@ async fn own_domains(request: Request) -> Result<Response, ApiError> {
 async fn own_system(request: Request) -> Result<Response, ApiError> {
     let held = roles::effective(&mut *request.state.database.read().await?, request.user(), Place::System).await?;
     let system = if held.is_empty() { Vec::new() } else { vec![json!({"all": true})] };
-    Ok(collection(&request, "system", system, "auth/system"))
+    Ok(Json(json!({"system": system, "links": {"self": request.links.to("auth/system")}})).into_response())
 }

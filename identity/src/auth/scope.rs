@@ -14,7 +14,11 @@ use super::{
     request::{NamedDomain, reference},
 };
 use crate::{
-    db::{self, Project, roles::Place, tokens::{self, Scope}},
+    db::{
+        self, Project,
+        roles::Place,
+        tokens::{self, Scope},
+    },
     inputs::expecting,
     resource::look_up,
     state,
@@ -87,6 +91,8 @@ pub(super) struct Scoped {
     pub(super) user_id: String,
     pub(super) scope: Scope,
     pub(super) trust_id: Option<String>,
+    /// When the trust ends.
+    pub(super) until: Option<Timestamp>,
 }
 
 /// Finds what is asked for. Whether the user has a role there is found out when the token is read.
@@ -100,7 +106,7 @@ pub(super) async fn scoped(
 ) -> Result<Scoped, ApiError> {
     let mut connection = component.database.read().await?;
     let user_id = identified.user.id.clone();
-    let scoped = |scope| Ok(Scoped { user_id: user_id.clone(), scope, trust_id: None });
+    let scoped = |scope| Ok(Scoped { user_id: user_id.clone(), scope, trust_id: None, until: None });
     // An application credential is for one project.
     if let Some(project) = &identified.application_credential_project {
         let fits = match &wanted {
@@ -171,9 +177,9 @@ async fn by_trust(connection: &mut Connection, identified: &Identified, id: &str
     if trust.trustee != identified.user.id {
         return Err(denied("User is not a trustee."));
     }
-    let project: Option<Option<String>> =
-        sql!("SELECT project_id FROM trusts WHERE id = "(id)).fetch_optional(connection).await?;
-    let scope = match project.flatten() {
+    let (project, until): (Option<String>, Option<Timestamp>) =
+        sql!("SELECT project_id, expires_at FROM trusts WHERE id = "(id)).fetch_one(connection).await?;
+    let scope = match project {
         Some(project) => {
             // Who gives more than he has any more gives nothing.
             let held = tokens::held(connection, &trust.trustor, Place::Project(&project), None).await?;
@@ -185,7 +191,7 @@ async fn by_trust(connection: &mut Connection, identified: &Identified, id: &str
         None => Scope::Unscoped,
     };
     let user_id = if trust.impersonation { trust.trustor } else { trust.trustee };
-    Ok(Scoped { user_id, scope, trust_id: Some(id.to_owned()) })
+    Ok(Scoped { user_id, scope, trust_id: Some(id.to_owned()), until })
 }
 
 /// Counts one use of a trust that may be used only so often.

@@ -112,7 +112,11 @@ pub async fn project(connection: &mut Connection, which: &Reference) -> Result<O
 }
 
 /// A domain, if there is one.
-pub(crate) async fn domain(connection: &mut Connection, id: Option<&str>, name: Option<&str>) -> Result<Option<Project>, DbError> {
+pub(crate) async fn domain(
+    connection: &mut Connection,
+    id: Option<&str>,
+    name: Option<&str>,
+) -> Result<Option<Project>, DbError> {
     let mut sql = select::<Project>();
     match (id, name) {
         (Some(id), _) => sql.push(" WHERE is_domain AND id = ").bind(id),
@@ -144,7 +148,8 @@ impl Reference {
     }
 }
 
-/// Gives a user another password, and ends all its tokens: who knew the old password may have made some.
+/// Gives a user another password, and ends all its tokens: who knew the old password may have made some. The caller says
+/// so with [`touch`], at the end of the transaction.
 ///
 /// # Errors
 /// The database's.
@@ -168,7 +173,7 @@ pub async fn set_password(
     .execute(connection)
     .await?;
     sql!("DELETE FROM tokens WHERE user_id = "(user_id)).execute(connection).await?;
-    touch(connection).await
+    Ok(())
 }
 
 /// Writes the same password's hash anew, with another cost. Unless it has been changed meanwhile.
@@ -182,7 +187,11 @@ pub(crate) async fn rehash(connection: &mut Connection, user_id: &str, old: &str
 }
 
 /// The hashes of a user's last passwords, the present one first.
-pub(crate) async fn last_passwords(connection: &mut Connection, user: &User, count: i64) -> Result<Vec<String>, DbError> {
+pub(crate) async fn last_passwords(
+    connection: &mut Connection,
+    user: &User,
+    count: i64,
+) -> Result<Vec<String>, DbError> {
     let mut hashes: Vec<String> = user.password_hash.iter().cloned().collect();
     let before: Vec<String> = sql!(
         "SELECT password_hash FROM password_history WHERE user_id = " (user.id)

@@ -120,7 +120,11 @@ const WITH_IMPLIED: &str = "), held(role_id) AS (SELECT role_id FROM given UNION
      SELECT r.id, r.name FROM roles r JOIN held ON held.role_id = r.id WHERE r.domain_id IS NULL ORDER BY r.name";
 
 /// The roles that a user has, with all that they imply, by name.
-pub(crate) async fn effective(connection: &mut Connection, user_id: &str, place: Place<'_>) -> Result<Vec<Named>, DbError> {
+pub(crate) async fn effective(
+    connection: &mut Connection,
+    user_id: &str,
+    place: Place<'_>,
+) -> Result<Vec<Named>, DbError> {
     let mut sql = match place {
         Place::Project(project) => {
             let mut sql = sql!(
@@ -155,7 +159,9 @@ fn named(rows: Vec<(String, String)>) -> Vec<Named> {
 
 /// The condition on a project that this user has a role in it.
 pub(crate) fn has_role(user_id: &str) -> Sql {
-    let mut sql = sql!("id IN (WITH RECURSIVE given(project_id, inherited) AS (SELECT project_id, inherited FROM role_assignments WHERE ");
+    let mut sql = sql!(
+        "id IN (WITH RECURSIVE given(project_id, inherited) AS (SELECT project_id, inherited FROM role_assignments WHERE "
+    );
     sql.append(for_user(user_id));
     sql.push(
         " AND project_id IS NOT NULL), below(id) AS (SELECT p.id FROM projects p JOIN given g ON g.inherited AND \

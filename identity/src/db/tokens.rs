@@ -54,7 +54,8 @@ pub(crate) async fn insert(connection: &mut Connection, hash: &str, token: &Writ
     Ok(())
 }
 
-type TokenColumns = (String, Option<String>, Option<String>, Json<Vec<String>>, Json<Vec<String>>, Timestamp, Timestamp);
+type TokenColumns =
+    (String, Option<String>, Option<String>, Json<Vec<String>>, Json<Vec<String>>, Timestamp, Timestamp);
 type UserColumns = (String, String, String, String, Option<Timestamp>);
 type ProjectColumns = (Option<String>, Option<String>, Option<bool>, Option<String>, Option<String>, Option<bool>);
 
@@ -139,8 +140,7 @@ pub(crate) async fn held(
 ) -> Result<Vec<Named>, DbError> {
     let held = roles::effective(connection, user_id, place).await?;
     let Some(given) = limited_to else { return Ok(held) };
-    let given: Vec<String> =
-        held.into_iter().map(|role| role.id).filter(|id| given.contains(id)).collect();
+    let given: Vec<String> = held.into_iter().map(|role| role.id).filter(|id| given.contains(id)).collect();
     roles::with_implied(connection, &given).await
 }
 

@@ -87,7 +87,12 @@ async fn index(request: Request, Path(user): Path<String>) -> Result<Response, A
     page(&request, listing, &format!("users/{user}/access_rules")).await
 }
 
-async fn existing(request: &Request, connection: &mut Connection, user: &str, id: &str) -> Result<AccessRuleRow, ApiError> {
+async fn existing(
+    request: &Request,
+    connection: &mut Connection,
+    user: &str,
+    id: &str,
+) -> Result<AccessRuleRow, ApiError> {
     request.check_target(&of(user))?;
     let found: Option<AccessRuleRow> = look_up(connection, id).await?;
     found.filter(|found| found.user_id == user).ok_or_else(|| not_found(AccessRuleRow::CALLED, id))
@@ -103,10 +108,9 @@ async fn remove(request: Request, Path((user, id)): Path<(String, String)>) -> R
     let mut transaction = request.state.database.begin().await?;
     let rule = existing(&request, &mut transaction, &user, &id).await?;
     check_delegation(&request, true)?;
-    let used: i64 =
-        sql!("SELECT COUNT(*) FROM application_credential_access_rules WHERE access_rule_id = "(rule.id))
-            .fetch_one(&mut transaction)
-            .await?;
+    let used: i64 = sql!("SELECT COUNT(*) FROM application_credential_access_rules WHERE access_rule_id = "(rule.id))
+        .fetch_one(&mut transaction)
+        .await?;
     if used > 0 {
         return Err(ApiError::Forbidden("May not delete access rule in use".into()));
     }

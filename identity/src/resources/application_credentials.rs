@@ -2,7 +2,11 @@
 
 use std::collections::HashSet;
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use jiff::Timestamp;
 use novella_common::{
     config::Secret,
@@ -16,7 +20,9 @@ use novella_common::{
 use novella_rest::{
     AccessRule, ApiError, Links, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED},
-    open_body, policy::Target, post,
+    open_body,
+    policy::Target,
+    post,
     times::{self, Micros},
 };
 use serde::Deserialize;
@@ -29,7 +35,7 @@ use crate::{
     db::{self, Role, roles, tokens},
     inputs::{NOT_UNDERSTOOD, Name, SecretText},
     policy,
-    resource::{self, Resource, delete_row, look_up, listing, name_taken, no_marker, not_found, page_of, read_page},
+    resource::{self, Resource, delete_row, listing, look_up, name_taken, no_marker, not_found, page_of, read_page},
     secrets,
 };
 
@@ -44,7 +50,7 @@ pub(crate) struct ApplicationCredential {
     pub(crate) secret_hash: String,
     /// Ids.
     roles: Vec<String>,
-    expires_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
     unrestricted: bool,
 }
 
@@ -141,7 +147,11 @@ impl Resource for ApplicationCredential {
 }
 
 /// What clients see of one.
-async fn view(connection: &mut Connection, credential: &ApplicationCredential, links: &Links) -> Result<Value, ApiError> {
+async fn view(
+    connection: &mut Connection,
+    credential: &ApplicationCredential,
+    links: &Links,
+) -> Result<Value, ApiError> {
     let mut view = resource::view(credential, links);
     let list = List::<Role>::all().filter(Condition::is_in("id", &credential.roles));
     let held = list.page(connection).await?.unwrap_or_default();
@@ -202,9 +212,9 @@ async fn index(request: Request, Path(user): Path<String>) -> Result<Response, A
 /// 400 for what is no time, or no longer to come.
 pub(super) fn expiry(text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
     let Some(text) = text else { return Ok(None) };
-    let time = times::parse(text).filter(|_| text.contains('T')).ok_or_else(|| {
-        ApiError::bad_request(format!("Timestamp not in expected format. {NOT_UNDERSTOOD}"))
-    })?;
+    let time = times::parse(text)
+        .filter(|_| text.contains('T'))
+        .ok_or_else(|| ApiError::bad_request(format!("Timestamp not in expected format. {NOT_UNDERSTOOD}")))?;
     if time <= Timestamp::now() {
         return Err(ApiError::bad_request(format!("The 'expires_at' must not be before now. {NOT_UNDERSTOOD}")));
     }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use axum::response::Response;
 use novella_common::{
-    db::{Connection, DbError, Sql, list::{Condition, List}},
+    db::{
+        Connection, DbError, Sql,
+        list::{Condition, List},
+    },
     sql,
 };
 use novella_rest::{ApiError, FieldTable, Links, Operation, field, get, policy::Target};
@@ -154,7 +157,10 @@ async fn read(connection: &mut Connection, condition: Sql) -> Result<Vec<Assignm
          LEFT JOIN projects p ON p.id = a.project_id LEFT JOIN users u ON u.id = a.user_id \
          LEFT JOIN user_groups g ON g.id = a.group_id JOIN roles r ON r.id = a.role_id WHERE 1 = 1"
     );
-    sql.append(condition).push(" ORDER BY u.name, g.name, p.name, r.name, a.inherited");
+    sql.append(condition).push(
+        " ORDER BY COALESCE(u.name, ''), COALESCE(g.name, ''), a.project_id IS NULL, \
+         COALESCE(p.name, ''), a.inherited, r.name",
+    );
     let rows: Vec<Columns> = sql.fetch_all(connection).await?;
     let assignment = |(user, group, project, is_domain, role, inherited): Columns| {
         let actor = match (user, group) {
@@ -232,7 +238,11 @@ async fn effective(connection: &mut Connection, wanted: &Wanted<'_>) -> Result<V
 }
 
 /// Groups become their members.
-async fn members(connection: &mut Connection, found: Vec<Assignment>, only: Option<&str>) -> Result<Vec<Assignment>, DbError> {
+async fn members(
+    connection: &mut Connection,
+    found: Vec<Assignment>,
+    only: Option<&str>,
+) -> Result<Vec<Assignment>, DbError> {
     let groups: HashSet<&str> = found
         .iter()
         .filter_map(|one| match &one.actor {
@@ -267,7 +277,11 @@ async fn members(connection: &mut Connection, found: Vec<Assignment>, only: Opti
 }
 
 /// Inherited assignments become those of the projects below.
-async fn inherited(connection: &mut Connection, found: Vec<Assignment>, tree: Option<&[String]>) -> Result<Vec<Assignment>, DbError> {
+async fn inherited(
+    connection: &mut Connection,
+    found: Vec<Assignment>,
+    tree: Option<&[String]>,
+) -> Result<Vec<Assignment>, DbError> {
     let mut below: HashMap<String, Vec<String>> = HashMap::new();
     let mut all = Vec::new();
     for one in found {
@@ -367,7 +381,8 @@ impl Names {
             Actor::User(_) => None,
         })));
         let groups = groups.page(connection).await?.unwrap_or_default();
-        let roles = List::<Role>::all().filter(by(of(|one| Some(&one.role)))).page(connection).await?.unwrap_or_default();
+        let roles =
+            List::<Role>::all().filter(by(of(|one| Some(&one.role)))).page(connection).await?.unwrap_or_default();
         let projects = List::<Project>::all().filter(by(of(|one| one.scope.project_id()))).page(connection).await?;
         let projects = projects.unwrap_or_default();
         let all = List::<Project>::all().filter(Condition::equal("is_domain", &true)).page(connection).await?;

@@ -1,6 +1,10 @@
 //! `/OS-OAUTH1/consumers`: programs that may ask for access by OAuth 1. Kept; the asking itself is not served.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_common::{
     db::list::{Direction, SortKey},
     table,
@@ -75,11 +79,14 @@ impl Resource for Consumer {
     const ONE: &'static str = "consumer";
     const MANY: &'static str = "consumers";
     const PATH: &'static str = "OS-OAUTH1/consumers";
-    const CALLED: &'static str = "Consumer";
     const LIST: &'static ListDescription = &CONSUMERS;
 
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn missing(_: &str) -> ApiError {
+        ApiError::not_found("Consumer not found")
     }
 
     /// The secret is shown only when it is made.

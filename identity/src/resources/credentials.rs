@@ -115,7 +115,8 @@ impl Resource for Credential {
 /// # Errors
 /// 403.
 pub(super) fn only_primary(request: &Request) -> Result<(), ApiError> {
-    let lent = request.token.as_ref().is_some_and(|token| token.trust.is_some() || token.application_credential.is_some());
+    let lent =
+        request.token.as_ref().is_some_and(|token| token.trust.is_some() || token.application_credential.is_some());
     if lent {
         return Err(ApiError::Forbidden(
             "You are not authorized to perform the requested action: Delegated tokens cannot access credentials \
@@ -213,31 +214,21 @@ async fn update(request: Request, Path(id): Path<String>, change: CredentialChan
     only_primary(&request)?;
     let mut transaction = request.state.database.begin().await?;
     let mut credential = locked::<Credential>(&request, &mut transaction, &id).await?;
-    if credential.kind.eq_ignore_ascii_case("ec2")
-        && let Some(blob) = &change.blob
-    {
-        // What it logs in as stays.
-        let access = ec2_blob(blob)?.get("access").cloned();
-        let held = ec2_blob(&credential.blob)?.get("access").cloned();
-        if access != held {
-            return Err(ApiError::bad_request("Cannot change the access key of an EC2 credential."));
-        }
-    }
-    if let Some(Name(kind)) = change.kind {
-        credential.kind = kind;
+    let fixed = [
+        ("type", change.kind.is_some_and(|kind| kind.0 != credential.kind)),
+        ("user_id", change.user_id.is_some_and(|user| user != credential.user_id)),
+        ("project_id", change.project_id.is_some_and(|project| Some(project) != credential.project_id)),
+    ];
+    if let Some((name, _)) = fixed.iter().find(|(_, changed)| *changed) {
+        return Err(ApiError::bad_request(format!("{name} can not be updated for credential")));
     }
     if let Some(blob) = change.blob {
+        if credential.kind.eq_ignore_ascii_case("ec2") {
+            ec2_blob(&blob)?;
+        }
         credential.blob = blob;
     }
-    if let Some(user) = change.user_id {
-        request.check_target(&Target { user: Some(&user), ..Target::default() })?;
-        credential.user_id = user;
-    }
-    if let Some(project) = change.project_id {
-        credential.project_id = Some(project);
-    }
     credential.extra.extend(change.extra);
-    check(&mut transaction, &credential).await?;
     resource::change(&request, transaction, &credential, || taken(&credential)).await?;
     Ok(resource::shown(&request, &credential))
 }

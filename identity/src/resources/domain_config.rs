@@ -1,7 +1,11 @@
 //! `/domains/{domain_id}/config`: what Keystone calls the configuration of a domain: where its users come from. Kept and
 //! given back; users come from this cloud's database here, whatever it says.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_common::{
     db::{Connection, Json as JsonColumn},
     sql,
@@ -56,15 +60,13 @@ fn invalid(reason: &str) -> ApiError {
 /// A group, and an option of it, that there can be.
 fn check(group: &str, option: Option<&str>) -> Result<Value, ApiError> {
     let known = known();
-    let options = known.get(group).ok_or_else(|| {
-        invalid(&format!("Group {group} is not supported for domain specific configurations"))
-    })?;
+    let options = known
+        .get(group)
+        .ok_or_else(|| invalid(&format!("Group {group} is not supported for domain specific configurations")))?;
     match option {
         None => Ok(options.clone()),
         Some(option) => options.get(option).cloned().ok_or_else(|| {
-            invalid(&format!(
-                "Option {option} in group {group} is not supported for domain specific configurations"
-            ))
+            invalid(&format!("Option {option} in group {group} is not supported for domain specific configurations"))
         }),
     }
 }
@@ -99,8 +101,8 @@ async fn read(connection: &mut Connection, domain: &str, part: Part<'_>) -> Resu
     .await?;
     let mut config: Map<String, Value> = Map::new();
     for (group, option, JsonColumn(value)) in rows {
-        let wanted = part.group.is_none_or(|wanted| wanted == group)
-            && part.option.is_none_or(|wanted| wanted == option);
+        let wanted =
+            part.group.is_none_or(|wanted| wanted == group) && part.option.is_none_or(|wanted| wanted == option);
         if wanted {
             let options = config.entry(group).or_insert_with(|| json!({}));
             options[option] = value;
@@ -122,7 +124,9 @@ async fn write(connection: &mut Connection, domain: &str, config: &Options) -> R
     for (group, options) in config {
         check(group, None)?;
         let Value::Object(options) = options else {
-            return Err(invalid(&format!("The value of group {group} specified in the config should be a dictionary of options")));
+            return Err(invalid(&format!(
+                "The value of group {group} specified in the config should be a dictionary of options"
+            )));
         };
         for (option, value) in options {
             check(group, Some(option))?;
@@ -204,7 +208,10 @@ async fn update(mut request: Request, Path(domain): Path<String>) -> Result<Resp
     changed(&request, &domain, Part::default(), &config).await
 }
 
-async fn update_group(mut request: Request, Path((domain, group)): Path<(String, String)>) -> Result<Response, ApiError> {
+async fn update_group(
+    mut request: Request,
+    Path((domain, group)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
     let config = config_in(&mut request).await?;
     if let Some(other) = config.keys().find(|given| **given != group) {
         return Err(invalid(&format!(

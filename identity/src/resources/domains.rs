@@ -1,6 +1,10 @@
 //! `/domains`: the roots of the tree of projects; what has names of its own is in one.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_common::{
     db::{
         Connection,
@@ -11,7 +15,9 @@ use novella_common::{
 use novella_rest::{
     ApiError, Body, Links, Nullable, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED, own},
-    open_body, patch, policy::Target, post, wrong_open,
+    open_body, patch,
+    policy::Target,
+    post, wrong_open,
 };
 use serde_json::{Map, Value, json};
 

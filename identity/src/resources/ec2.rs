@@ -1,6 +1,10 @@
 //! `/users/{user_id}/credentials/OS-EC2`: a view of the credentials of the type `ec2`, as Amazon's clients name theirs.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_common::db::{
     Connection,
     list::{Condition, List},
@@ -49,9 +53,8 @@ async fn index(request: Request, Path(user): Path<String>) -> Result<Response, A
     only_primary(&request)?;
     let mut connection = request.state.database.read().await?;
     users::existing(&mut connection, &user).await?;
-    let list = List::<Credential>::all()
-        .filter(Condition::equal("user_id", &user))
-        .filter(Condition::equal("type", "ec2"));
+    let list =
+        List::<Credential>::all().filter(Condition::equal("user_id", &user)).filter(Condition::equal("type", "ec2"));
     let found = list.page(&mut connection).await?.unwrap_or_default();
     let views = found.iter().map(|credential| view(credential, &request.links)).collect::<Result<_, _>>()?;
     Ok(collection(&request, "credentials", views, &format!("users/{user}/credentials/OS-EC2")))
@@ -81,7 +84,12 @@ async fn create(mut request: Request, Path(user): Path<String>) -> Result<Respon
 }
 
 /// The user's credential with this access key.
-async fn existing(request: &Request, connection: &mut Connection, user: &str, access: &str) -> Result<Credential, ApiError> {
+async fn existing(
+    request: &Request,
+    connection: &mut Connection,
+    user: &str,
+    access: &str,
+) -> Result<Credential, ApiError> {
     request.check_target(&of(user))?;
     only_primary(request)?;
     let id = ec2_id(access);

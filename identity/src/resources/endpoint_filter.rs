@@ -1,6 +1,10 @@
 //! `/OS-EP-FILTER`: which endpoints a project sees in its catalog. One that was given none sees all.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_common::{
     db::{
         Connection, Sql,
@@ -43,16 +47,8 @@ pub(super) fn operations() -> Vec<Operation<crate::Identity>> {
             policy::LIST_ENDPOINT_GROUPS_FOR_PROJECT,
             groups_of_project,
         ),
-        get(
-            "/OS-EP-FILTER/projects/{project_id}/endpoints",
-            policy::LIST_ENDPOINTS_FOR_PROJECT,
-            endpoints_of_project,
-        ),
-        get(
-            "/OS-EP-FILTER/endpoints/{endpoint_id}/projects",
-            policy::LIST_PROJECTS_FOR_ENDPOINT,
-            projects_of_endpoint,
-        ),
+        get("/OS-EP-FILTER/projects/{project_id}/endpoints", policy::LIST_ENDPOINTS_FOR_PROJECT, endpoints_of_project),
+        get("/OS-EP-FILTER/endpoints/{endpoint_id}/projects", policy::LIST_PROJECTS_FOR_ENDPOINT, projects_of_endpoint),
         put(OF_PROJECT, policy::ADD_ENDPOINT_TO_PROJECT, add_endpoint).status(204),
         get(OF_PROJECT, policy::CHECK_ENDPOINT_IN_PROJECT, check_endpoint).status(204),
         delete(OF_PROJECT, policy::REMOVE_ENDPOINT_FROM_PROJECT, remove_endpoint).status(204),
@@ -75,7 +71,8 @@ async fn projects_of_group(request: Request, Path(id): Path<String>) -> Result<R
     let mut connection = request.state.database.read().await?;
     find::<EndpointGroup>(&mut connection, &id).await?;
     let condition = sql!("id IN (SELECT project_id FROM endpoint_group_projects WHERE endpoint_group_id = " (id) ")");
-    listed::<Project>(&request, &mut connection, condition, &format!("OS-EP-FILTER/endpoint_groups/{id}/projects")).await
+    listed::<Project>(&request, &mut connection, condition, &format!("OS-EP-FILTER/endpoint_groups/{id}/projects"))
+        .await
 }
 
 /// The endpoints that are in one of these groups.
@@ -167,7 +164,10 @@ async fn show_group(request: Request, Path((group, project)): Path<(String, Stri
     Ok(Json(json!({"project_endpoint_group": given})).into_response())
 }
 
-async fn remove_group(request: Request, Path((group, project)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+async fn remove_group(
+    request: Request,
+    Path((group, project)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
     let removed = sql!(
         "DELETE FROM endpoint_group_projects WHERE endpoint_group_id = " (group) " AND project_id = " (project)
@@ -187,7 +187,10 @@ async fn both(connection: &mut Connection, project: &str, endpoint: &str) -> Res
     Ok(())
 }
 
-async fn add_endpoint(request: Request, Path((project, endpoint)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+async fn add_endpoint(
+    request: Request,
+    Path((project, endpoint)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
     both(&mut transaction, &project, &endpoint).await?;
     sql!(
@@ -200,7 +203,10 @@ async fn add_endpoint(request: Request, Path((project, endpoint)): Path<(String,
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn check_endpoint(request: Request, Path((project, endpoint)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+async fn check_endpoint(
+    request: Request,
+    Path((project, endpoint)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
     let mut connection = request.state.database.read().await?;
     both(&mut connection, &project, &endpoint).await?;
     let found: Option<String> = sql!(
@@ -214,12 +220,14 @@ async fn check_endpoint(request: Request, Path((project, endpoint)): Path<(Strin
     }
 }
 
-async fn remove_endpoint(request: Request, Path((project, endpoint)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+async fn remove_endpoint(
+    request: Request,
+    Path((project, endpoint)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
-    let removed =
-        sql!("DELETE FROM endpoint_projects WHERE endpoint_id = " (endpoint) " AND project_id = " (project))
-            .execute_one(&mut transaction)
-            .await?;
+    let removed = sql!("DELETE FROM endpoint_projects WHERE endpoint_id = " (endpoint) " AND project_id = " (project))
+        .execute_one(&mut transaction)
+        .await?;
     if !removed {
         return Err(ApiError::not_found(format!("Could not find endpoint {endpoint} in project {project}.")));
     }

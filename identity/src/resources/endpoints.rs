@@ -78,22 +78,16 @@ pub(super) fn operations() -> Vec<Operation<crate::Identity>> {
 }
 
 /// Whom an endpoint is for.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Interface {
-    Public,
-    Internal,
-    Admin,
-}
+#[derive(Clone, Debug)]
+struct Interface(String);
 
-impl Interface {
-    fn name(&self) -> String {
-        match self {
-            Self::Public => "public",
-            Self::Internal => "internal",
-            Self::Admin => "admin",
+impl<'de> Deserialize<'de> for Interface {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        match name.as_str() {
+            "admin" | "internal" | "public" => Ok(Self(name)),
+            _ => Err(serde::de::Error::custom(format!("'{name}' is not one of ['admin', 'internal', 'public']"))),
         }
-        .to_owned()
     }
 }
 
@@ -110,7 +104,11 @@ impl<'de> Deserialize<'de> for Url {
         if url.chars().count() > 225 {
             return Err(serde::de::Error::custom(format!("'{url}' is too long")));
         }
-        if scheme { Ok(Self(url)) } else { Err(serde::de::Error::custom(format!("'{url}' does not match '^[a-zA-Z0-9+.-]+:.+'"))) }
+        if scheme {
+            Ok(Self(url))
+        } else {
+            Err(serde::de::Error::custom(format!("'{url}' does not match '^[a-zA-Z0-9+.-]+:.+'")))
+        }
     }
 }
 
@@ -191,7 +189,7 @@ async fn create(request: Request, new: NewEndpoint) -> Result<Response, ApiError
         id: db::new_id(),
         service_id: new.service_id,
         region_id: new.region_id.or(new.region),
-        interface: new.interface.name(),
+        interface: new.interface.0,
         url: new.url.0,
         enabled: new.enabled.unwrap_or(true),
         extra: new.extra,
@@ -209,8 +207,8 @@ async fn update(request: Request, Path(id): Path<String>, change: EndpointChange
     if let Some(service) = change.service_id {
         endpoint.service_id = service;
     }
-    if let Some(interface) = change.interface {
-        endpoint.interface = interface.name();
+    if let Some(Interface(interface)) = change.interface {
+        endpoint.interface = interface;
     }
     if let Some(Url(url)) = change.url {
         endpoint.url = url;

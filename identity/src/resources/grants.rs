@@ -2,10 +2,17 @@
 
 use axum::{http::StatusCode, response::Response};
 use novella_common::{
-    db::{Connection, list::{Condition, List}},
+    db::{
+        Connection,
+        list::{Condition, List},
+    },
     sql,
 };
-use novella_rest::{ApiError, Operation, Path, delete, get, policy::{Rule, Target}, put};
+use novella_rest::{
+    ApiError, Operation, Path, delete, get,
+    policy::{Rule, Target},
+    put,
+};
 use serde_json::Value;
 
 use super::roles::{self, MANAGED};
@@ -118,7 +125,13 @@ struct Named {
 }
 
 impl Named {
-    async fn find(connection: &mut Connection, to: To, actor: &str, place: Option<(On, &str)>, role: Option<&str>) -> Result<Self, ApiError> {
+    async fn find(
+        connection: &mut Connection,
+        to: To,
+        actor: &str,
+        place: Option<(On, &str)>,
+        role: Option<&str>,
+    ) -> Result<Self, ApiError> {
         let (domain, named) = match to {
             To::User => {
                 let user: Option<User> = look_up(connection, actor).await?;
@@ -247,11 +260,23 @@ async fn list(request: Request, Path((place, actor)): All, kind: Kind) -> Result
     let named = Named::find(&mut connection, kind.to, &actor, Some((kind.on, &place)), None).await?;
     named.authorize(&request, false)?;
     named.actor_is_there()?;
-    roles_of(&request, &mut connection, &named.grant(Some(kind.on), kind.inherited)).await
+    let of = match (kind.on, kind.to) {
+        (On::Project, To::User) => format!("projects/{place}/users/{actor}/roles"),
+        (On::Project, To::Group) => format!("projects/{place}/groups/{actor}/roles"),
+        (On::Domain, To::User) => format!("domains/{place}/users/{actor}/roles"),
+        (On::Domain, To::Group) => format!("domains/{place}/groups/{actor}/roles"),
+    };
+    let path = if kind.inherited { format!("OS-INHERIT/{of}/inherited_to_projects") } else { of };
+    roles_of(&request, &mut connection, &named.grant(Some(kind.on), kind.inherited), &path).await
 }
 
 /// The roles that are given like this one.
-async fn roles_of(request: &Request, connection: &mut Connection, grant: &Grant) -> Result<Response, ApiError> {
+async fn roles_of(
+    request: &Request,
+    connection: &mut Connection,
+    grant: &Grant,
+    path: &str,
+) -> Result<Response, ApiError> {
     let (user, group) = match &grant.actor {
         Actor::User(id) => (id.as_str(), ""),
         Actor::Group(id) => ("", id.as_str()),
@@ -264,7 +289,7 @@ async fn roles_of(request: &Request, connection: &mut Connection, grant: &Grant)
     );
     let found = List::<Role>::all().filter(Condition::raw(ids)).page(connection).await?.unwrap_or_default();
     let views: Vec<Value> = found.iter().map(|role| view(role, &request.links)).collect();
-    Ok(collection(request, "roles", views, "roles"))
+    Ok(collection(request, "roles", views, path))
 }
 
 async fn give_in_system(request: Request, Path((actor, role)): All, to: To) -> Result<StatusCode, ApiError> {
@@ -297,5 +322,7 @@ async fn list_in_system(request: Request, Path(actor): Path<String>, to: To) -> 
     let mut connection = request.state.database.read().await?;
     let named = Named::find(&mut connection, to, &actor, None, None).await?;
     named.actor_is_there()?;
-    roles_of(&request, &mut connection, &named.grant(None, false)).await
+    let kind = if to == To::User { "users" } else { "groups" };
+    let path = format!("system/{kind}/{actor}/roles");
+    roles_of(&request, &mut connection, &named.grant(None, false), &path).await
 }

@@ -5,7 +5,9 @@ use novella_common::db::list::{Direction, SortKey};
 use novella_rest::{
     ApiError, Links, Nullable, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED},
-    open_body, patch, policy::Target, post,
+    open_body, patch,
+    policy::Target,
+    post,
 };
 use serde_json::{Map, Value, json};
 

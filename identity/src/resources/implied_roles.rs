@@ -1,8 +1,15 @@
 //! `/roles/{role_id}/implies`: who has a role has those too that it implies.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_common::{
-    db::{Connection, DbError, list::{Condition, List}},
+    db::{
+        Connection, DbError,
+        list::{Condition, List},
+    },
     sql,
 };
 use novella_rest::{ApiError, Links, Operation, Path, delete, get, head, policy::ADMIN, put};

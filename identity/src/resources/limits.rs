@@ -1,6 +1,10 @@
 //! `/limits`: how much of a resource one project or domain may have.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_common::{
     db::{
         Connection,
@@ -111,6 +115,10 @@ impl Resource for Limit {
         &self.id
     }
 
+    fn missing(id: &str) -> ApiError {
+        ApiError::not_found(format!("Could not find limit for {id}."))
+    }
+
     fn fields(&self, _: &Links) -> Map<String, Value> {
         let fields = json!({
             "id": self.id, "project_id": self.project_id, "domain_id": self.domain_id,
@@ -155,7 +163,7 @@ async fn create(mut request: Request) -> Result<Response, ApiError> {
     for body in bodies {
         let new = NewLimit::from_json(&body, request.version)?;
         let limit = checked(&mut transaction, new).await?;
-        let taken = || conflict("limit", &format!("Duplicate entry found with name {}", limit.resource_name));
+        let taken = || conflict("limit", "Duplicate entry");
         unless_taken(insert(&mut transaction, &limit).await, taken)?;
         limits.push(limit);
     }
@@ -211,7 +219,7 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiE
         target.domain = Some(project.domain());
     }
     request.check_target(&target)?;
-    let limit = limit.ok_or_else(|| ApiError::not_found(format!("Could not find limit for {id}.")))?;
+    let limit = limit.ok_or_else(|| Limit::missing(&id))?;
     Ok(resource::shown(&request, &limit))
 }
 

@@ -6,13 +6,17 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation, Path, delete, get, policy::Target, put};
+use serde_json::Value;
 
-use super::{groups::GROUPS, users::{self, USERS}};
+use super::{
+    groups::GROUPS,
+    users::{self, USERS},
+};
 use crate::{
     Request,
     db::{Group, User},
     policy,
-    resource::{authorized, listing, look_up, not_found, page},
+    resource::{Resource as _, authorized, listing, look_up, not_found, page, page_of, read_page, view},
 };
 
 /// The operations.
@@ -30,9 +34,8 @@ pub(super) fn operations() -> Vec<Operation<crate::Identity>> {
 async fn users_of(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     authorized::<Group>(&request, &mut *request.state.database.read().await?, &id).await?;
     let members = sql!("id IN (SELECT user_id FROM group_members WHERE group_id = " (id) ")");
-    let listing = listing::<User>(&request)?
-        .visible(Condition::raw(members))
-        .filter_by(users::password_expiry(&request)?);
+    let listing =
+        listing::<User>(&request)?.visible(Condition::raw(members)).filter_by(users::password_expiry(&request)?);
     page(&request, listing, &format!("groups/{id}/users")).await
 }
 
@@ -40,7 +43,14 @@ async fn groups_of(request: Request, Path(id): Path<String>) -> Result<Response,
     authorized::<User>(&request, &mut *request.state.database.read().await?, &id).await?;
     let groups = sql!("id IN (SELECT group_id FROM group_members WHERE user_id = " (id) ")");
     let listing = listing::<Group>(&request)?.visible(Condition::raw(groups));
-    page(&request, listing, &format!("users/{id}/groups")).await
+    let rows = read_page(listing, &mut *request.state.database.read().await?).await?;
+    let shown = |group: &Group| {
+        let mut shown = view(group, &request.links);
+        // Nobody is a member for a time only.
+        shown["membership_expires_at"] = Value::Null;
+        shown
+    };
+    Ok(page_of(&request, &rows, Group::MANY, &format!("users/{id}/groups"), Group::id, shown))
 }
 
 /// A group and a user. Who is no administrator must have to do with the domain of both.
@@ -68,7 +78,7 @@ async fn is_member(connection: &mut Connection, group: &str, user: &str) -> Resu
 
 /// 404: the user is not in the group.
 fn no_member(group: &str, user: &str) -> ApiError {
-    ApiError::not_found(format!("Could not find user: {user} in group {group}."))
+    ApiError::not_found(format!("User '{user}' not found in group '{group}'"))
 }
 
 async fn add(request: Request, Path((group, user)): Path<(String, String)>) -> Result<StatusCode, ApiError> {

@@ -29,10 +29,7 @@ pub(crate) mod users;
 use novella_rest::Operation;
 
 pub(crate) use self::{
-    application_credentials::ApplicationCredential,
-    endpoints::Endpoint,
-    regions::Region,
-    services::Service,
+    application_credentials::ApplicationCredential, endpoints::Endpoint, regions::Region, services::Service,
 };
 
 use crate::state::Identity;

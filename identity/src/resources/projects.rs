@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use axum::{Json, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
 use novella_common::db::{
     Connection, DbError, Sql,
     list::{Condition, Direction, List, SortKey},
@@ -10,7 +13,9 @@ use novella_common::db::{
 use novella_rest::{
     ApiError, Links, Nullable, Operation, Path, delete, get,
     list::{self, ListDescription, Listing, PAGED, own},
-    open_body, patch, policy::Target, post,
+    open_body, patch,
+    policy::Target,
+    post,
 };
 use serde_json::{Map, Value, json};
 
@@ -110,9 +115,7 @@ impl Resource for Project {
 
     async fn before_removal(&self, transaction: &mut Connection) -> Result<(), ApiError> {
         if self.is_domain && self.enabled {
-            return Err(ApiError::Forbidden(
-                "Cannot delete a domain that is enabled, please disable it first.".into(),
-            ));
+            return Err(ApiError::Forbidden("Cannot delete a domain that is enabled, please disable it first.".into()));
         }
         if is_immutable(&self.options) {
             return Err(immutable("delete", kind(self), &self.id));
@@ -200,11 +203,8 @@ async fn of_user(request: Request, Path(id): Path<String>) -> Result<Response, A
 
 async fn create(request: Request, new: NewProject) -> Result<Response, ApiError> {
     let is_domain = new.is_domain.is_some_and(|flag| flag.0);
-    let domain_id = if is_domain {
-        None
-    } else {
-        Some(new.domain_id.clone().unwrap_or_else(|| domain_of_caller(&request)))
-    };
+    let domain_id =
+        if is_domain { None } else { Some(new.domain_id.clone().unwrap_or_else(|| domain_of_caller(&request))) };
     request.check_target(&Target { domain: new.domain_id.as_deref(), ..Target::default() })?;
     let mut project = Project {
         name: new.name.0,
@@ -284,9 +284,7 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiE
     };
     for (list, ids) in [("parents_as_list", "parents_as_ids"), ("subtree_as_list", "subtree_as_ids")] {
         if wants(list)? && wants(ids)? {
-            return Err(ApiError::bad_request(format!(
-                "Cannot use {list} and {ids} query params at the same time."
-            )));
+            return Err(ApiError::bad_request(format!("Cannot use {list} and {ids} query params at the same time.")));
         }
     }
     // Of the others, those that the caller has a role in; their ids, all.
@@ -325,7 +323,7 @@ async fn update(request: Request, Path(id): Path<String>, change: ProjectChange)
     let mut project = locked::<Project>(&request, &mut transaction, &id).await?;
     apply(&mut transaction, &mut project, change).await?;
     resource::change(&request, transaction, &project, || taken(&project)).await?;
-    Ok(resource::shown(&request, &project))
+    Ok(resource::shown_with_extra(&request, &project, &project.extra))
 }
 
 /// Takes over a change of a project or a domain.

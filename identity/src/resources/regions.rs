@@ -111,10 +111,7 @@ impl Resource for Region {
         let mut limited = sql!("SELECT COUNT(*) FROM registered_limits WHERE region_id");
         let limited: i64 = limited.is_in(&all).fetch_one(transaction).await?;
         if limited > 0 {
-            return Err(ApiError::Forbidden(format!(
-                "Unable to delete region {}: it has registered limits.",
-                self.id
-            )));
+            return Err(ApiError::Forbidden(format!("Unable to delete region {}: it has registered limits.", self.id)));
         }
         let below = all.iter().filter(|id| **id != self.id);
         let mut sql = sql!("UPDATE regions SET parent_region_id = NULL WHERE id");

@@ -1,6 +1,10 @@
 //! `/registered_limits`: how much of a resource each project may have, where nothing else is said.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_common::{
     db::{
         Connection,
@@ -97,11 +101,14 @@ open_body! {
 impl Resource for RegisteredLimit {
     const ONE: &'static str = "registered_limit";
     const MANY: &'static str = "registered_limits";
-    const CALLED: &'static str = "registered limit";
     const LIST: &'static ListDescription = &REGISTERED_LIMITS;
 
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn missing(id: &str) -> ApiError {
+        ApiError::not_found(format!("Could not find registered limit for {id}."))
     }
 
     fn fields(&self, _: &Links) -> Map<String, Value> {
@@ -143,8 +150,9 @@ impl RegisteredLimit {
         Ok(())
     }
 
-    fn taken(&self) -> ApiError {
-        conflict("registered_limit", &format!("Duplicate entry found with name {}", self.resource_name))
+    /// 409: there is one for the same resource.
+    fn taken() -> ApiError {
+        conflict("registered_limit", "Duplicate entry")
     }
 }
 
@@ -178,7 +186,7 @@ async fn create(mut request: Request) -> Result<Response, ApiError> {
     let mut transaction = request.state.database.begin().await?;
     for limit in &limits {
         limit.check(&mut transaction).await?;
-        unless_taken(insert(&mut transaction, limit).await, || limit.taken())?;
+        unless_taken(insert(&mut transaction, limit).await, RegisteredLimit::taken)?;
     }
     transaction.commit().await?;
     let views: Vec<Value> = limits.iter().map(|limit| resource::view(limit, &request.links)).collect();
@@ -198,17 +206,16 @@ async fn update(request: Request, Path(id): Path<String>, change: RegisteredLimi
     if let Some(Name(name)) = change.resource_name {
         limit.resource_name = name;
     }
-    let other = RegisteredLimit { description: before.description.clone(), ..limit.clone() };
-    if other != before {
-        limit.unused(&mut transaction).await?;
-        limit.check(&mut transaction).await?;
-    }
     if let Some(default) = change.default_limit {
         limit.default_limit = default;
+    }
+    if limit != before {
+        limit.unused(&mut transaction).await?;
+        limit.check(&mut transaction).await?;
     }
     if let Some(description) = change.description.change() {
         limit.description = description;
     }
-    resource::change(&request, transaction, &limit, || limit.taken()).await?;
+    resource::change(&request, transaction, &limit, RegisteredLimit::taken).await?;
     Ok(resource::shown(&request, &limit))
 }

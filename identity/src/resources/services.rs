@@ -2,10 +2,12 @@
 
 use axum::response::Response;
 use novella_common::{
-    db::list::{Direction, SortKey},
+    db::{
+        Connection,
+        list::{Direction, SortKey},
+    },
     sql, table,
 };
-use novella_common::db::Connection;
 use novella_rest::{
     ApiError, Links, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED},
@@ -95,11 +97,13 @@ impl Resource for Service {
     }
 
     async fn before_removal(&self, transaction: &mut Connection) -> Result<(), ApiError> {
-        let limits: i64 = sql!("SELECT COUNT(*) FROM registered_limits WHERE service_id = "(self.id))
-            .fetch_one(transaction)
-            .await?;
+        let limits: i64 =
+            sql!("SELECT COUNT(*) FROM registered_limits WHERE service_id = "(self.id)).fetch_one(transaction).await?;
         if limits > 0 {
-            return Err(ApiError::Forbidden(format!("Unable to delete service {}: it has registered limits.", self.id)));
+            return Err(ApiError::Forbidden(format!(
+                "Unable to delete service {}: it has registered limits.",
+                self.id
+            )));
         }
         Ok(())
     }

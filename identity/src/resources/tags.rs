@@ -1,6 +1,10 @@
 //! `/projects/{project_id}/tags`: words that a project can be found by.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use novella_rest::{ApiError, Operation, Path, delete, get, put, wrong_open};
 use serde_json::{Value, json};
 
@@ -33,7 +37,7 @@ pub(super) fn operations() -> Vec<Operation<crate::Identity>> {
 /// # Errors
 /// 400.
 pub(super) fn checked(mut tags: Vec<String>) -> Result<Vec<String>, ApiError> {
-    for tag in &tags {
+    for (index, tag) in tags.iter().enumerate() {
         let value = Value::from(tag.as_str());
         let reason = match tag.chars().count() {
             0 => "'' should be non-empty".to_owned(),
@@ -41,7 +45,7 @@ pub(super) fn checked(mut tags: Vec<String>) -> Result<Vec<String>, ApiError> {
             _ if tag.contains(['/', ',']) => format!("'{tag}' does not match '^[^,/]*$'"),
             _ => continue,
         };
-        return Err(wrong_open("tags", &value, &reason));
+        return Err(wrong_open(&index.to_string(), &value, &reason));
     }
     let given = json!(tags);
     tags.sort_unstable();

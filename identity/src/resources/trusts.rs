@@ -1,6 +1,10 @@
 //! `/OS-TRUST/trusts`: one user lets another one do something in his place.
 
-use axum::{Json, http::StatusCode, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use jiff::Timestamp;
 use novella_common::{
     db::{
@@ -12,7 +16,9 @@ use novella_common::{
 use novella_rest::{
     ApiError, Links, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED},
-    open_body, policy::Target, post,
+    open_body,
+    policy::Target,
+    post,
     times::MicrosUtc,
 };
 use serde_json::{Map, Value, json};
@@ -59,10 +65,7 @@ table! {
 }
 
 static TRUSTS: ListDescription = ListDescription {
-    filters: &[
-        list::text("trustor_user_id", "trustor_user_id"),
-        list::text("trustee_user_id", "trustee_user_id"),
-    ],
+    filters: &[list::text("trustor_user_id", "trustor_user_id"), list::text("trustee_user_id", "trustee_user_id")],
     sort_keys: &[],
     default_sort: &[(SortKey::text("id"), Direction::Ascending)],
     paging: &PAGED,
@@ -79,6 +82,8 @@ pub(super) fn operations() -> Vec<Operation<crate::Identity>> {
     const ONE: &str = "/OS-TRUST/trusts/{trust_id}";
     vec![
         get(ALL, policy::LIST_TRUSTS, index).list(&TRUSTS, u16::MAX),
+        // As OpenStack's conformance suite asks.
+        get("/OS-TRUST/trusts/", policy::LIST_TRUSTS, index).list(&TRUSTS, u16::MAX),
         post(ALL, policy::CREATE_TRUST, create).status(201),
         get(ONE, policy::GET_TRUST, show),
         delete(ONE, policy::DELETE_TRUST, remove).status(204),
@@ -192,9 +197,10 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
         project_id: new.project_id,
         impersonation: new.impersonation,
         roles: ids,
-        expires_at: passed_on.as_ref().and_then(|trust| trust.expires_at).map_or(expires_at, |latest| {
-            Some(expires_at.map_or(latest, |own| own.min(latest)))
-        }),
+        expires_at: passed_on
+            .as_ref()
+            .and_then(|trust| trust.expires_at)
+            .map_or(expires_at, |latest| Some(expires_at.map_or(latest, |own| own.min(latest)))),
         remaining_uses: new.remaining_uses,
         redelegation_count: match (&passed_on, new.allow_redelegation) {
             (Some(trust), _) => trust.redelegation_count - 1,

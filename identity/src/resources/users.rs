@@ -12,7 +12,11 @@ use novella_common::{
 use novella_rest::{
     ApiError, Links, Nullable, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED, own},
-    open_body, patch, policy::Target, post, times::{self, MicrosUtc}, wrong_open,
+    open_body, patch,
+    policy::Target,
+    post,
+    times::{self, MicrosUtc},
+    wrapped, wrong_open,
 };
 use serde_json::{Map, Value, json};
 
@@ -20,7 +24,7 @@ use super::{domains, projects};
 use crate::{
     Request,
     db::{self, User},
-    inputs::{Flag, Name, Object, OptionNames, SecretText},
+    inputs::{Flag, NOT_UNDERSTOOD, Name, Object, OptionNames, SecretText},
     policy,
     resource::{self, Resource, listing, locked, name_taken, no_marker, page, with_extra},
     state::Identity,
@@ -141,7 +145,7 @@ async fn index(request: Request) -> Result<Response, ApiError> {
 /// The filter `password_expires_at=lt:TIME`.
 pub(super) fn password_expiry(request: &Request) -> Result<Option<Condition>, ApiError> {
     let Some(text) = request.query.get("password_expires_at") else { return Ok(None) };
-    let wrong = || wrong_open("password_expires_at", &Value::from(text), "It must be such as lt:2016-12-08T22:02:00Z");
+    let wrong = || ApiError::bad_request(format!("Timestamp not in expected format. {NOT_UNDERSTOOD}"));
     let (operator, time) = text.split_once(':').unwrap_or(("eq", text));
     let operator = match operator {
         "lt" => " < ",
@@ -193,7 +197,11 @@ fn expiry(identity: &Identity, user: &User) -> Option<Timestamp> {
     Timestamp::now().checked_add(SignedDuration::from_hours(24 * i64::from(days))).ok()
 }
 
-async fn update(request: Request, Path(id): Path<String>, change: UserChange) -> Result<Response, ApiError> {
+async fn update(mut request: Request, Path(id): Path<String>, change: UserChange) -> Result<Response, ApiError> {
+    let given = wrapped(request.json().await?, "user")?;
+    if given.is_empty() {
+        return Err(wrong_open("user", &json!({}), "{} should be non-empty"));
+    }
     // Before the hash is made, which takes a while; and again when nobody can change it any more.
     resource::authorized::<User>(&request, &mut *request.state.database.read().await?, &id).await?;
     let new_hash = match change.password.clone() {
@@ -230,11 +238,15 @@ async fn update(request: Request, Path(id): Path<String>, change: UserChange) ->
         user.password_expires_at = None;
     }
     resource::change(&request, transaction, &user, || taken(&user)).await?;
-    Ok(resource::shown(&request, &user))
+    Ok(resource::shown_with_extra(&request, &user, &user.extra))
 }
 
 /// Changes one's own password. Asks for no token, since whoever's password has expired gets none.
-async fn change_password(request: Request, Path(id): Path<String>, change: PasswordChange) -> Result<StatusCode, ApiError> {
+async fn change_password(
+    request: Request,
+    Path(id): Path<String>,
+    change: PasswordChange,
+) -> Result<StatusCode, ApiError> {
     let identity = &request.state;
     let user: Option<User> = resource::look_up(&mut *identity.database.read().await?, &id).await?;
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());

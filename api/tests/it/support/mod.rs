@@ -191,6 +191,14 @@ impl Cloud {
         (Self::assembled(On::Postgres, own, database, transport, ApiConfig::default()), proxy)
     }
 
+    /// With other rules for passwords.
+    pub async fn with_identity(on: On, config: IdentityConfig) -> Self {
+        let own = novella_testing::Database::prepared(on, prepare).await;
+        let database = connect(own.url()).await;
+        let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
+        Self::with(on, own, database, transport, ApiConfig::default(), config)
+    }
+
     fn assembled(
         on: On,
         own: novella_testing::Database,
@@ -198,7 +206,18 @@ impl Cloud {
         transport: Transport,
         config: ApiConfig,
     ) -> Self {
-        let identity = Identity::new(database.clone(), config.token_ttl, identity_config());
+        Self::with(on, own, database, transport, config, identity_config())
+    }
+
+    fn with(
+        on: On,
+        own: novella_testing::Database,
+        database: Database,
+        transport: Transport,
+        config: ApiConfig,
+        passwords: IdentityConfig,
+    ) -> Self {
+        let identity = Identity::new(database.clone(), config.token_ttl, passwords);
         let images = novella_image::Images::new(database.clone());
         let images_here = Arc::new(ImagesHere(images.clone()));
         let rest = config.rest();
