@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -160,7 +160,26 @@ pub(crate) async fn find_caller(State(tokens): State<Tokens>, request: Request, 
         Err(ApiError::Unauthorized) if !tokens.required => {}
         Err(error) => return refused(error, &parts, &tokens.config),
     }
-    next.run(Request::from_parts(parts, body)).await
+    if tokens.required {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    // Each operation asks for the token itself, or is asked for one.
+    let base = base(&parts, &tokens.config);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("X-Auth-Token"));
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Ok(base) = base
+    {
+        challenge(&mut response, &base);
+    }
+    response
+}
+
+/// Says where a token can be had.
+fn challenge(response: &mut Response, base: &str) {
+    if let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{base}/identity\"")) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
 }
 
 /// Refuses a path with another project's id in it than the token's. Stands behind [`find_caller`].
@@ -182,11 +201,8 @@ pub(crate) async fn own_project(request: Request, next: Next) -> Response {
 fn refused(error: ApiError, parts: &Parts, config: &RestConfig) -> Response {
     let unauthorized = matches!(error, ApiError::Unauthorized);
     let mut response = error.into_response();
-    if unauthorized
-        && let Ok(base) = base(parts, config)
-        && let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{base}/identity\""))
-    {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    if unauthorized && let Ok(base) = base(parts, config) {
+        challenge(&mut response, &base);
     }
     response
 }

@@ -415,7 +415,7 @@ impl<R: FromRow> Listing<R> {
     /// # Errors
     /// 400 for a marker that names nothing that the caller may see; 503 if the database can't be read.
     pub async fn page(self, connection: &mut Connection) -> Result<Rows<R>, ApiError> {
-        self.page_or(connection, |text| ApiError::bad_request(text)).await
+        self.page_or(connection, ApiError::bad_request).await
     }
 
     /// The same with another error for a marker that names nothing.

@@ -230,6 +230,8 @@ async fn effective(connection: &mut Connection, wanted: &Wanted<'_>) -> Result<V
     if let Some(inherited) = wanted.inherited {
         found.retain(|one| one.from.is_some() == inherited);
     }
+    // What was given directly counts before what comes by a group or from above.
+    found.sort_by_key(|one| (one.from.is_some(), one.by_group.is_some()));
     found = implied(connection, found).await?;
     if let Some(role) = wanted.role {
         found.retain(|one| one.role == role);

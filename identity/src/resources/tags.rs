@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
 };
 use novella_rest::{ApiError, Operation, Path, delete, get, put, wrong_open};
@@ -87,7 +87,8 @@ async fn check(request: Request, Path((id, tag)): Path<(String, String)>) -> Res
     if project.tags.contains(&tag) { Ok(StatusCode::NO_CONTENT) } else { Err(not_found("project tag", &tag)) }
 }
 
-async fn add(request: Request, Path((id, tag)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
+async fn add(request: Request, Path((id, tag)): Path<(String, String)>) -> Result<Response, ApiError> {
+    let own = request.links.to(&format!("projects/{id}/tags/{tag}"));
     let add = |tags: &mut Vec<String>| {
         if !tags.contains(&tag) {
             tags.push(tag);
@@ -96,7 +97,7 @@ async fn add(request: Request, Path((id, tag)): Path<(String, String)>) -> Resul
         Ok(())
     };
     written(&request, &id, add).await?;
-    Ok(StatusCode::CREATED)
+    Ok((StatusCode::CREATED, [(LOCATION, own)]).into_response())
 }
 
 async fn remove(request: Request, Path((id, tag)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
