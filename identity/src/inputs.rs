@@ -92,7 +92,10 @@ novella_rest::documented_as! {
 pub(crate) type Options = Map<String, Value>;
 
 /// What a resource's options may be called, with what each may be.
-pub(crate) struct OptionNames(pub(crate) &'static [(&'static str, fn(&Value) -> bool)]);
+pub(crate) struct OptionNames(pub(crate) &'static [KnownOption]);
+
+/// An option's name, and whether a value fits.
+type KnownOption = (&'static str, fn(&Value) -> bool);
 
 /// The one option of projects, domains and roles.
 pub(crate) const IMMUTABLE: OptionNames = OptionNames(&[("immutable", Value::is_boolean)]);

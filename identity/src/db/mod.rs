@@ -1,5 +1,5 @@
-//! The tables of Identity: who and what there is ([`model`]), which roles that comes to ([`roles`]), tokens
-//! ([`tokens`]).
+//! The tables of Identity: who and what there is (`model`), which roles that comes to (`roles`), tokens
+//! (`tokens`).
 //!
 //! Passwords are kept as argon2id, tokens as their SHA-256: who reads these tables can use neither.
 

@@ -74,11 +74,19 @@ async fn replace(mut request: Request, Path(id): Path<String>) -> Result<Respons
     let body = request.json().await?;
     let tags: Vec<String> = novella_rest::read_open("tags", novella_rest::as_object(body)?, "tags")?;
     let tags = checked(tags)?;
-    written(&request, &id, |given| Ok(*given = tags)).await
+    written(&request, &id, |given| {
+        *given = tags;
+        Ok(())
+    })
+    .await
 }
 
 async fn clear(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    written(&request, &id, |tags| Ok(tags.clear())).await?;
+    written(&request, &id, |tags| {
+        tags.clear();
+        Ok(())
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
