@@ -169,9 +169,12 @@ on_both! {
             (managing.put(&format!("{grant}/{demo}/roles/{manager}"), &json!(null)).await, "a role for a stranger"),
             (managing.post(&format!("{V3}/domains"), &json!({"domain": {"name": "x"}})).await, "a domain"),
             (managing.get(&format!("{V3}/services")).await, "the catalog"),
+            (managing.post(&format!("{V3}/projects"), &json!({"project": {"name": "x", "is_domain": true}})).await, "a domain as a project"),
         ] {
             assert_eq!(answer.status, 403, "{what}");
         }
+        let within = json!({"project": {"name": "x", "is_domain": true, "domain_id": domain["id"]}});
+        assert_eq!(managing.post(&format!("{V3}/projects"), &within).await.status, 400);
         assert_eq!(managing.delete(&format!("{V3}/users/{}", id(&other))).await.status, 204);
     }
 }

@@ -208,7 +208,9 @@ async fn create(request: Request, new: NewProject) -> Result<Response, ApiError>
     request.check_target(&Target { domain: new.domain_id.as_deref(), ..Target::default() })?;
     let mut project = Project {
         name: new.name.0,
-        parent_id: new.parent_id.or_else(|| domain_id.clone()),
+        // A domain is in none, and refused below if its request names one: the manager of that one may make projects
+        // in it, but no domains.
+        parent_id: new.parent_id.or(new.domain_id).or_else(|| domain_id.clone()),
         domain_id,
         is_domain,
         description: Some(new.description.unwrap_or_default()),
