@@ -9,7 +9,7 @@ use novella_common::{
 };
 use novella_compute::ComputeConfig;
 use novella_conductor::ConductorConfig;
-use novella_identity::SecurityComplianceConfig;
+use novella_identity::{IdentityConfig, SecurityComplianceConfig};
 use novella_scheduler::SchedulerConfig;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub host: Option<String>,
     /// The administrator's password, for `novella up` and `novella db sync`.
     pub admin_password: Option<Secret>,
+    /// The password of the user `demo`, likewise. `novella up` makes one; without one, there is no such user elsewhere.
+    pub demo_password: Option<Secret>,
     pub bus: BusConfig,
     pub database: DatabaseConfig,
     pub service: ServiceConfig,
@@ -31,6 +33,7 @@ pub(crate) struct Config {
     pub api: ApiConfig,
     pub quota: QuotaConfig,
     pub security_compliance: SecurityComplianceConfig,
+    pub identity: IdentityConfig,
     pub scheduler: SchedulerConfig,
     pub conductor: ConductorConfig,
     pub compute: ComputeConfig,

@@ -1,25 +1,29 @@
-//! Identity: what clients need of Keystone. Tokens, and who and what there is; no administration.
+//! Identity: what Keystone does. Who and what there is, which roles that comes to, tokens, and the catalog.
 
-mod assignments;
 mod auth;
 mod cache;
+mod catalog;
+mod config;
 pub mod db;
-mod directory;
+mod inputs;
 mod lockout;
 mod passwords;
 mod policy;
-mod registry;
+mod resource;
+mod resources;
+mod secrets;
 pub mod seed;
 mod state;
 mod token_view;
 mod turns;
 
 use http::StatusCode;
-use novella_rest::{Document, Links, Operation, Service, delete, get, keystone_envelope, post};
+use novella_rest::{Document, Links, Operation, Service, keystone_envelope};
 use serde_json::{Value, json};
 
+pub use config::{IdentityConfig, PasswordCost};
 pub use lockout::SecurityComplianceConfig;
-pub use state::{Identity, IdentityConfig};
+pub use state::Identity;
 
 /// A request of the Identity API.
 type Request = novella_rest::Request<Identity>;
@@ -60,26 +64,5 @@ fn version_document(links: &Links) -> Value {
 /// Every operation.
 #[must_use]
 pub fn operations() -> Vec<Operation<Identity>> {
-    vec![
-        post("/auth/tokens", policy::ISSUE_TOKEN, auth::issue).public().status(201),
-        get("/auth/tokens", policy::VALIDATE_TOKEN, auth::validate),
-        delete("/auth/tokens", policy::REVOKE_TOKEN, auth::revoke).status(204),
-        get("/auth/catalog", policy::AUTH_CATALOG, auth::catalog),
-        get("/auth/projects", policy::AUTH_PROJECTS, auth::projects),
-        get("/projects", policy::LIST_PROJECTS, directory::projects).list(&directory::NAMED, u16::MAX),
-        get("/projects/{project_id}", policy::GET_PROJECT, directory::project),
-        get("/users", policy::LIST_USERS, directory::users).list(&directory::NAMED, u16::MAX),
-        get("/users/{user_id}", policy::GET_USER, directory::user),
-        get("/users/{user_id}/projects", policy::LIST_USER_PROJECTS, directory::projects_of_user)
-            .list(&directory::NAMED, u16::MAX),
-        get("/roles", policy::LIST_ROLES, directory::roles).query(directory::BY_NAME, u16::MAX),
-        get("/domains", policy::LIST_DOMAINS, directory::domains).query(directory::BY_NAME, u16::MAX),
-        get("/domains/{domain_id}", policy::GET_DOMAIN, directory::domain),
-        get("/role_assignments", policy::LIST_ROLE_ASSIGNMENTS, assignments::list).query(assignments::QUERY, u16::MAX),
-        get("/services", policy::LIST_SERVICES, registry::services).query(registry::SERVICES, u16::MAX),
-        get("/services/{service_id}", policy::GET_SERVICE, registry::service),
-        get("/endpoints", policy::LIST_ENDPOINTS, registry::endpoints).query(registry::ENDPOINTS, u16::MAX),
-        get("/regions", policy::LIST_REGIONS, registry::regions),
-        get("/regions/{region_id}", policy::GET_REGION, registry::region),
-    ]
+    [auth::operations(), resources::operations()].into_iter().flatten().collect()
 }

@@ -9,9 +9,13 @@ use std::{
 
 use novella_common::{config::Secret, service::ClientAddress};
 use novella_rest::ApiError;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
 
 use crate::{
+    config::PasswordCost,
     db::{self, PasswordError},
     turns::{Next, Refused, Turns, Waiter, Who},
 };
@@ -25,6 +29,9 @@ struct Shared {
     /// What the password of a user who does not exist is compared with.
     nobody: OnceLock<String>,
     names: RandomState,
+    cost: PasswordCost,
+    /// For what takes a core for a while and is no guess: as many at once as there are cores.
+    cores: Semaphore,
 }
 
 struct Queue {
@@ -65,16 +72,54 @@ impl Drop for Turn {
     }
 }
 
-impl Default for PasswordChecks {
-    fn default() -> Self {
+impl PasswordChecks {
+    /// With this cost of a hash.
+    pub(crate) fn new(cost: PasswordCost) -> Self {
         // One check takes a core for tens of milliseconds and 19 MiB: as many at once as there are cores.
         let cores = available_parallelism().map_or(2, usize::from);
         let queue = Mutex::new(Queue { turns: Turns::new(cores), wakes_at: None });
-        Self(Arc::new(Shared { queue, nobody: OnceLock::new(), names: RandomState::new() }))
+        let (nobody, names, cores) = (OnceLock::new(), RandomState::new(), Semaphore::new(cores));
+        Self(Arc::new(Shared { queue, nobody, names, cost, cores }))
     }
-}
 
-impl PasswordChecks {
+    /// The hash of a new password.
+    ///
+    /// # Errors
+    /// 503 if it can't be made.
+    pub(crate) async fn hash(&self, password: Secret) -> Result<String, ApiError> {
+        let cost = self.0.cost;
+        self.work(move || db::hash_password(&password, cost)).await
+    }
+
+    /// The hash of a password with the cost of today, if `hash` has another one.
+    ///
+    /// # Errors
+    /// 503 if it can't be made.
+    pub(crate) async fn renewed(&self, password: Secret, hash: &str) -> Result<Option<String>, ApiError> {
+        match db::has_other_cost(hash, self.0.cost) {
+            true => self.hash(password).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether a password is the one with this hash, for somebody who has shown who he is.
+    ///
+    /// # Errors
+    /// 503 if it can't be found out.
+    pub(crate) async fn is_that_of(&self, password: Secret, hash: String) -> Result<bool, ApiError> {
+        self.work(move || db::verify_password(&password, &hash)).await
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let unavailable = |error: String| ApiError::from(PasswordError(error));
+        let _core = self.0.cores.acquire().await.map_err(|error| unavailable(error.to_string()))?;
+        let done = tokio::task::spawn_blocking(work).await;
+        Ok(done.map_err(|error| unavailable(error.to_string()))??)
+    }
+
     /// Waits for the turn of this user, named by an id or by a name that nobody has, at this address.
     ///
     /// # Errors
@@ -113,7 +158,7 @@ impl PasswordChecks {
         let nobody = match self.0.nobody.get() {
             Some(hash) => hash,
             None => {
-                let hash = db::hash_password(&Secret::new(db::new_id()))?;
+                let hash = db::hash_password(&Secret::new(db::new_id()), self.0.cost)?;
                 self.0.nobody.get_or_init(|| hash)
             }
         };

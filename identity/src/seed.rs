@@ -1,16 +1,32 @@
-//! Who is in a new cloud: two projects and an administrator, and whoever else is asked for. Running it again changes
-//! nothing that is there, except a password that is given.
+//! What is in a new cloud: two projects, an administrator, a user, whoever else is asked for; and the catalog of what is
+//! served. Running it again changes nothing that is there, except a password that is given. Roles and the first domain
+//! come with the schema.
 
 use std::collections::BTreeMap;
 
 use novella_common::{
     config::Secret,
-    db::{Connection, Database, DbError},
+    db::{
+        Connection, Database, DbError,
+        table::{insert, lock},
+    },
+    sql,
 };
-use novella_rest::policy::ROLES;
+use novella_rest::{CatalogEntry, policy::ROLES};
 use serde::Deserialize;
+use serde_json::Map;
 
-use crate::db::{self, PasswordError, Project, Reference, User};
+use crate::{
+    config::PasswordCost,
+    db::{
+        self, DEFAULT_DOMAIN_ID, PasswordError, Project, Reference, User,
+        roles::{self, Actor, Grant, Scope},
+    },
+    resources::{Endpoint, Region, Service},
+};
+
+/// The region of the endpoints that are served here.
+pub const REGION: &str = "RegionOne";
 
 /// Why a new cloud could not be filled.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +90,10 @@ pub struct SeedConfig {
     pub projects: Vec<SeedProject>,
     /// Further users.
     pub users: Vec<SeedUser>,
+    /// What is served: the catalog names it, unless it names a service of the same type.
+    pub catalog: Vec<CatalogEntry>,
+    /// What hashing a password costs.
+    pub password_cost: PasswordCost,
 }
 
 /// What became of a user.
@@ -114,39 +134,87 @@ pub async fn run(database: &Database, config: &SeedConfig) -> Result<Seeded, See
 
 async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedError> {
     // Hashing takes a while: not with the database's write lock in hand.
-    let admin = Prepared::new(database, "admin", config.admin_password.as_ref()).await?;
-    let demo = Prepared::new(database, "demo", config.demo_password.as_ref()).await?;
+    let cost = config.password_cost;
+    let admin = Prepared::new(database, "admin", config.admin_password.as_ref(), cost).await?;
+    let demo = Prepared::new(database, "demo", config.demo_password.as_ref(), cost).await?;
     let mut users = Vec::new();
     for user in &config.users {
         if let Some(role) = user.roles.values().find(|role| !ROLES.contains(&role.as_str())) {
             return Err(SeedError::NoSuchRole { user: user.name.clone(), role: role.clone() });
         }
-        users.push((Prepared::new(database, &user.name, Some(&user.password)).await?, user));
+        users.push((Prepared::new(database, &user.name, Some(&user.password), cost).await?, user));
     }
 
     let mut transaction = database.begin().await?;
+    // Who comes at the same time waits here: what is looked for below is not put in by two.
+    lock::<Project, _>(&mut transaction, DEFAULT_DOMAIN_ID).await?;
+    seed_catalog(&mut transaction, &config.catalog).await?;
     let admin_project = ensure_project(&mut transaction, "admin", "The administrators' project").await?;
     let demo_project = ensure_project(&mut transaction, "demo", "A project to try things in").await?;
-    let mut administered = vec![(admin_project, "admin"), (demo_project.clone(), "admin")];
+    let in_project = |project: &Project, role| (Scope::Project(project.id.clone()), role);
+    let mut administered =
+        vec![in_project(&admin_project, "admin"), in_project(&demo_project, "admin"), (Scope::System, "admin")];
     for project in &config.projects {
         let project = ensure_project(&mut transaction, &project.name, &project.description).await?;
-        administered.push((project, "admin"));
+        administered.push(in_project(&project, "admin"));
     }
     for (prepared, user) in users {
         let mut roles = Vec::new();
         for (project, role) in &user.roles {
             let found = db::project(&mut transaction, &Reference::Name(project.clone())).await?;
             let missing = || SeedError::NoSuchProject { user: user.name.clone(), project: project.clone() };
-            roles.push((found.ok_or_else(missing)?, role.as_str()));
+            roles.push(in_project(&found.ok_or_else(missing)?, role.as_str()));
         }
         prepared.apply(&mut transaction, &roles).await?;
     }
     let seeded = Seeded {
         admin: admin.apply(&mut transaction, &administered).await?,
-        demo: demo.apply(&mut transaction, &[(demo_project, "member")]).await?,
+        demo: demo.apply(&mut transaction, &[in_project(&demo_project, "member")]).await?,
     };
+    db::touch(&mut transaction).await?;
     transaction.commit().await?;
     Ok(seeded)
+}
+
+/// Names what is served in the catalog.
+async fn seed_catalog(connection: &mut Connection, entries: &[CatalogEntry]) -> Result<(), DbError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let region: Option<String> = sql!("SELECT id FROM regions WHERE id = "(REGION)).fetch_optional(connection).await?;
+    if region.is_none() {
+        let region =
+            Region { id: REGION.to_owned(), description: String::new(), parent_region_id: None, extra: Map::new() };
+        insert(connection, &region).await?;
+    }
+    for entry in entries {
+        let present: i64 =
+            sql!("SELECT COUNT(*) FROM catalog_services WHERE type = "(entry.kind)).fetch_one(connection).await?;
+        if present > 0 {
+            continue;
+        }
+        let service = Service {
+            id: db::new_id(),
+            kind: entry.kind.to_owned(),
+            name: entry.name.to_owned(),
+            enabled: true,
+            extra: Map::new(),
+        };
+        insert(connection, &service).await?;
+        for interface in ["public", "internal", "admin"] {
+            let endpoint = Endpoint {
+                id: db::new_id(),
+                service_id: service.id.clone(),
+                region_id: Some(REGION.to_owned()),
+                interface: interface.to_owned(),
+                url: entry.endpoint.to_owned(),
+                enabled: true,
+                extra: Map::new(),
+            };
+            insert(connection, &endpoint).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A user as it is to be, worked out before the transaction.
@@ -157,38 +225,46 @@ struct Prepared {
 }
 
 impl Prepared {
-    async fn new(database: &Database, name: &str, password: Option<&Secret>) -> Result<Self, SeedError> {
+    async fn new(
+        database: &Database,
+        name: &str,
+        password: Option<&Secret>,
+        cost: PasswordCost,
+    ) -> Result<Self, SeedError> {
         let Some(password) = password.cloned() else { return Ok(Self { name: name.into(), hash: None }) };
         let mut connection = database.read().await?;
         let present = db::user(&mut connection, &Reference::Name(name.into())).await?;
         drop(connection);
+        let present = present.and_then(|(_, hash)| hash);
         let hash = tokio::task::spawn_blocking(move || match present {
             // The same password as before: its hash stays, and with it the user's tokens.
-            Some((_, hash)) if db::verify_password(&password, &hash)? => Ok(None),
-            _ => db::hash_password(&password).map(Some),
+            Some(hash) if db::verify_password(&password, &hash)? => Ok(None),
+            _ => db::hash_password(&password, cost).map(Some),
         })
         .await
         .map_err(|error| PasswordError(error.to_string()))??;
         Ok(Self { name: name.into(), hash })
     }
 
-    async fn apply(self, connection: &mut Connection, roles: &[(Project, &str)]) -> Result<SeededUser, DbError> {
+    async fn apply(self, connection: &mut Connection, roles: &[(Scope, &str)]) -> Result<SeededUser, DbError> {
         let present = db::user(connection, &Reference::Name(self.name.clone())).await?;
         let (user_id, outcome) = match (present, self.hash) {
             (Some((user, _)), Some(hash)) => {
-                db::set_password(connection, &user.id, &hash).await?;
+                db::set_password(connection, &user.id, &hash, None).await?;
                 (user.id, SeededUser::PasswordSet)
             }
             (Some((user, _)), None) => (user.id, SeededUser::Unchanged),
             (None, None) => return Ok(SeededUser::Missing),
             (None, Some(hash)) => {
-                let user = User { id: db::new_id(), name: self.name, enabled: true };
-                db::insert_user(connection, &user, &hash).await?;
+                let user = User { password_hash: Some(hash), ..User::new(&self.name, DEFAULT_DOMAIN_ID) };
+                insert(connection, &user).await?;
                 (user.id, SeededUser::Created)
             }
         };
-        for (project, role) in roles {
-            db::assign_role(connection, &user_id, &project.id, role).await?;
+        for (scope, role) in roles {
+            let Some(role_id) = roles::by_name(connection, role).await? else { continue };
+            let (actor, scope) = (Actor::User(user_id.clone()), scope.clone());
+            Grant { actor, scope, role_id, inherited: false }.give(connection).await?;
         }
         Ok(outcome)
     }
@@ -198,7 +274,7 @@ async fn ensure_project(connection: &mut Connection, name: &str, description: &s
     if let Some(project) = db::project(connection, &Reference::Name(name.into())).await? {
         return Ok(project);
     }
-    let project = Project { id: db::new_id(), name: name.into(), description: description.into(), enabled: true };
-    db::insert_project(connection, &project).await?;
+    let project = Project { description: Some(description.into()), ..Project::new(name, DEFAULT_DOMAIN_ID) };
+    insert(connection, &project).await?;
     Ok(project)
 }

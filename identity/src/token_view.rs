@@ -1,13 +1,10 @@
 //! What Keystone shows of a token, catalog included.
 
-use novella_rest::{CatalogEntry, Links, Named, Token, policy, times::MicrosUtc};
+use novella_rest::{AccessRule, Named, Token, times::MicrosUtc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::{DEFAULT_DOMAIN_ID, DEFAULT_DOMAIN_NAME};
-
-/// The one region.
-pub(super) const REGION: &str = "RegionOne";
+use crate::catalog::ServiceView;
 
 /// `{"token": ...}`.
 #[derive(Serialize, ToSchema)]
@@ -17,118 +14,137 @@ pub(crate) struct TokenBody {
 
 #[derive(Serialize, ToSchema)]
 struct TokenView {
-    methods: Vec<&'static str>,
+    methods: Vec<String>,
     user: UserView,
-    audit_ids: [String; 1],
+    audit_ids: Vec<String>,
     expires_at: MicrosUtc,
     issued_at: MicrosUtc,
+    #[serde(rename = "OS-TRUST:trust", skip_serializing_if = "Option::is_none")]
+    trust: Option<TrustView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     project: Option<ProjectView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_domain: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    roles: Option<Vec<RoleView>>,
+    domain: Option<NamedView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    catalog: Option<Vec<Service>>,
+    system: Option<SystemView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<Vec<NamedView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catalog: Option<Vec<ServiceView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application_credential: Option<ApplicationCredentialView>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct NamedView {
+    id: String,
+    name: String,
 }
 
 #[derive(Serialize, ToSchema)]
 struct UserView {
-    domain: Domain,
+    domain: NamedView,
     id: String,
     name: String,
-    password_expires_at: Option<String>,
+    password_expires_at: Option<MicrosUtc>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct ProjectView {
-    domain: Domain,
+    domain: NamedView,
     id: String,
     name: String,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Domain {
-    id: &'static str,
-    name: &'static str,
+struct SystemView {
+    all: bool,
 }
 
 #[derive(Serialize, ToSchema)]
-struct RoleView {
-    /// The same as the name: a role has no other id here.
+struct UserIdView {
+    id: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TrustView {
+    id: String,
+    impersonation: bool,
+    trustor_user: UserIdView,
+    trustee_user: UserIdView,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ApplicationCredentialView {
     id: String,
     name: String,
-}
-
-/// A service of the catalog with its endpoints.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Service {
-    pub(super) id: &'static str,
-    pub(super) name: &'static str,
-    pub(super) r#type: &'static str,
-    pub(super) endpoints: Vec<Endpoint>,
+    restricted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_rules: Option<Vec<AccessRuleView>>,
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Endpoint {
-    pub(super) id: String,
-    pub(super) interface: &'static str,
-    pub(super) region: &'static str,
-    pub(super) region_id: &'static str,
-    pub(super) url: String,
+struct AccessRuleView {
+    id: String,
+    service: String,
+    path: String,
+    method: String,
 }
 
-const DEFAULT_DOMAIN: Domain = Domain { id: DEFAULT_DOMAIN_ID, name: DEFAULT_DOMAIN_NAME };
+fn named(named: &Named) -> NamedView {
+    NamedView { id: named.id.clone(), name: named.name.clone() }
+}
+
+fn rule(rule: &AccessRule) -> AccessRuleView {
+    let AccessRule { id, service, method, path } = rule.clone();
+    AccessRuleView { id, service, path, method }
+}
 
 impl TokenBody {
-    /// The view of `token`, known by `hash`. `methods`: how it was come by. With a catalog where there is one to show.
-    pub(crate) fn new(token: &Token, hash: &str, methods: &[&'static str], catalog: Option<Vec<Service>>) -> Self {
-        let Named { id, name } = token.user.clone();
-        let scoped = token.project.is_some();
+    /// The view of `token`. With a catalog where there is one to show.
+    pub(crate) fn new(token: &Token, catalog: Option<Vec<ServiceView>>) -> Self {
+        let scoped = token.project.is_some() || token.domain.is_some() || token.system;
+        let user = UserView {
+            domain: named(&token.user_domain),
+            id: token.user.id.clone(),
+            name: token.user.name.clone(),
+            password_expires_at: token.password_expires_at.map(MicrosUtc),
+        };
+        let project = token.project.as_ref().map(|project| ProjectView {
+            domain: named(token.project_domain.as_ref().unwrap_or(project)),
+            id: project.id.clone(),
+            name: project.name.clone(),
+        });
+        let trust = token.trust.as_ref().map(|trust| TrustView {
+            id: trust.id.clone(),
+            impersonation: trust.impersonation,
+            trustor_user: UserIdView { id: trust.trustor.clone() },
+            trustee_user: UserIdView { id: trust.trustee.clone() },
+        });
+        let credential = token.application_credential.as_ref().map(|credential| ApplicationCredentialView {
+            id: credential.id.clone(),
+            name: credential.name.clone(),
+            restricted: credential.restricted,
+            access_rules: credential.access_rules.as_ref().map(|rules| rules.iter().map(rule).collect()),
+        });
         Self {
             token: TokenView {
-                methods: methods.to_vec(),
-                user: UserView { domain: DEFAULT_DOMAIN, id, name, password_expires_at: None },
-                // Tells tokens apart in logs, without being any use as a token.
-                audit_ids: [hash.chars().take(22).collect()],
+                methods: token.methods.clone(),
+                user,
+                audit_ids: token.audit_ids.clone(),
                 expires_at: MicrosUtc(token.expires_at),
                 issued_at: MicrosUtc(token.issued_at),
-                project: token.project.clone().map(|Named { id, name }| ProjectView {
-                    domain: DEFAULT_DOMAIN,
-                    id,
-                    name,
-                }),
-                is_domain: scoped.then_some(false),
-                roles: scoped.then(|| {
-                    policy::with_implied_roles(token.roles.iter().map(String::as_str))
-                        .into_iter()
-                        .map(|name| RoleView { id: name.clone(), name })
-                        .collect()
-                }),
+                is_domain: (project.is_some() && trust.is_none()).then_some(token.is_domain),
+                trust,
+                project,
+                domain: token.domain.as_ref().map(named),
+                system: token.system.then_some(SystemView { all: true }),
+                roles: scoped.then(|| token.roles.iter().map(named).collect()),
                 catalog: catalog.filter(|_| scoped),
+                application_credential: credential,
             },
         }
     }
-}
-
-/// Where the services are.
-pub(crate) fn catalog(entries: &[CatalogEntry], links: &Links) -> Vec<Service> {
-    entries
-        .iter()
-        .map(|&CatalogEntry { name, kind, endpoint }| Service {
-            id: kind,
-            name,
-            r#type: kind,
-            endpoints: ["public", "internal", "admin"]
-                .into_iter()
-                .map(|interface| Endpoint {
-                    id: format!("{kind}-{interface}"),
-                    interface,
-                    region: REGION,
-                    region_id: REGION,
-                    url: format!("{}/{endpoint}", links.base()),
-                })
-                .collect(),
-        })
-        .collect()
 }

@@ -1,10 +1,12 @@
 //! Who asks: the token of a request, looked up once and turned into a [`RequestContext`].
 
+mod access_rule;
+
 use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -13,8 +15,10 @@ use jiff::Timestamp;
 use novella_common::{RequestContext, context::new_request_id};
 use tracing::Span;
 
+pub use access_rule::AccessRule;
+
 use crate::{
-    ApiError, RestConfig,
+    ApiError, RestConfig, Service,
     links::{ProjectInPath, base},
     policy,
     request_id::RequestIds,
@@ -34,14 +38,60 @@ pub struct Named {
 pub struct Token {
     /// Whose it is.
     pub user: Named,
-    /// What it is scoped to; `None`: nothing.
+    /// The domain of the user.
+    pub user_domain: Named,
+    /// From when on the user's password is no longer taken; `None`: never.
+    pub password_expires_at: Option<Timestamp>,
+    /// The project that it is scoped to; `None`: none.
     pub project: Option<Named>,
-    /// The roles of the user in that project; those that they imply need not be among them.
-    pub roles: Vec<String>,
+    /// The domain of that project.
+    pub project_domain: Option<Named>,
+    /// Whether that project is a domain itself.
+    pub is_domain: bool,
+    /// The domain that it is scoped to; `None`: none.
+    pub domain: Option<Named>,
+    /// Whether it is scoped to the system.
+    pub system: bool,
+    /// The roles of the user in that scope, with those that they imply.
+    pub roles: Vec<Named>,
+    /// How it was come by: `password`, `token`, `application_credential`.
+    pub methods: Vec<String>,
+    /// Names it in logs; the second is that of the first token of the chain.
+    pub audit_ids: Vec<String>,
+    /// The application credential that it was got with.
+    pub application_credential: Option<ApplicationCredential>,
+    /// The trust that it was got with.
+    pub trust: Option<Trust>,
     /// Since when.
     pub issued_at: Timestamp,
     /// Until when.
     pub expires_at: Timestamp,
+}
+
+/// An application credential, as far as a token shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationCredential {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it may not manage application credentials and trusts.
+    pub restricted: bool,
+    /// The only requests that it may be used for, if it says any.
+    pub access_rules: Option<Vec<AccessRule>>,
+}
+
+/// A trust, as far as a token shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// Its id.
+    pub id: String,
+    /// Whether the token is the trustor's, used by the trustee.
+    pub impersonation: bool,
+    /// Whose roles it gives.
+    pub trustor: String,
+    /// To whom.
+    pub trustee: String,
 }
 
 /// Knows which tokens are valid: the Identity component, in the same process or far away.
@@ -67,12 +117,16 @@ pub fn token_in<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().filter(|token| !token.is_empty())
 }
 
-async fn authenticate(authenticator: &dyn Authenticator, parts: &Parts) -> Result<Caller, ApiError> {
+async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<Caller, ApiError> {
     let token = token_in(&parts.headers, "x-auth-token").ok_or(ApiError::Unauthorized)?;
-    let token = authenticator.authenticate(token).await?.ok_or(ApiError::Unauthorized)?;
+    let token = tokens.authenticator.authenticate(token).await?.ok_or(ApiError::Unauthorized)?;
+    let rules = token.application_credential.as_ref().and_then(|credential| credential.access_rules.as_ref());
+    if rules.is_some_and(|rules| !rules.iter().any(|rule| rule.covers(tokens.service, parts))) {
+        return Err(ApiError::Unauthorized);
+    }
 
     let ids = parts.extensions.get::<RequestIds>();
-    let roles = policy::with_implied_roles(token.roles.iter().map(String::as_str));
+    let roles: Vec<String> = token.roles.iter().map(|role| role.name.clone()).collect();
     let context = RequestContext {
         request_id: ids.map_or_else(new_request_id, |ids| ids.own.clone()),
         global_request_id: ids.and_then(|ids| ids.global.clone()),
@@ -90,6 +144,8 @@ async fn authenticate(authenticator: &dyn Authenticator, parts: &Parts) -> Resul
 pub(crate) struct Tokens {
     pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) config: Arc<RestConfig>,
+    /// The service that is asked.
+    pub(crate) service: &'static Service,
     /// Whether a request without a valid token is refused here, before the router.
     pub(crate) required: bool,
 }
@@ -97,14 +153,33 @@ pub(crate) struct Tokens {
 /// Finds out who asks. Stands before the router: where a token is required, strangers can't tell which paths exist.
 pub(crate) async fn find_caller(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match authenticate(&*tokens.authenticator, &parts).await {
+    match authenticate(&tokens, &parts).await {
         Ok(caller) => {
             parts.extensions.insert(caller);
         }
         Err(ApiError::Unauthorized) if !tokens.required => {}
         Err(error) => return refused(error, &parts, &tokens.config),
     }
-    next.run(Request::from_parts(parts, body)).await
+    if tokens.required {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    // Each operation asks for the token itself, or is asked for one.
+    let base = base(&parts, &tokens.config);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("X-Auth-Token"));
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Ok(base) = base
+    {
+        challenge(&mut response, &base);
+    }
+    response
+}
+
+/// Says where a token can be had.
+fn challenge(response: &mut Response, base: &str) {
+    if let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{base}/identity\"")) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
 }
 
 /// Refuses a path with another project's id in it than the token's. Stands behind [`find_caller`].
@@ -126,11 +201,8 @@ pub(crate) async fn own_project(request: Request, next: Next) -> Response {
 fn refused(error: ApiError, parts: &Parts, config: &RestConfig) -> Response {
     let unauthorized = matches!(error, ApiError::Unauthorized);
     let mut response = error.into_response();
-    if unauthorized
-        && let Ok(base) = base(parts, config)
-        && let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{base}/identity\""))
-    {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    if unauthorized && let Ok(base) = base(parts, config) {
+        challenge(&mut response, &base);
     }
     response
 }

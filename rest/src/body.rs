@@ -205,12 +205,12 @@ impl<T: PartialSchema> utoipa::__dev::ComposeSchema for Nullable<T> {
 impl<T: ToSchema> ToSchema for Nullable<T> {}
 
 /// What a field that is not there is read from: an `Option` or a [`Nullable`] takes it, anything else must be there.
-struct MissingField;
+pub(crate) struct MissingField;
 
 /// Why that did not do.
 #[derive(Debug, thiserror::Error)]
 #[error("it is required")]
-struct Required;
+pub(crate) struct Required;
 
 impl de::Error for Required {
     fn custom<T: fmt::Display>(_: T) -> Self {

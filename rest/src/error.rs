@@ -33,6 +33,9 @@ pub enum ApiError {
     /// 401: no token, or none that is valid.
     #[error("The request you have made requires authentication.")]
     Unauthorized,
+    /// 401 with a reason that may be known: only to who has shown who he is.
+    #[error("{0}")]
+    Refused(String),
     /// 403: the caller may not.
     #[error("{0}")]
     Forbidden(String),
@@ -90,7 +93,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::Refused(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

@@ -39,6 +39,12 @@ impl Argument for Path<(String, String)> {
     }
 }
 
+impl Argument for Path<(String, String, String)> {
+    async fn read<S: Send>(request: &mut Request<S>) -> Result<Self, ApiError> {
+        Ok(Self((request.path_parameter(0)?, request.path_parameter(1)?, request.path_parameter(2)?)))
+    }
+}
+
 /// Null behind the one key of the body: an action that takes nothing and lets nothing be given.
 #[derive(Clone, Copy, Debug)]
 pub struct Null;

@@ -184,6 +184,21 @@ impl Filter {
         self
     }
 
+    /// Its name and its column, if it compares text.
+    #[must_use]
+    pub const fn text_column(&self) -> Option<(&'static str, &'static str)> {
+        match self.kind {
+            FilterKind::Text(column) => Some((self.rule.name, column)),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.rule.name
+    }
+
     /// Narrows `list` down.
     fn narrow<R: FromRow>(&self, list: List<R>, value: &str) -> Result<List<R>, ApiError> {
         let name = self.rule.name;
@@ -400,10 +415,22 @@ impl<R: FromRow> Listing<R> {
     /// # Errors
     /// 400 for a marker that names nothing that the caller may see; 503 if the database can't be read.
     pub async fn page(self, connection: &mut Connection) -> Result<Rows<R>, ApiError> {
+        self.page_or(connection, ApiError::bad_request).await
+    }
+
+    /// The same with another error for a marker that names nothing.
+    ///
+    /// # Errors
+    /// As said.
+    pub async fn page_or(
+        self,
+        connection: &mut Connection,
+        error: impl FnOnce(String) -> ApiError,
+    ) -> Result<Rows<R>, ApiError> {
         let Self { list, page, paged, no_marker } = self;
         match list.page(connection).await? {
             Some(items) => Ok(Rows { items, page, paged }),
-            None => Err(ApiError::bad_request(no_marker(page.marker.as_deref().unwrap_or_default()))),
+            None => Err(error(no_marker(page.marker.as_deref().unwrap_or_default()))),
         }
     }
 }

@@ -163,7 +163,7 @@ impl<S> Operation<S> {
     }
 
     /// Does what the row says, and then what the handler does.
-    pub(crate) async fn run(&self, request: Request<S>) -> Result<Response, ApiError> {
+    pub(crate) async fn run(&self, mut request: Request<S>) -> Result<Response, ApiError> {
         if !self.versions.includes(request.version) {
             return Err(self.not_at(request.version));
         }
@@ -182,6 +182,7 @@ impl<S> Operation<S> {
                 }
             }
         }
+        request.rule = self.rule;
         (self.handler)(request).await
     }
 
@@ -200,6 +201,10 @@ impl<S> Operation<S> {
     fn authorize(&self, request: &Request<S>) -> Result<(), ApiError> {
         if self.rule.who == Who::Anyone {
             return Ok(());
+        }
+        if let (Who::AnyOf(_), Some(token)) = (self.rule.who, &request.token) {
+            let allowed = self.rule.allows_target(token, None);
+            return if allowed { Ok(()) } else { Err(ApiError::Forbidden((request.service.denied)(self.rule.name))) };
         }
         let own = self.rule.check_own(&request.context);
         own.map_err(|denied| ApiError::Forbidden((request.service.denied)(denied.rule)))

@@ -1,12 +1,14 @@
 //! Who may do what: the mechanism. The rules are each component's own, described with [`rules!`](crate::rules).
 //!
 //! A rule names a role. It is granted to whoever holds the role in the project that the thing belongs to, and to
-//! administrators. Roles imply each other, `admin` ⊃ `manager` ⊃ `member` ⊃ `reader`; the implied ones are put into
-//! the token when it is issued ([`with_implied_roles`]), so that a check is one look-up.
+//! administrators. Roles imply each other, `admin` ⊃ `manager` ⊃ `member` ⊃ `reader`; the implied ones are in the token,
+//! so that a check is one look-up.
 //!
 //! Source: nova/policies/ (34.0.0), with the scopes and the new defaults enforced, as Nova does since 27.
 
 use novella_common::RequestContext;
+
+use crate::Token;
 
 /// The role that may do everything.
 pub const ADMIN: &str = "admin";
@@ -17,30 +19,11 @@ pub const MEMBER: &str = "member";
 /// The role that looks.
 pub const READER: &str = "reader";
 
-/// Every role, each implying those after it.
-pub const ROLES: [&str; 4] = [ADMIN, MANAGER, MEMBER, READER];
+/// The role of services that check tokens.
+pub const SERVICE: &str = "service";
 
-/// The roles with all that they imply. Roles that are not among [`ROLES`] imply nothing and are kept.
-#[must_use]
-pub fn with_implied_roles<I, S>(roles: I) -> Vec<String>
-where
-    I: IntoIterator<Item = S>,
-    S: Into<String>,
-{
-    let mut all: Vec<String> = Vec::new();
-    let mut add = |role: String| {
-        if !all.contains(&role) {
-            all.push(role);
-        }
-    };
-    for role in roles {
-        let role = role.into();
-        let implied = ROLES.iter().position(|known| *known == role).map_or(ROLES.len(), |index| index + 1);
-        add(role);
-        ROLES[implied..].iter().for_each(|role| add((*role).to_owned()));
-    }
-    all
-}
+/// The roles that every cloud has. Each but the last implies the one after it, until [`READER`].
+pub const ROLES: [&str; 5] = [ADMIN, MANAGER, MEMBER, READER, SERVICE];
 
 /// Who a rule is granted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +35,72 @@ pub enum Who {
     /// Users for what is their own, and administrators for everybody's. The row of an operation lets every token pass;
     /// the handler checks whose the thing is by [`Rule::check_user`].
     Owner,
+    /// Whoever fulfils one of these, and administrators. The row of an operation lets a token pass that could fulfil one
+    /// for some thing; where that depends on the thing, the handler checks it by [`Rule::check_target`].
+    AnyOf(&'static [Claim]),
     /// Administrators.
     Admin,
+}
+
+/// What a token can be good for beside its project: the checks of Keystone's policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// This role, with a token for the system.
+    System(&'static str),
+    /// This role, with a token for the domain that the thing belongs to.
+    Domain(&'static str),
+    /// A token for the domain that the thing belongs to, or for a project in it.
+    InDomain,
+    /// A token for the project that the thing is, or belongs to.
+    Project,
+    /// The user that the thing is, or belongs to.
+    User,
+    /// This role, in whatever the token is for, and for what is the user's own.
+    Own(&'static str),
+    /// This role, in whatever the token is for.
+    Role(&'static str),
+}
+
+/// Whose a thing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Target<'t> {
+    /// The user that it is, or belongs to.
+    pub user: Option<&'t str>,
+    /// The project that it is, or belongs to.
+    pub project: Option<&'t str>,
+    /// The domain that it belongs to.
+    pub domain: Option<&'t str>,
+}
+
+impl Claim {
+    /// Whether a token fulfils it for `target`; `None`: for some thing.
+    fn fulfilled(self, token: &Token, target: Option<&Target<'_>>) -> bool {
+        let holds = |role: &str| token.roles.iter().any(|held| held.name == role);
+        let is = |own: Option<&str>, of: fn(&Target<'_>) -> Option<String>| match (own, target) {
+            (Some(own), Some(target)) => of(target).as_deref() == Some(own),
+            (own, None) => own.is_some(),
+            (None, Some(_)) => false,
+        };
+        let domain = token.domain.as_ref().map(|domain| domain.id.as_str());
+        let user = Some(token.user.id.as_str());
+        let in_domain = |own| is(own, |target| target.domain.map(ToOwned::to_owned));
+        let users = |own| is(own, |target| target.user.map(ToOwned::to_owned));
+        match self {
+            Self::System(role) => token.system && holds(role),
+            Self::Domain(role) => holds(role) && in_domain(domain),
+            Self::InDomain => {
+                let of_project = token.project_domain.as_ref().map(|domain| domain.id.as_str());
+                in_domain(domain) || in_domain(of_project)
+            }
+            Self::Project => {
+                let own = token.project.as_ref().map(|project| project.id.as_str());
+                is(own, |target| target.project.map(ToOwned::to_owned))
+            }
+            Self::User => users(user),
+            Self::Own(role) => holds(role) && users(user),
+            Self::Role(role) => holds(role),
+        }
+    }
 }
 
 /// One rule.
@@ -84,7 +131,8 @@ impl Rule {
         }
         match self.who {
             Who::Anyone | Who::Owner => true,
-            Who::Admin => false,
+            // What it depends on is not in a context.
+            Who::Admin | Who::AnyOf(_) => false,
             Who::Role(role) => {
                 context.roles.iter().any(|held| held == role)
                     && project.is_some()
@@ -107,6 +155,26 @@ impl Rule {
     /// [`Denied`] if it is not granted.
     pub fn check_own(&self, context: &RequestContext) -> Result<(), Denied> {
         self.check(context, context.project_id.as_deref())
+    }
+
+    /// Whether it is granted to this token for `target`; `None`: for some thing.
+    #[must_use]
+    pub fn allows_target(&self, token: &Token, target: Option<&Target<'_>>) -> bool {
+        let admin = token.roles.iter().any(|role| role.name == ADMIN);
+        match self.who {
+            Who::Anyone => true,
+            Who::AnyOf(claims) => admin || claims.iter().any(|claim| claim.fulfilled(token, target)),
+            Who::Owner => admin || Claim::User.fulfilled(token, target),
+            Who::Admin | Who::Role(_) => admin,
+        }
+    }
+
+    /// As [`Rule::allows_target`], for `?`.
+    ///
+    /// # Errors
+    /// [`Denied`] if it is not granted.
+    pub fn check_target(&self, token: &Token, target: &Target<'_>) -> Result<(), Denied> {
+        if self.allows_target(token, Some(target)) { Ok(()) } else { Err(Denied { rule: self.name }) }
     }
 
     /// As [`Rule::check`], for something of `user`.
@@ -156,17 +224,10 @@ mod tests {
     fn context(project: &str, role: &str) -> RequestContext {
         RequestContext {
             project_id: Some(project.into()),
-            roles: with_implied_roles([role]),
+            roles: ROLES.into_iter().skip_while(|held| *held != role).map(ToOwned::to_owned).collect(),
             is_admin: role == ADMIN,
             ..RequestContext::internal()
         }
-    }
-
-    #[test]
-    fn each_role_implies_the_ones_below_it() {
-        assert_eq!(with_implied_roles(["admin"]), ROLES);
-        assert_eq!(with_implied_roles(["reader", "manager"]), ["reader", "manager", "member"]);
-        assert_eq!(with_implied_roles(["service"]), ["service"]);
     }
 
     #[test]

@@ -15,8 +15,12 @@ use sync_wrapper::SyncWrapper;
 use tokio::time::timeout;
 
 use crate::{
-    ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token, answer::Answer,
-    authentication::Caller, places::Place, request_id, text,
+    ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token,
+    answer::Answer,
+    authentication::Caller,
+    places::Place,
+    policy::{Rule, Target, Who},
+    request_id, text,
 };
 
 /// A request whose row has let it pass.
@@ -33,6 +37,8 @@ pub struct Request<S> {
     pub token: Option<Arc<Token>>,
     /// Whose request it is, as far as limits are concerned.
     pub client: ClientAddress,
+    /// The rule that its operation asks for.
+    pub rule: Rule,
     /// The microversion.
     pub version: Microversion,
     /// Addresses of things, as this client can reach them.
@@ -66,6 +72,7 @@ impl<S> Request<S> {
             context,
             token,
             client: parts.extensions.get::<ClientAddress>().copied().unwrap_or(ClientAddress::NONE),
+            rule: Rule { name: "", who: Who::Admin, permits: "" },
             version: parts.extensions.get::<Microversion>().copied().unwrap_or(Microversion::NONE),
             links: Links::of_request(&parts, &config, service)?,
             query: Parameters::of_uri(&parts.uri)?,
@@ -90,6 +97,24 @@ impl<S> Request<S> {
     #[must_use]
     pub fn user(&self) -> &str {
         self.context.user_id.as_deref().unwrap_or_default()
+    }
+
+    /// Holds the operation's rule against the thing that is asked about.
+    ///
+    /// # Errors
+    /// 403 if it is not granted.
+    pub fn check_target(&self, target: &Target<'_>) -> Result<(), ApiError> {
+        self.check_rule(self.rule, target)
+    }
+
+    /// The same for another rule than the operation's.
+    ///
+    /// # Errors
+    /// 403 if it is not granted.
+    pub fn check_rule(&self, rule: Rule, target: &Target<'_>) -> Result<(), ApiError> {
+        let token = self.token.as_ref().ok_or(ApiError::Unauthorized)?;
+        let denied = |_| ApiError::Forbidden((self.service.denied)(rule.name));
+        rule.check_target(token, target).map_err(denied)
     }
 
     /// The headers.

@@ -91,6 +91,7 @@ impl Server {
         let tokens = Tokens {
             authenticator: Arc::clone(&self.authenticator),
             config: Arc::clone(&self.config),
+            service,
             required: service.token_first,
         };
         let mut operations = operations;

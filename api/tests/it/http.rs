@@ -138,6 +138,10 @@ on_both! {
         }
         assert!(paths.iter().any(|path| path == "/image/v2/images") && paths.len() > 50);
         for path in paths {
+            // The one that OpenStack's conformance suite asks for with a slash.
+            if path == "/identity/v3/OS-TRUST/trusts" {
+                continue;
+            }
             assert_eq!(admin.at("2.26").get(&format!("{path}/")).await.status, 404, "{path}/");
         }
         assert_eq!(admin.get("/compute/v2.1/").await.body["version"]["version"], MICROVERSIONS.max.to_string());
@@ -151,7 +155,7 @@ on_both! {
             (format!("/compute/v2.1/servers/{uuid}/os-server-password"), "os-server-password"),
             (format!("/compute/v2.1/servers/{uuid}/remote-consoles"), "remote-consoles"),
             ("/compute/v2.1/os-instance_usage_audit_log/0123".to_owned(), "os-instance_usage_audit_log"),
-            ("/identity/v3/groups".to_owned(), "groups"),
+            ("/identity/v3/s3tokens".to_owned(), "s3tokens"),
             ("/image/v2/metadefs/namespaces".to_owned(), "metadefs"),
         ] {
             let answer = demo.get(&path).await;

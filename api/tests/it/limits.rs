@@ -10,10 +10,7 @@ use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, future::BoxFuture, stream, stream::FuturesUnordered};
 use http::Method;
 use novella_api::ApiConfig;
-use novella_identity::{
-    SecurityComplianceConfig,
-    db::{self as identity, Reference},
-};
+use novella_identity::SecurityComplianceConfig;
 use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Version};
 use serde_json::json;
 
@@ -149,10 +146,11 @@ on_both! {
     async fn a_lock_without_an_end_is_undone_by_a_new_password_and_without_the_option_there_is_none(cloud: Cloud) {
         let cloud = cloud.restarted(ApiConfig::default(), locking(1, Duration::ZERO));
         assert_eq!((log_in(&cloud, "demo", "wrong").await, log_in(&cloud, "demo", PASSWORD).await), (401, 401));
-        let mut connection = cloud.database.write().await.unwrap();
-        let (user, hash) = identity::user(&mut connection, &Reference::Name("demo".into())).await.unwrap().unwrap();
-        identity::set_password(&mut connection, &user.id, &hash).await.unwrap();
-        drop(connection);
+        let admin = cloud.admin().await;
+        let user = admin.get("/identity/v3/users?name=demo").await.body["users"][0]["id"].as_str().unwrap().to_owned();
+        let body = Body::from(json!({"user": {"password": PASSWORD}}).to_string());
+        let changed = admin.send(Method::PATCH, &format!("/identity/v3/users/{user}"), body).await;
+        assert_eq!(changed.status, 200, "{:?}", changed.body);
         assert_eq!(log_in(&cloud, "demo", PASSWORD).await, 201);
         let cloud = cloud.restarted(ApiConfig::default(), SecurityComplianceConfig::default());
         for _ in 0..4 {

@@ -94,7 +94,7 @@ fn normalised(auth_url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clouds::{Access, clouds_yaml};
+    use crate::clouds::{Access, Logins, clouds_yaml};
 
     #[test]
     fn the_clouds_yaml_that_is_written_is_read_back() {
@@ -105,10 +105,13 @@ mod tests {
             password: "p: \"#ss\" '1",
             cacert: Some(Path::new("of: \"mine\".pem")),
         };
-        fs::write(&path, clouds_yaml(&CloudName::default(), &access)).unwrap();
+        let logins = Logins { access, demo_password: "d" };
+        fs::write(&path, clouds_yaml(&CloudName::default(), &logins)).unwrap();
         let found = Credentials::from_file(&path, "novella").unwrap();
         assert_eq!(found.auth_url, "http://127.0.0.1:8774/identity/v3");
         assert_eq!(found.password.expose(), "p: \"#ss\" '1");
+        let demo = Credentials::from_file(&path, "novella-demo").unwrap();
+        assert_eq!((demo.username.as_str(), demo.project.as_str(), demo.password.expose()), ("demo", "demo", "d"));
         assert!(Credentials::from_file(&path, "other").unwrap_err().to_string().contains("novella"));
     }
 }

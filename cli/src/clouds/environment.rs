@@ -4,13 +4,22 @@ use std::path::Path;
 
 use super::CloudName;
 
-/// How the administrator of a cloud reaches it.
+/// How a cloud is reached, and what its administrator logs in with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access<'a> {
+    /// Such as `http://127.0.0.1:8774`.
     pub endpoint: &'a str,
+    /// Of the user `admin`.
     pub password: &'a str,
     /// With TLS: who has signed its certificate, if clients don't know that.
     pub cacert: Option<&'a Path>,
+}
+
+/// The same with what the user `demo` logs in with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logins<'a> {
+    pub access: Access<'a>,
+    pub demo_password: &'a str,
 }
 
 /// The variables that OpenStack's clients read.
@@ -47,27 +56,36 @@ fn quoted(text: &str) -> String {
 }
 
 /// A `clouds.yaml` for the cloud.
-pub(crate) fn clouds_yaml(name: &CloudName, access: &Access<'_>) -> String {
-    format!("clouds:\n{}", cloud_entry(name, access, 2))
+pub(crate) fn clouds_yaml(name: &CloudName, logins: &Logins<'_>) -> String {
+    format!("clouds:\n{}", cloud_entries(name, logins, 2))
 }
 
-/// Its entry in a `clouds.yaml`, each line after `indentation` spaces.
-pub(super) fn cloud_entry(name: &CloudName, access: &Access<'_>, indentation: usize) -> String {
-    let Access { endpoint, password, cacert } = access;
+/// The names of its entries: for the administrator, and for the user `demo`.
+pub(super) fn entry_names(name: &CloudName) -> [String; 2] {
+    [name.to_string(), format!("{name}-demo")]
+}
+
+/// Its entries in a `clouds.yaml`, each line after `indentation` spaces.
+pub(super) fn cloud_entries(name: &CloudName, logins: &Logins<'_>, indentation: usize) -> String {
     // JSON strings are YAML strings; a name may look like a number, and a password may hold anything.
     let text = |text: &str| serde_json::Value::from(text).to_string();
-    let mut lines = vec![
-        format!("{}:", text(name.as_str())),
-        "  auth:".to_owned(),
-        format!("    auth_url: {endpoint}/identity/v3"),
-        "    username: admin".to_owned(),
-        format!("    password: {}", text(password)),
-        "    project_name: admin".to_owned(),
-        "    user_domain_id: default".to_owned(),
-        "    project_domain_id: default".to_owned(),
-        "  region_name: RegionOne".to_owned(),
-        "  identity_api_version: 3".to_owned(),
-    ];
-    lines.extend(cacert.map(|path| format!("  cacert: {}", text(&path.display().to_string()))));
-    lines.iter().map(|line| format!("{:indentation$}{line}\n", "")).collect()
+    let Logins { access: Access { endpoint, password, cacert }, demo_password } = logins;
+    let users = [("admin", password), ("demo", demo_password)];
+    let entries = entry_names(name).into_iter().zip(users).flat_map(|(entry, (user, password))| {
+        let mut lines = vec![
+            format!("{}:", text(&entry)),
+            "  auth:".to_owned(),
+            format!("    auth_url: {endpoint}/identity/v3"),
+            format!("    username: {user}"),
+            format!("    password: {}", text(password)),
+            format!("    project_name: {user}"),
+            "    user_domain_id: default".to_owned(),
+            "    project_domain_id: default".to_owned(),
+            "  region_name: RegionOne".to_owned(),
+            "  identity_api_version: 3".to_owned(),
+        ];
+        lines.extend(cacert.map(|path| format!("  cacert: {}", text(&path.display().to_string()))));
+        lines
+    });
+    entries.map(|line| format!("{:indentation$}{line}\n", "")).collect()
 }

@@ -26,7 +26,7 @@ const EPHEMERAL: &str = "ephemeral";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// All that a cloud writes. What else is in the folder is its user's and stays.
-const DATA: [&str; 13] = [
+const DATA: [&str; 14] = [
     DATABASE,
     "novella.db-wal",
     "novella.db-shm",
@@ -34,6 +34,7 @@ const DATA: [&str; 13] = [
     "clouds.yaml",
     "openrc",
     "admin-password",
+    "demo-password",
     "bus.sock",
     LOG,
     "novella.log.1",

@@ -12,7 +12,11 @@ use anyhow::{Context, Result, bail};
 use etcetera::BaseStrategy;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::{Access, CloudName, environment::cloud_entry, write_private};
+use super::{
+    CloudName, Logins,
+    environment::{cloud_entries, entry_names},
+    write_private,
+};
 
 /// The `clouds.yaml` that OpenStack's clients read for this user.
 ///
@@ -27,11 +31,11 @@ pub(crate) fn users_clouds_yaml() -> Result<PathBuf> {
 ///
 /// # Errors
 /// The file can't be read, is no `clouds.yaml`, or has a cloud of that name that Novella did not put there.
-pub(crate) fn merge(path: &Path, name: &CloudName, access: &Access<'_>) -> Result<()> {
+pub(crate) fn merge(path: &Path, name: &CloudName, logins: &Logins<'_>) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
     let text = without(&read(path)?, name);
-    let merged = with(&text, name, access).with_context(|| format!("can't merge into {}", path.display()))?;
+    let merged = with(&text, name, logins).with_context(|| format!("can't merge into {}", path.display()))?;
     write(path, &merged)
 }
 
@@ -80,15 +84,18 @@ fn without(text: &str, name: &CloudName) -> String {
     rest
 }
 
-fn with(text: &str, name: &CloudName, access: &Access<'_>) -> Result<String> {
+fn with(text: &str, name: &CloudName, logins: &Logins<'_>) -> Result<String> {
     let documents = YamlLoader::load_from_str(text).context("it is no YAML")?;
     let clouds = match documents.as_slice() {
         [] | [Yaml::Null] => None,
         [Yaml::Hash(document)] => document.get(&Yaml::String("clouds".into())),
         _ => bail!("it is no clouds.yaml"),
     };
-    if clouds.and_then(Yaml::as_hash).is_some_and(|clouds| clouds.contains_key(&Yaml::String(name.as_str().into()))) {
-        bail!("it has a cloud '{name}' already, which is not from here; choose another --name");
+    let present = |entry: &String| {
+        clouds.and_then(Yaml::as_hash).is_some_and(|clouds| clouds.contains_key(&Yaml::String(entry.clone())))
+    };
+    if let Some(entry) = entry_names(name).into_iter().find(present) {
+        bail!("it has a cloud '{entry}' already, which is not from here; choose another --name");
     }
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     let is_key = |line: &&str| {
@@ -101,7 +108,7 @@ fn with(text: &str, name: &CloudName, access: &Access<'_>) -> Result<String> {
             bail!("its `clouds` are not written as a block below a line `clouds:`");
         }
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        return Ok(format!("{text}{newline}clouds:\n{}", block(name, access, 2)));
+        return Ok(format!("{text}{newline}clouds:\n{}", block(name, logins, 2)));
     };
     if lines[key..].len() == 1 && !lines[key].ends_with('\n') {
         lines.push("\n");
@@ -111,7 +118,7 @@ fn with(text: &str, name: &CloudName, access: &Access<'_>) -> Result<String> {
     let first = lines[key + 1..].iter().find(is_content).filter(|line| line.starts_with(' '));
     let indentation = first.map_or(2, |line| line.len() - line.trim_start().len());
     let mut merged = lines[..=key].concat();
-    merged.push_str(&block(name, access, indentation));
+    merged.push_str(&block(name, logins, indentation));
     merged.push_str(&lines[key + 1..].concat());
     // Whatever was overlooked in the user's file would show here, before anything is written.
     let check = YamlLoader::load_from_str(&merged).context("its form is not understood")?;
@@ -121,19 +128,20 @@ fn with(text: &str, name: &CloudName, access: &Access<'_>) -> Result<String> {
     Ok(merged)
 }
 
-fn block(name: &CloudName, access: &Access<'_>, indentation: usize) -> String {
+fn block(name: &CloudName, logins: &Logins<'_>, indentation: usize) -> String {
     let comment = |text: String| format!("{:indentation$}{text}\n", "");
-    [comment(begin(name)), cloud_entry(name, access, indentation), comment(end(name))].concat()
+    [comment(begin(name)), cloud_entries(name, logins, indentation), comment(end(name))].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clouds::Access;
 
     const USERS: &str = "# mine\nclouds:\n    work:  # production\n        auth:\n            auth_url: https://x/\n";
 
-    fn at<'a>(endpoint: &'a str, password: &'a str) -> Access<'a> {
-        Access { endpoint, password, cacert: None }
+    fn at<'a>(endpoint: &'a str, password: &'a str) -> Logins<'a> {
+        Logins { access: Access { endpoint, password, cacert: None }, demo_password: "demo's" }
     }
 
     fn name() -> CloudName {
@@ -148,6 +156,7 @@ mod tests {
             let merged = with(text, &name(), &at("http://here", "pass")).unwrap();
             let read = YamlLoader::load_from_str(&merged).unwrap();
             assert_eq!(read[0]["clouds"]["novella"]["auth"]["password"].as_str(), Some("pass"), "{merged}");
+            assert_eq!(read[0]["clouds"]["novella-demo"]["auth"]["password"].as_str(), Some("demo's"), "{merged}");
             if text == USERS {
                 assert_eq!(read[0]["clouds"]["work"]["auth"]["auth_url"].as_str(), Some("https://x/"));
                 assert!(merged.contains("work:  # production"));

@@ -20,7 +20,7 @@ use crate::{
     GlobalOptions,
     bus::AdminSocket,
     client::Credentials,
-    clouds::{self, Access, CloudFolder, Record, RunLock, write_private},
+    clouds::{self, Access, CloudFolder, Logins, Record, RunLock, write_private},
     config::{Config, Flags, is_default, source, sqlite_url},
     output,
     run::{
@@ -111,8 +111,10 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
         folder.cloud.load(file)?;
     }
     config.database.url = SecretUrl::new(sqlite_url(&folder.cloud)?);
-    let password = admin_password(folder.path(), config.admin_password.take())?;
+    let password = kept_password(folder.path(), "admin", config.admin_password.take())?;
     config.admin_password = Some(password.clone());
+    let demo_password = kept_password(folder.path(), "demo", config.demo_password.take())?;
+    config.demo_password = Some(demo_password.clone());
     let state = folder.cloud.hosts()?;
 
     // A cloud that was loaded has guests in its hosts' files.
@@ -127,14 +129,15 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     let endpoint = format!("{scheme}://{}", cloud.address);
     let cacert = tls.authority.as_deref().map(std::path::absolute).transpose()?;
     let access = Access { endpoint: &endpoint, password: password.expose(), cacert: cacert.as_deref() };
+    let logins = Logins { access, demo_password: demo_password.expose() };
     let name = &folder.cloud.name;
-    write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &access))?;
+    write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &logins))?;
     write_private(&folder.path().join("openrc"), &clouds::openrc(&access))?;
     let credentials = Credentials::of_folder(folder.path(), name.as_str())?;
     seed::create(&seed, &credentials).await?;
     let merged_into = options.merge.then(clouds::users_clouds_yaml).transpose()?;
     if let Some(path) = &merged_into {
-        clouds::merge(path, name, &access)?;
+        clouds::merge(path, name, &logins)?;
     }
     let record = Record {
         name: name.to_string(),
@@ -243,12 +246,12 @@ impl Drop for DataFolder {
     }
 }
 
-/// The administrator's password: the one given now, else the one of the last start, else a new one. Kept in a file that
-/// only its owner can read, so that the next start prints the same.
-fn admin_password(folder: &Path, given: Option<Secret>) -> Result<Secret> {
-    let path = folder.join("admin-password");
+/// The password of a user: the one given now, else the one of the last start, else a new one. Kept in a file that only
+/// its owner can read, so that the next start has the same.
+fn kept_password(folder: &Path, user: &str, given: Option<Secret>) -> Result<Secret> {
+    let path = folder.join(format!("{user}-password"));
     let password = match given {
-        Some(password) if password.expose().is_empty() => bail!("the administrator's password is empty"),
+        Some(password) if password.expose().is_empty() => bail!("the password of the user {user} is empty"),
         Some(password) => password,
         None => match std::fs::read_to_string(&path) {
             Ok(kept) if !kept.trim().is_empty() => Secret::new(kept.trim()),
@@ -287,7 +290,7 @@ fn welcome(global: &GlobalOptions, folder: &DataFolder, record: &Record, passwor
   endpoint     {endpoint}
   user         admin      (project admin, domain Default)
   password     {password}
-  clouds.yaml  {}     (cloud {name})
+  clouds.yaml  {}     (cloud {name}; {name}-demo for the user demo)
   management   {management}      (/readyz, /metrics)
   hosts        {hosts}
 

@@ -15,12 +15,17 @@ use novella_common::{
     faults::Faults,
     service::{Readiness, Shutdown},
 };
-use novella_identity::{IDENTITY, Identity, IdentityConfig};
+use novella_identity::{IDENTITY, Identity};
 use novella_image::IMAGE;
 use novella_messaging::Transport;
-use novella_rest::{ApiError, Server};
+use novella_rest::{ApiError, CatalogEntry, Server};
 
 use crate::config::Config;
+
+/// What is served, for the catalog.
+pub(crate) fn catalog() -> Vec<CatalogEntry> {
+    [&COMPUTE, &IDENTITY, &IMAGE].map(|service| service.catalog_entry()).to_vec()
+}
 
 /// All services as one router. What they do from time to time goes on until `shutdown` is requested.
 pub(crate) fn router(
@@ -30,14 +35,11 @@ pub(crate) fn router(
     faults: Option<Faults>,
     shutdown: &Shutdown,
 ) -> Router {
-    let catalog = [&COMPUTE, &IDENTITY, &IMAGE].map(|service| service.catalog_entry());
     let identity = Identity::new(
         database.clone(),
-        IdentityConfig {
-            token_ttl: config.api.token_ttl,
-            security_compliance: config.security_compliance.clone(),
-            catalog: catalog.to_vec(),
-        },
+        config.api.token_ttl,
+        config.identity.clone(),
+        config.security_compliance.clone(),
     );
     identity.sweep_tokens(shutdown);
     let images = novella_image::Images::new(database.clone());

@@ -152,6 +152,107 @@ async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) 
     openstack.print(&create).await;
 }
 
+/// Users, projects, roles and what users leave with programs and with each other.
+async fn an_operator_looks_after_users_with_openstackclient(cloud: Cloud) {
+    let openstack = OpenStack::of(&cloud).await;
+    let domain = openstack.json(&["domain", "create", "--description", "d", "acme"]).await;
+    assert_eq!((&domain["name"], &domain["enabled"]), (&"acme".into(), &true.into()));
+    openstack.json(&["project", "create", "--tag", "ci", "--property", "team=a", "build"]).await;
+    openstack.json(&["project", "create", "--parent", "build", "nightly"]).await;
+    openstack.print(&["project", "set", "--description", "all night", "nightly"]).await;
+    let shown = openstack.json(&["project", "show", "nightly"]).await;
+    assert_eq!((&shown["description"], &shown["domain_id"]), (&"all night".into(), &"default".into()));
+    openstack
+        .json(&["user", "create", "--password", "pw", "--email", "bob@example.org", "--project", "build", "bob"])
+        .await;
+    openstack.json(&["group", "create", "testers"]).await;
+    openstack.print(&["group", "add", "user", "testers", "bob"]).await;
+    assert!(openstack.print(&["group", "contains", "user", "testers", "bob"]).await.contains("in group"));
+    openstack.json(&["role", "create", "tester"]).await;
+    openstack.json(&["implied", "role", "create", "--implied-role", "reader", "tester"]).await;
+    openstack.print(&["role", "add", "--user", "bob", "--project", "build", "member"]).await;
+    openstack.print(&["role", "add", "--group", "testers", "--project", "nightly", "tester"]).await;
+    openstack.print(&["role", "add", "--user", "bob", "--system", "all", "reader"]).await;
+    let list = ["role", "assignment", "list", "--user", "bob", "--effective", "--names"];
+    let effective = openstack.json(&list).await;
+    let mut roles: Vec<(String, String)> = effective
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["Project"].as_str().unwrap().to_owned(), one["Role"].as_str().unwrap().to_owned()))
+        .collect();
+    roles.sort();
+    let expected = [
+        ("", "reader"),
+        ("build@Default", "member"),
+        ("build@Default", "reader"),
+        ("nightly@Default", "reader"),
+        ("nightly@Default", "tester"),
+    ];
+    assert_eq!(roles, expected.map(|(project, role)| (project.to_owned(), role.to_owned())));
+    let users = openstack.json(&["user", "list", "--project", "build"]).await;
+    assert_eq!(users[0]["Name"], "bob");
+
+    // As somebody else: what he leaves with programs and with others.
+    let bob = async |arguments: &[&str]| {
+        let mut command = openstack.command(arguments);
+        let url = format!("{}/identity/v3", cloud.endpoint);
+        for (name, value) in [
+            ("OS_AUTH_URL", url.as_str()),
+            ("OS_IDENTITY_API_VERSION", "3"),
+            ("OS_USERNAME", "bob"),
+            ("OS_PASSWORD", "pw"),
+            ("OS_PROJECT_NAME", "build"),
+            ("OS_USER_DOMAIN_NAME", "Default"),
+            ("OS_PROJECT_DOMAIN_NAME", "Default"),
+            ("OS_CLIENT_CONFIG_FILE", "/nonexistent"),
+        ] {
+            command.env(name, value);
+        }
+        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
+    };
+    let made = bob(&["application", "credential", "create", "--role", "reader", "robot", "-f", "json"]).await;
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert!(made["Secret"].as_str().unwrap().len() > 60, "{made}");
+    assert!(bob(&["application", "credential", "list", "-f", "value", "-c", "Name"]).await.contains("robot"));
+    let mut command = openstack.command(&["server", "list", "-f", "json"]);
+    command
+        .env("OS_AUTH_TYPE", "v3applicationcredential")
+        .env("OS_AUTH_URL", format!("{}/identity/v3", cloud.endpoint))
+        .env("OS_APPLICATION_CREDENTIAL_ID", made["ID"].as_str().unwrap())
+        .env("OS_APPLICATION_CREDENTIAL_SECRET", made["Secret"].as_str().unwrap())
+        .env("OS_CLIENT_CONFIG_FILE", "/nonexistent");
+    let servers = tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&servers).unwrap(), Value::Array(vec![]));
+    // The client looks names up, which a member may not.
+    let create = ["trust", "create", "--project", "admin", "--role", "member", "--impersonate", "admin", "demo"];
+    let trust = openstack.json(&create).await;
+    assert_eq!(trust["is_impersonation"], true, "{trust}");
+    let trust = trust["id"].as_str().unwrap();
+    assert_eq!(openstack.json(&["trust", "show", trust]).await["is_impersonation"], true);
+    openstack.print(&["trust", "delete", trust]).await;
+    bob(&["application", "credential", "delete", "robot"]).await;
+    bob(&["user", "password", "set", "--password", "new", "--original-password", "pw"]).await;
+
+    // The user demo, as the file that `novella up` writes has him.
+    let mut command = openstack.command(&["token", "issue", "-f", "json"]);
+    command.env("OS_CLIENT_CONFIG_FILE", &openstack.clouds).env("OS_CLOUD", "novella-demo");
+    let token = tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap();
+    assert!(token.contains("project_id"), "{token}");
+
+    let service = openstack.json(&["service", "create", "--name", "mine", "own-type"]).await;
+    openstack
+        .json(&["endpoint", "create", "--region", "RegionOne", "mine", "public", "http://own/%(project_id)s"])
+        .await;
+    assert!(openstack.print(&["catalog", "show", "own-type"]).await.contains("http://own/"));
+    openstack.print(&["service", "delete", service["id"].as_str().unwrap()]).await;
+    openstack.print(&["user", "delete", "bob"]).await;
+    openstack.print(&["domain", "set", "--disable", "acme"]).await;
+    openstack.print(&["domain", "delete", "acme"]).await;
+    let said = openstack.failing(&["project", "delete", "build"]).await;
+    assert!(said.contains("not a leaf"), "{said}");
+}
+
 /// What clients send, ask and name in good faith.
 async fn clients_are_taken_at_their_word(cloud: Cloud) {
     let openstack = OpenStack::of(&cloud).await;
@@ -229,6 +330,8 @@ mod embedded {
         super::a_server_is_led_through_its_life_by_openstackclient(cloud).await;
         let cloud = Cloud::embedded(Settings::default()).await;
         super::an_operator_sees_hosts_and_services_with_openstackclient(cloud).await;
+        let cloud = Cloud::embedded(Settings::default()).await;
+        super::an_operator_looks_after_users_with_openstackclient(cloud).await;
         let trusted = ("NOVELLA_API__TRUSTED_PROXIES", r#"["127.0.0.1"]"#.to_owned());
         let cloud = Cloud::embedded(Settings { environment: vec![trusted], ..Settings::default() }).await;
         super::clients_are_taken_at_their_word(cloud).await;

@@ -91,7 +91,7 @@ mod embedded {
     async fn the_password_is_kept_private_and_the_clouds_yaml_works_for_watch() {
         let cloud = Cloud::embedded(Settings::default()).await;
         let folder = cloud.data_folder();
-        for file in ["clouds.yaml", "admin-password"] {
+        for file in ["clouds.yaml", "admin-password", "demo-password"] {
             let mode = fs::metadata(folder.join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }

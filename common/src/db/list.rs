@@ -78,6 +78,11 @@ impl SortKey {
         Self { nullable: true, ..self }
     }
 
+    /// The column's name.
+    pub(super) const fn column(self) -> &'static str {
+        self.column
+    }
+
     /// Adds what is sorted by.
     fn push_to(self, sql: &mut Sql) {
         if !self.nullable {

@@ -35,9 +35,10 @@ const STEPS: &[Step] = steps! {
     6 "access_and_disk_config" "0006_access_and_disk_config.sql";
     7 "hosts_and_requests" "0007_hosts_and_requests.sql";
     8 "quotas" "0008_quotas.sql";
-    9 "failed_logins" "0009_failed_logins.sql";
+    10 "identity" "0010_identity.sql";
     11 "host_approval" "0011_host_approval.sql";
     12 "fixed_ips" "0012_fixed_ips.sql";
+    13 "failed_logins" "0013_failed_logins.sql";
 };
 
 /// The version of a database that has had every step.

@@ -128,6 +128,17 @@ impl Sql {
         self
     }
 
+    /// Adds the values of one row, separated by commas.
+    pub fn row(&mut self, cells: impl FnOnce(&mut Cells)) -> &mut Self {
+        let mut row = Cells::default();
+        cells(&mut row);
+        self.error = self.error.take().or(row.error);
+        for (index, value) in row.values.into_iter().enumerate() {
+            self.push(if index == 0 { "" } else { ", " }).bind_value(value);
+        }
+        self
+    }
+
     /// Runs it, and reads every row.
     ///
     /// # Errors

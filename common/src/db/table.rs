@@ -1,6 +1,6 @@
 //! Tables: a model with its columns, from which reading and writing its rows follow, on both databases.
 
-use super::{Cells, Connection, DbError, FromRow, Sql, list::SortKey};
+use super::{Bind, Cells, Connection, DbError, FromRow, Sql, list::SortKey};
 
 /// A model whose values are rows of a table. [`table!`](crate::table!) makes a type one.
 pub trait Table: FromRow {
@@ -39,6 +39,31 @@ pub fn insert_into<T: Table>(rows: &[T]) -> Sql {
 pub async fn insert<T: Table>(connection: &mut Connection, row: &T) -> Result<(), DbError> {
     insert_into(std::slice::from_ref(row)).execute(connection).await?;
     Ok(())
+}
+
+/// Writes every column of a row that is there, found by its key. Says whether it was.
+///
+/// # Errors
+/// A value that is taken (see [`DbError::is_unique_violation`]), and the database's.
+pub async fn update<T: Table, K: Bind + ?Sized>(
+    connection: &mut Connection,
+    key: &K,
+    row: &T,
+) -> Result<bool, DbError> {
+    let mut sql = Sql::new("UPDATE ");
+    sql.push(T::NAME).push(" SET (").push(T::INSERTED).push(") = (").row(|cells| row.bind(cells)).push(") WHERE ");
+    sql.push(T::KEY.column()).push(" = ").bind(key).execute_one(connection).await
+}
+
+/// `SELECT` of a row by its key, which nobody else changes until the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn lock<T: Table, K: Bind + ?Sized>(connection: &mut Connection, key: &K) -> Result<Option<T>, DbError> {
+    let mut sql = select::<T>();
+    sql.push(" WHERE ").push(T::KEY.column()).push(" = ").bind(key);
+    // SQLite has one writer.
+    sql.push_for("", " FOR UPDATE").fetch_optional(connection).await
 }
 
 /// Makes a model a [`Table`].

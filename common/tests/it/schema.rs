@@ -87,12 +87,12 @@ const RELEASED: &[(&str, &str)] = &[
         "b54f50d9f4f51732db3aca886b8ef5b249b30bd22ff5224e87bcbc9030407df1bdbf74a8b240ccb66dff784285e2e519",
     ),
     (
-        "postgres/0009_failed_logins.sql",
-        "d98161765a87fa9c8a934423625141feb1ef6a28f5fa9de77f12a37240a4d26bd817167897295ce906fcc5cb53ad592f",
+        "postgres/0010_identity.sql",
+        "148471f283c2d62815029ef62882f97fee0ec1109be1bb1b8c9727cc44794f1eba1a7b0350245d98d89b8eb4985b98dd",
     ),
     (
-        "sqlite/0009_failed_logins.sql",
-        "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
+        "sqlite/0010_identity.sql",
+        "1a28239907ec435c6dabcfa2903c687377925232324203cfc0efa34732c3e400ffd6c5b944cae53394af9886e3fb61f1",
     ),
     (
         "postgres/0011_host_approval.sql",
@@ -109,6 +109,14 @@ const RELEASED: &[(&str, &str)] = &[
     (
         "sqlite/0012_fixed_ips.sql",
         "30c5022b142a29ba742bbf5bc15a17c6acc50cc562c923c42beb2578335ca8de4fc5b714e595163edf86fddfaf7fcadb",
+    ),
+    (
+        "postgres/0013_failed_logins.sql",
+        "d98161765a87fa9c8a934423625141feb1ef6a28f5fa9de77f12a37240a4d26bd817167897295ce906fcc5cb53ad592f",
+    ),
+    (
+        "sqlite/0013_failed_logins.sql",
+        "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
     ),
 ];
 
@@ -215,15 +223,23 @@ async fn a_database_of_the_first_version_is_brought_up_to_date(url: &str) {
             .await
             .unwrap();
     assert_eq!((created_at, properties.len()), (time, 1));
-    let (project, role, expires_at): (String, String, Timestamp) = sql!(
-        "SELECT p.name, r.role, t.expires_at FROM tokens t JOIN projects p ON p.id = t.project_id \
-         JOIN role_assignments r ON r.project_id = p.id AND r.user_id = t.user_id WHERE t.token_hash = 'hash'"
+    // A role that was a name has an id of its own, and all that was is in the one domain. Tokens are asked for again.
+    let (project, parent, role, user): (String, String, String, String) = sql!(
+        "SELECT p.name, p.parent_id, r.name, u.name FROM role_assignments a JOIN projects p ON p.id = a.project_id \
+         JOIN roles r ON r.id = a.role_id JOIN users u ON u.id = a.user_id WHERE u.domain_id = 'default'"
     )
     .fetch_one(&mut connection)
     .await
     .unwrap();
-    assert_eq!((project.as_str(), role.as_str()), ("demo", "member"));
-    assert!(expires_at > time);
+    assert_eq!([project.as_str(), &parent, &role, &user], ["demo", "default", "member", "demo"]);
+    let implied: Vec<String> = sql!(
+        "SELECT implied.name FROM implied_roles i JOIN roles prior ON prior.id = i.prior_role_id \
+         JOIN roles implied ON implied.id = i.implied_role_id ORDER BY implied.name"
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(implied, ["manager", "member", "reader"]);
 
     // New numbers go on after the old ones.
     drop(connection);

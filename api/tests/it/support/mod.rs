@@ -3,10 +3,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use argon2::{
-    Argon2, Params,
-    password_hash::{PasswordHasher, phc::PasswordHash},
-};
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -24,11 +20,7 @@ use novella_common::{
     service::Readiness,
     sql,
 };
-use novella_identity::{
-    IDENTITY, Identity, IdentityConfig, SecurityComplianceConfig,
-    db::{self as identity, Reference},
-    seed,
-};
+use novella_identity::{IDENTITY, Identity, IdentityConfig, PasswordCost, SecurityComplianceConfig, seed};
 use novella_image::IMAGE as IMAGES;
 use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
 use novella_rest::{ApiError, Server};
@@ -148,6 +140,17 @@ pub async fn fill(database: &Database, seeds: &seed::SeedConfig) {
     seed::run(database, seeds).await.unwrap();
 }
 
+/// Passwords are hashed in no time: every test asks for tokens.
+pub fn identity_config() -> IdentityConfig {
+    let PasswordCost { memory_kib, iterations, lanes } = PasswordCost { memory_kib: 8, iterations: 1, lanes: 1 };
+    IdentityConfig {
+        password_hash_memory_kib: memory_kib,
+        password_hash_iterations: iterations,
+        password_hash_lanes: lanes,
+        ..IdentityConfig::default()
+    }
+}
+
 /// What every test's database has in it: a new cloud's rows.
 async fn prepare(url: String) {
     let database = connect(&url).await;
@@ -155,19 +158,15 @@ async fn prepare(url: String) {
     let password = Some(Secret::new(PASSWORD));
     fill(
         &database,
-        &seed::SeedConfig { admin_password: password.clone(), demo_password: password, ..Default::default() },
+        &seed::SeedConfig {
+            admin_password: password.clone(),
+            demo_password: password,
+            catalog: [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec(),
+            password_cost: identity_config().password_cost(),
+            ..Default::default()
+        },
     )
     .await;
-    // Of the same form, but made in no time: every test asks for tokens.
-    let params = Params::new(Params::MIN_M_COST, Params::MIN_T_COST, Params::MIN_P_COST, None).unwrap();
-    let hash: PasswordHash = Argon2::from(params).hash_password(PASSWORD.as_bytes()).unwrap();
-    let hash = hash.to_string();
-    let mut connection = database.write().await.unwrap();
-    for name in ["admin", "demo"] {
-        let (user, _) = identity::user(&mut connection, &Reference::Name(name.into())).await.unwrap().unwrap();
-        identity::set_password(&mut connection, &user.id, &hash).await.unwrap();
-    }
-    drop(connection);
     database.close().await;
 }
 
@@ -176,11 +175,10 @@ fn router(
     database: &Database,
     transport: &Transport,
     (config, quota): (ApiConfig, QuotaConfig),
+    passwords: IdentityConfig,
     security_compliance: SecurityComplianceConfig,
 ) -> Router {
-    let catalog = [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec();
-    let identity = IdentityConfig { token_ttl: config.token_ttl, security_compliance, catalog };
-    let identity = Identity::new(database.clone(), identity);
+    let identity = Identity::new(database.clone(), config.token_ttl, passwords, security_compliance);
     let images = novella_image::Images::new(database.clone());
     let others: (Arc<dyn Images>, Arc<dyn Projects>) =
         (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
@@ -240,6 +238,14 @@ impl Cloud {
         (Self::assembled(On::Postgres, own, database, transport, config), proxy)
     }
 
+    /// With other rules for passwords.
+    pub async fn with_identity(on: On, config: IdentityConfig) -> Self {
+        let own = novella_testing::Database::prepared(on, prepare).await;
+        let database = connect(own.url()).await;
+        let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
+        Self::with(on, own, database, transport, (ApiConfig::default(), many_servers()), config)
+    }
+
     fn assembled(
         on: On,
         own: novella_testing::Database,
@@ -247,13 +253,25 @@ impl Cloud {
         transport: Transport,
         (config, quota): (ApiConfig, QuotaConfig),
     ) -> Self {
-        let router = router(&database, &transport, (config, quota), SecurityComplianceConfig::default());
+        Self::with(on, own, database, transport, (config, quota), identity_config())
+    }
+
+    fn with(
+        on: On,
+        own: novella_testing::Database,
+        database: Database,
+        transport: Transport,
+        config: (ApiConfig, QuotaConfig),
+        passwords: IdentityConfig,
+    ) -> Self {
+        let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default());
         Self { on, database, transport, router, taken: Arc::default(), servers: Mutex::default(), _own: own }
     }
 
     /// The same after a restart of the API, with this configuration.
     pub fn restarted(mut self, config: ApiConfig, security_compliance: SecurityComplianceConfig) -> Self {
-        self.router = router(&self.database, &self.transport, (config, QuotaConfig::default()), security_compliance);
+        let config = (config, QuotaConfig::default());
+        self.router = router(&self.database, &self.transport, config, identity_config(), security_compliance);
         self
     }
 
@@ -355,6 +373,26 @@ impl Cloud {
         (instance.vm_state, instance.task_state, instance.power_state)
     }
 
+    /// Identity in another process, on the same database.
+    pub async fn identity_beside(&self) -> Router {
+        let database = connect(self.database_url()).await;
+        let config = ApiConfig::default();
+        let compliance = SecurityComplianceConfig::default();
+        let identity = Identity::new(database.clone(), config.token_ttl, identity_config(), compliance);
+        Server::new(config.rest(), Arc::new(identity.clone()))
+            .service(&IDENTITY, identity, novella_identity::operations())
+            .router(Readiness::new().database(&database))
+    }
+
+    /// A token by this body, or the status of the refusal.
+    pub async fn token(&self, body: &Value) -> Result<(String, Value), u16> {
+        let answer = self.anonymous().post("/identity/v3/auth/tokens?nocatalog", body).await;
+        match answer.header("x-subject-token") {
+            Some(token) if answer.status == 201 => Ok((token.to_owned(), answer.body["token"].clone())),
+            _ => Err(answer.status),
+        }
+    }
+
     pub async fn admin(&self) -> Client<'_> {
         self.login("admin", "admin").await
     }
@@ -367,11 +405,11 @@ impl Cloud {
         let answer = self.anonymous().post("/identity/v3/auth/tokens", &password(user, PASSWORD, project)).await;
         assert_eq!(answer.status, 201, "{:?}", answer.body);
         let token = answer.headers["x-subject-token"].to_str().unwrap().to_owned();
-        Client { cloud: self, token: Some(token), version: None }
+        Client { cloud: self, token: Some(token), version: None, via: None }
     }
 
     pub fn anonymous(&self) -> Client<'_> {
-        Client { cloud: self, token: None, version: None }
+        Client { cloud: self, token: None, version: None, via: None }
     }
 }
 
@@ -395,6 +433,8 @@ pub struct Client<'c> {
     cloud: &'c Cloud,
     pub token: Option<String>,
     version: Option<String>,
+    /// Another process than the cloud's own, on the same database.
+    via: Option<Router>,
 }
 
 /// An answer.
@@ -418,6 +458,16 @@ impl Answer {
 }
 
 impl Client<'_> {
+    /// The same, asking another process.
+    pub fn via(&self, router: &Router) -> Self {
+        Self { via: Some(router.clone()), ..self.clone() }
+    }
+
+    /// The same, with another token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
     /// The same, naming a microversion.
     pub fn at(&self, version: &str) -> Self {
         Self { version: Some(version.to_owned()), ..self.clone() }
@@ -433,6 +483,10 @@ impl Client<'_> {
 
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PUT, path, Body::from(body.to_string())).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PATCH, path, Body::from(body.to_string())).await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
@@ -458,7 +512,8 @@ impl Client<'_> {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.cloud.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let router = self.via.as_ref().unwrap_or(&self.cloud.router);
+        let response = router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         assert!(parts.headers.contains_key("x-openstack-request-id"), "{path}");

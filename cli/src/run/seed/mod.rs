@@ -11,6 +11,7 @@ use novella_identity::seed::{self, SeedConfig, Seeded};
 pub(crate) use file::SeedFile;
 pub(crate) use servers::create;
 
+use super::rest;
 use crate::config::Config;
 
 /// Fills the database. Several processes may do so at once.
@@ -19,9 +20,11 @@ pub(crate) async fn run(database: &Database, config: &Config, file: &SeedFile) -
     novella_image::seed::run(database, &file.images).await?;
     let seed = SeedConfig {
         admin_password: config.admin_password.clone(),
+        demo_password: config.demo_password.clone(),
         projects: file.projects.clone(),
         users: file.users.clone(),
-        ..SeedConfig::default()
+        catalog: rest::catalog(),
+        password_cost: config.identity.password_cost(),
     };
     Ok(seed::run(database, &seed).await?)
 }
