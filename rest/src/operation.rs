@@ -162,6 +162,30 @@ impl<S> Operation<S> {
         self
     }
 
+    /// What it is: `GET` of `/servers/{server_id}`, below the service's version.
+    #[must_use]
+    pub fn route(&self) -> (&Method, &'static str) {
+        (&self.method, self.path)
+    }
+
+    /// Of several operations on one route: the one key of the body that asks for this one.
+    #[must_use]
+    pub fn action_key(&self) -> Option<&'static str> {
+        self.action
+    }
+
+    /// The rule that it asks for; `None` if it asks for no token.
+    #[must_use]
+    pub fn rule(&self) -> Option<Rule> {
+        (!self.public).then_some(self.rule)
+    }
+
+    /// The last minor version that has it; `None`: every later one.
+    #[must_use]
+    pub fn last_version(&self) -> Option<u16> {
+        self.versions.until
+    }
+
     /// Does what the row says, and then what the handler does.
     pub(crate) async fn run(&self, mut request: Request<S>) -> Result<Response, ApiError> {
         if !self.versions.includes(request.version) {

@@ -18,6 +18,7 @@ mod images;
 mod keypairs;
 mod limits;
 mod locks;
+mod matrix;
 mod migrations;
 mod operations;
 mod operators;
