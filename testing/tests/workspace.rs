@@ -135,6 +135,25 @@ fn every_figure_is_described_and_the_dashboard_shows_none_that_is_not() {
 }
 
 /// Whether the rows above permit it.
+#[test]
+fn every_link_of_the_documents_leads_to_something_that_is_there() {
+    let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let mut dead = Vec::new();
+    for document in listed.lines() {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let folder = root().join(document).parent().unwrap().to_owned();
+        for rest in text.split("](").skip(1) {
+            let target = rest.split([')', '#', ' ', '\n']).next().unwrap();
+            let elsewhere = target.contains(':') || target.starts_with("crate");
+            if !target.is_empty() && !elsewhere && !folder.join(target).exists() {
+                dead.push(format!("{document}: {target}"));
+            }
+        }
+    }
+    assert!(listed.lines().count() > 10 && dead.is_empty(), "{}", dead.join("\n"));
+}
+
 fn may_use(package: &str, dependency: &str) -> bool {
     let after = |row: &[&str]| {
         let place = |name| row.iter().position(|other| *other == name);

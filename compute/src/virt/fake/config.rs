@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How the simulated hypervisor behaves. A duration of 0 takes no time at all, a bandwidth of 0 is without limit.
 ///
-/// Most of it can be set for one server by its metadata: see the table in [the module's head](super).
+/// Most of it can be set for one server by its metadata, as the document on faults says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FakeConfig {
