@@ -323,15 +323,24 @@ async fn clients_are_taken_at_their_word(cloud: Cloud) {
 mod embedded {
     use super::{Cloud, Settings};
 
-    /// One after the other: the second finds what the first installed.
     #[tokio::test(flavor = "multi_thread")]
-    async fn openstackclient_works() {
-        let cloud = Cloud::embedded(Settings::default()).await;
-        super::a_server_is_led_through_its_life_by_openstackclient(cloud).await;
-        let cloud = Cloud::embedded(Settings::default()).await;
-        super::an_operator_sees_hosts_and_services_with_openstackclient(cloud).await;
-        let cloud = Cloud::embedded(Settings::default()).await;
-        super::an_operator_looks_after_users_with_openstackclient(cloud).await;
+    async fn a_server_is_led_through_its_life_by_openstackclient() {
+        super::a_server_is_led_through_its_life_by_openstackclient(Cloud::embedded(Settings::default()).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_operator_sees_hosts_and_services_with_openstackclient() {
+        super::an_operator_sees_hosts_and_services_with_openstackclient(Cloud::embedded(Settings::default()).await)
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_operator_looks_after_users_with_openstackclient() {
+        super::an_operator_looks_after_users_with_openstackclient(Cloud::embedded(Settings::default()).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn clients_are_taken_at_their_word() {
         let trusted = ("NOVELLA_API__TRUSTED_PROXIES", r#"["127.0.0.1"]"#.to_owned());
         let cloud = Cloud::embedded(Settings { environment: vec![trusted], ..Settings::default() }).await;
         super::clients_are_taken_at_their_word(cloud).await;
