@@ -51,6 +51,12 @@ pub(crate) trait Resource: Table + Send + Sync + 'static {
         not_found(Self::CALLED, id)
     }
 
+    /// 409: it can't be stored beside one that is there. Of those whose ids are new and who have no other key this is
+    /// never the case.
+    fn taken(&self) -> ApiError {
+        conflict(Self::ONE, "Duplicate entry")
+    }
+
     /// Whose it is.
     fn target(&self) -> Target<'_> {
         Target::default()
@@ -173,14 +179,13 @@ pub(crate) async fn delete_row<R: Table>(transaction: &mut Connection, id: &str)
 /// Writes a new row and commits.
 ///
 /// # Errors
-/// `taken` if it can't be stored beside one that is there.
+/// 409: see [`Resource::taken`].
 pub(crate) async fn store<R: Resource>(
     request: &Request,
     mut transaction: Transaction,
     row: &R,
-    taken: impl FnOnce() -> ApiError,
 ) -> Result<(), ApiError> {
-    unless_taken(table::insert(&mut transaction, row).await, taken)?;
+    insert(&mut transaction, row).await?;
     if R::IN_TOKENS {
         return request.state.commit(transaction).await;
     }
@@ -190,20 +195,26 @@ pub(crate) async fn store<R: Resource>(
 /// Writes a row that was changed, and commits.
 ///
 /// # Errors
-/// `taken` if it can't be stored beside one that is there.
+/// 409: see [`Resource::taken`].
 pub(crate) async fn change<R: Resource>(
     request: &Request,
     mut transaction: Transaction,
     row: &R,
-    taken: impl FnOnce() -> ApiError,
 ) -> Result<(), ApiError> {
-    unless_taken(table::update(&mut transaction, row.id(), row).await, taken)?;
+    unless_taken(table::update(&mut transaction, row.id(), row).await, row)?;
     request.state.commit(transaction).await
 }
 
-/// The result of a statement, of which one that is against uniqueness becomes `taken`.
-pub(crate) fn unless_taken<T>(result: Result<T, DbError>, taken: impl FnOnce() -> ApiError) -> Result<T, ApiError> {
-    result.map_err(|error| if error.is_unique_violation() { taken() } else { error.into() })
+/// Writes a new row.
+///
+/// # Errors
+/// 409: see [`Resource::taken`].
+pub(crate) async fn insert<R: Resource>(transaction: &mut Connection, row: &R) -> Result<(), ApiError> {
+    unless_taken(table::insert(transaction, row).await, row)
+}
+
+fn unless_taken<T, R: Resource>(result: Result<T, DbError>, row: &R) -> Result<T, ApiError> {
+    result.map_err(|error| if error.is_unique_violation() { row.taken() } else { error.into() })
 }
 
 /// 409 in Keystone's words.

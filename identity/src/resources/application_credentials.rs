@@ -128,6 +128,10 @@ impl Resource for ApplicationCredential {
     }
 
     /// Without its roles and access rules, which are other rows.
+    fn taken(&self) -> ApiError {
+        name_taken("application_credential", &self.name, None)
+    }
+
     fn fields(&self, _: &Links) -> Map<String, Value> {
         Map::from_iter([
             ("id".to_owned(), self.id.clone().into()),
@@ -250,8 +254,7 @@ async fn create(
         expires_at,
         unrestricted: new.unrestricted.unwrap_or(false),
     };
-    let taken = || name_taken("application_credential", &credential.name, None);
-    resource::unless_taken(insert(&mut transaction, &credential).await, taken)?;
+    resource::insert(&mut transaction, &credential).await?;
     for rule in new.access_rules.unwrap_or_default() {
         let rule = access_rule(&mut transaction, &credential.user_id, rule).await?;
         sql!(

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Request, db, policy,
-    resource::{self, Resource, conflict, locked, no_marker, view, with_extra},
+    resource::{self, Resource, locked, no_marker, view, with_extra},
     secrets,
 };
 
@@ -95,16 +95,11 @@ impl Resource for Consumer {
     }
 }
 
-/// Ids are new, so that nothing can be taken.
-fn taken() -> ApiError {
-    conflict("consumer", "Duplicate entry")
-}
-
 async fn create(request: Request, new: NewConsumer) -> Result<Response, ApiError> {
     let consumer =
         Consumer { id: db::new_id(), description: new.description, secret: secrets::hex()?, extra: new.extra };
     let transaction = request.state.database.begin().await?;
-    resource::store(&request, transaction, &consumer, taken).await?;
+    resource::store(&request, transaction, &consumer).await?;
     let mut shown = view(&consumer, &request.links);
     shown["secret"] = consumer.secret.into();
     Ok((StatusCode::CREATED, Json(json!({"consumer": shown}))).into_response())
@@ -120,6 +115,6 @@ async fn update(request: Request, Path(id): Path<String>, change: ConsumerChange
         consumer.description = description;
     }
     consumer.extra.extend(change.extra);
-    resource::change(&request, transaction, &consumer, taken).await?;
+    resource::change(&request, transaction, &consumer).await?;
     Ok(resource::shown(&request, &consumer))
 }

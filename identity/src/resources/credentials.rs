@@ -97,6 +97,10 @@ impl Resource for Credential {
         &self.id
     }
 
+    fn taken(&self) -> ApiError {
+        conflict("credential", &format!("Duplicate entry found with ID {}", self.id))
+    }
+
     fn fields(&self, _: &Links) -> Map<String, Value> {
         let fields = json!({
             "id": self.id, "user_id": self.user_id, "project_id": self.project_id, "type": self.kind,
@@ -154,11 +158,6 @@ pub(super) fn ec2_id(access: &str) -> String {
     sha256_hex(access.as_bytes())
 }
 
-/// 409: it is there.
-pub(super) fn taken(credential: &Credential) -> ApiError {
-    conflict("credential", &format!("Duplicate entry found with ID {}", credential.id))
-}
-
 async fn index(request: Request) -> Result<Response, ApiError> {
     only_primary(&request)?;
     let mut listing = listing::<Credential>(&request)?;
@@ -192,7 +191,7 @@ async fn create(request: Request, new: NewCredential) -> Result<Response, ApiErr
     };
     let mut transaction = request.state.database.begin().await?;
     check(&mut transaction, &credential).await?;
-    resource::store(&request, transaction, &credential, || taken(&credential)).await?;
+    resource::store(&request, transaction, &credential).await?;
     Ok(resource::created(&request, &credential))
 }
 
@@ -229,7 +228,7 @@ async fn update(request: Request, Path(id): Path<String>, change: CredentialChan
         credential.blob = blob;
     }
     credential.extra.extend(change.extra);
-    resource::change(&request, transaction, &credential, || taken(&credential)).await?;
+    resource::change(&request, transaction, &credential).await?;
     Ok(resource::shown(&request, &credential))
 }
 

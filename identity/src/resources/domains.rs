@@ -116,7 +116,7 @@ async fn create(request: Request, new: NewDomain) -> Result<Response, ApiError> 
     };
     IMMUTABLE.merge(&mut domain.options, new.options)?;
     let transaction = request.state.database.begin().await?;
-    resource::store(&request, transaction, &domain, || projects::taken(&domain)).await?;
+    resource::store(&request, transaction, &domain).await?;
     Ok((StatusCode::CREATED, shown(&request, &domain)).into_response())
 }
 
@@ -150,7 +150,7 @@ async fn update(mut request: Request, Path(id): Path<String>) -> Result<Response
     let mut transaction = request.state.database.begin().await?;
     let mut domain = lock(&request, &mut transaction, &id).await?;
     apply(&mut transaction, &mut domain, change).await?;
-    resource::change(&request, transaction, &domain, || projects::taken(&domain)).await?;
+    resource::change(&request, transaction, &domain).await?;
     Ok(shown(&request, &domain))
 }
 

@@ -13,7 +13,7 @@ use novella_rest::{ApiError, Links, Operation, Path, delete, get, policy::Target
 use serde_json::{Map, Value, json};
 
 use super::{
-    credentials::{Credential, ec2_blob, ec2_id, only_primary, taken},
+    credentials::{Credential, ec2_blob, ec2_id, only_primary},
     projects, users,
 };
 use crate::{
@@ -78,7 +78,7 @@ async fn create(mut request: Request, Path(user): Path<String>) -> Result<Respon
     let mut transaction = request.state.database.begin().await?;
     users::existing(&mut transaction, &credential.user_id).await?;
     projects::existing_project(&mut transaction, credential.project_id.as_deref().unwrap_or_default()).await?;
-    store(&request, transaction, &credential, || taken(&credential)).await?;
+    store(&request, transaction, &credential).await?;
     let shown = view(&credential, &request.links)?;
     Ok((StatusCode::CREATED, Json(json!({"credential": shown}))).into_response())
 }

@@ -16,7 +16,7 @@ use crate::{
     Request, db,
     inputs::{Name, Object, Options, expecting},
     policy,
-    resource::{self, Resource, conflict, locked, no_marker, with_extra},
+    resource::{self, Resource, locked, no_marker, with_extra},
 };
 
 /// An endpoint group.
@@ -110,11 +110,6 @@ fn checked(Object(filters): Object) -> Result<Options, ApiError> {
     Ok(filters)
 }
 
-/// Ids are new, so that nothing can be taken.
-fn taken() -> ApiError {
-    conflict("endpoint_group", "Duplicate entry")
-}
-
 async fn create(request: Request, new: NewEndpointGroup) -> Result<Response, ApiError> {
     let group = EndpointGroup {
         id: db::new_id(),
@@ -123,7 +118,7 @@ async fn create(request: Request, new: NewEndpointGroup) -> Result<Response, Api
         filters: checked(new.filters)?,
     };
     let transaction = request.state.database.begin().await?;
-    resource::store(&request, transaction, &group, taken).await?;
+    resource::store(&request, transaction, &group).await?;
     Ok(resource::created(&request, &group))
 }
 
@@ -139,6 +134,6 @@ async fn update(request: Request, Path(id): Path<String>, change: EndpointGroupC
     if let Some(filters) = change.filters {
         group.filters = checked(filters)?;
     }
-    resource::change(&request, transaction, &group, taken).await?;
+    resource::change(&request, transaction, &group).await?;
     Ok(resource::shown(&request, &group))
 }

@@ -24,7 +24,7 @@ use crate::{
     db,
     inputs::expecting,
     policy,
-    resource::{self, Resource, conflict, locked, look_up, no_marker, with_extra},
+    resource::{self, Resource, locked, look_up, no_marker, with_extra},
 };
 
 /// An endpoint.
@@ -161,11 +161,6 @@ impl Resource for Endpoint {
     }
 }
 
-/// Ids are new, so that nothing can be taken.
-fn taken() -> ApiError {
-    conflict("endpoint", "Duplicate entry")
-}
-
 /// What an endpoint names is there, or, of a region that is named as older clients do, made.
 async fn check(transaction: &mut Connection, endpoint: &Endpoint, make_region: bool) -> Result<(), ApiError> {
     let service: Option<Service> = look_up(transaction, &endpoint.service_id).await?;
@@ -196,7 +191,7 @@ async fn create(request: Request, new: NewEndpoint) -> Result<Response, ApiError
     };
     let mut transaction = request.state.database.begin().await?;
     check(&mut transaction, &endpoint, make_region).await?;
-    resource::store(&request, transaction, &endpoint, taken).await?;
+    resource::store(&request, transaction, &endpoint).await?;
     Ok(resource::created(&request, &endpoint))
 }
 
@@ -221,6 +216,6 @@ async fn update(request: Request, Path(id): Path<String>, change: EndpointChange
     }
     endpoint.extra.extend(change.extra);
     check(&mut transaction, &endpoint, make_region).await?;
-    resource::change(&request, transaction, &endpoint, taken).await?;
+    resource::change(&request, transaction, &endpoint).await?;
     Ok(resource::shown(&request, &endpoint))
 }

@@ -75,13 +75,13 @@ impl Resource for Group {
         with_extra(fields, &self.extra)
     }
 
+    fn taken(&self) -> ApiError {
+        name_taken("group", &self.name, Some(&self.domain_id))
+    }
+
     fn target(&self) -> Target<'_> {
         Target { domain: Some(&self.domain_id), ..Target::default() }
     }
-}
-
-fn taken(group: &Group) -> ApiError {
-    name_taken("group", &group.name, Some(&group.domain_id))
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
@@ -99,7 +99,7 @@ async fn create(request: Request, new: NewGroup) -> Result<Response, ApiError> {
         description: Some(new.description.unwrap_or_default()),
         extra: new.extra,
     };
-    resource::store(&request, transaction, &group, || taken(&group)).await?;
+    resource::store(&request, transaction, &group).await?;
     Ok(resource::created(&request, &group))
 }
 
@@ -116,6 +116,6 @@ async fn update(request: Request, Path(id): Path<String>, change: GroupChange) -
         group.description = description;
     }
     group.extra.extend(change.extra);
-    resource::change(&request, transaction, &group, || taken(&group)).await?;
+    resource::change(&request, transaction, &group).await?;
     Ok(resource::shown(&request, &group))
 }

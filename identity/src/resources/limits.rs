@@ -9,7 +9,6 @@ use novella_common::{
     db::{
         Connection,
         list::{Condition, Direction, SortKey},
-        table::insert,
     },
     sql, table,
 };
@@ -27,7 +26,7 @@ use crate::{
     Request,
     db::{self, Project},
     policy,
-    resource::{self, Resource, conflict, listing, locked, look_up, no_marker, page, unless_taken, with_extra},
+    resource::{self, Resource, listing, locked, look_up, no_marker, page, with_extra},
 };
 
 /// A limit.
@@ -163,8 +162,7 @@ async fn create(mut request: Request) -> Result<Response, ApiError> {
     for body in bodies {
         let new = NewLimit::from_json(&body, request.version)?;
         let limit = checked(&mut transaction, new).await?;
-        let taken = || conflict("limit", "Duplicate entry");
-        unless_taken(insert(&mut transaction, &limit).await, taken)?;
+        resource::insert(&mut transaction, &limit).await?;
         limits.push(limit);
     }
     transaction.commit().await?;
@@ -232,6 +230,6 @@ async fn update(request: Request, Path(id): Path<String>, change: LimitChange) -
     if let Some(description) = change.description.change() {
         limit.description = description;
     }
-    resource::change(&request, transaction, &limit, || conflict("limit", "Duplicate entry")).await?;
+    resource::change(&request, transaction, &limit).await?;
     Ok(resource::shown(&request, &limit))
 }

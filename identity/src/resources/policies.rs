@@ -16,7 +16,7 @@ use crate::{
     Request, db,
     inputs::Name,
     policy,
-    resource::{self, Resource, conflict, locked, no_marker, with_extra},
+    resource::{self, Resource, locked, no_marker, with_extra},
 };
 
 /// A policy.
@@ -87,15 +87,10 @@ impl Resource for Policy {
     }
 }
 
-/// Ids are new, so that nothing can be taken.
-fn taken() -> ApiError {
-    conflict("policy", "Duplicate entry")
-}
-
 async fn create(request: Request, new: NewPolicy) -> Result<Response, ApiError> {
     let policy = Policy { id: db::new_id(), kind: new.kind.0, blob: new.blob, extra: new.extra };
     let transaction = request.state.database.begin().await?;
-    resource::store(&request, transaction, &policy, taken).await?;
+    resource::store(&request, transaction, &policy).await?;
     Ok(resource::created(&request, &policy))
 }
 
@@ -109,6 +104,6 @@ async fn update(request: Request, Path(id): Path<String>, change: PolicyChange) 
         policy.blob = blob;
     }
     policy.extra.extend(change.extra);
-    resource::change(&request, transaction, &policy, taken).await?;
+    resource::change(&request, transaction, &policy).await?;
     Ok(resource::shown(&request, &policy))
 }

@@ -100,6 +100,19 @@ impl Resource for Project {
         &self.id
     }
 
+    fn taken(&self) -> ApiError {
+        let details = if self.is_domain {
+            format!("it is not permitted to have two projects acting as domains with the same name: {}", self.name)
+        } else {
+            format!(
+                "it is not permitted to have two projects with either the same name or same id in the same domain: name is \
+                 {}, project id {}",
+                self.name, self.id
+            )
+        };
+        conflict("project", &details)
+    }
+
     fn fields(&self, _: &Links) -> Map<String, Value> {
         let fields = json!({
             "id": self.id, "name": self.name, "description": self.description, "enabled": self.enabled,
@@ -134,20 +147,6 @@ impl Resource for Project {
 /// What it is called: a domain is one, too.
 fn kind(project: &Project) -> &'static str {
     if project.is_domain { "domain" } else { "project" }
-}
-
-/// 409: the name is taken.
-pub(super) fn taken(project: &Project) -> ApiError {
-    let details = if project.is_domain {
-        format!("it is not permitted to have two projects acting as domains with the same name: {}", project.name)
-    } else {
-        format!(
-            "it is not permitted to have two projects with either the same name or same id in the same domain: name is \
-             {}, project id {}",
-            project.name, project.id
-        )
-    };
-    conflict("project", &details)
 }
 
 /// The domain that something new is in, if its request does not say it: that of the token.
@@ -222,7 +221,7 @@ async fn create(request: Request, new: NewProject) -> Result<Response, ApiError>
     IMMUTABLE.merge(&mut project.options, new.options)?;
     let mut transaction = request.state.database.begin().await?;
     check_place(&mut transaction, &project).await?;
-    resource::store(&request, transaction, &project, || taken(&project)).await?;
+    resource::store(&request, transaction, &project).await?;
     Ok(resource::created(&request, &project))
 }
 
@@ -324,7 +323,7 @@ async fn update(request: Request, Path(id): Path<String>, change: ProjectChange)
     let mut transaction = request.state.database.begin().await?;
     let mut project = locked::<Project>(&request, &mut transaction, &id).await?;
     apply(&mut transaction, &mut project, change).await?;
-    resource::change(&request, transaction, &project, || taken(&project)).await?;
+    resource::change(&request, transaction, &project).await?;
     Ok(resource::shown_with_extra(&request, &project, &project.extra))
 }
 

@@ -86,6 +86,10 @@ impl Resource for Region {
         &self.id
     }
 
+    fn taken(&self) -> ApiError {
+        conflict("region", &format!("Duplicate ID, {}.", self.id))
+    }
+
     fn fields(&self, _: &Links) -> Map<String, Value> {
         let parent = &self.parent_region_id;
         let fields = json!({"id": self.id, "description": self.description, "parent_region_id": parent});
@@ -145,8 +149,7 @@ async fn written(request: &Request, id: String, new: NewRegion) -> Result<Respon
     if let Some(parent) = &region.parent_region_id {
         find::<Region>(&mut transaction, parent).await?;
     }
-    let taken = || conflict("region", &format!("Duplicate ID, {}.", region.id));
-    resource::store(request, transaction, &region, taken).await?;
+    resource::store(request, transaction, &region).await?;
     Ok(resource::created(request, &region))
 }
 
@@ -167,7 +170,7 @@ async fn update(request: Request, Path(id): Path<String>, change: RegionChange) 
         region.parent_region_id = parent;
     }
     region.extra.extend(change.extra);
-    resource::change(&request, transaction, &region, || conflict("region", "Duplicate ID")).await?;
+    resource::change(&request, transaction, &region).await?;
     Ok(resource::shown(&request, &region))
 }
 

@@ -9,7 +9,6 @@ use novella_common::{
     db::{
         Connection,
         list::{Direction, SortKey},
-        table::insert,
     },
     sql, table,
 };
@@ -25,7 +24,7 @@ use crate::{
     Request, db,
     inputs::Name,
     policy,
-    resource::{self, Resource, conflict, find, locked, no_marker, unless_taken, with_extra},
+    resource::{self, Resource, find, locked, no_marker, with_extra},
 };
 
 /// A registered limit.
@@ -149,11 +148,6 @@ impl RegisteredLimit {
         }
         Ok(())
     }
-
-    /// 409: there is one for the same resource.
-    fn taken() -> ApiError {
-        conflict("registered_limit", "Duplicate entry")
-    }
 }
 
 /// The objects of a list in a body, each as a body of its own.
@@ -186,7 +180,7 @@ async fn create(mut request: Request) -> Result<Response, ApiError> {
     let mut transaction = request.state.database.begin().await?;
     for limit in &limits {
         limit.check(&mut transaction).await?;
-        unless_taken(insert(&mut transaction, limit).await, RegisteredLimit::taken)?;
+        resource::insert(&mut transaction, limit).await?;
     }
     transaction.commit().await?;
     let views: Vec<Value> = limits.iter().map(|limit| resource::view(limit, &request.links)).collect();
@@ -216,6 +210,6 @@ async fn update(request: Request, Path(id): Path<String>, change: RegisteredLimi
     if let Some(description) = change.description.change() {
         limit.description = description;
     }
-    resource::change(&request, transaction, &limit, RegisteredLimit::taken).await?;
+    resource::change(&request, transaction, &limit).await?;
     Ok(resource::shown(&request, &limit))
 }

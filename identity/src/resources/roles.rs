@@ -76,6 +76,10 @@ impl Resource for Role {
         &self.id
     }
 
+    fn taken(&self) -> ApiError {
+        name_taken("role", &self.name, self.domain_id.as_deref())
+    }
+
     fn fields(&self, _: &Links) -> Map<String, Value> {
         let fields = json!({
             "id": self.id, "name": self.name, "domain_id": self.domain_id, "description": self.description,
@@ -87,10 +91,6 @@ impl Resource for Role {
     async fn before_removal(&self, _: &mut Connection) -> Result<(), ApiError> {
         if is_immutable(&self.options) { Err(immutable("delete", "role", &self.id)) } else { Ok(()) }
     }
-}
-
-fn taken(role: &Role) -> ApiError {
-    name_taken("role", &role.name, role.domain_id.as_deref())
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
@@ -117,7 +117,7 @@ async fn create(request: Request, new: NewRole) -> Result<Response, ApiError> {
     if let Some(domain) = &role.domain_id {
         projects::existing_domain(&mut transaction, domain).await?;
     }
-    resource::store(&request, transaction, &role, || taken(&role)).await?;
+    resource::store(&request, transaction, &role).await?;
     Ok(resource::created(&request, &role))
 }
 
@@ -146,7 +146,7 @@ async fn update(request: Request, Path(id): Path<String>, change: RoleChange) ->
     }
     IMMUTABLE.merge(&mut role.options, change.options)?;
     role.extra.extend(change.extra);
-    resource::change(&request, transaction, &role, || taken(&role)).await?;
+    resource::change(&request, transaction, &role).await?;
     Ok(resource::shown(&request, &role))
 }
 

@@ -19,7 +19,7 @@ use crate::{
     Request, db,
     inputs::{Flag, Name},
     policy,
-    resource::{self, Resource, conflict, locked, no_marker, with_extra},
+    resource::{self, Resource, locked, no_marker, with_extra},
 };
 
 /// A service.
@@ -109,11 +109,6 @@ impl Resource for Service {
     }
 }
 
-/// Ids are new, so that nothing can be taken.
-fn taken() -> ApiError {
-    conflict("service", "Duplicate entry")
-}
-
 async fn create(request: Request, new: NewService) -> Result<Response, ApiError> {
     let service = Service {
         id: db::new_id(),
@@ -123,7 +118,7 @@ async fn create(request: Request, new: NewService) -> Result<Response, ApiError>
         extra: new.extra,
     };
     let transaction = request.state.database.begin().await?;
-    resource::store(&request, transaction, &service, taken).await?;
+    resource::store(&request, transaction, &service).await?;
     Ok(resource::created(&request, &service))
 }
 
@@ -140,6 +135,6 @@ async fn update(request: Request, Path(id): Path<String>, change: ServiceChange)
         service.enabled = enabled;
     }
     service.extra.extend(change.extra);
-    resource::change(&request, transaction, &service, taken).await?;
+    resource::change(&request, transaction, &service).await?;
     Ok(resource::shown(&request, &service))
 }

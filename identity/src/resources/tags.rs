@@ -127,6 +127,6 @@ async fn written(
     let mut transaction = request.state.database.begin().await?;
     let mut project = locked::<Project>(request, &mut transaction, id).await?;
     change(&mut project.tags)?;
-    resource::change(request, transaction, &project, || super::projects::taken(&project)).await?;
+    resource::change(request, transaction, &project).await?;
     Ok(shown(request, id, &project.tags))
 }

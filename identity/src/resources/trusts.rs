@@ -31,7 +31,7 @@ use crate::{
     Request,
     db::{self, Role, roles::Place, tokens},
     policy,
-    resource::{self, Resource, conflict, delete_row, listing, look_up, no_marker, not_found, page},
+    resource::{self, Resource, delete_row, listing, look_up, no_marker, not_found, page},
 };
 
 /// A trust.
@@ -210,9 +210,8 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
         redelegated_trust_id: passed_on.map(|trust| trust.id),
     };
     let links = request.links.clone();
-    let taken = || conflict("trust", "Duplicate entry");
     let held = roles_of(&mut transaction, &trust).await?;
-    resource::store(&request, transaction, &trust, taken).await?;
+    resource::store(&request, transaction, &trust).await?;
     Ok((StatusCode::CREATED, Json(json!({"trust": with_roles(&trust, &held, &links)}))).into_response())
 }
 

@@ -130,6 +130,10 @@ impl Resource for User {
         with_extra(fields, &self.extra)
     }
 
+    fn taken(&self) -> ApiError {
+        name_taken("user", &self.name, Some(&self.domain_id))
+    }
+
     fn target(&self) -> Target<'_> {
         Target { user: Some(&self.id), domain: Some(&self.domain_id), project: None }
     }
@@ -175,12 +179,8 @@ async fn create(request: Request, new: NewUser) -> Result<Response, ApiError> {
     }
     let mut transaction = request.state.database.begin().await?;
     user.domain_id = domains::of_new(&request, &mut transaction, new.domain_id).await?;
-    resource::store(&request, transaction, &user, || taken(&user)).await?;
+    resource::store(&request, transaction, &user).await?;
     Ok(resource::created(&request, &user))
-}
-
-fn taken(user: &User) -> ApiError {
-    name_taken("user", &user.name, Some(&user.domain_id))
 }
 
 /// Gives a user that is not written yet a password.
@@ -237,7 +237,7 @@ async fn update(mut request: Request, Path(id): Path<String>, change: UserChange
         user.password_hash = None;
         user.password_expires_at = None;
     }
-    resource::change(&request, transaction, &user, || taken(&user)).await?;
+    resource::change(&request, transaction, &user).await?;
     Ok(resource::shown_with_extra(&request, &user, &user.extra))
 }
 
