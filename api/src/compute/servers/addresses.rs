@@ -1,11 +1,14 @@
 //! The addresses of servers. There is no network service yet: every server that does not ask for none gets an address on
 //! one network, so that clients which wait for one get it. No guest is reached by it.
 
-use std::net::Ipv4Addr;
+use std::{
+    collections::VecDeque,
+    net::Ipv4Addr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use novella_common::db::{Database, DbError, fixed_ips};
 use serde::Serialize;
-use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 /// The network's name: openstacksdk looks for a floating IP for a server that has no address on one of this name.
@@ -17,30 +20,37 @@ const FIRST: u32 = u32::from_be_bytes([10, 0, 0, 2]);
 /// How many addresses servers can have: all but these two and the broadcast address.
 const COUNT: i64 = (1 << 24) - 3;
 
-/// How many numbers are taken from the database at once. Those that a process has taken and not given are given to nobody.
+/// How many numbers are taken from the database at once, at least. Those that a process has taken and not given are given to nobody.
 const BLOCK: i64 = 256;
 
 /// Gives addresses, each once until all have been given.
 #[derive(Debug, Default)]
 pub(crate) struct AddressPool {
-    /// The next number that was taken, and how many there are. Held while more are taken: whoever waits for that needs them.
-    taken: Mutex<(i64, i64)>,
+    /// Numbers that were taken and not given yet.
+    taken: Mutex<VecDeque<i64>>,
 }
 
 impl AddressPool {
     /// As many addresses.
     pub(crate) async fn give(&self, database: &Database, count: u32) -> Result<Vec<String>, DbError> {
-        let mut taken = self.taken.lock().await;
-        let mut given = Vec::new();
-        for _ in 0..count {
-            if taken.1 == 0 {
-                let mut connection = database.write().await?;
-                *taken = (fixed_ips::take_numbers(&mut connection, BLOCK).await?, BLOCK);
+        loop {
+            if let Some(given) = self.give_of_taken(count) {
+                return Ok(given);
             }
-            given.push(address(taken.0).to_string());
-            *taken = (taken.0 + 1, taken.1 - 1);
+            let size = i64::from(count).max(BLOCK);
+            let first = fixed_ips::take_numbers(&mut *database.write().await?, size).await?;
+            self.taken().extend(first..first + size);
         }
-        Ok(given)
+    }
+
+    fn give_of_taken(&self, count: u32) -> Option<Vec<String>> {
+        let mut taken = self.taken();
+        let count = usize::try_from(count).ok().filter(|count| *count <= taken.len())?;
+        Some(taken.drain(..count).map(|number| address(number).to_string()).collect())
+    }
+
+    fn taken(&self) -> MutexGuard<'_, VecDeque<i64>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
