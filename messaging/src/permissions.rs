@@ -18,7 +18,7 @@ use crate::transport::{DEAD_LETTERS, DEAD_LETTERS_EXCHANGE, REPLY_EXCHANGE};
 ///
 /// // A host takes what is sent to it by its name, answers, and reports.
 /// let host = Permissions::default().serves_alone("cloud", &Permissions::exactly("compute.host-1")).sends("cloud_reports");
-/// assert_eq!(host.read(), r"^((again_)?compute\.host\-1|cloud)$");
+/// assert_eq!(host.read(), r"^(cloud|(again_)?compute\.host\-1)$");
 /// // All others may have the topic's queue as well.
 /// let conductor = Permissions::default().serves("cloud", "conductor").calls("cloud").listens(&["cloud_reports"], "reports");
 /// assert!(conductor.write().contains("novella_replies"));
