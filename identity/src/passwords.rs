@@ -75,7 +75,7 @@ impl Drop for Turn {
 impl PasswordChecks {
     /// With this cost of a hash.
     pub(crate) fn new(cost: PasswordCost) -> Self {
-        // One check takes a core for tens of milliseconds and 19 MiB: as many at once as there are cores.
+        // One check takes a core for tens of milliseconds and 12 MiB: as many at once as there are cores.
         let cores = available_parallelism().map_or(2, usize::from);
         let queue = Mutex::new(Queue { turns: Turns::new(cores), wakes_at: None });
         let (nobody, names, cores) = (OnceLock::new(), RandomState::new(), Semaphore::new(cores));

@@ -11,9 +11,17 @@ use crate::wire::Failure;
 /// The module oslo.messaging's dispatcher raises from.
 pub(crate) const DISPATCHER_MODULE: &str = "oslo_messaging.rpc.dispatcher";
 
+/// How many characters of a remote exception's text are shown: the whole of it is as long as its sender likes.
+const MAX_SHOWN: usize = 2000;
+
+/// Cut to what fits into a line of a log.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}: {}", self.module, self.class, self.message)
+        write!(f, "{:.200}.{:.200}: {:.MAX_SHOWN$}", self.module, self.class, self.message)?;
+        match self.message.char_indices().nth(MAX_SHOWN) {
+            Some((at, _)) => write!(f, "... ({} bytes more)", self.message.len() - at),
+            None => Ok(()),
+        }
     }
 }
 
@@ -147,6 +155,15 @@ mod tests {
 
     impl RpcError for HostError {
         const MODULE: &'static str = "novella.compute";
+    }
+
+    #[test]
+    fn a_long_text_of_a_peer_is_cut_where_it_is_shown_and_nowhere_else() {
+        let failure = Failure::new("m", "C", "ü".repeat(MAX_SHOWN + 3));
+        let shown = failure.to_string();
+        assert!(shown.starts_with("m.C: ü") && shown.ends_with("ü... (6 bytes more)"), "{shown}");
+        assert_eq!(failure.message.chars().count(), MAX_SHOWN + 3);
+        assert_eq!(Failure::new("m", "C", "short".into()).to_string(), "m.C: short");
     }
 
     #[test]

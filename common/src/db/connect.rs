@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use sqlx::{
     AssertSqlSafe, Connection as _, PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
     pool::{PoolConnection, PoolOptions},
@@ -47,6 +48,20 @@ enum Kept {
     SqliteTransaction(sqlx::Transaction<'static, Sqlite>),
     /// In a transaction or not.
     Postgres(ServerConnection),
+}
+
+impl Kept {
+    #[inline(never)]
+    fn commit(self) -> BoxFuture<'static, Result<(), DbError>> {
+        Box::pin(async move {
+            match self {
+                Self::SqliteTransaction(transaction) => transaction.commit().await?,
+                Self::Postgres(connection) => connection.commit().await?,
+                Self::Sqlite(_) => {}
+            }
+            Ok(())
+        })
+    }
 }
 
 /// The connection of the database's own kind.
@@ -132,12 +147,7 @@ impl Transaction {
     /// # Errors
     /// Nothing of it lasts; or, with [`DbError::Unconfirmed`], nobody knows.
     pub async fn commit(self) -> Result<(), DbError> {
-        match self.0.kept {
-            Kept::SqliteTransaction(transaction) => transaction.commit().await?,
-            Kept::Postgres(connection) => connection.commit().await?,
-            Kept::Sqlite(_) => {}
-        }
-        Ok(())
+        self.0.kept.commit().await
     }
 }
 
@@ -281,13 +291,7 @@ impl Database {
     /// # Errors
     /// None can be had in time.
     pub async fn read(&self) -> Result<PooledConnection, DbError> {
-        let kept = match &self.0 {
-            Pools::Sqlite { readers, .. } => Kept::Sqlite(readers.acquire().await?),
-            Pools::Postgres { pool, limit } => {
-                Kept::Postgres(ServerConnection::new(pool.acquire().await?, *limit, Scope::Reading))
-            }
-        };
-        Ok(PooledConnection(Connection::new(kept)))
+        self.acquire(Scope::Reading).await
     }
 
     /// A connection for a single statement that writes.
@@ -295,13 +299,7 @@ impl Database {
     /// # Errors
     /// None can be had in time.
     pub async fn write(&self) -> Result<PooledConnection, DbError> {
-        let kept = match &self.0 {
-            Pools::Sqlite { writer, .. } => Kept::Sqlite(writer.acquire().await?),
-            Pools::Postgres { pool, limit } => {
-                Kept::Postgres(ServerConnection::new(pool.acquire().await?, *limit, Scope::Alone))
-            }
-        };
-        Ok(PooledConnection(Connection::new(kept)))
+        self.acquire(Scope::Alone).await
     }
 
     /// A transaction that writes.
@@ -309,6 +307,27 @@ impl Database {
     /// # Errors
     /// None can be had in time.
     pub async fn begin(&self) -> Result<Transaction, DbError> {
+        self.begin_transaction().await
+    }
+
+    // A boxed future is compiled here; the code of any other is compiled again by each crate that awaits it, with all that
+    // the libraries do beneath it. So each way into the database is boxed, here, in `sql.rs` and in `list/query.rs`.
+    #[inline(never)]
+    fn acquire(&self, scope: Scope) -> BoxFuture<'_, Result<PooledConnection, DbError>> {
+        Box::pin(async move {
+            let kept = match (&self.0, scope) {
+                (Pools::Sqlite { readers, .. }, Scope::Reading) => Kept::Sqlite(readers.acquire().await?),
+                (Pools::Sqlite { writer, .. }, _) => Kept::Sqlite(writer.acquire().await?),
+                (Pools::Postgres { pool, limit }, scope) => {
+                    Kept::Postgres(ServerConnection::new(pool.acquire().await?, *limit, scope))
+                }
+            };
+            Ok(PooledConnection(Connection::new(kept)))
+        })
+    }
+
+    #[inline(never)]
+    fn begin_transaction(&self) -> BoxFuture<'_, Result<Transaction, DbError>> {
         let pools = self.0.clone();
         let begin = async move {
             Ok(match pools {
@@ -322,13 +341,16 @@ impl Database {
                 }
             })
         };
-        // In a task of its own, which goes on when the caller is dropped: a BEGIN that is dropped half-way leaves sqlx's
-        // PostgreSQL connection in the pool with a transaction open that nobody ends, and its locks held for good.
-        match tokio::spawn(begin.in_current_span()).await {
-            Ok(kept) => kept.map(|kept| Transaction(Connection::new(kept))),
-            // The runtime is going down.
-            Err(_) => Err(DbError::Sqlx(sqlx::Error::PoolClosed)),
-        }
+        Box::pin(async move {
+            // In a task of its own, which goes on when the caller is dropped: a BEGIN that is dropped half-way leaves
+            // sqlx's PostgreSQL connection in the pool with a transaction open that nobody ends, and its locks held for
+            // good.
+            match tokio::spawn(begin.in_current_span()).await {
+                Ok(kept) => kept.map(|kept| Transaction(Connection::new(kept))),
+                // The runtime is going down.
+                Err(_) => Err(DbError::Sqlx(sqlx::Error::PoolClosed)),
+            }
+        })
     }
 
     /// Asks the database for a sign of life.

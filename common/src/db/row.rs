@@ -22,7 +22,7 @@ enum Source<'r> {
 }
 
 /// What can be read from the next columns of a row: one value, several as a tuple, or a model.
-pub trait FromRow: Sized {
+pub trait FromRow: Sized + Send {
     /// Reads it, and leaves the row at the column after it.
     ///
     /// # Errors

@@ -15,7 +15,7 @@
 
 use std::fmt::Write as _;
 
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future::BoxFuture};
 use sqlx::{AssertSqlSafe, postgres::PgArguments, sqlite::SqliteArguments};
 
 use super::{
@@ -46,6 +46,9 @@ enum Part {
     /// A table of values, row by row.
     Rows(Vec<Vec<Value>>),
 }
+
+/// What is done with each row.
+pub(super) type TakeRow<'t> = dyn FnMut(&mut Row<'_>) -> Result<(), DbError> + Send + 't;
 
 /// One row of [`Sql::rows`].
 #[derive(Debug, Default)]
@@ -145,29 +148,28 @@ impl Sql {
     /// The database's, or a row that this program can't have written.
     pub async fn fetch_all<T: FromRow>(&mut self, connection: &mut Connection) -> Result<Vec<T>, DbError> {
         let mut found = Vec::new();
-        let keep = |row: &mut Row<'_>| {
+        let mut keep = |row: &mut Row<'_>| {
             found.push(T::from_row(row)?);
             Ok(())
         };
-        self.fetch_each(connection, keep).await?;
+        self.fetch_each(connection, &mut keep).await?;
         Ok(found)
     }
 
     /// Runs it, and gives each row to `take`.
-    pub(super) async fn fetch_each(
-        &mut self,
-        connection: &mut Connection,
-        take: impl FnMut(&mut Row<'_>) -> Result<(), DbError>,
-    ) -> Result<(), DbError> {
-        let answer = within(connection.limit(), self.read_each(connection, take)).await;
-        connection.settle(answer)
+    #[inline(never)]
+    pub(super) fn fetch_each<'a>(
+        &'a mut self,
+        connection: &'a mut Connection,
+        take: &'a mut TakeRow<'_>,
+    ) -> BoxFuture<'a, Result<(), DbError>> {
+        Box::pin(async move {
+            let answer = within(connection.limit(), self.read_each(connection, take)).await;
+            connection.settle(answer)
+        })
     }
 
-    async fn read_each(
-        &mut self,
-        connection: &mut Connection,
-        mut take: impl FnMut(&mut Row<'_>) -> Result<(), DbError>,
-    ) -> Result<(), DbError> {
+    async fn read_each(&mut self, connection: &mut Connection, take: &mut TakeRow<'_>) -> Result<(), DbError> {
         #[cfg(test)]
         self.explain(connection).await?;
         match connection.raw()? {
@@ -199,32 +201,46 @@ impl Sql {
     }
 
     /// As [`Sql::fetch_optional`], where no type says how the row is read.
-    pub(super) async fn fetch_optional_by<T>(
+    pub(super) async fn fetch_optional_by<T: Send>(
         &mut self,
         connection: &mut Connection,
-        read: impl Fn(&mut Row<'_>) -> Result<T, DbError>,
+        mut read: impl FnMut(&mut Row<'_>) -> Result<T, DbError> + Send,
     ) -> Result<Option<T>, DbError> {
-        let answer = within(connection.limit(), self.read_first(connection, read)).await;
-        connection.settle(answer)
+        let mut found = None;
+        let mut keep = |row: &mut Row<'_>| {
+            found = Some(read(row)?);
+            Ok(())
+        };
+        self.fetch_first(connection, &mut keep).await?;
+        Ok(found)
     }
 
-    async fn read_first<T>(
-        &mut self,
-        connection: &mut Connection,
-        read: impl Fn(&mut Row<'_>) -> Result<T, DbError>,
-    ) -> Result<Option<T>, DbError> {
+    /// Runs it, and gives the first row to `take`, if there is one.
+    #[inline(never)]
+    fn fetch_first<'a>(
+        &'a mut self,
+        connection: &'a mut Connection,
+        take: &'a mut TakeRow<'_>,
+    ) -> BoxFuture<'a, Result<(), DbError>> {
+        Box::pin(async move {
+            let answer = within(connection.limit(), self.read_first(connection, take)).await;
+            connection.settle(answer)
+        })
+    }
+
+    async fn read_first(&mut self, connection: &mut Connection, take: &mut TakeRow<'_>) -> Result<(), DbError> {
         #[cfg(test)]
         self.explain(connection).await?;
         match connection.raw()? {
             Raw::Sqlite(connection) => {
                 let (text, arguments) = self.for_sqlite()?;
                 let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_optional(connection).await?;
-                row.map(|row| read(&mut Row::sqlite(&row))).transpose()
+                row.map_or(Ok(()), |row| take(&mut Row::sqlite(&row)))
             }
             Raw::Postgres(connection) => {
                 let (text, arguments) = self.for_postgres()?;
                 let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_optional(connection).await?;
-                row.map(|row| read(&mut Row::postgres(&row))).transpose()
+                row.map_or(Ok(()), |row| take(&mut Row::postgres(&row)))
             }
         }
     }
@@ -242,11 +258,18 @@ impl Sql {
     /// # Errors
     /// The database's.
     pub async fn execute(&mut self, connection: &mut Connection) -> Result<u64, DbError> {
-        let answer = within(connection.limit(), self.run(connection)).await;
-        connection.settle(answer)
+        self.run(connection).await
     }
 
-    async fn run(&mut self, connection: &mut Connection) -> Result<u64, DbError> {
+    #[inline(never)]
+    fn run<'a>(&'a mut self, connection: &'a mut Connection) -> BoxFuture<'a, Result<u64, DbError>> {
+        Box::pin(async move {
+            let answer = within(connection.limit(), self.run_unlimited(connection)).await;
+            connection.settle(answer)
+        })
+    }
+
+    async fn run_unlimited(&mut self, connection: &mut Connection) -> Result<u64, DbError> {
         #[cfg(test)]
         self.explain(connection).await?;
         Ok(match connection.raw()? {

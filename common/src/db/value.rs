@@ -85,7 +85,7 @@ pub trait Bind {
 }
 
 /// What a column can be read as. `Option` of it reads NULL as `None`.
-pub trait Column: Bind + Sized {
+pub trait Column: Bind + Sized + Send {
     /// Reads the row's next column; `None` if it is NULL.
     ///
     /// # Errors
@@ -218,7 +218,7 @@ impl<T: Serialize> Bind for Json<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned> Column for Json<T> {
+impl<T: Serialize + DeserializeOwned + Send> Column for Json<T> {
     fn read(row: &mut Row<'_>) -> Result<Option<Self>, DbError> {
         let Some(text) = row.json()? else { return Ok(None) };
         serde_json::from_slice(text).map(|value| Some(Self(value))).map_err(|error| row.corrupt(lossy(text), error))

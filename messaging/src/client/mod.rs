@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, Service, ServiceExt};
@@ -231,29 +232,33 @@ impl RpcClient {
         Ok(started.elapsed())
     }
 
-    pub(crate) async fn send(
-        &self,
+    // Boxed, so that it is compiled here and not again in each crate that calls something.
+    #[inline(never)]
+    pub(crate) fn send<'a>(
+        &'a self,
         kind: RequestKind,
         context: Value,
-        method: &str,
+        method: &'a str,
         args: Map<String, Value>,
-    ) -> Result<Value, MessagingError> {
-        let started = Instant::now();
-        let outcome = match self.outgoing(kind, context, method, args) {
-            Ok(outgoing) => self.pass(outgoing).await,
-            Err(error) => Err(error),
-        };
-        if kind == RequestKind::Call {
-            let label = match &outcome {
-                Ok(_) => "ok",
-                Err(MessagingError::Remote(_)) => "remote_error",
-                Err(MessagingError::Timeout { .. }) => "timeout",
-                Err(_) => "error",
+    ) -> BoxFuture<'a, Result<Value, MessagingError>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let outcome = match self.outgoing(kind, context, method, args) {
+                Ok(outgoing) => self.pass(outgoing).await,
+                Err(error) => Err(error),
             };
-            metrics::histogram!("rpc_client_call_seconds", "method" => method.to_owned(), "outcome" => label)
-                .record(started.elapsed().as_secs_f64());
-        }
-        outcome
+            if kind == RequestKind::Call {
+                let label = match &outcome {
+                    Ok(_) => "ok",
+                    Err(MessagingError::Remote(_)) => "remote_error",
+                    Err(MessagingError::Timeout { .. }) => "timeout",
+                    Err(_) => "error",
+                };
+                metrics::histogram!("rpc_client_call_seconds", "method" => method.to_owned(), "outcome" => label)
+                    .record(started.elapsed().as_secs_f64());
+            }
+            outcome
+        })
     }
 
     /// Through the middleware, and back.
