@@ -9,4 +9,9 @@ pub fn describe() {
         Unit::Count,
         "Messages that the bus did not take, of operations that are done all the same"
     );
+    metrics::describe_histogram!(
+        "api_creates_written_together",
+        Unit::Count,
+        "Requests for new servers that were written in one transaction"
+    );
 }

@@ -13,7 +13,7 @@ use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
 use crate::{
-    compute::AddressPool,
+    compute::{AddressPool, ServerWriter},
     config::{ApiConfig, QuotaConfig},
     host_calls::HostCalls,
     neighbours::{Images, Projects},
@@ -34,6 +34,7 @@ pub struct Parts {
     pub(crate) host_calls: HostCalls,
     pub(crate) images: Arc<dyn Images>,
     pub(crate) addresses: AddressPool,
+    pub(crate) server_writer: ServerWriter,
     pub(crate) projects: Arc<dyn Projects>,
     pub(crate) config: ApiConfig,
     pub(crate) quota: QuotaConfig,
@@ -59,6 +60,7 @@ impl Api {
             host_calls: HostCalls::new(config.max_calls_per_host),
             images,
             addresses: AddressPool::default(),
+            server_writer: ServerWriter::default(),
             projects,
             database,
             config,

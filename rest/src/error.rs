@@ -25,7 +25,7 @@ pub type Envelope = fn(StatusCode, &str) -> Value;
 const RETRY_AFTER_SECONDS: u16 = 5;
 
 /// What a request can come to but an answer. The text is for the client.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
     /// 400: the request does not say what it must.
     #[error("{0}")]

@@ -14,7 +14,7 @@ mod servers;
 mod services;
 mod versions;
 
-pub(crate) use self::servers::AddressPool;
+pub(crate) use self::servers::{AddressPool, ServerWriter};
 
 use http::StatusCode;
 use novella_rest::{Family, Microversion, Operation, Service};

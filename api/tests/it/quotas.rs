@@ -233,6 +233,16 @@ with_defaults! {
         };
         assert_eq!(used().await, (13, 13, 13 * 512));
 
+        // Those of a project without limits come at the same moment, and lose nothing by it.
+        let unlimited = quota(&json!({"instances": -1, "cores": -1, "ram": -1}));
+        assert_eq!(admin.put(&format!("{SETS}/{}", project(&admin).await), &unlimited).await.status, 200);
+        let (refused, made) = tokio::join!(
+            at_once(&demo, 20, SERVERS, |index| servers(&format!("u{index}"), 1, 1)),
+            at_once(&admin, 20, SERVERS, |index| servers(&format!("v{index}"), 1, 2)),
+        );
+        assert_eq!((statuses(&refused), statuses(&made)), (BTreeMap::from([(403, 20)]), BTreeMap::from([(202, 20)])));
+        assert_eq!(admin.get(SERVERS).await.body["servers"].as_array().unwrap().len(), 40);
+
         // Several of several each, by another limit; nothing of a refused one is there.
         let limits = quota(&json!({"instances": -1, "cores": 26, "ram": -1}));
         assert_eq!(admin.put(&format!("{SETS}/{id}"), &limits).await.status, 200);

@@ -1,5 +1,7 @@
 //! Whether a project, and a user in it, may have so many more servers: their number, their virtual CPUs, their memory.
 
+use std::collections::{BTreeSet, HashMap};
+
 use novella_common::{
     db::{
         Connection, DbError,
@@ -50,6 +52,11 @@ impl ServerQuota {
         })
     }
 
+    /// The project whose servers are counted.
+    pub(in crate::compute) fn project(&self) -> &str {
+        &self.project
+    }
+
     /// How many of the wanted ones there may be at this moment.
     ///
     /// # Errors
@@ -61,20 +68,6 @@ impl ServerQuota {
     ) -> Result<u32, ApiError> {
         let (project, user) = quotas::servers_in_use(connection, &self.project, &self.user).await?;
         self.of_usage(project, user, wanted).map_err(ApiError::Forbidden)
-    }
-
-    /// Holds the project's place until the transaction ends, and makes sure that `count` more servers fit.
-    ///
-    /// # Errors
-    /// 403 in Nova's words if they don't.
-    pub(in crate::compute) async fn take(&self, transaction: &mut Connection, count: u32) -> Result<(), ApiError> {
-        self.lock(transaction).await?;
-        self.allowed(transaction, Wanted { least: count, most: count }).await?;
-        Ok(())
-    }
-
-    async fn lock(&self, transaction: &mut Connection) -> Result<(), DbError> {
-        quotas::lock(transaction, &lock_name(&self.project)).await
     }
 
     fn of_usage(&self, project: ServersInUse, user: ServersInUse, wanted: Wanted) -> Result<u32, String> {
@@ -127,6 +120,51 @@ impl ServerQuota {
         let used = joined(&|resource| of(used, resource).to_string());
         let allowed = joined(&|resource| limits[resource].to_string());
         format!("Quota exceeded for {names}: Requested {requested}, but already used {used} of {allowed} {names}")
+    }
+}
+
+/// What a project, and users in it, have: counted in a transaction that holds the project's lock, and from then on with what
+/// this transaction adds.
+#[derive(Default)]
+pub(in crate::compute) struct CountedUsage {
+    project: ServersInUse,
+    users: HashMap<String, ServersInUse>,
+}
+
+impl CountedUsage {
+    /// Locks the project of these limits, which is one, until the transaction ends, and counts what it has.
+    ///
+    /// # Errors
+    /// The database can't be read.
+    pub(in crate::compute) async fn lock_and_count(
+        transaction: &mut Connection,
+        quotas: &[&ServerQuota],
+    ) -> Result<Self, DbError> {
+        let mut counted = Self::default();
+        let Some(ServerQuota { project, .. }) = quotas.first() else { return Ok(counted) };
+        quotas::lock(transaction, &lock_name(project)).await?;
+        let users: BTreeSet<_> = quotas.iter().map(|quota| &quota.user).collect();
+        for user in users {
+            let (all, own) = quotas::servers_in_use(transaction, project, user).await?;
+            counted.project = all;
+            counted.users.insert(user.clone(), own);
+        }
+        Ok(counted)
+    }
+
+    /// Counts `count` more servers in, if they fit.
+    ///
+    /// # Errors
+    /// 403 in Nova's words if they don't.
+    pub(in crate::compute) fn take(&mut self, quota: &ServerQuota, count: u32) -> Result<(), ApiError> {
+        let own = self.users.entry(quota.user.clone()).or_default();
+        quota.of_usage(self.project, *own, Wanted { least: count, most: count }).map_err(ApiError::Forbidden)?;
+        for used in [&mut self.project, own] {
+            used.instances = used.instances.saturating_add(count.into());
+            used.cores = used.cores.saturating_add(quota.vcpus.saturating_mul(count.into()));
+            used.ram = used.ram.saturating_add(quota.memory_mb.saturating_mul(count.into()));
+        }
+        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ mod view;
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
 use novella_rest::{ApiError, Operation, delete, get, post, put};
 
-pub(crate) use self::addresses::AddressPool;
+pub(crate) use self::{addresses::AddressPool, create::ServerWriter};
 use crate::{Request, policy, state::Api};
 
 /// The operations.

@@ -60,19 +60,25 @@ table! {
     trusted_certs as Json,
 }
 
-/// Writes new instances, all in one statement.
+/// Writes new instances that were asked for together, all in one statement.
 pub async fn insert(
     connection: &mut Connection,
     instances: &[Instance],
     request_spec: &RequestSpec,
 ) -> Result<(), DbError> {
-    if instances.is_empty() {
+    let rows: Vec<_> = instances.iter().map(|instance| (instance, request_spec)).collect();
+    insert_each(connection, &rows).await
+}
+
+/// Writes new instances, each with what the scheduler is asked for, all in one statement.
+pub async fn insert_each(connection: &mut Connection, rows: &[(&Instance, &RequestSpec)]) -> Result<(), DbError> {
+    if rows.is_empty() {
         return Ok(());
     }
     sql!("INSERT INTO instances (request_spec, vcpus, memory_mb, ")
         .push(Instance::INSERTED)
         .push(") ")
-        .rows(instances, |instance, cells| {
+        .rows(rows, |(instance, request_spec), cells| {
             // What quotas count stands beside the flavor, so that an index can have it.
             cells.bind(&Json(request_spec)).bind(&instance.flavor.vcpus).bind(&instance.flavor.memory_mb);
             instance.bind(cells);

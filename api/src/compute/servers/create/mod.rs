@@ -4,11 +4,14 @@
 //! validate ──▶ one transaction: the quota, every instance (building, scheduling) with its action ──▶ a cast each ──▶ 202
 //!     │ 400         │ 403                                                               │ not taken: 202 as well
 //! ```
+//!
+//! What several requests write at one moment is one transaction: see [`ServerWriter`].
 
 mod devices;
 mod files;
 mod hints;
 pub(super) mod request;
+mod write;
 
 use std::sync::Arc;
 
@@ -20,7 +23,7 @@ use futures_util::{TryStreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{Connection, actions, instances, services},
+    db::{Connection, services},
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{Binary, Flavor, Instance, RequestSpec},
@@ -33,20 +36,20 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::request::{DiskConfig, RequestedDestination, ServerRequest};
+pub(crate) use self::write::ServerWriter;
+use self::{
+    request::{DiskConfig, RequestedDestination, ServerRequest},
+    write::NewServers,
+};
 use super::{
     super::{
         keypairs,
         quotas::{Limits, servers::ServerQuota},
         server_groups::{self, Joined},
     },
-    operation::{action_row, hand_over, uninterrupted},
-    tags::{self, Tags},
+    operation::{hand_over, uninterrupted},
 };
 use crate::{Request, neighbours::ImageRecord, policy, state::Api};
-
-/// Rows in one `INSERT`: SQLite binds at most 32766 values in a statement, and a row has fewer than 60.
-const ROWS_PER_STATEMENT: usize = 500;
 
 /// Messages that are on their way to the bus at once, where one request makes many servers.
 const CASTS_AT_ONCE: usize = 32;
@@ -123,9 +126,9 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     }
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
-    let new = NewServers { instances, spec, tags: wanted.tags, group, quota };
-    let parts = (request.state.clone(), request.context.clone(), Arc::new(new));
-    uninterrupted(parts, move |(api, context, new)| async move { make(&api, &context, &new).await }).await?;
+    let new = NewServers { context: request.context.clone(), instances, spec, tags: wanted.tags, group, quota };
+    let parts = (request.state.clone(), Arc::new(new));
+    uninterrupted(parts, move |(api, new)| async move { make(&api, &new).await }).await?;
 
     if wanted.return_reservation_id {
         return Ok((StatusCode::ACCEPTED, request.plain("reservation_id", reservation_id)).into_response());
@@ -142,40 +145,16 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     Ok((StatusCode::ACCEPTED, location, request.plain("server", created)).into_response())
 }
 
-/// All that is to be written down.
-struct NewServers {
-    instances: Vec<Instance>,
-    spec: RequestSpec,
-    tags: Tags,
-    group: Option<Joined>,
-    quota: Option<ServerQuota>,
-}
-
 /// Writes the instances and hands them to the schedulers.
-async fn make(api: &Api, context: &RequestContext, new: &NewServers) -> Result<(), ApiError> {
-    let NewServers { instances, spec, tags, group, quota } = new;
-    let mut transaction = api.database.begin().await?;
-    if let Some(quota) = quota {
-        let count = u32::try_from(instances.len()).unwrap_or(u32::MAX);
-        quota.take(&mut transaction, count).await?;
-    }
-    for part in instances.chunks(ROWS_PER_STATEMENT) {
-        instances::insert(&mut transaction, part, spec).await?;
-        let rows: Vec<_> = part.iter().map(|instance| action_row(context, instance.uuid, "create")).collect();
-        actions::start(&mut transaction, &rows).await?;
-    }
-    let uuids: Vec<InstanceUuid> = instances.iter().map(|instance| instance.uuid).collect();
-    tags::insert(&mut transaction, &uuids, tags).await?;
-    if let Some(group) = group {
-        server_groups::join(&mut transaction, group, &uuids).await?;
-    }
-    transaction.commit().await?;
+async fn make(api: &Api, new: &Arc<NewServers>) -> Result<(), ApiError> {
+    api.server_writer.write(&api.database, new).await?;
+    let uuids = new.uuids();
     for instance in &uuids {
         tracing::debug!(%instance, "written down: it waits for a host");
     }
 
     // What the bus does not take, and all after it, waits in its rows for a conductor to cast it.
-    hand_over(uuids[0], cast_all(api, context, &uuids)).await;
+    hand_over(uuids[0], cast_all(api, &new.context, &uuids)).await;
     Ok(())
 }
 
