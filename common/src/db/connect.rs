@@ -3,6 +3,7 @@
 use std::{
     ops::{Deref, DerefMut},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +19,7 @@ use tracing::Instrument;
 use super::{
     DbError,
     error::Scope,
+    held::{Held, Holder},
     schema,
     server_connection::{ServerConnection, answer_limit, within},
 };
@@ -36,7 +38,7 @@ const ROW_BUFFER: usize = 500;
 /// A connection to either database; what every query takes.
 #[derive(Debug)]
 pub struct Connection {
-    kept: Kept,
+    kept: Box<dyn Held<Value = Kept>>,
     /// The plans of the queries that ran on it, for tests that look at them.
     #[cfg(test)]
     pub(super) plans: Option<Vec<super::plans::Plan>>,
@@ -73,14 +75,14 @@ pub(super) enum Raw<'c> {
 impl Connection {
     fn new(kept: Kept) -> Self {
         Self {
-            kept,
+            kept: Box::new(Holder(kept)),
             #[cfg(test)]
             plans: None,
         }
     }
 
     pub(super) fn raw(&mut self) -> Result<Raw<'_>, DbError> {
-        Ok(match &mut self.kept {
+        Ok(match self.kept.get_mut() {
             Kept::Sqlite(connection) => Raw::Sqlite(connection),
             Kept::SqliteTransaction(connection) => Raw::Sqlite(connection),
             Kept::Postgres(connection) => Raw::Postgres(connection.raw()?),
@@ -89,7 +91,7 @@ impl Connection {
 
     /// How long a statement may take to be answered.
     pub(super) fn limit(&self) -> Option<Duration> {
-        match &self.kept {
+        match self.kept.get() {
             Kept::Sqlite(_) | Kept::SqliteTransaction(_) => None,
             Kept::Postgres(connection) => connection.limit,
         }
@@ -97,7 +99,7 @@ impl Connection {
 
     /// What a statement came to; `None`: there was no answer within the limit.
     pub(super) fn settle<T>(&mut self, answer: Option<Result<T, DbError>>) -> Result<T, DbError> {
-        match &mut self.kept {
+        match self.kept.get_mut() {
             Kept::Postgres(connection) => connection.settle(answer),
             // Without a limit there is always an answer.
             Kept::Sqlite(_) | Kept::SqliteTransaction(_) => answer.unwrap_or(Err(DbError::NoAnswer { seconds: 0.0 })),
@@ -147,13 +149,13 @@ impl Transaction {
     /// # Errors
     /// Nothing of it lasts; or, with [`DbError::Unconfirmed`], nobody knows.
     pub async fn commit(self) -> Result<(), DbError> {
-        self.0.kept.commit().await
+        self.0.kept.take().commit().await
     }
 }
 
 /// The database. Clones share the pools.
 #[derive(Clone, Debug)]
-pub struct Database(Pools);
+pub struct Database(Arc<dyn Held<Value = Pools>>);
 
 #[derive(Clone, Debug)]
 enum Pools {
@@ -204,7 +206,7 @@ impl Database {
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         let readers = pool(config.max_connections.min(4)).connect_with(options).await?;
-        Ok(Self(Pools::Sqlite { writer, readers }))
+        Ok(Self(Arc::new(Holder(Pools::Sqlite { writer, readers }))))
     }
 
     async fn connect_postgres(url: &str, config: &DatabaseConfig) -> Result<Self, DbError> {
@@ -236,7 +238,7 @@ impl Database {
             .connect_with(options)
             .await;
         match pool {
-            Ok(pool) => Ok(Self(Pools::Postgres { pool, limit })),
+            Ok(pool) => Ok(Self(Arc::new(Holder(Pools::Postgres { pool, limit })))),
             // The pool has tried for so long, and does not say what came of it.
             Err(sqlx::Error::PoolTimedOut) => {
                 let attempt = tokio::time::timeout(config.acquire_timeout, PgConnection::connect_with(&alone)).await;
@@ -254,7 +256,7 @@ impl Database {
     /// # Errors
     /// A migration that fails, or one applied earlier that this program does not know.
     pub async fn migrate(&self) -> Result<(), DbError> {
-        match &self.0 {
+        match self.0.get() {
             Pools::Sqlite { writer, .. } => schema::sqlite().run(writer).await?,
             Pools::Postgres { pool, .. } => {
                 // A connection of its own: a migration of many rows, and the wait for another process that migrates, take
@@ -315,7 +317,7 @@ impl Database {
     #[inline(never)]
     fn acquire(&self, scope: Scope) -> BoxFuture<'_, Result<PooledConnection, DbError>> {
         Box::pin(async move {
-            let kept = match (&self.0, scope) {
+            let kept = match (self.0.get(), scope) {
                 (Pools::Sqlite { readers, .. }, Scope::Reading) => Kept::Sqlite(readers.acquire().await?),
                 (Pools::Sqlite { writer, .. }, _) => Kept::Sqlite(writer.acquire().await?),
                 (Pools::Postgres { pool, limit }, scope) => {
@@ -328,7 +330,7 @@ impl Database {
 
     #[inline(never)]
     fn begin_transaction(&self) -> BoxFuture<'_, Result<Transaction, DbError>> {
-        let pools = self.0.clone();
+        let pools = self.0.get().clone();
         let begin = async move {
             Ok(match pools {
                 // Take the write lock at once: a transaction that began by reading could not upgrade when another
@@ -364,7 +366,7 @@ impl Database {
 
     /// Closes all connections.
     pub async fn close(&self) {
-        match &self.0 {
+        match self.0.get() {
             Pools::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;

@@ -22,6 +22,7 @@ mod error;
 pub mod figures;
 pub mod fixed_ips;
 pub mod flavors;
+mod held;
 pub mod host_admission;
 pub mod instances;
 pub mod list;
