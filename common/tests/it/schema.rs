@@ -118,6 +118,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0013_failed_logins.sql",
         "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
     ),
+    (
+        "postgres/0016_images.sql",
+        "0229d28fb36904d1915c75a32f5c93a54dd9efeec1d966cce36bc83fabc9dcbe40a533a3509b17bcb4bd7dbdbad3ca65",
+    ),
+    (
+        "sqlite/0016_images.sql",
+        "f522b0048c7db80cbfd68f4add761e840a8b74cff23e0c748fbf2b290b539228f8991ec67b5e4d69d6457f91e0f01a13",
+    ),
 ];
 
 fn folder() -> &'static Path {
