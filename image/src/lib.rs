@@ -4,11 +4,13 @@ mod access;
 mod config;
 mod data;
 pub mod db;
+mod elsewhere;
 mod filters;
 mod https;
 mod info;
 mod inspect;
 mod list;
+mod metadefs;
 mod policy;
 mod records;
 mod schema;
@@ -54,10 +56,18 @@ pub static IMAGE: Service = Service {
 /// Every operation.
 #[must_use]
 pub fn operations() -> Vec<Operation<Images>> {
-    [records::operations(), data::operations(), tasks::operations(), info::operations(), schema::operations()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        records::operations(),
+        data::operations(),
+        tasks::operations(),
+        info::operations(),
+        schema::operations(),
+        metadefs::operations(),
+        elsewhere::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The versions that Glance has with stores and without a cache, in its order. All of them are one.

@@ -4,7 +4,7 @@
 //! looked at by `access.rs`, with the image at hand.
 
 use novella_rest::{
-    policy::{MEMBER, READER, Who},
+    policy::{Claim, MEMBER, READER, SERVICE, Who},
     rules,
 };
 
@@ -32,5 +32,39 @@ rules! {
     GET_STORES = "get_stores", Who::Anyone, "List the stores.";
     GET_IMPORT_METHODS = "get_import_methods", Who::Anyone, "List the ways to import an image.";
     GET_USAGE = "get_usage", Who::Anyone, "Show what a project uses of its quotas.";
+    CACHE_LIST = "cache_list", Who::Admin, "List what is in the cache.";
+    CACHE_IMAGE = "cache_image", Who::Admin, "Put an image into the cache.";
+    CACHE_DELETE = "cache_delete", Who::Admin, "Remove an image from the cache.";
+    CACHE_CLEAN = "cache_clean", Who::Admin, "Remove what is broken from the cache.";
+    CACHE_PRUNE = "cache_prune", Who::Admin, "Make the cache as small as it is to be.";
+    LIST_CACHED_NODES = "list_cached_nodes", Who::Admin, "Say which caches have an image.";
+    FETCH_IMAGE_LOCATION = "fetch_image_location", Who::AnyOf(&[Claim::Role(SERVICE)]), "Say where the bytes of an image are.";
+    ADD_IMAGE_LOCATION = "add_image_location", Who::Role(MEMBER), "Say that the bytes of an image are elsewhere.";
+    GET_METADEF_NAMESPACES = "get_metadef_namespaces", Who::Role(READER), "List namespaces of metadata definitions.";
+    GET_METADEF_NAMESPACE = "get_metadef_namespace", Who::Role(READER), "Show a namespace of metadata definitions.";
+    ADD_METADEF_NAMESPACE = "add_metadef_namespace", Who::Admin, "Make a namespace of metadata definitions.";
+    MODIFY_METADEF_NAMESPACE = "modify_metadef_namespace", Who::Admin, "Change a namespace of metadata definitions.";
+    DELETE_METADEF_NAMESPACE = "delete_metadef_namespace", Who::Admin, "Delete a namespace of metadata definitions.";
+    LIST_METADEF_RESOURCE_TYPES = "list_metadef_resource_types", Who::Role(READER), "List types of resources.";
+    GET_METADEF_RESOURCE_TYPE = "get_metadef_resource_type", Who::Role(READER), "List the types of resources that a namespace is for.";
+    ADD_METADEF_RESOURCE_TYPE_ASSOCIATION = "add_metadef_resource_type_association", Who::Admin, "Say that a namespace is for a type of resources.";
+    REMOVE_METADEF_RESOURCE_TYPE_ASSOCIATION = "remove_metadef_resource_type_association", Who::Admin, "Say that a namespace is not for a type of resources.";
+    GET_METADEF_OBJECTS = "get_metadef_objects", Who::Role(READER), "List the objects of a namespace.";
+    GET_METADEF_OBJECT = "get_metadef_object", Who::Role(READER), "Show an object of a namespace.";
+    ADD_METADEF_OBJECT = "add_metadef_object", Who::Admin, "Make an object of a namespace.";
+    MODIFY_METADEF_OBJECT = "modify_metadef_object", Who::Admin, "Change an object of a namespace.";
+    DELETE_METADEF_OBJECT = "delete_metadef_object", Who::Admin, "Delete an object of a namespace.";
+    GET_METADEF_PROPERTIES = "get_metadef_properties", Who::Role(READER), "List the properties of a namespace.";
+    GET_METADEF_PROPERTY = "get_metadef_property", Who::Role(READER), "Show a property of a namespace.";
+    ADD_METADEF_PROPERTY = "add_metadef_property", Who::Admin, "Make a property of a namespace.";
+    MODIFY_METADEF_PROPERTY = "modify_metadef_property", Who::Admin, "Change a property of a namespace.";
+    REMOVE_METADEF_PROPERTY = "remove_metadef_property", Who::Admin, "Delete a property of a namespace.";
+    GET_METADEF_TAGS = "get_metadef_tags", Who::Role(READER), "List the tags of a namespace.";
+    GET_METADEF_TAG = "get_metadef_tag", Who::Role(READER), "Show a tag of a namespace.";
+    ADD_METADEF_TAGS = "add_metadef_tags", Who::Admin, "Replace the tags of a namespace.";
+    ADD_METADEF_TAG = "add_metadef_tag", Who::Admin, "Make a tag of a namespace.";
+    MODIFY_METADEF_TAG = "modify_metadef_tag", Who::Admin, "Change a tag of a namespace.";
+    DELETE_METADEF_TAG = "delete_metadef_tag", Who::Admin, "Delete a tag of a namespace.";
+    DELETE_METADEF_TAGS = "delete_metadef_tags", Who::Admin, "Delete the tags of a namespace.";
     GET_SCHEMA = "get_schema", Who::Anyone, "Show a JSON schema.";
 }

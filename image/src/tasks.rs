@@ -12,7 +12,10 @@ use novella_common::db::{
     list::{Condition, Direction, List, SortKey},
     table::{self, select},
 };
-use novella_rest::{ApiError, FieldTable, Operation, Parameters, Path, delete, field, get, post, times::Seconds};
+use novella_rest::{
+    ApiError, FieldTable, Operation, Parameters, Path, delete, field, get, post,
+    times::{Micros, Seconds},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -93,16 +96,16 @@ pub(crate) fn in_image(task: Task) -> Value {
         "input": task.input,
         "result": task.result,
         "message": task.message,
-        "created_at": Seconds(task.created_at),
-        "updated_at": Seconds(task.updated_at),
-        "expires_at": task.expires_at.map(Seconds),
+        "created_at": Micros(task.created_at),
+        "updated_at": Micros(task.updated_at),
+        "expires_at": task.expires_at.map(Micros),
         "deleted": false,
         "deleted_at": null,
     })
 }
 
 async fn find(request: &Request, id: &str) -> Result<Task, ApiError> {
-    let none = || ApiError::not_found(format!("No task found with ID {id}"));
+    let none = || ApiError::not_found(format!("Could not find task {id}"));
     if id.to_value().is_err() {
         return Err(none());
     }
@@ -159,7 +162,8 @@ async fn create(mut request: Request) -> Result<Response, ApiError> {
 fn refusal(from: &str) -> String {
     match from.split_once(':').map(|(scheme, _)| scheme) {
         Some("http" | "https") => {
-            "Import from a URL is done by the import method 'web-download', if at all.".to_owned()
+            // It is done by the import method `web-download`, if at all.
+            format!("URI for legacy import task does not pass filtering: {from}")
         }
         Some("file" | "filesystem") => {
             "File based imports are not allowed. Please use a non-local source of image data.".to_owned()

@@ -70,3 +70,26 @@ CREATE TABLE image_tasks (
 );
 CREATE INDEX image_tasks_by_time ON image_tasks (created_at, id);
 CREATE INDEX image_tasks_by_image ON image_tasks (image_id, created_at);
+
+-- Metadata definitions: namespaces, and their parts of each kind.
+CREATE TABLE metadef_namespaces (
+    namespace    TEXT COLLATE "C" PRIMARY KEY,
+    display_name TEXT COLLATE "C",
+    description  TEXT COLLATE "C",
+    visibility   TEXT COLLATE "C" NOT NULL,
+    protected    BOOLEAN NOT NULL,
+    owner        TEXT COLLATE "C",
+    created_at   TIMESTAMPTZ NOT NULL,
+    updated_at   TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX metadef_namespaces_by_time ON metadef_namespaces (created_at, namespace);
+CREATE TABLE metadef_parts (
+    namespace  TEXT COLLATE "C" NOT NULL REFERENCES metadef_namespaces (namespace) ON UPDATE CASCADE ON DELETE CASCADE,
+    kind       TEXT COLLATE "C" NOT NULL,
+    name       TEXT COLLATE "C" NOT NULL,
+    body       JSONB NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (namespace, kind, name)
+);
+CREATE INDEX metadef_parts_by_kind ON metadef_parts (kind, name);

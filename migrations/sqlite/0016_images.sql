@@ -87,3 +87,26 @@ CREATE TABLE image_tasks (
 );
 CREATE INDEX image_tasks_by_time ON image_tasks (created_at, id);
 CREATE INDEX image_tasks_by_image ON image_tasks (image_id, created_at);
+
+-- Metadata definitions: namespaces, and their parts of each kind.
+CREATE TABLE metadef_namespaces (
+    namespace    TEXT PRIMARY KEY,
+    display_name TEXT,
+    description  TEXT,
+    visibility   TEXT NOT NULL,
+    protected    BIGINT NOT NULL,
+    owner        TEXT,
+    created_at   BIGINT NOT NULL,
+    updated_at   BIGINT NOT NULL
+);
+CREATE INDEX metadef_namespaces_by_time ON metadef_namespaces (created_at, namespace);
+CREATE TABLE metadef_parts (
+    namespace  TEXT NOT NULL REFERENCES metadef_namespaces (namespace) ON UPDATE CASCADE ON DELETE CASCADE,
+    kind       TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    body       TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (namespace, kind, name)
+);
+CREATE INDEX metadef_parts_by_kind ON metadef_parts (kind, name);

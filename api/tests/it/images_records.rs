@@ -84,9 +84,8 @@ on_both! {
         assert_eq!(said(&demo.delete(&path).await), (403, protected.as_str()));
         assert_eq!(change(&demo, id, json!([{"op": "replace", "path": "/protected", "value": false}])).await.status, 200);
         assert_eq!(demo.delete(&path).await.status, 204);
-        for answer in [demo.delete(&path).await, demo.get(&path).await] {
-            assert_eq!(said(&answer), (404, format!("No image found with ID {id}").as_str()));
-        }
+        assert_eq!(said(&demo.delete(&path).await), (404, format!("Failed to find image {id} to delete").as_str()));
+        assert_eq!(said(&demo.get(&path).await), (404, format!("No image found with ID {id}").as_str()));
         // Its id is never given again.
         assert_eq!(demo.post(IMAGES, &json!({"id": id})).await.status, 409);
     }
@@ -138,11 +137,11 @@ on_both! {
         let (stranger, _) = other(&cloud, "stranger").await;
         for answer in [
             stranger.get(&format!("{IMAGES}/{id}")).await,
-            stranger.delete(&format!("{IMAGES}/{id}")).await,
             change(&stranger, &id, json!([{"op": "add", "path": "/name", "value": "x"}])).await,
         ] {
             assert_eq!(said(&answer), (404, format!("No image found with ID {id}").as_str()));
         }
+        assert_eq!(stranger.delete(&format!("{IMAGES}/{id}")).await.status, 404);
         let public = json!([{"op": "add", "path": "/visibility", "value": "public"}]);
         assert_eq!(change(&admin, &id, public).await.status, 200);
         assert_eq!(stranger.get(&format!("{IMAGES}/{id}")).await.status, 200);
@@ -309,5 +308,65 @@ on_both! {
         let import = json!({"type": "import", "input": {"import_from": "http://[::1", "import_from_format": "raw", "image_properties": {}}});
         assert_eq!(admin.post("/image/v2/tasks", &import).await.status, 400);
         assert_eq!(admin.delete("/image/v2/tasks/x").await.status, 405);
+    }
+
+    async fn metadata_definitions_are_kept_with_their_parts(cloud: Cloud) {
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        const ALL: &str = "/image/v2/metadefs/namespaces";
+        let types = demo.get("/image/v2/metadefs/resource_types").await.body;
+        assert_eq!(types["resource_types"][0]["name"], "OS::Glance::Image");
+        assert_eq!(demo.post(ALL, &json!({"namespace": "n"})).await.status, 403);
+        let body = json!({"namespace": "n", "visibility": "public", "protected": true, "tags": [{"name": "t"}],
+            "resource_type_associations": [{"name": "OS::Glance::Image", "prefix": "p_"}],
+            "properties": {"p": {"title": "P", "type": "integer"}},
+            "objects": [{"name": "o", "properties": {"a": {"title": "A", "type": "string"}}}]});
+        let made = admin.post(ALL, &body).await;
+        assert_eq!(made.status, 201, "{:?}", made.body);
+        assert_eq!(said(&admin.post(ALL, &body).await), (409, "The metadata definition namespace=n already exists."));
+        let one = demo.get(&format!("{ALL}/n")).await.body;
+        assert_eq!((&one["tags"], &one["properties"]), (&json!([{"name": "t"}]), &json!({"p": {"title": "P", "type": "integer"}})));
+        assert_eq!(one["objects"][0]["self"], "/v2/metadefs/namespaces/n/objects/o");
+        assert_eq!(said(&admin.delete(&format!("{ALL}/n")).await), (403, "Metadata definition namespace n is protected and cannot be deleted."));
+        assert_eq!(admin.put(&format!("{ALL}/n"), &json!({"namespace": "m", "protected": false})).await.body["visibility"], "private");
+        assert_eq!(demo.get(&format!("{ALL}/m")).await.status, 404);
+        assert_eq!(demo.get(ALL).await.body["namespaces"], json!([]));
+        assert_eq!(admin.get(&format!("{ALL}?resource_types=OS::Glance::Image")).await.body["namespaces"][0]["namespace"], "m");
+
+        for (kind, first, renamed) in [
+            ("objects", json!({"name": "x", "description": "d"}), json!({"name": "y"})),
+            ("properties", json!({"name": "x", "title": "T", "type": "string"}), json!({"name": "y", "title": "T", "type": "string"})),
+        ] {
+            let path = format!("{ALL}/m/{kind}");
+            assert_eq!((admin.post(&path, &first).await.status, admin.post(&path, &first).await.status), (201, 409), "{kind}");
+            assert_eq!(admin.post(&path, &json!({"name": "z", "unknown": 1})).await.status, 400, "{kind}");
+            assert_eq!(admin.put(&format!("{path}/x"), &renamed).await.body["name"], "y", "{kind}");
+            assert_eq!((admin.get(&format!("{path}/x")).await.status, admin.get(&format!("{path}/y")).await.status), (404, 200));
+            assert_eq!((admin.delete(&format!("{path}/y")).await.status, admin.delete(&format!("{path}/y")).await.status), (204, 404));
+            assert_eq!((demo.delete(&path).await.status, admin.delete(&path).await.status), (403, 204));
+        }
+        let tags = format!("{ALL}/m/tags");
+        assert_eq!(admin.post(&tags, &json!({"tags": [{"name": "a"}, {"name": "b"}]})).await.status, 201);
+        assert_eq!(admin.send(Method::POST, &format!("{tags}/c"), Body::empty()).await.status, 201);
+        assert_eq!(admin.get(&format!("{tags}?limit=1&marker=a")).await.body["tags"], json!([{"name": "b"}]));
+        assert_eq!(admin.put(&format!("{tags}/c"), &json!({"name": "d"})).await.body["name"], "d");
+        let types = format!("{ALL}/m/resource_types");
+        assert_eq!(admin.post(&types, &json!({"name": "OS::Mine"})).await.status, 201);
+        assert_eq!(admin.get("/image/v2/metadefs/resource_types").await.body["resource_types"][6]["name"], "OS::Mine");
+        assert_eq!(admin.delete(&format!("{types}/OS::Mine")).await.status, 204);
+        assert_eq!((admin.delete(&format!("{ALL}/m")).await.status, admin.get(&format!("{ALL}/m/tags")).await.status), (204, 404));
+    }
+
+    async fn what_is_not_there_is_answered_as_by_a_glance_that_has_it_not(cloud: Cloud) {
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        assert_eq!(demo.get("/image/v2/cache").await.status, 403);
+        for (method, path) in [(Method::GET, ""), (Method::DELETE, ""), (Method::PUT, "/x"), (Method::POST, "/clean"), (Method::GET, "/nodes/x")] {
+            let answer = admin.send(method, &format!("/image/v2/cache{path}"), Body::empty()).await;
+            assert_eq!(said(&answer), (404, "Caching via API is not supported at this site."));
+        }
+        let id = made(&demo, json!({})).await;
+        let path = format!("{IMAGES}/{id}/locations");
+        assert_eq!((demo.get(&path).await.status, admin.get(&path).await.body), (403, json!([])));
+        let refused = "http store must be enabled to use location API by normal user.";
+        assert_eq!(said(&demo.post(&path, &json!({"url": "http://x/"})).await), (403, refused));
     }
 }

@@ -120,11 +120,11 @@ const RELEASED: &[(&str, &str)] = &[
     ),
     (
         "postgres/0016_images.sql",
-        "0229d28fb36904d1915c75a32f5c93a54dd9efeec1d966cce36bc83fabc9dcbe40a533a3509b17bcb4bd7dbdbad3ca65",
+        "b3eda5a347b689e8a14fae3b39753902968c6467c9b46d6fa65f470578fe100de9b585d7141ae9fe5eef4fcb5ee65679",
     ),
     (
         "sqlite/0016_images.sql",
-        "f522b0048c7db80cbfd68f4add761e840a8b74cff23e0c748fbf2b290b539228f8991ec67b5e4d69d6457f91e0f01a13",
+        "c3b22530cac71a2392037a2c7989f5e540e770a8c5c9ce55d90b9445997252fdc3b313f9c839ea13e2e39899be8320a6",
     ),
 ];
 

@@ -89,7 +89,7 @@ async fn fetch(
     if let Some(task) = task {
         let ended = async {
             let mut connection = images.database.write().await?;
-            super::transitions::end_task(&mut connection, &task, Ok(())).await
+            super::transitions::end_task(&mut connection, &task, Ok(&kept)).await
         };
         ended.await.map_err(|error: novella_common::db::DbError| error.to_string())?;
     }

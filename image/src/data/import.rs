@@ -159,7 +159,7 @@ async fn make_staged_its_own(
     end_import(&mut image.properties, staged.refusal.is_none());
     let Some(refusal) = &staged.refusal else {
         activate(image, &staged);
-        end_task(transaction, &task.id, Ok(())).await?;
+        end_task(transaction, &task.id, Ok(&staged)).await?;
         return Ok(None);
     };
     image.status = Status::Queued;

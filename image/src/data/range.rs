@@ -69,14 +69,14 @@ fn of_content_range(text: &str, size: u64) -> Result<Range<u64>, ApiError> {
     if end <= first || whole.is_some_and(|whole| end > whole) {
         return Err(invalid());
     }
-    if first >= size {
-        return Err(bad_start("Content-Range", size));
-    }
-    if end > size {
+    if whole.is_none() && end > size {
         return Err(unsatisfiable(format!(
             "Invalid stop position in Content-Range header. The stop position MUST be in the inclusive range [0, {}].",
             i128::from(size) - 1
         )));
+    }
+    if first >= size || end > size {
+        return Err(bad_start("Content-Range", size));
     }
     Ok(first..end)
 }

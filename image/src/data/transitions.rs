@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use novella_common::{
-    db::{Connection, Database, DbError, Transaction},
+    db::{Connection, Database, DbError, Json, Transaction},
     sql,
 };
 use novella_rest::{ApiError, policy::Rule};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::receive::{Most, Received, check};
@@ -211,16 +212,23 @@ pub(super) fn end_import(properties: &mut BTreeMap<String, String>, well: bool) 
 }
 
 /// Ends a task.
-pub(super) async fn end_task(transaction: &mut Connection, id: &str, result: Result<(), &str>) -> Result<(), DbError> {
-    let (status, message) = match result {
-        Ok(()) => (TaskStatus::Success, ""),
-        Err(why) => (TaskStatus::Failure, why),
+pub(super) async fn end_task(
+    transaction: &mut Connection,
+    id: &str,
+    result: Result<&Object, &str>,
+) -> Result<(), DbError> {
+    let (status, message, result) = match result {
+        Ok(object) => {
+            let copied = format!("Copied {} MiB", object.size.unwrap_or(0) >> 20);
+            (TaskStatus::Success, copied, json!({"image_id": object.image_id}))
+        }
+        Err(why) => (TaskStatus::Failure, why.to_owned(), Value::Null),
     };
     let now = Timestamp::now();
     let expires = now + crate::tasks::KEPT_FOR;
     sql!(
-        "UPDATE image_tasks SET status = " (status) ", message = " (message) ", updated_at = " (now) ", expires_at = "
-        (expires) " WHERE id = " (id) " AND status IN ('pending', 'processing')"
+        "UPDATE image_tasks SET status = " (status) ", message = " (message) ", result = " (Json(result)) ", updated_at = "
+        (now) ", expires_at = " (expires) " WHERE id = " (id) " AND status IN ('pending', 'processing')"
     )
     .execute(transaction)
     .await?;

@@ -80,7 +80,7 @@ fn described(request: &Request, body: &Value) -> Result<Image, ApiError> {
         check_name(name)?;
         // The schema knows others than texts for one property only.
         let Some(text) = value.as_str() else {
-            return Err(ApiError::Forbidden("It's not allowed to add locations if locations are invisible.".into()));
+            return Err(ApiError::Forbidden(format!("Attribute '{name}' is reserved.")));
         };
         image.properties.insert(name.clone(), text.to_owned());
     }

@@ -101,8 +101,8 @@ fn change(word: &str, op: Op, path: &Value, operation: &Map<String, Value>, old:
 fn parts(pointer: &str) -> Result<Vec<String>, ApiError> {
     let refused = |reason: &str| Err(ApiError::bad_request(format!("Pointer `{pointer}` {reason}")));
     let Some(rest) = pointer.strip_prefix('/') else { return refused("does not start with \"/\".") };
-    let mut between = rest.split('/').skip(1);
-    if rest.contains('/') && between.by_ref().any(|part| part.trim().is_empty() && !rest.ends_with(part)) {
+    let parts: Vec<&str> = rest.split('/').collect();
+    if parts.iter().skip(1).rev().skip(1).any(|part| part.trim().is_empty()) {
         return refused("contains adjacent \"/\".");
     }
     if pointer.len() > 1 && pointer.ends_with('/') {

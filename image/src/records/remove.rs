@@ -12,7 +12,11 @@ use crate::{
 /// Deletes an image, in whatever state it is: whoever writes its bytes finds that nobody wants them any more.
 pub(crate) async fn remove(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
-    let image = access::find_to_change(&request, &mut transaction, &id, policy::DELETE_IMAGE).await?;
+    let image = access::find_to_change(&request, &mut transaction, &id, policy::DELETE_IMAGE).await;
+    let image = image.map_err(|error| match error {
+        ApiError::NotFound(_) => ApiError::not_found(format!("Failed to find image {id} to delete")),
+        other => other,
+    })?;
     if image.protected {
         return Err(ApiError::Forbidden(format!("Image {id} is protected and cannot be deleted.")));
     }

@@ -84,7 +84,9 @@ fn apply(request: &Request, image: &mut Image, change: &Change) -> Result<(), Ap
             Op::Remove => "It's not allowed to remove locations if locations are invisible.".into(),
         }));
     }
-    if name == "owner" && *op != Op::Remove && !request.context.is_admin {
+    // What is another's can't be made one's own, nor what is one's own another's.
+    let same = *op == Op::Add && value.as_str() == image.owner.as_deref();
+    if name == "owner" && *op != Op::Remove && !same && !request.context.is_admin {
         return Err(ApiError::Forbidden("Owner can't be updated by non admin.".into()));
     }
     if name == "visibility"
