@@ -1,27 +1,34 @@
-//! Image: what clients need of Glance. The images that there are, and their bytes; no uploads.
+//! Image: what Glance does. Records of images, who sees them, and their bytes.
 
+mod access;
+mod config;
 mod data;
 pub mod db;
+mod elsewhere;
+mod filters;
+mod https;
+mod info;
+mod inspect;
 mod list;
+mod metadefs;
 mod policy;
+mod records;
+mod schema;
 pub mod seed;
+mod state;
+pub mod status;
+mod store;
+mod tasks;
+mod uploads;
 mod view;
 
-use axum::Json;
 use http::StatusCode;
-use novella_common::{
-    RequestContext,
-    db::{
-        Database, DbError,
-        list::{Condition, List},
-    },
-    sql,
-};
-use novella_rest::{ApiError, Document, Links, Operation, Path, Service, get};
+use novella_rest::{Document, Links, Operation, Service};
 use serde_json::{Value, json};
 
-use db::Image;
-use view::ImageView;
+pub use config::ImageConfig;
+pub use state::Images;
+pub use store::{Store, StoreError};
 
 /// A request of the Image API.
 type Request = novella_rest::Request<Images>;
@@ -40,82 +47,42 @@ pub static IMAGE: Service = Service {
     token_first: true,
     project_in_path: false,
     no_query_since: None,
-    documents: &[Document { path: "", write: versions }, Document { path: "/versions", write: versions }],
+    documents: &[
+        Document { path: "", write: |links| (StatusCode::MULTIPLE_CHOICES, versions(links)) },
+        Document { path: "/versions", write: |links| (StatusCode::OK, versions(links)) },
+    ],
 };
-
-/// The Image component.
-#[derive(Clone, Debug)]
-pub struct Images {
-    database: Database,
-}
-
-impl Images {
-    /// On this database.
-    #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
-
-    /// The images of these ids that whoever asks may use, in no order.
-    ///
-    /// # Errors
-    /// The database can't be read.
-    pub async fn find_many(&self, context: &RequestContext, ids: Vec<String>) -> Result<Vec<Image>, DbError> {
-        let mut list = List::<Image>::all().filter(Condition::is_in("id", ids));
-        if let Some(condition) = visible_to(context) {
-            list = list.visible(condition);
-        }
-        Ok(list.page(&mut *self.database.read().await?).await?.unwrap_or_default())
-    }
-}
 
 /// Every operation.
 #[must_use]
 pub fn operations() -> Vec<Operation<Images>> {
-    vec![
-        get("/images", policy::GET_IMAGES, list::index)
-            .query(list::QUERY, u16::MAX)
-            .answers_list::<ImageView>("images"),
-        get("/images/{image_id}", policy::GET_IMAGE, show).answers::<ImageView>(""),
-        get("/images/{image_id}/file", policy::DOWNLOAD_IMAGE, data::download),
+    [
+        records::operations(),
+        data::operations(),
+        tasks::operations(),
+        info::operations(),
+        schema::operations(),
+        metadefs::operations(),
+        elsewhere::operations(),
     ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-/// What whoever asks may use: public images and the project's own; `None`: everything.
-fn visible_to(context: &RequestContext) -> Option<Condition> {
-    if context.is_admin {
-        return None;
-    }
-    let project = context.project_id.clone().unwrap_or_default();
-    Some(Condition::raw(sql!("visibility IN ('public', 'community') OR owner = "(project))))
-}
-
-/// Whether whoever asks may use an image.
-fn visible(image: &Image, context: &RequestContext) -> bool {
-    context.is_admin
-        || matches!(image.visibility.as_str(), "public" | "community")
-        || (image.owner.is_some() && image.owner == context.project_id)
-}
-
-/// Shows an image.
-async fn show(request: Request, Path(id): Path<String>) -> Result<Json<ImageView>, ApiError> {
-    Ok(Json(ImageView::new(visible_image(&request, &id).await?)))
-}
-
-/// The image of this id, if whoever asks may know of it.
-async fn visible_image(request: &Request, id: &str) -> Result<Image, ApiError> {
-    let image = db::get(&mut *request.state.database.read().await?, id).await?;
-    let image = image.filter(|image| visible(image, &request.context));
-    image.ok_or_else(|| ApiError::not_found(format!("No image found with ID {id}")))
-}
-
-/// 300 with the versions, as Glance.
-fn versions(links: &Links) -> (StatusCode, Value) {
-    let version = |id: &str, status: &str| -> Value {
-        json!({"id": id, "status": status, "links": [{"rel": "self", "href": format!("{}/image/v2/", links.base())}]})
-    };
-    let versions = json!({"versions": [version("v2.9", "CURRENT"), version("v2.0", "SUPPORTED")]});
-    (StatusCode::MULTIPLE_CHOICES, versions)
+/// The versions that Glance has with stores and without a cache, in its order. All of them are one.
+fn versions(links: &Links) -> Value {
+    const NEWEST: &str = "v2.17";
+    const ALL: [&str; 16] = [
+        "v2.15", "v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8", NEWEST, "v2.7", "v2.6", "v2.5", "v2.4", "v2.3",
+        "v2.2", "v2.1", "v2.0",
+    ];
+    let href = format!("{}/image/v2/", links.base());
+    let versions = ALL.map(|id| {
+        let status = if id == NEWEST { "CURRENT" } else { "SUPPORTED" };
+        json!({"id": id, "status": status, "links": [{"rel": "self", "href": href}]})
+    });
+    json!({"versions": versions})
 }
 
 fn envelope(status: StatusCode, message: &str) -> Value {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use novella_common::db::{Connection, Database, DbError, table::select};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::db::{self, Image};
+use crate::{
+    db::{self, Image},
+    status::{Status, Visibility},
+};
 
 /// The size of the images that every cloud has, and of one of which nobody says another.
 const SIZE: i64 = 21_692_416;
@@ -86,20 +88,13 @@ async fn put_missing(connection: &mut Connection, further: &[SeedImage]) -> Resu
 }
 
 fn image(id: String, name: &str, size: i64) -> Image {
-    let now = Timestamp::now();
     Image {
-        id,
-        name: name.into(),
-        status: "active".into(),
-        visibility: "public".into(),
-        owner: None,
+        name: Some(name.into()),
+        status: Status::Active,
+        visibility: Visibility::Public,
         size: Some(size),
-        min_disk_gb: 0,
-        min_ram_mb: 0,
         disk_format: Some("qcow2".into()),
         container_format: Some("bare".into()),
-        properties: BTreeMap::new(),
-        created_at: now,
-        updated_at: now,
+        ..Image::queued(id, None)
     }
 }

@@ -6,18 +6,23 @@ use novella_rest::times::Seconds;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::Image;
+use crate::{
+    db::Image,
+    status::{Status, Visibility},
+    store::STORE,
+};
 
 /// An image, as Glance shows it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ImageView {
     id: String,
-    name: String,
-    status: String,
-    visibility: String,
+    name: Option<String>,
+    status: &'static str,
+    visibility: &'static str,
     protected: bool,
     os_hidden: bool,
     owner: Option<String>,
+    /// MD5 of the bytes.
     checksum: Option<String>,
     os_hash_algo: Option<String>,
     os_hash_value: Option<String>,
@@ -31,13 +36,16 @@ pub(crate) struct ImageView {
     min_ram: i64,
     disk_format: Option<String>,
     container_format: Option<String>,
-    tags: [String; 0],
+    tags: Vec<String>,
     created_at: Seconds,
     updated_at: Seconds,
     #[serde(rename = "self")]
     own: String,
     file: String,
     schema: &'static str,
+    /// Where its bytes are, once they are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stores: Option<&'static str>,
     /// Its properties stand beside the fixed fields.
     #[serde(flatten)]
     properties: BTreeMap<String, String>,
@@ -45,29 +53,31 @@ pub(crate) struct ImageView {
 
 impl ImageView {
     pub(crate) fn new(image: Image) -> Self {
+        let stored = matches!(image.status, Status::Active | Status::Deactivated);
         Self {
             own: format!("/v2/images/{}", image.id),
             file: format!("/v2/images/{}/file", image.id),
             schema: "/v2/schemas/image",
             id: image.id,
             name: image.name,
-            status: image.status,
-            visibility: image.visibility,
-            protected: false,
-            os_hidden: false,
+            status: Status::as_str(image.status),
+            visibility: Visibility::as_str(image.visibility),
+            protected: image.protected,
+            os_hidden: image.os_hidden,
             owner: image.owner,
-            checksum: None,
-            os_hash_algo: None,
-            os_hash_value: None,
+            checksum: image.checksum,
+            os_hash_algo: image.os_hash_algo,
+            os_hash_value: image.os_hash_value,
             size: image.size,
-            virtual_size: None,
+            virtual_size: image.virtual_size,
             min_disk: image.min_disk_gb,
             min_ram: image.min_ram_mb,
             disk_format: image.disk_format,
             container_format: image.container_format,
-            tags: [],
+            tags: image.tags,
             created_at: Seconds(image.created_at),
             updated_at: Seconds(image.updated_at),
+            stores: stored.then_some(STORE),
             properties: image.properties,
         }
     }

@@ -57,18 +57,27 @@ pub enum ApiError {
     /// 409: not in this state.
     #[error("{0}")]
     Conflict(String),
-    /// 410: was served once, by others.
-    #[error("This resource is gone.")]
-    Gone,
+    /// 410: it was deleted while it was worked on.
+    #[error("{0}")]
+    Gone(String),
     /// 413: the body is too large.
     #[error("Request is too large: its body may have {limit} bytes at most.")]
     TooLarge {
         /// In bytes.
         limit: usize,
     },
+    /// 413: it is more than there may be of it.
+    #[error("{0}")]
+    OverLimit(String),
     /// 415: the body is not JSON.
     #[error("Unsupported Content-Type")]
     UnsupportedMediaType,
+    /// 415: the body is not what it says, or not what is taken here.
+    #[error("{0}")]
+    UnsupportedContent(String),
+    /// 416: there is no such part.
+    #[error("{0}")]
+    RangeNotSatisfiable(String),
     /// 429: the client asks for more at once, or more often, than it may.
     #[error("{0}")]
     TooManyRequests(String),
@@ -100,9 +109,10 @@ impl ApiError {
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::RequestTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Gone => StatusCode::GONE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Gone(_) => StatusCode::GONE,
+            Self::TooLarge { .. } | Self::OverLimit(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType | Self::UnsupportedContent(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) | Self::TransactionLost => StatusCode::SERVICE_UNAVAILABLE,

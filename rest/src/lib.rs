@@ -42,6 +42,7 @@ mod request_id;
 mod server;
 mod service;
 mod text;
+mod time_limit;
 pub mod times;
 mod tls;
 

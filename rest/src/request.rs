@@ -21,6 +21,7 @@ use crate::{
     places::Place,
     policy::{Rule, Target, Who},
     request_id, text,
+    time_limit::TimeLimit,
 };
 
 /// A request whose row has let it pass.
@@ -158,9 +159,17 @@ impl<S> Request<S> {
     /// # Errors
     /// 400, 408, 413 or 415.
     pub async fn json(&mut self) -> Result<&Value, ApiError> {
+        self.json_of(is_json).await
+    }
+
+    /// The same for JSON of other media types, which `takes` knows in lower case.
+    ///
+    /// # Errors
+    /// 400, 408, 413 or 415.
+    pub async fn json_of(&mut self, takes: fn(&str) -> bool) -> Result<&Value, ApiError> {
         if self.json.is_none() {
             let body = self.take_body();
-            let read = read_json(&self.parts, body, &self.config);
+            let read = read_json(&self.parts, body, &self.config, takes);
             // A client that stops in the middle must not keep a place among the requests that are worked on.
             self.json = Some(match self.parts.extensions.get::<Place>() {
                 Some(place) => place.without(read).await??,
@@ -184,6 +193,14 @@ impl<S> Request<S> {
         wait.await
     }
 
+    /// Lets the request take longer than `request_timeout`, for one that sends or fetches much. Whoever calls this bounds
+    /// each of its waits.
+    pub fn without_time_limit(&self) {
+        if let Some(limit) = self.parts.extensions.get::<TimeLimit>() {
+            limit.lift();
+        }
+    }
+
     /// The one key of a body that asks for an action.
     ///
     /// # Errors
@@ -197,14 +214,15 @@ impl<S> Request<S> {
     }
 }
 
-async fn read_json(parts: &Parts, body: Body, config: &RestConfig) -> Result<Value, ApiError> {
-    // A client that says nothing, or text, is given the benefit of the doubt, as by Nova.
-    let form = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let form = form.map_or("text/plain", |form| form.split(';').next().unwrap_or(form).trim());
-    let is_json = form.eq_ignore_ascii_case("text/plain")
-        || form.eq_ignore_ascii_case("application/json")
-        || (form.starts_with("application/") && form.ends_with("+json"));
-    if !is_json {
+/// A client that says nothing, or text, is given the benefit of the doubt, as by Nova.
+fn is_json(form: &str) -> bool {
+    matches!(form, "" | "text/plain" | "application/json")
+        || (form.starts_with("application/") && form.ends_with("+json"))
+}
+
+async fn read_json(parts: &Parts, body: Body, config: &RestConfig, takes: fn(&str) -> bool) -> Result<Value, ApiError> {
+    let form = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !takes(&form.split(';').next().unwrap_or(form).trim().to_ascii_lowercase()) {
         return Err(ApiError::UnsupportedMediaType);
     }
     let request = axum::extract::Request::from_parts(parts.clone(), body);

@@ -1,6 +1,6 @@
 //! All services of a process on one port, and the layers around them.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -31,7 +31,7 @@ use crate::{
     microversion::negotiate,
     openapi,
     places::{self, Place, Places},
-    request_id,
+    request_id, time_limit,
 };
 
 /// How a discovery document is written.
@@ -106,7 +106,7 @@ impl Server {
             .merge(documents_router(&self.config, service))
             .layer(DefaultBodyLimit::max(self.config.max_body_bytes))
             .layer(from_fn_with_state(Arc::clone(&self.places), places::admit))
-            .layer(from_fn_with_state(self.config.request_timeout, limit_time))
+            .layer(from_fn_with_state(self.config.request_timeout, time_limit::limit_time))
             .layer(CatchPanicLayer::custom(broken))
             .layer(from_fn_with_state(envelope, write_envelope))
     }
@@ -351,22 +351,6 @@ fn without_metrics(management: Router) -> Router {
             next.run(request).await
         }
     }))
-}
-
-/// Answers in time, whatever the handler waits for. Its work is dropped, but for what goes on by itself because it must end:
-/// so only of a request that changes nothing it is certain that nothing was changed.
-async fn limit_time(State(limit): State<Duration>, request: HttpRequest, next: Next) -> Response {
-    let changes = !request.method().is_safe();
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) if changes => ApiError::Unknown(
-            "What this needs did not answer in time; it may have been done or may still be. Please look before you try \
-             again."
-                .into(),
-        )
-        .into_response(),
-        Err(_) => ApiError::Unavailable("What this needs did not answer in time. Please try again.".into()).into_response(),
-    }
 }
 
 fn broken(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {

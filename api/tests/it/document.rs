@@ -68,6 +68,10 @@ on_both! {
         let actions = admin.get(&format!("/compute/v2.1/servers/{server}/os-instance-actions")).await.body;
         let action = actions["instanceActions"][0]["request_id"].as_str().unwrap().to_owned();
         let user = admin.get("/identity/v3/users?name=admin").await.body["users"][0]["id"].as_str().unwrap().to_owned();
+        let body = json!({"namespace": "theirs", "tags": [{"name": "a-tag"}], "objects": [{"name": "an-object"}]});
+        assert_eq!(admin.post("/image/v2/metadefs/namespaces", &body).await.status, 201);
+        let body = json!({"type": "api_image_import", "input": {}});
+        let task = admin.post("/image/v2/tasks", &body).await.body["id"].as_str().unwrap().to_owned();
         let server = server.to_string();
         let markers = [
             ("/compute/v2.1/servers", "", &server),
@@ -80,6 +84,10 @@ on_both! {
             ("/compute/v2.1/flavors", "", &"theirs".to_owned()),
             ("/compute/v2.1/flavors/detail", "", &"theirs".to_owned()),
             ("/image/v2/images", "", &IMAGE.to_owned()),
+            ("/image/v2/tasks", "", &task),
+            ("/image/v2/metadefs/namespaces", "", &"theirs".to_owned()),
+            ("/image/v2/metadefs/namespaces/{namespace}/objects", "", &"an-object".to_owned()),
+            ("/image/v2/metadefs/namespaces/{namespace}/tags", "", &"a-tag".to_owned()),
             ("/identity/v3/projects", "", &theirs),
             ("/identity/v3/users", "", &user),
             ("/identity/v3/users/{user_id}/projects", "", &theirs),
@@ -98,7 +106,7 @@ on_both! {
 
         let me = demo.get(&format!("/compute/v2.1/servers/{mine}")).await.body["server"]["user_id"].as_str().unwrap().to_owned();
         for (path, more, theirs) in markers {
-            let path = path.replace("{server_id}", &mine).replace("{user_id}", &me);
+            let path = path.replace("{server_id}", &mine).replace("{user_id}", &me).replace("{namespace}", "theirs");
             let nobodys: String = theirs.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>() + "0";
             let nobodys = if theirs.len() == 36 { "00000000-0000-4000-8000-000000000009".to_owned() } else { nobodys };
             let asked = async |marker: &str| {

@@ -15,6 +15,8 @@ mod identity_resources;
 mod identity_revocation;
 mod identity_roles;
 mod images;
+mod images_data;
+mod images_records;
 mod keypairs;
 mod limits;
 mod locks;

@@ -1,4 +1,4 @@
-//! A stopped cloud as one file: its database, its hosts' files, its passwords.
+//! A stopped cloud as one file: its database, its hosts' files, its images, its passwords.
 
 use std::{
     fs::{self, File},
@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 use super::CloudFolder;
 
 /// What makes a cloud; the rest is made anew at each start.
-const SAVED: [&str; 6] = ["novella.db", "novella.db-wal", "novella.db-shm", "hosts", "admin-password", "demo-password"];
+const SAVED: [&str; 7] =
+    ["novella.db", "novella.db-wal", "novella.db-shm", "hosts", "images", "admin-password", "demo-password"];
 
 impl CloudFolder {
     /// Writes the cloud into a tar archive, whole or not at all. To be called with the lock held.

@@ -26,11 +26,12 @@ const EPHEMERAL: &str = "ephemeral";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// All that a cloud writes. What else is in the folder is its user's and stays.
-const DATA: [&str; 14] = [
+const DATA: [&str; 15] = [
     DATABASE,
     "novella.db-wal",
     "novella.db-shm",
     "hosts",
+    "images",
     "clouds.yaml",
     "openrc",
     "admin-password",
@@ -118,6 +119,11 @@ impl CloudFolder {
         let path = self.path.join("hosts");
         private::make(&path, |_| true)?;
         Ok(path)
+    }
+
+    /// The folder of the images' bytes.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.path.join("images")
     }
 
     /// Takes the folder for this process, for as long as the lock is kept.

@@ -10,6 +10,7 @@ pub(crate) mod fault;
 mod grant;
 pub(crate) mod healthcheck;
 pub(crate) mod host;
+pub(crate) mod image;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod manual;

@@ -14,6 +14,7 @@ use novella_common::{
 };
 use novella_compute::Stores;
 use novella_conductor::ConductorService;
+use novella_image::Store;
 use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 
@@ -62,7 +63,8 @@ pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<(
             listener::reload_on_hangup(listener.tls.as_ref(), &process.shutdown)?;
             let database = process.database().await?;
             let faults = process.faults(&transport).await?;
-            let router = rest::router(config, &database, &transport, faults, &process.shutdown);
+            let images = Store::open(&config.image, &CloudFolder::find(&process.global)?.images())?;
+            let router = rest::router(config, &database, &transport, images, faults, &process.shutdown);
             ApiService::start(
                 listener,
                 router,

@@ -119,7 +119,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
 
     // A cloud that was loaded has guests in its hosts' files.
     let state = (!options.ephemeral || options.load.is_some()).then_some(&*state);
-    let cloud = cloud::start(&config, options.hosts, state, &seed).await?;
+    let cloud = cloud::start(&config, options.hosts, state, &folder.cloud.images(), &seed).await?;
     let management_shutdown = Shutdown::new();
     let management = management(config.management.listen, &cloud, &management_shutdown).await?;
     let admin = serve_bus(folder.path(), cloud.transport());

@@ -11,6 +11,7 @@ use novella_common::{
 };
 use novella_compute::{ComputeService, Stores};
 use novella_conductor::{ConductorConfig, ConductorService};
+use novella_image::Store;
 use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 
@@ -39,7 +40,13 @@ pub(crate) struct Cloud {
 ///
 /// # Errors
 /// The first part that can't be started; the text says which and why.
-pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, seed: &SeedFile) -> Result<Cloud> {
+pub(crate) async fn start(
+    config: &Config,
+    hosts: u16,
+    state: Option<&Path>,
+    images: &Path,
+    seed: &SeedFile,
+) -> Result<Cloud> {
     // The address first: whoever starts a second cloud on it should hear so before anything is touched.
     let listener = listener::open(config).await?;
     // Then the hosts' files, which one process at a time can hold.
@@ -49,6 +56,7 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, see
         })?,
         None => Stores::ephemeral()?,
     };
+    let images = Store::open(&config.image, images)?;
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
     seed::run(&database, config, seed).await?;
@@ -91,7 +99,7 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, see
     let computes = hosts::start(names, config, &stores, &transport, &hosts_shutdown).await?;
     let api_shutdown = Shutdown::new();
     listener::reload_on_hangup(listener.tls.as_ref(), &api_shutdown)?;
-    let router = rest::router(config, &database, &transport, faults, &api_shutdown);
+    let router = rest::router(config, &database, &transport, images, faults, &api_shutdown);
     let api = ApiService::start(
         listener,
         router,

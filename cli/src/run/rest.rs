@@ -16,7 +16,7 @@ use novella_common::{
     service::{Readiness, Shutdown},
 };
 use novella_identity::{IDENTITY, Identity};
-use novella_image::IMAGE;
+use novella_image::{IMAGE, Store};
 use novella_messaging::Transport;
 use novella_rest::{ApiError, CatalogEntry, Server};
 
@@ -32,6 +32,7 @@ pub(crate) fn router(
     config: &Config,
     database: &Database,
     transport: &Transport,
+    images: Store,
     faults: Option<Faults>,
     shutdown: &Shutdown,
 ) -> Router {
@@ -42,7 +43,8 @@ pub(crate) fn router(
         config.security_compliance.clone(),
     );
     identity.sweep_tokens(shutdown);
-    let images = novella_image::Images::new(database.clone());
+    let images = novella_image::Images::new(database.clone(), images, config.image.clone());
+    images.sweep(shutdown);
     let compute = Api::new(
         database.clone(),
         transport,
@@ -58,6 +60,22 @@ pub(crate) fn router(
         .service(&IDENTITY, identity, novella_identity::operations())
         .service(&IMAGE, images, novella_image::operations())
         .router(readiness)
+}
+
+/// Image alone, with the Identity of the same database for its tokens.
+pub(crate) fn image_alone(config: &Config, database: &Database, store: Store, shutdown: &Shutdown) -> Router {
+    let identity = Identity::new(
+        database.clone(),
+        config.api.token_ttl,
+        config.identity.clone(),
+        config.security_compliance.clone(),
+    );
+    identity.sweep_tokens(shutdown);
+    let images = novella_image::Images::new(database.clone(), store, config.image.clone());
+    images.sweep(shutdown);
+    Server::new(config.api.rest(), Arc::new(identity))
+        .service(&IMAGE, images, novella_image::operations())
+        .router(Readiness::new().database(database))
 }
 
 /// The Identity component of the same process, likewise.
@@ -84,7 +102,7 @@ impl Images for ImagesHere {
                 .into_iter()
                 .map(|image| ImageRecord {
                     id: image.id,
-                    status: image.status,
+                    status: image.status.to_string(),
                     size: image.size,
                     min_disk_gb: image.min_disk_gb,
                     min_ram_mb: image.min_ram_mb,

@@ -74,6 +74,12 @@ impl OpenStack {
         String::from_utf8(output.stderr).unwrap()
     }
 
+    /// Runs a program in Python that has the SDK.
+    async fn run_with_the_sdk(&self, text: &str) {
+        let program = Self { client: self.client.with_file_name("python"), clouds: self.clouds.clone() };
+        program.print(&["-c", text]).await;
+    }
+
     /// The same for a command that can print JSON.
     async fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.print(&[arguments, &["-f", "json"]].concat()).await).unwrap()
@@ -253,6 +259,107 @@ async fn an_operator_looks_after_users_with_openstackclient(cloud: Cloud) {
     assert!(said.contains("not a leaf"), "{said}");
 }
 
+/// What users do with images: all commands of the client's but those of several stores and of metadata definitions.
+async fn images_are_looked_after_with_openstackclient(cloud: Cloud) {
+    let openstack = OpenStack::of(&cloud).await;
+    let file = |name: &str| cloud.data_folder().join(name).to_str().unwrap().to_owned();
+    let (raw, saved) = (file("an-image"), file("saved"));
+    let bytes: Vec<u8> = (0..2_500_000u32).map(|n| (n % 253) as u8).collect();
+    std::fs::write(&raw, &bytes).unwrap();
+    let create = [
+        "image",
+        "create",
+        "--disk-format",
+        "raw",
+        "--file",
+        &raw,
+        "--property",
+        "os_distro=mine",
+        "--tag",
+        "a",
+        "mine",
+    ];
+    let made = openstack.json(&create).await;
+    assert_eq!((&made["status"], &made["size"]), (&"active".into(), &2_500_000.into()), "{made}");
+    openstack.print(&["image", "save", "--file", &saved, "mine"]).await;
+    assert!(std::fs::read(&saved).unwrap() == bytes);
+    openstack
+        .print(&[
+            "image",
+            "set",
+            "--name",
+            "ours",
+            "--min-disk",
+            "2",
+            "--property",
+            "k=v",
+            "--tag",
+            "b",
+            "--protected",
+            "mine",
+        ])
+        .await;
+    openstack.print(&["image", "unset", "--property", "os_distro", "--tag", "a", "ours"]).await;
+    let shown = openstack.json(&["image", "show", "ours"]).await;
+    assert_eq!(
+        (&shown["min_disk"], &shown["protected"], &shown["tags"]),
+        (&2.into(), &true.into(), &serde_json::json!(["b"]))
+    );
+    assert_eq!((shown["properties"]["k"].as_str(), shown["properties"].get("os_distro")), (Some("v"), None));
+    assert!(openstack.failing(&["image", "delete", "ours"]).await.contains("is protected and cannot be deleted"));
+    for (filter, expected) in
+        [(&["--tag", "b"][..], true), (&["--property", "k=v"], true), (&["--public"], false), (&["--shared"], true)]
+    {
+        let list = openstack.json(&[&["image", "list"], filter].concat()).await;
+        let names: Vec<&str> = list.as_array().unwrap().iter().map(|image| image["Name"].as_str().unwrap()).collect();
+        assert_eq!(names.contains(&"ours"), expected, "{filter:?}: {names:?}");
+    }
+    openstack.print(&["image", "set", "--unprotected", "--deactivate", "ours"]).await;
+    assert_eq!(openstack.json(&["image", "show", "ours"]).await["status"], "deactivated");
+    openstack.print(&["image", "set", "--activate", "ours"]).await;
+
+    // Shared with another project, which takes it.
+    openstack.print(&["image", "add", "project", "ours", "demo"]).await;
+    let members = openstack.json(&["image", "member", "list", "ours"]).await;
+    assert_eq!(members[0]["Status"], "pending", "{members}");
+    let demo = async |arguments: &[&str]| {
+        let mut command = openstack.command(arguments);
+        command.env("OS_CLIENT_CONFIG_FILE", &openstack.clouds).env("OS_CLOUD", "novella-demo");
+        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
+    };
+    let id = shown["id"].as_str().unwrap();
+    assert!(!demo(&["image", "list", "-f", "value", "-c", "Name"]).await.contains("ours"));
+    demo(&["image", "set", "--accept", id]).await;
+    assert!(demo(&["image", "list", "-f", "value", "-c", "Name"]).await.contains("ours"));
+    openstack.print(&["image", "remove", "project", "ours", "demo"]).await;
+
+    // Staged, then imported; and both at once.
+    // The client itself would upload what it finds on its standard input.
+    let record = "disk_format='raw', container_format='bare', name='staged'";
+    openstack
+        .run_with_the_sdk(&format!(
+            "import openstack; openstack.connect().image._create(openstack.image.v2.image.Image, {record})"
+        ))
+        .await;
+    openstack.print(&["image", "stage", "--file", &raw, "staged"]).await;
+    openstack.print(&["image", "import", "--method", "glance-direct", "staged"]).await;
+    assert_eq!(openstack.json(&["image", "show", "staged"]).await["status"], "active");
+    let create = ["image", "create", "--import", "--disk-format", "raw", "--file", &raw, "imported"];
+    assert_eq!(openstack.json(&create).await["status"], "active");
+    assert!(openstack.print(&["image", "import", "info"]).await.contains("glance-direct"));
+    let create = ["image", "create", "--disk-format", "qcow2", "--file", &raw, "other"];
+    assert!(openstack.failing(&create).await.contains("does not match stream data"));
+
+    // A server boots from it, and its record is what the boot is held against.
+    let server = ["server", "create", "--flavor", "m1.tiny", "--image", "imported", "--nic", "none", "--wait", "s"];
+    assert_eq!(openstack.json(&server).await["status"], "ACTIVE");
+    openstack.print(&["image", "set", "--min-ram", "100000", "imported"]).await;
+    let refused = openstack.failing(&server).await;
+    assert!(refused.contains("too small"), "{refused}");
+    openstack.print(&["image", "delete", "ours", "staged", "imported"]).await;
+    assert!(!openstack.print(&["image", "list"]).await.contains("imported"));
+}
+
 /// What clients send, ask and name in good faith.
 async fn clients_are_taken_at_their_word(cloud: Cloud) {
     let openstack = OpenStack::of(&cloud).await;
@@ -340,6 +447,11 @@ mod embedded {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn images_are_looked_after_with_openstackclient() {
+        super::images_are_looked_after_with_openstackclient(Cloud::embedded(Settings::default()).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn clients_are_taken_at_their_word() {
         let trusted = ("NOVELLA_API__TRUSTED_PROXIES", r#"["127.0.0.1"]"#.to_owned());
         let cloud = Cloud::embedded(Settings { environment: vec![trusted], ..Settings::default() }).await;
@@ -359,12 +471,47 @@ assert cloud.get_server('waited') is None
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sdk_makes_a_server_and_waits_for_its_address() {
+    run_with_the_sdk(WAITS).await;
+}
+
+/// Images as programs have them: found again, changed, read in pieces, imported, and shared.
+const IMAGES: &str = "
+import io, hashlib, openstack
+cloud = openstack.connect()
+data = bytes(range(256)) * 5000
+image = cloud.create_image('mine', data=data, disk_format='raw', container_format='bare', wait=True, k='v', tags=['t'])
+assert image.status == 'active' and image.size == len(data) and image.hash_algo == 'sha512', image
+assert image.hash_value == hashlib.sha512(data).hexdigest() and image.checksum == hashlib.md5(data).hexdigest()
+assert cloud.image.find_image('mine').id == image.id
+assert [found.id for found in cloud.image.images(tag='t', status='active')] == [image.id]
+sink = io.BytesIO()
+cloud.download_image('mine', output_file=sink)
+assert sink.getvalue() == data
+assert b''.join(cloud.image.download_image(image, stream=True).iter_content(100000)) == data
+cloud.update_image_properties(image, k='w', min_ram=7)
+assert cloud.image.get_image(image.id).min_ram == 7
+cloud.image.deactivate_image(image)
+cloud.image.reactivate_image(image)
+cloud.image.add_tag(image, 'u')
+member = cloud.image.add_member(image, member_id='some-project')
+assert [m.member_id for m in cloud.image.members(image)] == ['some-project']
+cloud.image.remove_member(member, image)
+staged = cloud.image.create_image('staged', data=data, disk_format='raw', container_format='bare', use_import=True)
+staged = cloud.image.get_image(staged.id)
+assert staged.status == 'active' and staged.checksum == image.checksum, staged
+assert len(list(cloud.image.images(limit=1, paginated=True))) == 5
+cloud.image.delete_image(staged)
+assert cloud.delete_image('mine', wait=True) and cloud.image.find_image('mine') is None
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdk_makes_reads_and_shares_images() {
+    run_with_the_sdk(IMAGES).await;
+}
+
+async fn run_with_the_sdk(text: &str) {
     let cloud = Cloud::embedded(Settings::default()).await;
-    let OpenStack { client, clouds } = OpenStack::of(&cloud).await;
-    let mut script =
-        OpenStack { client: client.with_file_name("python"), clouds: clouds.clone() }.command(&["-c", WAITS]);
-    script.env("OS_CLIENT_CONFIG_FILE", clouds).env("OS_CLOUD", "novella");
-    tokio::task::spawn_blocking(move || python::run(&mut script)).await.unwrap();
+    OpenStack::of(&cloud).await.run_with_the_sdk(text).await;
 }
 
 /// A script runs all commands of the README's first sections in one shell, as a new user would copy them.

@@ -15,6 +15,7 @@ mod frozen;
 mod history;
 mod hostile;
 mod hostile_clients;
+mod images;
 mod local;
 mod outages;
 mod replaced;

@@ -200,6 +200,41 @@ impl Condition {
         Self(sql)
     }
 
+    fn joined(conditions: impl IntoIterator<Item = Condition>, by: &'static str, none: &'static str) -> Self {
+        let joined = conditions.into_iter().reduce(|Condition(mut before), Condition(next)| {
+            before.push(by).append(next);
+            Condition(before)
+        });
+        let Some(Condition(joined)) = joined else { return Self(Sql::new(none)) };
+        let mut sql = Sql::new("(");
+        sql.append(joined).push(")");
+        Self(sql)
+    }
+
+    /// One of these holds. None of none does.
+    #[must_use]
+    pub fn any(conditions: impl IntoIterator<Item = Condition>) -> Self {
+        Self::joined(conditions, ") OR (", "1 = 0")
+    }
+
+    /// All of these hold.
+    #[must_use]
+    pub fn all(conditions: impl IntoIterator<Item = Condition>) -> Self {
+        Self::joined(conditions, ") AND (", "1 = 1")
+    }
+
+    /// The column has a greater value than this.
+    #[must_use]
+    pub fn above<T: Bind + ?Sized>(column: &'static str, value: &T) -> Self {
+        Self::compare(column, " > ", value)
+    }
+
+    /// The column has a smaller value than this.
+    #[must_use]
+    pub fn below<T: Bind + ?Sized>(column: &'static str, value: &T) -> Self {
+        Self::compare(column, " < ", value)
+    }
+
     /// A condition in SQL, for what the others do not say.
     pub fn raw(sql: Sql) -> Self {
         Self(sql)

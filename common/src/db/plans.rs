@@ -239,7 +239,7 @@ async fn lists_are_read_by_an_index(connection: &mut Connection) {
     services::of_compute_hosts(connection, &["host-1", "host-2"]).await.unwrap();
     List::<Flavor>::all().limit(10).page(connection).await.unwrap();
     flavors::named(connection, "m1.tiny").await.unwrap();
-    for key in [CREATED_AT, SortKey::text("name"), SortKey::text("id")] {
+    for key in [CREATED_AT, SortKey::text("name").nullable(), SortKey::text("id")] {
         let images: List<String> = List::select("id", "images", SortKey::text("id"));
         images.sort(key, Direction::Descending).limit(10).page(connection).await.unwrap();
     }

@@ -118,6 +118,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0013_failed_logins.sql",
         "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
     ),
+    (
+        "postgres/0016_images.sql",
+        "b3eda5a347b689e8a14fae3b39753902968c6467c9b46d6fa65f470578fe100de9b585d7141ae9fe5eef4fcb5ee65679",
+    ),
+    (
+        "sqlite/0016_images.sql",
+        "c3b22530cac71a2392037a2c7989f5e540e770a8c5c9ce55d90b9445997252fdc3b313f9c839ea13e2e39899be8320a6",
+    ),
 ];
 
 fn folder() -> &'static Path {

@@ -21,7 +21,7 @@ use novella_common::{
     sql,
 };
 use novella_identity::{IDENTITY, Identity, IdentityConfig, PasswordCost, SecurityComplianceConfig, seed};
-use novella_image::IMAGE as IMAGES;
+use novella_image::{IMAGE as IMAGES, ImageConfig, Store};
 use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
 use novella_rest::{ApiError, Server};
 pub use novella_testing::On;
@@ -87,6 +87,9 @@ pub struct Cloud {
     pub router: Router,
     pub taken: Arc<Mutex<Vec<Cast>>>,
     servers: Mutex<Vec<RpcServer>>,
+    /// The folder of the images' bytes, and what else they are configured by.
+    pub folder: tempfile::TempDir,
+    image: ImageConfig,
     // Last, so that it is dropped after everything that uses it.
     _own: novella_testing::Database,
 }
@@ -103,7 +106,7 @@ impl Images for ImagesHere {
         Box::pin(async move {
             let record = |image: novella_image::db::Image| ImageRecord {
                 id: image.id,
-                status: image.status,
+                status: image.status.to_string(),
                 size: image.size,
                 min_disk_gb: image.min_disk_gb,
                 min_ram_mb: image.min_ram_mb,
@@ -177,9 +180,10 @@ fn router(
     (config, quota): (ApiConfig, QuotaConfig),
     passwords: IdentityConfig,
     security_compliance: SecurityComplianceConfig,
+    images: &(Store, ImageConfig),
 ) -> Router {
     let identity = Identity::new(database.clone(), config.token_ttl, passwords, security_compliance);
-    let images = novella_image::Images::new(database.clone());
+    let images = novella_image::Images::new(database.clone(), images.0.clone(), images.1.clone());
     let others: (Arc<dyn Images>, Arc<dyn Projects>) =
         (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
     let rest = config.rest();
@@ -264,15 +268,31 @@ impl Cloud {
         config: (ApiConfig, QuotaConfig),
         passwords: IdentityConfig,
     ) -> Self {
-        let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default());
-        Self { on, database, transport, router, taken: Arc::default(), servers: Mutex::default(), _own: own }
+        let (folder, image) = (tempfile::tempdir().unwrap(), ImageConfig::default());
+        let images = (Store::open(&image, folder.path()).unwrap(), image.clone());
+        let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default(), &images);
+        let (taken, servers) = (Arc::default(), Mutex::default());
+        Self { on, database, transport, router, taken, servers, folder, image, _own: own }
     }
 
     /// The same after a restart of the API, with this configuration.
     pub fn restarted(mut self, config: ApiConfig, security_compliance: SecurityComplianceConfig) -> Self {
         let config = (config, QuotaConfig::default());
-        self.router = router(&self.database, &self.transport, config, identity_config(), security_compliance);
+        let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
+        let passwords = identity_config();
+        self.router = router(&self.database, &self.transport, config, passwords, security_compliance, &images);
         self
+    }
+
+    /// The Image component of another process, on the same database and the same store.
+    pub fn images(&self) -> novella_image::Images {
+        let store = Store::open(&self.image, self.folder.path()).unwrap();
+        novella_image::Images::new(self.database.clone(), store, self.image.clone())
+    }
+
+    /// The same with another configuration of images.
+    pub fn with_images(self, image: ImageConfig) -> Self {
+        Self { image, ..self }.restarted(ApiConfig::default(), SecurityComplianceConfig::default())
     }
 
     /// The URL of its database, for whoever comes beside it.

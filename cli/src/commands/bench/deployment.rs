@@ -112,7 +112,12 @@ impl Deployment {
     }
 
     async fn start_apart(&mut self, servers: &RunServers, hosts: usize, computes: usize) -> Result<()> {
-        let common = [("NOVELLA_BUS__URL", servers.bus.as_str()), ("NOVELLA_DATABASE__URL", servers.database.as_str())];
+        let images = format!("file://{}", self.folder.path().join("images").display());
+        let common = [
+            ("NOVELLA_BUS__URL", servers.bus.as_str()),
+            ("NOVELLA_DATABASE__URL", servers.database.as_str()),
+            ("NOVELLA_IMAGE__STORE_URL", images.as_str()),
+        ];
         let synced = self.command(&["db", "sync"], &common)?.stdout(Stdio::null()).status().await?;
         if !synced.success() {
             bail!("`novella db sync` failed: {synced}");

@@ -139,6 +139,8 @@ impl Cloud {
         with_bus.insert("NOVELLA_BUS__URL".into(), bus.into());
         let mut with_both = with_bus.clone();
         with_both.insert("NOVELLA_DATABASE__URL".into(), database.into());
+        let images = folder.path().join("data").join("images");
+        with_both.insert("NOVELLA_IMAGE__STORE_URL".into(), format!("file://{}", images.display()));
 
         let synced = novella().args(["db", "sync"]).envs(&with_both).output().unwrap();
         assert!(synced.status.success(), "db sync: {}", String::from_utf8_lossy(&synced.stderr));
@@ -232,6 +234,11 @@ impl Cloud {
 
     pub fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Where the bytes of images are.
+    pub fn images_folder(&self) -> PathBuf {
+        self.data_folder().join("images")
     }
 
     pub fn database_url(&self) -> &str {

@@ -1,0 +1,78 @@
+//! `[image]`: the configuration of the Image API.
+
+use std::time::Duration;
+
+use novella_common::config::{Secret, seconds};
+use serde::{Deserialize, Serialize};
+
+/// `[image]`. Glance's names where Glance has the like.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImageConfig {
+    /// Where the bytes of images are kept: a folder (`file:///srv/images`), or a bucket of S3 (`s3://bucket/prefix`). All
+    /// processes that serve images must reach the same. Unset: the folder `images` among the cloud's data.
+    pub store_url: Option<String>,
+    /// S3: where it is, if that is not Amazon's (`https://minio.example.org`).
+    pub s3_endpoint: Option<String>,
+    /// S3: the region.
+    pub s3_region: String,
+    /// S3: the id of the access key.
+    pub s3_access_key: Option<Secret>,
+    /// S3: the access key's secret.
+    pub s3_secret_key: Option<Secret>,
+    /// Bytes that an image may have.
+    pub image_size_cap: u64,
+    /// Bytes that the images of a project may have together; 0: any number.
+    pub user_storage_quota: u64,
+    /// Properties that an image may have; -1: any number.
+    pub image_property_quota: i64,
+    /// Tags that an image may have; -1: any number.
+    pub image_tag_quota: i64,
+    /// Projects that an image may be shared with; -1: any number.
+    pub image_member_quota: i64,
+    /// Whether the bytes of an image must be of the disk format that it is said to have, and must not lead to other files.
+    pub require_image_format_match: bool,
+    /// Uploads at once in one process; those beyond get 503. An upload is not a request in flight while its bytes come.
+    pub max_uploads: usize,
+    /// Of `max_uploads`, those of one client address; it gets 429 beyond.
+    pub max_uploads_per_address: usize,
+    /// Seconds without a sign of life after which an upload or an import is given up, and its bytes are removed.
+    #[serde(with = "seconds")]
+    pub upload_lease: Duration,
+    /// Hosts that images may be fetched from by the import method `web-download`. Without any there is no such method.
+    pub web_download_hosts: Vec<String>,
+    /// Ports that images may be fetched from.
+    pub web_download_ports: Vec<u16>,
+}
+
+impl Default for ImageConfig {
+    fn default() -> Self {
+        Self {
+            store_url: None,
+            s3_endpoint: None,
+            s3_region: "us-east-1".into(),
+            s3_access_key: None,
+            s3_secret_key: None,
+            image_size_cap: 1 << 40,
+            user_storage_quota: 0,
+            image_property_quota: 128,
+            image_tag_quota: 128,
+            image_member_quota: 128,
+            require_image_format_match: true,
+            max_uploads: 64,
+            max_uploads_per_address: 32,
+            upload_lease: Duration::from_secs(60),
+            web_download_hosts: Vec::new(),
+            web_download_ports: vec![80, 443],
+        }
+    }
+}
+
+impl ImageConfig {
+    /// The ways to import an image that there are.
+    #[must_use]
+    pub fn import_methods(&self) -> Vec<&'static str> {
+        let fetches = !self.web_download_hosts.is_empty();
+        std::iter::once("glance-direct").chain(fetches.then_some("web-download")).collect()
+    }
+}

@@ -1,0 +1,250 @@
+//! How an image gets its bytes: who writes them is decided by one compare-and-swap of its state, and what came of it by
+//! another.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use novella_common::{
+    db::{Connection, Database, DbError, Json, Transaction},
+    sql,
+};
+use novella_rest::{ApiError, policy::Rule};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::receive::{Most, Received, check};
+use crate::{
+    Images, Request, access,
+    db::{
+        self, Image,
+        objects::{self, Object},
+    },
+    status::{ObjectState, Status, TaskStatus},
+};
+
+/// The property that names the task which imports an image.
+pub(super) const IMPORT_TASK: &str = "os_glance_import_task";
+/// The stores to which an image is being imported, and those to which it could not be.
+pub(super) const IMPORTING: &str = "os_glance_importing_to_stores";
+pub(super) const FAILED: &str = "os_glance_failed_import";
+
+/// By which hash images are told.
+const HASH: &str = "sha512";
+
+/// Refuses a change of state that can't be.
+///
+/// # Errors
+/// 409, or 400 for an image of which it is not said what its bytes are.
+pub(super) fn check_next(image: &Image, next: Status) -> Result<(), ApiError> {
+    let status = image.status;
+    if !status.may_become(next) {
+        return Err(ApiError::Conflict(format!("Image status transition from {status} to {next} is not allowed")));
+    }
+    let missing: Vec<&str> = [("disk_format", &image.disk_format), ("container_format", &image.container_format)]
+        .into_iter()
+        .filter(|(_, value)| value.is_none())
+        .map(|(name, _)| name)
+        .collect();
+    match missing.as_slice() {
+        _ if next == Status::Uploading => Ok(()),
+        [] => Ok(()),
+        [one] => Err(ApiError::bad_request(format!("Property {one} must be set prior to saving data."))),
+        all => Err(ApiError::bad_request(format!("Properties {} must be set prior to saving data.", all.join(", ")))),
+    }
+}
+
+/// Makes somebody the one who writes an image's bytes. `size`: how many there will be, if that is known.
+///
+/// # Errors
+/// What the image or its state does not permit.
+pub(super) async fn begin(
+    request: &Request,
+    transaction: &mut Transaction,
+    id: &str,
+    rule: Rule,
+    next: Status,
+) -> Result<(Image, Uuid), ApiError> {
+    let mut image = access::find_to_change(request, transaction, id, rule).await?;
+    check_next(&image, next)?;
+    let object = objects::begin(transaction, id).await?;
+    image.status = next;
+    image.object = Some(object);
+    db::update(transaction, &mut image).await?;
+    Ok((image, object))
+}
+
+/// How much an image may have.
+///
+/// # Errors
+/// 413 if that is known to be less than what comes.
+pub(super) async fn most(
+    images: &Images,
+    connection: &mut Connection,
+    image: &Image,
+    size: Option<u64>,
+) -> Result<Most, ApiError> {
+    let quota = match (images.config.user_storage_quota, &image.owner) {
+        (0, _) | (_, None) => None,
+        (quota, Some(owner)) => {
+            let used = db::usage(connection, owner, &image.id).await?;
+            Some(quota.saturating_sub(u64::try_from(used).unwrap_or(0)))
+        }
+    };
+    let most = Most { cap: images.config.image_size_cap, quota };
+    check(size.unwrap_or(0), &most)?;
+    Ok(most)
+}
+
+/// What a row of the bytes' says after they have come.
+pub(super) fn kept(images: &Images, image: &Image, object: Uuid, received: Received) -> Object {
+    // Bytes in a container are the container's format.
+    let verdict = match (image.container_format.as_deref(), &image.disk_format) {
+        (Some("bare"), Some(format)) => received.inspection.verdict(format, images.config.require_image_format_match),
+        _ => Default::default(),
+    };
+    Object {
+        id: object,
+        image_id: image.id.clone(),
+        state: ObjectState::Kept,
+        renewals: 0,
+        size: i64::try_from(received.size).ok(),
+        checksum: Some(received.checksum),
+        os_hash_value: Some(received.os_hash_value),
+        virtual_size: verdict.virtual_size.and_then(|size| i64::try_from(size).ok()),
+        refusal: verdict.refusal,
+    }
+}
+
+/// The image, if it is still as it was when its bytes began to come.
+async fn unchanged(
+    transaction: &mut Connection,
+    id: &str,
+    object: Uuid,
+    status: Status,
+) -> Result<Option<Image>, DbError> {
+    let image = db::lock(transaction, id).await?;
+    Ok(image.filter(|image| image.status == status && image.object == Some(object)))
+}
+
+/// 410: somebody has deleted it.
+pub(super) fn gone(id: &str) -> ApiError {
+    ApiError::Gone(format!(
+        "Image {id} could not be found after upload. The image may have been deleted during the upload, cleaning up the \
+         chunks uploaded."
+    ))
+}
+
+/// All bytes have come: they are the image's, or wait to be imported.
+///
+/// # Errors
+/// 410 if nobody wants them any more, 413 if others of the project have taken the room meanwhile, 415 if they may not be an
+/// image's.
+pub(super) async fn finish(
+    images: &Images,
+    from: Status,
+    object: &Object,
+    then: impl FnOnce(&mut Image),
+) -> Result<(), ApiError> {
+    let mut transaction = images.database.begin().await?;
+    let id = &object.image_id;
+    let image = unchanged(&mut transaction, id, object.id, from).await?;
+    let mut image = image.ok_or_else(|| gone(id))?;
+    if from != Status::Uploading
+        && let Some(refusal) = &object.refusal
+    {
+        return Err(ApiError::UnsupportedContent(refusal.clone()));
+    }
+    most(images, &mut transaction, &image, object.size.and_then(|size| u64::try_from(size).ok())).await?;
+    if !objects::keep(&mut transaction, object).await? {
+        return Err(gone(id));
+    }
+    image.size = object.size;
+    if from != Status::Uploading {
+        activate(&mut image, object);
+    }
+    then(&mut image);
+    db::update(&mut transaction, &mut image).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// The bytes are the image's.
+pub(super) fn activate(image: &mut Image, object: &Object) {
+    image.status = Status::Active;
+    image.size = object.size;
+    image.virtual_size = object.virtual_size;
+    image.checksum.clone_from(&object.checksum);
+    image.os_hash_algo = Some(HASH.to_owned());
+    image.os_hash_value.clone_from(&object.os_hash_value);
+}
+
+/// The bytes will not be the image's: it is as it was before, and they are to be removed.
+///
+/// # Errors
+/// The database's. Whoever sees that nobody writes any more does this then.
+pub(super) async fn undo(images: &Images, from: Status, id: &str, object: Uuid, why: &str) -> Result<(), DbError> {
+    let mut transaction = images.database.begin().await?;
+    if let Some(mut image) = unchanged(&mut transaction, id, object, from).await? {
+        back_to_queued(&mut transaction, &mut image, why).await?;
+    }
+    objects::doom(&mut transaction, object).await?;
+    transaction.commit().await?;
+    images.remove_doomed(vec![object]).await;
+    Ok(())
+}
+
+async fn back_to_queued(transaction: &mut Connection, image: &mut Image, why: &str) -> Result<(), DbError> {
+    image.status = Status::Queued;
+    image.object = None;
+    image.size = None;
+    image.virtual_size = None;
+    if let Some(task) = end_import(&mut image.properties, false) {
+        end_task(transaction, &task, Err(why)).await?;
+    }
+    db::update(transaction, image).await
+}
+
+/// Says that an import is over. The task that it was.
+pub(super) fn end_import(properties: &mut BTreeMap<String, String>, well: bool) -> Option<String> {
+    let task = properties.remove(IMPORT_TASK)?;
+    properties.insert(IMPORTING.to_owned(), String::new());
+    properties.insert(FAILED.to_owned(), if well { String::new() } else { crate::store::STORE.to_owned() });
+    Some(task)
+}
+
+/// Ends a task.
+pub(super) async fn end_task(
+    transaction: &mut Connection,
+    id: &str,
+    result: Result<&Object, &str>,
+) -> Result<(), DbError> {
+    let (status, message, result) = match result {
+        Ok(object) => {
+            let copied = format!("Copied {} MiB", object.size.unwrap_or(0) >> 20);
+            (TaskStatus::Success, copied, json!({"image_id": object.image_id}))
+        }
+        Err(why) => (TaskStatus::Failure, why.to_owned(), Value::Null),
+    };
+    let now = Timestamp::now();
+    let expires = now + crate::tasks::KEPT_FOR;
+    sql!(
+        "UPDATE image_tasks SET status = " (status) ", message = " (message) ", result = " (Json(result)) ", updated_at = "
+        (now) ", expires_at = " (expires) " WHERE id = " (id) " AND status IN ('pending', 'processing')"
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Does what the one should have done who wrote these bytes and is gone. Says whether he is.
+pub(crate) async fn give_up(database: &Database, abandoned: &Object) -> Result<bool, DbError> {
+    let mut transaction = database.begin().await?;
+    let image = db::lock(&mut transaction, &abandoned.image_id).await?;
+    if !objects::doom_abandoned(&mut transaction, abandoned).await? {
+        return Ok(false);
+    }
+    if let Some(mut image) = image.filter(|image| image.object == Some(abandoned.id)) {
+        back_to_queued(&mut transaction, &mut image, "The process that worked on it has ended.").await?;
+    }
+    transaction.commit().await?;
+    Ok(true)
+}

@@ -1,0 +1,111 @@
+//! What the handlers stand on, and what other components are given of it.
+
+use std::{collections::HashMap, ops::Deref, sync::Arc};
+
+use novella_common::{
+    RequestContext,
+    db::{
+        Database, DbError,
+        list::{Condition, List},
+    },
+    service::Shutdown,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    ImageConfig, access, data,
+    db::{Image, objects},
+    status::ObjectState,
+    store::Store,
+    uploads::Uploads,
+};
+
+/// The Image component. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Images(Arc<Parts>);
+
+/// The parts of [`Images`].
+#[derive(Debug)]
+pub struct Parts {
+    pub(crate) database: Database,
+    pub(crate) store: Store,
+    pub(crate) config: ImageConfig,
+    pub(crate) uploads: Uploads,
+}
+
+impl Deref for Images {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Images {
+    /// On this database and this store.
+    #[must_use]
+    pub fn new(database: Database, store: Store, config: ImageConfig) -> Self {
+        Self(Arc::new(Parts { database, store, config, uploads: Uploads::default() }))
+    }
+
+    /// The images of these ids that whoever asks may use, in no order.
+    ///
+    /// # Errors
+    /// The database can't be read.
+    pub async fn find_many(&self, context: &RequestContext, ids: Vec<String>) -> Result<Vec<Image>, DbError> {
+        let mut list = List::<Image>::all().filter(Condition::is_in("id", ids));
+        if let Some(condition) = access::visible_to(context, None) {
+            list = list.visible(condition);
+        }
+        Ok(list.page(&mut *self.database.read().await?).await?.unwrap_or_default())
+    }
+
+    /// Removes bytes that nobody needs from the store, and their rows. What can't be removed now is tried again later.
+    pub(crate) async fn remove_doomed(&self, objects: Vec<Uuid>) {
+        for object in objects {
+            let removed = async {
+                self.store.remove(object).await.map_err(|error| error.to_string())?;
+                let mut connection = self.database.write().await.map_err(|error| error.to_string())?;
+                objects::forget(&mut connection, object).await.map_err(|error| error.to_string())
+            };
+            if let Err(error) = removed.await {
+                tracing::warn!(error, %object, "bytes that nobody needs are not removed from the store yet");
+            }
+        }
+    }
+
+    /// Gives up, from time to time, what somebody has begun who is gone, and removes what nobody needs, until `shutdown` is
+    /// requested.
+    pub fn sweep(&self, shutdown: &Shutdown) {
+        let (images, stop) = (self.clone(), shutdown.clone());
+        shutdown.spawn(async move {
+            let mut watched = Watched::default();
+            while stop.pause(images.config.upload_lease / 4).await {
+                if let Err(error) = images.sweep_once(&mut watched).await {
+                    tracing::warn!(%error, "uploads that were given up are not undone yet");
+                }
+            }
+        });
+    }
+
+    async fn sweep_once(&self, watched: &mut Watched) -> Result<(), DbError> {
+        let writing = objects::in_state(&mut *self.database.read().await?, ObjectState::Writing).await?;
+        watched.0.retain(|id, _| writing.iter().any(|object| object.id == *id));
+        for object in writing {
+            let (renewals, since) = watched.0.entry(object.id).or_insert((object.renewals, Instant::now()));
+            if *renewals != object.renewals {
+                (*renewals, *since) = (object.renewals, Instant::now());
+            } else if since.elapsed() >= self.config.upload_lease && data::give_up(&self.database, &object).await? {
+                tracing::info!(image = object.image_id, "an upload was given up: whoever worked on it is gone");
+            }
+        }
+        let doomed = objects::in_state(&mut *self.database.read().await?, ObjectState::Doomed).await?;
+        self.remove_doomed(doomed.into_iter().map(|object| object.id).collect()).await;
+        Ok(())
+    }
+}
+
+/// The signs of life that were seen of each upload: how many, and since when no more.
+#[derive(Debug, Default)]
+struct Watched(HashMap<Uuid, (i64, Instant)>);

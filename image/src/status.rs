@@ -1,0 +1,144 @@
+//! The states of an image, and what follows what.
+//!
+//! ```text
+//!              upload                        all bytes are there
+//!   queued ───────────────▶ saving ────────────────────────────────▶ active ◀──▶ deactivated
+//!     │  ▲                    │                                        ▲
+//!     │  └────────────────────┘ interrupted, refused                   │
+//!     │  ▲                                                             │
+//!     │  └──────────────────────────────┐ refused                      │
+//!     ├────▶ uploading (being staged) ──┴─▶ importing ─────────────────┘
+//!     └───────────── fetched from a URL ──────▲
+//! ```
+//!
+//! An image can be deleted in each of them.
+
+use std::{fmt, str::FromStr};
+
+use novella_common::name_columns;
+
+macro_rules! named {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl $name {
+            /// Its name in the API and in the database.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    other => Err(format!("'{other}' is none of {:?}", [$($text),+])),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+named! {
+    /// The state of an image.
+    Status {
+        /// A record without bytes.
+        Queued = "queued",
+        /// Its bytes are being uploaded.
+        Saving = "saving",
+        /// Its bytes are being staged, or are staged and wait for an import.
+        Uploading = "uploading",
+        /// It is being imported.
+        Importing = "importing",
+        /// Its bytes are there.
+        Active = "active",
+        /// Its bytes are there, and are given to administrators only.
+        Deactivated = "deactivated",
+    }
+}
+
+named! {
+    /// Who sees an image.
+    Visibility {
+        /// Everybody; only administrators can say so.
+        Public = "public",
+        /// Everybody who asks for it; it is in nobody else's list.
+        Community = "community",
+        /// Its project, and the projects that are its members.
+        Shared = "shared",
+        /// Its project.
+        Private = "private",
+    }
+}
+
+named! {
+    /// What a project says of an image that was shared with it.
+    MemberStatus {
+        /// Nothing yet.
+        Pending = "pending",
+        /// It wants to see the image in its lists.
+        Accepted = "accepted",
+        /// It does not.
+        Rejected = "rejected",
+    }
+}
+
+named! {
+    /// What becomes of bytes in the store.
+    ObjectState {
+        /// Somebody writes them.
+        Writing = "writing",
+        /// They are an image's, or staged.
+        Kept = "kept",
+        /// Nobody needs them: they are to be removed.
+        Doomed = "doomed",
+    }
+}
+
+named! {
+    /// The state of a task.
+    TaskStatus {
+        /// Not begun.
+        Pending = "pending",
+        /// Under way.
+        Processing = "processing",
+        /// It has done what it was to do.
+        Success = "success",
+        /// It has not.
+        Failure = "failure",
+    }
+}
+
+name_columns!(Status, Visibility, MemberStatus, ObjectState, TaskStatus);
+
+impl Status {
+    /// Whether an image in this state can come into that one.
+    #[must_use]
+    pub fn may_become(self, next: Self) -> bool {
+        use Status::{Active, Deactivated, Importing, Queued, Saving, Uploading};
+        matches!(
+            (self, next),
+            (Queued, Saving | Uploading | Importing | Active)
+                | (Saving, Active | Queued)
+                | (Uploading, Importing | Queued)
+                | (Importing, Active | Queued)
+                | (Active, Deactivated)
+                | (Deactivated, Active)
+        )
+    }
+}
