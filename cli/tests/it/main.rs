@@ -17,6 +17,7 @@ mod hostile;
 mod hostile_clients;
 mod local;
 mod outages;
+mod page;
 mod replaced;
 mod services;
 mod storm;

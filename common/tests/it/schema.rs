@@ -118,6 +118,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0013_failed_logins.sql",
         "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
     ),
+    (
+        "postgres/0021_requests.sql",
+        "2518c043615b87ec55ecd3110dfaeb39dd2b82b6b5c68bc2c82b4eb23b27511c39d4a51f75ad9927a8294d8afeece7d5",
+    ),
+    (
+        "sqlite/0021_requests.sql",
+        "2518c043615b87ec55ecd3110dfaeb39dd2b82b6b5c68bc2c82b4eb23b27511c39d4a51f75ad9927a8294d8afeece7d5",
+    ),
 ];
 
 fn folder() -> &'static Path {
