@@ -52,9 +52,9 @@ pub trait Projects: Send + Sync + 'static {
 
 /// How the bus is looked at, beyond what AMQP tells.
 pub trait Bus: Send + Sync + 'static {
-    /// What is on it; and what is not in that, with how to have it.
+    /// What is on it, of these queues at least; and what is not in that, with how to have it.
     ///
     /// # Errors
     /// 503 if it can't be asked.
-    fn report(&self) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>>;
+    fn report(&self, queues: Vec<String>) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>>;
 }

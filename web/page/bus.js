@@ -13,7 +13,7 @@ export function busPage(main) {
   const note = h('p', { className: 'small faint' });
   // How many waited lately, of each queue, for its line.
   const history = new Map();
-  let letterTexts = '';
+  let letterTexts = null;
   let stopped = false;
   show(
     main,
@@ -74,7 +74,7 @@ export function busPage(main) {
     } catch (error) {
       toast(error.message, 'bad');
     }
-    letterTexts = '';
+    letterTexts = null;
     readLetters();
   }
 
@@ -118,13 +118,13 @@ export function busPage(main) {
       const { dead_letters: found } = await get(LETTERS);
       // Drawn anew only when it has changed, so that what is open stays open.
       const texts = found.map((it) => `${it.id} ${it.queue}`).join();
-      if (texts === letterTexts && letters.firstElementChild && !letters.querySelector('.loading')) return;
+      if (texts === letterTexts) return;
       letterTexts = texts;
       show(letters, found.length
         ? h('ul', { className: 'letters' }, found.map(letterRow))
         : empty('No dead letter', 'A message that nobody could work on would be here, with the reason.'));
     } catch (error) {
-      letterTexts = '';
+      letterTexts = null;
       show(letters, failure(error, readLetters));
     }
   }

@@ -106,7 +106,7 @@ function waterfall(spans) {
 }
 
 export function requestPage(main, id) {
-  const body = h('div');
+  const body = h('div', { className: 'stack' });
   show(main, h('div', { className: 'head' }, h('h1', null, 'The story of a request'), searchForm(id)), body);
   if (!id) {
     const known = recent();

@@ -71,7 +71,8 @@ export async function perform(server, right) {
 
 // Buttons for what the state of a server and the policy allow.
 export function actionButtons(server) {
-  return actionsOf(server).map((right) =>
+  const last = (right) => (right.action === 'delete' ? 1 : 0);
+  return actionsOf(server).sort((a, b) => last(a) - last(b)).map((right) =>
     h(
       'button',
       {
@@ -196,7 +197,7 @@ export function serversPage(main) {
     found.sort((a, b) => (a.created < b.created ? 1 : a.created > b.created ? -1 : a.id < b.id ? -1 : 1));
     setText(count, words.length ? `${found.length} of ${store.servers.size}` : String(store.servers.size));
     if (!store.servers.size) {
-      return showOnly('none', () => empty('There is no server yet', 'One is there within a second of asking for it.', create ? null : null));
+      return showOnly('none', () => empty('There is no server yet', 'One is there within a second of asking for it.'));
     }
     if (!found.length) {
       shown = null;

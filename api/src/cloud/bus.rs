@@ -1,6 +1,7 @@
 //! `/bus`: the bus and its dead letters, for whoever runs the cloud.
 
 use axum::response::Response;
+use novella_common::{db::services, models::Binary};
 use novella_messaging::{BusReport, DeadLetter, DeadLetterAction};
 use novella_rest::{ApiError, Operation, body, get, post};
 use serde::{Deserialize, Serialize};
@@ -125,8 +126,11 @@ body! {
 
 /// Shows the bus.
 async fn show(request: Request) -> Result<Response, ApiError> {
-    let bus = &request.state.bus;
-    let (report, missing) = request.elsewhere(bus.report()).await?;
+    // Each service has a queue of its own.
+    let found = services::list(&mut *request.state.database.read().await?, None, None).await?;
+    let own = found.iter().filter(|service| service.binary != Binary::Api);
+    let own = own.map(|service| format!("{}.{}", service.binary.as_str().trim_start_matches("nova-"), service.host));
+    let (report, missing) = request.elsewhere(request.state.bus.report(own.collect())).await?;
     let BusReport { exchanges, queues, bindings, complete } = report;
     let view = BusView {
         exchanges: exchanges.into_iter().map(|it| Exchange { name: it.name, kind: it.kind }).collect(),

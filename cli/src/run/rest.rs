@@ -67,9 +67,10 @@ pub(crate) fn router(
 struct BusHere(crate::bus::Bus);
 
 impl Bus for BusHere {
-    fn report(&self) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>> {
+    fn report(&self, queues: Vec<String>) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>> {
         Box::pin(async {
-            match self.0.overview(&crate::bus::known_queues()).await {
+            let known: Vec<String> = crate::bus::known_queues().into_iter().chain(queues).collect();
+            match self.0.overview(&known).await {
                 Ok(overview) => Ok((overview.report, overview.missing)),
                 Err(error) => Err(ApiError::Unavailable(format!("The bus can't be asked: {error:#}"))),
             }

@@ -295,8 +295,15 @@ async fn make_reader(cloud: &Cloud) {
 async fn pictures_of_each_page_are_taken() {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
     for (dark, tone) in [(false, "light"), (true, "dark")] {
-        let cloud = Cloud::embedded(watchable()).await;
-        let browser = Browser::start((1280, 800), dark).await;
+        let environment = vec![
+            ("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "24".into()),
+            ("NOVELLA_COMPUTE__FAKE__DIRTY_RATE_MIB", "5".into()),
+            ("NOVELLA_COMPUTE__FAKE__VCPUS", "4".into()),
+            ("NOVELLA_COMPUTE__FAKE__MEMORY_MB", "4096".into()),
+            ("NOVELLA_COMPUTE__FAKE__DISK_GB", "40".into()),
+        ];
+        let cloud = Cloud::embedded(Settings { environment, ..Settings::default() }).await;
+        let browser = Browser::start((1280, 940), dark).await;
         let picture = async |page: &str| {
             // What moves comes to rest.
             tokio::time::sleep(std::time::Duration::from_millis(700)).await;

@@ -129,7 +129,7 @@ impl Projects for ProjectsHere {
 struct BusHere(Transport);
 
 impl Bus for BusHere {
-    fn report(&self) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>> {
+    fn report(&self, _: Vec<String>) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>> {
         Box::pin(async { Ok((self.0.inspect::<&str>(&[]).await.unwrap(), None)) })
     }
 }
