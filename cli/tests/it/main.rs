@@ -25,3 +25,4 @@ mod story;
 mod terminal;
 mod tls;
 mod walk;
+mod watch;
