@@ -63,7 +63,6 @@ const FILES: &[(&str, &str, &str)] = files! {
 };
 
 /// The files of the page, below [`PATH`]; with a redirect to it from the path without a slash.
-#[must_use]
 pub fn router() -> Router {
     let mut router = Router::new().route(PATH, get(|| async { (StatusCode::FOUND, [(header::LOCATION, "ui/")]) }));
     for (name, form, text) in FILES {

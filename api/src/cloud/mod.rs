@@ -5,6 +5,7 @@ mod events;
 pub mod policy;
 mod requests;
 mod rights;
+mod spans;
 
 pub(crate) use self::events::Feed;
 

@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 pub(crate) use credentials::Credentials;
-pub(crate) use events::{Event, Events};
+pub(crate) use events::Event;
 
 /// The microversion whose answers these commands read: the first in which the list of migrations takes `changes-since`.
 const MICROVERSION: &str = "compute 2.59";

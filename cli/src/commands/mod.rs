@@ -20,4 +20,5 @@ pub(crate) mod services;
 pub(crate) mod show_config;
 pub(crate) mod status;
 pub(crate) mod up;
+pub(crate) mod trace;
 pub(crate) mod watch;
