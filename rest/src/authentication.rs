@@ -163,11 +163,8 @@ async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<Caller, ApiError
         roles,
     };
     Span::current().record("project_id", context.project_id.as_deref());
-    let watch = TokenWatch {
-        authenticator: Arc::clone(&tokens.authenticator),
-        text: text.into(),
-        first: Arc::clone(&token),
-    };
+    let watch =
+        TokenWatch { authenticator: Arc::clone(&tokens.authenticator), text: text.into(), first: Arc::clone(&token) };
     Ok(Caller { context, token, watch })
 }
 

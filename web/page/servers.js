@@ -194,7 +194,7 @@ export function serversPage(main) {
       return words.every((word) => text.includes(word));
     };
     const found = [...store.servers.values()].filter(matches);
-    found.sort((a, b) => (a.created < b.created ? 1 : a.created > b.created ? -1 : a.id < b.id ? -1 : 1));
+    found.sort((a, b) => (a.created < b.created ? 1 : a.created > b.created ? -1 : a.name.localeCompare(b.name, undefined, { numeric: true }) || (a.id < b.id ? -1 : 1)));
     setText(count, words.length ? `${found.length} of ${store.servers.size}` : String(store.servers.size));
     if (!store.servers.size) {
       return showOnly('none', () => empty('There is no server yet', 'One is there within a second of asking for it.'));

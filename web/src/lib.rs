@@ -117,7 +117,17 @@ mod tests {
     fn nothing_is_asked_of_another_host_and_nothing_makes_markup_of_text() {
         for (name, _, text) in FILES {
             let text = text.replace("http://www.w3.org/2000/svg", "");
-            for wrong in ["http:", "https:", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=\"", "onclick="] {
+            for wrong in [
+                "http:",
+                "https:",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "style=\"",
+                "onclick=",
+            ] {
                 assert!(!text.contains(wrong), "{name} has {wrong}");
             }
         }

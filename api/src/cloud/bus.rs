@@ -81,7 +81,8 @@ struct Letter {
 
 impl From<DeadLetter> for Letter {
     fn from(letter: DeadLetter) -> Self {
-        let DeadLetter { id, reason, queue, time, deliveries, method, event_type, request_id, body, cut, doubtful } = letter;
+        let DeadLetter { id, reason, queue, time, deliveries, method, event_type, request_id, body, cut, doubtful } =
+            letter;
         Self { id, queue, reason, time, deliveries, method, event_type, request_id, body, cut, doubtful }
     }
 }

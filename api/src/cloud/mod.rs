@@ -34,7 +34,10 @@ pub static CLOUD: Service = Service {
 /// Every operation.
 #[must_use]
 pub fn operations() -> Vec<Operation<Api>> {
-    [events::operations(), rights::operations(), requests::operations(), bus::operations()].into_iter().flatten().collect()
+    [events::operations(), rights::operations(), requests::operations(), bus::operations()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn versions(links: &Links) -> (StatusCode, Value) {

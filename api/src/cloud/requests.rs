@@ -82,7 +82,8 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiE
     if servers.is_empty() && !(request.context.is_admin && found.is_empty()) {
         return Err(absent(&id));
     }
-    let hosts = events.iter().filter_map(|of| of.event.host.clone()).chain(servers.iter().filter_map(|it| it.host.clone()));
+    let hosts =
+        events.iter().filter_map(|of| of.event.host.clone()).chain(servers.iter().filter_map(|it| it.host.clone()));
     let asked = spans::of_request(&request.state, &request.context, &id, hosts.collect());
     let (kept, silent) = request.elsewhere(asked).await?;
     if servers.is_empty() && kept.is_empty() {

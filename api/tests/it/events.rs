@@ -2,11 +2,7 @@
 
 use http::StatusCode;
 use novella_api::ApiConfig;
-use novella_common::{
-    db::instances,
-    ids::InstanceUuid,
-    models::RequestSpec,
-};
+use novella_common::{db::instances, ids::InstanceUuid, models::RequestSpec};
 use serde_json::{Value, json};
 
 use crate::support::{Cloud, On, create};

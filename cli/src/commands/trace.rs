@@ -38,13 +38,20 @@ pub(crate) async fn run(global: &GlobalOptions, options: TraceOptions) -> Result
     let width = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     let bars = width.map_or(BARS_WIDTH, |width| width.saturating_sub(NAME_WIDTH + TIME_WIDTH + 2).max(10));
     for server in story["servers"].as_array().into_iter().flatten() {
-        output::print_exactly(&format!("{}  {}  {}", text(&server["name"]), text(&server["status"]), text(&server["id"])))?;
+        output::print_exactly(&format!(
+            "{}  {}  {}",
+            text(&server["name"]),
+            text(&server["status"]),
+            text(&server["id"])
+        ))?;
     }
     for line in waterfall(story["spans"].as_array().map_or(&[], Vec::as_slice), bars) {
         output::print_exactly(&line)?;
     }
     for silent in story["silent"].as_array().into_iter().flatten() {
-        output::print_exactly(&style(format!("{} does not answer; what it has done is missing", text(silent))).dim().to_string())?;
+        output::print_exactly(
+            &style(format!("{} does not answer; what it has done is missing", text(silent))).dim().to_string(),
+        )?;
     }
     Ok(())
 }
@@ -79,7 +86,12 @@ fn in_order(spans: &[Value]) -> Vec<(&Value, usize)> {
     rows
 }
 
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "places on a screen")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "places on a screen"
+)]
 fn waterfall(spans: &[Value], width: usize) -> Vec<String> {
     let begin = spans.iter().filter_map(|span| span["start"].as_i64()).min().unwrap_or(0);
     let ends = spans.iter().filter_map(|span| span["end"].as_i64().or(span["start"].as_i64()));

@@ -35,7 +35,9 @@ pub(crate) fn begin(config: &TelemetryConfig) -> Result<()> {
 
 fn exporter(endpoint: &SecretUrl) -> Result<traces::Export> {
     if !endpoint.expose().starts_with("http://") {
-        bail!("telemetry.otlp_endpoint {endpoint}: expected http://host:4318, a collector that takes OTLP over plain HTTP");
+        bail!(
+            "telemetry.otlp_endpoint {endpoint}: expected http://host:4318, a collector that takes OTLP over plain HTTP"
+        );
     }
     let url = format!("{}/v1/traces", endpoint.expose().trim_end_matches('/'));
     let http = reqwest::Client::builder().timeout(TIMEOUT).build().context("telemetry.otlp_endpoint")?;

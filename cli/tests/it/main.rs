@@ -24,5 +24,6 @@ mod storm;
 mod story;
 mod terminal;
 mod tls;
+mod traces;
 mod walk;
 mod watch;

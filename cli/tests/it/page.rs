@@ -142,7 +142,8 @@ async fn a_person_makes_moves_and_understands_servers(cloud: Cloud) {
     is_accessible(&browser, &axe, "hosts").await;
     let mut seen: Vec<i64> = Vec::new();
     wait_for("the end of the migration", async || {
-        let script = "const track = document.querySelector('.flight-track'); return track ? Number(track.dataset.part) : null";
+        let script =
+            "const track = document.querySelector('.flight-track'); return track ? Number(track.dataset.part) : null";
         match browser.run(script, json!([])).await {
             Value::Null => true,
             part => {
@@ -162,10 +163,14 @@ async fn a_person_makes_moves_and_understands_servers(cloud: Cloud) {
     browser.click(".list-body .c-name a").await;
     browser.see_text("tbody tr:first-child", "live-migration").await;
     browser.click("tbody tr:first-child .story").await;
-    browser.see("[data-span=live_migration]").await;
-    browser.see("[data-span=pre_live_migration]").await;
-    browser.click("[data-span=pre_live_migration]").await;
+    browser.see("[data-kind=event][data-span=live_migration]").await;
+    browser.click("[data-kind=event][data-span=pre_live_migration]").await;
     browser.see_text(".beside", "compute").await;
+    // And from what each service has kept of it: a message's time on the bus, and the method that was done for it.
+    browser.see("[data-kind=request][data-span^='POST ']").await;
+    browser.see("[data-kind=queue][data-span='live_migrate_instance waits']").await;
+    browser.click("[data-kind=handler][data-span=live_migrate_instance]").await;
+    browser.see_text(".beside", "conductor").await;
     is_accessible(&browser, &axe, "a story").await;
 
     go(&browser, "services").await;
@@ -325,7 +330,8 @@ async fn pictures_of_each_page_are_taken() {
         poison(&cloud);
         let client = cloud.client().await;
         let listed = client.get("/servers/detail?all_tenants=1").await;
-        let ids: Vec<&str> = listed["servers"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+        let ids: Vec<&str> =
+            listed["servers"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
         for id in &ids[..2] {
             client.live_migrate(id, None).await;
         }
@@ -345,7 +351,7 @@ async fn pictures_of_each_page_are_taken() {
         browser.see("tbody tr:nth-child(2)").await;
         picture("server").await;
         browser.click("tbody tr:first-child .story").await;
-        browser.click("[data-span=live_migration]").await;
+        browser.click("[data-kind=event][data-span=live_migration]").await;
         picture("request").await;
     }
 }

@@ -144,7 +144,8 @@ impl Sender {
         let (method, kind, target) = (outgoing.method.clone(), outgoing.kind, Arc::clone(&outgoing.target));
         let answer = self.deliver(outgoing, Some(sending.message())).await;
         let error = answer.as_ref().err().map(|error| Excerpt(&error.to_string()).to_string());
-        sending.end(method, format!("{} {target}", kind.as_str()), error);
+        let to = if target.server.is_some() { &target.queue() } else { &target.topic };
+        sending.end(method, format!("{} {to}", kind.as_str()), error);
         answer
     }
 

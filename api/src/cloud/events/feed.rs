@@ -9,6 +9,7 @@ use std::{
 
 use axum::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use novella_common::service::ClientAddress;
 use novella_common::{
     config::ServiceConfig,
     db::{Connection, Database, DbError, changes, compute_nodes, instances, listening, migrations, services},
@@ -17,7 +18,6 @@ use novella_common::{
     models::{Binary, Service},
 };
 use novella_rest::ApiError;
-use novella_common::service::ClientAddress;
 use serde_json::json;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::{sync::broadcast, time::MissedTickBehavior};
@@ -325,9 +325,9 @@ impl Reader {
             .filter(|service| service.binary == Binary::Compute)
             .map(|service| (service.host.as_str(), service))
             .collect();
-        let hosts = nodes.iter().filter_map(|node| {
-            of_host.get(node.host.as_str()).map(|service| views::host(node, service, &fresh_since))
-        });
+        let hosts = nodes
+            .iter()
+            .filter_map(|node| of_host.get(node.host.as_str()).map(|service| views::host(node, service, &fresh_since)));
         let services = found.iter().map(|service| views::service(service, &fresh_since));
         let mut events = Vec::new();
         {

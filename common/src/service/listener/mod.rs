@@ -8,6 +8,9 @@
 //!             closed ◀── the idlest, when a new one comes and there are as many as may be
 //! ```
 //!
+//! An answer whose length is not known is *streaming* until it ends, however long that takes and however little is written:
+//! only a client that does not take what is there is closed. At a stop nobody waits for its end.
+//!
 //! HTTP/1.1 only: it is what OpenStack's clients speak, and a connection is then one request at a time.
 
 mod connections;
