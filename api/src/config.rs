@@ -66,6 +66,8 @@ pub struct ApiConfig {
     /// Requests that wait at once for an answer of the same compute host; those beyond get 503. While a request waits so, or
     /// for its own body, it does not count as in flight.
     pub max_calls_per_host: usize,
+    /// Streams of events (`/cloud/v1/events`) at once, and half as many for one client address; those beyond get 503 or 429.
+    pub max_event_streams: usize,
     /// Seconds that the body of a request may take to arrive; 408 beyond.
     #[serde(with = "seconds")]
     pub body_timeout: Duration,
@@ -101,6 +103,7 @@ impl Default for ApiConfig {
             max_in_flight_per_address: rest.max_in_flight_per_address,
             max_in_flight_per_route: rest.max_in_flight_per_route,
             max_calls_per_host: 16,
+            max_event_streams: 1024,
             body_timeout: rest.body_timeout,
             request_timeout: rest.request_timeout,
             token_ttl: Duration::from_secs(3600),

@@ -1,12 +1,14 @@
 //! What Compute asks of the other components, in Compute's own words.
 //!
-//! Each is a trait with two ways to be answered: by the component in the same process, or by one elsewhere over HTTP.
+//! Each is a trait with two ways to be answered: by the component in the same process, or by one elsewhere over HTTP. And
+//! what the process itself knows how to ask.
 //! Which tokens are valid is asked by every service alike: [`novella_rest::Authenticator`].
 
 use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use novella_common::RequestContext;
+use novella_messaging::BusReport;
 use novella_rest::ApiError;
 
 /// An image, as far as Compute cares.
@@ -46,4 +48,13 @@ pub trait Projects: Send + Sync + 'static {
     /// # Errors
     /// 503 if the component can't be asked.
     fn exists<'a>(&'a self, context: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>>;
+}
+
+/// How the bus is looked at, beyond what AMQP tells.
+pub trait Bus: Send + Sync + 'static {
+    /// What is on it, of these queues at least; and what is not in that, with how to have it.
+    ///
+    /// # Errors
+    /// 503 if it can't be asked.
+    fn report(&self, queues: Vec<String>) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>>;
 }

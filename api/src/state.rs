@@ -13,10 +13,11 @@ use novella_messaging::Transport;
 use novella_scheduler::rpcapi::SchedulerClient;
 
 use crate::{
+    cloud::Feed,
     compute::{AddressPool, ServerWriter},
     config::{ApiConfig, QuotaConfig},
     host_calls::HostCalls,
-    neighbours::{Images, Projects},
+    neighbours::{Bus, Images, Projects},
 };
 
 /// What every handler is given. Clones share it.
@@ -33,8 +34,13 @@ pub struct Parts {
     /// Who waits for an answer of `compute`.
     pub(crate) host_calls: HostCalls,
     pub(crate) images: Arc<dyn Images>,
+    pub(crate) transport: Transport,
+    /// What AMQP does not tell of it.
+    pub(crate) bus: Arc<dyn Bus>,
     pub(crate) addresses: AddressPool,
     pub(crate) server_writer: ServerWriter,
+    /// What changes, for those who follow it.
+    pub(crate) feed: Feed,
     pub(crate) projects: Arc<dyn Projects>,
     pub(crate) config: ApiConfig,
     pub(crate) quota: QuotaConfig,
@@ -48,6 +54,7 @@ impl Api {
         database: Database,
         transport: &Transport,
         (images, projects): (Arc<dyn Images>, Arc<dyn Projects>),
+        bus: Arc<dyn Bus>,
         config: ApiConfig,
         quota: QuotaConfig,
         service: ServiceConfig,
@@ -59,8 +66,11 @@ impl Api {
             live_migration: ComputeLiveMigrationClient::new(transport),
             host_calls: HostCalls::new(config.max_calls_per_host),
             images,
+            transport: transport.clone(),
+            bus,
             addresses: AddressPool::default(),
             server_writer: ServerWriter::default(),
+            feed: Feed::new(database.clone(), service.clone(), config.max_event_streams),
             projects,
             database,
             config,

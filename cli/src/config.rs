@@ -6,6 +6,7 @@ use novella_api::{ApiConfig, QuotaConfig};
 use novella_common::{
     config::{self, BusConfig, DatabaseConfig, LogConfig, ManagementConfig, Secret, SecretUrl, ServiceConfig},
     faults::FaultsConfig,
+    traces::TelemetryConfig,
 };
 use novella_compute::ComputeConfig;
 use novella_conductor::ConductorConfig;
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub service: ServiceConfig,
     pub management: ManagementConfig,
     pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
     pub api: ApiConfig,
     pub quota: QuotaConfig,
     pub security_compliance: SecurityComplianceConfig,

@@ -88,6 +88,8 @@ enum Command {
     /// Let operations and requests fail on purpose, at run time
     #[command(subcommand)]
     Fault(commands::fault::FaultCommand),
+    /// Tell the story of a request: who did what of it, from when to when
+    Trace(commands::trace::TraceOptions),
     /// Watch servers and long tasks as they happen
     Watch(commands::watch::WatchOptions),
     /// Measure this program on this machine
@@ -130,6 +132,7 @@ fn main() -> ExitCode {
             Command::Bus(options) => commands::bus::run(&global, options).await,
             Command::Rpc(command) => commands::rpc::run(&global, command).await,
             Command::Fault(command) => commands::fault::run(&global, command).await,
+            Command::Trace(options) => commands::trace::run(&global, options).await,
             Command::Watch(options) => commands::watch::run(&global, options).await,
             Command::Bench(options) => commands::bench::run(&global, options).await,
             Command::Config(options) => commands::show_config::run(&global, &options),

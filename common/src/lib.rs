@@ -17,5 +17,6 @@ pub mod reports;
 pub mod service;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 
 pub use context::RequestContext;

@@ -15,6 +15,7 @@ use novella_common::{
     models::{Inventory, Resources},
     reports::{Fact, Hello},
     service::{Check, ServiceIdentity, Shutdown},
+    traces,
 };
 use novella_messaging::{MessagingError, RpcServer, Target, Transport};
 use tokio::sync::{Semaphore, watch};
@@ -377,6 +378,7 @@ impl Run {
                 .endpoint(ComputeEndpoint::new(Arc::clone(&manager)))
                 .endpoint(ComputeLiveMigrationEndpoint::new(Arc::clone(&manager)))
                 .endpoint(ComputeMigrationEndpoint::new(Arc::clone(&manager)))
+                .endpoint(traces::endpoint())
                 .concurrency(CONCURRENCY)
                 .shared_if_permitted()
                 .start()

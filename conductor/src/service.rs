@@ -6,6 +6,7 @@ use novella_common::{
     config::ServiceConfig,
     db::{Database, DbError, takeover},
     service::{self, Readiness, ServiceIdentity, Shutdown},
+    traces,
 };
 use novella_messaging::{MessagingError, RpcServer, Target, Transport};
 
@@ -82,6 +83,7 @@ impl ConductorService {
         let target = Target::new(ConductorClient::TOPIC).server(identity.host.clone());
         let server = RpcServer::builder(&transport, target)
             .endpoint(ConductorEndpoint::new(manager))
+            .endpoint(traces::endpoint())
             .concurrency(concurrency)
             .start()
             .await?;

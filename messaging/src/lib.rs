@@ -19,6 +19,7 @@ mod permissions;
 mod serializer;
 mod server;
 mod target;
+pub mod trace;
 mod transport;
 mod wire;
 

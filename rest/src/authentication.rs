@@ -2,7 +2,7 @@
 
 mod access_rule;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -109,6 +109,33 @@ pub(crate) struct Caller {
     /// What goes with everything that the request leads to.
     pub(crate) context: RequestContext,
     pub(crate) token: Arc<Token>,
+    pub(crate) watch: TokenWatch,
+}
+
+/// Looks again at the token of a request whose answer takes long.
+#[derive(Clone)]
+pub struct TokenWatch {
+    authenticator: Arc<dyn Authenticator>,
+    text: Arc<str>,
+    /// As it was when the request came.
+    first: Arc<Token>,
+}
+
+impl fmt::Debug for TokenWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenWatch").finish_non_exhaustive()
+    }
+}
+
+impl TokenWatch {
+    /// Whether the token is still valid, and good for the same.
+    ///
+    /// # Errors
+    /// 503 if that can't be found out.
+    pub async fn holds(&self) -> Result<bool, ApiError> {
+        let now = self.authenticator.authenticate(&self.text).await?;
+        Ok(now.is_some_and(|now| now.project == self.first.project && now.roles == self.first.roles))
+    }
 }
 
 /// The value of a header that holds a token.
@@ -118,8 +145,8 @@ pub fn token_in<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<Caller, ApiError> {
-    let token = token_in(&parts.headers, "x-auth-token").ok_or(ApiError::Unauthorized)?;
-    let token = tokens.authenticator.authenticate(token).await?.ok_or(ApiError::Unauthorized)?;
+    let text = token_in(&parts.headers, "x-auth-token").ok_or(ApiError::Unauthorized)?;
+    let token = tokens.authenticator.authenticate(text).await?.ok_or(ApiError::Unauthorized)?;
     let rules = token.application_credential.as_ref().and_then(|credential| credential.access_rules.as_ref());
     if rules.is_some_and(|rules| !rules.iter().any(|rule| rule.covers(tokens.service, parts))) {
         return Err(ApiError::Unauthorized);
@@ -136,7 +163,9 @@ async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<Caller, ApiError
         roles,
     };
     Span::current().record("project_id", context.project_id.as_deref());
-    Ok(Caller { context, token })
+    let watch =
+        TokenWatch { authenticator: Arc::clone(&tokens.authenticator), text: text.into(), first: Arc::clone(&token) };
+    Ok(Caller { context, token, watch })
 }
 
 /// What the layers of a service need to look tokens up.

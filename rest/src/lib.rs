@@ -46,7 +46,7 @@ mod time_limit;
 pub mod times;
 mod tls;
 
-pub use authentication::{AccessRule, ApplicationCredential, Authenticator, Named, Token, Trust, token_in};
+pub use authentication::{AccessRule, ApplicationCredential, Authenticator, Named, Token, TokenWatch, Trust, token_in};
 pub use body::{Body, Nullable, as_object, object, only_value, read_field, refuse_unknown, typed, wrong};
 pub use config::RestConfig;
 pub use error::{ApiError, Envelope, keystone_envelope};

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::{
     ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token,
     answer::Answer,
-    authentication::Caller,
+    authentication::{Caller, TokenWatch},
     places::Place,
     policy::{Rule, Target, Who},
     request_id, text,
@@ -116,6 +116,12 @@ impl<S> Request<S> {
         let token = self.token.as_ref().ok_or(ApiError::Unauthorized)?;
         let denied = |_| ApiError::Forbidden((self.service.denied)(rule.name));
         rule.check_target(token, target).map_err(denied)
+    }
+
+    /// For answers that take long: looks again at the token. `None` for public operations.
+    #[must_use]
+    pub fn token_watch(&self) -> Option<TokenWatch> {
+        self.parts.extensions.get::<Caller>().map(|caller| caller.watch.clone())
     }
 
     /// The headers.

@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use novella_common::{RequestContext, context::new_request_id};
+use novella_messaging::trace::{self, Span, SpanKind, TraceContext};
 use uuid::Uuid;
 
 /// The ids of one request.
@@ -43,14 +44,69 @@ pub(crate) fn anonymous(extensions: &Extensions) -> RequestContext {
 pub(crate) async fn assign(mut request: Request, next: Next) -> Response {
     let ids = RequestIds::new(request.headers());
     let header = HeaderValue::from_str(&ids.own);
+    let traced = Traced::begin(&request, &ids.own);
     request.extensions_mut().insert(ids);
-    let mut response = next.run(request).await;
+    let current = traced.as_ref().map(|traced| traced.current.clone());
+    let mut response = trace::within(current, next.run(request)).await;
+    if let Some(traced) = traced {
+        traced.end(&response);
+    }
     if let Ok(id) = header {
         // Both names, whatever the microversion: Nova sends the first from 2.46 on, and clients look for either.
         response.headers_mut().insert("x-openstack-request-id", id.clone());
         response.headers_mut().insert("x-compute-request-id", id);
     }
     response
+}
+
+/// A request as the first span of what is done for it.
+struct Traced {
+    current: trace::Current,
+    /// The client's own span.
+    parent: Option<[u8; 8]>,
+    name: String,
+    request_id: String,
+    start: i64,
+}
+
+impl Traced {
+    /// Nothing for a request that only looks: there are too many of them, and they lead to nothing.
+    fn begin(request: &Request, request_id: &str) -> Option<Self> {
+        if request.method().is_safe() {
+            return None;
+        }
+        let own = TraceContext::of_request(request_id)?;
+        let client = request.headers().get("traceparent").and_then(|value| TraceContext::parse(value.to_str().ok()?));
+        let context = client.map_or(own, |client| TraceContext { span_id: own.span_id, ..client });
+        Some(Self {
+            current: trace::Current { context, service: "api".into(), host: None },
+            parent: client.map(|client| client.span_id),
+            name: format!("{} {}", request.method(), request.uri().path()),
+            request_id: request_id.to_owned(),
+            start: trace::now(),
+        })
+    }
+
+    fn end(self, response: &Response) {
+        if !trace::is_recorded() {
+            return;
+        }
+        let status = response.status();
+        trace::record(Span {
+            context: self.current.context,
+            parent: self.parent,
+            request_id: self.request_id,
+            kind: SpanKind::Request,
+            name: self.name,
+            service: self.current.service,
+            host: None,
+            peer: status.as_u16().to_string(),
+            sent: None,
+            start: self.start,
+            end: trace::now(),
+            error: (status.is_client_error() || status.is_server_error()).then(|| status.to_string()),
+        });
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, RawPathParams, Request as HttpRequest, State},
-    http::{Method, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state, map_request_with_state},
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, get, on},
@@ -45,6 +45,7 @@ pub struct Server {
     services: Vec<(&'static Service, Router)>,
     document: OpenApi,
     faults: Option<Faults>,
+    page: Option<Router>,
 }
 
 impl Server {
@@ -59,7 +60,14 @@ impl Server {
             services: Vec::new(),
             document: openapi::empty(),
             faults: None,
+            page: None,
         }
+    }
+
+    /// Serves a page for people beside the services, below `/ui/`; a browser that asks for `/` is led there.
+    #[must_use]
+    pub fn page(self, page: Router) -> Self {
+        Self { page: Some(page), ..self }
     }
 
     /// Lets these faults fire on requests.
@@ -113,7 +121,7 @@ impl Server {
 
     /// All services as one.
     pub fn router(self, readiness: Readiness) -> Router {
-        let Self { config, services, document, authenticator, faults, .. } = self;
+        let Self { config, services, document, authenticator, faults, page, .. } = self;
         // Written once: it is large, and anybody may ask for it. It has no part that can't be written.
         let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
         let json = [(header::CONTENT_TYPE, "application/json")];
@@ -142,6 +150,7 @@ impl Server {
                 .collect(),
         );
         let root_config = Arc::clone(&config);
+        let has_page = page.is_some();
         let versions = services.iter().filter(|(service, _)| service.kind == "identity").flat_map(|(service, _)| {
             service
                 .documents
@@ -153,10 +162,21 @@ impl Server {
         let mut paths =
             Router::new().route("/openapi.json", get(move || async move { (json, document.clone()) })).route(
                 "/",
-                get(move |request: HttpRequest| async move { root(&root_config, &entries, versions, request) }),
+                get(move |request: HttpRequest| async move {
+                    if has_page && wants_page(request.headers()) {
+                        // Relative, so that it is right behind a proxy that adds a prefix.
+                        let headers = [(header::LOCATION, "ui/"), (header::VARY, "Accept")];
+                        return Ok((StatusCode::FOUND, headers).into_response());
+                    }
+                    let documents = root(&root_config, &entries, versions, request)?;
+                    Ok::<_, ApiError>(([(header::VARY, "Accept")], documents).into_response())
+                }),
             );
         for (service, router) in services {
             paths = paths.nest(service.root, router);
+        }
+        if let Some(page) = page {
+            paths = paths.merge(page);
         }
         let paths = with_fallbacks(paths)
             // Outside the limit: whoever watches the services must see them when they are full.
@@ -340,6 +360,15 @@ fn root(
     body["health"] = at("healthz").into();
     body["readiness"] = at("readyz").into();
     Ok((status, Json(body)))
+}
+
+/// Whether whoever asks is a browser, that shows people something: it names HTML, which no client of an API does.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|form| {
+        let form = form.split(';').next().unwrap_or(form).trim();
+        form.eq_ignore_ascii_case("text/html")
+    })
 }
 
 /// `/metrics` answers 404 like any path that leads nowhere.

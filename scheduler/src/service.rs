@@ -7,6 +7,7 @@ use novella_common::{
     db::{Database, DbError, takeover},
     ids::Incarnation,
     service::{self, Readiness, ServiceIdentity, Shutdown},
+    traces,
 };
 use novella_messaging::{MessagingError, RpcServer, Target, Transport};
 
@@ -68,6 +69,7 @@ impl SchedulerService {
         let target = Target::new(SchedulerClient::TOPIC).server(identity.host.clone());
         let server = RpcServer::builder(&transport, target)
             .endpoint(SchedulerEndpoint::new(manager))
+            .endpoint(traces::endpoint())
             .concurrency(config.concurrency.max(1))
             .start()
             .await?;

@@ -6,6 +6,7 @@ mod support;
 
 mod attachments;
 mod document;
+mod events;
 mod flavors;
 mod http;
 mod identity;

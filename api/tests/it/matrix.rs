@@ -137,6 +137,7 @@ on_both! {
             rows("/compute/v2.1", true, &novella_api::compute::operations(), &ids),
             rows("/identity/v3", false, &novella_identity::operations(), &ids),
             rows("/image/v2", false, &novella_image::operations(), &ids),
+            rows("/cloud/v1", false, &novella_api::cloud::operations(), &ids),
         ]
         .into_iter()
         .flatten()

@@ -16,6 +16,7 @@ mod socket;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use novella_common::{config::BusConfig, reports};
 use novella_messaging::{BusReport, DeadLetter, DeadLetterAction, Transport};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -25,7 +26,13 @@ pub(crate) use management::{Management, first_broker};
 pub(crate) use request::{Chosen, Disposal, Disposed, Kind, Request, Rpc};
 pub(crate) use socket::AdminSocket;
 
-use crate::{GlobalOptions, clouds::CloudFolder, config::Config, run::signals::StopSignals};
+use crate::{GlobalOptions, clouds::CloudFolder, commands::rpc::topics, config::Config, run::signals::StopSignals};
+
+/// The queues that the services' contracts and reports name. Hosts' queues have names that only the hosts know.
+pub(crate) fn known_queues() -> Vec<String> {
+    let topics = topics().map(str::to_owned);
+    topics.chain([format!("{}.info", reports::TOPIC), DeadLetter::QUEUE.to_owned()]).collect()
+}
 
 /// A way to the bus.
 pub(crate) enum Bus {
@@ -74,6 +81,16 @@ impl Bus {
         Ok(Self::Direct { transport, management })
     }
 
+    /// The bus that this process is on itself. A management API that can't be used is done without: why is logged.
+    pub(crate) fn of_process(transport: &Transport, config: &BusConfig) -> Self {
+        let management = config.management_url.as_ref().map(|url| management::Management::new(url, &config.url));
+        let management = management.transpose().unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "the bus is shown as far as AMQP tells of it");
+            None
+        });
+        Self::Direct { transport: transport.clone(), management }
+    }
+
     /// The bus inside the `novella up` of this folder.
     pub(crate) async fn of_cloud(folder: &Path) -> Result<Self> {
         Ok(Self::Socket(socket::Client::connect(folder).await?))
@@ -95,9 +112,12 @@ impl Bus {
     /// The exchanges, queues and bindings; of the queues at least `known`, if they exist.
     pub(crate) async fn overview(&self, known: &[String]) -> Result<Overview> {
         let inspect = async |queues: Vec<String>| self.ask::<BusReport>(Request::Inspect { queues }).await;
-        let Self::Direct { management, .. } = self else {
+        let Self::Direct { management, transport } = self else {
             return Ok(Overview { report: inspect(known.to_vec()).await?, missing: None });
         };
+        if transport.is_in_process() {
+            return Ok(Overview { report: inspect(Vec::new()).await?, missing: None });
+        }
         let listed = match management {
             Some(management) => management.list().await.map_err(|error| format!("{error:#}")),
             None => Err("set bus.management_url (NOVELLA_BUS__MANAGEMENT_URL=http://user:password@host:15672)".into()),

@@ -1,6 +1,7 @@
 //! A client of the cloud's own API, for the commands that look at a running cloud.
 
 mod credentials;
+mod events;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -10,6 +11,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 pub(crate) use credentials::Credentials;
+pub(crate) use events::Event;
 
 /// The microversion whose answers these commands read: the first in which the list of migrations takes `changes-since`.
 const MICROVERSION: &str = "compute 2.59";

@@ -2,17 +2,13 @@
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use novella_common::reports;
 use novella_messaging::{DeadLetter, DeadLetterAction};
 use serde_json::json;
 
-use super::{
-    grant::{self, GrantOptions, RevokeOptions},
-    rpc::topics,
-};
+use super::grant::{self, GrantOptions, RevokeOptions};
 use crate::{
     GlobalOptions,
-    bus::{Bus, Chosen, Disposed, Overview},
+    bus::{Bus, Chosen, Disposed, Overview, known_queues},
     config::{Config, Flags},
     output::{self, Format},
 };
@@ -94,9 +90,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: BusOptions) -> Result<(
 }
 
 async fn show(bus: &Bus, options: ShowOptions) -> Result<()> {
-    // What the services' contracts and reports name. Hosts' queues have names that only the hosts know.
-    let mut known: Vec<String> = topics().map(str::to_owned).collect();
-    known.extend([format!("{}.info", reports::TOPIC), DeadLetter::QUEUE.to_owned()]);
+    let mut known = known_queues();
     known.extend(options.queue);
     let Overview { report, missing } = bus.overview(&known).await?;
     let dead = report.queues.iter().find(|queue| queue.name == DeadLetter::QUEUE);

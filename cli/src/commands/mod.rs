@@ -20,5 +20,6 @@ pub(crate) mod service;
 pub(crate) mod services;
 pub(crate) mod show_config;
 pub(crate) mod status;
+pub(crate) mod trace;
 pub(crate) mod up;
 pub(crate) mod watch;

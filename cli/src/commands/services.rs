@@ -22,7 +22,7 @@ use crate::{
     GlobalOptions,
     clouds::{CloudFolder, make_files_private},
     config::{Config, Flags},
-    run::{faults, figures, hosts, listener, rest, signals::StopSignals},
+    run::{faults, figures, hosts, listener, rest, signals::StopSignals, traces},
 };
 
 #[derive(Debug, Args)]
@@ -175,6 +175,7 @@ impl Process {
         let (config, _) = Config::load(global, &flags)?;
         telemetry::init_logging(&config.log)?;
         figures::collect()?;
+        traces::begin(&config.telemetry)?;
         make_files_private();
         listener::raise_file_limit();
         let identity = ServiceIdentity::new(binary, config.host()?);

@@ -27,6 +27,7 @@ use crate::{
         cloud, figures,
         seed::{self, SeedFile},
         signals::StopSignals,
+        traces,
     },
 };
 
@@ -103,6 +104,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     }
     telemetry::init_logging(&config.log)?;
     figures::collect()?;
+    traces::begin(&config.telemetry)?;
     clouds::make_files_private();
 
     let seed = options.seed.as_deref().map(SeedFile::read).transpose()?.unwrap_or_default();

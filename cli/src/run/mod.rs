@@ -8,3 +8,4 @@ pub(crate) mod listener;
 pub(crate) mod rest;
 pub(crate) mod seed;
 pub(crate) mod signals;
+pub(crate) mod traces;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Router;
 use futures_util::future::BoxFuture;
 use novella_api::{
-    Api, COMPUTE,
-    neighbours::{ImageRecord, Images, Projects},
+    Api, CLOUD, COMPUTE,
+    neighbours::{Bus, ImageRecord, Images, Projects},
 };
 use novella_common::{
     RequestContext,
@@ -17,14 +17,14 @@ use novella_common::{
 };
 use novella_identity::{IDENTITY, Identity};
 use novella_image::{IMAGE, Store};
-use novella_messaging::Transport;
+use novella_messaging::{BusReport, Transport};
 use novella_rest::{ApiError, CatalogEntry, Server};
 
 use crate::config::Config;
 
 /// What is served, for the catalog.
 pub(crate) fn catalog() -> Vec<CatalogEntry> {
-    [&COMPUTE, &IDENTITY, &IMAGE].map(|service| service.catalog_entry()).to_vec()
+    [&COMPUTE, &IDENTITY, &IMAGE, &CLOUD].map(|service| service.catalog_entry()).to_vec()
 }
 
 /// All services as one router. What they do from time to time goes on until `shutdown` is requested.
@@ -49,6 +49,7 @@ pub(crate) fn router(
         database.clone(),
         transport,
         (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone()))),
+        Arc::new(BusHere(crate::bus::Bus::of_process(transport, &config.bus))),
         config.api.clone(),
         config.quota.clone(),
         config.service.clone(),
@@ -56,9 +57,11 @@ pub(crate) fn router(
     let readiness = Readiness::new().bus(transport).database(database);
     Server::new(config.api.rest(), Arc::new(identity.clone()))
         .faults(faults)
-        .service(&COMPUTE, compute, novella_api::compute::operations())
+        .service(&COMPUTE, compute.clone(), novella_api::compute::operations())
         .service(&IDENTITY, identity, novella_identity::operations())
         .service(&IMAGE, images, novella_image::operations())
+        .service(&CLOUD, compute, novella_api::cloud::operations())
+        .page(novella_web::router())
         .router(readiness)
 }
 
@@ -76,6 +79,21 @@ pub(crate) fn image_alone(config: &Config, database: &Database, store: Store, sh
     Server::new(config.api.rest(), Arc::new(identity))
         .service(&IMAGE, images, novella_image::operations())
         .router(Readiness::new().database(database))
+}
+
+/// The bus that this process is on.
+struct BusHere(crate::bus::Bus);
+
+impl Bus for BusHere {
+    fn report(&self, queues: Vec<String>) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>> {
+        Box::pin(async {
+            let known: Vec<String> = crate::bus::known_queues().into_iter().chain(queues).collect();
+            match self.0.overview(&known).await {
+                Ok(overview) => Ok((overview.report, overview.missing)),
+                Err(error) => Err(ApiError::Unavailable(format!("The bus can't be asked: {error:#}"))),
+            }
+        })
+    }
 }
 
 /// The Identity component of the same process, likewise.

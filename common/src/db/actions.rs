@@ -230,3 +230,28 @@ pub async fn get(
     .await?;
     Ok(Some((found, events)))
 }
+
+/// The actions of a request, one for each instance that it was about, with their events, the oldest first; at most `limit`
+/// of the actions.
+pub async fn of_request(
+    connection: &mut Connection,
+    request_id: &str,
+    limit: i64,
+) -> Result<(Vec<InstanceAction>, Vec<EventOf>), DbError> {
+    let found: Vec<InstanceAction> = select::<InstanceAction>()
+        .append(sql!(" WHERE request_id = " (request_id) " ORDER BY id LIMIT " (limit)))
+        .fetch_all(connection)
+        .await?;
+    if found.is_empty() {
+        return Ok((found, Vec::new()));
+    }
+    let events = sql!(
+        "SELECT instance_uuid, request_id, event, host, start_time, finish_time, result, details \
+         FROM instance_action_events WHERE request_id = " (request_id) " AND instance_uuid"
+    )
+    .is_in(found.iter().map(|action| action.instance))
+    .push(" ORDER BY id")
+    .fetch_all(connection)
+    .await?;
+    Ok((found, events))
+}

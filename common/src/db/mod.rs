@@ -16,6 +16,7 @@
 pub mod actions;
 pub mod allocations;
 pub mod capacities;
+pub mod changes;
 pub mod compute_nodes;
 mod connect;
 mod error;

@@ -11,7 +11,7 @@ use novella_testing::Database as TestDatabase;
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Connection, Database, DbError, Row, Sql, actions, allocations, capacities, compute_nodes,
+    Connection, Database, DbError, Row, Sql, actions, allocations, capacities, changes, compute_nodes,
     connect::Raw,
     flavors,
     instances::{
@@ -129,6 +129,9 @@ async fn takeovers_find_work_by_an_index(connection: &mut Connection) {
     takeover::untold_hosts(connection, now, now).await.unwrap();
     takeover::abandoned_events(connection, now).await.unwrap();
     migrations::force_complete_untold(connection).await.unwrap();
+    changes::instances(connection, now, 10).await.unwrap();
+    changes::migrations(connection, now, 10).await.unwrap();
+    actions::of_request(connection, "req-1", 10).await.unwrap();
     takeover::sources_of_queued(connection).await.unwrap();
     assert_indexed(connection, &[]);
     // Looks at each claim; what may justify it is found by an index.

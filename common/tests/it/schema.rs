@@ -126,6 +126,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0016_images.sql",
         "c3b22530cac71a2392037a2c7989f5e540e770a8c5c9ce55d90b9445997252fdc3b313f9c839ea13e2e39899be8320a6",
     ),
+    (
+        "postgres/0021_requests.sql",
+        "2518c043615b87ec55ecd3110dfaeb39dd2b82b6b5c68bc2c82b4eb23b27511c39d4a51f75ad9927a8294d8afeece7d5",
+    ),
+    (
+        "sqlite/0021_requests.sql",
+        "2518c043615b87ec55ecd3110dfaeb39dd2b82b6b5c68bc2c82b4eb23b27511c39d4a51f75ad9927a8294d8afeece7d5",
+    ),
 ];
 
 fn folder() -> &'static Path {

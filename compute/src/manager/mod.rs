@@ -41,6 +41,7 @@ use novella_common::{
     models::Inventory,
     telemetry::request_span,
 };
+use novella_messaging::trace;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -108,7 +109,7 @@ impl Manager {
 
     /// Runs work outside an RPC slot, for a request if it is for one.
     fn spawn(&self, request_id: Option<&str>, work: impl Future<Output = ()> + Send + 'static) {
-        let work = work.instrument(request_span(request_id));
+        let work = trace::within(trace::current(), work).instrument(request_span(request_id));
         self.0.state.tasks.spawn(self.0.life.clone().run_until_cancelled_owned(work));
     }
 

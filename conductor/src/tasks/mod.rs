@@ -35,7 +35,9 @@ use novella_common::{
     models::{Holder, Migration, MigrationKind, MigrationStatus},
     reports::MigrationOutcome,
     telemetry::request_span,
+    traces,
 };
+use novella_messaging::trace;
 use tracing::Instrument;
 
 use self::{context::TaskContext, step::Next};
@@ -112,7 +114,8 @@ impl Tasks {
             let Some(task) = self.read(uuid).await.inspect_err(interrupted)? else { return Ok(()) };
             // The request may be another one now: the one that confirms or reverts what waited for it.
             let span = request_span(Some(&task.request_id));
-            let advance = async { self.advance(context, &task).await.inspect_err(interrupted) };
+            let current = traces::of_request(&task.request_id, "conductor");
+            let advance = trace::within(current, async { self.advance(context, &task).await.inspect_err(interrupted) });
             match advance.instrument(span).await? {
                 Next::Step | Next::Status => {}
                 Next::Rest => return Ok(()),

@@ -9,8 +9,10 @@ use serde_json::{Map, Value};
 use tower::{BoxError, Service};
 
 use crate::error::MessagingError;
+use crate::excerpt::Excerpt;
 use crate::failure::DISPATCHER_MODULE;
 use crate::target::{Target, Version};
+use crate::trace::{MessageTrace, Sending};
 use crate::transport::{Content, Message, Publication, Route, Transport};
 use crate::wire::{self, ReplyTo, RequestMessage};
 
@@ -138,16 +140,27 @@ impl Sender {
             request_id = outgoing.context.get("request_id").and_then(|id| id.as_str()),
             "a request is sent"
         );
+        let Some(sending) = Sending::begin(&outgoing.context) else { return self.deliver(outgoing, None).await };
+        let (method, kind, target) = (outgoing.method.clone(), outgoing.kind, Arc::clone(&outgoing.target));
+        let answer = self.deliver(outgoing, Some(sending.message())).await;
+        let error = answer.as_ref().err().map(|error| Excerpt(&error.to_string()).to_string());
+        let to = if target.server.is_some() { &target.queue() } else { &target.topic };
+        sending.end(method, format!("{} {to}", kind.as_str()), error);
+        answer
+    }
+
+    async fn deliver(&self, outgoing: Outgoing, trace: Option<MessageTrace>) -> Result<Value, MessagingError> {
         match outgoing.kind {
-            RequestKind::Call => self.exchange(outgoing).await,
+            RequestKind::Call => self.exchange(outgoing, trace).await,
             RequestKind::Cast => {
                 let route = outgoing.route.clone();
-                self.transport.publish(Publication::mandatory(route, outgoing.message(None))).await?;
+                let message = Message { trace, ..outgoing.message(None) };
+                self.transport.publish(Publication::mandatory(route, message)).await?;
                 Ok(Value::Null)
             }
             RequestKind::Fanout => {
                 let route = Route::Fanout { topic: outgoing.target.topic.as_str().into() };
-                let publication = Publication::mandatory(route, outgoing.message(None));
+                let publication = Publication::mandatory(route, Message { trace, ..outgoing.message(None) });
                 self.transport.publish(Publication { mandatory: false, ..publication }).await?;
                 Ok(Value::Null)
             }
@@ -155,7 +168,7 @@ impl Sender {
     }
 
     /// Sends a call and waits for its answer.
-    async fn exchange(&self, outgoing: Outgoing) -> Result<Value, MessagingError> {
+    async fn exchange(&self, outgoing: Outgoing, trace: Option<MessageTrace>) -> Result<Value, MessagingError> {
         let (timeout, monitor) = (outgoing.timeout, outgoing.monitor);
         let (target, method, version) = (Arc::clone(&outgoing.target), outgoing.method.clone(), outgoing.version);
         let message_id: Arc<str> = wire::new_id().into();
@@ -178,6 +191,7 @@ impl Sender {
             let mut message = outgoing.message(Some(reply_to));
             // A call that nobody took in time has no caller any more.
             message.expiration = Some(timeout.saturating_sub(started.elapsed()));
+            message.trace = trace;
             self.transport.publish(Publication::mandatory(route, message)).await?;
             loop {
                 let answer = match monitor {

@@ -201,6 +201,7 @@ impl RpcServerBuilder {
         self.layers.into_iter().for_each(|add_layer| add_layer(&mut pipeline));
         let handler = Arc::new(RequestHandler::new(
             self.transport,
+            &self.target,
             pipeline,
             self.limits,
             subscriber.prefetch_handle(),

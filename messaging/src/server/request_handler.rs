@@ -18,12 +18,17 @@ use super::deduplicator::{Deduplicator, Occurrence};
 use super::pipeline::Pipeline;
 use super::reply;
 use crate::excerpt::Excerpt;
+use crate::target::Target;
+use crate::trace::{self, Handling, MessageTrace};
 use crate::transport::{Content, Delivery, Message, PrefetchHandle, Publication, Route, Transport, Why};
 use crate::wire::{Failure, RequestMessage};
 
 /// What the handlers of a server share.
 pub(super) struct RequestHandler {
     transport: Transport,
+    /// The topic that it serves, and the server's own name: who does something, in traces.
+    service: Arc<str>,
+    host: Option<Arc<str>>,
     pipeline: Pipeline,
     limiter: ConcurrencyLimiter,
     deduplicator: Mutex<Deduplicator<Delivery>>,
@@ -52,6 +57,7 @@ enum Disposition {
 impl RequestHandler {
     pub(super) fn new(
         transport: Transport,
+        target: &Target,
         pipeline: Pipeline,
         limits: HashMap<String, Semaphore>,
         prefetch: PrefetchHandle,
@@ -59,6 +65,8 @@ impl RequestHandler {
     ) -> Self {
         Self {
             transport,
+            service: target.topic.as_str().into(),
+            host: target.server.as_deref().map(Into::into),
             pipeline,
             limiter: ConcurrencyLimiter::new(limits, concurrency, prefetch),
             deduplicator: Mutex::new(Deduplicator::new()),
@@ -257,15 +265,23 @@ impl RequestHandler {
         tokio::select! {
             // Most methods are through when they are looked at first.
             biased;
-            outcome = self.run(request, delivery.message.sender.clone()) => Ok((permit, outcome)),
+            outcome = self.run(request, delivery.message.sender.clone(), delivery.message.trace) => Ok((permit, outcome)),
             () = self.abandoning.cancelled() => Err(Disposition::Abandoned),
         }
     }
 
     /// Runs the method; a panic is a failure like others.
-    async fn run(&self, request: &Arc<RequestMessage>, sender: Option<Arc<str>>) -> Result<Value, Box<Failure>> {
+    async fn run(
+        &self,
+        request: &Arc<RequestMessage>,
+        sender: Option<Arc<str>>,
+        trace: Option<MessageTrace>,
+    ) -> Result<Value, Box<Failure>> {
         tracing::debug!("a request begins");
-        let outcome = match AssertUnwindSafe(self.pipeline.run(request, sender)).catch_unwind().await {
+        let handling = Handling::begin(&request.context, trace, &self.service, self.host.as_ref());
+        let current = handling.as_ref().map(|handling| handling.current.clone());
+        let work = trace::within(current, self.pipeline.run(request, sender));
+        let outcome = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(panic) => {
                 let text = panic_text(&*panic);
@@ -273,6 +289,10 @@ impl RequestHandler {
                 Err(Failure::panicked(&request.method, text))
             }
         };
+        if let Some(handling) = handling {
+            let error = outcome.as_ref().err().map(|failure| Excerpt(&failure.to_string()).to_string());
+            handling.end(&Excerpt(&request.method).to_string(), error);
+        }
         let label = match &outcome {
             Ok(_) => "ok",
             Err(failure) if failure.module == crate::failure::DISPATCHER_MODULE => "unsupported",

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::subscriber::Delivery;
 use crate::error::MessagingError;
+use crate::trace::MessageTrace;
 use crate::wire::{self, NotificationMessage, ReplyMessage, RequestMessage};
 
 /// The queue for messages that were dead-lettered.
@@ -166,11 +167,22 @@ pub(crate) struct Message {
     pub(crate) sender: Option<Arc<str>>,
     /// It takes the place of one that was received, whose `sender` it keeps.
     pub(crate) is_copy: bool,
+    /// What it is a part of: the headers `traceparent` and `tracestate`.
+    pub(crate) trace: Option<MessageTrace>,
 }
 
 impl Message {
     pub(crate) fn new(content: Content) -> Self {
-        Self { content, deliveries: 0, in_doubt: false, expiration: None, death: None, sender: None, is_copy: false }
+        Self {
+            content,
+            deliveries: 0,
+            in_doubt: false,
+            expiration: None,
+            death: None,
+            sender: None,
+            is_copy: false,
+            trace: None,
+        }
     }
 
     /// Whether a delivery of it ended badly, so that its next beginning is to be marked.

@@ -24,7 +24,7 @@ use novella_common::{
     lifecycle::{self, Action, NotAllowed, Transition},
     models::{ActionEvent, EventResult, Instance, InstanceAction},
 };
-use novella_messaging::MessagingError;
+use novella_messaging::{MessagingError, trace};
 use novella_rest::ApiError;
 use tracing::Instrument;
 
@@ -52,7 +52,7 @@ where
             }
         }
     };
-    match tokio::spawn(patient.in_current_span()).await {
+    match tokio::spawn(trace::within(trace::current(), patient).in_current_span()).await {
         Ok(result) => result,
         Err(error) => {
             tracing::error!(%error, "a handler's work broke");

@@ -1,14 +1,16 @@
 //! A cloud with nothing but an API: the real router, a database of the test's own, a bus in this process, and in place of
 //! the other services recorders that take every message and do nothing.
 
+mod events;
+
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
 use novella_api::{
-    Api, ApiConfig, COMPUTE, QuotaConfig,
-    neighbours::{ImageRecord, Images, Projects},
+    Api, ApiConfig, CLOUD, COMPUTE, QuotaConfig,
+    neighbours::{Bus, ImageRecord, Images, Projects},
 };
 use novella_common::{
     RequestContext,
@@ -22,7 +24,7 @@ use novella_common::{
 };
 use novella_identity::{IDENTITY, Identity, IdentityConfig, PasswordCost, SecurityComplianceConfig, seed};
 use novella_image::{IMAGE as IMAGES, ImageConfig, Store};
-use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
+use novella_messaging::{BusReport, Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
 use novella_rest::{ApiError, Server};
 pub use novella_testing::On;
 use novella_testing::Proxy;
@@ -126,6 +128,15 @@ impl Projects for ProjectsHere {
     }
 }
 
+/// The bus of this process, which knows all of itself.
+struct BusHere(Transport);
+
+impl Bus for BusHere {
+    fn report(&self, _: Vec<String>) -> BoxFuture<'_, Result<(BusReport, Option<String>), ApiError>> {
+        Box::pin(async { Ok((self.0.inspect::<&str>(&[]).await.unwrap(), None)) })
+    }
+}
+
 /// As many servers as a test makes; all else as by default.
 pub fn many_servers() -> QuotaConfig {
     QuotaConfig { instances: -1, cores: -1, ram: -1, ..QuotaConfig::default() }
@@ -164,7 +175,7 @@ async fn prepare(url: String) {
         &seed::SeedConfig {
             admin_password: password.clone(),
             demo_password: password,
-            catalog: [&COMPUTE, &IDENTITY, &IMAGES].map(|service| service.catalog_entry()).to_vec(),
+            catalog: [&COMPUTE, &IDENTITY, &IMAGES, &CLOUD].map(|service| service.catalog_entry()).to_vec(),
             password_cost: identity_config().password_cost(),
             ..Default::default()
         },
@@ -187,12 +198,21 @@ fn router(
     let others: (Arc<dyn Images>, Arc<dyn Projects>) =
         (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
     let rest = config.rest();
-    let api = Api::new(database.clone(), transport, others, config, quota, ServiceConfig::default());
+    let api = Api::new(
+        database.clone(),
+        transport,
+        others,
+        Arc::new(BusHere(transport.clone())),
+        config,
+        quota,
+        ServiceConfig::default(),
+    );
     let readiness = Readiness::new().bus(transport).database(database);
     Server::new(rest, Arc::new(identity.clone()))
-        .service(&COMPUTE, api, novella_api::compute::operations())
+        .service(&COMPUTE, api.clone(), novella_api::compute::operations())
         .service(&IDENTITY, identity, novella_identity::operations())
         .service(&IMAGES, images, novella_image::operations())
+        .service(&CLOUD, api, novella_api::cloud::operations())
         .router(readiness)
 }
 
@@ -374,7 +394,8 @@ impl Cloud {
         self.execute(sql!(
             "UPDATE instances SET host = " (host) ", availability_zone = 'nova', vm_state = " (vm_state)
             ", power_state = " (power_state)
-            ", task_state = NULL, task_id = NULL, task_request_id = NULL, launched_at = created_at WHERE uuid = " (uuid)
+            ", task_state = NULL, task_id = NULL, task_request_id = NULL, launched_at = created_at, updated_at = "
+            (jiff::Timestamp::now()) " WHERE uuid = " (uuid)
         ))
         .await;
     }
@@ -402,6 +423,13 @@ impl Cloud {
         Server::new(config.rest(), Arc::new(identity.clone()))
             .service(&IDENTITY, identity, novella_identity::operations())
             .router(Readiness::new().database(&database))
+    }
+
+    /// Another process that serves the same cloud.
+    pub async fn another_process(&self) -> Router {
+        let database = connect(self.database_url()).await;
+        let configs = (ApiConfig::default(), QuotaConfig::default());
+        router(&database, &self.transport, configs, identity_config(), SecurityComplianceConfig::default())
     }
 
     /// A token by this body, or the status of the refusal.
@@ -535,6 +563,10 @@ impl Client<'_> {
         let router = self.via.as_ref().unwrap_or(&self.cloud.router);
         let response = router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
+        if parts.headers.get("content-type").is_some_and(|form| form == "text/event-stream") {
+            // Without an end. Who reads it does so by itself.
+            return Answer { status: parts.status.as_u16(), headers: parts.headers, body: Value::Null };
+        }
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         assert!(parts.headers.contains_key("x-openstack-request-id"), "{path}");
         if parts.status != StatusCode::NO_CONTENT && !bytes.is_empty() && path != "/healthz" {

@@ -1,26 +1,24 @@
 //! `novella watch`: servers and long tasks as they happen.
 //!
-//! Asks the API, as any client would: first for all servers, then only for what has changed since.
+//! Follows the stream of events, as any client could: reads the lists once, and then what changes. A stream that breaks is
+//! taken up again from its last event.
 
 mod screen;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use novella_common::config::SecretUrl;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::screen::Screen;
 use crate::{
     GlobalOptions,
-    client::{Client, Credentials},
+    client::{Client, Credentials, Event},
 };
-
-/// How often the API is asked.
-const INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often an API that does not answer is asked again.
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
@@ -54,24 +52,18 @@ async fn watch(global: &GlobalOptions, options: &WatchOptions) -> Result<()> {
     };
     let screen = Screen::new(only.is_some());
     screen.note(&format!("{}, user {}", SecretUrl::new(&credentials.auth_url), credentials.username))?;
-    let mut watcher = Watcher { client, only, since: None, screen };
+    let mut watcher = Watcher { client, only, last_id: None, known: HashSet::new(), begun: Timestamp::now(), screen };
     loop {
-        if let Err(error) = watcher.look().await {
-            watcher.screen.note(&format!("no answer: {error:#}; trying again"))?;
-            watcher.client = reconnect(global, options.until_idle).await?;
-            // What fails with a new token and a connection that has just worked is no outage.
-            watcher.look().await?;
-            watcher.screen.note("connected again")?;
-        }
-        if options.until_idle && watcher.screen.is_idle() {
-            let failed = watcher.screen.into_failed();
-            if failed.is_empty() {
-                return Ok(());
-            }
-            bail!("{}", failed.join("\n"));
-        }
-        tokio::time::sleep(INTERVAL).await;
+        let Err(error) = watcher.follow(options.until_idle).await else { break };
+        watcher.screen.note(&format!("no answer: {error:#}; trying again"))?;
+        watcher.client = reconnect(global, options.until_idle).await?;
+        watcher.screen.note("connected again")?;
     }
+    let failed = watcher.screen.into_failed();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", failed.join("\n"));
 }
 
 /// Signs in again: the token may have expired, or the cloud was started anew, maybe under another password.
@@ -106,63 +98,91 @@ struct Watcher {
     client: Client,
     /// The one server that is watched.
     only: Option<String>,
-    /// The first look takes everything; each next one what has changed since shortly before the last. Rows that were
-    /// already shown are shown again without harm.
-    since: Option<Timestamp>,
+    /// From where on the stream is taken up again.
+    last_id: Option<String>,
+    /// Migrations that were seen under way: their end is news.
+    known: HashSet<String>,
+    begun: Timestamp,
     screen: Screen,
 }
 
 impl Watcher {
-    /// Asks once, and shows what has changed.
-    async fn look(&mut self) -> Result<()> {
-        let asked_at = Timestamp::now();
-        let servers = self.changed_servers().await?;
-        let migrations = self.changed_migrations().await?;
-        self.screen.show(&servers, &migrations)?;
-        self.since = asked_at.checked_sub(5.seconds()).ok();
-        Ok(())
+    /// Shows what there is, and what changes, until nothing is under way, if that is waited for. What goes wrong ends it: it
+    /// can be called again, and goes on where it was.
+    async fn follow(&mut self, until_idle: bool) -> Result<()> {
+        // Before the lists are read, so that nothing is missed between the two.
+        let mut events = self.client.events(self.last_id.as_deref()).await?;
+        if self.last_id.is_none() {
+            self.look(events.all_projects).await?;
+        }
+        loop {
+            if until_idle && self.screen.is_idle() {
+                return Ok(());
+            }
+            let Event { kind, data } = events.next().await?;
+            self.last_id.clone_from(&events.last_id);
+            match kind.as_str() {
+                "server" => self.show_server(&data)?,
+                "migration" => self.show_migration(data)?,
+                "lost" => self.look(events.all_projects).await?,
+                "stale" => self.screen.note("the cloud can't read what changes; what is shown may be old")?,
+                "current" => self.screen.note("what is shown is what there is, again")?,
+                "end" => bail!("the token is not valid any more"),
+                _ => {}
+            }
+        }
     }
 
-    async fn changed_servers(&self) -> Result<Vec<Value>> {
-        if let Some(id) = &self.only {
-            return Ok(match self.client.find(&format!("/servers/{id}")).await? {
-                Some(found) => vec![found["server"].clone()],
-                None => vec![serde_json::json!({ "id": id, "name": id, "status": "DELETED" })],
-            });
-        }
-        let query = match self.since {
-            Some(since) => format!("all_tenants=1&changes-since={since}"),
-            None => "all_tenants=1".to_owned(),
-        };
+    /// Reads the lists.
+    async fn look(&mut self, all_projects: bool) -> Result<()> {
         let mut servers = Vec::new();
-        self.client.each_server(&query, &mut |server| servers.push(server.clone())).await?;
-        Ok(servers)
+        match &self.only {
+            Some(id) => servers.push(match self.client.find(&format!("/servers/{id}")).await? {
+                Some(found) => found["server"].clone(),
+                None => json!({ "id": id, "name": id, "status": "DELETED" }),
+            }),
+            None => {
+                let query = if all_projects { "all_tenants=1" } else { "" };
+                self.client.each_server(query, &mut |server| servers.push(server.clone())).await?;
+            }
+        }
+        let query = self.only.as_ref().map_or_else(String::new, |id| format!("?instance_uuid={id}"));
+        // Not for everybody.
+        let listed = self.client.get(&format!("/os-migrations{query}")).await.unwrap_or_default();
+        let mut migrations = Vec::new();
+        for migration in listed["migrations"].as_array().into_iter().flatten() {
+            // What ended before the first look is no news.
+            if !has_ended(text(&migration["status"])) {
+                self.known.insert(text(&migration["uuid"]).to_owned());
+                migrations.push(migration.clone());
+            }
+        }
+        self.screen.show(&servers, &migrations)
     }
 
-    async fn changed_migrations(&self) -> Result<Vec<Value>> {
-        let mut query = Vec::new();
-        query.extend(self.only.as_ref().map(|id| format!("instance_uuid={id}")));
-        query.extend(self.since.map(|since| format!("changes-since={since}")));
-        let list = self.client.get(&format!("/os-migrations?{}", query.join("&"))).await?;
-        let mut changed = Vec::new();
-        for migration in list["migrations"].as_array().into_iter().flatten() {
-            let ended = has_ended(text(&migration["status"]));
-            // What ended before the first look is no news.
-            if ended && self.since.is_none() {
-                continue;
-            }
-            let mut migration = migration.clone();
-            if !ended {
-                // The progress is in the server's own list.
-                let id = text(&migration["instance_uuid"]).to_owned();
-                let detail = self.client.find(&format!("/servers/{id}/migrations/{}", migration["id"])).await?;
-                if let Some(detail) = detail {
-                    migration["progress"] = detail["migration"].clone();
-                }
-            }
-            changed.push(migration);
+    fn show_server(&mut self, server: &Value) -> Result<()> {
+        if self.only.as_ref().is_some_and(|only| text(&server["id"]) != only) {
+            return Ok(());
         }
-        Ok(changed)
+        self.screen.show(std::slice::from_ref(server), &[])
+    }
+
+    fn show_migration(&mut self, mut migration: Value) -> Result<()> {
+        if self.only.as_ref().is_some_and(|only| text(&migration["instance_uuid"]) != only) {
+            return Ok(());
+        }
+        let uuid = text(&migration["uuid"]).to_owned();
+        if has_ended(text(&migration["status"])) {
+            let began = format!("{}Z", text(&migration["created_at"])).parse::<Timestamp>();
+            let is_news = self.known.remove(&uuid) || began.is_ok_and(|began| began >= self.begun);
+            if !is_news {
+                return Ok(());
+            }
+        } else {
+            self.known.insert(uuid);
+        }
+        migration["progress"] = migration.clone();
+        self.screen.show(&[], &[migration])
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: processes, clouds made of them, and a client.
 
+pub mod browser;
 pub mod client;
 pub mod cloud;
 pub mod process;

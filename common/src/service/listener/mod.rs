@@ -8,12 +8,16 @@
 //!             closed ◀── the idlest, when a new one comes and there are as many as may be
 //! ```
 //!
+//! An answer whose length is not known is *streaming* until it ends, however long that takes and however little is written:
+//! only a client that does not take what is there is closed. At a stop nobody waits for its end.
+//!
 //! HTTP/1.1 only: it is what OpenStack's clients speak, and a connection is then one request at a time.
 
 mod connections;
 mod progress;
 
 use std::{
+    convert::Infallible,
     future::Future,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -21,7 +25,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::ConnectInfo};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    extract::ConnectInfo,
+};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use metrics::Unit;
@@ -33,7 +41,7 @@ use tower::ServiceExt;
 
 use self::{
     connections::{Connection, Connections},
-    progress::{Watched, WatchedBody},
+    progress::{StreamedBody, Watched, WatchedBody},
 };
 use super::Shutdown;
 
@@ -207,9 +215,13 @@ async fn serve_connection<H: Handshake>(
         request.extensions_mut().insert(ConnectInfo(peer));
         let router = router.clone();
         async move {
-            let response = router.oneshot(request).await;
-            progress.answered();
-            response
+            let response = router.oneshot(request).await?;
+            if response.body().size_hint().exact().is_some() {
+                progress.answered();
+                return Ok::<_, Infallible>(response);
+            }
+            progress.streams();
+            Ok(response.map(|body| Body::new(StreamedBody::new(body, progress.clone()))))
         }
     });
     let io = TokioIo::new(Watched::new(stream, progress.clone()));

@@ -29,6 +29,8 @@ enum Stage {
     Receiving(Instant),
     /// A request is worked on.
     Working,
+    /// Its answer is written as it comes about, which may take for ever.
+    Streaming(Instant),
 }
 
 #[derive(Debug)]
@@ -77,10 +79,22 @@ impl Progress {
         self.0.lock().stage = Stage::Idle(Instant::now());
     }
 
-    /// Whether no request is under way.
+    /// The answer has begun, and its end is not known yet.
+    pub(super) fn streams(&self) {
+        self.0.lock().stage = Stage::Streaming(Instant::now());
+    }
+
+    fn streamed(&self) {
+        let mut state = self.0.lock();
+        if let Stage::Streaming(_) = state.stage {
+            state.stage = Stage::Idle(Instant::now());
+        }
+    }
+
+    /// Whether no request is under way. A stream goes on elsewhere after a stop, so nobody waits for its end.
     pub(super) fn is_quiet(&self) -> bool {
         let state = self.0.lock();
-        matches!(state.stage, Stage::Head(_) | Stage::Idle(_)) && state.unread_since.is_none()
+        matches!(state.stage, Stage::Head(_) | Stage::Idle(_) | Stage::Streaming(_)) && state.unread_since.is_none()
     }
 
     /// What it is worth; `None`: it is not to be closed, since something is done for it.
@@ -90,7 +104,7 @@ impl Progress {
             (Some(since), _) => Some(Worth::Slow(since)),
             (None, Stage::Head(since)) => Some(Worth::Silent(since)),
             (None, Stage::Idle(since)) => Some(Worth::Idle(since)),
-            (None, Stage::Receiving(since)) => Some(Worth::Slow(since)),
+            (None, Stage::Receiving(since) | Stage::Streaming(since)) => Some(Worth::Slow(since)),
             (None, Stage::Working) => None,
         }
     }
@@ -119,7 +133,7 @@ impl Progress {
             (None, Stage::Head(since)) => Some((at(since, limits.header_timeout), "no_request")),
             (None, Stage::Idle(since)) => Some((at(since, limits.keep_alive_timeout), "idle")),
             // Whoever answers has an end to its own patience.
-            (None, Stage::Receiving(_) | Stage::Working) => None,
+            (None, Stage::Receiving(_) | Stage::Working | Stage::Streaming(_)) => None,
         }
     }
 }
@@ -240,5 +254,43 @@ impl HttpBody for WatchedBody {
 impl Drop for WatchedBody {
     fn drop(&mut self) {
         self.ended();
+    }
+}
+
+/// The body of an answer that is written as it comes about. It tells when it has ended, or nobody writes it any more.
+pub(super) struct StreamedBody {
+    body: Body,
+    progress: Progress,
+}
+
+impl StreamedBody {
+    pub(super) fn new(body: Body, progress: Progress) -> Self {
+        Self { body, progress }
+    }
+}
+
+impl HttpBody for StreamedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for StreamedBody {
+    fn drop(&mut self) {
+        self.progress.streamed();
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+use crate::trace::{MessageTrace, TraceContext};
 use crate::transport::{Content, DEAD_LETTERS_EXCHANGE, DeathRecord, Message, Route};
 
 /// How often the message was delivered in vain.
@@ -20,6 +21,11 @@ const DEATH_TIME: &str = "x-novella-death-time";
 const CUT: &str = "x-novella-cut";
 /// Of a copy: who sent the original; empty if that is not known.
 const SENDER: &str = "x-novella-sender";
+/// The W3C's trace context, whose names these are.
+const TRACE_PARENT: &str = "traceparent";
+const TRACE_STATE: &str = "tracestate";
+/// Before the time of sending, in [`TRACE_STATE`].
+const SENT: &str = "novella=";
 /// What the broker adds to a message that came out of another queue, whose owner may have chosen its routing key.
 const DETOUR: &str = "x-death";
 
@@ -56,6 +62,12 @@ pub(super) fn of(message: &Message, route: &Route, id: &str, user: Option<&Short
         }
         if let Some(size) = cut.and_then(|size| i64::try_from(size).ok()) {
             headers.insert(CUT.into(), AMQPValue::LongLongInt(size));
+        }
+    }
+    if let Some(trace) = &message.trace {
+        headers.insert(TRACE_PARENT.into(), AMQPValue::LongString(trace.context.to_string().into()));
+        if let Some(sent) = trace.sent {
+            headers.insert(TRACE_STATE.into(), AMQPValue::LongString(format!("{SENT}{sent}").into()));
         }
     }
     let properties = BasicProperties::default()
@@ -124,8 +136,12 @@ impl Intake {
             }
             (user, _) => user.map(|user| user.as_str().into()),
         };
+        let trace = text(TRACE_PARENT).and_then(|parent| TraceContext::parse(&parent)).map(|context| {
+            let sent = text(TRACE_STATE).and_then(|state| state.strip_prefix(SENT)?.parse().ok());
+            MessageTrace { context, sent }
+        });
         let content = self.content(delivery.data);
-        Message { content, deliveries, in_doubt, expiration, death, sender, is_copy: false }
+        Message { content, deliveries, in_doubt, expiration, death, sender, is_copy: false, trace }
     }
 
     fn content(&self, body: Vec<u8>) -> Content {
@@ -181,10 +197,13 @@ mod tests {
             death: Some(death.clone()),
             sender: None,
             is_copy: false,
+            trace: TraceContext::of_request("req-4bf92f35-77b3-4da6-a3ce-929d0e0e4736")
+                .map(|context| MessageTrace { context, sent: Some(1_764_000_000_000_000) }),
         };
         let came = intake("me").message(delivery("", of(&sent, &queue(), "id", None), b"{}"));
         assert_eq!((came.deliveries, came.in_doubt), (3, true));
         assert_eq!((came.expiration, came.death), (sent.expiration, Some(death)));
+        assert!(came.trace.is_some() && came.trace == sent.trace);
     }
 
     #[test]

@@ -99,6 +99,7 @@ macro_rules! suite {
             a_rust_client_gets_a_python_servers_answer
             values_of_every_kind_survive_the_way_from_rust_and_back
             the_context_arrives_from_rust_without_the_token
+            what_rust_tells_of_its_trace_is_in_headers_that_python_ignores
             a_rust_client_reaches_a_topic_a_server_or_all_servers_in_python
             a_rust_client_chooses_between_namespaces_and_versions_in_python
             a_python_exception_reaches_a_rust_client_with_all_that_is_known_of_it

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use novella_messaging::trace;
 use novella_messaging::{CallError, Failure, MessagingError, RpcClient, Target, Version};
 use serde_json::{Map, Value, json};
 
@@ -75,6 +76,37 @@ pub async fn the_context_arrives_from_rust_without_the_token(bus: &Bus) {
     }
     typed.note(&context_with_token(), "a".into()).await.unwrap();
     assert_eq!(python.event().await["context"], context());
+}
+
+pub async fn what_rust_tells_of_its_trace_is_in_headers_that_python_ignores(bus: &Bus) {
+    let (_python, (typed, _)) = (serve(bus).await, clients(bus).await);
+    // A queue that gets a copy of all that is sent to the topic.
+    let connection = lapin::Connection::connect(bus.vhost.url(), Default::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let copies = channel.queue_declare("copies".into(), Default::default(), Default::default()).await.unwrap();
+    let (name, exchange) = (copies.name().clone(), bus.options().control_exchange);
+    channel
+        .queue_bind(name, exchange.as_str().into(), "work".into(), Default::default(), Default::default())
+        .await
+        .unwrap();
+
+    let context = trace::TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+    let current = trace::Current { context, service: "tests".into(), host: None };
+    let ctx = self::context();
+    let answer = trace::within(Some(current), typed.echo(&ctx, 1.into())).await.unwrap();
+    // What Python knows of the request is what it always knew.
+    assert_eq!(answer, json!({ "value": 1, "context": ctx }));
+
+    let copy = channel.basic_get("copies".into(), Default::default()).await.unwrap().unwrap();
+    let headers = copy.delivery.properties.headers().clone().unwrap();
+    let header = |name: &str| match headers.inner().get(name) {
+        Some(lapin::types::AMQPValue::LongString(text)) => text.to_string(),
+        other => panic!("{name}: {other:?}"),
+    };
+    let sent = trace::TraceContext::parse(&header("traceparent")).unwrap();
+    assert_eq!((sent.trace_id, sent.sampled), (context.trace_id, true));
+    assert_ne!(sent.span_id, context.span_id);
+    assert!(header("tracestate").starts_with("novella="));
 }
 
 pub async fn a_rust_client_reaches_a_topic_a_server_or_all_servers_in_python(bus: &Bus) {

@@ -1,0 +1,88 @@
+//! The stream of events, as `novella watch` follows it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+
+use super::{Client, succeeded};
+
+/// The cloud writes each 15 s, also when there is nothing new.
+const SILENCE: Duration = Duration::from_secs(40);
+
+/// Longer than anybody watches.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// What has come on the stream.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// `server`, `migration`, `lost`, ...
+    pub kind: String,
+    pub data: Value,
+}
+
+/// A stream of events that is being read.
+pub(crate) struct Events {
+    answer: Response,
+    /// What has come and is not yet a whole frame.
+    buffer: Vec<u8>,
+    /// From where on to take up the stream again.
+    pub last_id: Option<String>,
+    /// Whether it is of every project.
+    pub all_projects: bool,
+}
+
+impl Client {
+    /// Follows what changes, from now on or from an event on: in every project if the user may, otherwise in the own one.
+    pub(crate) async fn events(&self, last_id: Option<&str>) -> Result<Events> {
+        let endpoint = self.endpoints.get("cloud").context(
+            "the catalog names no endpoint of the type 'cloud': the cloud is of an earlier version, or is no Novella",
+        )?;
+        for all_projects in [true, false] {
+            let query = if all_projects { "?all_projects=1" } else { "" };
+            let mut request = self.http.get(format!("{endpoint}/events{query}")).timeout(FOR_EVER);
+            request = request.header("X-Auth-Token", &self.token);
+            if let Some(last_id) = last_id {
+                request = request.header("Last-Event-ID", last_id);
+            }
+            let answer = tokio::time::timeout(SILENCE, request.send()).await.context("no answer")??;
+            if all_projects && answer.status() == StatusCode::FORBIDDEN {
+                continue;
+            }
+            let answer = succeeded(answer).await?;
+            let last_id = last_id.map(ToOwned::to_owned);
+            return Ok(Events { answer, buffer: Vec::new(), last_id, all_projects });
+        }
+        bail!("{endpoint}/events refuses");
+    }
+}
+
+impl Events {
+    /// The next event; an error when the stream ends. Dropped while it waits, it loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Event> {
+        loop {
+            while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+                let frame: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                if let Some(event) = self.read(&String::from_utf8_lossy(&frame))? {
+                    return Ok(event);
+                }
+            }
+            let part = tokio::time::timeout(SILENCE, self.answer.chunk()).await.context("the stream is silent")??;
+            self.buffer.extend_from_slice(&part.context("the stream has ended")?);
+        }
+    }
+
+    fn read(&mut self, frame: &str) -> Result<Option<Event>> {
+        let (mut kind, mut data) = (None, None);
+        for line in frame.lines() {
+            match line.split_once(": ") {
+                Some(("event", value)) => kind = Some(value.to_owned()),
+                Some(("data", value)) => data = Some(serde_json::from_str(value)?),
+                Some(("id", value)) => self.last_id = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        Ok(kind.zip(data).map(|(kind, data)| Event { kind, data }))
+    }
+}
