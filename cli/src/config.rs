@@ -10,6 +10,7 @@ use novella_common::{
 use novella_compute::ComputeConfig;
 use novella_conductor::ConductorConfig;
 use novella_identity::{IdentityConfig, SecurityComplianceConfig};
+use novella_network::NetworkConfig;
 use novella_scheduler::SchedulerConfig;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,7 @@ pub(crate) struct Config {
     pub quota: QuotaConfig,
     pub security_compliance: SecurityComplianceConfig,
     pub identity: IdentityConfig,
+    pub network: NetworkConfig,
     pub scheduler: SchedulerConfig,
     pub conductor: ConductorConfig,
     pub compute: ComputeConfig,

@@ -63,6 +63,8 @@ enum Command {
     Save(commands::save::SaveOptions),
     /// Start a REST API
     Api(commands::services::ApiOptions),
+    /// Start the Networking API alone
+    Network(commands::services::ApiOptions),
     /// Start a scheduler
     Scheduler(commands::services::ServiceOptions),
     /// Start a conductor
@@ -118,6 +120,7 @@ fn main() -> ExitCode {
             Command::Down(options) => commands::down::run(&global, options).await,
             Command::Save(options) => commands::save::run(&global, options).await,
             Command::Api(options) => commands::services::api(&global, options).await,
+            Command::Network(options) => commands::services::network(&global, options).await,
             Command::Scheduler(options) => commands::services::scheduler(&global, options).await,
             Command::Conductor(options) => commands::services::conductor(&global, options).await,
             Command::Compute(options) => commands::services::compute(&global, options).await,

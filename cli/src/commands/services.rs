@@ -3,6 +3,7 @@
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
 use anyhow::{Context, Result, bail};
+use axum::Router;
 use clap::Args;
 use novella_api::ApiService;
 use novella_common::{
@@ -53,7 +54,18 @@ pub(crate) struct ComputeOptions {
     hosts: Option<u16>,
 }
 
+/// What makes the router of a process that serves REST.
+type MakeRouter = fn(&Config, &Database, &Transport, Option<Faults>, &Shutdown) -> Router;
+
 pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<()> {
+    serve(global, options, rest::router).await
+}
+
+pub(crate) async fn network(global: &GlobalOptions, options: ApiOptions) -> Result<()> {
+    serve(global, options, rest::network_router).await
+}
+
+async fn serve(global: &GlobalOptions, options: ApiOptions, router: MakeRouter) -> Result<()> {
     let process = Process::prepare(global, Binary::Api, options.service, options.listen)?;
     process
         .run(async |process, transport| {
@@ -62,7 +74,7 @@ pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<(
             listener::reload_on_hangup(listener.tls.as_ref(), &process.shutdown)?;
             let database = process.database().await?;
             let faults = process.faults(&transport).await?;
-            let router = rest::router(config, &database, &transport, faults, &process.shutdown);
+            let router = router(config, &database, &transport, faults, &process.shutdown);
             ApiService::start(
                 listener,
                 router,

@@ -39,6 +39,7 @@ const STEPS: &[Step] = steps! {
     11 "host_approval" "0011_host_approval.sql";
     12 "fixed_ips" "0012_fixed_ips.sql";
     13 "failed_logins" "0013_failed_logins.sql";
+    17 "network" "0017_network.sql";
 };
 
 /// The version of a database that has had every step.
