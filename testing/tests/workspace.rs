@@ -17,6 +17,7 @@ const COMPONENTS: &[(&str, &[&str])] = &[
     ("Compute", &["novella-api", "novella-conductor", "novella-scheduler", "novella-compute"]),
     ("Identity", &["novella-identity"]),
     ("Image", &["novella-image"]),
+    ("Networking", &["novella-network"]),
 ];
 /// The program, in which the components meet.
 const PROGRAM: &str = "novella";

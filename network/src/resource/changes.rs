@@ -47,7 +47,7 @@ pub(super) async fn create_of<R: Resource>(
             result => break result?,
         }
     };
-    let mut views = views(request, &mut work.transaction, &rows, &Wanted::all()).await?;
+    let mut views = views(request, &mut work.transaction, &rows, &Wanted::new_one()).await?;
     work.transaction.commit().await?;
     let about = R::ABOUT;
     let body = match views.pop() {
@@ -77,7 +77,8 @@ async fn try_create<'r, R: Resource>(
 pub(crate) async fn create_one<R: Resource>(work: &mut Work<'_>, given: &Given) -> Result<R, ApiError> {
     let whose = R::whose_new(given, work.request, &mut work.transaction).await?;
     let mut rules = vec![R::ABOUT.create];
-    rules.extend(attributes::<R>().filter_map(|attribute| {
+    let all = R::OTHERS.iter().chain(R::FIELDS.iter().map(|field| &field.attribute));
+    rules.extend(all.filter_map(|attribute| {
         let value = given.values.get(attribute.name)?;
         let said = given.has(attribute.name) && *value != attribute.otherwise.value() && R::asks(attribute, value);
         attribute.creating.filter(|_| said)
@@ -147,7 +148,7 @@ async fn try_update<R: Resource>(request: &Request, id: &str, given: &Given) -> 
         row.assign(name, value.clone())?;
     }
     row.before_update(&old, &mut work, given).await?;
-    if row.values() != old.values() {
+    if row.revision_number() == old.revision_number() && row != old {
         row.bump(work.now);
     }
     if row.revision_number() != old.revision_number() {

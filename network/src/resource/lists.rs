@@ -50,7 +50,8 @@ pub(super) async fn index_of<R: Resource>(request: &Request, only: Option<Condit
         list = list.sort(key, if reverse { turned(direction) } else { direction });
     }
     let limit = limit(request)?;
-    let marker = query.get("marker").filter(|marker| !marker.is_empty());
+    // Without a limit there are no pages.
+    let marker = query.get("marker").filter(|marker| !marker.is_empty() && limit.is_some());
     let list = list.named_by(SortKey::text("id")).marker_text(marker).limit(limit);
     let mut connection = request.state.database.read().await?;
     let rows = list.page(&mut connection).await?;

@@ -130,7 +130,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// A resource of the Networking API.
-pub(crate) trait Resource: Table + Fields + Clone + Send + Sync + 'static {
+pub(crate) trait Resource: Table + Fields + Clone + PartialEq + Send + Sync + 'static {
     const ABOUT: &'static About;
 
     /// Attributes that are no columns of the table. What is given of them is the hooks' to do.

@@ -12,17 +12,24 @@ use novella_rest::policy::Target;
 /// Which attributes an answer is to have.
 pub(crate) struct Wanted<'q> {
     fields: Vec<&'q str>,
+    /// Whether it is the answer to a `POST`.
+    pub(crate) new: bool,
 }
 
 impl<'q> Wanted<'q> {
     /// What the query asks for.
     pub(crate) fn by(request: &'q Request) -> Self {
-        Self { fields: request.query.all("fields").filter(|name| !name.is_empty()).collect() }
+        Self { fields: request.query.all("fields").filter(|name| !name.is_empty()).collect(), new: false }
     }
 
     /// Everything.
-    pub(crate) fn all() -> Self {
-        Self { fields: Vec::new() }
+    pub(crate) const fn all() -> Self {
+        Self { fields: Vec::new(), new: false }
+    }
+
+    /// Everything, of what was just made.
+    pub(crate) const fn new_one() -> Self {
+        Self { fields: Vec::new(), new: true }
     }
 
     /// Whether an attribute is wanted.

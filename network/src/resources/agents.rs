@@ -156,7 +156,8 @@ async fn index(request: Request) -> Result<Json<Value>, ApiError> {
     let fits = |view: &Value| {
         request.query.iter().filter(|(name, _)| view.get(*name).is_some()).all(|(name, _)| {
             request.query.all(name).any(|value| match &view[name] {
-                Value::String(text) => text == value,
+                // Clients write the types as they like.
+                Value::String(text) => text.eq_ignore_ascii_case(value),
                 Value::Bool(flag) => truth(value) == Some(*flag),
                 _ => false,
             })

@@ -230,7 +230,7 @@ impl Resource for Network {
             view.insert("subnets".to_owned(), json!(subnets));
             view.insert("shared".to_owned(), shared.contains(&row.id).into());
             view.insert("l2_adjacency".to_owned(), true.into());
-            if row.external {
+            if row.external || wanted.new {
                 view.insert("is_default".to_owned(), row.is_default.into());
             }
         }

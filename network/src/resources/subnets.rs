@@ -65,8 +65,7 @@ crate::resource! {
             .sort_nullable();
         ipv6_address_mode: Option<String> = attribute("ipv6_address_mode", layout::ipv6_mode).given_or(Null).filter()
             .sort_nullable();
-        service_types: Vec<String> [Json] = attribute("service_types", layout::service_types).given_or(Empty).changed()
-            .creating(policy::CREATE_SUBNET_SERVICE_TYPES).updating(policy::UPDATE_SUBNET_SERVICE_TYPES);
+        service_types: Vec<String> [Json] = attribute("service_types", layout::service_types).given_or(Empty).changed();
     }
 }
 
@@ -97,11 +96,7 @@ impl Resource for Subnet {
     const OTHERS: &'static [Attribute] = &[
         attribute("prefixlen", checks::non_negative).given_or(Null).hidden(),
         attribute("use_default_subnetpool", boolean).given_or(Flag(false)).hidden(),
-        attribute("segment_id", uuid_or_null)
-            .given_or(Null)
-            .hidden()
-            .filter()
-            .creating(policy::CREATE_SUBNET_SEGMENT_ID),
+        attribute("segment_id", uuid_or_null).given_or(Null).hidden().filter(),
         attribute("router:external", any).filter(),
         attribute("shared", any).filter().hidden(),
     ];

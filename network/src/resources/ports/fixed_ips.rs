@@ -24,9 +24,6 @@ use crate::{
     },
 };
 
-/// Addresses that one port may have.
-const MOST: usize = 5;
-
 /// One address that is asked for: of this subnet, this one, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::resources) struct Wish {
@@ -246,9 +243,6 @@ async fn give_first(
 
 /// Gives a port what is asked for, and keeps of what it has what fits.
 pub(super) async fn change(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) -> Result<Vec<FixedIp>, ApiError> {
-    if wishes.len() > MOST {
-        return Err(invalid_input("Exceeded maximum amount of fixed ips per port"));
-    }
     let subnets = subnets::of_network(&mut work.transaction, &port.network_id).await?;
     let mut had = super::addresses_of(&mut work.transaction, &port.id).await?;
     let mut kept: Vec<Option<FixedIp>> = vec![None; wishes.len()];

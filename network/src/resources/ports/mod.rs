@@ -236,7 +236,7 @@ impl Resource for Port {
         if again || given.has("admin_state_up") || given.has("device_owner") {
             self.bind();
         }
-        if changed && self.values_equal(old) {
+        if changed && self == old {
             // What has changed is in other tables.
             self.revision_number = old.revision_number + 1;
             self.updated_at = work.now;
@@ -338,11 +338,6 @@ impl Port {
     /// Whether security groups say what passes it.
     pub(super) fn is_secured(&self) -> bool {
         self.port_security_enabled.unwrap_or(true)
-    }
-
-    fn values_equal(&self, old: &Self) -> bool {
-        use crate::attributes::Fields as _;
-        self.values() == old.values()
     }
 
     fn mac_in_use(&self) -> ApiError {
