@@ -12,6 +12,7 @@ use novella_compute::ComputeConfig;
 use novella_conductor::ConductorConfig;
 use novella_identity::{IdentityConfig, SecurityComplianceConfig};
 use novella_image::ImageConfig;
+use novella_network::NetworkConfig;
 use novella_scheduler::SchedulerConfig;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub security_compliance: SecurityComplianceConfig,
     pub identity: IdentityConfig,
     pub image: ImageConfig,
+    pub network: NetworkConfig,
     pub scheduler: SchedulerConfig,
     pub conductor: ConductorConfig,
     pub compute: ComputeConfig,

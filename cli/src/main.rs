@@ -65,6 +65,8 @@ enum Command {
     Api(commands::services::ApiOptions),
     /// Start the Image API alone
     Image(commands::image::ImageOptions),
+    /// Start the Networking API alone
+    Network(commands::services::ApiOptions),
     /// Start a scheduler
     Scheduler(commands::services::ServiceOptions),
     /// Start a conductor
@@ -123,6 +125,7 @@ fn main() -> ExitCode {
             Command::Save(options) => commands::save::run(&global, options).await,
             Command::Api(options) => commands::services::api(&global, options).await,
             Command::Image(options) => commands::image::run(&global, options).await,
+            Command::Network(options) => commands::services::network(&global, options).await,
             Command::Scheduler(options) => commands::services::scheduler(&global, options).await,
             Command::Conductor(options) => commands::services::conductor(&global, options).await,
             Command::Compute(options) => commands::services::compute(&global, options).await,

@@ -93,6 +93,16 @@ pub enum ApiError {
     /// 504: whether it was done is not known.
     #[error("{0}")]
     Unknown(String),
+    /// Of a service whose errors have types beside their texts: Neutron's `NetworkNotFound`.
+    #[error("{text}")]
+    Typed {
+        /// The status.
+        status: StatusCode,
+        /// The type, which clients tell errors apart by.
+        kind: &'static str,
+        /// The text.
+        text: String,
+    },
     /// A handler broke: a defect, answered as 500.
     #[error("Unexpected API Error. The request id names it in the log.")]
     Broken,
@@ -117,6 +127,7 @@ impl ApiError {
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) | Self::TransactionLost => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unknown(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Typed { status, .. } => *status,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -164,7 +175,10 @@ impl From<Denied> for ApiError {
 
 /// What `write_envelope` finds on a response that is an error without a body yet.
 #[derive(Clone, Debug)]
-struct Problem(String);
+struct Problem {
+    text: String,
+    kind: Option<&'static str>,
+}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -172,7 +186,11 @@ impl IntoResponse for ApiError {
         if let Self::Unavailable(_) | Self::TransactionLost | Self::TooManyRequests(_) = self {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
-        response.extensions_mut().insert(Problem(self.to_string()));
+        let kind = match self {
+            Self::Typed { kind, .. } => Some(kind),
+            _ => None,
+        };
+        response.extensions_mut().insert(Problem { text: self.to_string(), kind });
         response
     }
 }
@@ -192,23 +210,34 @@ pub(crate) async fn write_envelope(State(envelope): State<Envelope>, request: Re
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let message = match parts.extensions.remove::<Problem>() {
-        Some(Problem(message)) => message,
+    let (message, kind) = match parts.extensions.remove::<Problem>() {
+        Some(Problem { text, kind }) => (text, kind),
         None if is_json(&parts.headers) => return Response::from_parts(parts, body),
         // Not from here: a path that is no UTF-8, say, which the router refuses by itself.
-        None => text_of(body).await,
+        None => (text_of(body).await, None),
     };
     let title = status.canonical_reason().unwrap_or_default();
     let message = if message.is_empty() { title.to_owned() } else { message };
     // A missing token is refused by keystonemiddleware before a service sees the request, so in Keystone's form.
-    let body = match status {
+    let mut body = match status {
         StatusCode::UNAUTHORIZED => keystone_envelope(status, &message),
         _ => envelope(status, &message),
     };
+    if let Some(kind) = kind {
+        set_type(&mut body, kind);
+    }
     // The body's own; those of the new one are set with it.
     parts.headers.remove(header::CONTENT_TYPE);
     parts.headers.remove(header::CONTENT_LENGTH);
     (parts, Json(body)).into_response()
+}
+
+/// Writes an error's type into an envelope that has a place for it; without one it stays what the status says.
+fn set_type(body: &mut Value, kind: &str) {
+    let errors = body.as_object_mut().into_iter().flat_map(|body| body.values_mut());
+    for place in errors.filter_map(|error| error.get_mut("type")) {
+        *place = kind.into();
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -127,6 +127,14 @@ impl<S> Operation<S> {
         self
     }
 
+    /// The parameters that its query may hold, where the handler itself refuses others.
+    #[must_use]
+    pub fn takes(mut self, parameters: impl IntoIterator<Item = &'static str>) -> Self {
+        let parameters: Vec<FieldRule> = parameters.into_iter().map(crate::field).collect();
+        self.described.query(&parameters);
+        self
+    }
+
     /// It asks for no token, and its rule for nothing.
     #[must_use]
     pub const fn public(mut self) -> Self {

@@ -53,6 +53,12 @@ pub enum Claim {
     InDomain,
     /// A token for the project that the thing is, or belongs to.
     Project,
+    /// This role, with a token for the project that the thing belongs to.
+    InProject(&'static str),
+    /// This role, with a token for the project that what the thing is part of belongs to: of a port its network.
+    InParent(&'static str),
+    /// Whoever the thing is shared with.
+    Shared,
     /// The user that the thing is, or belongs to.
     User,
     /// This role, in whatever the token is for, and for what is the user's own.
@@ -68,6 +74,10 @@ pub struct Target<'t> {
     pub user: Option<&'t str>,
     /// The project that it is, or belongs to.
     pub project: Option<&'t str>,
+    /// The project that what it is part of belongs to.
+    pub parent: Option<&'t str>,
+    /// Whether it is shared with whoever asks.
+    pub shared: bool,
     /// The domain that it belongs to.
     pub domain: Option<&'t str>,
 }
@@ -83,6 +93,7 @@ impl Claim {
         };
         let domain = token.domain.as_ref().map(|domain| domain.id.as_str());
         let user = Some(token.user.id.as_str());
+        let project = token.project.as_ref().map(|project| project.id.as_str());
         let in_domain = |own| is(own, |target| target.domain.map(ToOwned::to_owned));
         let users = |own| is(own, |target| target.user.map(ToOwned::to_owned));
         match self {
@@ -92,10 +103,10 @@ impl Claim {
                 let of_project = token.project_domain.as_ref().map(|domain| domain.id.as_str());
                 in_domain(domain) || in_domain(of_project)
             }
-            Self::Project => {
-                let own = token.project.as_ref().map(|project| project.id.as_str());
-                is(own, |target| target.project.map(ToOwned::to_owned))
-            }
+            Self::Project => is(project, |target| target.project.map(ToOwned::to_owned)),
+            Self::InProject(role) => holds(role) && is(project, |target| target.project.map(ToOwned::to_owned)),
+            Self::InParent(role) => holds(role) && is(project, |target| target.parent.map(ToOwned::to_owned)),
+            Self::Shared => target.is_none_or(|target| target.shared),
             Self::User => users(user),
             Self::Own(role) => holds(role) && users(user),
             Self::Role(role) => holds(role),

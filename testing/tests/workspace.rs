@@ -18,6 +18,7 @@ const COMPONENTS: &[(&str, &[&str])] = &[
     ("Identity", &["novella-identity"]),
     ("Image", &["novella-image"]),
     ("Page", &["novella-web"]),
+    ("Networking", &["novella-network"]),
 ];
 /// The program, in which the components meet.
 const PROGRAM: &str = "novella";

@@ -1,5 +1,5 @@
-//! The REST services of this process on one port: Compute, Identity and Image, each a component that knows none of the
-//! others. What Compute asks of the others is put together here.
+//! The REST services of this process on one port: Compute, Identity, Image and Networking, each a component that knows none
+//! of the others. What Compute asks of the others is put together here.
 
 use std::sync::Arc;
 
@@ -18,13 +18,14 @@ use novella_common::{
 use novella_identity::{IDENTITY, Identity};
 use novella_image::{IMAGE, Store};
 use novella_messaging::{BusReport, Transport};
+use novella_network::{NETWORK, Networking};
 use novella_rest::{ApiError, CatalogEntry, Server};
 
 use crate::config::Config;
 
 /// What is served, for the catalog.
 pub(crate) fn catalog() -> Vec<CatalogEntry> {
-    [&COMPUTE, &IDENTITY, &IMAGE, &CLOUD].map(|service| service.catalog_entry()).to_vec()
+    [&COMPUTE, &IDENTITY, &IMAGE, &NETWORK, &CLOUD].map(|service| service.catalog_entry()).to_vec()
 }
 
 /// All services as one router. What they do from time to time goes on until `shutdown` is requested.
@@ -60,9 +61,35 @@ pub(crate) fn router(
         .service(&COMPUTE, compute.clone(), novella_api::compute::operations())
         .service(&IDENTITY, identity, novella_identity::operations())
         .service(&IMAGE, images, novella_image::operations())
+        .service(&NETWORK, networking(config, database), novella_network::operations())
         .service(&CLOUD, compute, novella_api::cloud::operations())
         .page(novella_web::router())
         .router(readiness)
+}
+
+fn networking(config: &Config, database: &Database) -> Networking {
+    Networking::new(database.clone(), config.network.clone())
+}
+
+/// Networking alone, whose tokens are those of the Identity that has the same database.
+pub(crate) fn network_router(
+    config: &Config,
+    database: &Database,
+    transport: &Transport,
+    faults: Option<Faults>,
+    shutdown: &Shutdown,
+) -> Router {
+    let identity = Identity::new(
+        database.clone(),
+        config.api.token_ttl,
+        config.identity.clone(),
+        config.security_compliance.clone(),
+    );
+    identity.sweep_tokens(shutdown);
+    Server::new(config.api.rest(), Arc::new(identity))
+        .faults(faults)
+        .service(&NETWORK, networking(config, database), novella_network::operations())
+        .router(Readiness::new().bus(transport).database(database))
 }
 
 /// Image alone, with the Identity of the same database for its tokens.

@@ -40,6 +40,7 @@ const STEPS: &[Step] = steps! {
     12 "fixed_ips" "0012_fixed_ips.sql";
     13 "failed_logins" "0013_failed_logins.sql";
     16 "images" "0016_images.sql";
+    17 "network" "0017_network.sql";
     21 "requests" "0021_requests.sql";
 };
 

@@ -128,7 +128,7 @@ impl Resource for Limit {
     }
 
     fn target(&self) -> Target<'_> {
-        Target { project: self.project_id.as_deref(), domain: self.domain_id.as_deref(), user: None }
+        Target { project: self.project_id.as_deref(), domain: self.domain_id.as_deref(), ..Target::default() }
     }
 }
 

@@ -123,7 +123,7 @@ impl Resource for Project {
     }
 
     fn target(&self) -> Target<'_> {
-        Target { project: Some(&self.id), domain: self.domain_id.as_deref(), user: None }
+        Target { project: Some(&self.id), domain: self.domain_id.as_deref(), ..Target::default() }
     }
 
     async fn before_removal(&self, transaction: &mut Connection) -> Result<(), ApiError> {

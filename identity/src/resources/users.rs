@@ -135,7 +135,7 @@ impl Resource for User {
     }
 
     fn target(&self) -> Target<'_> {
-        Target { user: Some(&self.id), domain: Some(&self.domain_id), project: None }
+        Target { user: Some(&self.id), domain: Some(&self.domain_id), ..Target::default() }
     }
 }
 

@@ -26,5 +26,11 @@ pub(crate) async fn run(database: &Database, config: &Config, file: &SeedFile) -
         catalog: rest::catalog(),
         password_cost: config.identity.password_cost(),
     };
-    Ok(seed::run(database, &seed).await?)
+    let seeded = seed::run(database, &seed).await?;
+    let admin = novella_identity::db::Reference::Name("admin".to_owned());
+    let admin = novella_identity::db::project(&mut *database.read().await?, &admin).await?;
+    if let Some(admin) = admin {
+        novella_network::seed::run(database, &admin.id).await?;
+    }
+    Ok(seeded)
 }

@@ -1,0 +1,52 @@
+//! Networking: what Neutron's API does. Networks, subnets, ports, routers and what belongs to them, as records that hold
+//! together; what hosts then do with a port is theirs.
+
+mod addresses;
+mod attributes;
+mod config;
+mod errors;
+mod extensions;
+mod policy;
+mod quotas;
+mod resource;
+mod resources;
+pub mod seed;
+mod state;
+
+use http::StatusCode;
+use novella_rest::{Document, Links, Operation, Service};
+use serde_json::{Value, json};
+
+pub use config::NetworkConfig;
+pub use state::Networking;
+
+/// A request of the Networking API.
+type Request = novella_rest::Request<Networking>;
+
+/// The Networking service.
+pub static NETWORK: Service = Service {
+    name: "neutron",
+    kind: "network",
+    root: "/networking",
+    version_path: "/v2.0",
+    // Without a version, since clients add it themselves.
+    endpoint: "networking",
+    microversions: None,
+    envelope: errors::envelope,
+    denied: |rule| format!("rule:{rule} is disallowed by policy"),
+    token_first: true,
+    project_in_path: false,
+    no_query_since: None,
+    documents: &[Document { path: "", write: versions }],
+};
+
+fn versions(links: &Links) -> (StatusCode, Value) {
+    let link = json!([{"rel": "self", "href": links.to("")}]);
+    (StatusCode::OK, json!({"versions": [{"id": "v2.0", "status": "CURRENT", "links": link}]}))
+}
+
+/// Every operation.
+#[must_use]
+pub fn operations() -> Vec<Operation<Networking>> {
+    [resources::operations(), quotas::operations(), extensions::operations()].into_iter().flatten().collect()
+}

@@ -1,0 +1,225 @@
+//! `/quotas`: how much projects may have.
+//!
+//! What is in use is counted where it is asked for. Who makes something that has a limit locks its name when all is written,
+//! and counts then, with what it has written: of two at once the second sees what the first has made, and others wait as
+//! short as can be.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use http::StatusCode;
+use novella_common::{
+    db::{Connection, Sql, quotas::lock},
+    sql,
+};
+use novella_rest::{
+    ApiError, Operation, Path, delete, get,
+    policy::{Rule, Who},
+    put,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Networking, Request,
+    attributes::checks,
+    config::NetworkConfig,
+    errors::{conflict, disallowed, missing},
+    policy,
+    resource::{Resource, Work, body_of, is_admin},
+};
+
+/// What has a limit and is counted, with its table.
+const COUNTED: [(&str, &str); 10] = [
+    ("network", "networks"),
+    ("subnet", "subnets"),
+    ("subnetpool", "subnet_pools"),
+    ("port", "ports"),
+    ("router", "routers"),
+    ("floatingip", "floating_ips"),
+    ("rbac_policy", "network_rbac"),
+    ("security_group", "security_groups"),
+    ("security_group_rule", "security_group_rules"),
+    ("trunk", "trunks"),
+];
+
+/// The operations.
+pub(crate) fn operations() -> Vec<Operation<Networking>> {
+    const ONE: &str = "/quotas/{project_id}";
+    // Whoever asks for his own is answered.
+    const OWN: Rule = Rule { who: Who::Anyone, ..policy::GET_QUOTA };
+    vec![
+        get("/quotas", policy::GET_QUOTA, index),
+        get(ONE, OWN, show),
+        get("/quotas/{project_id}/default", OWN, defaults),
+        get("/quotas/{project_id}/details", OWN, details),
+        get("/quotas/{project_id}/details.json", OWN, details),
+        put(ONE, policy::UPDATE_QUOTA, update),
+        delete(ONE, policy::DELETE_QUOTA, remove).status(204),
+    ]
+}
+
+/// The limits that were set for a project.
+async fn set_limits(connection: &mut Connection, project: &str) -> Result<BTreeMap<String, i64>, ApiError> {
+    let rows: Vec<(String, i64)> = sql!("SELECT resource, hard_limit FROM network_quotas WHERE project_id = "(project))
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The limits that hold for a project.
+fn limits(config: &NetworkConfig, set: &BTreeMap<String, i64>) -> Map<String, Value> {
+    let limit = |(name, default): (&str, i64)| (name.to_owned(), set.get(name).copied().unwrap_or(default).into());
+    config.limits().into_iter().map(limit).collect()
+}
+
+async fn in_use(connection: &mut Connection, table: &'static str, project: &str) -> Result<i64, ApiError> {
+    let mut sql = Sql::new("SELECT COUNT(*) FROM ");
+    Ok(sql.push(table).push(" WHERE project_id = ").bind(project).fetch_one(connection).await?)
+}
+
+/// Refuses what takes a project past its limit. To be called when all is written.
+///
+/// # Errors
+/// 409.
+pub(crate) async fn check<'p, R: Resource>(
+    work: &mut Work<'_>,
+    projects: impl Iterator<Item = &'p str>,
+) -> Result<(), ApiError> {
+    let Some(resource) = R::ABOUT.quota else { return Ok(()) };
+    let projects: std::collections::BTreeSet<&str> = projects.collect();
+    for project in projects {
+        let set = set_limits(&mut work.transaction, project).await?;
+        let config = &work.request.state.config;
+        let default = config.limits().into_iter().find(|(name, _)| *name == resource);
+        let limit = set.get(resource).copied().or(default.map(|(_, limit)| limit)).unwrap_or(-1);
+        if limit < 0 {
+            continue;
+        }
+        lock(&mut work.transaction, &format!("network quota {resource} {project}")).await?;
+        if in_use(&mut work.transaction, R::NAME, project).await? > limit {
+            return Err(conflict("OverQuota", format!("Quota exceeded for resources: ['{resource}'].")));
+        }
+    }
+    Ok(())
+}
+
+/// The limits of others are for administrators.
+fn check_own(request: &Request, project: &str) -> Result<(), ApiError> {
+    if is_admin(request) || request.context.project_id.as_deref() == Some(project) {
+        return Ok(());
+    }
+    Err(disallowed("rule:get_quota"))
+}
+
+async fn index(request: Request) -> Result<Json<Value>, ApiError> {
+    if !is_admin(&request) {
+        return Err(disallowed("rule:get_quota"));
+    }
+    let mut connection = request.state.database.read().await?;
+    let rows: Vec<(String, String, i64)> =
+        sql!("SELECT project_id, resource, hard_limit FROM network_quotas ORDER BY project_id")
+            .fetch_all(&mut connection)
+            .await?;
+    let mut projects: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+    for (project, resource, limit) in rows {
+        projects.entry(project).or_default().insert(resource, limit);
+    }
+    let quotas: Vec<Value> = projects
+        .into_iter()
+        .map(|(project, set)| {
+            let mut quota = limits(&request.state.config, &set);
+            quota.insert("project_id".to_owned(), project.clone().into());
+            quota.insert("tenant_id".to_owned(), project.into());
+            Value::Object(quota)
+        })
+        .collect();
+    Ok(Json(json!({"quotas": quotas})))
+}
+
+async fn show(request: Request, Path(project): Path<String>) -> Result<Json<Value>, ApiError> {
+    if let "tenant" | "project" = project.as_str() {
+        // Of an old client, which asks who it is.
+        let own = request.context.project_id.as_deref();
+        return Ok(Json(json!({ &project: {format!("{project}_id"): own} })));
+    }
+    check_own(&request, &project)?;
+    let set = set_limits(&mut *request.state.database.read().await?, &project).await?;
+    Ok(Json(json!({"quota": limits(&request.state.config, &set)})))
+}
+
+async fn defaults(request: Request, Path(project): Path<String>) -> Result<Json<Value>, ApiError> {
+    check_own(&request, &project)?;
+    Ok(Json(json!({"quota": limits(&request.state.config, &BTreeMap::new())})))
+}
+
+async fn details(request: Request, Path(project): Path<String>) -> Result<Json<Value>, ApiError> {
+    check_own(&request, &project)?;
+    let mut connection = request.state.database.read().await?;
+    let set = set_limits(&mut connection, &project).await?;
+    let mut quota = Map::new();
+    for (name, limit) in limits(&request.state.config, &set) {
+        let used = match COUNTED.iter().find(|(counted, _)| *counted == name) {
+            Some((_, table)) => in_use(&mut connection, table, &project).await?,
+            None => 0,
+        };
+        quota.insert(name, json!({"limit": limit, "used": used, "reserved": 0}));
+    }
+    Ok(Json(json!({"quota": quota})))
+}
+
+async fn update(mut request: Request, Path(project): Path<String>) -> Result<Json<Value>, ApiError> {
+    let given = body_of(request.json().await?, "quota")?.clone();
+    let known = request.state.config.limits();
+    let check_limit = given.get("check_limit").map(checks::boolean).transpose();
+    let check_limit = check_limit.map_err(|refusal| refusal.of("check_limit"))?.and_then(|flag| flag.as_bool());
+    let mut new: Vec<(&'static str, i64)> = Vec::new();
+    let others = ["check_limit", "force", "project_id", "tenant_id"];
+    let unknown: Vec<&str> = given
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !others.contains(name) && !known.iter().any(|(known, _)| known == name))
+        .collect();
+    if !unknown.is_empty() {
+        return Err(ApiError::bad_request(format!("Unrecognized attribute(s) '{}'", unknown.join(", "))));
+    }
+    for (name, _) in known {
+        if let Some(value) = given.get(name) {
+            let limit = checks::range::<{ -1 }, 2_147_483_647>(value).map_err(|refusal| refusal.of(name))?;
+            new.push((name, limit.as_i64().unwrap_or(-1)));
+        }
+    }
+    let mut transaction = request.state.database.begin().await?;
+    if check_limit == Some(true) {
+        for (name, limit) in &new {
+            let Some((_, table)) = COUNTED.iter().find(|(counted, _)| counted == name) else { continue };
+            let used = in_use(&mut transaction, table, &project).await?;
+            if *limit >= 0 && *limit < used {
+                return Err(crate::errors::invalid_input(format!(
+                    "Quota limit {limit} for {name} must be greater than or equal to already used {used}"
+                )));
+            }
+        }
+    }
+    if !new.is_empty() {
+        let mut sql = Sql::new("INSERT INTO network_quotas (project_id, resource, hard_limit) ");
+        sql.rows(&new, |(name, limit), cells| {
+            cells.bind(&project).bind(*name).bind(limit);
+        });
+        sql.push(" ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = excluded.hard_limit")
+            .execute(&mut transaction)
+            .await?;
+    }
+    let set = set_limits(&mut transaction, &project).await?;
+    transaction.commit().await?;
+    Ok(Json(json!({"quota": limits(&request.state.config, &set)})))
+}
+
+async fn remove(request: Request, Path(project): Path<String>) -> Result<StatusCode, ApiError> {
+    let gone = sql!("DELETE FROM network_quotas WHERE project_id = "(project))
+        .execute(&mut *request.state.database.write().await?)
+        .await?;
+    if gone == 0 {
+        return Err(missing("TenantQuotaNotFound", format!("Quota for project {project} could not be found.")));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

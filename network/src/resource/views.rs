@@ -1,0 +1,112 @@
+//! What clients see of things.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use novella_common::{
+    db::{Connection, Sql},
+    sql,
+};
+use novella_rest::{ApiError, times::Seconds};
+use serde_json::{Map, Value, json};
+
+use super::{Resource, attributes, granted, grouped};
+use crate::Request;
+use novella_rest::policy::Target;
+
+/// Which attributes an answer is to have.
+pub(crate) struct Wanted<'q> {
+    fields: Vec<&'q str>,
+    /// Whether it is the answer to a `POST`.
+    pub(crate) new: bool,
+}
+
+impl<'q> Wanted<'q> {
+    /// What the query asks for.
+    pub(crate) fn by(request: &'q Request) -> Self {
+        Self { fields: request.query.all("fields").filter(|name| !name.is_empty()).collect(), new: false }
+    }
+
+    /// Everything.
+    pub(crate) const fn all() -> Self {
+        Self { fields: Vec::new(), new: false }
+    }
+
+    /// Everything, of what was just made.
+    pub(crate) const fn new_one() -> Self {
+        Self { fields: Vec::new(), new: true }
+    }
+
+    /// Whether an attribute is wanted.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.is_empty() || self.fields.contains(&name)
+    }
+}
+
+/// What clients see of these rows.
+pub(crate) async fn views<R: Resource>(
+    request: &Request,
+    connection: &mut Connection,
+    rows: &[R],
+    wanted: &Wanted<'_>,
+) -> Result<Vec<Map<String, Value>>, ApiError> {
+    let about = R::ABOUT;
+    let mut views: Vec<Map<String, Value>> = rows
+        .iter()
+        .map(|row| {
+            let mut view = row.values();
+            view.insert("id".to_owned(), row.id().into());
+            view.insert("project_id".to_owned(), row.project_id().into());
+            view.insert("tenant_id".to_owned(), row.project_id().into());
+            if about.stamped {
+                let (created, updated) = row.times();
+                view.insert("created_at".to_owned(), json!(Seconds(created)));
+                view.insert("updated_at".to_owned(), json!(Seconds(updated)));
+                view.insert("revision_number".to_owned(), row.revision_number().into());
+            }
+            view
+        })
+        .collect();
+    if about.tags.is_some() && wanted.has("tags") {
+        let ids: Vec<&str> = rows.iter().map(|row| row.id()).collect();
+        let mut tags = grouped(tags_of(connection, &ids).await?);
+        for (row, view) in rows.iter().zip(&mut views) {
+            view.insert("tags".to_owned(), tags.remove(row.id()).unwrap_or_default().into());
+        }
+    }
+    R::complete(rows, &mut views, wanted, request, connection).await?;
+    let guarded: Vec<_> = attributes::<R>().filter_map(|attribute| Some((attribute.name, attribute.seeing?))).collect();
+    for (row, view) in rows.iter().zip(&mut views) {
+        let target = Target { project: Some(row.project_id()), ..Target::default() };
+        for (name, rule) in &guarded {
+            if !granted(request, *rule, &target) {
+                view.remove(*name);
+            }
+        }
+        if !wanted.fields.is_empty() {
+            view.retain(|name, _| wanted.has(name));
+        }
+    }
+    Ok(views)
+}
+
+/// The tags of these things, each with the thing's id.
+pub(crate) async fn tags_of(connection: &mut Connection, ids: &[&str]) -> Result<Vec<(String, String)>, ApiError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql: Sql = sql!("SELECT resource_id, tag FROM network_tags WHERE resource_id");
+    Ok(sql.is_in(ids).push(" ORDER BY resource_id, tag").fetch_all(connection).await?)
+}
+
+/// `{"network": {...}}`, with the fields that the query asks for.
+pub(crate) async fn shown<R: Resource>(
+    request: &Request,
+    connection: &mut Connection,
+    row: &R,
+) -> Result<Response, ApiError> {
+    let wanted = Wanted::by(request);
+    let view = views(request, connection, std::slice::from_ref(row), &wanted).await?.pop().unwrap_or_default();
+    Ok(Json(json!({ R::ABOUT.one: view })).into_response())
+}

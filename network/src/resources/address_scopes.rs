@@ -1,0 +1,120 @@
+//! `/address-scopes`: within one, no address is there twice.
+
+use novella_common::{
+    db::{Connection, list::Condition},
+    sql,
+};
+use novella_rest::{ApiError, Operation};
+use serde_json::{Map, Value};
+
+use super::sharing;
+use crate::{
+    Networking, Request,
+    attributes::{
+        Attribute,
+        Otherwise::{Flag, Text},
+        attribute,
+        checks::{self, boolean, name},
+    },
+    errors::conflict,
+    policy,
+    resource::{self, About, Given, Resource, SharedAs, Wanted, Whose, Work},
+};
+
+crate::resource! {
+    /// An address scope.
+    struct AddressScope in "address_scopes" {
+        name: String = attribute("name", name).given_or(Text("")).changed().filter().sort();
+        ip_version: i64 = attribute("ip_version", checks::ip_version).required().filter().sort();
+    }
+}
+
+static ADDRESS_SCOPES: About = About {
+    one: "address_scope",
+    many: "address_scopes",
+    collection: "/address-scopes",
+    member: "/address-scopes/{address_scope_id}",
+    tags: None,
+    missing: ("AddressScopeNotFound", "Address scope ", " could not be found"),
+    get: policy::GET_ADDRESS_SCOPE,
+    create: policy::CREATE_ADDRESS_SCOPE,
+    update: Some(policy::UPDATE_ADDRESS_SCOPE),
+    delete: policy::DELETE_ADDRESS_SCOPE,
+    quota: None,
+    stamped: false,
+    first_revision: 0,
+    shared: Some(SharedAs { object_type: "address_scope", actions: &["access_as_shared"] }),
+};
+
+pub(super) static SHARED: SharedAs = SharedAs { object_type: "address_scope", actions: &["access_as_shared"] };
+
+/// The operations.
+pub(super) fn operations() -> Vec<Operation<Networking>> {
+    resource::operations::<AddressScope>()
+}
+
+impl Resource for AddressScope {
+    const ABOUT: &'static About = &ADDRESS_SCOPES;
+    const OTHERS: &'static [Attribute] = &[attribute("shared", boolean)
+        .given_or(Flag(false))
+        .changed()
+        .filter()
+        .creating(policy::CREATE_ADDRESS_SCOPE_SHARED)
+        .updating(policy::UPDATE_ADDRESS_SCOPE_SHARED)];
+
+    fn filter(request: &Request, _: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
+        sharing::filter(request, &SHARED, values)
+    }
+
+    async fn whose(&self, request: &Request, connection: &mut Connection) -> Result<Whose, ApiError> {
+        let shared = sharing::shared_now(request, connection, &SHARED, &[&self.id]).await?;
+        Ok(Whose { shared: !shared.is_empty(), ..Whose::of(self.project_id.clone()) })
+    }
+
+    async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
+        if given.flag("shared") == Some(true) {
+            sharing::share(work, &SHARED, &self.id, &self.project_id).await?;
+        }
+        Ok(())
+    }
+
+    async fn before_update(&mut self, _: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
+        match given.flag("shared") {
+            Some(true) => sharing::share(work, &SHARED, &self.id, &self.project_id).await,
+            Some(false) => sharing::unshare(work, &SHARED, &self.id).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn before_delete(&self, work: &mut Work<'_>) -> Result<(), ApiError> {
+        let used: i64 = sql!("SELECT COUNT(*) FROM subnet_pools WHERE address_scope_id = "(self.id))
+            .fetch_one(&mut work.transaction)
+            .await?;
+        if used == 0 {
+            return Ok(());
+        }
+        let id = &self.id;
+        Err(conflict(
+            "AddressScopeInUse",
+            format!(
+                "Unable to complete operation on address scope {id}. There are one or more subnet pools in use on the \
+                     address scope"
+            ),
+        ))
+    }
+
+    async fn complete(
+        rows: &[Self],
+        views: &mut [Map<String, Value>],
+        _: &Wanted<'_>,
+        request: &Request,
+        connection: &mut Connection,
+    ) -> Result<(), ApiError> {
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
+        for (row, view) in rows.iter().zip(views) {
+            view.insert("shared".to_owned(), shared.contains(&row.id).into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,290 @@
+//! The addresses of ports: what can be asked for, and what is given.
+
+use std::net::IpAddr;
+
+use novella_common::{
+    db::{Sql, list::Condition},
+    sql,
+};
+use novella_rest::ApiError;
+use serde_json::{Value, json};
+
+use super::Port;
+use crate::{
+    addresses::{
+        allocations::{self, FixedIp},
+        eui64,
+    },
+    attributes::checks::{self, Checked, Refusal, plain},
+    errors::{conflict, invalid_input, refused},
+    resource::{Given, Resource as _, Work, look_up},
+    resources::{
+        subnet_layout::is_usable,
+        subnets::{self, Subnet},
+    },
+};
+
+/// One address that is asked for: of this subnet, this one, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::resources) struct Wish {
+    pub(in crate::resources) subnet: Option<String>,
+    pub(in crate::resources) address: Option<IpAddr>,
+}
+
+/// `[{"subnet_id", "ip_address"}]`, either or both.
+pub(in crate::resources) fn check(value: &Value) -> Checked {
+    let bad = |value: &Value| Refusal::Reason(format!("Invalid data format for fixed IP: '{}'", plain(value)));
+    let items = value.as_array().ok_or_else(|| bad(value))?;
+    let mut found: Vec<Value> = Vec::new();
+    for item in items {
+        let item = item.as_object().ok_or_else(|| bad(item))?;
+        let mut fixed = json!({});
+        if let Some(given) = item.get("ip_address") {
+            let address = checks::address(given)?;
+            if found.iter().any(|other| other.get("ip_address") == Some(&address)) {
+                return Err(Refusal::Reason(format!("Duplicate IP address '{}'", plain(given))));
+            }
+            fixed["ip_address"] = address;
+        }
+        if let Some(subnet) = item.get("subnet_id") {
+            fixed["subnet_id"] = checks::uuid(subnet)?;
+        }
+        found.push(fixed);
+    }
+    Ok(Value::Array(found))
+}
+
+/// What a request asks for; `None`: nothing in particular.
+pub(super) fn wished(given: &Given) -> Result<Option<Vec<Wish>>, ApiError> {
+    let Some(items) = given.get("fixed_ips").and_then(Value::as_array) else { return Ok(None) };
+    wishes_in(items).map(Some)
+}
+
+/// The wishes of a list that was checked.
+pub(in crate::resources) fn wishes_in(items: &[Value]) -> Result<Vec<Wish>, ApiError> {
+    let wish = |item: &Value| Wish {
+        subnet: item.get("subnet_id").and_then(Value::as_str).map(ToOwned::to_owned),
+        address: item.get("ip_address").and_then(Value::as_str).and_then(|text| text.parse().ok()),
+    };
+    let wishes: Vec<Wish> = items.iter().map(wish).collect();
+    if wishes.contains(&Wish::default()) {
+        return Err(invalid_input("IP allocation requires subnet_id or ip_address"));
+    }
+    Ok(wishes)
+}
+
+/// `fixed_ips=ip_address=A`, `=subnet_id=S`, `=ip_address_substr=1.2`.
+pub(super) fn filter(values: &[&str]) -> Result<Condition, ApiError> {
+    let mut sql = Sql::new("id IN (SELECT port_id FROM network_allocations WHERE 1 = 1");
+    let (mut addresses, mut subnets, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+    for value in values {
+        match value.split_once('=') {
+            Some(("ip_address", address)) => addresses.push(address),
+            Some(("subnet_id" | "subnet", subnet)) => subnets.push(subnet),
+            Some(("ip_address_substr", part)) => parts.push(part),
+            Some(_) => {}
+            None => return Err(invalid_input(format!("'{value}' is not of the form <key>=[value]"))),
+        }
+    }
+    if !addresses.is_empty() {
+        sql.push(" AND ip_address").is_in(addresses);
+    }
+    if !subnets.is_empty() {
+        sql.push(" AND subnet_id").is_in(subnets);
+    }
+    for (index, part) in parts.iter().enumerate() {
+        sql.push(if index == 0 { " AND (" } else { " OR " });
+        sql.push_for("INSTR(ip_address, ", "STRPOS(ip_address, ").bind(*part).push(") > 0");
+    }
+    if !parts.is_empty() {
+        sql.push(")");
+    }
+    sql.push(")");
+    Ok(Condition::raw(sql))
+}
+
+/// Whether a port is a router's, for whom other rules hold.
+fn is_routers(port: &Port) -> bool {
+    port.device_owner.starts_with("network:router")
+}
+
+/// Where an address that is asked for is from, and which it is, if that was said.
+fn place<'s>(port: &Port, subnets: &'s [Subnet], wish: &Wish) -> Result<(&'s Subnet, Option<IpAddr>), ApiError> {
+    let Some(id) = &wish.subnet else {
+        let address = wish.address.ok_or_else(|| invalid_input("IP allocation requires subnet_id or ip_address"))?;
+        for subnet in subnets {
+            if is_usable(&subnet.network()?, address) {
+                check_own(port, subnet, address)?;
+                return Ok((subnet, Some(address)));
+            }
+        }
+        return Err(refused(
+            "InvalidIpForNetwork",
+            format!("IP address {address} is not a valid IP for any of the subnets on the specified network."),
+        ));
+    };
+    let subnet = subnets.iter().find(|subnet| subnet.id == *id);
+    let Some(subnet) = subnet else {
+        return Err(Subnet::missing(id));
+    };
+    let Some(address) = wish.address else { return Ok((subnet, None)) };
+    if !is_usable(&subnet.network()?, address) {
+        return Err(refused(
+            "InvalidIpForSubnet",
+            format!("IP address {address} is not a valid IP for the specified subnet."),
+        ));
+    }
+    check_own(port, subnet, address)?;
+    Ok((subnet, Some(address)))
+}
+
+/// In a subnet where devices make their addresses themselves, they have no others.
+fn check_own(port: &Port, subnet: &Subnet, address: IpAddr) -> Result<(), ApiError> {
+    if is_routers(port) || !subnet.makes_own_addresses() || eui64(&subnet.network()?, port.mac()) == Some(address) {
+        return Ok(());
+    }
+    Err(refused(
+        "AllocationOnAutoAddressSubnet",
+        format!(
+            "IPv6 address {address} cannot be directly assigned to a port on subnet {} as the subnet is configured for \
+             automatic addresses",
+            subnet.id
+        ),
+    ))
+}
+
+fn none_left(port: &Port) -> ApiError {
+    conflict("IpAddressGenerationFailure", format!("No more IP addresses available on network {}.", port.network_id))
+}
+
+/// Gives a port what is asked for.
+pub(super) async fn give(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) -> Result<Vec<FixedIp>, ApiError> {
+    change(work, port, wishes).await
+}
+
+/// Gives a port one address.
+async fn give_one(
+    work: &mut Work<'_>,
+    port: &Port,
+    subnet: &Subnet,
+    address: Option<IpAddr>,
+    position: usize,
+) -> Result<Option<FixedIp>, ApiError> {
+    let position = i64::try_from(position).unwrap_or(i64::MAX);
+    let connection = &mut work.transaction;
+    let own = subnet.makes_own_addresses() && !is_routers(port);
+    let address = match address {
+        Some(address) => Some(address),
+        None if own => eui64(&subnet.network()?, port.mac()),
+        None => None,
+    };
+    match address {
+        Some(address) => allocations::give(connection, subnet, &port.id, address, position).await.map(Some),
+        None => allocations::give_any(connection, subnet, &port.id, position).await,
+    }
+}
+
+/// Gives a port the address that its device makes itself in this subnet.
+pub(super) async fn give_own(
+    work: &mut Work<'_>,
+    port: &Port,
+    subnet: &Subnet,
+    position: usize,
+) -> Result<(), ApiError> {
+    give_one(work, port, subnet, None, position).await?;
+    Ok(())
+}
+
+/// What a port gets that asks for nothing in particular: an address of IPv4, one of IPv6, and one in each subnet where
+/// devices make theirs themselves.
+pub(super) async fn give_default(work: &mut Work<'_>, port: &Port) -> Result<Vec<FixedIp>, ApiError> {
+    let all = subnets::of_network(&mut work.transaction, &port.network_id).await?;
+    let fits = |subnet: &&Subnet| subnet.service_types.is_empty() || subnet.service_types.contains(&port.device_owner);
+    let usable: Vec<&Subnet> = all.iter().filter(fits).collect();
+    if usable.is_empty() && !all.is_empty() {
+        return Err(none_left(port));
+    }
+    let own = |subnet: &&&Subnet| subnet.makes_own_addresses();
+    let mut given: Vec<FixedIp> = Vec::new();
+    let of_ipv4: Vec<&Subnet> = usable.iter().filter(|subnet| subnet.ip_version == 4).copied().collect();
+    let of_ipv6: Vec<&Subnet> =
+        usable.iter().filter(|subnet| subnet.ip_version == 6 && !own(subnet)).copied().collect();
+    let first = give_first(work, port, &of_ipv4, given.len()).await?;
+    given.extend(first);
+    if !is_routers(port) {
+        for subnet in usable.iter().filter(own) {
+            let fixed = give_one(work, port, subnet, None, given.len()).await?;
+            given.extend(fixed);
+        }
+    }
+    let first = give_first(work, port, &of_ipv6, given.len()).await?;
+    given.extend(first);
+    Ok(given)
+}
+
+/// An address of the first of these subnets that has one left.
+async fn give_first(
+    work: &mut Work<'_>,
+    port: &Port,
+    subnets: &[&Subnet],
+    position: usize,
+) -> Result<Option<FixedIp>, ApiError> {
+    for subnet in subnets {
+        if let Some(fixed) = give_one(work, port, subnet, None, position).await? {
+            return Ok(Some(fixed));
+        }
+    }
+    if subnets.is_empty() { Ok(None) } else { Err(none_left(port)) }
+}
+
+/// Gives a port what is asked for, and keeps of what it has what fits.
+pub(super) async fn change(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) -> Result<Vec<FixedIp>, ApiError> {
+    let subnets = subnets::of_network(&mut work.transaction, &port.network_id).await?;
+    let mut had = super::addresses_of(&mut work.transaction, &port.id).await?;
+    let mut kept: Vec<Option<FixedIp>> = vec![None; wishes.len()];
+    let places: Vec<(&Subnet, Option<IpAddr>)> =
+        wishes.iter().map(|wish| place(port, &subnets, wish)).collect::<Result<_, _>>()?;
+    // First those that are named, then any of their subnet.
+    for named in [true, false] {
+        for (index, (subnet, address)) in places.iter().enumerate() {
+            if address.is_some() != named || kept[index].is_some() {
+                continue;
+            }
+            let same = |fixed: &FixedIp| {
+                fixed.subnet_id == subnet.id && address.is_none_or(|address| fixed.ip_address.parse() == Ok(address))
+            };
+            if let Some(at) = had.iter().position(same) {
+                kept[index] = Some(had.remove(at));
+            }
+        }
+    }
+    take_back(work, &had).await?;
+    let mut now = Vec::new();
+    for (index, ((subnet, address), kept)) in places.into_iter().zip(kept).enumerate() {
+        let fixed = match kept {
+            Some(fixed) => {
+                let position = i64::try_from(index).unwrap_or(i64::MAX);
+                sql!(
+                    "UPDATE network_allocations SET position = " (position) " WHERE subnet_id = " (fixed.subnet_id)
+                    " AND port_id = " (port.id) " AND ip_address = " (fixed.ip_address)
+                )
+                .execute(&mut work.transaction)
+                .await?;
+                fixed
+            }
+            None => give_one(work, port, subnet, address, index).await?.ok_or_else(|| none_left(port))?,
+        };
+        now.push(fixed);
+    }
+    Ok(now)
+}
+
+/// Gives addresses back.
+pub(super) async fn take_back(work: &mut Work<'_>, addresses: &[FixedIp]) -> Result<(), ApiError> {
+    for fixed in addresses {
+        if let Some(subnet) = look_up::<Subnet>(&mut work.transaction, &fixed.subnet_id).await? {
+            allocations::take_back(&mut work.transaction, &subnet, fixed).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The Networking API as its clients have it: the real router on a real database, with Identity's own tokens.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[macro_use]
+mod support;
+
+mod allocator;
+mod floating_ips;
+mod lists;
+mod networks;
+mod policy;
+mod ports;
+mod quotas;
+mod routers;
+mod security_groups;
+mod subnets;
