@@ -63,6 +63,8 @@ enum Command {
     Save(commands::save::SaveOptions),
     /// Start a REST API
     Api(commands::services::ApiOptions),
+    /// Start Identity alone, for a Compute elsewhere
+    Identity(commands::identity::IdentityOptions),
     /// Start a scheduler
     Scheduler(commands::services::ServiceOptions),
     /// Start a conductor
@@ -90,6 +92,9 @@ enum Command {
     Watch(commands::watch::WatchOptions),
     /// Measure this program on this machine
     Bench(commands::bench::BenchOptions),
+    /// Say who may do what: the rules in force, and whether somebody may
+    #[command(subcommand)]
+    Policy(commands::policy::PolicyCommand),
     /// Print the configuration in force, and where each value comes from
     Config(commands::show_config::ConfigOptions),
     /// Print a shell's completions: source <(novella completions bash)
@@ -118,6 +123,7 @@ fn main() -> ExitCode {
             Command::Down(options) => commands::down::run(&global, options).await,
             Command::Save(options) => commands::save::run(&global, options).await,
             Command::Api(options) => commands::services::api(&global, options).await,
+            Command::Identity(options) => commands::identity::run(&global, options).await,
             Command::Scheduler(options) => commands::services::scheduler(&global, options).await,
             Command::Conductor(options) => commands::services::conductor(&global, options).await,
             Command::Compute(options) => commands::services::compute(&global, options).await,
@@ -129,6 +135,7 @@ fn main() -> ExitCode {
             Command::Fault(command) => commands::fault::run(&global, command).await,
             Command::Watch(options) => commands::watch::run(&global, options).await,
             Command::Bench(options) => commands::bench::run(&global, options).await,
+            Command::Policy(command) => return commands::policy::run(&global, command).await,
             Command::Config(options) => commands::show_config::run(&global, &options),
             Command::Completions(options) => commands::manual::completions(&options),
             Command::Man(options) => commands::manual::man(&options),

@@ -21,7 +21,7 @@ use crate::{
     GlobalOptions,
     clouds::{CloudFolder, make_files_private},
     config::{Config, Flags},
-    run::{faults, figures, hosts, listener, rest, signals::StopSignals},
+    run::{faults, figures, hosts, listener, policies, rest, signals::StopSignals},
 };
 
 #[derive(Debug, Args)]
@@ -58,11 +58,12 @@ pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<(
     process
         .run(async |process, transport| {
             let config = &process.config;
+            let policies = policies::load(config)?;
             let listener = listener::open(config).await?;
             listener::reload_on_hangup(listener.tls.as_ref(), &process.shutdown)?;
             let database = process.database().await?;
             let faults = process.faults(&transport).await?;
-            let router = rest::router(config, &database, &transport, faults, &process.shutdown);
+            let router = rest::router(config, &database, &transport, policies, faults, &process.shutdown)?;
             ApiService::start(
                 listener,
                 router,

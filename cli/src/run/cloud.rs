@@ -15,7 +15,7 @@ use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 
 use super::{
-    faults, hosts, listener, rest,
+    faults, hosts, listener, policies, rest,
     seed::{self, SeedFile},
 };
 use crate::config::Config;
@@ -41,6 +41,7 @@ pub(crate) struct Cloud {
 /// The first part that can't be started; the text says which and why.
 pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, seed: &SeedFile) -> Result<Cloud> {
     // The address first: whoever starts a second cloud on it should hear so before anything is touched.
+    let policies = policies::load(config)?;
     let listener = listener::open(config).await?;
     // Then the hosts' files, which one process at a time can hold.
     let stores = match state {
@@ -91,7 +92,7 @@ pub(crate) async fn start(config: &Config, hosts: u16, state: Option<&Path>, see
     let computes = hosts::start(names, config, &stores, &transport, &hosts_shutdown).await?;
     let api_shutdown = Shutdown::new();
     listener::reload_on_hangup(listener.tls.as_ref(), &api_shutdown)?;
-    let router = rest::router(config, &database, &transport, faults, &api_shutdown);
+    let router = rest::router(config, &database, &transport, policies, faults, &api_shutdown)?;
     let api = ApiService::start(
         listener,
         router,

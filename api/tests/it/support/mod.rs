@@ -1,7 +1,10 @@
 //! A cloud with nothing but an API: the real router, a database of the test's own, a bus in this process, and in place of
 //! the other services recorders that take every message and do nothing.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
@@ -23,7 +26,7 @@ use novella_common::{
 use novella_identity::{IDENTITY, Identity, IdentityConfig, PasswordCost, SecurityComplianceConfig, seed};
 use novella_image::IMAGE as IMAGES;
 use novella_messaging::{Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
-use novella_rest::{ApiError, Server};
+use novella_rest::{ApiError, Server, Service, policy::Policy};
 pub use novella_testing::On;
 use novella_testing::Proxy;
 use serde_json::{Value, json};
@@ -177,6 +180,7 @@ fn router(
     (config, quota): (ApiConfig, QuotaConfig),
     passwords: IdentityConfig,
     security_compliance: SecurityComplianceConfig,
+    policies: &[(&'static Service, &str)],
 ) -> Router {
     let identity = Identity::new(database.clone(), config.token_ttl, passwords, security_compliance);
     let images = novella_image::Images::new(database.clone());
@@ -185,7 +189,11 @@ fn router(
     let rest = config.rest();
     let api = Api::new(database.clone(), transport, others, config, quota, ServiceConfig::default());
     let readiness = Readiness::new().bus(transport).database(database);
-    Server::new(rest, Arc::new(identity.clone()))
+    let server = Server::new(rest, Arc::new(identity.clone()));
+    let server = policies.iter().fold(server, |server, (service, file)| {
+        server.policy(service.kind, Policy::read(&service.policy, Path::new("policy.yaml"), file).unwrap())
+    });
+    server
         .service(&COMPUTE, api, novella_api::compute::operations())
         .service(&IDENTITY, identity, novella_identity::operations())
         .service(&IMAGES, images, novella_image::operations())
@@ -264,14 +272,22 @@ impl Cloud {
         config: (ApiConfig, QuotaConfig),
         passwords: IdentityConfig,
     ) -> Self {
-        let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default());
+        let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default(), &[]);
         Self { on, database, transport, router, taken: Arc::default(), servers: Mutex::default(), _own: own }
     }
 
     /// The same after a restart of the API, with this configuration.
     pub fn restarted(mut self, config: ApiConfig, security_compliance: SecurityComplianceConfig) -> Self {
         let config = (config, QuotaConfig::default());
-        self.router = router(&self.database, &self.transport, config, identity_config(), security_compliance);
+        self.router = router(&self.database, &self.transport, config, identity_config(), security_compliance, &[]);
+        self
+    }
+
+    /// The same after a restart of the API, with these policy files.
+    pub fn with_policies(mut self, files: &[(&'static Service, &str)]) -> Self {
+        let config = (ApiConfig::default(), many_servers());
+        let compliance = SecurityComplianceConfig::default();
+        self.router = router(&self.database, &self.transport, config, identity_config(), compliance, files);
         self
     }
 

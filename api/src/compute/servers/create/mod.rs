@@ -124,7 +124,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
     let new = NewServers { instances, spec, tags: wanted.tags, group, quota };
-    let parts = (request.state.clone(), request.context.clone(), Arc::new(new));
+    let parts = (request.state.clone(), RequestContext::clone(&request.context), Arc::new(new));
     uninterrupted(parts, move |(api, context, new)| async move { make(&api, &context, &new).await }).await?;
 
     if wanted.return_reservation_id {
