@@ -40,8 +40,8 @@ impl Problem {
     }
 }
 
-/// Reads a file: its rules, or all that is wrong.
-pub(super) fn read(text: &str) -> Result<Vec<Entry>, Vec<Problem>> {
+/// Reads a file: its rules, and all that is wrong. A rule whose check is not understood is there, as nobody's.
+pub(super) fn read(text: &str) -> (Vec<Entry>, Vec<Problem>) {
     let mut events = Events { parser: Parser::new_from_str(text) };
     let (mut entries, mut problems) = (Vec::new(), Vec::new());
     // After an error of YAML's nothing can be said of the rest.
@@ -55,7 +55,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, Vec<Problem>> {
             problems.push(Problem::new(entry.line, text));
         }
     }
-    if problems.is_empty() { Ok(entries) } else { Err(problems) }
+    (entries, problems)
 }
 
 struct Events<'t> {
@@ -103,10 +103,11 @@ impl Events<'_> {
                     return Err(Problem::new(line, format!("rule '{name}': a check is expected: a text, or a list")));
                 }
             };
-            match check {
-                Ok(check) => entries.push(Entry { name, line, check }),
-                Err(text) => problems.push(Problem::new(line, format!("rule '{name}': {text}"))),
-            }
+            let check = check.unwrap_or_else(|text| {
+                problems.push(Problem::new(line, format!("rule '{name}': {text}")));
+                Check::Nobody
+            });
+            entries.push(Entry { name, line, check });
         }
     }
 

@@ -87,7 +87,7 @@ impl Policy {
     /// # Errors
     /// The description is at odds with itself.
     pub fn of(description: &PolicyDescription) -> Result<Self, PolicyError> {
-        Self::with(description, Path::new("(default)"), Vec::new())
+        Self::with(description, Path::new("(default)"), (Vec::new(), Vec::new()))
     }
 
     /// The same with what a file changes.
@@ -104,12 +104,14 @@ impl Policy {
     /// # Errors
     /// As [`Policy::load`].
     pub fn read(description: &PolicyDescription, path: &Path, text: &str) -> Result<Self, PolicyError> {
-        let entries = file::read(text).map_err(|problems| wrong(path, problems))?;
-        Self::with(description, path, entries)
+        Self::with(description, path, file::read(text))
     }
 
-    fn with(description: &PolicyDescription, path: &Path, entries: Vec<Entry>) -> Result<Self, PolicyError> {
-        let mut problems = Vec::new();
+    fn with(
+        description: &PolicyDescription,
+        path: &Path,
+        (entries, mut problems): (Vec<Entry>, Vec<Problem>),
+    ) -> Result<Self, PolicyError> {
         let mut rules: Vec<InForce> = Vec::new();
         for rule in description.rules {
             match parse(&rule.who.text(description)) {
