@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
-use novella_common::{config::seconds, service::ConnectionLimits};
-use novella_rest::{Network, RestConfig};
+use novella_common::{
+    config::{Secret, seconds},
+    service::ConnectionLimits,
+};
+use novella_rest::{Network, RestConfig, keystone::KeystoneConfig};
 use serde::{Deserialize, Serialize};
 
 /// `[api.tls]`: TLS on the API's address. Both unset: none.
@@ -83,6 +86,25 @@ pub struct ApiConfig {
     pub max_servers_per_request: u32,
     /// Whether `/metrics` is on the public port too. It tells strangers how busy the cloud is.
     pub public_metrics: bool,
+    /// The URL of an Identity service elsewhere, a Keystone or `novella identity`: `https://keystone.example.org/v3`. Its
+    /// tokens are taken, and no Identity is served here.
+    pub identity_url: Option<String>,
+    /// The user that asks it which tokens are valid. It needs the role `service` there, or `admin`.
+    pub identity_user: String,
+    /// The name of that user's domain.
+    pub identity_user_domain: String,
+    /// That user's password.
+    pub identity_password: Option<Secret>,
+    /// The name of a project in which that user has the role.
+    pub identity_project: String,
+    /// The name of that project's domain.
+    pub identity_project_domain: String,
+    /// Who has signed the certificate of `identity_url` (PEM file). Unset: who the system trusts.
+    pub identity_authority: Option<PathBuf>,
+    /// Seconds that what it has said of a token is believed. A token that is revoked there is refused here after that time
+    /// at the latest.
+    #[serde(with = "seconds")]
+    pub identity_cache_time: Duration,
 }
 
 impl Default for ApiConfig {
@@ -109,11 +131,34 @@ impl Default for ApiConfig {
             token_ttl: Duration::from_secs(3600),
             max_servers_per_request: 1000,
             public_metrics: rest.public_metrics,
+            identity_url: None,
+            identity_user: "nova".to_owned(),
+            identity_user_domain: "Default".to_owned(),
+            identity_password: None,
+            identity_project: "service".to_owned(),
+            identity_project_domain: "Default".to_owned(),
+            identity_authority: None,
+            identity_cache_time: Duration::from_secs(10),
         }
     }
 }
 
 impl ApiConfig {
+    /// The Identity service elsewhere, if there is to be one.
+    #[must_use]
+    pub fn keystone(&self) -> Option<KeystoneConfig> {
+        Some(KeystoneConfig {
+            url: self.identity_url.clone()?,
+            user: self.identity_user.clone(),
+            user_domain: self.identity_user_domain.clone(),
+            password: self.identity_password.clone().unwrap_or_else(|| Secret::new("")),
+            project: self.identity_project.clone(),
+            project_domain: self.identity_project_domain.clone(),
+            authority: self.identity_authority.clone(),
+            cache_time: self.identity_cache_time,
+        })
+    }
+
     /// What the listener grants to those who connect.
     #[must_use]
     pub fn connection_limits(&self, max_connections: usize) -> ConnectionLimits {
@@ -140,6 +185,7 @@ impl ApiConfig {
             body_timeout: self.body_timeout,
             request_timeout: self.request_timeout,
             public_metrics: self.public_metrics,
+            identity_url: self.identity_url.clone(),
         }
     }
 }

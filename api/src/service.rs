@@ -33,6 +33,20 @@ pub struct ApiListener {
     pub tls: Option<Tls>,
 }
 
+impl ApiListener {
+    /// Answers by `router` until `shutdown` is requested. `name` is what figures call the listener.
+    pub fn serve(self, name: &'static str, router: Router, shutdown: &Shutdown) {
+        let Self { listener, limits, tls } = self;
+        let stop = shutdown.clone();
+        shutdown.spawn(async move {
+            match tls {
+                Some(tls) => serve_http(name, listener, router, tls, limits, &stop).await,
+                None => serve_http(name, listener, router, Plain, limits, &stop).await,
+            }
+        });
+    }
+}
+
 /// A running API.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiService {
@@ -53,17 +67,10 @@ impl ApiService {
         identity: ServiceIdentity,
         shutdown: &Shutdown,
     ) -> Result<Self, StartError> {
-        let ApiListener { listener, limits, tls } = listener;
-        let address = listener.local_addr()?;
+        let address = listener.listener.local_addr()?;
         announce(&database, &identity).await?;
         keep_alive(database, identity, service.report_interval, shutdown);
-        let stop = shutdown.clone();
-        shutdown.spawn(async move {
-            match tls {
-                Some(tls) => serve_http("api", listener, router, tls, limits, &stop).await,
-                None => serve_http("api", listener, router, Plain, limits, &stop).await,
-            }
-        });
+        listener.serve("api", router, shutdown);
         tracing::info!(%address, "the API answers");
         Ok(Self { address })
     }

@@ -1,5 +1,7 @@
 //! The whole configuration: the sections that services share and each service's own.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use figment::{Figment, providers::Serialized};
 use novella_api::{ApiConfig, QuotaConfig};
@@ -40,10 +42,28 @@ pub(crate) struct Config {
     pub identity: IdentityConfig,
     pub image: ImageConfig,
     pub network: NetworkConfig,
+    pub policy: PolicyConfig,
     pub scheduler: SchedulerConfig,
     pub conductor: ConductorConfig,
     pub compute: ComputeConfig,
     pub faults: FaultsConfig,
+}
+
+/// `[policy]`: files in the form of oslo.policy's `policy.yaml`, each with rules of one service that are to be other than by
+/// default (`novella policy list`). Read at the start, which a rule that is not understood stops.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PolicyConfig {
+    /// That of Compute, with Nova's rules.
+    pub compute: Option<PathBuf>,
+    /// That of Identity, with Keystone's.
+    pub identity: Option<PathBuf>,
+    /// That of Image, with Glance's.
+    pub image: Option<PathBuf>,
+    /// That of Networking, with Neutron's.
+    pub network: Option<PathBuf>,
+    /// That of the Cloud API.
+    pub cloud: Option<PathBuf>,
 }
 
 impl Config {

@@ -12,6 +12,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use clouds::CloudName;
+use run::rest::Component;
 
 /// Messages and rows are many small pieces, made by one thread and freed by another. With the C library's allocator the bus
 /// within the process carries a third less.
@@ -63,10 +64,12 @@ enum Command {
     Save(commands::save::SaveOptions),
     /// Start a REST API
     Api(commands::services::ApiOptions),
-    /// Start the Image API alone
-    Image(commands::image::ImageOptions),
-    /// Start the Networking API alone
-    Network(commands::services::ApiOptions),
+    /// Start Identity alone, for a Compute elsewhere
+    Identity(commands::component::ComponentOptions),
+    /// Start Image alone
+    Image(commands::component::ComponentOptions),
+    /// Start Networking alone
+    Network(commands::component::ComponentOptions),
     /// Start a scheduler
     Scheduler(commands::services::ServiceOptions),
     /// Start a conductor
@@ -96,6 +99,9 @@ enum Command {
     Watch(commands::watch::WatchOptions),
     /// Measure this program on this machine
     Bench(commands::bench::BenchOptions),
+    /// Say who may do what: the rules in force, and whether somebody may
+    #[command(subcommand)]
+    Policy(commands::policy::PolicyCommand),
     /// Print the configuration in force, and where each value comes from
     Config(commands::show_config::ConfigOptions),
     /// Print a shell's completions: source <(novella completions bash)
@@ -124,8 +130,9 @@ fn main() -> ExitCode {
             Command::Down(options) => commands::down::run(&global, options).await,
             Command::Save(options) => commands::save::run(&global, options).await,
             Command::Api(options) => commands::services::api(&global, options).await,
-            Command::Image(options) => commands::image::run(&global, options).await,
-            Command::Network(options) => commands::services::network(&global, options).await,
+            Command::Identity(options) => commands::component::run(&global, Component::Identity, options).await,
+            Command::Image(options) => commands::component::run(&global, Component::Image, options).await,
+            Command::Network(options) => commands::component::run(&global, Component::Network, options).await,
             Command::Scheduler(options) => commands::services::scheduler(&global, options).await,
             Command::Conductor(options) => commands::services::conductor(&global, options).await,
             Command::Compute(options) => commands::services::compute(&global, options).await,
@@ -138,6 +145,7 @@ fn main() -> ExitCode {
             Command::Trace(options) => commands::trace::run(&global, options).await,
             Command::Watch(options) => commands::watch::run(&global, options).await,
             Command::Bench(options) => commands::bench::run(&global, options).await,
+            Command::Policy(command) => return commands::policy::run(&global, command).await,
             Command::Config(options) => commands::show_config::run(&global, &options),
             Command::Completions(options) => commands::manual::completions(&options),
             Command::Man(options) => commands::manual::man(&options),

@@ -37,6 +37,7 @@ pub static IDENTITY: Service = Service {
     endpoint: "identity",
     microversions: None,
     envelope: keystone_envelope,
+    policy: policy::POLICY,
     denied: |rule| format!("You are not authorized to perform the requested action: {rule}."),
     token_first: false,
     project_in_path: false,

@@ -3,9 +3,34 @@
 use novella_rest::{
     policy::{
         Claim::{self, Domain, InDomain, Own, Project, Role, System, User},
-        MANAGER, MEMBER, READER, SERVICE, Who,
+        MANAGER, MEMBER, PolicyDescription, READER, SERVICE, Who,
     },
     rules,
+};
+
+/// The policy of Identity. Its rules may name whose a thing is in Keystone's words; of several names in a row of these each
+/// means the same.
+pub(crate) const POLICY: PolicyDescription = PolicyDescription {
+    rules: ALL,
+    admin: ADMIN_REQUIRED.name,
+    in_project: |role| format!("rule:admin_required or (role:{role} and project_id:%(target.project.id)s)"),
+    attributes: &[
+        "target.user.id",
+        "target.credential.user_id",
+        "target.token.user_id",
+        "target.trust.trustor_user_id",
+        "target.trust.trustee_user_id",
+        "target.project.id",
+        "target.limit.project_id",
+        "target.domain_id",
+        "target.domain.id",
+        "target.user.domain_id",
+        "target.project.domain_id",
+        "target.group.domain_id",
+        "target.role.domain_id",
+        "target.limit.domain.id",
+        "target.limit.project.domain_id",
+    ],
 };
 
 /// Readers of the system, and administrators.
@@ -25,6 +50,13 @@ const READ_PROJECT: Who = Who::AnyOf(&[System(READER), Domain(READER), Project])
 const MANAGE: Who = Who::AnyOf(&[Domain(MANAGER)]);
 
 rules! {
+    ADMIN_REQUIRED = "admin_required", Who::Check("role:admin"), "Be an administrator, who may do everything.";
+    SERVICE_ROLE = "service_role", Who::Check("role:service"), "As a service that checks tokens.";
+    SERVICE_OR_ADMIN = "service_or_admin", Who::Check("rule:admin_required or rule:service_role"), "As such a service, or an administrator.";
+    OWNER = "owner", Who::Check("user_id:%(target.user.id)s"), "As the user himself.";
+    ADMIN_OR_OWNER = "admin_or_owner", Who::Check("rule:admin_required or rule:owner"), "As the user himself, or an administrator.";
+    TOKEN_SUBJECT = "token_subject", Who::Check("user_id:%(target.token.user_id)s"), "As the user whose token it is.";
+    ADMIN_OR_TOKEN_SUBJECT = "admin_or_token_subject", Who::Check("rule:admin_required or rule:token_subject"), "As that user, or an administrator.";
     ISSUE_TOKEN = "identity:issue_token", Who::Anyone, "Give out a token.";
     VALIDATE_TOKEN = "identity:validate_token", Who::AnyOf(&[System(READER), Role(SERVICE), User]), "Show a token.";
     CHECK_TOKEN = "identity:check_token", READ_OWN, "Say whether a token is valid.";

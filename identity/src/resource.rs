@@ -153,6 +153,15 @@ fn granted<R: Resource>(request: &Request, found: Option<R>, id: &str) -> Result
     found.ok_or_else(|| R::missing(id))
 }
 
+/// Holds the operation's rule against a list, which shows what is in the domain that the token is for, if it is for one.
+///
+/// # Errors
+/// 403.
+pub(crate) fn check_list(request: &Request) -> Result<(), ApiError> {
+    let domain = request.token.as_ref().and_then(|token| token.domain.as_ref()).map(|domain| domain.id.as_str());
+    request.check_target(&Target { domain, ..Target::default() })
+}
+
 /// `GET` of one.
 pub(crate) async fn show<R: Resource>(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let row = authorized::<R>(&request, &mut *request.state.database.read().await?, &id).await?;

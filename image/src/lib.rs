@@ -43,6 +43,7 @@ pub static IMAGE: Service = Service {
     endpoint: "image",
     microversions: None,
     envelope,
+    policy: policy::POLICY,
     denied: |rule| format!("You are not authorized to complete {rule} action."),
     token_first: true,
     project_in_path: false,

@@ -4,11 +4,20 @@
 //! looked at by `access.rs`, with the image at hand.
 
 use novella_rest::{
-    policy::{Claim, MEMBER, READER, SERVICE, Who},
+    policy::{Claim, MEMBER, PolicyDescription, READER, SERVICE, Who},
     rules,
 };
 
+/// The policy of Image. Its rules may name the project that an image belongs to.
+pub(crate) const POLICY: PolicyDescription = PolicyDescription {
+    rules: ALL,
+    admin: CONTEXT_IS_ADMIN.name,
+    in_project: |role| format!("rule:context_is_admin or (role:{role} and project_id:%(project_id)s)"),
+    attributes: &["project_id"],
+};
+
 rules! {
+    CONTEXT_IS_ADMIN = "context_is_admin", Who::Check("role:admin"), "Be an administrator, who sees every project's images.";
     GET_IMAGES = "get_images", Who::Role(READER), "List images.";
     GET_IMAGE = "get_image", Who::Role(READER), "Show an image.";
     ADD_IMAGE = "add_image", Who::Role(MEMBER), "Make an image.";

@@ -33,6 +33,7 @@ pub static NETWORK: Service = Service {
     endpoint: "networking",
     microversions: None,
     envelope: errors::envelope,
+    policy: policy::POLICY,
     denied: |rule| format!("rule:{rule} is disallowed by policy"),
     token_first: true,
     project_in_path: false,

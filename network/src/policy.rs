@@ -3,9 +3,18 @@
 use novella_rest::{
     policy::{
         Claim::{InParent, InProject, Role, Shared},
-        MANAGER, MEMBER, READER, SERVICE, Who,
+        MANAGER, MEMBER, PolicyDescription, READER, SERVICE, Who,
     },
     rules,
+};
+
+/// The policy of Networking. Its rules may name whose a thing is, whose the network is that it is part of, and whether it is
+/// shared with who asks.
+pub(crate) const POLICY: PolicyDescription = PolicyDescription {
+    rules: ALL,
+    admin: CONTEXT_IS_ADMIN.name,
+    in_project: |role| format!("rule:context_is_admin or (role:{role} and project_id:%(project_id)s)"),
+    attributes: &["project_id", "tenant_id", "ext_parent:project_id", "network:project_id", "shared"],
 };
 
 /// Readers in the project of the thing, and administrators.
@@ -26,6 +35,7 @@ const SERVICE_TOO: Who = Who::AnyOf(&[Role(SERVICE)]);
 const SERVICE_ONLY: Who = Who::AnyOf(&[Role(SERVICE)]);
 
 rules! {
+    CONTEXT_IS_ADMIN = "context_is_admin", Who::Check("role:admin"), "Be an administrator, who sees what every project has.";
     CREATE_ADDRESS_GROUP = "create_address_group", MEMBER_OF, "Make an address group.";
     GET_ADDRESS_GROUP = "get_address_group", Who::AnyOf(&[InProject(READER), Shared]), "List and show address groups.";
     UPDATE_ADDRESS_GROUP = "update_address_group", MEMBER_OF, "Change an address group.";

@@ -1,6 +1,7 @@
 //! Who asks: the token of a request, looked up once and turned into a [`RequestContext`].
 
 mod access_rule;
+mod document;
 
 use std::{fmt, sync::Arc};
 
@@ -12,7 +13,6 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use novella_common::{RequestContext, context::new_request_id};
 use tracing::Span;
 
 pub use access_rule::AccessRule;
@@ -20,8 +20,8 @@ pub use access_rule::AccessRule;
 use crate::{
     ApiError, RestConfig, Service,
     links::{ProjectInPath, base},
-    policy,
-    request_id::RequestIds,
+    policy::{Caller, Policy},
+    request_id,
 };
 
 /// Something with an id and a name.
@@ -103,15 +103,6 @@ pub trait Authenticator: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Arc<Token>>, ApiError>>;
 }
 
-/// A request with a valid token.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    /// What goes with everything that the request leads to.
-    pub(crate) context: RequestContext,
-    pub(crate) token: Arc<Token>,
-    pub(crate) watch: TokenWatch,
-}
-
 /// Looks again at the token of a request whose answer takes long.
 #[derive(Clone)]
 pub struct TokenWatch {
@@ -144,7 +135,7 @@ pub fn token_in<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().filter(|token| !token.is_empty())
 }
 
-async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<Caller, ApiError> {
+async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<(Caller, TokenWatch), ApiError> {
     let text = token_in(&parts.headers, "x-auth-token").ok_or(ApiError::Unauthorized)?;
     let token = tokens.authenticator.authenticate(text).await?.ok_or(ApiError::Unauthorized)?;
     let rules = token.application_credential.as_ref().and_then(|credential| credential.access_rules.as_ref());
@@ -152,20 +143,11 @@ async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<Caller, ApiError
         return Err(ApiError::Unauthorized);
     }
 
-    let ids = parts.extensions.get::<RequestIds>();
-    let roles: Vec<String> = token.roles.iter().map(|role| role.name.clone()).collect();
-    let context = RequestContext {
-        request_id: ids.map_or_else(new_request_id, |ids| ids.own.clone()),
-        global_request_id: ids.and_then(|ids| ids.global.clone()),
-        user_id: Some(token.user.id.clone()),
-        project_id: token.project.as_ref().map(|project| project.id.clone()),
-        is_admin: roles.iter().any(|role| role == policy::ADMIN),
-        roles,
-    };
-    Span::current().record("project_id", context.project_id.as_deref());
     let watch =
         TokenWatch { authenticator: Arc::clone(&tokens.authenticator), text: text.into(), first: Arc::clone(&token) };
-    Ok(Caller { context, token, watch })
+    let caller = Caller::new(request_id::context(&parts.extensions), token, Arc::clone(&tokens.policy));
+    Span::current().record("project_id", caller.project_id.as_deref());
+    Ok((caller, watch))
 }
 
 /// What the layers of a service need to look tokens up.
@@ -175,6 +157,7 @@ pub(crate) struct Tokens {
     pub(crate) config: Arc<RestConfig>,
     /// The service that is asked.
     pub(crate) service: &'static Service,
+    pub(crate) policy: Arc<Policy>,
     /// Whether a request without a valid token is refused here, before the router.
     pub(crate) required: bool,
 }
@@ -183,8 +166,9 @@ pub(crate) struct Tokens {
 pub(crate) async fn find_caller(State(tokens): State<Tokens>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match authenticate(&tokens, &parts).await {
-        Ok(caller) => {
+        Ok((caller, watch)) => {
             parts.extensions.insert(caller);
+            parts.extensions.insert(watch);
         }
         Err(ApiError::Unauthorized) if !tokens.required => {}
         Err(error) => return refused(error, &parts, &tokens.config),
@@ -193,27 +177,35 @@ pub(crate) async fn find_caller(State(tokens): State<Tokens>, request: Request, 
         return next.run(Request::from_parts(parts, body)).await;
     }
     // Each operation asks for the token itself, or is asked for one.
-    let base = base(&parts, &tokens.config);
+    let identity = identity_url(&parts, &tokens.config);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     response.headers_mut().append(header::VARY, HeaderValue::from_static("X-Auth-Token"));
     if response.status() == StatusCode::UNAUTHORIZED
-        && let Ok(base) = base
+        && let Ok(identity) = identity
     {
-        challenge(&mut response, &base);
+        challenge(&mut response, &identity);
     }
     response
 }
 
+/// Where a token can be had.
+fn identity_url(parts: &Parts, config: &RestConfig) -> Result<String, ApiError> {
+    match &config.identity_url {
+        Some(url) => Ok(url.clone()),
+        None => Ok(format!("{}/identity", base(parts, config)?)),
+    }
+}
+
 /// Says where a token can be had.
-fn challenge(response: &mut Response, base: &str) {
-    if let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{base}/identity\"")) {
+fn challenge(response: &mut Response, identity: &str) {
+    if let Ok(value) = HeaderValue::from_str(&format!("Keystone uri=\"{identity}\"")) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
 }
 
 /// Refuses a path with another project's id in it than the token's. Stands behind [`find_caller`].
 pub(crate) async fn own_project(request: Request, next: Next) -> Response {
-    let own = request.extensions().get::<Caller>().and_then(|caller| caller.context.project_id.as_deref());
+    let own = request.extensions().get::<Caller>().and_then(|caller| caller.project_id.as_deref());
     if let Some(ProjectInPath(in_path)) = request.extensions().get::<ProjectInPath>()
         && own != Some(in_path.as_str())
     {
@@ -230,8 +222,8 @@ pub(crate) async fn own_project(request: Request, next: Next) -> Response {
 fn refused(error: ApiError, parts: &Parts, config: &RestConfig) -> Response {
     let unauthorized = matches!(error, ApiError::Unauthorized);
     let mut response = error.into_response();
-    if unauthorized && let Ok(base) = base(parts, config) {
-        challenge(&mut response, &base);
+    if unauthorized && let Ok(identity) = identity_url(parts, config) {
+        challenge(&mut response, &identity);
     }
     response
 }

@@ -30,6 +30,8 @@ pub struct RestConfig {
     pub request_timeout: Duration,
     /// Whether `/metrics` is on the public port too. It tells strangers how busy the cloud is.
     pub public_metrics: bool,
+    /// Where tokens can be had, if not from the process itself: the URL of an Identity service elsewhere.
+    pub identity_url: Option<String>,
 }
 
 impl Default for RestConfig {
@@ -46,6 +48,7 @@ impl Default for RestConfig {
             body_timeout: Duration::from_secs(20),
             request_timeout: Duration::from_secs(25),
             public_metrics: false,
+            identity_url: None,
         }
     }
 }

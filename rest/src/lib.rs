@@ -23,7 +23,9 @@ mod config;
 mod error;
 mod faults;
 mod handler;
+mod http_client;
 pub mod inputs;
+pub mod keystone;
 mod links;
 pub mod list;
 mod logging;
@@ -51,6 +53,7 @@ pub use body::{Body, Nullable, as_object, object, only_value, read_field, refuse
 pub use config::RestConfig;
 pub use error::{ApiError, Envelope, keystone_envelope};
 pub use handler::{Argument, Handler, Null, Path};
+pub use http_client::HttpClientError;
 pub use links::{Link, Links};
 pub use microversion::{Family, FieldRule, FieldTable, Microversion, Shaped, Versions, field};
 pub use open_body::{read_open, repr, wrapped, wrong_open};

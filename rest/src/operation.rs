@@ -1,6 +1,12 @@
 //! An operation: one row that says all there is to say of it, but what its handler does.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::response::Response;
 use http::Method;
@@ -12,7 +18,7 @@ use crate::{
     list::ListDescription,
     microversion::Versions,
     openapi::Described,
-    policy::{Rule, Who},
+    policy::Rule,
     query::check_query,
 };
 
@@ -203,7 +209,7 @@ impl<S> Operation<S> {
             if request.token.is_none() {
                 return Err(ApiError::Unauthorized);
             }
-            self.authorize(&request)?;
+            self.rule.check_beforehand(&request.context).map_err(|denied| request.denied(denied))?;
         }
         request.check_text()?;
         match &self.query {
@@ -215,7 +221,16 @@ impl<S> Operation<S> {
             }
         }
         request.rule = self.rule;
-        (self.handler)(request).await
+        let held = (!self.public && self.rule.who.depends_on_the_thing()).then(Arc::<AtomicBool>::default);
+        request.held.clone_from(&held);
+        let answer = (self.handler)(request).await?;
+        // Until then it was only possible that it is granted. A handler that forgets it is found by any test of it.
+        debug_assert!(
+            held.is_none_or(|held| held.load(Ordering::Relaxed)),
+            "{self:?} has not held {} against what it is about",
+            self.rule.name
+        );
+        Ok(answer)
     }
 
     /// 404 at a version that does not have it: in Nova's words, and with what would help.
@@ -226,19 +241,5 @@ impl<S> Operation<S> {
             _ => format!("there from microversion {major}.{} on", self.versions.since),
         };
         ApiError::not_found(format!("The resource could not be found. It is {when}."))
-    }
-
-    /// For the caller's own project: of what belongs to another one, only administrators know at all, and their rule is
-    /// granted everywhere. So whose the thing is need not be known here.
-    fn authorize(&self, request: &Request<S>) -> Result<(), ApiError> {
-        if self.rule.who == Who::Anyone {
-            return Ok(());
-        }
-        if let (Who::AnyOf(_), Some(token)) = (self.rule.who, &request.token) {
-            let allowed = self.rule.allows_target(token, None);
-            return if allowed { Ok(()) } else { Err(ApiError::Forbidden((request.service.denied)(self.rule.name))) };
-        }
-        let own = self.rule.check_own(&request.context);
-        own.map_err(|denied| ApiError::Forbidden((request.service.denied)(denied.rule)))
     }
 }

@@ -1,6 +1,12 @@
 //! A request, as handlers get it: who asks, for which version, with what.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -8,7 +14,7 @@ use axum::{
     response::IntoResponse,
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
-use novella_common::{RequestContext, service::ClientAddress};
+use novella_common::service::ClientAddress;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sync_wrapper::SyncWrapper;
@@ -17,9 +23,9 @@ use tokio::time::timeout;
 use crate::{
     ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token,
     answer::Answer,
-    authentication::{Caller, TokenWatch},
+    authentication::TokenWatch,
     places::Place,
-    policy::{Rule, Target, Who},
+    policy::{Caller, Denied, Policy, Rule, Target, Who},
     request_id, text,
     time_limit::TimeLimit,
 };
@@ -32,8 +38,9 @@ pub struct Request<S> {
     pub service: &'static Service,
     /// What the services of the process share of the configuration.
     pub config: Arc<RestConfig>,
-    /// Who asks, for which project, with which roles; goes with everything that the request leads to.
-    pub context: RequestContext,
+    /// Who asks, for which project, with which roles, which goes with everything that the request leads to; and the policy
+    /// that says what he may.
+    pub context: Caller,
     /// The caller's token; `None` for public operations.
     pub token: Option<Arc<Token>>,
     /// Whose request it is, as far as limits are concerned.
@@ -46,6 +53,8 @@ pub struct Request<S> {
     pub links: Links,
     /// The query.
     pub query: Parameters,
+    /// Whether its rule was held against the thing, where that has to be done.
+    pub(crate) held: Option<Arc<AtomicBool>>,
     path: Vec<String>,
     parts: Parts,
     /// What has not been read of the body. The wrapper lets a request be shared between threads, which a body by itself
@@ -58,26 +67,27 @@ impl<S> Request<S> {
     pub(crate) fn new(
         state: S,
         service: &'static Service,
-        config: Arc<RestConfig>,
+        (config, policy): (Arc<RestConfig>, Arc<Policy>),
         path: Vec<String>,
         parts: Parts,
         body: Body,
     ) -> Result<Self, ApiError> {
-        let (context, token) = match parts.extensions.get::<Caller>() {
-            Some(caller) => (caller.context.clone(), Some(Arc::clone(&caller.token))),
-            None => (request_id::anonymous(&parts.extensions), None),
+        let context = match parts.extensions.get::<Caller>() {
+            Some(caller) => caller.clone(),
+            None => Caller::anonymous(request_id::context(&parts.extensions), policy),
         };
         Ok(Self {
             state,
             service,
+            token: context.token().cloned(),
             context,
-            token,
             client: parts.extensions.get::<ClientAddress>().copied().unwrap_or(ClientAddress::NONE),
             rule: Rule { name: "", who: Who::Admin, permits: "" },
             version: parts.extensions.get::<Microversion>().copied().unwrap_or(Microversion::NONE),
             links: Links::of_request(&parts, &config, service)?,
             query: Parameters::of_uri(&parts.uri)?,
             config,
+            held: None,
             path,
             parts,
             body: SyncWrapper::new(body),
@@ -113,15 +123,22 @@ impl<S> Request<S> {
     /// # Errors
     /// 403 if it is not granted.
     pub fn check_rule(&self, rule: Rule, target: &Target<'_>) -> Result<(), ApiError> {
-        let token = self.token.as_ref().ok_or(ApiError::Unauthorized)?;
-        let denied = |_| ApiError::Forbidden((self.service.denied)(rule.name));
-        rule.check_target(token, target).map_err(denied)
+        self.token.as_ref().ok_or(ApiError::Unauthorized)?;
+        if let Some(held) = &self.held {
+            held.store(true, Ordering::Relaxed);
+        }
+        rule.check_target(&self.context, target).map_err(|denied| self.denied(denied))
+    }
+
+    /// 403 in the service's words.
+    pub(crate) fn denied(&self, denied: Denied) -> ApiError {
+        ApiError::Forbidden((self.service.denied)(denied.rule))
     }
 
     /// For answers that take long: looks again at the token. `None` for public operations.
     #[must_use]
     pub fn token_watch(&self) -> Option<TokenWatch> {
-        self.parts.extensions.get::<Caller>().map(|caller| caller.watch.clone())
+        self.parts.extensions.get::<TokenWatch>().cloned()
     }
 
     /// The headers.

@@ -28,8 +28,8 @@ impl RequestIds {
     }
 }
 
-/// The context of a request that needs no token: its ids, and nobody's rights.
-pub(crate) fn anonymous(extensions: &Extensions) -> RequestContext {
+/// The context of a request of which nothing but its ids is known yet.
+pub(crate) fn context(extensions: &Extensions) -> RequestContext {
     let ids = extensions.get::<RequestIds>();
     RequestContext {
         request_id: ids.map_or_else(new_request_id, |ids| ids.own.clone()),

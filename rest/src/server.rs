@@ -31,6 +31,7 @@ use crate::{
     microversion::negotiate,
     openapi,
     places::{self, Place, Places},
+    policy::{Policy, PolicyError},
     request_id, time_limit,
 };
 
@@ -43,6 +44,8 @@ pub struct Server {
     authenticator: Arc<dyn Authenticator>,
     places: Arc<Places>,
     services: Vec<(&'static Service, Router)>,
+    /// Other policies than those that the services describe, by the services' types.
+    policies: HashMap<&'static str, Arc<Policy>>,
     document: OpenApi,
     faults: Option<Faults>,
     page: Option<Router>,
@@ -58,6 +61,7 @@ impl Server {
             config,
             authenticator,
             services: Vec::new(),
+            policies: HashMap::new(),
             document: openapi::empty(),
             faults: None,
             page: None,
@@ -76,6 +80,13 @@ impl Server {
         Self { faults, ..self }
     }
 
+    /// Gives the service of this type, which is added after this, another policy than the one that it describes.
+    #[must_use]
+    pub fn policy(mut self, kind: &'static str, policy: Policy) -> Self {
+        self.policies.insert(kind, Arc::new(policy));
+        self
+    }
+
     /// Adds a service with its operations, whose handlers stand on `state`.
     #[must_use]
     pub fn service<S>(mut self, service: &'static Service, state: S, operations: Vec<Operation<S>>) -> Self
@@ -83,7 +94,9 @@ impl Server {
         S: Clone + Send + Sync + 'static,
     {
         openapi::add(&mut self.document, service, &operations);
-        let router = self.layered(service, operations_router(&self.config, service, &state, operations));
+        let policy = self.policies.remove(service.kind).unwrap_or_else(|| Arc::new(described(service)));
+        let operations = operations_router(&self.config, (service, &policy), &state, operations);
+        let router = self.layered(service, policy, operations);
         self.services.push((service, router));
         self
     }
@@ -95,11 +108,12 @@ impl Server {
     }
 
     /// The layers of one service, from the inside out; the discovery documents stand beside those that ask for a token.
-    fn layered(&self, service: &'static Service, operations: Router) -> Router {
+    fn layered(&self, service: &'static Service, policy: Arc<Policy>, operations: Router) -> Router {
         let tokens = Tokens {
             authenticator: Arc::clone(&self.authenticator),
             config: Arc::clone(&self.config),
             service,
+            policy,
             required: service.token_first,
         };
         let mut operations = operations;
@@ -220,9 +234,17 @@ enum Route<S> {
     Actions(HashMap<&'static str, Operation<S>>),
 }
 
+/// The policy that a service describes. A test sees to it that there is nothing wrong with it.
+fn described(service: &Service) -> Policy {
+    Policy::of(&service.policy).unwrap_or_else(|error: PolicyError| {
+        tracing::error!(%error, service = service.kind, "the policy is broken; nothing is granted to anybody");
+        Policy::default()
+    })
+}
+
 fn operations_router<S>(
     config: &Arc<RestConfig>,
-    service: &'static Service,
+    (service, policy): (&'static Service, &Arc<Policy>),
     state: &S,
     operations: Vec<Operation<S>>,
 ) -> Router
@@ -246,7 +268,7 @@ where
     let mut router = Router::new();
     let mut paths = Vec::new();
     for (path, method, served) in routes {
-        let route = route(config, service, state, (service.root, path, method), served);
+        let route = route((config, policy), service, state, (service.root, path, method), served);
         router = router.route(&format!("{}{path}", service.version_path), route);
         paths.push(path);
     }
@@ -281,7 +303,7 @@ fn absent(paths: &[&str], path: &str) -> ApiError {
 }
 
 fn route<S>(
-    config: &Arc<RestConfig>,
+    (config, policy): (&Arc<RestConfig>, &Arc<Policy>),
     service: &'static Service,
     state: &S,
     route: places::Route,
@@ -291,12 +313,12 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let served = Arc::new(served);
-    let (config, state) = (Arc::clone(config), state.clone());
+    let (config, policy, state) = (Arc::clone(config), Arc::clone(policy), state.clone());
     // Every method that an operation can have is one that a filter can have.
     let filter = MethodFilter::try_from(route.2.clone()).unwrap_or(MethodFilter::POST);
     let route = Arc::new(route);
     on(filter, move |path: RawPathParams, request: HttpRequest| {
-        let (config, state, served) = (Arc::clone(&config), state.clone(), Arc::clone(&served));
+        let (shared, state, served) = ((Arc::clone(&config), Arc::clone(&policy)), state.clone(), Arc::clone(&served));
         let route = Arc::clone(&route);
         async move {
             let (parts, body) = request.into_parts();
@@ -304,7 +326,7 @@ where
                 place.on_route(&route)?;
             }
             let path = path.iter().map(|(_, value)| value.to_owned()).collect();
-            let mut request = Request::new(state, service, config, path, parts, body)?;
+            let mut request = Request::new(state, service, shared, path, parts, body)?;
             match &*served {
                 Route::Single(operation) => operation.run(request).await,
                 Route::Actions(actions) => {

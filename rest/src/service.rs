@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::{Family, Links, error::Envelope};
+use crate::{Family, Links, error::Envelope, policy::PolicyDescription};
 
 /// A REST service of the cloud: Compute, Identity, Image.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Service {
     pub microversions: Option<Family>,
     /// The form of its errors.
     pub envelope: Envelope,
+    /// Who may do what.
+    pub policy: PolicyDescription,
     /// The text of a 403 for a policy rule of this name.
     pub denied: fn(&str) -> String,
     /// Whether a token is asked for before the router looks at the path, so that strangers can't tell which paths exist.

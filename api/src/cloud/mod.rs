@@ -24,6 +24,7 @@ pub static CLOUD: Service = Service {
     endpoint: "cloud/v1",
     microversions: None,
     envelope: keystone_envelope,
+    policy: policy::POLICY,
     denied: |rule| format!("Policy doesn't allow {rule} to be performed."),
     token_first: true,
     project_in_path: false,

@@ -20,7 +20,7 @@ use http::StatusCode;
 use novella_rest::{Family, Microversion, Operation, Service};
 use serde_json::{Value, json};
 
-use crate::state::Api;
+use crate::{policy, state::Api};
 
 /// The Compute service.
 ///
@@ -35,6 +35,7 @@ pub static COMPUTE: Service = Service {
     endpoint: "compute/v2.1",
     microversions: Some(MICROVERSIONS),
     envelope,
+    policy: policy::POLICY,
     denied: |rule| format!("Policy doesn't allow {rule} to be performed."),
     token_first: true,
     project_in_path: true,

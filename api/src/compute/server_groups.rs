@@ -18,7 +18,9 @@ use novella_rest::{
     ApiError, FieldTable, Operation, Path, body, delete, field, get,
     inputs::{Integer, Name},
     list::{ListDescription, own},
-    paging, post,
+    paging,
+    policy::Target,
+    post,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -167,7 +169,7 @@ async fn index(request: Request) -> Result<Response, ApiError> {
     let mut listing = request.list::<ServerGroup>(&SERVER_GROUPS)?;
     // Others than administrators see their own project's, whatever they ask for, as in Nova.
     let all =
-        request.query.get("all_projects").is_some() && policy::SERVER_GROUPS_INDEX_ALL.allows(&request.context, None);
+        request.query.get("all_projects").is_some() && policy::SERVER_GROUPS_INDEX_ALL.allows_own(&request.context);
     if !all {
         listing = listing.visible(Condition::equal("project_id", request.project()?));
     }
@@ -235,16 +237,24 @@ async fn create(request: Request, new: NewServerGroup) -> Result<Response, ApiEr
     Ok(request.answer(&FIELDS).object("server_group", view(&group, &HashMap::new())))
 }
 
+/// The group, if the operation's rule is granted for it.
+fn granted(request: &Request, found: Option<ServerGroup>, id: &str) -> Result<ServerGroup, ApiError> {
+    let group = found.ok_or_else(|| not_found(id))?;
+    let (user, project) = (Some(group.user_id.as_str()), Some(group.project_id.as_str()));
+    request.check_target(&Target { user, project, ..Target::default() })?;
+    Ok(group)
+}
+
 async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let mut connection = request.state.database.read().await?;
-    let group = find(&mut connection, &request, &id).await?.ok_or_else(|| not_found(&id))?;
+    let group = granted(&request, find(&mut connection, &request, &id).await?, &id)?;
     let members = server_groups::members(&mut connection, [group.uuid]).await?;
     Ok(request.answer(&FIELDS).object("server_group", view(&group, &members)))
 }
 
 async fn remove(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
-    let group = find(&mut transaction, &request, &id).await?.ok_or_else(|| not_found(&id))?;
+    let group = granted(&request, find(&mut transaction, &request, &id).await?, &id)?;
     sql!("DELETE FROM server_groups WHERE uuid = "(group.uuid)).execute(&mut transaction).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -3,6 +3,8 @@
 
 use axum::body::Body;
 use http::Method;
+use novella_api::COMPUTE;
+use novella_identity::IDENTITY;
 use novella_rest::{
     Operation,
     policy::{Rule, Who},
@@ -10,6 +12,9 @@ use novella_rest::{
 use serde_json::{Value, json};
 
 use crate::support::{Client, Cloud, On, PASSWORD};
+
+/// Whom a rule of this name is granted to that a file changes: whoever holds these roles, `None` with a token for no project.
+type Changed = (&'static str, fn(Option<&[&str]>) -> bool);
 
 /// An operation, as somebody asks for it.
 struct Row {
@@ -58,8 +63,11 @@ impl Row {
 
     /// Whether somebody with these roles in a project of its own (`None`: with a token for no project) may; `None`: that
     /// depends on the thing.
-    fn may(&self, roles: Option<&[&str]>) -> Option<bool> {
+    fn may(&self, roles: Option<&[&str]>, changed: &[Changed]) -> Option<bool> {
         let Some(rule) = self.rule else { return Some(true) };
+        if let Some((_, may)) = changed.iter().find(|(name, _)| *name == rule.name) {
+            return Some(may(roles));
+        }
         let roles_held = roles.unwrap_or_default();
         if roles_held.contains(&"admin") {
             return Some(true);
@@ -68,7 +76,7 @@ impl Row {
             Who::Anyone | Who::Owner => Some(true),
             Who::Admin => Some(false),
             Who::Role(role) => Some(roles.is_some() && roles_held.contains(&role)),
-            Who::AnyOf(_) => None,
+            Who::AnyOf(_) | Who::Check(_) => None,
         }
     }
 
@@ -118,79 +126,128 @@ async fn member<'c>(cloud: &'c Cloud, admin: &Client<'_>, name: &str, role: &str
     cloud.login(name, project).await
 }
 
+/// Rules that are changed in each direction: to more, to fewer, to others, to nobody.
+const COMPUTE_FILE: &str = "
+os_compute_api:servers:delete: \"!\"
+os_compute_api:servers:show: \"rule:boss and project_id:%(project_id)s\"
+boss: \"role:manager\"
+os_compute_api:servers:index: \"(role:member and not role:manager) or rule:context_is_admin\"
+os_compute_api:flavors: [[\"role:reader\", \"role:auditor\"], [\"rule:context_is_admin\"]]
+os_compute_api:os-services:list: \"role:reader\"
+os_compute_api:os-hypervisors:list: \"@\"
+os_compute_api:os-keypairs:index: \"role:member and user_id:%(user_id)s\"
+";
+const IDENTITY_FILE: &str = "
+identity:list_regions: \"!\"
+identity:create_region: \"role:manager\"
+identity:list_services: \"\"
+";
+const CHANGED: &[Changed] = &[
+    ("os_compute_api:servers:delete", |_| false),
+    ("os_compute_api:servers:show", |roles| holds(roles, "manager")),
+    ("os_compute_api:servers:index", |roles| holds(roles, "member") && !holds(roles, "manager")),
+    ("os_compute_api:flavors", |_| false),
+    ("os_compute_api:os-services:list", |roles| holds(roles, "reader")),
+    ("os_compute_api:os-hypervisors:list", |_| true),
+    ("os_compute_api:os-keypairs:index", |roles| holds(roles, "member")),
+    ("identity:list_regions", |_| false),
+    ("identity:create_region", |roles| holds(roles, "manager")),
+    ("identity:list_services", |_| true),
+];
+
+fn holds(roles: Option<&[&str]>, role: &str) -> bool {
+    roles.is_some_and(|roles| roles.contains(&role))
+}
+
 on_both! {
     async fn everybody_gets_what_the_rules_say_and_nothing_changes_when_they_say_no(cloud: Cloud) {
-        cloud.start_host("host-1").await;
-        let admin = cloud.admin().await;
-        let server = cloud.active_server(&cloud.demo().await, "s", "host-1").await.to_string();
-        let other = admin.post("/identity/v3/projects", &json!({"project": {"name": "other"}})).await;
-        assert_eq!(other.status, 201, "{:?}", other.body);
-        let users = admin.get("/identity/v3/users?name=demo").await.body["users"][0]["id"].as_str().unwrap().to_owned();
-        let project = admin.get("/identity/v3/projects?name=demo").await.body["projects"][0]["id"].as_str().unwrap().to_owned();
-        let ids = [
-            ("server_id", server.as_str()),
-            ("user_id", users.as_str()),
-            ("project_id", project.as_str()),
-            ("flavor_id", "1"),
-        ];
-        let all: Vec<Row> = [
-            rows("/compute/v2.1", true, &novella_api::compute::operations(), &ids),
-            rows("/identity/v3", false, &novella_identity::operations(), &ids),
-            rows("/image/v2", false, &novella_image::operations(), &ids),
-            rows("/cloud/v1", false, &novella_api::cloud::operations(), &ids),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        assert!(all.len() > 250, "{}", all.len());
+        everybody_asks_for_everything(cloud, &[]).await;
+    }
 
-        let reader = member(&cloud, &admin, "the-reader", "reader", "demo").await;
-        let member_of = member(&cloud, &admin, "the-member", "member", "demo").await;
-        let manager = member(&cloud, &admin, "the-manager", "manager", "demo").await;
-        let stranger = member(&cloud, &admin, "the-stranger", "member", "other").await;
-        let mut expired = cloud.anonymous();
-        expired.token = Some("0123456789abcdef0123456789abcdef".into());
-        let nobody = cloud.anonymous();
-        let unscoped = {
-            let body = json!({"auth": {"scope": "unscoped", "identity": {"methods": ["password"], "password": {"user": {
-                "name": "demo", "domain": {"id": "default"}, "password": PASSWORD}}}}});
-            let mut client = cloud.anonymous();
-            client.token = Some(cloud.token(&body).await.unwrap().0);
-            client
-        };
-        let everybody: [(&str, &Client<'_>, Option<&[&str]>); 5] = [
-            ("unscoped", &unscoped, None),
-            ("reader", &reader, Some(&["reader"])),
-            ("member", &member_of, Some(&["member", "reader"])),
-            ("manager", &manager, Some(&["manager", "member", "reader"])),
-            ("stranger", &stranger, Some(&["member", "reader"])),
-        ];
+    async fn everybody_gets_what_a_policy_file_says(cloud: Cloud) {
+        let files = [(&COMPUTE, COMPUTE_FILE), (&IDENTITY, IDENTITY_FILE)];
+        everybody_asks_for_everything(cloud.with_policies(&files), CHANGED).await;
+    }
+}
 
-        let before = state(&admin).await;
-        for row in &all {
-            for (who, client) in [("nobody", &nobody), ("expired", &expired)] {
-                let (status, body) = row.asked_by(client).await;
-                assert_eq!(status == 401, row.rule.is_some() || status == 401, "{who}: {} {}: {body}", row.method, row.path);
-            }
-            for (who, client, roles) in everybody {
-                if row.may(roles) == Some(false) {
-                    let answer = row.asked_by(client).await;
-                    assert!(row.is_denied(&answer), "{who}: {} {}: {answer:?}", row.method, row.path);
-                }
+async fn everybody_asks_for_everything(cloud: Cloud, changed: &[Changed]) {
+    cloud.start_host("host-1").await;
+    let admin = cloud.admin().await;
+    let server = cloud.active_server(&cloud.demo().await, "s", "host-1").await.to_string();
+    let other = admin.post("/identity/v3/projects", &json!({"project": {"name": "other"}})).await;
+    assert_eq!(other.status, 201, "{:?}", other.body);
+    let users = admin.get("/identity/v3/users?name=demo").await.body["users"][0]["id"].as_str().unwrap().to_owned();
+    let project =
+        admin.get("/identity/v3/projects?name=demo").await.body["projects"][0]["id"].as_str().unwrap().to_owned();
+    let ids = [
+        ("server_id", server.as_str()),
+        ("user_id", users.as_str()),
+        ("project_id", project.as_str()),
+        ("flavor_id", "1"),
+    ];
+    let all: Vec<Row> = [
+        rows("/compute/v2.1", true, &novella_api::compute::operations(), &ids),
+        rows("/identity/v3", false, &novella_identity::operations(), &ids),
+        rows("/image/v2", false, &novella_image::operations(), &ids),
+        rows("/cloud/v1", false, &novella_api::cloud::operations(), &ids),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    assert!(all.len() > 250, "{}", all.len());
+
+    let reader = member(&cloud, &admin, "the-reader", "reader", "demo").await;
+    let member_of = member(&cloud, &admin, "the-member", "member", "demo").await;
+    let manager = member(&cloud, &admin, "the-manager", "manager", "demo").await;
+    let stranger = member(&cloud, &admin, "the-stranger", "member", "other").await;
+    let mut expired = cloud.anonymous();
+    expired.token = Some("0123456789abcdef0123456789abcdef".into());
+    let nobody = cloud.anonymous();
+    let unscoped = {
+        let body = json!({"auth": {"scope": "unscoped", "identity": {"methods": ["password"], "password": {"user": {
+            "name": "demo", "domain": {"id": "default"}, "password": PASSWORD}}}}});
+        let mut client = cloud.anonymous();
+        client.token = Some(cloud.token(&body).await.unwrap().0);
+        client
+    };
+    let everybody: [(&str, &Client<'_>, Option<&[&str]>); 5] = [
+        ("unscoped", &unscoped, None),
+        ("reader", &reader, Some(&["reader"])),
+        ("member", &member_of, Some(&["member", "reader"])),
+        ("manager", &manager, Some(&["manager", "member", "reader"])),
+        ("stranger", &stranger, Some(&["member", "reader"])),
+    ];
+
+    let before = state(&admin).await;
+    for row in &all {
+        for (who, client) in [("nobody", &nobody), ("expired", &expired)] {
+            let (status, body) = row.asked_by(client).await;
+            assert_eq!(
+                status == 401,
+                row.rule.is_some() || status == 401,
+                "{who}: {} {}: {body}",
+                row.method,
+                row.path
+            );
+        }
+        for (who, client, roles) in everybody {
+            if row.may(roles, changed) == Some(false) {
+                let answer = row.asked_by(client).await;
+                assert!(row.is_denied(&answer), "{who}: {} {}: {answer:?}", row.method, row.path);
             }
         }
-        assert_eq!(state(&admin).await, before);
+    }
+    assert_eq!(state(&admin).await, before);
 
-        for row in &all {
-            for (who, client, roles) in everybody {
-                // What names a project is not the stranger's to see, whatever its role.
-                let foreign = who == "stranger" && row.path.contains(&project);
-                if row.may(roles) == Some(true) && !foreign {
-                    let answer = row.asked_by(client).await;
-                    assert!(answer.0 != 401 || row.rule.is_none(), "{who}: {} {}: {answer:?}", row.method, row.path);
-                    let own = row.rule.is_some_and(|rule| rule.who == Who::Owner);
-                    assert!(own || !row.is_denied(&answer), "{who}: {} {}: {answer:?}", row.method, row.path);
-                }
+    for row in &all {
+        for (who, client, roles) in everybody {
+            // What names a project is not the stranger's to see, whatever its role.
+            let foreign = who == "stranger" && row.path.contains(&project);
+            if row.may(roles, changed) == Some(true) && !foreign {
+                let answer = row.asked_by(client).await;
+                assert!(answer.0 != 401 || row.rule.is_none(), "{who}: {} {}: {answer:?}", row.method, row.path);
+                let own = row.rule.is_some_and(|rule| rule.who == Who::Owner);
+                assert!(own || !row.is_denied(&answer), "{who}: {} {}: {answer:?}", row.method, row.path);
             }
         }
     }

@@ -23,8 +23,8 @@ pub(crate) struct Client {
     /// The public endpoint of each service type in the catalog.
     endpoints: Arc<BTreeMap<String, String>>,
     token: String,
-    /// The id of the project that the token is for.
-    project: String,
+    /// What Identity said of the token.
+    document: Arc<Value>,
 }
 
 impl Client {
@@ -66,13 +66,17 @@ impl Client {
         if !endpoints.contains_key("compute") {
             bail!("the catalog of {url} names no compute endpoint");
         }
-        let project = document["token"]["project"]["id"].as_str().unwrap_or_default().to_owned();
-        Ok(Self { http, endpoints: Arc::new(endpoints), token, project })
+        Ok(Self { http, endpoints: Arc::new(endpoints), token, document: Arc::new(document) })
     }
 
     /// The id of the project that it works in.
     pub(crate) fn project(&self) -> &str {
-        &self.project
+        self.document["token"]["project"]["id"].as_str().unwrap_or_default()
+    }
+
+    /// What Identity said of its token: whose it is, for what, with which roles.
+    pub(crate) fn token_document(&self) -> &Value {
+        &self.document["token"]
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod bus;
+pub(crate) mod component;
 pub(crate) mod db;
 mod detach;
 pub(crate) mod down;
@@ -10,10 +11,10 @@ pub(crate) mod fault;
 mod grant;
 pub(crate) mod healthcheck;
 pub(crate) mod host;
-pub(crate) mod image;
 pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod manual;
+pub(crate) mod policy;
 pub(crate) mod rpc;
 pub(crate) mod save;
 pub(crate) mod service;

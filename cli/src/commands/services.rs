@@ -3,7 +3,6 @@
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use axum::Router;
 use clap::Args;
 use novella_api::ApiService;
 use novella_common::{
@@ -23,7 +22,7 @@ use crate::{
     GlobalOptions,
     clouds::{CloudFolder, make_files_private},
     config::{Config, Flags},
-    run::{faults, figures, hosts, listener, rest, signals::StopSignals, traces},
+    run::{faults, figures, hosts, listener, policies, rest, signals::StopSignals, traces},
 };
 
 #[derive(Debug, Args)]
@@ -56,35 +55,17 @@ pub(crate) struct ComputeOptions {
 }
 
 pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<()> {
-    serve(global, options, |process, database, transport, faults| {
-        let images = Store::open(&process.config.image, &CloudFolder::find(&process.global)?.images())?;
-        Ok(rest::router(&process.config, database, transport, images, faults, &process.shutdown))
-    })
-    .await
-}
-
-pub(crate) async fn network(global: &GlobalOptions, options: ApiOptions) -> Result<()> {
-    serve(global, options, |process, database, transport, faults| {
-        Ok(rest::network_router(&process.config, database, transport, faults, &process.shutdown))
-    })
-    .await
-}
-
-/// A process that serves REST, what `router` makes.
-async fn serve(
-    global: &GlobalOptions,
-    options: ApiOptions,
-    router: impl Fn(&Process, &Database, &Transport, Option<Faults>) -> Result<Router>,
-) -> Result<()> {
     let process = Process::prepare(global, Binary::Api, options.service, options.listen)?;
     process
         .run(async |process, transport| {
             let config = &process.config;
+            let policies = policies::load(config)?;
             let listener = listener::open(config).await?;
             listener::reload_on_hangup(listener.tls.as_ref(), &process.shutdown)?;
             let database = process.database().await?;
             let faults = process.faults(&transport).await?;
-            let router = router(process, &database, &transport, faults)?;
+            let images = Store::open(&config.image, &CloudFolder::find(&process.global)?.images())?;
+            let router = rest::router(config, &database, &transport, images, policies, faults, &process.shutdown)?;
             ApiService::start(
                 listener,
                 router,

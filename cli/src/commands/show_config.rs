@@ -37,7 +37,7 @@ enum Format {
 }
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 2] = ["admin_password", "demo_password"];
+const SECRETS: [&str; 3] = ["admin_password", "demo_password", "api.identity_password"];
 /// Keys of URLs, which are shown without their passwords.
 const URLS: [&str; 3] = ["bus.url", "bus.management_url", "database.url"];
 

@@ -98,6 +98,13 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
             );
         }
     }
+    if config.api.identity_url.is_some() && (options.merge || options.seed.is_some()) {
+        bail!(
+            "users are in another Identity here ({}), so that --merge and --seed can't log in: unset api.identity_url, or \
+             leave them out",
+            source(&figment, "api.identity_url")
+        );
+    }
     // A person looks at this terminal: without a word from them, only what needs attention is logged.
     if !options.quiet && !options.detached && is_default(&figment, "log.filter") {
         config.log.filter = "warn,lapin=off".to_owned();
@@ -133,10 +140,13 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     let access = Access { endpoint: &endpoint, password: password.expose(), cacert: cacert.as_deref() };
     let logins = Logins { access, demo_password: demo_password.expose() };
     let name = &folder.cloud.name;
-    write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &logins))?;
-    write_private(&folder.path().join("openrc"), &clouds::openrc(&access))?;
-    let credentials = Credentials::of_folder(folder.path(), name.as_str())?;
-    seed::create(&seed, &credentials).await?;
+    // Whoever logs in elsewhere knows how.
+    if config.api.identity_url.is_none() {
+        write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &logins))?;
+        write_private(&folder.path().join("openrc"), &clouds::openrc(&access))?;
+        let credentials = Credentials::of_folder(folder.path(), name.as_str())?;
+        seed::create(&seed, &credentials).await?;
+    }
     let merged_into = options.merge.then(clouds::users_clouds_yaml).transpose()?;
     if let Some(path) = &merged_into {
         clouds::merge(path, name, &logins)?;
@@ -157,6 +167,12 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     folder.cloud.set_record(&record)?;
     if options.quiet {
         output::print(&format!("Novella is up: {}", record.endpoint))?;
+    } else if let Some(url) = &config.api.identity_url {
+        output::print(&format!(
+            "Novella is up, with the users of {url}.\n\nThat it is found by its catalog:\n\n  openstack endpoint create \
+             --region RegionOne compute public {}/compute/v2.1",
+            record.endpoint
+        ))?;
     } else {
         output::print(&welcome(global, folder, &record, &password))?;
     }

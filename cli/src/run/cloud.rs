@@ -16,7 +16,7 @@ use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 
 use super::{
-    faults, hosts, listener, rest,
+    faults, hosts, listener, policies, rest,
     seed::{self, SeedFile},
 };
 use crate::config::Config;
@@ -48,6 +48,7 @@ pub(crate) async fn start(
     seed: &SeedFile,
 ) -> Result<Cloud> {
     // The address first: whoever starts a second cloud on it should hear so before anything is touched.
+    let policies = policies::load(config)?;
     let listener = listener::open(config).await?;
     // Then the hosts' files, which one process at a time can hold.
     let stores = match state {
@@ -99,7 +100,7 @@ pub(crate) async fn start(
     let computes = hosts::start(names, config, &stores, &transport, &hosts_shutdown).await?;
     let api_shutdown = Shutdown::new();
     listener::reload_on_hangup(listener.tls.as_ref(), &api_shutdown)?;
-    let router = rest::router(config, &database, &transport, images, faults, &api_shutdown);
+    let router = rest::router(config, &database, &transport, images, policies, faults, &api_shutdown)?;
     let api = ApiService::start(
         listener,
         router,

@@ -5,6 +5,7 @@ pub(crate) mod faults;
 pub(crate) mod figures;
 pub(crate) mod hosts;
 pub(crate) mod listener;
+pub(crate) mod policies;
 pub(crate) mod rest;
 pub(crate) mod seed;
 pub(crate) mod signals;

@@ -1,12 +1,13 @@
 //! The REST services of this process on one port: Compute, Identity, Image and Networking, each a component that knows none
 //! of the others. What Compute asks of the others is put together here.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
+use anyhow::{Context, Result, bail};
 use axum::Router;
 use futures_util::future::BoxFuture;
 use novella_api::{
-    Api, CLOUD, COMPUTE,
+    Api, ApiConfig, CLOUD, COMPUTE,
     neighbours::{Bus, ImageRecord, Images, Projects},
 };
 use novella_common::{
@@ -19,8 +20,9 @@ use novella_identity::{IDENTITY, Identity};
 use novella_image::{IMAGE, Store};
 use novella_messaging::{BusReport, Transport};
 use novella_network::{NETWORK, Networking};
-use novella_rest::{ApiError, CatalogEntry, Server};
+use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keystone::Keystone};
 
+use super::policies::ServicePolicy;
 use crate::config::Config;
 
 /// What is served, for the catalog.
@@ -28,84 +30,153 @@ pub(crate) fn catalog() -> Vec<CatalogEntry> {
     [&COMPUTE, &IDENTITY, &IMAGE, &NETWORK, &CLOUD].map(|service| service.catalog_entry()).to_vec()
 }
 
-/// All services as one router. What they do from time to time goes on until `shutdown` is requested.
+/// The Identity component of this process. What it does from time to time goes on until `shutdown` is requested.
+fn identity_here(config: &Config, database: &Database, shutdown: &Shutdown) -> Identity {
+    let identity = Identity::new(
+        database.clone(),
+        config.api.token_ttl,
+        config.identity.clone(),
+        config.security_compliance.clone(),
+    );
+    identity.sweep_tokens(shutdown);
+    identity
+}
+
+/// The Identity service elsewhere, if the configuration names one.
+fn identity_elsewhere(config: &ApiConfig) -> Result<Option<Arc<Keystone>>> {
+    let Some(keystone) = config.keystone() else { return Ok(None) };
+    if keystone.password.expose().is_empty() {
+        bail!(
+            "api.identity_url is set, but api.identity_password is not: whose tokens are valid there is asked by a user"
+        );
+    }
+    Ok(Some(Arc::new(Keystone::new(keystone).context("api.identity_url")?)))
+}
+
+/// Whose tokens are believed, and which projects there are.
+struct Tokens {
+    /// `None`: Identity is elsewhere.
+    identity: Option<Identity>,
+    authenticator: Arc<dyn Authenticator>,
+    projects: Arc<dyn Projects>,
+}
+
+impl Tokens {
+    fn of(config: &Config, database: &Database, shutdown: &Shutdown) -> Result<Self> {
+        if let Some(keystone) = identity_elsewhere(&config.api)? {
+            let projects = Arc::new(ProjectsElsewhere(Arc::clone(&keystone)));
+            return Ok(Self { identity: None, authenticator: keystone, projects });
+        }
+        let identity = identity_here(config, database, shutdown);
+        let (authenticator, projects) = (Arc::new(identity.clone()), Arc::new(ProjectsHere(identity.clone())));
+        Ok(Self { identity: Some(identity), authenticator, projects })
+    }
+}
+
+/// The Image component of this process. What it does from time to time goes on until `shutdown` is requested.
+fn images_here(config: &Config, database: &Database, store: Store, shutdown: &Shutdown) -> novella_image::Images {
+    let images = novella_image::Images::new(database.clone(), store, config.image.clone());
+    images.sweep(shutdown);
+    images
+}
+
+fn networking_here(config: &Config, database: &Database) -> Networking {
+    Networking::new(database.clone(), config.network.clone())
+}
+
+/// The services with their policies.
+fn with_policies(server: Server, policies: Vec<ServicePolicy<'_>>) -> Server {
+    let policies = policies.into_iter();
+    policies.fold(server, |server, ServicePolicy { service, policy, .. }| server.policy(service.kind, policy))
+}
+
+/// All services as one router; Identity only if it is not elsewhere. What they do from time to time goes on until
+/// `shutdown` is requested.
+///
+/// # Errors
+/// What the configuration says of an Identity elsewhere can't be used.
 pub(crate) fn router(
     config: &Config,
     database: &Database,
     transport: &Transport,
     images: Store,
+    policies: Vec<ServicePolicy<'_>>,
     faults: Option<Faults>,
     shutdown: &Shutdown,
-) -> Router {
-    let identity = Identity::new(
-        database.clone(),
-        config.api.token_ttl,
-        config.identity.clone(),
-        config.security_compliance.clone(),
-    );
-    identity.sweep_tokens(shutdown);
-    let images = novella_image::Images::new(database.clone(), images, config.image.clone());
-    images.sweep(shutdown);
+) -> Result<Router> {
+    let Tokens { identity, authenticator, projects } = Tokens::of(config, database, shutdown)?;
+    let images = images_here(config, database, images, shutdown);
     let compute = Api::new(
         database.clone(),
         transport,
-        (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone()))),
+        (Arc::new(ImagesHere(images.clone())), projects),
         Arc::new(BusHere(crate::bus::Bus::of_process(transport, &config.bus))),
         config.api.clone(),
         config.quota.clone(),
         config.service.clone(),
     );
-    let readiness = Readiness::new().bus(transport).database(database);
-    Server::new(config.api.rest(), Arc::new(identity.clone()))
-        .faults(faults)
-        .service(&COMPUTE, compute.clone(), novella_api::compute::operations())
-        .service(&IDENTITY, identity, novella_identity::operations())
+    let server = with_policies(Server::new(config.api.rest(), authenticator).faults(faults), policies)
+        .service(&COMPUTE, compute.clone(), novella_api::compute::operations());
+    let server = match identity {
+        Some(identity) => server.service(&IDENTITY, identity, novella_identity::operations()),
+        None => server,
+    };
+    Ok(server
         .service(&IMAGE, images, novella_image::operations())
-        .service(&NETWORK, networking(config, database), novella_network::operations())
+        .service(&NETWORK, networking_here(config, database), novella_network::operations())
         .service(&CLOUD, compute, novella_api::cloud::operations())
         .page(novella_web::router())
-        .router(readiness)
+        .router(Readiness::new().bus(transport).database(database)))
 }
 
-fn networking(config: &Config, database: &Database) -> Networking {
-    Networking::new(database.clone(), config.network.clone())
-}
-
-/// Networking alone, whose tokens are those of the Identity that has the same database.
-pub(crate) fn network_router(
+/// One component by itself. Its tokens are those of the Identity that has the same database, or of one elsewhere.
+///
+/// # Errors
+/// What the configuration says of an Identity elsewhere can't be used, or the store of images can't.
+pub(crate) fn router_of(
+    component: Component,
     config: &Config,
     database: &Database,
-    transport: &Transport,
-    faults: Option<Faults>,
+    images: &Path,
+    policies: Vec<ServicePolicy<'_>>,
     shutdown: &Shutdown,
-) -> Router {
-    let identity = Identity::new(
-        database.clone(),
-        config.api.token_ttl,
-        config.identity.clone(),
-        config.security_compliance.clone(),
-    );
-    identity.sweep_tokens(shutdown);
-    Server::new(config.api.rest(), Arc::new(identity))
-        .faults(faults)
-        .service(&NETWORK, networking(config, database), novella_network::operations())
-        .router(Readiness::new().bus(transport).database(database))
+) -> Result<Router> {
+    let Tokens { identity, authenticator, .. } = Tokens::of(config, database, shutdown)?;
+    let server = with_policies(Server::new(config.api.rest(), authenticator), policies);
+    let server = match component {
+        Component::Identity => {
+            let identity = identity.context(
+                "api.identity_url names an Identity elsewhere, and this process is to be one: unset it here",
+            )?;
+            server.service(&IDENTITY, identity, novella_identity::operations())
+        }
+        Component::Image => {
+            let images = images_here(config, database, Store::open(&config.image, images)?, shutdown);
+            server.service(&IMAGE, images, novella_image::operations())
+        }
+        Component::Network => {
+            server.service(&NETWORK, networking_here(config, database), novella_network::operations())
+        }
+    };
+    Ok(server.router(Readiness::new().database(database)))
 }
 
-/// Image alone, with the Identity of the same database for its tokens.
-pub(crate) fn image_alone(config: &Config, database: &Database, store: Store, shutdown: &Shutdown) -> Router {
-    let identity = Identity::new(
-        database.clone(),
-        config.api.token_ttl,
-        config.identity.clone(),
-        config.security_compliance.clone(),
-    );
-    identity.sweep_tokens(shutdown);
-    let images = novella_image::Images::new(database.clone(), store, config.image.clone());
-    images.sweep(shutdown);
-    Server::new(config.api.rest(), Arc::new(identity))
-        .service(&IMAGE, images, novella_image::operations())
-        .router(Readiness::new().database(database))
+/// A component that can run by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Component {
+    Identity,
+    Image,
+    Network,
+}
+
+impl Component {
+    pub(crate) fn service(self) -> &'static Service {
+        match self {
+            Self::Identity => &IDENTITY,
+            Self::Image => &IMAGE,
+            Self::Network => &NETWORK,
+        }
+    }
 }
 
 /// The bus that this process is on.
@@ -127,6 +198,15 @@ impl Bus for BusHere {
 struct ProjectsHere(Identity);
 
 impl Projects for ProjectsHere {
+    fn exists<'a>(&'a self, _: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
+        Box::pin(self.0.has_project(id))
+    }
+}
+
+/// An Identity service elsewhere, likewise.
+struct ProjectsElsewhere(Arc<Keystone>);
+
+impl Projects for ProjectsElsewhere {
     fn exists<'a>(&'a self, _: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
         Box::pin(self.0.has_project(id))
     }

@@ -15,7 +15,7 @@ use crate::support::cloud::{Cloud, PASSWORD, Settings};
 const PACKAGES: [&str; 2] = ["python-openstackclient==10.5.0", "openstacksdk==4.22.0"];
 
 /// The client in a virtual environment of its own.
-fn installed() -> PathBuf {
+pub fn installed() -> PathBuf {
     python::environment(Path::new(env!("CARGO_TARGET_TMPDIR")), &PACKAGES).join("bin/openstack")
 }
 

@@ -234,6 +234,7 @@ async fn create(
     if request.user() != user {
         return Err(ApiError::Forbidden((request.service.denied)(request.rule.name)));
     }
+    request.check_target(&of(&user))?;
     check_delegation(&request, true)?;
     let project = request.project()?.to_owned();
     let expires_at = expiry(new.expires_at.as_deref())?;

@@ -22,7 +22,7 @@ use crate::{
     },
     inputs::query_flag,
     policy,
-    resource::collection,
+    resource::{check_list, collection},
 };
 
 const QUERY: FieldTable = FieldTable(&[
@@ -120,6 +120,7 @@ async fn index(request: Request) -> Result<Response, ApiError> {
         let target = Target { domain: Some(project.domain()), ..Target::default() };
         request.check_rule(policy::LIST_ROLE_ASSIGNMENTS_FOR_TREE, &target)?;
     }
+    check_list(&request)?;
     let mut found = match wanted.effective {
         true => effective(&mut connection, &wanted).await?,
         false => given(&mut connection, &wanted).await?,

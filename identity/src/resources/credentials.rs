@@ -159,6 +159,7 @@ pub(super) fn ec2_id(access: &str) -> String {
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
+    request.check_target(&Target { user: Some(request.user()), ..Target::default() })?;
     only_primary(&request)?;
     let mut listing = listing::<Credential>(&request)?;
     if !sees_all(&request) {

@@ -93,6 +93,7 @@ fn target(domain: &str) -> Target<'_> {
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
+    resource::check_list(&request)?;
     let listing = listing::<Project>(&request)?
         .visible(Condition::equal("is_domain", &true))
         .filter_by(projects::own_domain(&request, "id"));

@@ -85,6 +85,7 @@ impl Resource for Group {
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
+    resource::check_list(&request)?;
     let listing = listing::<Group>(&request)?.filter_by(projects::own_domain(&request, "domain_id"));
     page(&request, listing, "groups").await
 }

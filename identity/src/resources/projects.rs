@@ -164,6 +164,7 @@ pub(crate) fn own_domain(request: &Request, column: &'static str) -> Option<Cond
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
+    resource::check_list(&request)?;
     let mut listing = listing::<Project>(&request)?;
     if request.query.get("is_domain").is_none() {
         listing = listing.filter(Condition::equal("is_domain", &false));

@@ -98,6 +98,7 @@ async fn index(request: Request) -> Result<Response, ApiError> {
     if request.query.get("domain_id").is_some() {
         request.check_rule(policy::LIST_DOMAIN_ROLES, &Target::default())?;
     } else {
+        resource::check_list(&request)?;
         listing = listing.filter(Condition::is_null("domain_id", true));
     }
     page(&request, listing, "roles").await

@@ -164,6 +164,7 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
     if user != new.trustor_user_id {
         return Err(ApiError::Forbidden((request.service.denied)(request.rule.name)));
     }
+    request.check_target(&of(&user))?;
     only_primary(&request, true)?;
     let asked = new.roles.unwrap_or_default();
     if new.project_id.is_some() && asked.is_empty() {

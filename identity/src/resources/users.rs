@@ -140,6 +140,7 @@ impl Resource for User {
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
+    resource::check_list(&request)?;
     let listing = listing::<User>(&request)?
         .filter_by(password_expiry(&request)?)
         .filter_by(projects::own_domain(&request, "domain_id"));

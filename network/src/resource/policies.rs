@@ -1,7 +1,7 @@
 //! Who may do what to which attribute, and whom things are shared with.
 
 use novella_common::{db::Sql, sql};
-use novella_rest::policy::{ADMIN, Rule, SERVICE, Target};
+use novella_rest::policy::{Rule, SERVICE, Target};
 
 use crate::{Request, errors};
 use novella_rest::ApiError;
@@ -15,21 +15,17 @@ pub(crate) struct SharedAs {
 
 /// Whether whoever asks may do everything.
 pub(crate) fn is_admin(request: &Request) -> bool {
-    holds(request, ADMIN)
+    request.context.is_admin
 }
 
 /// Whether a service asks.
 pub(crate) fn is_service(request: &Request) -> bool {
-    holds(request, SERVICE)
-}
-
-fn holds(request: &Request, role: &str) -> bool {
-    request.token.as_ref().is_some_and(|token| token.roles.iter().any(|held| held.name == role))
+    request.context.roles.iter().any(|held| held == SERVICE)
 }
 
 /// Whether a rule is granted for this thing.
 pub(crate) fn granted(request: &Request, rule: Rule, target: &Target<'_>) -> bool {
-    request.token.as_ref().is_some_and(|token| rule.allows_target(token, Some(target)))
+    request.context.may(rule.name, *target)
 }
 
 /// Holds all of these rules against the thing, as one that is their conjunction.

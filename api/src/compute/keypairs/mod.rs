@@ -134,7 +134,7 @@ struct Listed<'k> {
 /// Whose key pairs are meant: one's own, or an administrator's choice.
 fn user<'r>(request: &'r Request, named: Option<&'r str>) -> Result<&'r str, ApiError> {
     let user = named.filter(|_| request.version.at_least(10)).unwrap_or_else(|| request.user());
-    policy::KEYPAIRS_SHOW.check_user(&request.context, user)?;
+    request.rule.check_user(&request.context, user)?;
     Ok(user)
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn delete(request: Request, Path(id): Path<String>) -> Result<S
     let mut attempt = 1;
     loop {
         let instance = super::find(&request, &id).await?;
-        let (api, context) = (request.state.clone(), request.context.clone());
+        let (api, context) = (request.state.clone(), RequestContext::clone(&request.context));
         let begun = uninterrupted((api, context, instance), |(api, context, instance)| async move {
             once(&api, &context, instance).await
         });

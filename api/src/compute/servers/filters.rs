@@ -163,7 +163,7 @@ pub(super) fn conditions(request: &Request, all_projects: Rule) -> Result<Condit
         return Err(ApiError::bad_request(format!("Invalid filter field: {name}.")));
     }
     let by_host = query.all("sort_key").find(|key| matches!(*key, "host" | "node"));
-    if let Some(name) = by_host.filter(|_| !policy::SERVERS_ALL_FILTERS.allows(&request.context, None)) {
+    if let Some(name) = by_host.filter(|_| !policy::SERVERS_ALL_FILTERS.allows_own(&request.context)) {
         return Err(ApiError::Forbidden(format!("Only administrators can sort servers by {name}")));
     }
     let filters = Filters(request);

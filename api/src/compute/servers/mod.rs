@@ -22,7 +22,7 @@ mod update;
 mod view;
 
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
-use novella_rest::{ApiError, Operation, delete, get, post, put};
+use novella_rest::{ApiError, Operation, delete, get, policy::Target, post, put};
 
 pub(crate) use self::{addresses::AddressPool, create::ServerWriter};
 use crate::{Request, policy, state::Api};
@@ -58,10 +58,10 @@ fn not_found(id: &str) -> ApiError {
     ApiError::not_found(format!("Instance {id} could not be found."))
 }
 
-/// The server of this id, if the caller may know of it.
+/// The server of this id, if the caller may know of it, and may do with it what he asks for.
 ///
 /// # Errors
-/// 404 if there is none, or it is another project's.
+/// 404 if there is none, or it is another project's; 403.
 async fn find(request: &Request, id: &str) -> Result<Instance, ApiError> {
     let found = find_with_deleted(request, id).await?;
     if found.deleted_at.is_some() {
@@ -73,12 +73,15 @@ async fn find(request: &Request, id: &str) -> Result<Instance, ApiError> {
 /// As [`find`], deleted ones too.
 ///
 /// # Errors
-/// 404 if there is none, or it is another project's.
+/// 404 if there is none, or it is another project's; 403.
 async fn find_with_deleted(request: &Request, id: &str) -> Result<Instance, ApiError> {
     // What is no UUID is the name of no server: clients ask so before they list.
     let uuid: InstanceUuid = id.parse().map_err(|_| not_found(id))?;
     let instance = instances::get_with_deleted(&mut *request.state.database.read().await?, uuid).await?;
-    instance.filter(|instance| knows(request, instance)).ok_or_else(|| not_found(id))
+    let instance = instance.filter(|instance| knows(request, instance)).ok_or_else(|| not_found(id))?;
+    let (user, project) = (Some(instance.user_id.as_str()), Some(instance.project_id.as_str()));
+    request.check_target(&Target { user, project, ..Target::default() })?;
+    Ok(instance)
 }
 
 /// Whether a caller may know that an instance exists.

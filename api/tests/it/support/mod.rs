@@ -3,7 +3,10 @@
 
 mod events;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
@@ -25,7 +28,7 @@ use novella_common::{
 use novella_identity::{IDENTITY, Identity, IdentityConfig, PasswordCost, SecurityComplianceConfig, seed};
 use novella_image::{IMAGE as IMAGES, ImageConfig, Store};
 use novella_messaging::{BusReport, Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
-use novella_rest::{ApiError, Server};
+use novella_rest::{ApiError, Server, Service, policy::Policy};
 pub use novella_testing::On;
 use novella_testing::Proxy;
 use serde_json::{Value, json};
@@ -192,6 +195,7 @@ fn router(
     passwords: IdentityConfig,
     security_compliance: SecurityComplianceConfig,
     images: &(Store, ImageConfig),
+    policies: &[(&'static Service, &str)],
 ) -> Router {
     let identity = Identity::new(database.clone(), config.token_ttl, passwords, security_compliance);
     let images = novella_image::Images::new(database.clone(), images.0.clone(), images.1.clone());
@@ -208,7 +212,11 @@ fn router(
         ServiceConfig::default(),
     );
     let readiness = Readiness::new().bus(transport).database(database);
-    Server::new(rest, Arc::new(identity.clone()))
+    let server = Server::new(rest, Arc::new(identity.clone()));
+    let server = policies.iter().fold(server, |server, (service, file)| {
+        server.policy(service.kind, Policy::read(&service.policy, Path::new("policy.yaml"), file).unwrap())
+    });
+    server
         .service(&COMPUTE, api.clone(), novella_api::compute::operations())
         .service(&IDENTITY, identity, novella_identity::operations())
         .service(&IMAGES, images, novella_image::operations())
@@ -290,7 +298,7 @@ impl Cloud {
     ) -> Self {
         let (folder, image) = (tempfile::tempdir().unwrap(), ImageConfig::default());
         let images = (Store::open(&image, folder.path()).unwrap(), image.clone());
-        let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default(), &images);
+        let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default(), &images, &[]);
         let (taken, servers) = (Arc::default(), Mutex::default());
         Self { on, database, transport, router, taken, servers, folder, image, _own: own }
     }
@@ -300,7 +308,18 @@ impl Cloud {
         let config = (config, QuotaConfig::default());
         let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
         let passwords = identity_config();
-        self.router = router(&self.database, &self.transport, config, passwords, security_compliance, &images);
+        self.router =
+            router(&self.database, &self.transport, config, passwords, security_compliance, &images, &[]);
+        self
+    }
+
+    /// The same after a restart of the API, with these policy files.
+    pub fn with_policies(mut self, files: &[(&'static Service, &str)]) -> Self {
+        let config = (ApiConfig::default(), many_servers());
+        let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
+        let compliance = SecurityComplianceConfig::default();
+        self.router =
+            router(&self.database, &self.transport, config, identity_config(), compliance, &images, files);
         self
     }
 

@@ -20,13 +20,18 @@ const MICROVERSION: &str = "compute 2.34";
 
 impl Client {
     pub async fn connect(endpoint: &str, user: &str, password: &str, project: &str) -> Self {
+        Self::connect_by(&format!("{endpoint}/identity/v3"), endpoint, user, password, project).await
+    }
+
+    /// The same with a token of the Identity at this URL.
+    pub async fn connect_by(identity: &str, endpoint: &str, user: &str, password: &str, project: &str) -> Self {
         let http = reqwest::Client::builder().timeout(LIMIT).build().unwrap();
         let domain = json!({ "id": "default" });
         let body = json!({ "auth": {
             "identity": { "methods": ["password"], "password": { "user": {
                 "name": user, "domain": domain, "password": password } } },
             "scope": { "project": { "name": project, "domain": domain } } } });
-        let url = format!("{endpoint}/identity/v3/auth/tokens");
+        let url = format!("{identity}/auth/tokens");
         let begun = Instant::now();
         let answer = loop {
             let answer = http.post(&url).json(&body).send().await.unwrap();
@@ -39,6 +44,16 @@ impl Client {
         assert_eq!(answer.status(), StatusCode::CREATED);
         let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
         Self { http, endpoint: endpoint.to_owned(), token }
+    }
+
+    /// Its token, as it is sent.
+    pub fn secret(&self) -> &str {
+        &self.token
+    }
+
+    /// The same with another token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
     }
 
     /// Any request at a path of the compute API; the status and the body, `null` where there is none.

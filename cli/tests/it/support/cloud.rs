@@ -33,6 +33,8 @@ pub struct Cloud {
     /// By the process's name, if the test may break them.
     networks: BTreeMap<String, Networks>,
     database_url: String,
+    /// The URL of the Identity that its users are in, if that is elsewhere.
+    identity: Option<String>,
     folder: TempDir,
     // Dropped after the processes that use them.
     _vhost: Option<novella_testing::Vhost>,
@@ -50,6 +52,8 @@ pub struct Settings {
     pub users: BTreeMap<String, String>,
     /// How many files the process that has the API may open.
     pub file_limit: Option<u32>,
+    /// The URL of an Identity elsewhere, in which the administrator has the password of the tests: its tokens are taken.
+    pub identity: Option<String>,
 }
 
 impl Settings {
@@ -90,6 +94,16 @@ fn environment(settings: &Settings) -> BTreeMap<String, String> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
+    if let Some(url) = &settings.identity {
+        let elsewhere = [
+            ("URL", url.as_str()),
+            ("USER", "admin"),
+            ("PASSWORD", PASSWORD),
+            ("PROJECT", "admin"),
+            ("CACHE_TIME", "1"),
+        ];
+        environment.extend(elsewhere.map(|(name, value)| (format!("NOVELLA_API__IDENTITY_{name}"), value.to_owned())));
+    }
     for (name, value) in &settings.environment {
         environment.insert((*name).to_owned(), value.clone());
     }
@@ -110,6 +124,7 @@ impl Cloud {
             with_bus: BTreeMap::new(),
             networks: BTreeMap::new(),
             database_url: format!("sqlite://{}", data.join("novella.db").display()),
+            identity: settings.identity,
             folder,
             _vhost: None,
             _postgres: None,
@@ -152,6 +167,7 @@ impl Cloud {
             with_bus: with_bus.clone(),
             networks: BTreeMap::new(),
             database_url: database.to_owned(),
+            identity: settings.identity.clone(),
             folder,
             _vhost: None,
             _postgres: None,
@@ -272,7 +288,14 @@ impl Cloud {
 
     /// A client of the administrator's.
     pub async fn client(&self) -> Client {
-        Client::connect(&self.endpoint, "admin", PASSWORD, "admin").await
+        self.client_of("admin", "admin").await
+    }
+
+    /// A client of a user of this name, in a project.
+    pub async fn client_of(&self, user: &str, project: &str) -> Client {
+        let here = format!("{}/identity/v3", self.endpoint);
+        let identity = self.identity.as_deref().unwrap_or(&here);
+        Client::connect_by(identity, &self.endpoint, user, PASSWORD, project).await
     }
 
     /// Waits until the API answers and three hosts take work.
