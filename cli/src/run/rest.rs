@@ -115,8 +115,11 @@ pub(crate) fn router(
         config.quota.clone(),
         config.service.clone(),
     );
-    let server = with_policies(Server::new(config.api.rest(), authenticator).faults(faults), policies)
-        .service(&COMPUTE, compute.clone(), novella_api::compute::operations());
+    let server = with_policies(Server::new(config.api.rest(), authenticator).faults(faults), policies).service(
+        &COMPUTE,
+        compute.clone(),
+        novella_api::compute::operations(),
+    );
     let server = match identity {
         Some(identity) => server.service(&IDENTITY, identity, novella_identity::operations()),
         None => server,

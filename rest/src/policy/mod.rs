@@ -165,7 +165,9 @@ impl<'t> Target<'t> {
             | "target.role.domain_id"
             | "target.limit.domain.id"
             | "target.limit.project.domain_id" => self.domain,
-            "ext_parent:project_id" | "ext_parent:tenant_id" | "network:project_id" | "network:tenant_id" => self.parent,
+            "ext_parent:project_id" | "ext_parent:tenant_id" | "network:project_id" | "network:tenant_id" => {
+                self.parent
+            }
             "shared" => Some(if self.shared { "True" } else { "False" }),
             _ => None,
         }

@@ -298,7 +298,8 @@ impl Cloud {
     ) -> Self {
         let (folder, image) = (tempfile::tempdir().unwrap(), ImageConfig::default());
         let images = (Store::open(&image, folder.path()).unwrap(), image.clone());
-        let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default(), &images, &[]);
+        let router =
+            router(&database, &transport, config, passwords, SecurityComplianceConfig::default(), &images, &[]);
         let (taken, servers) = (Arc::default(), Mutex::default());
         Self { on, database, transport, router, taken, servers, folder, image, _own: own }
     }
@@ -308,8 +309,7 @@ impl Cloud {
         let config = (config, QuotaConfig::default());
         let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
         let passwords = identity_config();
-        self.router =
-            router(&self.database, &self.transport, config, passwords, security_compliance, &images, &[]);
+        self.router = router(&self.database, &self.transport, config, passwords, security_compliance, &images, &[]);
         self
     }
 
@@ -318,8 +318,7 @@ impl Cloud {
         let config = (ApiConfig::default(), many_servers());
         let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
         let compliance = SecurityComplianceConfig::default();
-        self.router =
-            router(&self.database, &self.transport, config, identity_config(), compliance, &images, files);
+        self.router = router(&self.database, &self.transport, config, identity_config(), compliance, &images, files);
         self
     }
 
@@ -448,7 +447,9 @@ impl Cloud {
     pub async fn another_process(&self) -> Router {
         let database = connect(self.database_url()).await;
         let configs = (ApiConfig::default(), QuotaConfig::default());
-        router(&database, &self.transport, configs, identity_config(), SecurityComplianceConfig::default())
+        let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
+        let compliance = SecurityComplianceConfig::default();
+        router(&database, &self.transport, configs, identity_config(), compliance, &images, &[])
     }
 
     /// A token by this body, or the status of the refusal.

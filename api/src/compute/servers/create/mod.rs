@@ -126,7 +126,14 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     }
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
-    let new = NewServers { context: RequestContext::clone(&request.context), instances, spec, tags: wanted.tags, group, quota };
+    let new = NewServers {
+        context: RequestContext::clone(&request.context),
+        instances,
+        spec,
+        tags: wanted.tags,
+        group,
+        quota,
+    };
     let parts = (request.state.clone(), Arc::new(new));
     uninterrupted(parts, move |(api, new)| async move { make(&api, &new).await }).await?;
 
