@@ -4,6 +4,7 @@
 #[macro_use]
 mod support;
 
+mod aggregates;
 mod attachments;
 mod document;
 mod flavors;
@@ -20,6 +21,7 @@ mod limits;
 mod locks;
 mod matrix;
 mod migrations;
+mod old_resources;
 mod operations;
 mod operators;
 mod outages;
@@ -27,7 +29,10 @@ mod quotas;
 mod seed;
 mod server_fields;
 mod server_groups;
+mod server_parts;
 mod servers;
 mod services_hypervisors_limits;
+mod soft_delete;
 mod tags;
 mod text;
+mod usage;

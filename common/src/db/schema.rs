@@ -39,6 +39,8 @@ const STEPS: &[Step] = steps! {
     11 "host_approval" "0011_host_approval.sql";
     12 "fixed_ips" "0012_fixed_ips.sql";
     13 "failed_logins" "0013_failed_logins.sql";
+    14 "aggregates" "0014_aggregates.sql";
+    18 "soft_delete" "0018_soft_delete.sql";
 };
 
 /// The version of a database that has had every step.

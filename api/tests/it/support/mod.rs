@@ -174,7 +174,7 @@ async fn prepare(url: String) {
 fn router(
     database: &Database,
     transport: &Transport,
-    (config, quota): (ApiConfig, QuotaConfig),
+    (config, quota, service): (ApiConfig, QuotaConfig, ServiceConfig),
     passwords: IdentityConfig,
     security_compliance: SecurityComplianceConfig,
 ) -> Router {
@@ -183,7 +183,7 @@ fn router(
     let others: (Arc<dyn Images>, Arc<dyn Projects>) =
         (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
     let rest = config.rest();
-    let api = Api::new(database.clone(), transport, others, config, quota, ServiceConfig::default());
+    let api = Api::new(database.clone(), transport, others, config, quota, service);
     let readiness = Readiness::new().bus(transport).database(database);
     Server::new(rest, Arc::new(identity.clone()))
         .service(&COMPUTE, api, novella_api::compute::operations())
@@ -264,14 +264,24 @@ impl Cloud {
         config: (ApiConfig, QuotaConfig),
         passwords: IdentityConfig,
     ) -> Self {
+        let config = (config.0, config.1, ServiceConfig::default());
         let router = router(&database, &transport, config, passwords, SecurityComplianceConfig::default());
         Self { on, database, transport, router, taken: Arc::default(), servers: Mutex::default(), _own: own }
     }
 
     /// The same after a restart of the API, with this configuration.
     pub fn restarted(mut self, config: ApiConfig, security_compliance: SecurityComplianceConfig) -> Self {
-        let config = (config, QuotaConfig::default());
+        let config = (config, QuotaConfig::default(), ServiceConfig::default());
         self.router = router(&self.database, &self.transport, config, identity_config(), security_compliance);
+        self
+    }
+
+    /// The same, where deleted servers are kept for a while.
+    pub fn keeping_deleted(mut self, reclaim_instance_interval: std::time::Duration) -> Self {
+        let service = ServiceConfig { reclaim_instance_interval, ..ServiceConfig::default() };
+        let config = (ApiConfig::default(), many_servers(), service);
+        self.router =
+            router(&self.database, &self.transport, config, identity_config(), SecurityComplianceConfig::default());
         self
     }
 
