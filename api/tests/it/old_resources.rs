@@ -106,9 +106,9 @@ on_both! {
     }
 
     async fn the_version_is_shown_by_its_name(cloud: Cloud) {
-        let version = cloud.anonymous().get(&format!("{V2_1}/versions/v2.1")).await;
+        let version = cloud.demo().await.get(&format!("{V2_1}/versions/v2.1")).await;
         assert_eq!((version.status, &version.body["version"]["version"]), (200, &json!("2.104")));
-        assert_eq!(cloud.anonymous().get(&format!("{V2_1}/versions/v3")).await.status, 404);
+        assert_eq!(cloud.demo().await.get(&format!("{V2_1}/versions/v3")).await.status, 404);
     }
 
     async fn servers_booted_from_volumes_were_servers_under_another_name(cloud: Cloud) {

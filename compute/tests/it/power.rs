@@ -28,6 +28,8 @@ async fn every_power_operation_ends_where_the_table_says() {
         (TaskState::Resuming, VmState::Active, PowerState::Running, "compute_resume_instance"),
         (TaskState::PoweringOff, VmState::Stopped, PowerState::Shutdown, "compute_stop_instance"),
         (TaskState::RebootingHard, VmState::Active, PowerState::Running, "compute_reboot_instance"),
+        (TaskState::SoftDeleting, VmState::SoftDeleted, PowerState::Shutdown, "compute_soft_delete_instance"),
+        (TaskState::Restoring, VmState::Active, PowerState::Running, "compute_restore_instance"),
     ];
     for (task_state, vm_state, power_state, event) in walk {
         let operation = cloud.begin(instance, task_state);
