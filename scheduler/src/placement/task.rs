@@ -1,7 +1,7 @@
 //! The task that decides, and writes what it has decided.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use novella_common::{
         instances::transitions::{self, Build, FailedBuild, Placement},
         listening,
         server_groups::Groups,
-        takeover,
+        services, takeover,
     },
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{TaskState, VmState},
@@ -180,6 +180,10 @@ impl PlacementTask {
         let mut builds = HashMap::new();
         let mut known = Known::default();
         if chooses {
+            if jobs.iter().any(|job| matches!(job, Job::Select { .. })) {
+                // What is answered is written by others, who do not look again.
+                self.hosts.distrust();
+            }
             self.hosts.refresh().await?;
             let mut connection = self.database.read().await?;
             let selects = || {
@@ -413,12 +417,22 @@ impl PlacementTask {
             })
             .collect();
         let mut groups = Groups::locked(transaction, &grouped).await?;
+        let hosts: BTreeSet<&str> = placements.iter().map(|(placement, _)| placement.host.as_str()).collect();
+        let hosts: Vec<&str> = hosts.into_iter().collect();
+        let usable: HashMap<String, String> = services::of_compute_hosts(transaction, &hosts)
+            .await?
+            .into_iter()
+            .filter(|service| !service.disabled && !service.forced_down)
+            .map(|service| (service.host, service.zone))
+            .collect();
         // Hosts in one order in every transaction: see `transitions`.
         placements.sort_by(|(a, _), (b, _)| a.host.cmp(&b.host));
         let mut placed = HashMap::new();
         let mut full = Vec::new();
         for (placement, resources) in placements {
-            if groups.claim(transaction, placement.instance, &placement.host, resources).await? {
+            // The picture is a moment old: what an operator has said since is obeyed.
+            let as_seen = usable.get(&placement.host) == Some(&placement.zone);
+            if as_seen && groups.claim(transaction, placement.instance, &placement.host, resources).await? {
                 placed.insert(placement.instance, Placed::Yes);
             } else {
                 placed.insert(placement.instance, Placed::Full);
@@ -447,7 +461,7 @@ impl PlacementTask {
 
 enum Placed {
     Yes,
-    /// Or other servers of the group have taken what its policy permits.
+    /// Or other servers of the group have taken what its policy permits, or the host is not what it was.
     Full,
 }
 

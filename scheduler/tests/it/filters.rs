@@ -1,10 +1,14 @@
 //! The filters that operators enable: properties of each by itself, and schedulers that obey them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use novella_common::{
-    db::{aggregates, compute_nodes, table},
-    models::{Aggregate, Inventory, RequestSpec, Resources},
+    db::{
+        aggregates, compute_nodes,
+        services::{self, ServiceChange},
+        table,
+    },
+    models::{Aggregate, Binary, Inventory, RequestSpec, Resources},
     sql,
 };
 use novella_fakes::{Building, inventory};
@@ -218,6 +222,33 @@ on_both! {
         }
         // Three fit, whether they are decided one after the other or at once.
         assert_eq!(cloud.placed(&all).await, vec!["host-2"; 3]);
+        cloud.stop().await;
+    }
+
+    async fn what_an_operator_has_said_a_moment_ago_is_obeyed(cloud: Cloud) {
+        // A picture that is kept for long: nothing of it is believed when it is written.
+        let config = SchedulerConfig { host_state_max_age: Duration::from_secs(3600), ..SchedulerConfig::default() };
+        for (host, memory) in [("host-1", 65536), ("host-2", 32768), ("host-3", 16384)] {
+            cloud.start_host(host, size(64, memory, 640), Building::Accept).await;
+        }
+        cloud.start_scheduler("s1", config).await;
+        let build = async || {
+            let spec = RequestSpec { availability_zone: Some("nova".into()), ..RequestSpec::default() };
+            let uuid = cloud.write_instance(spec).await;
+            cloud.build(uuid).await;
+            cloud.settled(uuid).await.host
+        };
+        assert_eq!(build().await.as_deref(), Some("host-1"));
+        {
+            let mut connection = cloud.database.write().await.unwrap();
+            let service = services::find(&mut connection, Binary::Compute, "host-1").await.unwrap().unwrap();
+            let change = ServiceChange { disabled: Some(true), ..ServiceChange::default() };
+            services::update(&mut connection, &service.uuid, &change).await.unwrap();
+        }
+        assert_eq!(build().await.as_deref(), Some("host-2"));
+        aggregate(&cloud, "west", &[("availability_zone", "west")], &["host-2"]).await;
+        assert_eq!(build().await.as_deref(), Some("host-3"));
+        cloud.assert_sums().await;
         cloud.stop().await;
     }
 
