@@ -3,7 +3,7 @@
 //! Source: nova/policies/ (34.0.0), with the scopes and the new defaults enforced, as Nova does since 27.
 
 use novella_rest::{
-    policy::{MANAGER, MEMBER, PolicyDescription, READER, Who},
+    policy::{MANAGER, MEMBER, PolicyDescription, READER, SERVICE, Who},
     rules,
 };
 
@@ -48,6 +48,30 @@ rules! {
     SUSPEND = "os_compute_api:os-suspend-server:suspend", Who::Role(MEMBER), "Suspend a server.";
     RESUME = "os_compute_api:os-suspend-server:resume", Who::Role(MEMBER), "Resume a server.";
     SERVERS_TRIGGER_CRASH_DUMP = "os_compute_api:servers:trigger_crash_dump", Who::Role(MEMBER), "Make a server's guest write a crash dump.";
+    ADMIN_PASSWORD = "os_compute_api:os-admin-password", Who::Role(MEMBER), "Set the administrator's password in a server.";
+    DEFERRED_DELETE_RESTORE = "os_compute_api:os-deferred-delete:restore", Who::Role(MEMBER), "Bring back a server that is to be deleted later.";
+    DEFERRED_DELETE_FORCE = "os_compute_api:os-deferred-delete:force", Who::Role(MEMBER), "Delete a server at once.";
+    INJECT_NETWORK_INFO = "os_compute_api:os-admin-actions:inject_network_info", Who::Admin, "Tell a server's host its network again.";
+    MULTINIC_ADD = "os_compute_api:os-multinic:add", Who::Role(MEMBER), "Give a server a fixed address.";
+    MULTINIC_REMOVE = "os_compute_api:os-multinic:remove", Who::Role(MEMBER), "Take a fixed address from a server.";
+    SERVERS_REBUILD = "os_compute_api:servers:rebuild", Who::Role(MEMBER), "Build a server anew from an image.";
+    SERVERS_RESIZE = "os_compute_api:servers:resize", Who::Role(MEMBER), "Give a server another flavor.";
+    SERVERS_CREATE_IMAGE = "os_compute_api:servers:create_image", Who::Role(MEMBER), "Make an image of a server.";
+    CREATE_BACKUP = "os_compute_api:os-create-backup", Who::Role(MEMBER), "Make an image of a server, and forget old ones.";
+    EVACUATE = "os_compute_api:os-evacuate", Who::Admin, "Build a server anew elsewhere, whose host is down.";
+    RESCUE = "os_compute_api:os-rescue", Who::Role(MEMBER), "Boot a server from another disk to repair it.";
+    UNRESCUE = "os_compute_api:os-unrescue", Who::Role(MEMBER), "Boot a rescued server from its own disk.";
+    SHELVE = "os_compute_api:os-shelve:shelve", Who::Role(MEMBER), "Shelve a server.";
+    UNSHELVE = "os_compute_api:os-shelve:unshelve", Who::Role(MEMBER), "Bring a shelved server back.";
+    SHELVE_OFFLOAD = "os_compute_api:os-shelve:shelve_offload", Who::Admin, "Take a shelved server off its host.";
+    REMOTE_CONSOLES = "os_compute_api:os-remote-consoles", Who::Role(MEMBER), "Get a server's remote console.";
+    CONSOLE_AUTH_TOKENS = "os_compute_api:os-console-auth-tokens", Who::Admin, "See what a remote console's token is for.";
+    SERVER_PASSWORD_SHOW = "os_compute_api:os-server-password:show", Who::Role(READER), "Show a server's password, as its guest has encrypted it.";
+    SERVER_PASSWORD_CLEAR = "os_compute_api:os-server-password:clear", Who::Role(MEMBER), "Forget a server's password.";
+    SERVER_TOPOLOGY = "compute:server:topology:index", Who::Role(READER), "See a server's NUMA topology.";
+    EXTERNAL_EVENTS = "os_compute_api:os-server-external-events:create", Who::Role(SERVICE), "Tell servers' hosts what other services have done.";
+    ASSISTED_VOLUME_SNAPSHOTS_CREATE = "os_compute_api:os-assisted-volume-snapshots:create", Who::Role(SERVICE), "Make a snapshot of a volume with the help of the hypervisor.";
+    ASSISTED_VOLUME_SNAPSHOTS_DELETE = "os_compute_api:os-assisted-volume-snapshots:delete", Who::Role(SERVICE), "Delete a snapshot of a volume with the help of the hypervisor.";
     CONSOLE_OUTPUT = "os_compute_api:os-console-output", Who::Role(MEMBER), "Read a server's console.";
     RESET_STATE = "os_compute_api:os-admin-actions:reset_state", Who::Admin, "Set a server's state by hand.";
     MIGRATE = "os_compute_api:os-migrate-server:migrate", Who::Role(MANAGER), "Move a server that is powered off for it.";
@@ -77,6 +101,38 @@ rules! {
     SERVER_IPS_INDEX = "os_compute_api:ips:index", Who::Role(READER), "See a server's addresses.";
     SERVER_IPS_SHOW = "os_compute_api:ips:show", Who::Role(READER), "See a server's addresses on one network.";
     SECURITY_GROUPS_LIST = "os_compute_api:os-security-groups:list", Who::Role(READER), "List a server's security groups.";
+    SECURITY_GROUPS_GET = "os_compute_api:os-security-groups:get", Who::Role(READER), "List security groups.";
+    SECURITY_GROUPS_SHOW = "os_compute_api:os-security-groups:show", Who::Role(READER), "Show a security group.";
+    SECURITY_GROUPS_CREATE = "os_compute_api:os-security-groups:create", Who::Role(MEMBER), "Make a security group.";
+    SECURITY_GROUPS_UPDATE = "os_compute_api:os-security-groups:update", Who::Role(MEMBER), "Change a security group.";
+    SECURITY_GROUPS_DELETE = "os_compute_api:os-security-groups:delete", Who::Role(MEMBER), "Delete a security group.";
+    SECURITY_GROUPS_RULE_CREATE = "os_compute_api:os-security-groups:rule:create", Who::Role(MEMBER), "Add a rule to a security group.";
+    SECURITY_GROUPS_RULE_DELETE = "os_compute_api:os-security-groups:rule:delete", Who::Role(MEMBER), "Take a rule from a security group.";
+    SECURITY_GROUPS_ADD = "os_compute_api:os-security-groups:add", Who::Role(MEMBER), "Put a server into a security group.";
+    SECURITY_GROUPS_REMOVE = "os_compute_api:os-security-groups:remove", Who::Role(MEMBER), "Take a server out of a security group.";
+    NETWORKS_LIST = "os_compute_api:os-networks:list", Who::Role(READER), "List networks.";
+    NETWORKS_SHOW = "os_compute_api:os-networks:show", Who::Role(READER), "Show a network.";
+    TENANT_NETWORKS_LIST = "os_compute_api:os-tenant-networks:list", Who::Role(READER), "List the project's networks.";
+    TENANT_NETWORKS_SHOW = "os_compute_api:os-tenant-networks:show", Who::Role(READER), "Show one of the project's networks.";
+    FLOATING_IP_POOLS = "os_compute_api:os-floating-ip-pools", Who::Anyone, "List where floating addresses are from.";
+    FLOATING_IPS_LIST = "os_compute_api:os-floating-ips:list", Who::Role(READER), "List floating addresses.";
+    FLOATING_IPS_SHOW = "os_compute_api:os-floating-ips:show", Who::Role(READER), "Show a floating address.";
+    FLOATING_IPS_CREATE = "os_compute_api:os-floating-ips:create", Who::Role(MEMBER), "Take a floating address.";
+    FLOATING_IPS_DELETE = "os_compute_api:os-floating-ips:delete", Who::Role(MEMBER), "Give a floating address back.";
+    FLOATING_IPS_ADD = "os_compute_api:os-floating-ips:add", Who::Role(MEMBER), "Give a server a floating address.";
+    FLOATING_IPS_REMOVE = "os_compute_api:os-floating-ips:remove", Who::Role(MEMBER), "Take a floating address from a server.";
+    BAREMETAL_NODES_LIST = "os_compute_api:os-baremetal-nodes:list", Who::Admin, "List bare metal nodes.";
+    BAREMETAL_NODES_SHOW = "os_compute_api:os-baremetal-nodes:show", Who::Admin, "Show a bare metal node.";
+    VOLUMES_LIST = "os_compute_api:os-volumes:list", Who::Role(READER), "List volumes.";
+    VOLUMES_DETAIL = "os_compute_api:os-volumes:detail", Who::Role(READER), "List volumes with details.";
+    VOLUMES_SHOW = "os_compute_api:os-volumes:show", Who::Role(READER), "Show a volume.";
+    VOLUMES_CREATE = "os_compute_api:os-volumes:create", Who::Role(MEMBER), "Make a volume.";
+    VOLUMES_DELETE = "os_compute_api:os-volumes:delete", Who::Role(MEMBER), "Delete a volume.";
+    SNAPSHOTS_LIST = "os_compute_api:os-volumes:snapshots:list", Who::Role(READER), "List snapshots of volumes.";
+    SNAPSHOTS_DETAIL = "os_compute_api:os-volumes:snapshots:detail", Who::Role(READER), "List snapshots of volumes with details.";
+    SNAPSHOTS_SHOW = "os_compute_api:os-volumes:snapshots:show", Who::Role(READER), "Show a snapshot of a volume.";
+    SNAPSHOTS_CREATE = "os_compute_api:os-volumes:snapshots:create", Who::Role(MEMBER), "Make a snapshot of a volume.";
+    SNAPSHOTS_DELETE = "os_compute_api:os-volumes:snapshots:delete", Who::Role(MEMBER), "Delete a snapshot of a volume.";
     INTERFACES_LIST = "os_compute_api:os-attach-interfaces:list", Who::Role(READER), "List a server's ports.";
     INTERFACES_SHOW = "os_compute_api:os-attach-interfaces:show", Who::Role(READER), "Show a server's port.";
     INTERFACES_CREATE = "os_compute_api:os-attach-interfaces:create", Who::Role(MEMBER), "Attach a port to a server.";
@@ -112,6 +168,12 @@ rules! {
     FLAVORS_DELETE = "os_compute_api:os-flavor-manage:delete", Who::Admin, "Delete a flavor.";
     FLAVOR_EXTRA_SPECS_INDEX = "os_compute_api:os-flavor-extra-specs:index", Who::Role(READER), "List a flavor's extra specs.";
     FLAVOR_EXTRA_SPECS_SHOW = "os_compute_api:os-flavor-extra-specs:show", Who::Role(READER), "Show one extra spec of a flavor.";
+    FLAVOR_EXTRA_SPECS_CREATE = "os_compute_api:os-flavor-extra-specs:create", Who::Admin, "Add extra specs to a flavor.";
+    FLAVOR_EXTRA_SPECS_UPDATE = "os_compute_api:os-flavor-extra-specs:update", Who::Admin, "Change one extra spec of a flavor.";
+    FLAVOR_EXTRA_SPECS_DELETE = "os_compute_api:os-flavor-extra-specs:delete", Who::Admin, "Remove one extra spec of a flavor.";
+    FLAVOR_ACCESS = "os_compute_api:os-flavor-access", Who::Admin, "List the projects that may use a private flavor.";
+    FLAVOR_ACCESS_ADD = "os_compute_api:os-flavor-access:add_tenant_access", Who::Admin, "Let a project use a private flavor.";
+    FLAVOR_ACCESS_REMOVE = "os_compute_api:os-flavor-access:remove_tenant_access", Who::Admin, "Let a project use a private flavor no more.";
     SERVICES_LIST = "os_compute_api:os-services:list", Who::Admin, "List services.";
     SERVICES_UPDATE = "os_compute_api:os-services:update", Who::Admin, "Change services.";
     SERVICES_DELETE = "os_compute_api:os-services:delete", Who::Admin, "Delete services.";
@@ -124,6 +186,23 @@ rules! {
     HYPERVISORS_SERVERS = "os_compute_api:os-hypervisors:servers", Who::Admin, "List the servers on a hypervisor.";
     AGGREGATES_INDEX = "os_compute_api:os-aggregates:index", Who::Admin, "List host aggregates.";
     AGGREGATES_SHOW = "os_compute_api:os-aggregates:show", Who::Admin, "Show a host aggregate.";
+    AGGREGATES_CREATE = "os_compute_api:os-aggregates:create", Who::Admin, "Make a host aggregate.";
+    AGGREGATES_UPDATE = "os_compute_api:os-aggregates:update", Who::Admin, "Change a host aggregate's name or zone.";
+    AGGREGATES_DELETE = "os_compute_api:os-aggregates:delete", Who::Admin, "Delete a host aggregate.";
+    AGGREGATES_ADD_HOST = "os_compute_api:os-aggregates:add_host", Who::Admin, "Put a host into an aggregate.";
+    AGGREGATES_REMOVE_HOST = "os_compute_api:os-aggregates:remove_host", Who::Admin, "Take a host out of an aggregate.";
+    AGGREGATES_SET_METADATA = "os_compute_api:os-aggregates:set_metadata", Who::Admin, "Change a host aggregate's metadata.";
+    AGGREGATES_IMAGES = "compute:aggregates:images", Who::Admin, "Have the hosts of an aggregate fetch images beforehand.";
+    HOSTS_LIST = "os_compute_api:os-hosts:list", Who::Admin, "List hosts.";
+    HOSTS_SHOW = "os_compute_api:os-hosts:show", Who::Admin, "Show what a host has and gives.";
+    HOSTS_UPDATE = "os_compute_api:os-hosts:update", Who::Admin, "Change whether a host is given work.";
+    HOSTS_REBOOT = "os_compute_api:os-hosts:reboot", Who::Admin, "Reboot a host.";
+    HOSTS_SHUTDOWN = "os_compute_api:os-hosts:shutdown", Who::Admin, "Shut a host down.";
+    HOSTS_START = "os_compute_api:os-hosts:start", Who::Admin, "Start a host.";
+    TENANT_USAGE_LIST = "os_compute_api:os-simple-tenant-usage:list", Who::Admin, "See what every project has used.";
+    TENANT_USAGE_SHOW = "os_compute_api:os-simple-tenant-usage:show", Who::Role(READER), "See what a project has used.";
+    USAGE_AUDIT_LOG_LIST = "os_compute_api:os-instance-usage-audit-log:list", Who::Admin, "List what hosts have reported of the usage of servers.";
+    USAGE_AUDIT_LOG_SHOW = "os_compute_api:os-instance-usage-audit-log:show", Who::Admin, "Show what hosts have reported of the usage of servers in a period.";
     AVAILABILITY_ZONE_LIST = "os_compute_api:os-availability-zone:list", Who::Anyone, "List availability zones.";
     AVAILABILITY_ZONE_DETAIL = "os_compute_api:os-availability-zone:detail", Who::Admin, "List availability zones with their hosts.";
     QUOTA_SETS_SHOW = "os_compute_api:os-quota-sets:show", Who::Role(READER), "Show a project's quotas.";

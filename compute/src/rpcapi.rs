@@ -6,6 +6,7 @@
 //! | | 1.1 | action `trigger_crash_dump` |
 //! | | 1.2 | cold migration |
 //! | | 1.3 | `get_diagnostics` |
+//! | | 1.4 | actions `changePassword`, `restore`, and the deletion that can be undone |
 //! | [`ComputeControl`] | 1.0 | first version |
 //! | | 2.0 | `list_instances`, `Reconciliation::desired`; the server's name has the host's identity in it |
 //!
@@ -14,6 +15,8 @@
 //! then messages wait in their queue. [`ComputeControl`] is served from the start, on a topic of its own, so that the
 //! reconciling call never waits behind the work it is to release. There a host is addressed by its name and its identity
 //! ([`control_server`]), so that no other machine under the same name gets what is meant for it.
+
+use std::fmt;
 
 use novella_common::{
     RequestContext,
@@ -37,9 +40,23 @@ pub struct OperationId {
 }
 
 /// What an action takes beside the instance. Each action that takes something has a type of its own for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ActionArguments(Value);
+
+/// There can be a password in them.
+impl fmt::Debug for ActionArguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_null() { "ActionArguments(none)" } else { "ActionArguments(..)" })
+    }
+}
+
+/// What [`Action::ChangePassword`] takes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPassword {
+    /// The administrator's new password.
+    pub admin_password: String,
+}
 
 impl ActionArguments {
     /// Writes them.
@@ -183,7 +200,7 @@ impl RpcError for ComputeError {
 }
 
 /// What others may ask of a compute host.
-#[contract(topic = "compute", version = "1.3")]
+#[contract(topic = "compute", version = "1.4")]
 pub trait Compute {
     /// Take over the build of an instance. Answers as soon as the host has written down that it owns the build; the
     /// rest follows in reports.
@@ -221,7 +238,7 @@ pub trait Compute {
 }
 
 /// The steps of a live migration, on the same topic: a conductor drives them.
-#[contract(topic = "compute", version = "1.3")]
+#[contract(topic = "compute", version = "1.4")]
 pub trait ComputeLiveMigration {
     /// Asked of the destination: could it take the instance? Changes nothing.
     #[rpc(call)]
@@ -310,7 +327,7 @@ pub trait ComputeLiveMigration {
 }
 
 /// The steps of a cold migration under Nova's names, on the same topic: a conductor drives them.
-#[contract(topic = "compute", version = "1.3")]
+#[contract(topic = "compute", version = "1.4")]
 pub trait ComputeMigration {
     /// Asked of the destination: make all ready for the instance's disks. Undone by `revert_resize`.
     #[rpc(call, since = "1.2")]

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) config: ConductorConfig,
     pub(crate) report_interval: Duration,
     pub(crate) service_down_time: Duration,
+    /// How long a server that was put aside is kept; zero: none is put aside.
+    pub(crate) reclaim_instance_interval: Duration,
     /// Counts the spawned tasks and tells them to stop.
     pub(crate) shutdown: Shutdown,
 }
@@ -53,6 +55,7 @@ impl Shared {
             config,
             report_interval: service.report_interval,
             service_down_time: service.service_down_time,
+            reclaim_instance_interval: service.reclaim_instance_interval,
             shutdown,
         }
     }

@@ -14,6 +14,7 @@
 //! | a live migration whose source has not heard that it is to be completed by force | the source is told again |
 //! | what a host that is up does alone, and where nothing moves | the host is reconciled |
 //! | an event of an action that nobody works on any more | ended |
+//! | a server that was put aside long ago | deleted |
 //! | an operation of a long task that is not there | ended, with a fault |
 //! | a migration that waits for a person, of a server that is gone | confirmed |
 //! | a queued migration | let in, if there is a slot |
@@ -39,7 +40,9 @@ use novella_common::{
         migrations, services,
         takeover::{self, LostTask, Orphan},
     },
-    models::{ActionEvent, Binary, EventResult, Fault, FreshSince, Holder},
+    ids::TaskId,
+    lifecycle::Action,
+    models::{ActionEvent, Binary, EventResult, Fault, FreshSince, Holder, InstanceAction},
     telemetry::request_span,
 };
 use tracing::Instrument;
@@ -119,6 +122,7 @@ impl Takeover {
         self.deletions(fresh_since.reported).await?;
         self.orphaned_migrations(fresh_since.reported).await?;
         self.lost_tasks().await?;
+        self.soft_deleted().await?;
         self.untold_hosts(fresh_since.reported).await?;
         self.untold_sources().await?;
         self.abandoned_events().await?;
@@ -186,6 +190,47 @@ impl Takeover {
                     tracing::info!(%instance, host, "build taken from a host that is down");
                 });
                 recast(&self.shared, orphan.instance, orphan.request_id.as_deref()).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what was put aside and nobody has brought back. The host finds that in its rows.
+    async fn soft_deleted(&self) -> Result<(), DbError> {
+        let kept_for = self.shared.reclaim_instance_interval;
+        if kept_for.is_zero() {
+            return Ok(());
+        }
+        let mut connection = self.shared.database.read().await?;
+        let found = takeover::soft_deleted(&mut connection, Timestamp::now() - kept_for).await?;
+        let found = instances::get_many(&mut connection, &found).await?;
+        drop(connection);
+        for instance in found {
+            let context = RequestContext::internal();
+            let (uuid, transition) = (instance.uuid, Action::Delete.transition());
+            let now = Timestamp::now();
+            let action = InstanceAction {
+                instance: uuid,
+                request_id: context.request_id.clone(),
+                action: transition.instance_action.into(),
+                user_id: None,
+                project_id: None,
+                start_time: now,
+                updated_at: now,
+                message: None,
+            };
+            let mut transaction = self.shared.database.begin().await?;
+            let (task_state, task_id) = (transition.first_task(), TaskId::random());
+            let begun =
+                instances::begin_task(&mut transaction, &instance, task_state, task_id, &context.request_id).await?;
+            if !begun {
+                continue;
+            }
+            actions::start(&mut transaction, &[action]).await?;
+            transaction.commit().await?;
+            tracing::info!(instance = %uuid, "kept long enough; it is deleted");
+            if let Some(host) = instance.host {
+                self.reconciler.request(host);
             }
         }
         Ok(())

@@ -57,7 +57,7 @@ pub enum ApiError {
     /// 409: not in this state.
     #[error("{0}")]
     Conflict(String),
-    /// 410: it was deleted while it was worked on.
+    /// 410: it was deleted while it was worked on, or was served once, by others.
     #[error("{0}")]
     Gone(String),
     /// 413: the body is too large.

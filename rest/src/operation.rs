@@ -101,6 +101,13 @@ impl<S> Operation<S> {
         self
     }
 
+    /// The same on another path, which has the same parameters.
+    #[must_use]
+    pub const fn on_path(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
+    }
+
     /// It came with this minor version: 404 before.
     #[must_use]
     pub const fn since(mut self, minor: u16) -> Self {
@@ -180,6 +187,12 @@ impl<S> Operation<S> {
     #[must_use]
     pub fn route(&self) -> (&Method, &'static str) {
         (&self.method, self.path)
+    }
+
+    /// What it answers with when it goes well, or always, if it only refuses.
+    #[must_use]
+    pub fn answer_status(&self) -> u16 {
+        self.described.status
     }
 
     /// Of several operations on one route: the one key of the body that asks for this one.

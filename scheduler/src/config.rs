@@ -12,8 +12,19 @@ use serde::{Deserialize, Serialize};
 pub struct SchedulerConfig {
     /// On how many hosts a build is attempted before the server goes to ERROR.
     pub max_attempts: u32,
-    /// The filters that a host must pass, in this order.
+    /// The filters that a host must pass, in this order. Beside these there are `AggregateInstanceExtraSpecsFilter`,
+    /// `AggregateMultiTenancyIsolation`, `AggregateImagePropertiesIsolation`, `NumInstancesFilter`,
+    /// `AggregateNumInstancesFilter`, `IoOpsFilter` and `AggregateIoOpsFilter`.
     pub enabled_filters: Vec<String>,
+    /// Servers that a host may have, where `NumInstancesFilter` is enabled.
+    pub max_instances_per_host: i64,
+    /// Builds and moves that may be under way on a host, where `IoOpsFilter` is enabled.
+    pub max_io_ops_per_host: i64,
+    /// What the keys in the metadata of aggregates begin with, before the separator, that `AggregateImagePropertiesIsolation`
+    /// looks at; unset: all.
+    pub aggregate_image_properties_isolation_namespace: Option<String>,
+    /// What stands between the namespace and the rest of such a key.
+    pub aggregate_image_properties_isolation_separator: String,
     /// How much free memory counts. Negative values pack servers onto few hosts instead of spreading them.
     pub ram_weight_multiplier: f64,
     /// How much free vCPUs count.
@@ -45,7 +56,11 @@ impl Default for SchedulerConfig {
     fn default() -> Self {
         Self {
             max_attempts: 3,
-            enabled_filters: crate::filters::ALL.iter().map(|filter| filter.name().to_owned()).collect(),
+            enabled_filters: crate::filters::DEFAULT.iter().map(|filter| filter.name().to_owned()).collect(),
+            max_instances_per_host: 50,
+            max_io_ops_per_host: 8,
+            aggregate_image_properties_isolation_namespace: None,
+            aggregate_image_properties_isolation_separator: ".".into(),
             ram_weight_multiplier: 1.0,
             cpu_weight_multiplier: 1.0,
             disk_weight_multiplier: 1.0,

@@ -1,14 +1,19 @@
 //! What a decision knows of a host, and what it is to find.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use novella_common::{
     ids::InstanceUuid,
-    models::{GroupRule, Resources},
+    models::{GroupRule, Inventory, Resources},
 };
 
+use crate::filters;
+
 /// What a decision knows of one host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostState {
     /// Its name.
     pub host: String,
@@ -24,6 +29,14 @@ pub struct HostState {
     pub used: Resources,
     /// How many builds in a row could not be handed over to it, as far as this scheduler has seen.
     pub failures: u32,
+    /// How many instances hold a claim.
+    pub instances: i64,
+    /// How many builds and moves are under way there; 0 where no filter asks.
+    pub io_ops: i64,
+    /// The metadata of its aggregates.
+    pub aggregates: Vec<BTreeMap<String, String>>,
+    /// What it has said of itself; `None` where no filter asks.
+    pub inventory: Option<Arc<Inventory>>,
 }
 
 impl HostState {
@@ -32,11 +45,23 @@ impl HostState {
     pub fn free(&self) -> Resources {
         self.capacity.less(&self.used)
     }
+
+    /// The pairs of metadata of its aggregates. Of values with commas each counts.
+    pub(crate) fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.aggregates.iter().flatten();
+        pairs.flat_map(|(key, values)| values.split(',').map(move |value| (key.as_str(), value.trim())))
+    }
 }
 
 /// What a host is wanted for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
+    /// The project that the instance belongs to.
+    pub project_id: String,
+    /// What its flavor asks of hosts.
+    pub extra_specs: BTreeMap<String, String>,
+    /// What its image asks of hosts.
+    pub image_properties: BTreeMap<String, String>,
     /// What the instance takes.
     pub resources: Resources,
     /// The zone that the request named.
@@ -51,6 +76,15 @@ pub struct Wanted {
     pub same_as: Option<HashSet<String>>,
     /// What the instance's server group says.
     pub group: Option<GroupRule>,
+}
+
+/// Whether filters may have to know what hosts have said of themselves.
+pub(crate) fn asks_of_inventory(
+    extra_specs: &BTreeMap<String, String>,
+    image_properties: &BTreeMap<String, String>,
+) -> bool {
+    let of_host = |key: &String| !key.contains(':') || key.starts_with("capabilities:");
+    extra_specs.keys().any(of_host) || filters::LOOKED_AT.iter().any(|name| image_properties.contains_key(*name))
 }
 
 /// The instances that a hint names: one id, or a list of them. What is no id names no instance.

@@ -44,6 +44,7 @@ pub enum NoneLeft {
 /// The filters and weighers, as they are configured.
 pub struct Selector {
     filters: Vec<&'static dyn Filter>,
+    config: SchedulerConfig,
     weighers: Vec<(f64, Box<dyn Weigher>)>,
     subset_size: usize,
     shuffle: bool,
@@ -64,6 +65,7 @@ impl Selector {
         filters.extend(filters::ALWAYS.iter().filter(|filter| !enabled(filter)));
         Ok(Self {
             filters,
+            config: config.clone(),
             weighers: weighers::configured(config),
             subset_size: config.host_subset_size.max(1),
             shuffle: config.shuffle_best_same_weighed_hosts,
@@ -122,7 +124,7 @@ impl Selector {
         }
         for filter in &self.filters {
             let before = left.len();
-            left.retain(|index| filter.passes(&hosts[*index], wanted));
+            left.retain(|index| filter.passes(&hosts[*index], wanted, &self.config));
             if left.is_empty() {
                 return Err(NoneLeft::Filtered { filter: filter.name(), before, total: hosts.len() });
             }

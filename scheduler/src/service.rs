@@ -34,7 +34,7 @@ pub enum StartError {
 }
 
 fn known() -> String {
-    filters::ALL.iter().map(|filter| filter.name()).collect::<Vec<_>>().join(", ")
+    filters::DEFAULT.iter().chain(filters::OTHERS).map(|filter| filter.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// A running scheduler.

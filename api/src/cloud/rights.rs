@@ -45,7 +45,10 @@ struct ActionRight {
 /// The rule that an action asks for; `None`: it is not asked for by an action.
 fn rule(action: Action) -> Option<Rule> {
     Some(match action {
-        Action::Create => return None,
+        // A delete comes to it, where servers are kept for a while.
+        Action::Create | Action::SoftDelete => return None,
+        Action::ChangePassword => compute::ADMIN_PASSWORD,
+        Action::Restore => compute::DEFERRED_DELETE_RESTORE,
         Action::Delete => compute::SERVERS_DELETE,
         Action::Stop => compute::SERVERS_STOP,
         Action::Start => compute::SERVERS_START,

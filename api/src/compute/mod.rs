@@ -1,17 +1,25 @@
 //! `/compute`: the OpenStack Compute API, one module per resource.
 
 mod aggregates;
+mod assisted_volume_snapshots;
 mod availability_zones;
+mod console_auth_tokens;
 mod extensions;
+mod external_events;
 mod flavors;
+mod hosts;
 mod hypervisors;
 mod keypairs;
 mod limits;
 mod migrations;
+mod proxies;
 mod quotas;
+mod removed;
 mod server_groups;
 mod servers;
 mod services;
+mod tenant_usage;
+mod usage_audit_log;
 mod versions;
 
 pub(crate) use self::servers::{AddressPool, ServerWriter};
@@ -25,8 +33,7 @@ use crate::{policy, state::Api};
 /// The Compute service.
 ///
 /// Every microversion up to the highest is served for the resources that exist: what a version adds to one that Novella
-/// does not have yet (volumes) is a 404, or a 400 that says so, at every version alike. 2.104 lets `PUT /servers/{id}`
-/// move a server's pinned zone, which is part of what the scheduler was asked for and is not changed by anybody yet.
+/// does not have yet (volumes) is a 404, or a 400 that says so, at every version alike.
 pub static COMPUTE: Service = Service {
     name: "nova",
     kind: "compute",
@@ -47,7 +54,7 @@ pub static COMPUTE: Service = Service {
 pub const MICROVERSIONS: Family = Family {
     service: "compute",
     min: Microversion::new(2, 1),
-    max: Microversion::new(2, 103),
+    max: Microversion::new(2, 104),
     legacy_header: Some("x-openstack-nova-api-version"),
 };
 
@@ -67,6 +74,15 @@ pub fn operations() -> Vec<Operation<Api>> {
         aggregates::operations(),
         availability_zones::operations(),
         extensions::operations(),
+        hosts::operations(),
+        tenant_usage::operations(),
+        usage_audit_log::operations(),
+        external_events::operations(),
+        console_auth_tokens::operations(),
+        assisted_volume_snapshots::operations(),
+        proxies::operations(),
+        removed::operations(),
+        versions::operations(),
     ]
     .into_iter()
     .flatten()

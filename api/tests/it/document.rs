@@ -76,6 +76,10 @@ on_both! {
         let markers = [
             ("/compute/v2.1/servers", "", &server),
             ("/compute/v2.1/servers/detail", "", &server),
+            ("/compute/v2.1/os-volumes_boot", "", &server),
+            ("/compute/v2.1/os-volumes_boot/detail", "", &server),
+            ("/compute/v2.1/os-simple-tenant-usage", "", &server),
+            ("/compute/v2.1/os-simple-tenant-usage/{project_id}", "", &server),
             ("/compute/v2.1/servers/{server_id}/os-instance-actions", "", &action),
             ("/compute/v2.1/os-keypairs", "", &"theirs".to_owned()),
             ("/compute/v2.1/os-migrations", &format!("&project_id={own}"), &migration),
@@ -106,7 +110,8 @@ on_both! {
 
         let me = demo.get(&format!("/compute/v2.1/servers/{mine}")).await.body["server"]["user_id"].as_str().unwrap().to_owned();
         for (path, more, theirs) in markers {
-            let path = path.replace("{server_id}", &mine).replace("{user_id}", &me).replace("{namespace}", "theirs");
+            let path = path.replace("{server_id}", &mine).replace("{user_id}", &me).replace("{project_id}", &own);
+            let path = path.replace("{namespace}", "theirs");
             let nobodys: String = theirs.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>() + "0";
             let nobodys = if theirs.len() == 36 { "00000000-0000-4000-8000-000000000009".to_owned() } else { nobodys };
             let asked = async |marker: &str| {

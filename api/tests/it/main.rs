@@ -4,6 +4,7 @@
 #[macro_use]
 mod support;
 
+mod aggregates;
 mod attachments;
 mod document;
 mod events;
@@ -24,6 +25,7 @@ mod limits;
 mod locks;
 mod matrix;
 mod migrations;
+mod old_resources;
 mod operations;
 mod operators;
 mod outages;
@@ -32,7 +34,10 @@ mod quotas;
 mod seed;
 mod server_fields;
 mod server_groups;
+mod server_parts;
 mod servers;
 mod services_hypervisors_limits;
+mod soft_delete;
 mod tags;
 mod text;
+mod usage;

@@ -21,6 +21,30 @@ async fn made(client: &Client<'_>, fields: Value) -> Value {
 }
 
 on_both! {
+    async fn a_server_is_pinned_to_its_zone_and_unpinned_from_2_104_on(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let demo = cloud.demo().await;
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let path = format!("/compute/v2.1/servers/{uuid}");
+        let pin = async |zone: serde_json::Value| demo.at("2.104").put(&path, &json!({"server": {"pinned_availability_zone": zone}})).await;
+        let early = demo.at("2.103").put(&path, &json!({"server": {"pinned_availability_zone": null}})).await;
+        assert_eq!(early.status, 400, "{:?}", early.body);
+        let elsewhere = pin(json!("west")).await;
+        let text = "Server can only be pinned to its current availability zone 'nova', but 'west' was requested.";
+        assert_eq!((elsewhere.status, elsewhere.message()), (409, text));
+        let spec = async || {
+            let mut connection = cloud.database.read().await.unwrap();
+            novella_common::db::instances::request_spec(&mut connection, uuid).await.unwrap().unwrap().availability_zone
+        };
+        for zone in [json!("nova"), json!("nova"), json!(null), json!(null)] {
+            let pinned = pin(zone.clone()).await;
+            assert_eq!((pinned.status, &pinned.body["server"]["pinned_availability_zone"]), (200, &zone));
+            assert_eq!(json!(spec().await), zone);
+        }
+        assert_eq!(pin(json!("nova")).await.status, 200);
+        assert!(pin(json!("west")).await.message().contains("Unpin first"));
+    }
+
     async fn fields_that_mean_nothing_to_a_simulated_guest_are_kept_and_shown(cloud: Cloud) {
         let (admin, demo) = (cloud.admin().await, cloud.demo().await);
         let old = made(&admin.at("2.3"), json!({

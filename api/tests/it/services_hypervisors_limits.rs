@@ -290,9 +290,12 @@ on_both! {
         assert_eq!(refused(&denied), (403, "Policy doesn't allow os_compute_api:limits:other_project to be performed."));
     }
 
-    async fn there_are_no_extensions(cloud: Cloud) {
+    async fn extensions_are_listed_for_clients_of_old(cloud: Cloud) {
         let demo = cloud.demo().await;
-        assert_eq!(demo.get("/compute/v2.1/extensions").await.body, json!({"extensions": []}));
-        assert_eq!(demo.get("/compute/v2.1/extensions/os-aggregates").await.status, 404);
+        let all = demo.get("/compute/v2.1/extensions").await.body["extensions"].clone();
+        let hosts = all.as_array().unwrap().iter().find(|extension| extension["alias"] == "os-hosts").unwrap();
+        assert_eq!((&hosts["name"], &hosts["links"]), (&json!("Hosts"), &json!([])));
+        assert_eq!(demo.get("/compute/v2.1/extensions/os-hosts").await.body["extension"], *hosts);
+        assert_eq!(demo.get("/compute/v2.1/extensions/os-nothing").await.status, 404);
     }
 }

@@ -167,6 +167,91 @@ const PARTLY: &[(&str, &str)] = &[
     ("POST /users/{user_id}/credentials/OS-EC2", "kept and shown; `POST /ec2tokens` is not served"),
 ];
 
+/// Of Nova's operations, what is served in part only, and what is missing.
+const NOVA_PARTLY: &[(&str, &str)] = &[
+    ("POST /servers", "`networks` takes `auto` and `none`: there is no network service; volumes can't be booted from"),
+    ("GET /servers/{server_id}/os-security-groups", "empty: there is no network service"),
+    ("GET /servers/{server_id}/os-interface", "empty: there is no network service"),
+    ("GET /servers/{server_id}/os-volume_attachments", "empty: there is no volume service"),
+    ("GET /servers/{server_id}/topology", "no server is on NUMA cells: no driver places guests on some"),
+    (
+        "GET /servers/{server_id}/os-server-password",
+        "empty: guests tell it to the metadata service, which there is not",
+    ),
+    ("POST /os-server-external-events", "taken, and nothing waits for one"),
+    ("POST /os-aggregates/{id}/images", "taken, and nothing to do: simulated hosts read no images"),
+    ("GET /os-instance_usage_audit_log", "no host reports usage"),
+    ("GET /os-instance_usage_audit_log/{id}", "no host reports usage"),
+    ("PUT /os-hosts/{id}", "`status`, and not `maintenance_mode`"),
+    ("POST /servers/{id}/action injectNetworkInfo", "taken, and nothing to do: nothing changes a server's network"),
+    ("POST /os-keypairs", "x509 certificates are imported, and not made"),
+];
+
+/// Nova's operations: which are served, in part, refused for the lack of something, gone from Nova itself, and which not.
+fn novas_operations(text: &mut String) {
+    let plain = |operation: &str| -> String {
+        let part = |part: &str| match part.split_once(' ') {
+            Some((_, action)) if part.starts_with('{') => format!("{{}} {action}"),
+            None if part.starts_with('{') => "{}".to_owned(),
+            _ => part.to_owned(),
+        };
+        operation.split('/').map(part).collect::<Vec<_>>().join("/")
+    };
+    // The documents of the versions are no operations.
+    let mut served: HashMap<String, u16> = HashMap::from([("GET /".to_owned(), 200)]);
+    served.extend(novella_api::compute::operations().iter().map(|operation| {
+        let (method, path) = operation.route();
+        let action = operation.action_key().map(|action| format!(" {action}")).unwrap_or_default();
+        (plain(&format!("{method} {path}{action}")), operation.answer_status())
+    }));
+    let all: Vec<&str> = include_str!("documents/nova.txt").lines().filter(|line| !line.starts_with('#')).collect();
+    let known: std::collections::HashSet<String> = all.iter().map(|operation| plain(operation)).collect();
+    for operation in served.keys() {
+        assert!(known.contains(operation), "{operation} is not one of Nova's");
+    }
+    let status = |operation: &str| served.get(&plain(operation)).copied();
+    for (operation, _) in NOVA_PARTLY {
+        assert!(all.contains(operation) && status(operation).is_some_and(|status| status < 400), "{operation}");
+    }
+    let with = |wanted: fn(Option<u16>) -> bool| -> Vec<&str> {
+        all.iter().copied().filter(|operation| wanted(status(operation))).collect()
+    };
+    let (here, gone) = (with(|status| status.is_some_and(|status| status < 400)), with(|status| status == Some(410)));
+    let refused = with(|status| status.is_some_and(|status| (400..500).contains(&status) && status != 410));
+    let missing = with(|status| status.is_none());
+    write!(
+        text,
+        "\n### Nova's {} operations: {} are served, {} of them partly; {} are refused for what this cloud lacks; {} are gone \
+         from Nova itself, and answer so; {} are not served\n\n| partly | what is missing |\n| --- | --- |\n",
+        all.len(),
+        here.len(),
+        NOVA_PARTLY.len(),
+        refused.len(),
+        gone.len(),
+        missing.len()
+    )
+    .unwrap();
+    for (operation, what) in NOVA_PARTLY {
+        writeln!(text, "| `{operation}` | {what} |").unwrap();
+    }
+    for (title, operations) in [("refused", refused), ("gone", gone), ("not served", missing)] {
+        by_resource(title, &operations, text);
+    }
+}
+
+/// Operations by what comes first in their paths.
+fn by_resource(title: &str, operations: &[&str], text: &mut String) {
+    let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for operation in operations {
+        let path = operation.split_once(" /").unwrap().1;
+        resources.entry(path.split('/').next().unwrap()).or_default().push(format!("`{operation}`"));
+    }
+    write!(text, "\n| resource | {title} |\n| --- | --- |\n").unwrap();
+    for (resource, operations) in resources {
+        writeln!(text, "| {resource} | {} |", operations.join(", ")).unwrap();
+    }
+}
+
 /// Keystone's operations: which are served, which in part, which not.
 fn keystones_operations(document: &Value, text: &mut String) {
     // A parameter has the same place in both, whatever its name.
@@ -202,15 +287,7 @@ fn keystones_operations(document: &Value, text: &mut String) {
     for (operation, what) in PARTLY {
         writeln!(text, "| `{operation}` | {what} |").unwrap();
     }
-    let mut by_resource: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for operation in missing {
-        let path = operation.split_once(" /").unwrap().1;
-        by_resource.entry(path.split('/').next().unwrap()).or_default().push(format!("`{operation}`"));
-    }
-    text.push_str("\n| resource | not served |\n| --- | --- |\n");
-    for (resource, operations) in by_resource {
-        writeln!(text, "| {resource} | {} |", operations.join(", ")).unwrap();
-    }
+    by_resource("not served", &missing, text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,6 +316,7 @@ async fn the_operations_that_are_served_are_listed() {
         }
     }
     assert!(text.contains("`POST /servers`"), "{text}");
+    novas_operations(&mut text);
     keystones_operations(&document, &mut text);
     holds("compatibility.md", &text);
 }

@@ -315,6 +315,10 @@ pub struct ServiceConfig {
     /// Seconds that a stopping service gives to what it is doing.
     #[serde(with = "seconds")]
     pub graceful_shutdown_timeout: Duration,
+    /// Seconds that a deleted server is kept, powered off, and can be brought back (`restore`); 0: it is deleted at once.
+    /// Nova's name and default. To be the same for the api and the conductors.
+    #[serde(with = "seconds")]
+    pub reclaim_instance_interval: Duration,
 }
 
 impl Default for ServiceConfig {
@@ -323,6 +327,7 @@ impl Default for ServiceConfig {
             report_interval: Duration::from_secs(10),
             service_down_time: Duration::from_secs(60),
             graceful_shutdown_timeout: Duration::from_secs(30),
+            reclaim_instance_interval: Duration::ZERO,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Capacity {
     pub capacity: Resources,
     /// What is claimed.
     pub used: Resources,
+    /// How many instances hold a claim.
+    pub instances: i64,
 }
 
 impl FromRow for Capacity {
@@ -40,6 +42,7 @@ impl FromRow for Capacity {
             last_seen: row.read()?,
             capacity: row.read()?,
             used: row.read()?,
+            instances: row.read()?,
         })
     }
 }
@@ -48,7 +51,7 @@ impl FromRow for Capacity {
 /// inventories, which are long, are left out.
 pub async fn list(connection: &mut Connection) -> Result<Vec<Capacity>, DbError> {
     sql!("SELECT n.host, s.zone, s.disabled, s.forced_down, s.serving, s.last_seen, n.vcpus_capacity, n.memory_mb_capacity, \
-         n.disk_gb_capacity, n.vcpus_used, n.memory_mb_used, n.disk_gb_used \
+         n.disk_gb_capacity, n.vcpus_used, n.memory_mb_used, n.disk_gb_used, n.allocation_count \
          FROM compute_nodes n JOIN services s ON s.host = n.host AND s.binary_name = "(Binary::Compute))
     .fetch_all(connection)
     .await

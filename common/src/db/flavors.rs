@@ -53,8 +53,34 @@ pub async fn set_description(
     sql!("UPDATE flavors SET description = " (description) " WHERE id = " (id)).execute_one(connection).await
 }
 
-/// Removes a flavor; instances keep their copies of it. Says whether there was one.
+/// The projects that may use a flavor that is not everybody's.
+pub async fn access(connection: &mut Connection, id: &str) -> Result<Vec<String>, DbError> {
+    sql!("SELECT project_id FROM flavor_access WHERE flavor_id = " (id) " ORDER BY project_id")
+        .fetch_all(connection)
+        .await
+}
+
+/// Lets a project use a flavor.
+///
+/// # Errors
+/// It may already (see [`DbError::is_unique_violation`]).
+pub async fn add_access(connection: &mut Connection, id: &str, project: &str) -> Result<(), DbError> {
+    sql!("INSERT INTO flavor_access (flavor_id, project_id) VALUES (" (id) ", " (project) ")")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Lets a project use a flavor no more. Says whether it might.
+pub async fn remove_access(connection: &mut Connection, id: &str, project: &str) -> Result<bool, DbError> {
+    sql!("DELETE FROM flavor_access WHERE flavor_id = " (id) " AND project_id = " (project))
+        .execute_one(connection)
+        .await
+}
+
+/// Removes a flavor and who may use it; instances keep their copies of it. Says whether there was one.
 pub async fn delete(connection: &mut Connection, id: &str) -> Result<bool, DbError> {
+    sql!("DELETE FROM flavor_access WHERE flavor_id = "(id)).execute(connection).await?;
     sql!("DELETE FROM flavors WHERE id = "(id)).execute_one(connection).await
 }
 

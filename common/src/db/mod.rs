@@ -14,6 +14,7 @@
 //! section names what else there is.
 
 pub mod actions;
+pub mod aggregates;
 pub mod allocations;
 pub mod capacities;
 pub mod changes;

@@ -11,7 +11,7 @@ use novella_testing::Database as TestDatabase;
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Connection, Database, DbError, Row, Sql, actions, allocations, capacities, changes, compute_nodes,
+    Connection, Database, DbError, Row, Sql, actions, aggregates, allocations, capacities, changes, compute_nodes,
     connect::Raw,
     flavors,
     instances::{
@@ -126,6 +126,7 @@ async fn takeovers_find_work_by_an_index(connection: &mut Connection) {
     takeover::orphaned_migrations(connection, now, now).await.unwrap();
     takeover::lost_migrations(connection, now, now).await.unwrap();
     takeover::lost_tasks(connection, now).await.unwrap();
+    takeover::soft_deleted(connection, now).await.unwrap();
     takeover::untold_hosts(connection, now, now).await.unwrap();
     takeover::abandoned_events(connection, now).await.unwrap();
     migrations::force_complete_untold(connection).await.unwrap();
@@ -234,6 +235,24 @@ async fn lists_are_read_by_an_index(connection: &mut Connection) {
     for wanted in [moves(), moves().filter(of_host), moves().filter(running)] {
         wanted.page(connection).await.unwrap();
     }
+    List::<Instance>::all()
+        .filter(Condition::raw(sql!(
+            "launched_at IS NOT NULL AND launched_at < " (Timestamp::now())
+            " AND (terminated_at IS NULL OR terminated_at > " (Timestamp::now()) ")"
+        )))
+        .sort(SortKey::text("project_id"), Direction::Ascending)
+        .limit(10)
+        .page(connection)
+        .await
+        .unwrap();
+    let hosts = ["host-1".to_owned(), "host-2".to_owned()];
+    aggregates::hosts(connection, [1, 2]).await.unwrap();
+    aggregates::zones_of(connection, &hosts).await.unwrap();
+    aggregates::write_zones(connection, &hosts).await.unwrap();
+    aggregates::instances_on(connection, &hosts).await.unwrap();
+    aggregates::forget_host(connection, "host-1").await.unwrap();
+    flavors::access(connection, "1").await.unwrap();
+    instances::list::io_ops_by_host(connection).await.unwrap();
     actions::list(connection, instance).await.unwrap();
     actions::get(connection, instance, "req-1").await.unwrap();
     services::list(connection, None, None).await.unwrap();
@@ -254,7 +273,8 @@ async fn lists_are_read_by_an_index(connection: &mut Connection) {
     assert_indexed(connection, &[]);
     // All hosts are wanted.
     capacities::list(connection).await.unwrap();
-    assert_indexed(connection, &["n"]);
+    aggregates::metadata_by_host(connection).await.unwrap();
+    assert_indexed(connection, &["n", "a", "h"]);
 }
 
 fn instance() -> Instance {

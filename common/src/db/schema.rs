@@ -39,8 +39,10 @@ const STEPS: &[Step] = steps! {
     11 "host_approval" "0011_host_approval.sql";
     12 "fixed_ips" "0012_fixed_ips.sql";
     13 "failed_logins" "0013_failed_logins.sql";
+    14 "aggregates" "0014_aggregates.sql";
     16 "images" "0016_images.sql";
     17 "network" "0017_network.sql";
+    18 "soft_delete" "0018_soft_delete.sql";
     21 "requests" "0021_requests.sql";
 };
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Connection, DbError, Sql, UuidText, host_admission,
+    Connection, DbError, Sql, UuidText, aggregates, host_admission,
     list::{Condition, List},
     table::select,
 };
@@ -43,7 +43,8 @@ pub async fn heartbeat(
         "INSERT INTO services (uuid, binary_name, host, zone, incarnation, last_seen, created_at) VALUES ("
         (Uuid::new_v4()) ", " (binary) ", " (host) ", " (zone) ", " (incarnation) ", " (now) ", " (now)
         ") ON CONFLICT (binary_name, host) DO UPDATE SET \
-         zone = excluded.zone, incarnation = excluded.incarnation, last_seen = excluded.last_seen, serving = " (true)
+         zone = COALESCE(services.aggregate_zone, excluded.zone), incarnation = excluded.incarnation, \
+         last_seen = excluded.last_seen, serving = " (true)
     )
     .execute(connection)
     .await?;
@@ -62,7 +63,8 @@ pub async fn hello(
     sql!(
         "INSERT INTO services (uuid, binary_name, host, zone, incarnation, serving, last_seen, created_at) VALUES ("
         (Uuid::new_v4()) ", " (Binary::Compute) ", " (host) ", " (zone) ", " (incarnation) ", " (false) ", " (now) ", "
-        (now) ") ON CONFLICT (binary_name, host) DO UPDATE SET zone = excluded.zone, incarnation = excluded.incarnation, \
+        (now) ") ON CONFLICT (binary_name, host) DO UPDATE SET \
+         zone = COALESCE(services.aggregate_zone, excluded.zone), incarnation = excluded.incarnation, \
          last_seen = excluded.last_seen, \
          serving = services.serving AND services.incarnation = excluded.incarnation"
     )
@@ -207,6 +209,7 @@ pub async fn delete(connection: &mut Connection, service: &Service) -> Result<De
             return Ok(kept);
         }
         host_admission::forget_refused(connection, &service.host).await?;
+        aggregates::forget_host(connection, &service.host).await?;
     }
     sql!("DELETE FROM services WHERE uuid = "(UuidText(&service.uuid))).execute(connection).await?;
     Ok(Deletion::Deleted)

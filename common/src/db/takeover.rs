@@ -137,6 +137,16 @@ pub async fn deletions_without_host(
     .await
 }
 
+/// Instances that were put aside before this moment, and are to be deleted now.
+pub async fn soft_deleted(connection: &mut Connection, before: Timestamp) -> Result<Vec<InstanceUuid>, DbError> {
+    sql!(
+        "SELECT uuid FROM instances WHERE soft_deleted_at < " (before) " AND vm_state = " (VmState::SoftDeleted)
+        " AND task_state IS NULL AND deleted_at IS NULL LIMIT " (BATCH)
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// The hosts, as far as they are up, of what a host does alone and where nothing has changed since before `since`: it may
 /// never have been told. The wait begins anew, so that no other conductor asks too.
 pub async fn untold_hosts(

@@ -19,6 +19,8 @@ named! {
         Resized = "resized",
         /// Powered off.
         Stopped = "stopped",
+        /// Powered off, and to be deleted after a while; until then it can be brought back.
+        SoftDeleted = "soft-delete",
         /// Something went wrong; the fault says what.
         Error = "error",
         /// Gone.
@@ -59,6 +61,8 @@ named! {
         Resuming = "resuming",
         /// A crash dump is being triggered. The API shows no task: Nova has no state for it.
         TriggeringCrashDump = "triggering_crash_dump",
+        /// The administrator's password in it is being set.
+        UpdatingPassword = "updating_password",
         /// Being moved to another host while it runs.
         Migrating = "migrating",
         /// A cold migration or resize was asked for; a destination is chosen and made ready.
@@ -73,6 +77,10 @@ named! {
         ResizeConfirming = "resize_confirming",
         /// Being brought back to its old host.
         ResizeReverting = "resize_reverting",
+        /// Being powered off, to be deleted after a while.
+        SoftDeleting = "soft-deleting",
+        /// Being brought back.
+        Restoring = "restoring",
         /// Being deleted.
         Deleting = "deleting",
     }
@@ -107,6 +115,9 @@ impl TaskState {
             | Self::Suspending
             | Self::Resuming
             | Self::TriggeringCrashDump
+            | Self::UpdatingPassword
+            | Self::SoftDeleting
+            | Self::Restoring
             | Self::Deleting => Keeper::Host,
             Self::Migrating
             | Self::ResizePrep

@@ -35,6 +35,9 @@ actions! {
     Suspend,
     Resume,
     TriggerCrashDump,
+    ChangePassword,
+    SoftDelete,
+    Restore,
     LiveMigrate,
     Migrate,
     ConfirmResize,
@@ -241,7 +244,7 @@ static TABLE: [Transition; Action::ALL.len()] = [
         .ends(V::Active, P::Running)
         .without_host(),
     Transition::on_host(Action::Delete, "delete", "compute_terminate_instance")
-        .from(&[V::Building, V::Active, V::Paused, V::Suspended, V::Stopped, V::Resized, V::Error])
+        .from(&[V::Building, V::Active, V::Paused, V::Suspended, V::Stopped, V::Resized, V::SoftDeleted, V::Error])
         .tasks(Tasks::Any)
         .during(&[T::Deleting])
         .ends(V::Deleted, P::NoState)
@@ -296,6 +299,20 @@ static TABLE: [Transition; Action::ALL.len()] = [
         .from(&[V::Active, V::Paused, V::Resized, V::Error])
         .during(&[T::TriggeringCrashDump])
         .since(1),
+    Transition::on_host(Action::ChangePassword, "changePassword", "compute_set_admin_password")
+        .from(&[V::Active])
+        .during(&[T::UpdatingPassword])
+        .since(4),
+    Transition::on_host(Action::SoftDelete, "delete", "compute_soft_delete_instance")
+        .from(&[V::Active, V::Paused, V::Suspended, V::Stopped, V::Error])
+        .during(&[T::SoftDeleting])
+        .ends(V::SoftDeleted, P::Shutdown)
+        .since(4),
+    Transition::on_host(Action::Restore, "restore", "compute_restore_instance")
+        .from(&[V::SoftDeleted])
+        .during(&[T::Restoring])
+        .ends(V::Active, P::Running)
+        .since(4),
     Transition::of_several(Action::LiveMigrate, "live-migration", "compute_live_migration")
         .rest("os-migrateLive")
         .verb("os-migrateLive")
@@ -372,6 +389,7 @@ pub fn server_status(vm_state: VmState, task_state: Option<TaskState>) -> &'stat
     match (vm_state, task_state) {
         (V::Active, Some(T::Rebooting | T::RebootStarted)) => "REBOOT",
         (V::Active, Some(T::RebootingHard | T::RebootStartedHard)) => "HARD_REBOOT",
+        (V::Active, Some(T::UpdatingPassword)) => "PASSWORD",
         (V::Active | V::Paused, Some(T::Migrating)) => "MIGRATING",
         (V::Active | V::Stopped, Some(T::ResizePrep | T::ResizeMigrating | T::ResizeMigrated | T::ResizeFinish)) => {
             "RESIZE"
@@ -383,6 +401,7 @@ pub fn server_status(vm_state: VmState, task_state: Option<TaskState>) -> &'stat
         (V::Stopped, _) => "SHUTOFF",
         (V::Paused, _) => "PAUSED",
         (V::Suspended, _) => "SUSPENDED",
+        (V::SoftDeleted, _) => "SOFT_DELETED",
         (V::Error, _) => "ERROR",
         (V::Deleted, _) => "DELETED",
     }

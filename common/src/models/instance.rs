@@ -163,6 +163,9 @@ pub struct RequestSpec {
     /// Hints for filters.
     #[serde(default)]
     pub hints: SchedulerHints,
+    /// What the image's properties ask of hosts, as they were when the server was made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub image_properties: BTreeMap<String, String>,
     /// Hosts that have failed to build it.
     #[serde(default)]
     pub excluded_hosts: Vec<String>,

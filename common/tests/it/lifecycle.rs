@@ -56,7 +56,7 @@ fn a_state_that_a_host_passes_through_leads_back_to_its_action() {
             assert_eq!(Action::on_host_of(*task), Some(*action), "{task}");
         }
         assert!(Action::is_method(action.method()) && action.transition().event.starts_with("compute_"), "{action:?}");
-        assert!(action.since() <= Version::new(1, 2), "{action:?}");
+        assert!(action.since() <= Version::new(1, 4), "{action:?}");
     }
     assert_eq!(Action::on_host_of(TaskState::Migrating), None);
     assert!(!Action::is_method(Action::Create.method()));
@@ -136,7 +136,7 @@ proptest! {
                 let expected = match walker.vm_state {
                     VmState::Active => PowerState::Running,
                     VmState::Paused => PowerState::Paused,
-                    VmState::Stopped | VmState::Suspended => PowerState::Shutdown,
+                    VmState::Stopped | VmState::Suspended | VmState::SoftDeleted => PowerState::Shutdown,
                     // As before it was moved.
                     VmState::Resized => walker.power_state,
                     VmState::Building | VmState::Error | VmState::Deleted => PowerState::NoState,

@@ -119,12 +119,28 @@ const RELEASED: &[(&str, &str)] = &[
         "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
     ),
     (
+        "postgres/0014_aggregates.sql",
+        "96c8e59b804c68ee11c0001bb3d7489c6e96a2418e97237850297c28637fd5bd434c11bea31fa1fa8557dab1b6382d48",
+    ),
+    (
+        "sqlite/0014_aggregates.sql",
+        "aa1097cb55f5d65e675267edfd3fb385c3d1e61df4449c0862997309026d8931770b68c04a5b449d39ba8759703336b0",
+    ),
+    (
         "postgres/0016_images.sql",
         "b3eda5a347b689e8a14fae3b39753902968c6467c9b46d6fa65f470578fe100de9b585d7141ae9fe5eef4fcb5ee65679",
     ),
     (
         "sqlite/0016_images.sql",
         "c3b22530cac71a2392037a2c7989f5e540e770a8c5c9ce55d90b9445997252fdc3b313f9c839ea13e2e39899be8320a6",
+    ),
+    (
+        "postgres/0018_soft_delete.sql",
+        "a70f1164add129c4d3a1447a3b1410a0bf3d4eb946a1aab51aa18aa64e44bd4ba2e969e61b5fe244b3af8b69d6ccb00f",
+    ),
+    (
+        "sqlite/0018_soft_delete.sql",
+        "26440187b9a312bb7eb00ace042370c3b4bbbdfea94b436b8c06a42cc48bea893d4e901aeb7ebb3c3b44c8019050e0da",
     ),
     (
         "postgres/0021_requests.sql",

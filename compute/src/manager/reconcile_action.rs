@@ -121,7 +121,7 @@ fn compare(guest: Option<PowerState>, desired: &DesiredInstance) -> ReconcileAct
             VmState::Active | VmState::Paused | VmState::Suspended | VmState::Stopped | VmState::Resized => {
                 ReconcileAction::ReportMissing
             }
-            VmState::Building | VmState::Error | VmState::Deleted => ReconcileAction::Nothing,
+            VmState::Building | VmState::SoftDeleted | VmState::Error | VmState::Deleted => ReconcileAction::Nothing,
         };
     };
     let fits = match desired.vm_state {
@@ -130,7 +130,9 @@ fn compare(guest: Option<PowerState>, desired: &DesiredInstance) -> ReconcileAct
         VmState::Suspended => power == PowerState::Suspended,
         VmState::Stopped => matches!(power, PowerState::Shutdown | PowerState::Crashed),
         // Not for the host to say: a person, or the conductor, ends these.
-        VmState::Building | VmState::Resized | VmState::Error | VmState::Deleted => return ReconcileAction::Nothing,
+        VmState::Building | VmState::Resized | VmState::SoftDeleted | VmState::Error | VmState::Deleted => {
+            return ReconcileAction::Nothing;
+        }
     };
     if fits {
         if reported(power) == desired.power_state {

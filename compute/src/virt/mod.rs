@@ -18,7 +18,7 @@ use novella_common::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::rpcapi::{ActionArguments, ComputeError, Diagnostics, MigrateData, MigrationSpec};
+use crate::rpcapi::{ActionArguments, ComputeError, Diagnostics, MigrateData, MigrationSpec, NewPassword};
 
 /// A call under way.
 pub type DriverFuture<'a, T> = BoxFuture<'a, Result<T, ComputeError>>;
@@ -132,6 +132,9 @@ pub trait Driver: LiveMigrationDriver + MigrationDriver + 'static {
     /// for it writes a crash dump and boots again.
     fn trigger_crash_dump(&self, instance: InstanceUuid) -> DriverFuture<'_, ()>;
 
+    /// Sets the administrator's password in a running guest.
+    fn set_admin_password<'a>(&'a self, instance: InstanceUuid, password: &'a str) -> DriverFuture<'a, ()>;
+
     /// The console's last `tail` lines, with no line break behind the last one, or all that is kept.
     fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> DriverFuture<'_, String>;
 
@@ -228,12 +231,12 @@ pub(crate) fn perform<'d>(
     driver: &'d dyn Driver,
     instance: InstanceUuid,
     action: Action,
-    _arguments: &ActionArguments,
+    arguments: &ActionArguments,
 ) -> DriverFuture<'d, ()> {
     match action {
         Action::Delete => driver.destroy(instance),
-        Action::Stop => driver.power_off(instance),
-        Action::Start => driver.power_on(instance),
+        Action::Stop | Action::SoftDelete => driver.power_off(instance),
+        Action::Start | Action::Restore => driver.power_on(instance),
         Action::RebootSoft => driver.reboot_soft(instance),
         Action::RebootHard => driver.reboot_hard(instance),
         Action::Pause => driver.pause(instance),
@@ -241,6 +244,10 @@ pub(crate) fn perform<'d>(
         Action::Suspend => driver.suspend(instance),
         Action::Resume => driver.resume(instance),
         Action::TriggerCrashDump => driver.trigger_crash_dump(instance),
+        Action::ChangePassword => {
+            let arguments = arguments.read::<NewPassword>();
+            Box::pin(async move { driver.set_admin_password(instance, &arguments?.admin_password).await })
+        }
         Action::Create | Action::LiveMigrate | Action::Migrate | Action::ConfirmResize | Action::RevertResize => {
             Box::pin(async move {
                 Err(ComputeError::Failed {

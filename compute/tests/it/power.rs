@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use novella_common::lifecycle::{Action, PowerState, TaskState, VmState};
-use novella_compute::rpcapi::{ComputeError, OperationId};
+use novella_compute::rpcapi::{ActionArguments, ComputeError, NewPassword, OperationId};
 use novella_messaging::{CallError, MessagingError, Version};
 
 use crate::cloud::{Cloud, ctx, instant, server};
@@ -28,6 +28,8 @@ async fn every_power_operation_ends_where_the_table_says() {
         (TaskState::Resuming, VmState::Active, PowerState::Running, "compute_resume_instance"),
         (TaskState::PoweringOff, VmState::Stopped, PowerState::Shutdown, "compute_stop_instance"),
         (TaskState::RebootingHard, VmState::Active, PowerState::Running, "compute_reboot_instance"),
+        (TaskState::SoftDeleting, VmState::SoftDeleted, PowerState::Shutdown, "compute_soft_delete_instance"),
+        (TaskState::Restoring, VmState::Active, PowerState::Running, "compute_restore_instance"),
     ];
     for (task_state, vm_state, power_state, event) in walk {
         let operation = cloud.begin(instance, task_state);
@@ -126,6 +128,28 @@ async fn a_guest_writes_a_crash_dump_and_boots_again() {
     send(&cloud, TaskState::TriggeringCrashDump, crash).await;
     let row = cloud.until(instance, "has failed", |row| row.failure.is_some()).await;
     assert_eq!((row.vm_state, row.power_state), (VmState::Stopped, PowerState::Shutdown));
+}
+
+#[tokio::test]
+async fn a_guest_keeps_the_password_that_it_is_given() {
+    let cloud = Cloud::new().await;
+    let _host = cloud.start("host-1", instant()).await;
+    let instance = cloud.built("host-1", &[]).await;
+    let change = cloud.begin(instance, TaskState::UpdatingPassword);
+    let arguments = ActionArguments::of(&NewPassword { admin_password: "n3w".into() }).unwrap();
+    let host = cloud.compute("host-1");
+    host.perform_action(&ctx(), change, Action::ChangePassword, arguments).await.unwrap();
+    let row = cloud.until(instance, "is done", |row| row.task.is_none()).await;
+    assert_eq!((row.vm_state, row.power_state, &row.failure), (VmState::Active, PowerState::Running, &None));
+    assert_eq!(row.events[&change.task_id].event, "compute_set_admin_password");
+    let console = host.get_console_output(&ctx(), instance, None).await.unwrap();
+    assert!(console.contains("password for root changed") && !console.contains("n3w"), "{console}");
+
+    // Where only the row asks for it, nobody knows the password any more.
+    let change = cloud.begin(instance, TaskState::UpdatingPassword);
+    host.perform_action(&ctx(), change, Action::ChangePassword, Default::default()).await.unwrap();
+    let row = cloud.until(instance, "has failed", |row| row.failure.is_some()).await;
+    assert_eq!((row.vm_state, row.power_state), (VmState::Active, PowerState::Running));
 }
 
 #[tokio::test]

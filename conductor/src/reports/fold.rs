@@ -78,8 +78,9 @@ fn apply(row: &mut ReportedRow, folded: &mut Folded, host: &str, progress: &Oper
                 row.task_state = Some(*task_state);
             }
         }
-        // What the guest does by itself does not confirm or revert it.
-        OperationProgress::Done { .. } if row.vm_state == VmState::Resized && row.task_id.is_none() => {}
+        // What the guest does by itself does not confirm or revert it, nor bring it back.
+        OperationProgress::Done { .. }
+            if matches!(row.vm_state, VmState::Resized | VmState::SoftDeleted) && row.task_id.is_none() => {}
         OperationProgress::Done { vm_state } => {
             if !migrating {
                 row.vm_state = *vm_state;

@@ -123,7 +123,7 @@ fn instance(report: &mut InstanceReport, now: Timestamp) -> Result<(), Implausib
 fn is_of_a_guest(vm_state: VmState, idle: bool) -> bool {
     match vm_state {
         VmState::Active | VmState::Paused | VmState::Suspended | VmState::Stopped | VmState::Error => true,
-        VmState::Resized => !idle,
+        VmState::Resized | VmState::SoftDeleted => !idle,
         VmState::Building | VmState::Deleted => false,
     }
 }

@@ -52,6 +52,36 @@ on_both! {
         cloud.stop().await;
     }
 
+    async fn a_server_that_was_put_aside_long_ago_is_deleted_by_its_host(cloud: Cloud) {
+        let mut cloud = cloud;
+        cloud.service_config.reclaim_instance_interval = Duration::from_secs(3600);
+        cloud.start_host("host-1", big()).await;
+        let (old, young) = (cloud.active("host-1").await, cloud.active("host-1").await);
+        for (uuid, hours) in [(old, 2), (young, 0)] {
+            let at = Timestamp::now() - SignedDuration::from_hours(hours);
+            let mut connection = cloud.database.write().await.unwrap();
+            sql!(
+                "UPDATE instances SET vm_state = " (VmState::SoftDeleted) ", soft_deleted_at = " (at) " WHERE uuid = " (uuid)
+            )
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        }
+        cloud.start_conductor().await;
+        let row = cloud.until(old, |row| row.task_state == Some(TaskState::Deleting)).await;
+        let (_, events) = cloud.action(old, row.task_request_id.as_deref().unwrap()).await;
+        assert_eq!(events.len(), 0, "its host writes them");
+        let asked = (TaskState::Deleting, row.task_id.unwrap());
+        let told = || cloud.hosts.reconciliations("host-1").into_iter().flat_map(|told| told.desired);
+        let mut times = 1;
+        while !told().any(|desired| desired.task == Some(asked)) {
+            cloud.hosts.called("reconcile", times).await;
+            times += 1;
+        }
+        assert_eq!(cloud.instance(young).await.task_state, None);
+        cloud.stop().await;
+    }
+
     async fn what_a_living_scheduler_works_on_is_left_to_it(cloud: Cloud) {
         let owner = Incarnation::random();
         {

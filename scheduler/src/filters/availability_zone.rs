@@ -1,7 +1,7 @@
 //! Only hosts in the zone that the request named.
 
 use super::Filter;
-use crate::{HostState, Wanted};
+use crate::{HostState, SchedulerConfig, Wanted};
 
 /// Only hosts in the zone that the request named; all, if it named none.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ impl Filter for AvailabilityZoneFilter {
         "AvailabilityZoneFilter"
     }
 
-    fn passes(&self, host: &HostState, wanted: &Wanted) -> bool {
+    fn passes(&self, host: &HostState, wanted: &Wanted, _: &SchedulerConfig) -> bool {
         wanted.availability_zone.as_ref().is_none_or(|zone| *zone == host.availability_zone)
     }
 }

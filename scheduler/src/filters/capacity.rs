@@ -1,7 +1,7 @@
 //! Only hosts with room.
 
 use super::Filter;
-use crate::{HostState, Wanted};
+use crate::{HostState, SchedulerConfig, Wanted};
 
 /// Only hosts with room: what may be claimed in all (inventory, reservation, allocation ratios) less what is claimed.
 ///
@@ -14,7 +14,7 @@ impl Filter for CapacityFilter {
         "CapacityFilter"
     }
 
-    fn passes(&self, host: &HostState, wanted: &Wanted) -> bool {
+    fn passes(&self, host: &HostState, wanted: &Wanted, _: &SchedulerConfig) -> bool {
         host.free().covers(&wanted.resources)
     }
 }

@@ -1,7 +1,7 @@
 //! Only hosts that are enabled and up.
 
 use super::Filter;
-use crate::{HostState, Wanted};
+use crate::{HostState, SchedulerConfig, Wanted};
 
 /// Only hosts that are enabled and up.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ impl Filter for ComputeFilter {
         "ComputeFilter"
     }
 
-    fn passes(&self, host: &HostState, _: &Wanted) -> bool {
+    fn passes(&self, host: &HostState, _: &Wanted, _: &SchedulerConfig) -> bool {
         host.enabled && host.up
     }
 }

@@ -1,7 +1,7 @@
 //! Not where certain instances are.
 
 use super::Filter;
-use crate::{HostState, Wanted};
+use crate::{HostState, SchedulerConfig, Wanted};
 
 /// Hint `different_host`: only hosts that have none of the named instances.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ impl Filter for DifferentHostFilter {
         "DifferentHostFilter"
     }
 
-    fn passes(&self, host: &HostState, wanted: &Wanted) -> bool {
+    fn passes(&self, host: &HostState, wanted: &Wanted, _: &SchedulerConfig) -> bool {
         wanted.different_from.as_ref().is_none_or(|hosts| !hosts.contains(&host.host))
     }
 }

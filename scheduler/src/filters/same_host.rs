@@ -1,7 +1,7 @@
 //! Where certain instances are.
 
 use super::Filter;
-use crate::{HostState, Wanted};
+use crate::{HostState, SchedulerConfig, Wanted};
 
 /// Hint `same_host`: only hosts that have at least one of the named instances.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ impl Filter for SameHostFilter {
         "SameHostFilter"
     }
 
-    fn passes(&self, host: &HostState, wanted: &Wanted) -> bool {
+    fn passes(&self, host: &HostState, wanted: &Wanted, _: &SchedulerConfig) -> bool {
         wanted.same_as.as_ref().is_none_or(|hosts| hosts.contains(&host.host))
     }
 }

@@ -3,7 +3,7 @@
 use novella_common::models::GroupPolicy;
 
 use super::Filter;
-use crate::{HostState, Wanted};
+use crate::{HostState, SchedulerConfig, Wanted};
 
 /// Policy `affinity`: only the host that the group's other servers are on.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ impl Filter for ServerGroupAffinityFilter {
         "ServerGroupAffinityFilter"
     }
 
-    fn passes(&self, host: &HostState, wanted: &Wanted) -> bool {
+    fn passes(&self, host: &HostState, wanted: &Wanted, _: &SchedulerConfig) -> bool {
         permits(GroupPolicy::Affinity, host, wanted)
     }
 }
@@ -28,7 +28,7 @@ impl Filter for ServerGroupAntiAffinityFilter {
         "ServerGroupAntiAffinityFilter"
     }
 
-    fn passes(&self, host: &HostState, wanted: &Wanted) -> bool {
+    fn passes(&self, host: &HostState, wanted: &Wanted, _: &SchedulerConfig) -> bool {
         permits(GroupPolicy::AntiAffinity, host, wanted)
     }
 }

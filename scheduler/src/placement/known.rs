@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use novella_common::{
     db::{Connection, DbError, instances::transitions, server_groups::Groups},
     ids::{Incarnation, InstanceUuid},
-    models::{RequestSpec, Resources},
+    models::{Instance, RequestSpec, Resources},
 };
 
 use crate::{Wanted, host_state::named_instances};
@@ -38,19 +38,22 @@ impl Known {
     }
 
     /// What an instance wants of a host.
-    pub(super) fn wanted(&self, instance: InstanceUuid, spec: &RequestSpec, resources: Resources) -> Wanted {
+    pub(super) fn wanted(&self, instance: &Instance, spec: &RequestSpec, resources: Resources) -> Wanted {
         let hosts = |hint: &str| -> Option<HashSet<String>> {
             let hint = spec.hints.get(hint)?;
             Some(named_instances(hint).iter().filter_map(|instance| self.hosts.get(instance).cloned()).collect())
         };
         Wanted {
+            project_id: instance.project_id.clone(),
+            extra_specs: instance.flavor.extra_specs.clone(),
+            image_properties: spec.image_properties.clone(),
             resources,
             availability_zone: spec.availability_zone.clone(),
             ignore_hosts: spec.excluded_hosts.iter().cloned().collect(),
             only_host: spec.requested_host.clone(),
             different_from: hosts("different_host"),
             same_as: hosts("same_host"),
-            group: self.groups.rule(instance),
+            group: self.groups.rule(instance.uuid),
         }
     }
 }

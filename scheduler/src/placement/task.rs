@@ -1,7 +1,7 @@
 //! The task that decides, and writes what it has decided.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use novella_common::{
         instances::transitions::{self, Build, FailedBuild, Placement},
         listening,
         server_groups::Groups,
-        takeover,
+        services, takeover,
     },
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{TaskState, VmState},
@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     NoneLeft, SchedulerConfig, Selector,
+    host_state::asks_of_inventory,
     host_states::HostStates,
     rpcapi::{Destination, DestinationRequest, SchedulerError},
 };
@@ -91,7 +92,7 @@ impl PlacementTask {
         service_down_time: Duration,
     ) -> Result<Self, String> {
         Ok(Self {
-            hosts: HostStates::new(database.clone(), service_down_time, config.host_state_max_age),
+            hosts: HostStates::new(database.clone(), service_down_time, config),
             selector: Selector::new(config)?,
             max_attempts: i64::from(config.max_attempts.max(1)),
             owner,
@@ -179,18 +180,31 @@ impl PlacementTask {
         let mut builds = HashMap::new();
         let mut known = Known::default();
         if chooses {
+            if jobs.iter().any(|job| matches!(job, Job::Select { .. })) {
+                // What is answered is written by others, who do not look again.
+                self.hosts.distrust();
+            }
             self.hosts.refresh().await?;
             let mut connection = self.database.read().await?;
-            for build in transitions::builds(&mut connection, &wanted).await? {
+            let selects = || {
+                jobs.iter().filter_map(|job| match job {
+                    Job::Select { request, .. } => Some((request.instance, &request.spec)),
+                    _ => None,
+                })
+            };
+            let all: Vec<InstanceUuid> =
+                wanted.iter().copied().chain(selects().map(|(instance, _)| instance)).collect();
+            for build in transitions::builds(&mut connection, &all).await? {
                 builds.insert(build.instance.uuid, build);
             }
-            let selects = jobs.iter().filter_map(|job| match job {
-                Job::Select { request, .. } => Some((request.instance, &request.spec)),
-                _ => None,
-            });
-            let asked: Vec<_> =
-                builds.values().map(|build| (build.instance.uuid, &build.spec)).chain(selects).collect();
+            let placed = wanted.iter().filter_map(|instance| builds.get(instance));
+            let asked: Vec<_> = placed.map(|build| (build.instance.uuid, &build.spec)).chain(selects()).collect();
             known = Known::read(&mut connection, &asked).await?;
+            let asks =
+                |build: &Build| asks_of_inventory(&build.instance.flavor.extra_specs, &build.spec.image_properties);
+            if builds.values().any(asks) {
+                self.hosts.read_inventories(&mut connection).await?;
+            }
             known.gone = self.gone(&mut connection, builds.values()).await?;
         }
         let fresh = self.hosts.is_fresh_since(began);
@@ -203,10 +217,12 @@ impl PlacementTask {
                 },
                 Job::HandOver { .. } => Plan::HandOver,
                 Job::Revert { .. } => Plan::Revert,
-                Job::Select { request, round, .. } => match self.destinations(request, &known) {
-                    Err(_) if !fresh && *round == 0 => Plan::Again,
-                    result => Plan::Selected(result),
-                },
+                Job::Select { request, round, .. } => {
+                    match self.destinations(request, &known, builds.get(&request.instance)) {
+                        Err(_) if !fresh && *round == 0 => Plan::Again,
+                        result => Plan::Selected(result),
+                    }
+                }
             })
             .collect())
     }
@@ -256,7 +272,7 @@ impl PlacementTask {
             return fail(&build, None);
         }
         let resources = instance.flavor.resources();
-        let wanted = known.wanted(instance.uuid, &build.spec, resources);
+        let wanted = known.wanted(instance, &build.spec, resources);
         match self.selector.select(self.hosts.hosts(), &wanted, 1, &mut rand::rng()) {
             Ok(selected) => match selected.first() {
                 Some(best) => {
@@ -286,8 +302,17 @@ impl PlacementTask {
         Timestamp::now().duration_since(instance.created_at).unsigned_abs() < self.live_host_timeout
     }
 
-    fn destinations(&self, request: &DestinationRequest, known: &Known) -> Result<Vec<Destination>, SchedulerError> {
-        let mut wanted = known.wanted(request.instance, &request.spec, request.resources);
+    fn destinations(
+        &self,
+        request: &DestinationRequest,
+        known: &Known,
+        build: Option<&Build>,
+    ) -> Result<Vec<Destination>, SchedulerError> {
+        let Some(Build { instance, .. }) = build else {
+            let reason = format!("There is no instance {}.", request.instance);
+            return Err(SchedulerError::NoValidHost { reason });
+        };
+        let mut wanted = known.wanted(instance, &request.spec, request.resources);
         wanted.ignore_hosts = request.ignore_hosts.iter().cloned().collect();
         wanted.only_host.clone_from(&request.only_host);
         let count = usize::try_from(self.max_attempts).unwrap_or(usize::MAX);
@@ -392,12 +417,22 @@ impl PlacementTask {
             })
             .collect();
         let mut groups = Groups::locked(transaction, &grouped).await?;
+        let hosts: BTreeSet<&str> = placements.iter().map(|(placement, _)| placement.host.as_str()).collect();
+        let hosts: Vec<&str> = hosts.into_iter().collect();
+        let usable: HashMap<String, String> = services::of_compute_hosts(transaction, &hosts)
+            .await?
+            .into_iter()
+            .filter(|service| !service.disabled && !service.forced_down)
+            .map(|service| (service.host, service.zone))
+            .collect();
         // Hosts in one order in every transaction: see `transitions`.
         placements.sort_by(|(a, _), (b, _)| a.host.cmp(&b.host));
         let mut placed = HashMap::new();
         let mut full = Vec::new();
         for (placement, resources) in placements {
-            if groups.claim(transaction, placement.instance, &placement.host, resources).await? {
+            // The picture is a moment old: what an operator has said since is obeyed.
+            let as_seen = usable.get(&placement.host) == Some(&placement.zone);
+            if as_seen && groups.claim(transaction, placement.instance, &placement.host, resources).await? {
                 placed.insert(placement.instance, Placed::Yes);
             } else {
                 placed.insert(placement.instance, Placed::Full);
@@ -426,7 +461,7 @@ impl PlacementTask {
 
 enum Placed {
     Yes,
-    /// Or other servers of the group have taken what its policy permits.
+    /// Or other servers of the group have taken what its policy permits, or the host is not what it was.
     Full,
 }
 

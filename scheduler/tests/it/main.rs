@@ -1,6 +1,7 @@
 //! The scheduler: its decisions by themselves, and schedulers at work.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "a test that cannot go on fails")]
 
+mod filters;
 mod scheduling;
 mod selection;
 mod server_groups;

@@ -298,7 +298,7 @@ on_both! {
         cloud.write_host("full", "nova", size(0, 0, 0)).await;
         cloud.start_scheduler("s1", SchedulerConfig::default()).await;
         let request = DestinationRequest {
-            instance: InstanceUuid::random(),
+            instance: cloud.write_instance(RequestSpec::default()).await,
             project_id: "project".into(),
             resources: size(1, 512, 1),
             spec: RequestSpec::default(),

@@ -14,7 +14,7 @@ fn host(name: impl ToString, capacity: Resources, used: Resources) -> HostState 
         up: true,
         capacity,
         used,
-        failures: 0,
+        ..HostState::default()
     }
 }
 
@@ -71,7 +71,7 @@ prop_compose! {
             only_host: only.map(name),
             different_from: different.map(names),
             same_as: same.map(names),
-            group: None,
+            ..Wanted::default()
         }
     }
 }

@@ -62,17 +62,20 @@ pub(super) async fn detail(request: Request) -> Result<Response, ApiError> {
 async fn page(request: &Request) -> Result<Rows<Flavor>, ApiError> {
     let mut listing = request.list(&FLAVORS)?;
     if !request.context.is_admin {
-        listing = listing.visible(Condition::equal("is_public", &true));
+        listing = listing.visible(super::seen_by(request));
     }
     let listing = listing.filter_by(visibility(request)?);
     listing.page(&mut *request.state.database.read().await?).await
 }
 
-/// Only administrators see private flavors, and only if they ask.
+/// Only administrators see other private flavors than their project's, and only if they ask.
 fn visibility(request: &Request) -> Result<Option<Condition>, ApiError> {
-    let public = |public: bool| Ok(Some(Condition::equal("is_public", &public)));
+    let public = |public: bool| match public {
+        true => Ok(Some(super::seen_by(request))),
+        false => Ok(Some(Condition::equal("is_public", &false))),
+    };
     match request.query.get("is_public") {
-        _ if !request.context.is_admin => public(true),
+        _ if !request.context.is_admin => Ok(None),
         None => public(true),
         Some(text) if text.eq_ignore_ascii_case("none") => Ok(None),
         Some(text) => match truth(text) {

@@ -133,8 +133,10 @@ pub(super) async fn update(
 
 /// Removes a flavor. Servers of it keep their size.
 pub(super) async fn delete(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    if !flavors::delete(&mut *request.state.database.write().await?, &id).await? {
-        return Err(ApiError::not_found(format!("Flavor {id} could not be found.")));
+    let mut transaction = request.state.database.begin().await?;
+    if !flavors::delete(&mut transaction, &id).await? {
+        return Err(super::not_found(&id));
     }
+    transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -1,15 +1,20 @@
 //! `/flavors`: the sizes of servers.
 
+mod access;
+mod extra_spec_rules;
+mod extra_specs;
 mod list;
 mod manage;
 mod view;
 
-use std::collections::BTreeMap;
-
-use axum::{Json, response::Response};
+use axum::response::Response;
 use novella_common::{
-    db::{Connection, DbError, flavors},
+    db::{
+        Connection, DbError,
+        list::{Condition, List},
+    },
     models::Flavor,
+    sql,
 };
 use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
 
@@ -18,7 +23,7 @@ use view::{Brief, Detail};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
-    vec![
+    let mut operations = vec![
         get("/flavors", policy::FLAVORS, list::index).list(&list::FLAVORS, 75).answers_list::<Brief>("flavors"),
         get("/flavors/detail", policy::FLAVORS, list::detail)
             .list(&list::FLAVORS, 75)
@@ -27,20 +32,18 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
         post("/flavors", policy::FLAVORS_CREATE, manage::create).answers::<Detail>("flavor"),
         put("/flavors/{flavor_id}", policy::FLAVORS_UPDATE, manage::update).since(55).answers::<Detail>("flavor"),
         delete("/flavors/{flavor_id}", policy::FLAVORS_DELETE, manage::delete).status(202),
-        get("/flavors/{flavor_id}/os-extra_specs", policy::FLAVOR_EXTRA_SPECS_INDEX, extra_specs).answers::<BTreeMap<
-            String,
-            String,
-        >>(
-            "extra_specs"
-        ),
-        get("/flavors/{flavor_id}/os-extra_specs/{key}", policy::FLAVOR_EXTRA_SPECS_SHOW, extra_spec)
-            .answers::<BTreeMap<String, String>>(""),
-    ]
+    ];
+    operations.extend(extra_specs::operations());
+    operations.extend(access::operations());
+    operations
 }
 
-/// Whether a caller may see a flavor: a private one has no access list here, so only administrators.
-fn visible(flavor: &Flavor, request: &Request) -> bool {
-    flavor.is_public || request.context.is_admin
+/// Flavors that a caller may see: public ones, and those that its project was let use.
+fn seen_by(request: &Request) -> Condition {
+    Condition::raw(sql!(
+        "(is_public OR id IN (SELECT flavor_id FROM flavor_access WHERE project_id = "
+        (request.context.project_id) "))"
+    ))
 }
 
 /// The flavor of this id, if the caller may see it.
@@ -49,7 +52,11 @@ fn visible(flavor: &Flavor, request: &Request) -> bool {
 /// 404 if not.
 async fn find(request: &Request, id: &str) -> Result<Flavor, ApiError> {
     let flavor = find_in(&mut *request.state.database.read().await?, request, id).await?;
-    flavor.ok_or_else(|| ApiError::not_found(format!("Flavor {id} could not be found.")))
+    flavor.ok_or_else(|| not_found(id))
+}
+
+fn not_found(id: &str) -> ApiError {
+    ApiError::not_found(format!("Flavor {id} could not be found."))
 }
 
 /// The flavor of this id, if there is one and the caller may see it.
@@ -61,25 +68,14 @@ pub(super) async fn find_in(
     request: &Request,
     id: &str,
 ) -> Result<Option<Flavor>, DbError> {
-    Ok(flavors::get(connection, id).await?.filter(|flavor| visible(flavor, request)))
+    let mut one = List::<Flavor>::all().filter(Condition::equal("id", id));
+    if !request.context.is_admin {
+        one = one.visible(seen_by(request));
+    }
+    Ok(one.page(connection).await?.unwrap_or_default().pop())
 }
 
 async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let flavor = find(&request, &id).await?;
     Ok(view::one(&request, &flavor))
-}
-
-async fn extra_specs(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let flavor = find(&request, &id).await?;
-    Ok(request.plain("extra_specs", flavor.extra_specs))
-}
-
-async fn extra_spec(
-    request: Request,
-    Path((id, key)): Path<(String, String)>,
-) -> Result<Json<BTreeMap<String, String>>, ApiError> {
-    let flavor = find(&request, &id).await?;
-    let value = flavor.extra_specs.get(&key).cloned();
-    let value = value.ok_or_else(|| ApiError::not_found(format!("Flavor {id} has no extra specs with key {key}.")))?;
-    Ok(Json([(key, value)].into()))
 }

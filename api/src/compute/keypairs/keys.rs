@@ -81,6 +81,22 @@ mod tests {
     fn a_known_key_has_the_fingerprint_that_ssh_keygen_prints() {
         let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+t0DEHBPW7iOD23TUiYLio comment";
         assert_eq!(fingerprint(key).unwrap(), "b0:25:8a:c8:70:d7:5a:3b:19:03:f4:63:ff:9b:12:f3");
+        for (key, expected) in [
+            (
+                "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBPbr/1xeVPLY6on9/gCvVJ94el1qiO3VQh8HIti1+d8SKSjtD6rI3j6LVPMaYznUwMRD0bpM64qvXoz0+rMW2iw=",
+                "f7:8e:42:89:9b:96:b2:0c:94:3b:a0:e6:7f:7f:82:b4",
+            ),
+            (
+                "ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBOuqe7uk/qMTBZbOs3iYb8s9AjcLJRNj6xrkLeUU6raWq0+2XwPR/SOR96rk+gi33buH3Q11FD0FfKiYHbm9qIDd50MaEsoIky2JLnpxIWq4yeZopANh8YSE5JHcpQEiJg==",
+                "c8:50:82:e4:e9:5c:4f:c0:d1:b9:06:52:ea:89:26:fc",
+            ),
+            (
+                "ecdsa-sha2-nistp521 AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACFBAEEtII8zK7JphOEyQNG+WRQatC9Sv9p635OeTCcoAZ1eWsIgOQuTgXu8MEjkuTH/cwVUyDvTUEKlPMWHZVHfvyJhwFSC/unEicvQKP9yNSDZBtyCO1LvEHMPtTLwSmjMnm52ugy2xjKjyWDjtnDwgsm41+ZWtYA/d9CKJ+HyQA3f+Y5PA==",
+                "6c:68:58:66:04:7e:fd:1d:c5:35:e1:e7:6e:fc:6d:33",
+            ),
+        ] {
+            assert_eq!(fingerprint(key).unwrap(), expected);
+        }
         for nonsense in ["", "ssh-rsa", "ssh-rsa AAAA", "nonsense"] {
             assert!(fingerprint(nonsense).is_err(), "{nonsense}");
         }

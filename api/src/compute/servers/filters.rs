@@ -3,6 +3,7 @@
 use novella_common::{
     db::list::{Condition, Direction, SortKey},
     lifecycle::{TaskState, VmState, server_status},
+    sql,
 };
 use novella_rest::{
     ApiError,
@@ -133,18 +134,8 @@ const FORBIDDEN: [&str; 7] =
     ["block_device_mapping", "services", "metadata", "system_metadata", "info_cache", "security_groups", "pci_devices"];
 
 /// The statuses that Nova has and this table of states does not.
-const OTHER_STATUSES: [&str; 10] = [
-    "PASSWORD",
-    "REBUILD",
-    "RESCUE",
-    "RESIZE",
-    "REVERT_RESIZE",
-    "SHELVED",
-    "SHELVED_OFFLOADED",
-    "SOFT_DELETED",
-    "VERIFY_RESIZE",
-    "UNKNOWN",
-];
+const OTHER_STATUSES: [&str; 8] =
+    ["REBUILD", "RESCUE", "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED", "VERIFY_RESIZE", "UNKNOWN"];
 
 /// What the query asks for beyond what a line of the description can say: conditions on the servers, with those that say
 /// which servers the caller may see at all apart.
@@ -181,10 +172,6 @@ pub(super) fn conditions(request: &Request, all_projects: Rule) -> Result<Condit
     }
     for name in ["tags", "tags-any", "not-tags", "not-tags-any"] {
         conditions.filters.extend(filters.get(name).map(|text| super::tags::condition(name, text)));
-    }
-    // No server is softly deleted here.
-    if filters.get("soft_deleted").and_then(truth) == Some(true) {
-        conditions.filters.push(nothing());
     }
     Ok(conditions)
 }
@@ -240,11 +227,25 @@ impl<'r> Filters<'r> {
         if let Some(text) = self.get("task_state") {
             conditions.push(Condition::is_in("task_state", text.parse::<TaskState>().ok()));
         }
+        // As in Nova, what was put aside is shown to administrators who ask for it, and among the deleted ones.
+        let aside = match self.get("soft_deleted") {
+            Some(text) => truth(text) == Some(true),
+            None => deleted == Some(true),
+        };
         let statuses: Vec<_> = self.0.query.all("status").map(str::to_ascii_uppercase).collect();
         if !statuses.is_empty() {
             conditions.extend(self.statuses(&statuses, &mut deleted)?);
         }
-        conditions.extend(deleted.map(|deleted| Condition::is_null("deleted_at", !deleted)));
+        let by_status = statuses.iter().any(|status| status == server_status(VmState::SoftDeleted, None));
+        conditions.extend(match deleted {
+            Some(true) if aside => Some(Condition::raw(sql!(
+                "(deleted_at IS NOT NULL OR vm_state = " (VmState::SoftDeleted) ")"
+            ))),
+            deleted => deleted.map(|deleted| Condition::is_null("deleted_at", !deleted)),
+        });
+        if deleted == Some(false) && !aside && !by_status {
+            conditions.push(Condition::raw(sql!("vm_state <> "(VmState::SoftDeleted))));
+        }
         Ok(conditions)
     }
 

@@ -3,6 +3,7 @@
 mod actions;
 mod addresses;
 mod attachments;
+mod consoles;
 mod create;
 mod delete;
 mod diagnostics;
@@ -16,8 +17,10 @@ mod metadata;
 mod metadata_rules;
 mod migrations;
 mod operation;
+mod password;
 mod show;
 mod tags;
+mod topology;
 mod update;
 mod view;
 
@@ -29,7 +32,29 @@ use crate::{Request, policy, state::Api};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
-    let mut operations = vec![
+    let mut operations = collection();
+    operations.extend([
+        get("/servers/{server_id}/ips", policy::SERVER_IPS_INDEX, ips::index),
+        get("/servers/{server_id}/ips/{network_label}", policy::SERVER_IPS_SHOW, ips::show).status(404),
+    ]);
+    operations.extend(of_old());
+    operations.push(get("/servers/{server_id}/diagnostics", policy::SERVER_DIAGNOSTICS, diagnostics::show));
+    operations.extend(actions::operations());
+    operations.extend(attachments::operations());
+    operations.extend(consoles::operations());
+    operations.extend(password::operations());
+    operations.extend(topology::operations());
+    operations.extend(metadata::operations());
+    operations.extend(tags::operations());
+    operations.extend(instance_actions::operations());
+    operations.extend(migrations::operations());
+    operations
+}
+
+/// What is done with servers as such.
+fn collection() -> Vec<Operation<Api>> {
+    const ONE: &str = "/servers/{server_id}";
+    vec![
         get("/servers", policy::SERVERS_INDEX, list::index)
             .list(&filters::SERVERS, 75)
             .answers_list::<view::Brief>("servers"),
@@ -37,20 +62,37 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
             .list(&filters::SERVERS, 75)
             .answers_list::<view::Detail>("servers"),
         post("/servers", policy::SERVERS_CREATE, create::create).status(202).answers::<create::Created>("server"),
-        get("/servers/{server_id}", policy::SERVERS_SHOW, show::show).answers::<view::Detail>("server"),
-        put("/servers/{server_id}", policy::SERVERS_UPDATE, update::update).answers::<view::Detail>("server"),
-        delete("/servers/{server_id}", policy::SERVERS_DELETE, delete::delete).status(204),
-        get("/servers/{server_id}/ips", policy::SERVER_IPS_INDEX, ips::index),
-        get("/servers/{server_id}/ips/{network_label}", policy::SERVER_IPS_SHOW, ips::show).status(404),
+        get(ONE, policy::SERVERS_SHOW, show::show).answers::<view::Detail>("server"),
+        put(ONE, policy::SERVERS_UPDATE, update::update).answers::<view::Detail>("server"),
+        delete(ONE, policy::SERVERS_DELETE, delete::delete).status(204),
+    ]
+}
+
+/// Some of it under another name, from the time when servers booted from volumes were made elsewhere.
+fn of_old() -> impl Iterator<Item = Operation<Api>> {
+    const ACTIONS: [&str; 9] = [
+        "confirmResize",
+        "createImage",
+        "os-start",
+        "os-stop",
+        "reboot",
+        "rebuild",
+        "resize",
+        "revertResize",
+        "trigger_crash_dump",
     ];
-    operations.push(get("/servers/{server_id}/diagnostics", policy::SERVER_DIAGNOSTICS, diagnostics::show));
-    operations.extend(actions::operations());
-    operations.extend(attachments::operations());
-    operations.extend(metadata::operations());
-    operations.extend(tags::operations());
-    operations.extend(instance_actions::operations());
-    operations.extend(migrations::operations());
-    operations
+    let same = collection().into_iter().map(|operation| {
+        let path = match operation.route().1 {
+            "/servers" => "/os-volumes_boot",
+            "/servers/detail" => "/os-volumes_boot/detail",
+            _ => "/os-volumes_boot/{server_id}",
+        };
+        operation.on_path(path)
+    });
+    let actions = actions::operations().into_iter();
+    let actions = actions.filter(|operation| operation.action_key().is_some_and(|name| ACTIONS.contains(&name)));
+    same.chain(actions.map(|operation| operation.on_path("/os-volumes_boot/{server_id}/action")))
+        .map(|operation| operation.until(102))
 }
 
 /// 404 for a server, in Nova's words.

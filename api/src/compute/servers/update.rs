@@ -3,9 +3,15 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use axum::response::Response;
-use novella_common::db::instances::{
-    self,
-    edits::{self, Edit},
+use novella_common::{
+    db::{
+        Transaction,
+        instances::{
+            self,
+            edits::{self, Edit},
+        },
+    },
+    ids::InstanceUuid,
 };
 use novella_rest::{
     ApiError, Nullable, Path, body, documented_as,
@@ -30,6 +36,7 @@ body! {
         access_ip_v6: Option<Address<Ipv6Addr>> = "accessIPv6",
         description: Nullable<Description> = "description".since(19).nullable(),
         hostname: Option<String> = "hostname".since(90),
+        pinned_availability_zone: Nullable<String> = "pinned_availability_zone".since(104).nullable(),
     }
 }
 
@@ -59,12 +66,41 @@ pub(super) async fn update(
         access_ip_v6: change.access_ip_v6.map(|address| address.0.to_string()),
         auto_disk_config: change.disk_config.map(|config| config == DiskConfig::Auto),
     };
-    let mut connection = request.state.database.write().await?;
-    if !edits::update(&mut connection, instance.uuid, &edit).await? {
+    let mut transaction = request.state.database.begin().await?;
+    if !edits::update(&mut transaction, instance.uuid, &edit).await? {
         return Err(super::not_found(&id));
     }
-    let instance = instances::get(&mut connection, instance.uuid).await?.ok_or_else(|| super::not_found(&id))?;
+    if let Some(zone) = change.pinned_availability_zone.change() {
+        pin(&mut transaction, instance.uuid, zone).await?;
+    }
+    let instance = instances::get(&mut transaction, instance.uuid).await?.ok_or_else(|| super::not_found(&id))?;
+    transaction.commit().await?;
     let one = std::slice::from_ref(&instance);
+    let mut connection = request.state.database.read().await?;
     let view = View::load(&request, &mut connection, Occasion::Change, one).await?;
     Ok(view.one(&instance))
+}
+
+/// Lets a server be moved into every zone, or into the one that it is in only. Its row is locked already.
+async fn pin(transaction: &mut Transaction, uuid: InstanceUuid, zone: Option<String>) -> Result<(), ApiError> {
+    let instance = instances::get(transaction, uuid).await?.ok_or_else(|| super::not_found(&uuid.to_string()))?;
+    let (pinned, own) = (instance.requested_zone.as_deref(), instance.availability_zone.as_deref());
+    match zone.as_deref() {
+        asked if asked == pinned => return Ok(()),
+        Some(_) if pinned.is_some() => {
+            return Err(ApiError::Conflict(
+                "Cannot change pinned availability zone directly. Unpin first by setting pinned_availability_zone to null."
+                    .into(),
+            ));
+        }
+        Some(asked) if own != Some(asked) => {
+            return Err(ApiError::Conflict(format!(
+                "Server can only be pinned to its current availability zone '{}', but '{asked}' was requested.",
+                own.unwrap_or_default()
+            )));
+        }
+        _ => {}
+    }
+    edits::pin(transaction, uuid, zone.as_deref()).await?;
+    Ok(())
 }

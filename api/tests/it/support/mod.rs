@@ -92,9 +92,9 @@ pub struct Cloud {
     pub router: Router,
     pub taken: Arc<Mutex<Vec<Cast>>>,
     servers: Mutex<Vec<RpcServer>>,
-    /// The folder of the images' bytes, and what else they are configured by.
+    /// Where the bytes of images are.
     pub folder: tempfile::TempDir,
-    image: ImageConfig,
+    settings: Settings,
     // Last, so that it is dropped after everything that uses it.
     _own: novella_testing::Database,
 }
@@ -187,41 +187,57 @@ async fn prepare(url: String) {
     database.close().await;
 }
 
-/// What a process with an API serves.
-fn router(
-    database: &Database,
-    transport: &Transport,
-    (config, quota): (ApiConfig, QuotaConfig),
-    passwords: IdentityConfig,
-    security_compliance: SecurityComplianceConfig,
-    images: &(Store, ImageConfig),
-    policies: &[(&'static Service, &str)],
-) -> Router {
-    let identity = Identity::new(database.clone(), config.token_ttl, passwords, security_compliance);
-    let images = novella_image::Images::new(database.clone(), images.0.clone(), images.1.clone());
-    let others: (Arc<dyn Images>, Arc<dyn Projects>) =
-        (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
-    let rest = config.rest();
-    let api = Api::new(
-        database.clone(),
-        transport,
-        others,
-        Arc::new(BusHere(transport.clone())),
-        config,
-        quota,
-        ServiceConfig::default(),
-    );
-    let readiness = Readiness::new().bus(transport).database(database);
-    let server = Server::new(rest, Arc::new(identity.clone()));
-    let server = policies.iter().fold(server, |server, (service, file)| {
-        server.policy(service.kind, Policy::read(&service.policy, Path::new("policy.yaml"), file).unwrap())
-    });
-    server
-        .service(&COMPUTE, api.clone(), novella_api::compute::operations())
-        .service(&IDENTITY, identity, novella_identity::operations())
-        .service(&IMAGES, images, novella_image::operations())
-        .service(&CLOUD, api, novella_api::cloud::operations())
-        .router(readiness)
+/// How the API of a test is configured.
+#[derive(Clone)]
+pub struct Settings {
+    pub config: ApiConfig,
+    pub quota: QuotaConfig,
+    pub service: ServiceConfig,
+    pub identity: IdentityConfig,
+    pub security_compliance: SecurityComplianceConfig,
+    pub image: ImageConfig,
+    /// Policy files.
+    pub policies: Vec<(&'static Service, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            config: ApiConfig::default(),
+            quota: many_servers(),
+            service: ServiceConfig::default(),
+            identity: identity_config(),
+            security_compliance: SecurityComplianceConfig::default(),
+            image: ImageConfig::default(),
+            policies: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// What a process with such an API serves; the bytes of images are in `folder`.
+    fn router(&self, database: &Database, transport: &Transport, folder: &Path) -> Router {
+        let Self { config, quota, service, identity, security_compliance, image, policies } = self.clone();
+        let identity = Identity::new(database.clone(), config.token_ttl, identity, security_compliance);
+        let store = Store::open(&image, folder).unwrap();
+        let images = novella_image::Images::new(database.clone(), store, image);
+        let others: (Arc<dyn Images>, Arc<dyn Projects>) =
+            (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
+        let rest = config.rest();
+        let bus = Arc::new(BusHere(transport.clone()));
+        let api = Api::new(database.clone(), transport, others, bus, config, quota, service);
+        let readiness = Readiness::new().bus(transport).database(database);
+        let server = Server::new(rest, Arc::new(identity.clone()));
+        let server = policies.iter().fold(server, |server, (service, file)| {
+            server.policy(service.kind, Policy::read(&service.policy, Path::new("policy.yaml"), file).unwrap())
+        });
+        server
+            .service(&COMPUTE, api.clone(), novella_api::compute::operations())
+            .service(&IDENTITY, identity, novella_identity::operations())
+            .service(&IMAGES, images, novella_image::operations())
+            .service(&CLOUD, api, novella_api::cloud::operations())
+            .router(readiness)
+    }
 }
 
 impl Cloud {
@@ -245,18 +261,12 @@ impl Cloud {
     }
 
     pub async fn without_services(on: On, config: ApiConfig) -> Self {
-        let own = novella_testing::Database::prepared(on, prepare).await;
-        let database = connect(own.url()).await;
-        let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
-        Self::assembled(on, own, database, transport, (config, many_servers()))
+        Self::with(on, Settings { config, ..Settings::default() }).await
     }
 
     /// With a scheduler and these quotas.
     pub async fn with_quota(on: On, quota: QuotaConfig) -> Self {
-        let own = novella_testing::Database::prepared(on, prepare).await;
-        let database = connect(own.url()).await;
-        let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
-        let cloud = Self::assembled(on, own, database, transport, (ApiConfig::default(), quota));
+        let cloud = Self::with(on, Settings { quota, ..Settings::default() }).await;
         cloud.record("scheduler", None, Value::Null).await;
         cloud
     }
@@ -266,16 +276,19 @@ impl Cloud {
         let own = novella_testing::Database::prepared(On::Postgres, prepare).await;
         let proxy = Proxy::before(own.url()).await;
         let database = connect(proxy.url()).await;
-        let config = (ApiConfig::default(), many_servers());
-        (Self::assembled(On::Postgres, own, database, transport, config), proxy)
+        (Self::assembled(On::Postgres, own, database, transport, Settings::default()), proxy)
     }
 
     /// With other rules for passwords.
-    pub async fn with_identity(on: On, config: IdentityConfig) -> Self {
+    pub async fn with_identity(on: On, identity: IdentityConfig) -> Self {
+        Self::with(on, Settings { identity, ..Settings::default() }).await
+    }
+
+    async fn with(on: On, settings: Settings) -> Self {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
-        Self::with(on, own, database, transport, (ApiConfig::default(), many_servers()), config)
+        Self::assembled(on, own, database, transport, settings)
     }
 
     fn assembled(
@@ -283,54 +296,51 @@ impl Cloud {
         own: novella_testing::Database,
         database: Database,
         transport: Transport,
-        (config, quota): (ApiConfig, QuotaConfig),
+        settings: Settings,
     ) -> Self {
-        Self::with(on, own, database, transport, (config, quota), identity_config())
+        let folder = tempfile::tempdir().unwrap();
+        let router = settings.router(&database, &transport, folder.path());
+        let (taken, servers) = (Arc::default(), Mutex::default());
+        Self { on, database, transport, router, taken, servers, folder, settings, _own: own }
     }
 
-    fn with(
-        on: On,
-        own: novella_testing::Database,
-        database: Database,
-        transport: Transport,
-        config: (ApiConfig, QuotaConfig),
-        passwords: IdentityConfig,
-    ) -> Self {
-        let (folder, image) = (tempfile::tempdir().unwrap(), ImageConfig::default());
-        let images = (Store::open(&image, folder.path()).unwrap(), image.clone());
-        let router =
-            router(&database, &transport, config, passwords, SecurityComplianceConfig::default(), &images, &[]);
-        let (taken, servers) = (Arc::default(), Mutex::default());
-        Self { on, database, transport, router, taken, servers, folder, image, _own: own }
+    /// The same after a restart of the API, configured otherwise.
+    fn changed(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self.router = self.settings.router(&self.database, &self.transport, self.folder.path());
+        self
     }
 
     /// The same after a restart of the API, with this configuration.
-    pub fn restarted(mut self, config: ApiConfig, security_compliance: SecurityComplianceConfig) -> Self {
-        let config = (config, QuotaConfig::default());
-        let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
-        let passwords = identity_config();
-        self.router = router(&self.database, &self.transport, config, passwords, security_compliance, &images, &[]);
-        self
+    pub fn restarted(self, config: ApiConfig, security_compliance: SecurityComplianceConfig) -> Self {
+        self.changed(|settings| {
+            (settings.config, settings.quota) = (config, QuotaConfig::default());
+            settings.security_compliance = security_compliance;
+        })
     }
 
     /// The same after a restart of the API, with these policy files.
-    pub fn with_policies(mut self, files: &[(&'static Service, &str)]) -> Self {
-        let config = (ApiConfig::default(), many_servers());
-        let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
-        let compliance = SecurityComplianceConfig::default();
-        self.router = router(&self.database, &self.transport, config, identity_config(), compliance, &images, files);
-        self
+    pub fn with_policies(self, files: &[(&'static Service, &str)]) -> Self {
+        self.changed(|settings| {
+            settings.policies = files.iter().map(|(service, file)| (*service, (*file).to_owned())).collect();
+        })
+    }
+
+    /// The same, where deleted servers are kept for a while.
+    pub fn keeping_deleted(self, reclaim_instance_interval: std::time::Duration) -> Self {
+        self.changed(|settings| settings.service.reclaim_instance_interval = reclaim_instance_interval)
     }
 
     /// The Image component of another process, on the same database and the same store.
     pub fn images(&self) -> novella_image::Images {
-        let store = Store::open(&self.image, self.folder.path()).unwrap();
-        novella_image::Images::new(self.database.clone(), store, self.image.clone())
+        let image = &self.settings.image;
+        let store = Store::open(image, self.folder.path()).unwrap();
+        novella_image::Images::new(self.database.clone(), store, image.clone())
     }
 
     /// The same with another configuration of images.
     pub fn with_images(self, image: ImageConfig) -> Self {
-        Self { image, ..self }.restarted(ApiConfig::default(), SecurityComplianceConfig::default())
+        self.changed(|settings| settings.image = image)
     }
 
     /// The URL of its database, for whoever comes beside it.
@@ -446,10 +456,7 @@ impl Cloud {
     /// Another process that serves the same cloud.
     pub async fn another_process(&self) -> Router {
         let database = connect(self.database_url()).await;
-        let configs = (ApiConfig::default(), QuotaConfig::default());
-        let images = (Store::open(&self.image, self.folder.path()).unwrap(), self.image.clone());
-        let compliance = SecurityComplianceConfig::default();
-        router(&database, &self.transport, configs, identity_config(), compliance, &images, &[])
+        Settings::default().router(&database, &self.transport, self.folder.path())
     }
 
     /// A token by this body, or the status of the refusal.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::plausible_seq;
+use super::{plausible_seq, request_spec};
 use crate::{
     db::{Connection, DbError, Json},
     ids::InstanceUuid,
@@ -80,6 +80,27 @@ pub async fn set_lock(
     )
     .execute_one(connection)
     .await
+}
+
+/// Writes the zone that an instance may be moved within, where its request is kept too; `None`: all. The caller has the row
+/// locked.
+pub async fn pin(connection: &mut Connection, uuid: InstanceUuid, zone: Option<&str>) -> Result<(), DbError> {
+    let Some(mut spec) = request_spec(connection, uuid).await? else { return Ok(()) };
+    spec.availability_zone = zone.map(ToOwned::to_owned);
+    sql!("UPDATE instances SET requested_zone = " (zone) ", request_spec = " (Json(&spec)) " WHERE uuid = " (uuid))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes when an instance was put aside, to be deleted later; `None`: it is brought back.
+pub async fn set_soft_deleted(
+    connection: &mut Connection,
+    uuid: InstanceUuid,
+    at: Option<Timestamp>,
+) -> Result<(), DbError> {
+    sql!("UPDATE instances SET soft_deleted_at = " (at) " WHERE uuid = " (uuid)).execute(connection).await?;
+    Ok(())
 }
 
 /// Writes a state as an administrator knows it to be, and forgets what was under way. Reports of that are then out of

@@ -1,8 +1,11 @@
 //! What is shown of many instances at once.
 
+use std::collections::HashMap;
+
 use crate::{
     db::{Connection, DbError, Json},
     ids::InstanceUuid,
+    lifecycle::TaskState,
     models::RequestSpec,
     sql,
 };
@@ -27,6 +30,25 @@ pub async fn load_by_host(connection: &mut Connection, hosts: &[&str]) -> Result
         .push(" GROUP BY host")
         .fetch_all(connection)
         .await
+}
+
+/// How many builds and moves are under way on each host that has some.
+pub async fn io_ops_by_host(connection: &mut Connection) -> Result<HashMap<String, i64>, DbError> {
+    const IO: [TaskState; 6] = [
+        TaskState::Scheduling,
+        TaskState::BlockDeviceMapping,
+        TaskState::Networking,
+        TaskState::Spawning,
+        TaskState::ResizePrep,
+        TaskState::ResizeMigrating,
+    ];
+    let counted: Vec<(String, i64)> =
+        sql!("SELECT host, COUNT(*) FROM instances WHERE deleted_at IS NULL AND host IS NOT NULL AND task_state")
+            .is_in(IO)
+            .push(" GROUP BY host")
+            .fetch_all(connection)
+            .await?;
+    Ok(counted.into_iter().collect())
 }
 
 /// The instances on these hosts, each with its host and its name, oldest first.

@@ -1,6 +1,6 @@
 //! A simulated guest: what the simulated hypervisor remembers of it.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use jiff::Timestamp;
 use novella_common::{lifecycle::PowerState, models::InstanceSpec};
@@ -27,6 +27,20 @@ pub(super) struct Guest {
     /// How often it booted; tells a timer of an earlier life from one of this.
     pub(super) boots: u32,
     past: VecDeque<(Timestamp, Moment)>,
+    /// The administrator's password, if one was set since the guest was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) admin_password: Option<Password>,
+}
+
+/// A password, which no log shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Password(pub(super) String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
 }
 
 /// What a guest's console shows.
@@ -37,6 +51,7 @@ pub(super) enum Moment {
     PoweredOff,
     Crashed,
     CrashDumped,
+    PasswordSet,
     Paused,
     Unpaused,
     Suspended,
@@ -61,6 +76,7 @@ impl Guest {
             booted_at: None,
             boots: 0,
             past: VecDeque::new(),
+            admin_password: None,
         }
     }
 
@@ -161,6 +177,7 @@ impl Guest {
                 format!("[{when}] Kernel panic - not syncing: NMI: not continuing"),
                 format!("[{when}] kdump: saved vmcore, rebooting"),
             ],
+            Moment::PasswordSet => vec![format!("[{when}] passwd: password for root changed")],
             Moment::Paused => vec![format!("[{when}] (paused)")],
             Moment::Unpaused => vec![format!("[{when}] (goes on)")],
             Moment::Suspended => vec![format!("[{when}] PM: suspend to disk")],

@@ -310,6 +310,10 @@ impl Driver for FakeDriver {
         Box::pin(self.inject_nmi(instance))
     }
 
+    fn set_admin_password<'a>(&'a self, instance: InstanceUuid, password: &'a str) -> DriverFuture<'a, ()> {
+        Box::pin(self.keep_password(instance, password))
+    }
+
     fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> DriverFuture<'_, String> {
         Box::pin(async move { self.guest(instance, |guest| guest.console(tail)) })
     }

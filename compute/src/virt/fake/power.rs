@@ -2,7 +2,12 @@
 
 use novella_common::{faults::HostOperation, ids::InstanceUuid, lifecycle::PowerState};
 
-use super::{FakeDriver, guest::Moment, pause, settings::Settings};
+use super::{
+    FakeDriver,
+    guest::{Moment, Password},
+    pause,
+    settings::Settings,
+};
 use crate::rpcapi::ComputeError;
 
 /// One power operation.
@@ -108,6 +113,20 @@ impl FakeDriver {
         commit.durable().await?;
         self.follow_fate(instance);
         Ok(())
+    }
+
+    /// The guest keeps the password, and its console says that it was set.
+    pub(super) async fn keep_password(&self, instance: InstanceUuid, password: &str) -> Result<(), ComputeError> {
+        let commit = self.hypervisor.change(instance, |guest| match guest {
+            None => Err(self.not_found(instance)),
+            Some(guest) if guest.is_here() && guest.power == Running => {
+                guest.admin_password = Some(Password(password.to_owned()));
+                guest.becomes(Running, Moment::PasswordSet);
+                Ok(())
+            }
+            Some(_) => Err(self.invalid(instance, "the guest does not run here")),
+        })?;
+        Ok(commit.durable().await?)
     }
 
     /// Whether there is anything to do; an error if it can't be done.

@@ -4,6 +4,8 @@ mod console;
 mod live_migrate;
 mod lock;
 mod migrate;
+mod network;
+mod not_yet;
 mod on_host;
 mod reset_state;
 
@@ -12,13 +14,14 @@ use novella_compute::rpcapi::ActionArguments;
 use novella_rest::{Null, Operation, Path, policy::Rule, post};
 
 use self::on_host::perform;
+use super::delete;
 use crate::{Request, policy, state::Api};
 
 const PATH: &str = "/servers/{server_id}/action";
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
-    vec![
+    let mut operations = vec![
         on_host(policy::SERVERS_START, Action::Start),
         on_host(policy::SERVERS_STOP, Action::Stop),
         on_host(policy::PAUSE, Action::Pause),
@@ -35,7 +38,13 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
         post(PATH, policy::SERVERS_CONFIRM_RESIZE, migrate::confirm).action("confirmResize").status(204),
         post(PATH, policy::SERVERS_REVERT_RESIZE, migrate::revert).action("revertResize").status(202),
         post(PATH, policy::RESET_STATE, reset_state::reset_state).action("os-resetState").status(202),
-    ]
+        post(PATH, policy::DEFERRED_DELETE_FORCE, delete::force).action("forceDelete").status(202),
+        post(PATH, policy::DEFERRED_DELETE_RESTORE, delete::restore).action("restore").status(202),
+        post(PATH, policy::ADMIN_PASSWORD, on_host::change_password).action("changePassword").status(202),
+    ];
+    operations.extend(network::operations());
+    operations.extend(not_yet::operations());
+    operations
 }
 
 /// An action that the server's host does alone. What stands behind its name is ignored, as by Nova.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use novella_common::lifecycle::{Action, NotAllowed};
-use novella_compute::rpcapi::{ActionArguments, OperationId};
+use novella_compute::rpcapi::{ActionArguments, NewPassword, OperationId};
 use novella_rest::{ApiError, Path, body};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -36,6 +36,24 @@ pub(super) async fn reboot(
         RebootType::Hard => Action::RebootHard,
     };
     perform(request, &id, action, ActionArguments::default()).await
+}
+
+body! {
+    /// `changePassword`.
+    pub(super) struct ChangePassword in "changePassword" {
+        admin_password: String = "adminPass",
+    }
+}
+
+/// `changePassword`.
+pub(super) async fn change_password(
+    request: Request,
+    Path(id): Path<String>,
+    ChangePassword { admin_password }: ChangePassword,
+) -> Result<StatusCode, ApiError> {
+    let arguments = ActionArguments::of(&NewPassword { admin_password });
+    let arguments = arguments.map_err(|error| ApiError::bad_request(error.to_string()))?;
+    perform(request, &id, Action::ChangePassword, arguments).await
 }
 
 /// Begins `action` and tells the server's host.

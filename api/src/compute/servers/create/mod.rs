@@ -116,6 +116,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
         availability_zone: placement.zone.clone(),
         requested_host: placement.host.clone(),
         hints: wanted.hints.clone(),
+        image_properties: image.properties.clone(),
         ..Default::default()
     };
     let from = (&flavor, &image, auto_disk_config);
