@@ -121,7 +121,7 @@ fn only_users_may_see_their_own_where_a_file_says_so() {
     let file = "os_compute_api:servers:show: \"user_id:%(user_id)s and project_id:%(project_id)s\"";
     let member = caller(file, token(&[MEMBER, READER]));
     assert!(SERVERS_SHOW.check_beforehand(&member).is_ok());
-    let of = |user| Target { user: Some(user), project: Some("p1"), domain: None };
+    let of = |user| Target { user: Some(user), project: Some("p1"), ..Target::default() };
     assert!(SERVERS_SHOW.check_target(&member, &of("u1")).is_ok());
     assert!(SERVERS_SHOW.check_target(&member, &of("u2")).is_err());
 }
