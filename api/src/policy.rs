@@ -3,7 +3,7 @@
 //! Source: nova/policies/ (34.0.0), with the scopes and the new defaults enforced, as Nova does since 27.
 
 use novella_rest::{
-    policy::{MANAGER, MEMBER, PolicyDescription, READER, SERVICE, Who},
+    policy::{Claim, MANAGER, MEMBER, PolicyDescription, READER, SERVICE, Who},
     rules,
 };
 
@@ -69,9 +69,9 @@ rules! {
     SERVER_PASSWORD_SHOW = "os_compute_api:os-server-password:show", Who::Role(READER), "Show a server's password, as its guest has encrypted it.";
     SERVER_PASSWORD_CLEAR = "os_compute_api:os-server-password:clear", Who::Role(MEMBER), "Forget a server's password.";
     SERVER_TOPOLOGY = "compute:server:topology:index", Who::Role(READER), "See a server's NUMA topology.";
-    EXTERNAL_EVENTS = "os_compute_api:os-server-external-events:create", Who::Role(SERVICE), "Tell servers' hosts what other services have done.";
-    ASSISTED_VOLUME_SNAPSHOTS_CREATE = "os_compute_api:os-assisted-volume-snapshots:create", Who::Role(SERVICE), "Make a snapshot of a volume with the help of the hypervisor.";
-    ASSISTED_VOLUME_SNAPSHOTS_DELETE = "os_compute_api:os-assisted-volume-snapshots:delete", Who::Role(SERVICE), "Delete a snapshot of a volume with the help of the hypervisor.";
+    EXTERNAL_EVENTS = "os_compute_api:os-server-external-events:create", Who::AnyOf(&[Claim::Role(SERVICE)]), "Tell servers' hosts what other services have done.";
+    ASSISTED_VOLUME_SNAPSHOTS_CREATE = "os_compute_api:os-assisted-volume-snapshots:create", Who::AnyOf(&[Claim::Role(SERVICE)]), "Make a snapshot of a volume with the help of the hypervisor.";
+    ASSISTED_VOLUME_SNAPSHOTS_DELETE = "os_compute_api:os-assisted-volume-snapshots:delete", Who::AnyOf(&[Claim::Role(SERVICE)]), "Delete a snapshot of a volume with the help of the hypervisor.";
     CONSOLE_OUTPUT = "os_compute_api:os-console-output", Who::Role(MEMBER), "Read a server's console.";
     RESET_STATE = "os_compute_api:os-admin-actions:reset_state", Who::Admin, "Set a server's state by hand.";
     MIGRATE = "os_compute_api:os-migrate-server:migrate", Who::Role(MANAGER), "Move a server that is powered off for it.";

@@ -118,6 +118,15 @@ impl<S> Request<S> {
         self.check_rule(self.rule, target)
     }
 
+    /// Whether this rule is granted for this thing.
+    #[must_use]
+    pub fn grants(&self, rule: Rule, target: &Target<'_>) -> bool {
+        if let Some(held) = &self.held {
+            held.store(true, Ordering::Relaxed);
+        }
+        self.token.is_some() && self.context.may(rule.name, *target)
+    }
+
     /// The same for another rule than the operation's.
     ///
     /// # Errors

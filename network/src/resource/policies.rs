@@ -25,7 +25,7 @@ pub(crate) fn is_service(request: &Request) -> bool {
 
 /// Whether a rule is granted for this thing.
 pub(crate) fn granted(request: &Request, rule: Rule, target: &Target<'_>) -> bool {
-    request.context.may(rule.name, *target)
+    request.grants(rule, target)
 }
 
 /// Holds all of these rules against the thing, as one that is their conjunction.
