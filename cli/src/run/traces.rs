@@ -23,6 +23,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How long the collector may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Says what each figure means. To be called once the recorder is installed.
+pub(crate) fn describe() {
+    metrics::describe_counter!(
+        "telemetry_spans_left_out_total",
+        metrics::Unit::Count,
+        "Spans that the collector of traces did not get, because it did not take them or there were too many"
+    );
+}
+
 /// Keeps spans from now on. To be called inside a runtime.
 ///
 /// # Errors
