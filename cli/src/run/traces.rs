@@ -125,6 +125,7 @@ fn one(span: &Span) -> Value {
     }
     match span.kind {
         SpanKind::Request => attributes.push(attribute("http.response.status_code", &span.peer)),
+        SpanKind::Owner => {}
         SpanKind::Message | SpanKind::Handler => {
             attributes.push(attribute("rpc.system", "oslo.messaging"));
             attributes.push(attribute("rpc.method", &span.name));
@@ -141,6 +142,7 @@ fn one(span: &Span) -> Value {
         "parentSpanId": span.parent.map(|id| Hex(&id).to_string()).unwrap_or_default(),
         "name": span.name,
         "kind": match span.kind {
+            SpanKind::Owner => 1,
             SpanKind::Request => 2,
             SpanKind::Message if span.peer.starts_with("call") => 3,
             SpanKind::Message => 4,
