@@ -89,6 +89,8 @@ pub enum SpanKind {
     Message,
     /// A method that is done.
     Handler,
+    /// Work that is one party's own, from taking it over until handing it over.
+    Owner,
 }
 
 /// Something that was done for a request.
@@ -179,6 +181,29 @@ pub async fn within<F: Future>(current: Option<Current>, work: F) -> F::Output {
         Some(current) => CURRENT.scope(current, work).await,
         None => work.await,
     }
+}
+
+/// Does `work` as the owner of what it is about, for a request; `name` says of what.
+pub async fn own<F: Future>(name: impl Into<String>, request_id: &str, current: Option<Current>, work: F) -> F::Output {
+    let Some(before) = current.filter(|_| is_recorded()) else { return work.await };
+    let own = Current { context: before.context.child(), ..before };
+    let start = now();
+    let outcome = CURRENT.scope(own.clone(), work).await;
+    record(Span {
+        context: own.context,
+        parent: Some(before.context.span_id),
+        request_id: request_id.to_owned(),
+        kind: SpanKind::Owner,
+        name: name.into(),
+        service: own.service,
+        host: own.host,
+        peer: String::new(),
+        sent: None,
+        start,
+        end: now(),
+        error: None,
+    });
+    outcome
 }
 
 /// What goes with a message.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use novella_common::{RequestContext, db::instances::transitions::RevertedAttempt, ids::InstanceUuid};
 use novella_compute::rpcapi::{BuildRequest, ComputeClient};
-use novella_messaging::{CallError, MessagingError, Transport};
+use novella_messaging::{CallError, MessagingError, Transport, trace};
 
 use crate::{
     build_locks::BuildLocks,
@@ -61,6 +61,29 @@ impl SchedulerManager {
                 | MessagingError::Closed => HandOver::BusAway(error),
                 error => HandOver::Refused(error.to_string()),
             },
+        }
+    }
+
+    /// Offers a build that is this scheduler's to its host. Whether it waits for another one after that.
+    async fn offer(&self, ctx: &RequestContext, assigned: &Assignment) -> Result<bool, SchedulerError> {
+        let (instance, host) = (assigned.instance.uuid, &assigned.host);
+        match self.hand_over(ctx, assigned).await {
+            HandOver::Accepted => {
+                self.placer.hand_over(assigned).await?;
+                tracing::info!(%instance, host, "build handed over");
+                Ok(false)
+            }
+            HandOver::Refused(reason) => {
+                tracing::warn!(%instance, host, reason, "the host did not take the build");
+                self.revert(assigned, Some(&reason)).await
+            }
+            HandOver::BusAway(error) => {
+                tracing::warn!(%instance, host, %error, "the bus is away; the build waits");
+                if !self.revert(assigned, None).await? {
+                    return Ok(false);
+                }
+                Err(SchedulerError::BusUnavailable { message: error.to_string() })
+            }
         }
     }
 
@@ -126,25 +149,9 @@ impl Scheduler for SchedulerManager {
             };
             let host = &assigned.host;
             tracing::debug!(%instance, host, attempt = %assigned.attempt, "host chosen and claimed");
-            match self.hand_over(&ctx, &assigned).await {
-                HandOver::Accepted => {
-                    self.placer.hand_over(&assigned).await?;
-                    tracing::info!(%instance, host, "build handed over");
-                    return Ok(());
-                }
-                HandOver::Refused(reason) => {
-                    tracing::warn!(%instance, host, reason, "the host did not take the build");
-                    if !self.revert(&assigned, Some(&reason)).await? {
-                        return Ok(());
-                    }
-                }
-                HandOver::BusAway(error) => {
-                    tracing::warn!(%instance, host, %error, "the bus is away; the build waits");
-                    if !self.revert(&assigned, None).await? {
-                        return Ok(());
-                    }
-                    return Err(SchedulerError::BusUnavailable { message: error.to_string() });
-                }
+            let offered = self.offer(&ctx, &assigned);
+            if !trace::own("owns the build", &ctx.request_id, trace::current(), offered).await? {
+                return Ok(());
             }
         }
     }

@@ -9,7 +9,7 @@ import { requestPage } from './requests.js';
 import { serverPage } from './server.js';
 import { serversPage } from './servers.js';
 import { servicesPage } from './services.js';
-import { begin, end, store, watch } from './store.js';
+import { begin, end, store, watch, watchesAll } from './store.js';
 
 const PAGES = [
   { path: 'servers', title: 'Servers', page: serversPage, one: serverPage, offered: () => true },
@@ -118,6 +118,8 @@ function draw() {
     else link?.removeAttribute('aria-current');
   }
   document.title = `${found.title} – Novella`;
+  // Hosts and services belong to no project.
+  if (['hosts', 'services'].includes(found.path) && isOperator() && !watchesAll()) begin(true);
   const page = id && found.one ? found.one : found.page;
   leave = page(main, id) ?? (() => {});
 }

@@ -52,7 +52,7 @@ struct SpanView {
     parent: Option<String>,
     /// From the server's history: `action`, what was asked of it, and `event`, a step of it. From what services have kept for
     /// a short time: `request`, the HTTP request; `message`, one that was sent, with its answer; `queue`, its time on the bus;
-    /// `handler`, the method that was done for it.
+    /// `handler`, the method that was done for it; `owner`, whose the work was until it handed it over.
     kind: String,
     name: String,
     /// Who did it.

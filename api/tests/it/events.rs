@@ -125,3 +125,29 @@ async fn so_many_streams_are_followed_and_no_more() {
     let mut again = demo.events("", None).await;
     again.until("hello", |_| true).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_slower_than_the_others_is_told_from_the_rows_and_nothing_is_kept_for_it() {
+    let cloud = Cloud::new(On::Sqlite).await;
+    let demo = cloud.demo().await;
+    let (mut slow, mut quick) = (demo.events("", None).await, demo.events("", None).await);
+    slow.until("hello", |_| true).await;
+    let changing = cloud.new_server(&demo, "changing").await;
+    let once = cloud.new_server(&demo, "once").await;
+    quick.until("server", |server| server["id"] == json!(once)).await;
+    // More looks than batches are kept, each with something new.
+    for turn in 0..70 {
+        let name = format!("turn-{turn}");
+        let body = json!({"server": {"name": name}});
+        assert_eq!(demo.put(&format!("/compute/v2.1/servers/{changing}"), &body).await.status, 200);
+        quick.until("server", |server| server["name"] == json!(name)).await;
+    }
+    // Neither the one that changed once, long ago, nor the last state of the other is missed.
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let server = slow.until("server", |server| server["name"] == "once" || server["name"] == "turn-69").await;
+        told.push(server["name"].clone());
+        told.dedup();
+    }
+    assert_eq!(told, [json!("once"), json!("turn-69")]);
+}

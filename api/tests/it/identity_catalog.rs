@@ -62,7 +62,7 @@ on_both! {
         let own = admin.get(&format!("{V3}/OS-EP-FILTER/projects/{}/endpoints", id(&project))).await.body;
         assert_eq!(own["endpoints"].as_array().unwrap().len(), 1);
         assert_eq!(admin.delete(&given).await.status, 204);
-        assert_eq!(catalog(&demo).await.as_array().unwrap().len(), 3);
+        assert_eq!(catalog(&demo).await.as_array().unwrap().len(), 4);
         let refused = admin.post(&format!("{V3}/OS-EP-FILTER/endpoint_groups"), &json!({"endpoint_group": {"name": "x", "filters": {"a": "b"}}})).await;
         assert_eq!(refused.status, 400);
     }

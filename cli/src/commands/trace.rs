@@ -111,6 +111,7 @@ fn waterfall(spans: &[Value], width: usize) -> Vec<String> {
             _ if span["result"] == "Error" => style(bar).red(),
             "queue" => style(bar).yellow(),
             "event" => style(bar).green(),
+            "owner" => style(bar).magenta(),
             "action" | "request" => style(bar),
             _ => style(bar).blue(),
         };

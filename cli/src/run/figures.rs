@@ -13,5 +13,6 @@ pub(crate) fn collect() -> Result<()> {
     novella_compute::metrics::describe();
     novella_scheduler::metrics::describe();
     novella_conductor::metrics::describe();
+    super::traces::describe();
     Ok(())
 }

@@ -23,6 +23,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How long the collector may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Says what each figure means. To be called once the recorder is installed.
+pub(crate) fn describe() {
+    metrics::describe_counter!(
+        "telemetry_spans_left_out_total",
+        metrics::Unit::Count,
+        "Spans that the collector of traces did not get, because it did not take them or there were too many"
+    );
+}
+
 /// Keeps spans from now on. To be called inside a runtime.
 ///
 /// # Errors
@@ -116,6 +125,7 @@ fn one(span: &Span) -> Value {
     }
     match span.kind {
         SpanKind::Request => attributes.push(attribute("http.response.status_code", &span.peer)),
+        SpanKind::Owner => {}
         SpanKind::Message | SpanKind::Handler => {
             attributes.push(attribute("rpc.system", "oslo.messaging"));
             attributes.push(attribute("rpc.method", &span.name));
@@ -132,6 +142,7 @@ fn one(span: &Span) -> Value {
         "parentSpanId": span.parent.map(|id| Hex(&id).to_string()).unwrap_or_default(),
         "name": span.name,
         "kind": match span.kind {
+            SpanKind::Owner => 1,
             SpanKind::Request => 2,
             SpanKind::Message if span.peer.starts_with("call") => 3,
             SpanKind::Message => 4,

@@ -415,6 +415,24 @@ mod on_rabbitmq_and_postgres {
             let (sent, _, err) = run(&broker, &["bus", "retry", "--all"]).await;
             assert!(sent, "{err}");
             wait_for("the letter to come back", async || dead_letters(&broker).await.len() == 1).await;
+            // The API's own user sees the queues. What was set aside is not for it, and it says so, again and again.
+            let ask = async |path: &str| {
+                let url = format!("{}/cloud/v1{path}", cloud.endpoint);
+                let request = reqwest::Client::new().get(url).header("x-auth-token", client.token_text());
+                let answer = request.send().await.unwrap();
+                (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
+            };
+            for _ in 0..2 {
+                let (status, bus) = ask("/bus").await;
+                assert_eq!(status, 200, "{bus}");
+                assert!(
+                    bus["bus"]["queues"].as_array().unwrap().iter().any(|it| it["name"] == "compute.host-1"),
+                    "{bus}"
+                );
+                let (status, refused) = ask("/bus/dead-letters").await;
+                assert_eq!(status, 503, "{refused}");
+                assert!(refused.to_string().contains("dead_letters"), "{refused}");
+            }
 
             // What is on the way when a host or a conductor is killed is done by it, or by another.
             let slow = client.create("in the middle", json!({ "fake:build_seconds": "2" })).await;

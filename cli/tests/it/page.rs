@@ -274,6 +274,36 @@ async fn whoever_may_only_look_is_offered_nothing_else() {
     assert_eq!(wider, false);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_thousand_servers_only_those_are_drawn_that_can_be_seen() {
+    let environment =
+        vec![("NOVELLA_COMPUTE__FAKE__VCPUS", "512".into()), ("NOVELLA_COMPUTE__FAKE__MEMORY_MB", "1048576".into())];
+    let cloud = Cloud::embedded(Settings { environment, ..Settings::default() }).await;
+    let client = cloud.client().await;
+    let mut body = client.create_body("many", json!({})).await;
+    body["server"]["min_count"] = 500.into();
+    body["server"]["max_count"] = 500.into();
+    let browser = Browser::start(DESKTOP, false).await;
+    log_in(&browser, &cloud).await;
+    // While they are built, their rows change some thousand times.
+    for _ in 0..2 {
+        let asked = client.request(reqwest::Method::POST, "/servers", Some(&body)).await;
+        assert_eq!(asked.0, 202, "{}", asked.1);
+    }
+    browser.see_text(".count", "1000").await;
+    let drawn = || browser.run("return document.querySelectorAll('.list-body .list-row').length", json!([]));
+    assert!(drawn().await.as_i64().unwrap() < 60);
+    // To the end: frames go on meanwhile.
+    let script = "document.querySelector('.list').scrollTop = 1e9; let left = 60; return new Promise((done) => { \
+                  const step = () => { left -= 1; if (left) requestAnimationFrame(step); else done(left); }; step(); })";
+    assert_eq!(browser.run(script, json!([])).await, 0);
+    browser.see(".list-row[aria-rowindex='1001']").await;
+    assert!(drawn().await.as_i64().unwrap() < 60);
+    // A search finds one among them, whatever is drawn.
+    browser.fill("input[type=search]", "many-317").await;
+    browser.see_text(".count", "2 of 1000").await;
+}
+
 /// A user who may look at the project `admin`.
 async fn make_reader(cloud: &Cloud) {
     let client = cloud.client().await;

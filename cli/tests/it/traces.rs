@@ -58,7 +58,8 @@ async fn a_create_is_told_from_the_request_to_the_host(cloud: Cloud) {
     wait_for("the whole story", async || {
         let told = told().await;
         let spans = told["request"]["spans"].as_array().unwrap();
-        spans.iter().any(|span| span["kind"] == "handler" && span["name"] == "build_instance")
+        let is_there = |kind: &str, name: &str| spans.iter().any(|span| span["kind"] == kind && span["name"] == name);
+        is_there("handler", "build_instance") && is_there("owner", "owns the operation")
     })
     .await;
     let told = told().await;
@@ -75,11 +76,16 @@ async fn a_create_is_told_from_the_request_to_the_host(cloud: Cloud) {
     assert_eq!((&scheduling["parent"], &scheduling["service"]), (&cast["id"], &json!("scheduler")));
     assert_eq!((&queue["parent"], &queue["end"]), (&cast["id"], &scheduling["start"]));
     assert!(queue["start"].as_i64() <= queue["end"].as_i64());
+    // From its claim on the build is the scheduler's, until the host has accepted; from then on the host's.
+    let owning = span(&told, "owner", "owns the build");
+    assert_eq!((&owning["parent"], &owning["service"]), (&scheduling["id"], &json!("scheduler")));
     let call = span(&told, "message", "build_and_run_instance");
     let host = client.host_of(&id).await;
-    assert_eq!((&call["parent"], &call["fields"]["sent"]), (&scheduling["id"], &json!(format!("call compute.{host}"))));
+    assert_eq!((&call["parent"], &call["fields"]["sent"]), (&owning["id"], &json!(format!("call compute.{host}"))));
     let building = span(&told, "handler", "build_and_run_instance");
     assert_eq!((&building["parent"], &building["host"]), (&call["id"], &json!(host)));
+    let operation = span(&told, "owner", "owns the operation");
+    assert_eq!((&operation["parent"], &operation["host"]), (&building["id"], &json!(host)));
     // Its own history stands beside that.
     assert_eq!(span(&told, "action", "create")["parent"], first["id"]);
     assert_eq!(span(&told, "event", "do_build_and_run_instance")["result"], "Success");
@@ -92,6 +98,10 @@ async fn a_create_is_told_from_the_request_to_the_host(cloud: Cloud) {
     let (_, told) = story(&cloud, &client, &moved).await;
     for (kind, name) in [
         ("handler", "live_migrate_instance"),
+        ("owner", "owns the live-migration: accepted"),
+        ("owner", "owns the live-migration: preparing"),
+        ("owner", "owns the operation"),
+        ("owner", "owns the live-migration: post-migrating"),
         ("message", "select_destinations"),
         ("handler", "check_can_live_migrate_destination"),
         ("handler", "pre_live_migration"),

@@ -87,3 +87,29 @@ async fn a_stream_that_breaks_is_taken_up_again_and_nothing_is_missed() {
     going.kill().unwrap();
     going.wait().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_stream_outlives_the_patience_of_the_listener_and_holds_up_no_stop() {
+    let environment = vec![("NOVELLA_API__KEEP_ALIVE_TIMEOUT", "1".into())];
+    let mut cloud = Cloud::embedded(Settings { environment, ..Settings::default() }).await;
+    let client = cloud.client().await;
+    let mut stream = reqwest::Client::new()
+        .get(format!("{}/cloud/v1/events", cloud.endpoint))
+        .header("x-auth-token", client.token_text())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    // A sign of life comes after 15 s, long after an idle connection would have been closed.
+    let mut come = String::new();
+    while come.matches(": alive").count() < 2 {
+        come.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().expect("the stream has ended")).unwrap());
+    }
+    client.create("late", json!({})).await;
+    while !come.contains("\"late\"") {
+        come.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().expect("the stream has ended")).unwrap());
+    }
+    let begun = std::time::Instant::now();
+    assert!(cloud.process("up").terminate().success());
+    assert!(begun.elapsed() < LIMIT / 3, "{:?}", begun.elapsed());
+}

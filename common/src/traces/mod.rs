@@ -46,7 +46,7 @@ pub struct KeptSpan {
     pub id: String,
     /// The span that it is a part of.
     pub parent: Option<String>,
-    /// `request`, `message` or `handler`.
+    /// `request`, `message`, `handler` or `owner`.
     pub kind: String,
     /// `POST /compute/v2.1/servers`, `build_and_run_instance`.
     pub name: String,
@@ -73,6 +73,7 @@ pub fn kind_name(kind: SpanKind) -> &'static str {
         SpanKind::Request => "request",
         SpanKind::Message => "message",
         SpanKind::Handler => "handler",
+        SpanKind::Owner => "owner",
     }
 }
 

@@ -40,6 +40,7 @@ use novella_common::{
     lifecycle::Action,
     models::Inventory,
     telemetry::request_span,
+    traces,
 };
 use novella_messaging::trace;
 use parking_lot::Mutex;
@@ -109,7 +110,13 @@ impl Manager {
 
     /// Runs work outside an RPC slot, for a request if it is for one.
     fn spawn(&self, request_id: Option<&str>, work: impl Future<Output = ()> + Send + 'static) {
-        let work = trace::within(trace::current(), work).instrument(request_span(request_id));
+        let of_request = || traces::of_request(request_id?, "compute");
+        let current = trace::current().or_else(of_request);
+        let own = request_id.unwrap_or_default().to_owned();
+        let work = async move {
+            if own.is_empty() { work.await } else { trace::own("owns the operation", &own, current, work).await }
+        };
+        let work = work.instrument(request_span(request_id));
         self.0.state.tasks.spawn(self.0.life.clone().run_until_cancelled_owned(work));
     }
 

@@ -115,7 +115,14 @@ impl Tasks {
             // The request may be another one now: the one that confirms or reverts what waited for it.
             let span = request_span(Some(&task.request_id));
             let current = traces::of_request(&task.request_id, "conductor");
-            let advance = trace::within(current, async { self.advance(context, &task).await.inspect_err(interrupted) });
+            let advance = async { self.advance(context, &task).await.inspect_err(interrupted) };
+            let advance = async {
+                if task.owner != Some(self.shared.incarnation) {
+                    return trace::within(current, advance).await;
+                }
+                let name = format!("owns the {}: {}", task.kind.as_str(), task.status.as_str());
+                trace::own(name, &task.request_id, current, advance).await
+            };
             match advance.instrument(span).await? {
                 Next::Step | Next::Status => {}
                 Next::Rest => return Ok(()),

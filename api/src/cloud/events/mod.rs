@@ -57,11 +57,12 @@ async fn follow(request: Request) -> Result<Response, ApiError> {
         let denied = |error: novella_rest::policy::Denied| ApiError::Forbidden(error.to_string());
         policy::EVENTS_ALL.check_own(&request.context).map_err(denied)?;
     }
-    let project = request.project()?.to_owned();
+    // A token for the system is for no project, and may follow all.
+    let project = if all { None } else { Some(request.project()?.to_owned()) };
     let viewer = Viewer {
-        with_migrations: compute::SERVER_MIGRATIONS_INDEX.allows(&request.context, Some(&project)),
-        with_hosts: compute::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, Some(&project)),
-        project: (!all).then_some(project),
+        with_migrations: compute::SERVER_MIGRATIONS_INDEX.allows(&request.context, project.as_deref()),
+        with_hosts: compute::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, project.as_deref()),
+        project,
     };
     let last = match request.headers().get("last-event-id") {
         Some(id) => Some(id.to_str().ok().and_then(Position::read).ok_or_else(|| {
