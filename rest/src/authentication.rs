@@ -20,6 +20,7 @@ pub use access_rule::AccessRule;
 use crate::{
     ApiError, RestConfig, Service,
     links::{ProjectInPath, base},
+    places::Place,
     policy::{Caller, Policy},
     request_id,
 };
@@ -101,6 +102,11 @@ pub trait Authenticator: Send + Sync + 'static {
     /// # Errors
     /// 503 if that can't be found out.
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Arc<Token>>, ApiError>>;
+
+    /// Whether somebody else has to be asked about this one, who may take his time.
+    fn asks_elsewhere(&self, _token: &str) -> bool {
+        false
+    }
 }
 
 /// Looks again at the token of a request whose answer takes long.
@@ -137,7 +143,14 @@ pub fn token_in<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<(Caller, TokenWatch), ApiError> {
     let text = token_in(&parts.headers, "x-auth-token").ok_or(ApiError::Unauthorized)?;
-    let token = tokens.authenticator.authenticate(text).await?.ok_or(ApiError::Unauthorized)?;
+    let place = parts.extensions.get::<Place>().filter(|_| tokens.authenticator.asks_elsewhere(text));
+    let asked = tokens.authenticator.authenticate(text);
+    // An Identity elsewhere that hangs must not take the places of those whose tokens are known.
+    let token = match place {
+        Some(place) => place.without(asked).await??,
+        None => asked.await?,
+    };
+    let token = token.ok_or(ApiError::Unauthorized)?;
     let rules = token.application_credential.as_ref().and_then(|credential| credential.access_rules.as_ref());
     if rules.is_some_and(|rules| !rules.iter().any(|rule| rule.covers(tokens.service, parts))) {
         return Err(ApiError::Unauthorized);

@@ -138,7 +138,7 @@ impl Keystone {
     }
 
     async fn validated(&self, token: &str) -> Result<Option<Arc<Token>>, ApiError> {
-        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let hash = hash(token);
         if let Some(known) = self.known(&hash) {
             return Ok(Some(known));
         }
@@ -275,6 +275,10 @@ impl Keystone {
     }
 }
 
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
 /// 503: what Identity would have to say is not known.
 fn away() -> ApiError {
     ApiError::Unavailable(
@@ -286,5 +290,9 @@ fn away() -> ApiError {
 impl Authenticator for Keystone {
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Arc<Token>>, ApiError>> {
         Box::pin(self.validated(token))
+    }
+
+    fn asks_elsewhere(&self, token: &str) -> bool {
+        self.known(&hash(token)).is_none()
     }
 }

@@ -12,14 +12,16 @@ use std::{
 
 use axum::{Router, extract::Request, middleware::Next};
 use http::Method;
-use novella_common::config::Secret;
+use novella_common::{config::Secret, service::Readiness};
 use novella_identity::{Identity, SecurityComplianceConfig};
+use novella_image::IMAGE;
 use novella_rest::{
-    ApiError, Authenticator,
+    ApiError, Authenticator, RestConfig, Server,
     keystone::{Keystone, KeystoneConfig},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tower::ServiceExt;
 
 use crate::support::{Client, Cloud, On, PASSWORD, identity_config};
 
@@ -218,6 +220,41 @@ on_both! {
         };
         let keystone = Keystone::new(demo).unwrap();
         assert!(matches!(keystone.authenticate(&secret).await, Err(ApiError::Unavailable(_))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_identity_that_hangs_keeps_nobody_waiting_whose_token_is_known() {
+    let cloud = Cloud::new(On::Sqlite).await;
+    make_service_user(&cloud.admin().await).await;
+    let served = Served::new(&cloud.router).await;
+    let keystone = Keystone::new(config(served.address, Duration::from_secs(3600))).unwrap();
+    let few = RestConfig { max_in_flight: 2, max_in_flight_per_address: 2, ..RestConfig::default() };
+    let images = novella_image::Images::new(cloud.database.clone());
+    let router = Server::new(few, Arc::new(keystone))
+        .service(&IMAGE, images, novella_image::operations())
+        .router(Readiness::new());
+    let list = |token: String| {
+        let request = http::Request::get("/image/v2/images").header("host", "cloud.test").header("x-auth-token", token);
+        router.clone().oneshot(request.body(axum::body::Body::empty()).unwrap())
+    };
+    let (known, address) = (cloud.demo().await.token.unwrap(), served.address);
+    assert_eq!(list(known.clone()).await.unwrap().status(), 200);
+
+    drop(served);
+    let hanging = TcpListener::bind(address).await.unwrap();
+    let waiting: Vec<_> = (0..4).map(|number| tokio::spawn(list(format!("unknown-{number}")))).collect();
+    let mut connections = Vec::new();
+    while connections.len() < waiting.len() {
+        connections.push(hanging.accept().await.unwrap());
+    }
+    for _ in 0..10 {
+        assert_eq!(list(known.clone()).await.unwrap().status(), 200);
+    }
+    // They are told, when it does not answer at all.
+    drop(connections);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().unwrap().status(), 503);
     }
 }
 

@@ -140,8 +140,17 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     let access = Access { endpoint: &endpoint, password: password.expose(), cacert: cacert.as_deref() };
     let logins = Logins { access, demo_password: demo_password.expose() };
     let name = &folder.cloud.name;
-    // Whoever logs in elsewhere knows how.
-    if config.api.identity_url.is_none() {
+    // Whoever logs in elsewhere knows how, and what an earlier start has left would lead nowhere.
+    if config.api.identity_url.is_some() {
+        for name in ["clouds.yaml", "openrc"] {
+            match std::fs::remove_file(folder.path().join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("can't remove {name} from {}", folder.path().display()));
+                }
+                _ => {}
+            }
+        }
+    } else {
         write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &logins))?;
         write_private(&folder.path().join("openrc"), &clouds::openrc(&access))?;
         let credentials = Credentials::of_folder(folder.path(), name.as_str())?;
