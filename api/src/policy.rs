@@ -142,6 +142,10 @@ rules! {
     VOLUME_ATTACHMENTS_CREATE = "os_compute_api:os-volumes-attachments:create", Who::Role(MEMBER), "Attach a volume to a server.";
     VOLUME_ATTACHMENTS_UPDATE = "os_compute_api:os-volumes-attachments:update", Who::Role(MEMBER), "Change how a volume is attached to a server.";
     VOLUME_ATTACHMENTS_DELETE = "os_compute_api:os-volumes-attachments:delete", Who::Role(MEMBER), "Detach a volume from a server.";
+    SERVER_SHARES_INDEX = "os_compute_api:os-server-shares:index", Who::Role(READER), "List a server's shares.";
+    SERVER_SHARES_SHOW = "os_compute_api:os-server-shares:show", Who::Role(READER), "Show a server's share.";
+    SERVER_SHARES_CREATE = "os_compute_api:os-server-shares:create", Who::Role(MEMBER), "Attach a share to a server.";
+    SERVER_SHARES_DELETE = "os_compute_api:os-server-shares:delete", Who::Role(MEMBER), "Detach a share from a server.";
     SERVER_DIAGNOSTICS = "os_compute_api:os-server-diagnostics", Who::Admin, "See what the hypervisor says of a server.";
     KEYPAIRS_INDEX = "os_compute_api:os-keypairs:index", Who::Owner, "List key pairs.";
     KEYPAIRS_CREATE = "os_compute_api:os-keypairs:create", Who::Owner, "Make or import a key pair.";

@@ -158,6 +158,61 @@ async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) 
     openstack.print(&create).await;
 }
 
+/// Aggregates and the zones they make, private flavors, usage, and what is done to a server by who runs the cloud.
+async fn an_operator_divides_hosts_and_flavors_with_openstackclient(cloud: Cloud) {
+    let (client, openstack) = (cloud.client().await, OpenStack::of(&cloud).await);
+    let made = openstack.json(&["aggregate", "create", "--zone", "west", "--property", "ssd=true", "fast"]).await;
+    assert_eq!((&made["name"], &made["availability_zone"]), (&"fast".into(), &"west".into()), "{made}");
+    openstack.print(&["aggregate", "add", "host", "fast", "host-2"]).await;
+    openstack.print(&["aggregate", "set", "--property", "gpu=none", "--name", "faster", "fast"]).await;
+    let shown = openstack.json(&["aggregate", "show", "faster"]).await;
+    assert_eq!(shown["hosts"], serde_json::json!(["host-2"]));
+    assert_eq!(shown["properties"], serde_json::json!({"ssd": "true", "gpu": "none"}));
+    openstack.print(&["aggregate", "unset", "--property", "gpu", "faster"]).await;
+    assert_eq!(openstack.json(&["aggregate", "list", "--long"]).await[0]["Availability Zone"], "west");
+    let zones = openstack.json(&["availability", "zone", "list", "--compute"]).await;
+    let mut names: Vec<&str> =
+        zones.as_array().unwrap().iter().map(|zone| zone["Zone Name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["internal", "nova", "west"]);
+    let west =
+        ["--availability-zone", "west", "--flavor", "m1.tiny", "--image", "cirros", "--nic", "none", "--wait", "w"];
+    let server = openstack.json(&[&["server", "create"], &west[..]].concat()).await;
+    assert_eq!(server["OS-EXT-AZ:availability_zone"], "west");
+    assert_eq!(server["OS-EXT-SRV-ATTR:host"], "host-2");
+    let said = openstack.failing(&["aggregate", "remove", "host", "faster", "host-2"]).await;
+    assert!(said.contains("would change from 'west' to 'nova'"), "{said}");
+
+    openstack.json(&["flavor", "create", "--private", "--ram", "64", "--disk", "1", "--vcpus", "1", "own"]).await;
+    openstack.print(&["flavor", "set", "--property", "hw:cpu_policy=shared", "--project", "demo", "own"]).await;
+    let flavor = openstack.json(&["flavor", "show", "own"]).await;
+    assert_eq!(flavor["properties"], serde_json::json!({"hw:cpu_policy": "shared"}));
+    assert_eq!(flavor["access_project_ids"].as_array().map(Vec::len), Some(1), "{flavor}");
+    openstack.print(&["flavor", "unset", "--property", "hw:cpu_policy", "--project", "demo", "own"]).await;
+    openstack.print(&["flavor", "delete", "own"]).await;
+
+    let usage =
+        openstack.json(&["usage", "show", "--project", "admin", "--start", "2020-01-01", "--end", "2100-01-01"]).await;
+    assert_eq!(usage["Servers"][0]["name"], "w", "{usage}");
+    assert!(openstack.json(&["usage", "list"]).await.as_array().is_some());
+    let hosts = openstack.json(&["--os-compute-api-version", "2.42", "host", "list"]).await;
+    assert!(
+        hosts.as_array().unwrap().iter().any(|host| host["Host Name"] == "host-2" && host["Zone"] == "west"),
+        "{hosts}"
+    );
+
+    openstack.print(&["server", "set", "--password", "n3w", "w"]).await;
+    client.wait_for_status(server["id"].as_str().unwrap(), "ACTIVE").await;
+    assert!(openstack.print(&["console", "log", "show", "w"]).await.contains("password for root changed"));
+    let said = openstack.failing(&["server", "rebuild", "w"]).await;
+    assert!(said.contains("does not have the action 'rebuild' yet"), "{said}");
+    let said = openstack.failing(&["console", "url", "show", "w"]).await;
+    assert!(said.contains("Unavailable console type novnc"), "{said}");
+    openstack.print(&["server", "delete", "--force", "--wait", "w"]).await;
+    openstack.print(&["aggregate", "remove", "host", "faster", "host-2"]).await;
+    openstack.print(&["aggregate", "delete", "faster"]).await;
+}
+
 /// Users, projects, roles and what users leave with programs and with each other.
 async fn an_operator_looks_after_users_with_openstackclient(cloud: Cloud) {
     let openstack = OpenStack::of(&cloud).await;
@@ -438,6 +493,12 @@ mod embedded {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_operator_sees_hosts_and_services_with_openstackclient() {
         super::an_operator_sees_hosts_and_services_with_openstackclient(Cloud::embedded(Settings::default()).await)
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_operator_divides_hosts_and_flavors_with_openstackclient() {
+        super::an_operator_divides_hosts_and_flavors_with_openstackclient(Cloud::embedded(Settings::default()).await)
             .await;
     }
 

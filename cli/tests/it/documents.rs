@@ -173,6 +173,17 @@ const NOVA_PARTLY: &[(&str, &str)] = &[
     ("GET /servers/{server_id}/os-security-groups", "empty: there is no network service"),
     ("GET /servers/{server_id}/os-interface", "empty: there is no network service"),
     ("GET /servers/{server_id}/os-volume_attachments", "empty: there is no volume service"),
+    ("GET /os-networks", "empty: there is no network service"),
+    ("GET /os-tenant-networks", "empty: there is no network service"),
+    ("GET /os-floating-ip-pools", "empty: there is no network service"),
+    ("GET /os-floating-ips", "empty: there is no network service"),
+    ("GET /os-security-groups", "empty: there is no network service"),
+    ("GET /os-volumes", "empty: there is no volume service"),
+    ("GET /os-volumes/detail", "empty: there is no volume service"),
+    ("GET /os-snapshots", "empty: there is no volume service"),
+    ("GET /os-snapshots/detail", "empty: there is no volume service"),
+    ("GET /os-baremetal-nodes", "empty: there is no bare metal service"),
+    ("GET /servers/{server_id}/shares", "empty: there is no service of shared file systems"),
     ("GET /servers/{server_id}/topology", "no server is on NUMA cells: no driver places guests on some"),
     (
         "GET /servers/{server_id}/os-server-password",
@@ -184,7 +195,6 @@ const NOVA_PARTLY: &[(&str, &str)] = &[
     ("GET /os-instance_usage_audit_log/{id}", "no host reports usage"),
     ("PUT /os-hosts/{id}", "`status`, and not `maintenance_mode`"),
     ("POST /servers/{id}/action injectNetworkInfo", "taken, and nothing to do: nothing changes a server's network"),
-    ("POST /os-keypairs", "x509 certificates are imported, and not made"),
 ];
 
 /// Nova's operations: which are served, in part, refused for the lack of something, gone from Nova itself, and which not.

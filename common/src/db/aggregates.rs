@@ -12,6 +12,9 @@ use crate::{
     sql, table,
 };
 
+/// Metadata as they are kept.
+type Metadata = Json<BTreeMap<String, String>>;
+
 table! {
     Aggregate in "aggregates", key int "id";
     generated id;
@@ -66,13 +69,13 @@ pub(super) async fn forget_host(connection: &mut Connection, host: &str) -> Resu
 
 /// The zones that aggregates make of these hosts: host, aggregate, zone.
 pub async fn zones_of(connection: &mut Connection, hosts: &[String]) -> Result<Vec<(String, i64, String)>, DbError> {
-    let rows: Vec<(String, i64, Json<BTreeMap<String, String>>)> = sql!(
+    let rows: Vec<(String, i64, Metadata)> = sql!(
         "SELECT h.host, a.id, a.metadata FROM aggregate_hosts h JOIN aggregates a ON a.id = h.aggregate_id WHERE h.host"
     )
     .is_in(hosts)
     .fetch_all(connection)
     .await?;
-    let zone = |(host, id, Json(mut metadata)): (String, i64, Json<BTreeMap<String, String>>)| {
+    let zone = |(host, id, Json(mut metadata)): (String, i64, Metadata)| {
         Some((host, id, metadata.remove(Aggregate::ZONE)?))
     };
     Ok(rows.into_iter().filter_map(zone).collect())
@@ -106,7 +109,7 @@ pub async fn write_zones(connection: &mut Connection, hosts: &[String]) -> Resul
 pub async fn metadata_by_host(
     connection: &mut Connection,
 ) -> Result<HashMap<String, Vec<BTreeMap<String, String>>>, DbError> {
-    let rows: Vec<(String, Json<BTreeMap<String, String>>)> =
+    let rows: Vec<(String, Metadata)> =
         sql!("SELECT h.host, a.metadata FROM aggregates a JOIN aggregate_hosts h ON h.aggregate_id = a.id")
             .fetch_all(connection)
             .await?;

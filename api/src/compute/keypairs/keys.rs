@@ -1,8 +1,13 @@
 //! Public keys as text, their fingerprints, and new pairs (nova/crypto.py).
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use jiff::{Timestamp, tz::TimeZone};
 use md5::{Digest, Md5};
 use novella_rest::{ApiError, Microversion, wrong};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, OtherNameValue, SanType,
+    date_time_ymd,
+};
 use sha1::Sha1;
 use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey, rand_core::OsRng};
 
@@ -61,6 +66,32 @@ pub(super) fn generate() -> Result<(String, String), ApiError> {
     })
 }
 
+/// A new certificate that a user logs in with, and its private key, which is kept nowhere.
+///
+/// # Errors
+/// 503 if the system gives no random numbers.
+pub(super) fn generate_x509(user_id: &str) -> Result<(String, String), ApiError> {
+    /// The object id of a user's principal name, which Windows knows users by.
+    const PRINCIPAL_NAME: [u64; 10] = [1, 3, 6, 1, 4, 1, 311, 20, 2, 3];
+    const YEARS: i16 = 10;
+    let made = KeyPair::generate().and_then(|key| {
+        let mut certificate = CertificateParams::default();
+        certificate.distinguished_name = DistinguishedName::new();
+        certificate.distinguished_name.push(DnType::CommonName, user_id);
+        let name = OtherNameValue::Utf8String(format!("{user_id}@localhost"));
+        certificate.subject_alt_names = vec![SanType::OtherName((PRINCIPAL_NAME.to_vec(), name))];
+        certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let year = Timestamp::now().to_zoned(TimeZone::UTC).year();
+        certificate.not_before = date_time_ymd(i32::from(year), 1, 1);
+        certificate.not_after = date_time_ymd(i32::from(year + YEARS), 1, 1);
+        Ok((certificate.self_signed(&key)?.pem(), key.serialize_pem()))
+    });
+    made.map_err(|error| {
+        tracing::error!(%error, "no certificate could be made");
+        ApiError::Unavailable("No certificate can be made at present. Please try again.".into())
+    })
+}
+
 fn in_pairs(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
@@ -100,6 +131,13 @@ mod tests {
         for nonsense in ["", "ssh-rsa", "ssh-rsa AAAA", "nonsense"] {
             assert!(fingerprint(nonsense).is_err(), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_was_made_has_a_fingerprint() {
+        let (certificate, private) = generate_x509("0123abcd").unwrap();
+        assert!(certificate.contains("BEGIN CERTIFICATE") && private.contains("BEGIN PRIVATE KEY"));
+        assert_eq!(x509_fingerprint(&certificate).unwrap().len(), 59);
     }
 
     #[test]

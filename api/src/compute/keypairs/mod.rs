@@ -174,7 +174,8 @@ async fn create(request: Request, new: NewKeypair) -> Result<Response, ApiError>
     let (public_key, private_key) = match (new.public_key, new.kind) {
         (Some(key), _) => (key, None),
         (None, Some(Kind::X509)) => {
-            return Err(ApiError::bad_request("x509 certificates are not made here: send one as public_key."));
+            let (certificate, private) = keys::generate_x509(&user_id)?;
+            (certificate, Some(private))
         }
         (None, _) => {
             let (public, private) = keys::generate()?;
