@@ -42,7 +42,11 @@ const EXTENSIONS: &[(&str, &str, &str)] = &[
     ("filter-validation", "Filter parameters validation", "2018-07-04T10:00:00-00:00"),
     ("fip-port-details", "Floating IP Port Details Extension", "2018-04-09T10:00:00-00:00"),
     ("floating-ip-port-forwarding", "Floating IP Port Forwarding", "2018-01-19T10:00:00-00:00"),
-    ("floating-ip-port-forwarding-description", "Floating IP Port Forwarding new attribute description", "2019-11-01T10:00:00-00:00"),
+    (
+        "floating-ip-port-forwarding-description",
+        "Floating IP Port Forwarding new attribute description",
+        "2019-11-01T10:00:00-00:00",
+    ),
     ("floatingip-pools", "Floating IP Pools Extension", "2018-03-21T10:00:00-00:00"),
     ("ip-substring-filtering", "IP address substring filtering", "2017-11-28T09:00:00-00:00"),
     ("ip_allocation", "IP Allocation", "2016-06-10T23:00:00-00:00"),
@@ -84,14 +88,26 @@ const EXTENSIONS: &[(&str, &str, &str)] = &[
     ("security-group", "security-group", "2012-10-05T10:00:00-00:00"),
     ("security-groups-default-rules", "Default rules for security groups", "2022-12-19T10:00:00-00:00"),
     ("security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "2020-07-28T10:00:00-00:00"),
-    ("security-groups-remote-address-group", "Remote address group id field for security group rules", "2020-08-25T10:00:00-00:00"),
-    ("security-groups-rules-belongs-to-default-sg", "Security group rule belongs to the project's default security group", "2023-05-23T10:00:00-00:00"),
+    (
+        "security-groups-remote-address-group",
+        "Remote address group id field for security group rules",
+        "2020-08-25T10:00:00-00:00",
+    ),
+    (
+        "security-groups-rules-belongs-to-default-sg",
+        "Security group rule belongs to the project's default security group",
+        "2023-05-23T10:00:00-00:00",
+    ),
     ("security-groups-shared-filtering", "Security group filtering on the shared field", "2021-10-05T09:00:00-00:00"),
     ("service-type", "Neutron Service Type Management", "2013-01-20T00:00:00-00:00"),
     ("sorting", "Sorting support", "2016-06-12T00:00:00-00:00"),
     ("standard-attr-description", "standard-attr-description", "2016-02-10T10:00:00-00:00"),
     ("standard-attr-revisions", "Resource revision numbers", "2016-04-11T10:00:00-00:00"),
-    ("standard-attr-tag", "Tag support for resources with standard attribute: port, subnet, subnetpool, network, security_group, router, floatingip, policy, trunk, network_segment_range", "2017-01-01T00:00:00-00:00"),
+    (
+        "standard-attr-tag",
+        "Tag support for resources with standard attribute: port, subnet, subnetpool, network, security_group, router, floatingip, policy, trunk, network_segment_range",
+        "2017-01-01T00:00:00-00:00",
+    ),
     ("standard-attr-timestamp", "Resource timestamps", "2016-09-12T10:00:00-00:00"),
     ("stateful-security-group", "Stateful security group", "2019-11-26T09:00:00-00:00"),
     ("subnet-external-network", "Subnet belongs to an external network", "2024-02-05T18:00:00-00:00"),
@@ -105,11 +121,7 @@ const EXTENSIONS: &[(&str, &str, &str)] = &[
 
 /// The operations.
 pub(crate) fn operations() -> Vec<Operation<Networking>> {
-    vec![
-        get("/", ROOT, root),
-        get("/extensions", ANYONE, index),
-        get("/extensions/{alias}", ANYONE, show),
-    ]
+    vec![get("/", ROOT, root), get("/extensions", ANYONE, index), get("/extensions/{alias}", ANYONE, show)]
 }
 
 fn view(&(alias, name, updated): &(&str, &str, &str)) -> Value {
@@ -127,7 +139,8 @@ async fn show(_: Request, Path(alias): Path<String>) -> Result<Response, ApiErro
     Ok(match found {
         Some(extension) => Json(json!({"extension": view(extension)})).into_response(),
         None => {
-            let text = format!("The resource could not be found.<br /><br />\nExtension with alias {alias} does not exist\n");
+            let text =
+                format!("The resource could not be found.<br /><br />\nExtension with alias {alias} does not exist\n");
             let body = json!({"message": text, "code": "404 Not Found", "title": "Not Found"});
             (StatusCode::NOT_FOUND, Json(body)).into_response()
         }

@@ -12,7 +12,11 @@ use novella_common::{
     db::{Connection, Sql, quotas::lock},
     sql,
 };
-use novella_rest::{ApiError, Operation, Path, delete, get, policy::{Rule, Who}, put};
+use novella_rest::{
+    ApiError, Operation, Path, delete, get,
+    policy::{Rule, Who},
+    put,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -56,8 +60,9 @@ pub(crate) fn operations() -> Vec<Operation<Networking>> {
 
 /// The limits that were set for a project.
 async fn set_limits(connection: &mut Connection, project: &str) -> Result<BTreeMap<String, i64>, ApiError> {
-    let rows: Vec<(String, i64)> =
-        sql!("SELECT resource, hard_limit FROM network_quotas WHERE project_id = "(project)).fetch_all(connection).await?;
+    let rows: Vec<(String, i64)> = sql!("SELECT resource, hard_limit FROM network_quotas WHERE project_id = "(project))
+        .fetch_all(connection)
+        .await?;
     Ok(rows.into_iter().collect())
 }
 

@@ -88,7 +88,16 @@ impl Seed<'_> {
             .await?;
         }
         let subnets = [
-            (PUBLIC_SUBNET, "public-subnet", PUBLIC, "172.24.4.0/24", "172.24.4.1", "172.24.4.2", "172.24.4.254", false),
+            (
+                PUBLIC_SUBNET,
+                "public-subnet",
+                PUBLIC,
+                "172.24.4.0/24",
+                "172.24.4.1",
+                "172.24.4.2",
+                "172.24.4.254",
+                false,
+            ),
             (PRIVATE_SUBNET, "private-subnet", PRIVATE, "10.0.0.0/16", "10.0.0.1", "10.0.0.2", "10.0.255.254", true),
         ];
         for (id, name, network, cidr, gateway, start, end, dhcp) in subnets {

@@ -20,13 +20,13 @@ fn installed() -> PathBuf {
 }
 
 /// The client as a user of this cloud has it: with the file that `novella up` writes.
-struct OpenStack {
+pub(crate) struct OpenStack {
     client: PathBuf,
     clouds: PathBuf,
 }
 
 impl OpenStack {
-    async fn of(cloud: &Cloud) -> Self {
+    pub(crate) async fn of(cloud: &Cloud) -> Self {
         let client = tokio::task::spawn_blocking(installed).await.unwrap();
         Self { client, clouds: cloud.data_folder().join("clouds.yaml") }
     }
@@ -41,7 +41,7 @@ impl OpenStack {
     }
 
     /// Runs one command and returns what it prints.
-    async fn print(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn print(&self, arguments: &[&str]) -> String {
         let mut command = self.command(arguments);
         command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
         tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
@@ -66,7 +66,7 @@ impl OpenStack {
     }
 
     /// Runs one command that must fail, and returns what it says.
-    async fn failing(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn failing(&self, arguments: &[&str]) -> String {
         let mut command = self.command(arguments);
         command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
@@ -74,8 +74,16 @@ impl OpenStack {
         String::from_utf8(output.stderr).unwrap()
     }
 
+    /// Runs a script that uses the SDK, and returns what it prints.
+    pub(crate) async fn script(&self, text: &str) -> String {
+        let python = Self { client: self.client.with_file_name("python"), clouds: self.clouds.clone() };
+        let mut script = python.command(&["-c", text]);
+        script.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
+        tokio::task::spawn_blocking(move || python::run(&mut script)).await.unwrap()
+    }
+
     /// The same for a command that can print JSON.
-    async fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.print(&[arguments, &["-f", "json"]].concat()).await).unwrap()
     }
 }
@@ -360,11 +368,7 @@ assert cloud.get_server('waited') is None
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sdk_makes_a_server_and_waits_for_its_address() {
     let cloud = Cloud::embedded(Settings::default()).await;
-    let OpenStack { client, clouds } = OpenStack::of(&cloud).await;
-    let mut script =
-        OpenStack { client: client.with_file_name("python"), clouds: clouds.clone() }.command(&["-c", WAITS]);
-    script.env("OS_CLIENT_CONFIG_FILE", clouds).env("OS_CLOUD", "novella");
-    tokio::task::spawn_blocking(move || python::run(&mut script)).await.unwrap();
+    OpenStack::of(&cloud).await.script(WAITS).await;
 }
 
 /// A script runs all commands of the README's first sections in one shell, as a new user would copy them.

@@ -157,18 +157,53 @@ fn the_configuration_is_documented_as_the_structs_have_it() {
     holds("configuration.md", &text);
 }
 
-/// What is served in part only, and what is missing.
-const PARTLY: &[(&str, &str)] = &[
-    ("POST /auth/tokens", "by password, token and application credential; not by TOTP, OAuth or federation"),
-    ("GET /auth/tokens", "without `allow_expired`"),
-    ("PUT /domains/{domain_id}/config", "kept and shown; users come from this cloud's database whatever it says"),
-    ("POST /OS-OAUTH1/consumers", "kept and shown; access by OAuth 1 is not given"),
-    ("POST /policies", "kept and shown; associations with endpoints are not"),
-    ("POST /users/{user_id}/credentials/OS-EC2", "kept and shown; `POST /ec2tokens` is not served"),
+/// A service of OpenStack whose operations are held against those that are served here.
+struct Original {
+    name: &'static str,
+    /// Where its operations are here.
+    prefix: &'static str,
+    /// Each of its operations, a line.
+    operations: &'static str,
+    /// What is served in part only, and what is missing.
+    partly: &'static [(&'static str, &'static str)],
+}
+
+const ORIGINALS: [Original; 2] = [
+    Original {
+        name: "Keystone",
+        prefix: "/identity/v3",
+        operations: include_str!("documents/keystone.txt"),
+        partly: &[
+            ("POST /auth/tokens", "by password, token and application credential; not by TOTP, OAuth or federation"),
+            ("GET /auth/tokens", "without `allow_expired`"),
+            (
+                "PUT /domains/{domain_id}/config",
+                "kept and shown; users come from this cloud's database whatever it says",
+            ),
+            ("POST /OS-OAUTH1/consumers", "kept and shown; access by OAuth 1 is not given"),
+            ("POST /policies", "kept and shown; associations with endpoints are not"),
+            ("POST /users/{user_id}/credentials/OS-EC2", "kept and shown; `POST /ec2tokens` is not served"),
+        ],
+    },
+    Original {
+        name: "Neutron",
+        prefix: "/networking/v2.0",
+        operations: include_str!("documents/neutron.txt"),
+        partly: &[
+            ("POST /qos/policies", "kept and shown; nothing is limited by them"),
+            ("POST /metering/metering-labels", "kept and shown; nothing is counted"),
+            ("POST /subnets", "without `segment_id`, and without prefix delegation"),
+            ("POST /routers", "without `flavor_id`"),
+            (
+                "GET /agents",
+                "what this component does is shown as two agents, and each host with ports as one; none is a process",
+            ),
+        ],
+    },
 ];
 
-/// Keystone's operations: which are served, which in part, which not.
-fn keystones_operations(document: &Value, text: &mut String) {
+/// The operations of a service of OpenStack: which are served, which in part, which not.
+fn originals_operations(original: &Original, document: &Value, text: &mut String) {
     // A parameter has the same place in both, whatever its name.
     let plain = |path: &str| -> String {
         let part = |part: &str| if part.starts_with('{') { "{}".to_owned() } else { part.to_owned() };
@@ -177,29 +212,30 @@ fn keystones_operations(document: &Value, text: &mut String) {
     let paths = document["paths"].as_object().unwrap();
     let served: Vec<String> = paths
         .iter()
-        .filter_map(|(path, item)| Some((path.strip_prefix("/identity/v3")?, item.as_object()?)))
+        .filter_map(|(path, item)| Some((path.strip_prefix(original.prefix)?, item.as_object()?)))
         .flat_map(|(path, item)| {
             let path = plain(path);
             item.keys().map(move |method| format!("{} {path}", method.to_uppercase())).collect::<Vec<_>>()
         })
         .collect();
-    let all: Vec<&str> = include_str!("documents/keystone.txt").lines().filter(|line| !line.starts_with('#')).collect();
+    let all: Vec<&str> = original.operations.lines().filter(|line| !line.starts_with('#')).collect();
     let is_served = |operation: &str| served.contains(&plain(operation));
-    for (operation, _) in PARTLY {
+    for (operation, _) in original.partly {
         assert!(all.contains(operation) && is_served(operation), "{operation} is not served at all");
     }
     let (here, missing): (Vec<&str>, Vec<&str>) = all.iter().partition(|operation| is_served(operation));
     write!(
         text,
-        "\n### Keystone's {} operations: {} are served, {} of them partly; {} are not\n\n| partly | what is missing |\n\
+        "\n### {}'s {} operations: {} are served, {} of them partly; {} are not\n\n| partly | what is missing |\n\
          | --- | --- |\n",
+        original.name,
         all.len(),
         here.len(),
-        PARTLY.len(),
+        original.partly.len(),
         missing.len()
     )
     .unwrap();
-    for (operation, what) in PARTLY {
+    for (operation, what) in original.partly {
         writeln!(text, "| `{operation}` | {what} |").unwrap();
     }
     let mut by_resource: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -239,6 +275,8 @@ async fn the_operations_that_are_served_are_listed() {
         }
     }
     assert!(text.contains("`POST /servers`"), "{text}");
-    keystones_operations(&document, &mut text);
+    for original in &ORIGINALS {
+        originals_operations(original, &document, &mut text);
+    }
     holds("compatibility.md", &text);
 }

@@ -16,6 +16,7 @@ mod history;
 mod hostile;
 mod hostile_clients;
 mod local;
+mod network_clients;
 mod outages;
 mod replaced;
 mod services;

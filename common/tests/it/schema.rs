@@ -118,6 +118,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0013_failed_logins.sql",
         "2d2608956f8ebb7577c170cdbb8de21aacc1d91d67fecb057edc6c6d684eccf680b01edce84a34561039dd4b8441641c",
     ),
+    (
+        "postgres/0017_network.sql",
+        "e38efd401e42d36d48e17bbaf91dd1fbd3a82c0e3820d0627cdbddd1618643f8a7ed022890f48015489d9df169246a0a",
+    ),
+    (
+        "sqlite/0017_network.sql",
+        "174f2717d4be41a0a3f394d74dead4bb5ef8da018a521ed78cd412cc12a136867c425ab11c4482c1ec57f69dd5dee60d",
+    ),
 ];
 
 fn folder() -> &'static Path {

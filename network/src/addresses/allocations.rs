@@ -90,10 +90,7 @@ pub(crate) async fn take_back(connection: &mut Connection, subnet: &Subnet, fixe
 }
 
 /// The addresses of these ports, each with the port's id, in their order.
-pub(crate) async fn of_ports(
-    connection: &mut Connection,
-    ports: &[&str],
-) -> Result<Vec<(String, FixedIp)>, ApiError> {
+pub(crate) async fn of_ports(connection: &mut Connection, ports: &[&str]) -> Result<Vec<(String, FixedIp)>, ApiError> {
     if ports.is_empty() {
         return Ok(Vec::new());
     }

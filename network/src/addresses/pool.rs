@@ -91,8 +91,10 @@ async fn range_near(connection: &mut Connection, subnet: &str, drawn: u128) -> R
         "SELECT first, last FROM network_free_ranges WHERE subnet_id = " (subnet) " AND first > " (drawn)
         " ORDER BY first LIMIT 1"
     );
-    let first = sql!("SELECT first, last FROM network_free_ranges WHERE subnet_id = " (subnet) " ORDER BY first LIMIT 1");
-    for (mut sql, lock) in [(before, " FOR UPDATE SKIP LOCKED"), (after, " FOR UPDATE SKIP LOCKED"), (first, " FOR UPDATE")]
+    let first =
+        sql!("SELECT first, last FROM network_free_ranges WHERE subnet_id = " (subnet) " ORDER BY first LIMIT 1");
+    for (mut sql, lock) in
+        [(before, " FOR UPDATE SKIP LOCKED"), (after, " FOR UPDATE SKIP LOCKED"), (first, " FOR UPDATE")]
     {
         // SQLite has one writer.
         let found: Option<(String, String)> = sql.push_for("", lock).fetch_optional(connection).await?;

@@ -131,12 +131,8 @@ pub(crate) fn non_negative_or_null(value: &Value) -> Checked {
 pub(crate) fn range<const LEAST: i64, const MOST: i64>(value: &Value) -> Checked {
     let number = int(value)?;
     match number.as_i64() {
-        Some(small) if small < LEAST => {
-            Err(reason(format!("'{small}' is too small - must be at least '{LEAST}'")))
-        }
-        Some(large) if large > MOST => {
-            Err(reason(format!("'{large}' is too large - must be no larger than '{MOST}'")))
-        }
+        Some(small) if small < LEAST => Err(reason(format!("'{small}' is too small - must be at least '{LEAST}'"))),
+        Some(large) if large > MOST => Err(reason(format!("'{large}' is too large - must be no larger than '{MOST}'"))),
         _ => Ok(number),
     }
 }
@@ -205,9 +201,9 @@ pub(crate) fn address(value: &Value) -> Checked {
     let parts: Vec<&str> = text.split('.').collect();
     let numbers: Option<Vec<u8>> = parts.iter().map(|part| part.parse().ok()).collect();
     match numbers.as_deref() {
-        Some(&[a, b, c, d]) if text.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit()) => Err(reason(format!(
-            "'{text}' is not an accepted IP address, '{a}.{b}.{c}.{d}' is recommended"
-        ))),
+        Some(&[a, b, c, d]) if text.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit()) => {
+            Err(reason(format!("'{text}' is not an accepted IP address, '{a}.{b}.{c}.{d}' is recommended")))
+        }
         _ => Err(refused()),
     }
 }

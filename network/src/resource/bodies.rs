@@ -207,9 +207,7 @@ fn project_of(request: &Request, object: &Map<String, Value>) -> Result<String, 
     let Some(given) = given.filter(|given| !given.is_null()) else {
         return match own {
             Some(own) => Ok(own.to_owned()),
-            None => Err(ApiError::bad_request(
-                "Running without keystone AuthN requires that project_id is specified",
-            )),
+            None => Err(ApiError::bad_request("Running without keystone AuthN requires that project_id is specified")),
         };
     };
     let given = given.as_str().unwrap_or_default();

@@ -1,7 +1,10 @@
 //! Filters of lists: by equality, any of several values, as each attribute says whether it is one.
 
 use novella_common::{
-    db::{Bind, Kind, Sql, list::{Condition, List}},
+    db::{
+        Bind, Kind, Sql,
+        list::{Condition, List},
+    },
     sql,
 };
 use novella_rest::{ApiError, list::nothing, truth};
@@ -35,12 +38,8 @@ impl<'q> Filters<'q> {
     /// # Errors
     /// 400 for names that are no filters, and for values that can't be.
     pub(crate) fn narrow<R: Resource>(&self, request: &Request, mut list: List<R>) -> Result<List<R>, ApiError> {
-        let unknown: Vec<String> = self
-            .0
-            .iter()
-            .filter(|(name, _)| !is_filter::<R>(name))
-            .map(|(name, _)| format!("'{name}'"))
-            .collect();
+        let unknown: Vec<String> =
+            self.0.iter().filter(|(name, _)| !is_filter::<R>(name)).map(|(name, _)| format!("'{name}'")).collect();
         if !unknown.is_empty() {
             return Err(not_filters(&unknown));
         }
@@ -100,9 +99,8 @@ fn ints(values: &[&str]) -> Result<Vec<i64>, ApiError> {
 
 /// Values of a filter that is true or false.
 pub(crate) fn flags(values: &[&str]) -> Result<Vec<bool>, ApiError> {
-    let flag = |value: &&str| {
-        truth(value).ok_or_else(|| invalid_input(format!("'{value}' cannot be converted to boolean")))
-    };
+    let flag =
+        |value: &&str| truth(value).ok_or_else(|| invalid_input(format!("'{value}' cannot be converted to boolean")));
     values.iter().map(flag).collect()
 }
 

@@ -79,10 +79,7 @@ fn limit(request: &Request) -> Result<Option<i64>, ApiError> {
     match text.parse::<i64>() {
         Ok(0) => Ok(None),
         Ok(limit @ 1..) => Ok(Some(limit)),
-        _ => Err(errors::bad_request_of(
-            "limit",
-            &format!("Limit must be an integer 0 or greater and not '{text}'"),
-        )),
+        _ => Err(errors::bad_request_of("limit", &format!("Limit must be an integer 0 or greater and not '{text}'"))),
     }
 }
 

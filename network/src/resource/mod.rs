@@ -4,6 +4,24 @@
 //! attributes are no columns, who sees it, and what must be so or be done when it is made, changed or deleted. The operations
 //! on it follow ([`operations()`]).
 
+/// Tries again what the database has ended for another's sake.
+macro_rules! retried {
+    ($attempt:expr) => {{
+        let mut attempts = 1;
+        loop {
+            match $attempt.await {
+                Err(::novella_rest::ApiError::TransactionLost)
+                    if attempts < ::novella_common::db::TRANSACTION_ATTEMPTS =>
+                {
+                    attempts += 1;
+                }
+                result => break result,
+            }
+        }
+    }};
+}
+pub(crate) use retried;
+
 mod bodies;
 mod changes;
 mod filters;
@@ -30,13 +48,11 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::{
     bodies::{Given, New, body_of},
-    changes::{
-        bump, by_default, create, delete_row, found_for, insert_row, locked_for, make, remove, swap, update,
-    },
-    tags::write as write_tags,
+    changes::{bump, by_default, create, delete_row, found_for, insert_row, locked_for, make, remove, swap, update},
     filters::{flags, in_table},
     lists::{index, names, show},
     policies::{SharedAs, check_rules, granted, is_admin, is_service, shared_with},
+    tags::{operations_at as tag_operations, write as write_tags},
     views::{Wanted, shown, views},
 };
 use crate::{
@@ -174,6 +190,11 @@ pub(crate) trait Resource: Table + Fields + Clone + PartialEq + Send + Sync + 's
         true
     }
 
+    /// Locks what must be locked before it, so that nobody waits in a circle.
+    fn lock_before(_work: &mut Work<'_>, _id: &str) -> impl Future<Output = Result<(), ApiError>> + Send {
+        async { Ok(()) }
+    }
+
     /// What must be so before a new one is written, and what is decided for it.
     fn before_create(
         &mut self,
@@ -269,11 +290,7 @@ pub(crate) fn visible_rows(request: &Request, about: &About) -> Option<Condition
 ///
 /// # Errors
 /// 404.
-pub(crate) async fn find<R: Resource>(
-    request: &Request,
-    connection: &mut Connection,
-    id: &str,
-) -> Result<R, ApiError> {
+pub(crate) async fn find<R: Resource>(request: &Request, connection: &mut Connection, id: &str) -> Result<R, ApiError> {
     let list = novella_common::db::list::List::<R>::all().filter(Condition::equal("id", id));
     let list = match R::visible(request) {
         Some(visible) => list.visible(visible),

@@ -5,11 +5,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use novella_common::{db::{Connection, Sql}, sql};
+use novella_common::{
+    db::{Connection, Sql},
+    sql,
+};
 use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
 use serde_json::{Value, json};
 
-use super::{Resource, Work, changes::{bump, found_for, locked_for}, views::tags_of};
+use super::{
+    Resource, Work,
+    changes::{bump, found_for, locked_for},
+    views::tags_of,
+};
 use crate::{
     Networking, Request,
     attributes::checks::{self, Refusal},
@@ -18,8 +25,13 @@ use crate::{
 
 /// The operations on the tags of a resource, if it has some. Who may change a thing may tag it.
 pub(super) fn operations<R: Resource>() -> Vec<Operation<Networking>> {
+    R::ABOUT.tags.map(|(all, one)| operations_at::<R>(all, one)).unwrap_or_default()
+}
+
+/// The same at other paths.
+pub(crate) fn operations_at<R: Resource>(all: &'static str, one: &'static str) -> Vec<Operation<Networking>> {
     let about = R::ABOUT;
-    let (Some((all, one)), Some(change)) = (about.tags, about.update) else { return Vec::new() };
+    let Some(change) = about.update else { return Vec::new() };
     vec![
         get(all, about.get, list::<R>).summary("List the tags of a thing."),
         put(all, change, replace::<R>).summary("Give a thing these tags and no others."),
@@ -69,10 +81,7 @@ async fn list<R: Resource>(request: Request, Path(id): Path<String>) -> Result<R
     Ok(Json(json!({"tags": read(&mut connection, &id).await?})).into_response())
 }
 
-async fn check<R: Resource>(
-    request: Request,
-    Path((id, tag)): Path<(String, String)>,
-) -> Result<StatusCode, ApiError> {
+async fn check<R: Resource>(request: Request, Path((id, tag)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
     let mut connection = request.state.database.read().await?;
     found_for::<R>(&request, &mut connection, R::ABOUT.get, &id).await?;
     if read(&mut connection, &id).await?.contains(&tag) { Ok(StatusCode::NO_CONTENT) } else { Err(no_tag(&tag)) }
@@ -116,10 +125,7 @@ async fn clear<R: Resource>(request: Request, Path(id): Path<String>) -> Result<
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn add_one<R: Resource>(
-    request: Request,
-    Path((id, tag)): Path<(String, String)>,
-) -> Result<Response, ApiError> {
+async fn add_one<R: Resource>(request: Request, Path((id, tag)): Path<(String, String)>) -> Result<Response, ApiError> {
     checks::text::<255>(&json!(tag)).map_err(refuse)?;
     let mut work = change::<R>(&request, &id).await?;
     write(&mut work.transaction, &id, &[tag]).await?;

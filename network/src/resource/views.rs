@@ -1,7 +1,13 @@
 //! What clients see of things.
 
-use axum::{Json, response::{IntoResponse, Response}};
-use novella_common::{db::{Connection, Sql}, sql};
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use novella_common::{
+    db::{Connection, Sql},
+    sql,
+};
 use novella_rest::{ApiError, times::Seconds};
 use serde_json::{Map, Value, json};
 

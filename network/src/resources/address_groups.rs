@@ -2,7 +2,10 @@
 
 use axum::Json;
 use ipnet::IpNet;
-use novella_common::{db::{Connection, list::Condition}, sql};
+use novella_common::{
+    db::{Connection, list::Condition},
+    sql,
+};
 use novella_rest::{ApiError, Operation, Path, put};
 use serde_json::{Map, Value, json};
 
@@ -10,8 +13,10 @@ use super::sharing;
 use crate::{
     Networking, Request,
     attributes::{
-        Attribute, Fields as _, attribute, checks::{self, any, name},
+        Attribute, Fields as _,
         Otherwise::{List, Text},
+        attribute,
+        checks::{self, any, name},
     },
     errors::{conflict, missing, refused},
     policy,

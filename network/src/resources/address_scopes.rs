@@ -1,6 +1,9 @@
 //! `/address-scopes`: within one, no address is there twice.
 
-use novella_common::{db::{Connection, list::Condition}, sql};
+use novella_common::{
+    db::{Connection, list::Condition},
+    sql,
+};
 use novella_rest::{ApiError, Operation};
 use serde_json::{Map, Value};
 
@@ -93,8 +96,10 @@ impl Resource for AddressScope {
         let id = &self.id;
         Err(conflict(
             "AddressScopeInUse",
-            format!("Unable to complete operation on address scope {id}. There are one or more subnet pools in use on the \
-                     address scope"),
+            format!(
+                "Unable to complete operation on address scope {id}. There are one or more subnet pools in use on the \
+                     address scope"
+            ),
         ))
     }
 

@@ -48,7 +48,8 @@ pub(super) fn operations() -> Vec<Operation<Networking>> {
         put("/agents/{agent_id}", policy::UPDATE_AGENT, update),
         get("/agents/{agent_id}/dhcp-networks", policy::GET_DHCP_NETWORKS, dhcp_networks),
         post("/agents/{agent_id}/dhcp-networks", policy::CREATE_DHCP_NETWORK, add_network).status(201),
-        delete("/agents/{agent_id}/dhcp-networks/{network_id}", policy::DELETE_DHCP_NETWORK, remove_network).status(204),
+        delete("/agents/{agent_id}/dhcp-networks/{network_id}", policy::DELETE_DHCP_NETWORK, remove_network)
+            .status(204),
         get("/networks/{network_id}/dhcp-agents", policy::GET_DHCP_AGENTS, dhcp_agents),
         get("/agents/{agent_id}/l3-routers", policy::GET_L3_ROUTERS, l3_routers),
         post("/agents/{agent_id}/l3-routers", policy::CREATE_L3_ROUTER, add_router).status(201),
@@ -70,13 +71,14 @@ impl Agent {
     fn view(&self, since: Timestamp) -> Value {
         let (binary, topic, configurations) = match self.kind {
             DHCP => ("neutron-dhcp-agent", "dhcp_agent", json!({"dhcp_driver": "novella"})),
-            L3 => ("neutron-l3-agent", "l3_agent", json!({"agent_mode": "legacy", "handle_internal_only_routers": true})),
+            L3 => {
+                ("neutron-l3-agent", "l3_agent", json!({"agent_mode": "legacy", "handle_internal_only_routers": true}))
+            }
             _ => ("neutron-openvswitch-agent", "N/A", json!({"tunnel_types": ["vxlan"]})),
         };
         let zone = (self.kind != SWITCH).then_some(ZONE);
-        let time = |time: Timestamp| {
-            jiff::tz::TimeZone::UTC.to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string()
-        };
+        let time =
+            |time: Timestamp| jiff::tz::TimeZone::UTC.to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string();
         json!({
             "id": self.id, "agent_type": self.kind, "binary": binary, "host": self.host, "topic": topic, "alive": true,
             "admin_state_up": self.admin_state_up, "availability_zone": zone, "configurations": configurations,
@@ -270,10 +272,7 @@ async fn add_network(mut request: Request, Path(id): Path<String>) -> Result<Res
     Ok((StatusCode::CREATED, Json(Value::Null)).into_response())
 }
 
-async fn remove_network(
-    request: Request,
-    Path((id, network)): Path<(String, String)>,
-) -> Result<StatusCode, ApiError> {
+async fn remove_network(request: Request, Path((id, network)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
     of_kind(&mut transaction, &id, DHCP).await?;
     let added = set_taken(&mut transaction, ADDED_NETWORK, &network, false).await?;
@@ -340,10 +339,7 @@ async fn add_router(mut request: Request, Path(id): Path<String>) -> Result<Resp
     Ok((StatusCode::CREATED, Json(Value::Null)).into_response())
 }
 
-async fn remove_router(
-    request: Request,
-    Path((id, router)): Path<(String, String)>,
-) -> Result<StatusCode, ApiError> {
+async fn remove_router(request: Request, Path((id, router)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
     of_kind(&mut transaction, &id, L3).await?;
     if !set_taken(&mut transaction, L3, &router, true).await? {

@@ -1,8 +1,6 @@
 //! `/default-security-group-rules`: the rules that new groups begin with.
 
-use novella_common::{
-    db::{Connection, list::Condition, table::select},
-};
+use novella_common::db::{Connection, list::Condition, table::select};
 use novella_rest::{ApiError, Operation};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use novella_common::{
-    db::{Connection, list::Condition},
+    db::{Connection, list::Condition, table},
     sql,
 };
 use novella_rest::{ApiError, Operation, get};
@@ -26,7 +26,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, missing, refused},
     policy,
-    resource::{self, About, Given, Resource, Wanted, Work, bump, delete_row, find, grouped, held, look_up, rows_by},
+    resource::{self, About, Given, Resource, Wanted, Work, bump, delete_row, find, grouped, look_up, rows_by},
 };
 
 crate::resource! {
@@ -206,13 +206,12 @@ impl FloatingIp {
         let of_ipv4: Vec<&Subnet> = subnets
             .iter()
             .filter(|subnet| subnet.ip_version == 4)
-            .filter(|subnet| subnet.service_types.is_empty() || subnet.service_types.iter().any(|kind| kind == FLOATING))
+            .filter(|subnet| {
+                subnet.service_types.is_empty() || subnet.service_types.iter().any(|kind| kind == FLOATING)
+            })
             .collect();
         if of_ipv4.is_empty() {
-            return Err(bad_request_of(
-                "floatingip",
-                &format!("Network {network} does not contain any IPv4 subnet"),
-            ));
+            return Err(bad_request_of("floatingip", &format!("Network {network} does not contain any IPv4 subnet")));
         }
         for subnet in &of_ipv4 {
             let left: Option<String> =
@@ -223,17 +222,13 @@ impl FloatingIp {
                 return Ok(subnet.id.clone());
             }
         }
-        Err(conflict(
-            "IpAddressGenerationFailure",
-            format!("No more IP addresses available on network {network}."),
-        ))
+        Err(conflict("IpAddressGenerationFailure", format!("No more IP addresses available on network {network}.")))
     }
 
     async fn is_forwarded(&self, work: &mut Work<'_>) -> Result<bool, ApiError> {
-        let found: Option<String> =
-            sql!("SELECT id FROM port_forwardings WHERE floatingip_id = " (self.id) " LIMIT 1")
-                .fetch_optional(&mut work.transaction)
-                .await?;
+        let found: Option<String> = sql!("SELECT id FROM port_forwardings WHERE floatingip_id = " (self.id) " LIMIT 1")
+            .fetch_optional(&mut work.transaction)
+            .await?;
         Ok(found.is_some())
     }
 
@@ -248,12 +243,14 @@ impl FloatingIp {
             return Ok(());
         };
         find::<Port>(work.request, &mut work.transaction, &id).await?;
-        let port = held::<Port>(&mut work.transaction, &id).await?.ok_or_else(|| Port::missing(&id))?;
+        // Of several that want one port the second sees what the first has got.
+        let port = table::lock::<Port, _>(&mut work.transaction, &id).await?.ok_or_else(|| Port::missing(&id))?;
         let addresses = ports::addresses_of(&mut work.transaction, &id).await?;
         let fixed = match &self.fixed_ip_address {
-            Some(wanted) => addresses.into_iter().find(|fixed| fixed.ip_address == *wanted).ok_or_else(|| {
-                bad_request_of("floatingip", &format!("Port {id} does not have fixed ip {wanted}"))
-            })?,
+            Some(wanted) => addresses
+                .into_iter()
+                .find(|fixed| fixed.ip_address == *wanted)
+                .ok_or_else(|| bad_request_of("floatingip", &format!("Port {id} does not have fixed ip {wanted}")))?,
             None => addresses.into_iter().find(|fixed| !fixed.ip_address.contains(':')).ok_or_else(|| {
                 bad_request_of(
                     "floatingip",

@@ -2,7 +2,10 @@
 
 use axum::Json;
 use novella_common::{
-    db::{Connection, list::{Condition, List}},
+    db::{
+        Connection,
+        list::{Condition, List},
+    },
     sql,
 };
 use novella_rest::{ApiError, Operation, Path, get};
@@ -10,7 +13,9 @@ use serde_json::{Value, json};
 
 use super::{networks::Network, subnets::Subnet};
 use crate::{
-    Networking, Request, errors::missing, policy,
+    Networking, Request,
+    errors::missing,
+    policy,
     resource::{grouped, rows_by},
 };
 
@@ -89,7 +94,6 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Json<Value>, A
     let mut connection = request.state.database.read().await?;
     let networks: Vec<Network> = rows_by(&mut connection, "id", [&id]).await?;
     let view = of_networks(&mut connection, &networks, None).await?.pop();
-    let view =
-        view.ok_or_else(|| missing("NetworkNotFound", format!("Network {id} could not be found.")))?;
+    let view = view.ok_or_else(|| missing("NetworkNotFound", format!("Network {id} could not be found.")))?;
     Ok(Json(json!({"network_ip_availability": view})))
 }

@@ -1,7 +1,10 @@
 //! `/metering`: labels, and the rules that say which traffic counts for one. They are kept as records.
 
 use ipnet::IpNet;
-use novella_common::{db::{Connection, list::Condition}, sql};
+use novella_common::{
+    db::{Connection, list::Condition},
+    sql,
+};
 use novella_rest::{ApiError, Operation};
 use serde_json::Value;
 

@@ -68,8 +68,6 @@ pub(crate) fn operations() -> Vec<Operation<Networking>> {
 fn check_zones(hints: &[String]) -> Result<(), ApiError> {
     match hints.iter().find(|zone| *zone != ZONE) {
         None => Ok(()),
-        Some(zone) => {
-            Err(missing("AvailabilityZoneNotFound", format!("AvailabilityZone {zone} could not be found.")))
-        }
+        Some(zone) => Err(missing("AvailabilityZoneNotFound", format!("AvailabilityZone {zone} could not be found."))),
     }
 }

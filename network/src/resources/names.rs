@@ -33,7 +33,9 @@ fn fault(name: &str) -> Option<String> {
         } else if label.starts_with('-') || label.ends_with('-') {
             Some(format!("Name '{label}' must not start or end with a hyphen"))
         } else if label.len() > 63 || !label.chars().all(plain) {
-            Some(format!("Name '{label}' must be 1-63 characters long, each of which can only be alphanumeric or a hyphen"))
+            Some(format!(
+                "Name '{label}' must be 1-63 characters long, each of which can only be alphanumeric or a hyphen"
+            ))
         } else {
             None
         }
@@ -42,9 +44,10 @@ fn fault(name: &str) -> Option<String> {
     let why = if trimmed.len() > LONGEST {
         Some(format!("'{trimmed}' exceeds the {LONGEST} character FQDN limit"))
     } else {
-        labels.iter().find_map(of_label).or_else(|| {
-            labels.last().filter(numeric).map(|label| format!("TLD '{label}' must not be all numeric"))
-        })
+        labels
+            .iter()
+            .find_map(of_label)
+            .or_else(|| labels.last().filter(numeric).map(|label| format!("TLD '{label}' must not be all numeric")))
     };
     why.map(|why| format!("'{name}' not a valid PQDN or FQDN. Reason: {why}"))
 }

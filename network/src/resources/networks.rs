@@ -20,8 +20,8 @@ use crate::{
     errors::{conflict, invalid_input},
     policy,
     resource::{
-        self, About, Given, Resource, SharedAs, Wanted, Whose, Work, delete_row, grouped, is_admin, is_service, rows_by,
-        shared_with,
+        self, About, Given, Resource, SharedAs, Wanted, Whose, Work, delete_row, grouped, is_admin, is_service,
+        rows_by, shared_with,
     },
 };
 
@@ -218,9 +218,10 @@ impl Resource for Network {
             let mut subnets = subnets.remove(&row.id).unwrap_or_default();
             subnets.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
             let scope = |version: i64| {
-                subnets.iter().filter(|subnet| subnet.ip_version == version).find_map(|subnet| {
-                    scopes.get(subnet.subnetpool_id.as_deref()?).cloned().flatten()
-                })
+                subnets
+                    .iter()
+                    .filter(|subnet| subnet.ip_version == version)
+                    .find_map(|subnet| scopes.get(subnet.subnetpool_id.as_deref()?).cloned().flatten())
             };
             view.insert("ipv4_address_scope".to_owned(), shown(&scope(4)));
             view.insert("ipv6_address_scope".to_owned(), shown(&scope(6)));
@@ -243,9 +244,7 @@ impl Network {
     fn set_mtu(&mut self, given: &Given) -> Result<(), ApiError> {
         let most = segmentation::largest_packet(self.network_type.as_deref());
         match given.get("mtu").and_then(Value::as_i64).filter(|mtu| *mtu > 0) {
-            Some(mtu) if mtu > most => {
-                Err(invalid_input(format!("Requested MTU is too big, maximum is {most}")))
-            }
+            Some(mtu) if mtu > most => Err(invalid_input(format!("Requested MTU is too big, maximum is {most}"))),
             mtu => {
                 self.mtu = mtu.unwrap_or(most);
                 Ok(())

@@ -1,6 +1,9 @@
 //! `/floatingips/{id}/port_forwardings`: ports of one floating IP that lead to ports of several machines.
 
-use novella_common::{db::{Connection, list::Condition}, sql};
+use novella_common::{
+    db::{Connection, list::Condition},
+    sql,
+};
 use novella_rest::{ApiError, Operation};
 use serde_json::{Map, Value, json};
 
@@ -11,13 +14,16 @@ use super::{
 use crate::{
     Networking, Request,
     attributes::{
-        Otherwise::{Null, Text}, attribute,
+        Otherwise::{Null, Text},
+        attribute,
         checks::{Checked, Refusal, address, any, name, plain, range, uuid},
     },
     errors::{conflict, invalid_input, refused},
     policy,
-    resource::{About, Given, Resource, Wanted, Whose, Work, bump, find, is_admin, locked, look_up,
-        parts::{self, Part}},
+    resource::{
+        About, Given, Resource, Wanted, Whose, Work, bump, find, is_admin, locked, look_up,
+        parts::{self, Part},
+    },
 };
 
 crate::resource! {
@@ -205,8 +211,7 @@ impl PortForwarding {
                 ),
             ));
         }
-        let (router, _) =
-            floating_ips::reach(work, &floating.floating_network_id, &fixed.subnet_id, &port.id).await?;
+        let (router, _) = floating_ips::reach(work, &floating.floating_network_id, &fixed.subnet_id, &port.id).await?;
         self.set_router(work, Some(&router)).await
     }
 

@@ -56,10 +56,7 @@ fn object_type(value: &Value) -> Checked {
     if value.as_str().is_some_and(|kind| TYPES.contains(&kind)) {
         return Ok(value.clone());
     }
-    Err(Refusal::Convert(format!(
-        "'{}' is not a valid RBAC object type",
-        plain(value)
-    )))
+    Err(Refusal::Convert(format!("'{}' is not a valid RBAC object type", plain(value))))
 }
 
 /// The operations.
@@ -194,12 +191,13 @@ impl RbacPolicy {
         let mut sql = match (self.object_type.as_str(), self.action.as_str()) {
             ("network", "access_as_shared") => sql!("SELECT p.id FROM ports p WHERE p.network_id = "(object)),
             ("network", _) => sql!(
-                "SELECT r.id FROM routers r JOIN ports p ON p.id = r.gateway_port_id WHERE r.gateway_network_id = "
-                (object)
+                "SELECT r.id FROM routers r JOIN ports p ON p.id = r.gateway_port_id WHERE r.gateway_network_id = "(
+                    object
+                )
             ),
-            _ => sql!(
-                "SELECT p.id FROM ports p JOIN port_security_groups g ON g.port_id = p.id WHERE g.group_id = " (object)
-            ),
+            _ => sql!("SELECT p.id FROM ports p JOIN port_security_groups g ON g.port_id = p.id WHERE g.group_id = "(
+                object
+            )),
         };
         let column = if self.action == "access_as_external" { " AND r.project_id" } else { " AND p.project_id" };
         if target == "*" {

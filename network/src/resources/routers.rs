@@ -210,7 +210,8 @@ fn check_gateway_rules(work: &Work<'_>, given: &Given, rule: &str) -> Result<(),
         return Ok(());
     }
     let of = format!("{rule}:external_gateway_info");
-    let parts = special.iter().fold(format!("rule:{of}:network_id"), |all, part| format!("({all} and rule:{of}:{part})"));
+    let parts =
+        special.iter().fold(format!("rule:{of}:network_id"), |all, part| format!("({all} and rule:{of}:{part})"));
     Err(disallowed(&format!("(rule:{rule} and (rule:{of} and {parts}))")))
 }
 
@@ -289,7 +290,7 @@ impl Router {
     pub(super) async fn connected(&self, work: &mut Work<'_>) -> Result<Vec<(FixedIp, IpNet)>, ApiError> {
         let rows: Vec<(String, String, String)> = sql!(
             "SELECT a.subnet_id, a.ip_address, s.cidr FROM network_allocations a JOIN ports p ON p.id = a.port_id \
-             JOIN subnets s ON s.id = a.subnet_id WHERE p.device_id = " (self.id)
+             JOIN subnets s ON s.id = a.subnet_id WHERE p.device_id = "(self.id)
         )
         .fetch_all(&mut work.transaction)
         .await?;
@@ -306,7 +307,10 @@ impl Router {
         if routes.len() > MOST {
             return Err(refused(
                 "RoutesExhausted",
-                format!("Unable to complete operation for {}. The number of routes exceeds the maximum {MOST}.", self.id),
+                format!(
+                    "Unable to complete operation for {}. The number of routes exceeds the maximum {MOST}.",
+                    self.id
+                ),
             ));
         }
         let connected = self.connected(work).await?;
@@ -336,8 +340,10 @@ async fn first_subnets(work: &mut Work<'_>, network: &Network) -> Result<Vec<Wis
     let subnets = super::subnets::of_network(&mut work.transaction, &network.id).await?;
     let mut wishes = Vec::new();
     for version in [4, 6] {
-        let usable =
-            subnets.iter().filter(|subnet| subnet.ip_version == version).filter(|subnet| subnet.service_types.is_empty());
+        let usable = subnets
+            .iter()
+            .filter(|subnet| subnet.ip_version == version)
+            .filter(|subnet| subnet.service_types.is_empty());
         let mut chosen = None;
         for subnet in usable {
             // The first that has an address left.

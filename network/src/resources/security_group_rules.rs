@@ -16,9 +16,9 @@ use super::{
 use crate::{
     Networking, Request,
     attributes::{
-        Attribute, checks,
+        Attribute,
         Otherwise::{Null, Text},
-        attribute,
+        attribute, checks,
         checks::{Checked, Refusal, any, name, one_of, plain},
     },
     errors::{conflict, refused},
@@ -290,7 +290,9 @@ impl SecurityGroupRule {
                 match (min, max) {
                     (None, Some(code)) => Err(refused(
                         "SecurityGroupMissingIcmpType",
-                        format!("ICMP code (port-range-max) {code} is provided but ICMP type (port-range-min) is missing."),
+                        format!(
+                            "ICMP code (port-range-max) {code} is provided but ICMP type (port-range-min) is missing."
+                        ),
                     )),
                     _ => Ok(()),
                 }
@@ -391,7 +393,7 @@ mod tests {
         fn equal_rules_have_the_same_protocol_ports_and_prefix(
             one in (0u8..3, proptest::option::of((1u16..5, 0u16..3)), 0u8..3),
             other in (0u8..3, proptest::option::of((1u16..5, 0u16..3)), 0u8..3),
-            words in any::<(bool, bool)>(),
+            words in proptest::prelude::any::<(bool, bool)>(),
         ) {
             let make = |(protocol, ports, prefix): (u8, Option<(u16, u16)>, u8), by_number: bool| {
                 let protocol = match (protocol, by_number) {

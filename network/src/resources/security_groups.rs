@@ -156,10 +156,7 @@ impl Resource for SecurityGroup {
 
     async fn before_update(&mut self, old: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         if old.name == DEFAULT && given.has("name") {
-            return Err(conflict(
-                "SecurityGroupCannotUpdateDefault",
-                "Updating default security group not allowed.",
-            ));
+            return Err(conflict("SecurityGroupCannotUpdateDefault", "Updating default security group not allowed."));
         }
         if given.has("stateful") && self.stateful != old.stateful && self.is_used(work).await? {
             return Err(self.in_use());
@@ -210,9 +207,10 @@ impl Resource for SecurityGroup {
 
 impl SecurityGroup {
     async fn is_used(&self, work: &mut Work<'_>) -> Result<bool, ApiError> {
-        let used: Option<String> = sql!("SELECT port_id FROM port_security_groups WHERE group_id = " (self.id) " LIMIT 1")
-            .fetch_optional(&mut work.transaction)
-            .await?;
+        let used: Option<String> =
+            sql!("SELECT port_id FROM port_security_groups WHERE group_id = " (self.id) " LIMIT 1")
+                .fetch_optional(&mut work.transaction)
+                .await?;
         Ok(used.is_some())
     }
 
@@ -237,7 +235,8 @@ pub(super) async fn check_seen(work: &mut Work<'_>, ids: &[String]) -> Result<()
     let shared = sharing::shared_now(work.request, &mut work.transaction, &SHARED, &found_ids).await?;
     let admin = is_admin(work.request) || resource::is_service(work.request);
     for id in ids {
-        let usable = |group: &&SecurityGroup| group.id == *id && (admin || group.project_id == own || shared.contains(id));
+        let usable =
+            |group: &&SecurityGroup| group.id == *id && (admin || group.project_id == own || shared.contains(id));
         if !found.iter().any(|group| usable(&group)) {
             return Err(SecurityGroup::missing(id));
         }

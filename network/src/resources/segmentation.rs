@@ -38,7 +38,10 @@ pub(super) async fn choose(work: &mut Work<'_>, network: &mut Network) -> Result
         let number = pool::take_any(&mut work.transaction, OWN, &OWN_NUMBERS).await?;
         let number = number.and_then(|number| i64::try_from(number).ok());
         let number = number.ok_or_else(|| {
-            conflict("NoNetworkAvailable", "Unable to create the network. No tenant network is available for allocation.")
+            conflict(
+                "NoNetworkAvailable",
+                "Unable to create the network. No tenant network is available for allocation.",
+            )
         })?;
         network.network_type = Some(OWN.to_owned());
         network.segmentation_id = Some(number);
@@ -62,7 +65,9 @@ fn check_kind(kind: &str, network: &Network) -> Result<(), ApiError> {
         "local" if physical || number.is_some() => {
             Err(invalid_input("physical_network specified for local provider network"))
         }
-        "vlan" if !physical => Err(invalid_input("segmentation_id requires physical_network for VLAN provider network")),
+        "vlan" if !physical => {
+            Err(invalid_input("segmentation_id requires physical_network for VLAN provider network"))
+        }
         "vlan" if number.is_some_and(|number| !(1..=4094).contains(&number)) => {
             Err(invalid_input("segmentation_id out of range (1 through 4094)"))
         }
@@ -115,9 +120,7 @@ async fn check_free(work: &mut Work<'_>, kind: &str, network: &Network) -> Resul
     Err(match kind {
         "flat" => conflict(
             "FlatNetworkInUse",
-            format!(
-                "Unable to create the flat network. Physical network {physical} is in use by a different network."
-            ),
+            format!("Unable to create the flat network. Physical network {physical} is in use by a different network."),
         ),
         "vlan" => conflict(
             "VlanIdInUse",
@@ -138,8 +141,10 @@ pub(super) fn check_change(old: &Network, given: &Given) -> Result<(), ApiError>
     {
         return Ok(());
     }
-    Err(invalid_input("Plugin does not support updating the following provider network attributes: network_type, \
-                       physical_network, segmentation_id"))
+    Err(invalid_input(
+        "Plugin does not support updating the following provider network attributes: network_type, \
+                       physical_network, segmentation_id",
+    ))
 }
 
 /// Lets another network have its number.

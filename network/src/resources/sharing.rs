@@ -15,12 +15,7 @@ use crate::{
 };
 
 /// Shares a thing with everybody. Nothing changes if it is.
-pub(super) async fn share(
-    work: &mut Work<'_>,
-    shared: &SharedAs,
-    object: &str,
-    project: &str,
-) -> Result<(), ApiError> {
+pub(super) async fn share(work: &mut Work<'_>, shared: &SharedAs, object: &str, project: &str) -> Result<(), ApiError> {
     let Some(action) = shared.actions.first() else { return Ok(()) };
     sql!(
         "INSERT INTO network_rbac (id, project_id, object_type, object_id, action, target_project, revision_number, \
@@ -35,7 +30,8 @@ pub(super) async fn share(
 
 /// Shares a thing no more with everybody.
 pub(super) async fn unshare(work: &mut Work<'_>, shared: &SharedAs, object: &str) -> Result<(), ApiError> {
-    let mut sql = sql!("DELETE FROM network_rbac WHERE object_id = " (object) " AND target_project = " ("*") " AND action");
+    let mut sql =
+        sql!("DELETE FROM network_rbac WHERE object_id = " (object) " AND target_project = " ("*") " AND action");
     sql.is_in(shared.actions.iter().copied()).execute(&mut work.transaction).await?;
     Ok(())
 }
@@ -58,11 +54,7 @@ pub(super) async fn shared_now(
 }
 
 /// The filter `shared`.
-pub(super) fn filter(
-    request: &Request,
-    shared: &SharedAs,
-    values: &[&str],
-) -> Result<Option<Condition>, ApiError> {
+pub(super) fn filter(request: &Request, shared: &SharedAs, values: &[&str]) -> Result<Option<Condition>, ApiError> {
     let project = request.context.project_id.as_deref().unwrap_or_default();
     let flags = crate::resource::flags(values)?;
     Ok(match (flags.contains(&true), flags.contains(&false)) {

@@ -40,9 +40,7 @@ pub(super) fn check_modes(subnet: &Subnet) -> Result<(), ApiError> {
         };
     }
     if !subnet.enable_dhcp && modes.iter().any(|(_, mode)| mode.is_some()) {
-        return Err(invalid_input(
-            "ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False",
-        ));
+        return Err(invalid_input("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False"));
     }
     match (&subnet.ipv6_ra_mode, &subnet.ipv6_address_mode) {
         (Some(ra), Some(address)) if ra != address => Err(invalid_input(format!(
@@ -112,9 +110,7 @@ fn check_block(subnet: &Subnet, network: &IpNet) -> Result<(), ApiError> {
     }
     if network.network().is_unspecified() {
         let first = network.network();
-        return Err(invalid_input(format!(
-            "First IP '{first}' of network is not supported if enable_dhcp is True."
-        )));
+        return Err(invalid_input(format!("First IP '{first}' of network is not supported if enable_dhcp is True.")));
     }
     let shortest = if version == 4 { 30 } else { 126 };
     if network.prefix_len() > shortest {
@@ -217,7 +213,8 @@ fn check_pools_in(subnet: &Subnet, network: &IpNet) -> Result<(), ApiError> {
                 format!("The allocation pool {text} spans beyond the subnet cidr {network}."),
             ));
         }
-        if let Some((_, other)) = before.iter().find(|(other, _)| other.first <= range.last && range.first <= other.last)
+        if let Some((_, other)) =
+            before.iter().find(|(other, _)| other.first <= range.last && range.first <= other.last)
         {
             return Err(conflict(
                 "OverlappingAllocationPools",
@@ -263,7 +260,9 @@ fn check_lists(subnet: &Subnet) -> Result<(), ApiError> {
     if subnet.host_routes.len() > ROUTES {
         return Err(refused(
             "HostRoutesExhausted",
-            format!("Unable to complete operation for new subnet. The number of host routes exceeds the limit {ROUTES}."),
+            format!(
+                "Unable to complete operation for new subnet. The number of host routes exceeds the limit {ROUTES}."
+            ),
         ));
     }
     for route in &subnet.host_routes {

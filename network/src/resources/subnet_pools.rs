@@ -22,9 +22,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, invalid_input, refused},
     policy,
-    resource::{
-        self, About, Given, Resource, SharedAs, Wanted, Whose, Work, locked_for, rows_by, swap,
-    },
+    resource::{self, About, Given, Resource, SharedAs, Wanted, Whose, Work, locked_for, rows_by, swap},
 };
 
 crate::resource! {
@@ -94,10 +92,8 @@ pub(super) fn id_or_null(value: &Value) -> Checked {
 
 impl Resource for SubnetPool {
     const ABOUT: &'static About = &SUBNET_POOLS;
-    const OTHERS: &'static [Attribute] = &[attribute("shared", boolean)
-        .given_or(Flag(false))
-        .filter()
-        .creating(policy::CREATE_SUBNETPOOL_SHARED)];
+    const OTHERS: &'static [Attribute] =
+        &[attribute("shared", boolean).given_or(Flag(false)).filter().creating(policy::CREATE_SUBNETPOOL_SHARED)];
 
     fn filter(request: &Request, _: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
         sharing::filter(request, &SHARED, values)
@@ -140,10 +136,7 @@ impl Resource for SubnetPool {
         if used == 0 {
             return Ok(());
         }
-        Err(refused(
-            "SubnetPoolDeleteError",
-            "Unable to delete subnet pool: Subnet pool has existing allocations.",
-        ))
+        Err(refused("SubnetPoolDeleteError", "Unable to delete subnet pool: Subnet pool has existing allocations."))
     }
 
     async fn complete(
@@ -208,9 +201,9 @@ impl SubnetPool {
         let other = default_pool(&mut work.transaction, self.ip_version).await?;
         match other.filter(|other| other.id != self.id) {
             None => Ok(()),
-            Some(_) => Err(invalid_input(format!(
-                "A default subnetpool for this IP family has already been set. Only one default may exist per IP family"
-            ))),
+            Some(_) => Err(invalid_input(
+                "A default subnetpool for this IP family has already been set. Only one default may exist per IP family",
+            )),
         }
     }
 
@@ -284,8 +277,11 @@ pub(super) async fn choose(work: &mut Work<'_>, subnet: &mut Subnet, given: &Giv
     } else {
         match subnet.subnetpool_id.clone() {
             Some(id) if id == DELEGATED => {
-                return Err(bad_request_of("subnets", "Prefix Delegation can only be used with IPv6 subnets in SLAAC or \
-                    DHCPv6 stateless mode"));
+                return Err(bad_request_of(
+                    "subnets",
+                    "Prefix Delegation can only be used with IPv6 subnets in SLAAC or \
+                    DHCPv6 stateless mode",
+                ));
             }
             Some(id) => id,
             None => return Ok(()),
@@ -329,8 +325,11 @@ pub(super) async fn choose(work: &mut Work<'_>, subnet: &mut Subnet, given: &Giv
         Some(wanted).filter(|wanted| inside && !taken.iter().any(|taken| overlap(taken, wanted)))
     };
     let Some(block) = block else {
-        let asked = if subnet.cidr.is_empty() { "Insufficient prefix space to allocate subnet size /".to_owned() + &length.to_string() }
-            else { "Cannot allocate requested subnet from the available set of prefixes".to_owned() };
+        let asked = if subnet.cidr.is_empty() {
+            "Insufficient prefix space to allocate subnet size /".to_owned() + &length.to_string()
+        } else {
+            "Cannot allocate requested subnet from the available set of prefixes".to_owned()
+        };
         return Err(refused("SubnetAllocationError", format!("Failed to allocate subnet: {asked}.")));
     };
     subnet.cidr = block.to_string();
@@ -380,9 +379,9 @@ fn check_quota(pool: &SubnetPool, used: &[Subnet], project: &str, length: i64) -
 
 /// All subnets of a network and version are from one pool, or from none.
 pub(super) fn check_same(subnet: &Subnet, others: &[Subnet]) -> Result<(), ApiError> {
-    let other = others.iter().find(|other| {
-        other.ip_version == subnet.ip_version && other.subnetpool_id != subnet.subnetpool_id
-    });
+    let other = others
+        .iter()
+        .find(|other| other.ip_version == subnet.ip_version && other.subnetpool_id != subnet.subnetpool_id);
     match other {
         None => Ok(()),
         Some(_) => Err(refused(
@@ -404,9 +403,9 @@ pub(super) async fn scopes_of<'s>(
 
 async fn prefixes_in(request: &mut Request) -> Result<Vec<IpNet>, ApiError> {
     let body = request.json().await?;
-    let prefixes = body.get("prefixes").ok_or_else(|| {
-        ApiError::bad_request("Invalid input for prefixes. Reason: 'None' is not a list.")
-    })?;
+    let prefixes = body
+        .get("prefixes")
+        .ok_or_else(|| ApiError::bad_request("Invalid input for prefixes. Reason: 'None' is not a list."))?;
     let prefixes = checks::subnets(prefixes).map_err(|refusal| refusal.of("prefixes"))?;
     crate::attributes::read("prefixes", &prefixes)
 }
@@ -460,10 +459,7 @@ fn without(prefix: IpNet, less: &[IpNet]) -> Vec<IpNet> {
     halves.into_iter().flatten().flat_map(|half| without(half, less)).collect()
 }
 
-async fn onboard_network_subnets(
-    mut request: Request,
-    Path(id): Path<String>,
-) -> Result<axum::Json<Value>, ApiError> {
+async fn onboard_network_subnets(mut request: Request, Path(id): Path<String>) -> Result<axum::Json<Value>, ApiError> {
     let body = request.json().await?;
     let network = body.get("network_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let version = body.get("ip_version").and_then(Value::as_i64).unwrap_or(4);

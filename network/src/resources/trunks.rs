@@ -106,11 +106,7 @@ fn sub_ports(value: &Value) -> Checked {
         let number = checks::range::<1, 4094>(number)?;
         checks::one_of(kind, &["vlan"])?;
         if found.iter().any(|other| other["segmentation_id"] == number) {
-            return Err(reason(format!(
-                "Segmentation ID '{}' for '{}' is not unique",
-                plain(&number),
-                plain(port)
-            )));
+            return Err(reason(format!("Segmentation ID '{}' for '{}' is not unique", plain(&number), plain(port))));
         }
         found.push(json!({"port_id": port, "segmentation_type": kind, "segmentation_id": number}));
     }
@@ -173,7 +169,8 @@ async fn subs_of(connection: &mut Connection, trunks: &[&str]) -> Result<Vec<(St
     if trunks.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = sql!("SELECT trunk_id, port_id, segmentation_type, segmentation_id FROM trunk_subports WHERE trunk_id");
+    let mut sql =
+        sql!("SELECT trunk_id, port_id, segmentation_type, segmentation_id FROM trunk_subports WHERE trunk_id");
     let rows: Vec<(String, String, String, i64)> =
         sql.is_in(trunks).push(" ORDER BY trunk_id, segmentation_id").fetch_all(connection).await?;
     Ok(rows
@@ -199,10 +196,9 @@ async fn check_free(work: &mut Work<'_>, port: &str) -> Result<(), ApiError> {
         .await?;
     match sub {
         None => Ok(()),
-        Some(trunk) => Err(conflict(
-            "PortInUseAsSubPort",
-            format!("Port {port} is currently a subport for trunk {trunk}."),
-        )),
+        Some(trunk) => {
+            Err(conflict("PortInUseAsSubPort", format!("Port {port} is currently a subport for trunk {trunk}.")))
+        }
     }
 }
 

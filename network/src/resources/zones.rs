@@ -19,9 +19,11 @@ pub(super) fn operations() -> Vec<Operation<Networking>> {
 fn chosen(request: &Request, all: Vec<Value>) -> Vec<Value> {
     let fields: Vec<&str> = request.query.all("fields").collect();
     let fits = |item: &Value| {
-        request.query.iter().filter(|(name, _)| item.get(*name).is_some()).all(|(name, _)| {
-            request.query.all(name).any(|value| item[name].as_str() == Some(value))
-        })
+        request
+            .query
+            .iter()
+            .filter(|(name, _)| item.get(*name).is_some())
+            .all(|(name, _)| request.query.all(name).any(|value| item[name].as_str() == Some(value)))
     };
     let cut = |item: Value| match item {
         Value::Object(item) if !fields.is_empty() => {

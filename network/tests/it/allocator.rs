@@ -19,12 +19,10 @@ async fn books(cloud: &Cloud, subnet: &str) -> (Vec<u32>, Vec<(u32, u32)>) {
     .fetch_all(connection)
     .await
     .unwrap();
-    let ownerless: i64 = sql!(
-        "SELECT COUNT(*) FROM network_allocations WHERE port_id NOT IN (SELECT id FROM ports)"
-    )
-    .fetch_one(connection)
-    .await
-    .unwrap();
+    let ownerless: i64 = sql!("SELECT COUNT(*) FROM network_allocations WHERE port_id NOT IN (SELECT id FROM ports)")
+        .fetch_one(connection)
+        .await
+        .unwrap();
     assert_eq!(ownerless, 0, "addresses of ports that are not there");
     let free: Vec<(String, String)> =
         sql!("SELECT first, last FROM network_free_ranges WHERE subnet_id = " (subnet) " ORDER BY first")

@@ -79,8 +79,7 @@ impl Cloud {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let hour = std::time::Duration::from_secs(3600);
-        let identity =
-            Identity::new(database.clone(), hour, identity_config(), SecurityComplianceConfig::default());
+        let identity = Identity::new(database.clone(), hour, identity_config(), SecurityComplianceConfig::default());
         let config = NetworkConfig { dns_domain: "example.org.".into(), ..NetworkConfig::default() };
         let router = Server::new(RestConfig::default(), Arc::new(identity.clone()))
             .service(&IDENTITY, identity, novella_identity::operations())

@@ -81,10 +81,7 @@ async fn inactive(connection: &mut Connection, port: &str) -> Result<Vec<Inactiv
 }
 
 fn no_binding(port: &str, host: &str) -> ApiError {
-    missing(
-        "PortBindingNotFound",
-        format!("Binding for port {port} for host {host} could not be found."),
-    )
+    missing("PortBindingNotFound", format!("Binding for port {port} for host {host} could not be found."))
 }
 
 /// Only services bind ports.
@@ -121,9 +118,9 @@ async fn create(mut request: Request, Path(port): Path<String>) -> Result<Respon
     check_service(&request, "create_port_binding")?;
     let body = crate::resource::body_of(request.json().await?, "binding")?.clone();
     let refuse = |name: &'static str| move |refusal: crate::attributes::checks::Refusal| refusal.of(name);
-    let host = body.get("host").ok_or_else(|| {
-        ApiError::bad_request("Failed to parse request. Required attribute 'host' not specified")
-    })?;
+    let host = body
+        .get("host")
+        .ok_or_else(|| ApiError::bad_request("Failed to parse request. Required attribute 'host' not specified"))?;
     let host = options::host(host).map_err(refuse("host"))?.as_str().unwrap_or_default().to_owned();
     let vnic_type = match body.get("vnic_type") {
         Some(kind) => options::vnic_type(kind).map_err(refuse("vnic_type"))?,
@@ -134,9 +131,8 @@ async fn create(mut request: Request, Path(port): Path<String>) -> Result<Respon
     let profile: Map<String, Value> = crate::attributes::read("profile", &profile)?;
     let mut work = Work::begin(&request).await?;
     let row = locked::<Port>(&mut work, &port).await?;
-    let exists = || {
-        conflict("PortBindingAlreadyExists", format!("Binding for port {port} on host {host} already exists."))
-    };
+    let exists =
+        || conflict("PortBindingAlreadyExists", format!("Binding for port {port} on host {host} already exists."));
     if row.host_id == host {
         return Err(exists());
     }

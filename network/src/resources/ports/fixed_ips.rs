@@ -17,7 +17,7 @@ use crate::{
     },
     attributes::checks::{self, Checked, Refusal, plain},
     errors::{conflict, invalid_input, refused},
-    resource::{Given, Resource as _, Work, look_up},
+    resource::{Given, Resource as _, Work, held},
     resources::{
         subnet_layout::is_usable,
         subnets::{self, Subnet},
@@ -154,10 +154,7 @@ fn check_own(port: &Port, subnet: &Subnet, address: IpAddr) -> Result<(), ApiErr
 }
 
 fn none_left(port: &Port) -> ApiError {
-    conflict(
-        "IpAddressGenerationFailure",
-        format!("No more IP addresses available on network {}.", port.network_id),
-    )
+    conflict("IpAddressGenerationFailure", format!("No more IP addresses available on network {}.", port.network_id))
 }
 
 /// Gives a port what is asked for.
@@ -202,8 +199,7 @@ pub(super) async fn give_own(
 /// devices make theirs themselves.
 pub(super) async fn give_default(work: &mut Work<'_>, port: &Port) -> Result<Vec<FixedIp>, ApiError> {
     let all = subnets::of_network(&mut work.transaction, &port.network_id).await?;
-    let fits =
-        |subnet: &&Subnet| subnet.service_types.is_empty() || subnet.service_types.contains(&port.device_owner);
+    let fits = |subnet: &&Subnet| subnet.service_types.is_empty() || subnet.service_types.contains(&port.device_owner);
     let usable: Vec<&Subnet> = all.iter().filter(fits).collect();
     if usable.is_empty() && !all.is_empty() {
         return Err(none_left(port));
@@ -255,8 +251,7 @@ pub(super) async fn change(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) ->
                 continue;
             }
             let same = |fixed: &FixedIp| {
-                fixed.subnet_id == subnet.id
-                    && address.is_none_or(|address| fixed.ip_address.parse() == Ok(address))
+                fixed.subnet_id == subnet.id && address.is_none_or(|address| fixed.ip_address.parse() == Ok(address))
             };
             if let Some(at) = had.iter().position(same) {
                 kept[index] = Some(had.remove(at));
@@ -287,7 +282,7 @@ pub(super) async fn change(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) ->
 /// Gives addresses back.
 pub(super) async fn take_back(work: &mut Work<'_>, addresses: &[FixedIp]) -> Result<(), ApiError> {
     for fixed in addresses {
-        if let Some(subnet) = look_up::<Subnet>(&mut work.transaction, &fixed.subnet_id).await? {
+        if let Some(subnet) = held::<Subnet>(&mut work.transaction, &fixed.subnet_id).await? {
             allocations::take_back(&mut work.transaction, &subnet, fixed).await?;
         }
     }

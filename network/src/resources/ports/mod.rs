@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     networks::{self, Network},
-    security_groups, trunks,
+    security_groups,
     subnets::Subnet,
+    trunks,
 };
 use crate::{
     Networking, Request,
@@ -139,9 +140,7 @@ impl Resource for Port {
 
     fn filter(_: &Request, name: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
         match name {
-            "security_groups" => {
-                Ok(Some(in_table("SELECT port_id FROM port_security_groups", "group_id", values)))
-            }
+            "security_groups" => Ok(Some(in_table("SELECT port_id FROM port_security_groups", "group_id", values))),
             "fixed_ips" => fixed_ips::filter(values).map(Some),
             _ => Ok(Some(nothing())),
         }
@@ -168,8 +167,7 @@ impl Resource for Port {
         let wished = fixed_ips::wished(given)?;
         if wished.iter().flatten().any(|wish| wish.address.is_some()) {
             let whose = Self::whose_new(given, work.request, &mut work.transaction).await?;
-            let rules =
-                [policy::CREATE_PORT, policy::CREATE_PORT_FIXED_IPS, policy::CREATE_PORT_FIXED_IPS_IP_ADDRESS];
+            let rules = [policy::CREATE_PORT, policy::CREATE_PORT_FIXED_IPS, policy::CREATE_PORT_FIXED_IPS_IP_ADDRESS];
             check_rules(work.request, &rules, &whose.target())?;
         }
         self.port_security_enabled.get_or_insert(network.port_security_enabled);
@@ -438,13 +436,17 @@ impl Port {
         let own: Vec<String> = match given.get("security_groups") {
             Some(groups) => read("security_groups", groups)?,
             None if new && self.is_secured() && !named && !self.device_owner.starts_with("network:") => {
-                vec![security_groups::ensure_default(work, &self.project_id).await?]
+                let group = security_groups::ensure_default(work, &self.project_id).await?;
+                // Unless an administrator has just deleted it: then another one is made.
+                let held = resource::held::<security_groups::SecurityGroup>(&mut work.transaction, &group).await?;
+                vec![held.ok_or(ApiError::TransactionLost)?.id]
             }
             None if new => Vec::new(),
             None => groups_of(&mut work.transaction, &[&self.id]).await?.into_iter().map(|(_, group)| group).collect(),
         };
         if !own.is_empty() && !self.is_secured() {
-            let text = "Port security must be enabled and port must have an IP address in order to use security groups.";
+            let text =
+                "Port security must be enabled and port must have an IP address in order to use security groups.";
             return Err(match named {
                 true => refused("PortSecurityAndIPRequiredForSecurityGroups", text),
                 false => conflict(
@@ -487,10 +489,7 @@ async fn release(work: &mut Work<'_>, port: &Port) -> Result<(), ApiError> {
     let addresses: Vec<FixedIp> =
         allocations::of_ports(&mut work.transaction, &[&port.id]).await?.into_iter().map(|(_, fixed)| fixed).collect();
     fixed_ips::take_back(work, &addresses).await?;
-    for table in [
-        "DELETE FROM port_security_groups WHERE port_id = ",
-        "DELETE FROM port_bindings WHERE port_id = ",
-    ] {
+    for table in ["DELETE FROM port_security_groups WHERE port_id = ", "DELETE FROM port_bindings WHERE port_id = "] {
         Sql::new(table).bind(&port.id).execute(&mut work.transaction).await?;
     }
     Ok(())
@@ -527,11 +526,7 @@ pub(super) async fn addresses_of(connection: &mut Connection, port: &str) -> Res
 }
 
 /// Other addresses for a port, on behalf of a router.
-pub(super) async fn set_addresses(
-    work: &mut Work<'_>,
-    port: &Port,
-    wishes: &[Wish],
-) -> Result<Vec<FixedIp>, ApiError> {
+pub(super) async fn set_addresses(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) -> Result<Vec<FixedIp>, ApiError> {
     let addresses = fixed_ips::change(work, port, wishes).await?;
     bump::<Port>(&mut work.transaction, &port.id, work.now).await?;
     Ok(addresses)
@@ -542,13 +537,14 @@ pub(super) async fn set_addresses(
 pub(super) async fn leave_subnet(work: &mut Work<'_>, subnet: &Subnet) -> Result<(), ApiError> {
     let held: Vec<(String, String, String)> = sql!(
         "SELECT a.port_id, a.ip_address, p.device_owner FROM network_allocations a JOIN ports p ON p.id = a.port_id \
-         WHERE a.subnet_id = " (subnet.id)
+         WHERE a.subnet_id = "(subnet.id)
     )
     .fetch_all(&mut work.transaction)
     .await?;
     let own = subnet.makes_own_addresses();
     for (_, ip_address, owner) in held {
-        let goes = networks::GOES_WITH_NETWORK.contains(&owner.as_str()) || (own && !owner.starts_with("network:router"));
+        let goes =
+            networks::GOES_WITH_NETWORK.contains(&owner.as_str()) || (own && !owner.starts_with("network:router"));
         if goes {
             let fixed = FixedIp { subnet_id: subnet.id.clone(), ip_address };
             allocations::take_back(&mut work.transaction, subnet, &fixed).await?;

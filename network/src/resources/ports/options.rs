@@ -51,9 +51,7 @@ pub(super) fn address_pairs(value: &Value) -> Checked {
                 "AllowedAddressPair must contain ip_address",
             )));
         };
-        let same = |other: &&Value| {
-            other["mac_address"] == mac && other["given"] == *address
-        };
+        let same = |other: &&Value| other["mac_address"] == mac && other["given"] == *address;
         if found.iter().any(|other| same(&other)) {
             return Err(Refusal::Error(refused(
                 "DuplicateAddressPairInRequest",
@@ -71,9 +69,9 @@ pub(super) fn address_pairs(value: &Value) -> Checked {
         }
         let text = plain(address);
         let read = if text.contains('/') {
-            text.parse::<IpNet>().map(|network| json!(network.to_string())).map_err(|_| {
-                bad(format!("'{text}' is not a valid IP subnet"))
-            })?
+            text.parse::<IpNet>()
+                .map(|network| json!(network.to_string()))
+                .map_err(|_| bad(format!("'{text}' is not a valid IP subnet")))?
         } else {
             checks::address(address).map_err(bare)?
         };
@@ -102,17 +100,18 @@ pub(super) fn dhcp_options(value: &Value) -> Checked {
     let mut found = Vec::new();
     for item in items {
         let option = item.as_object().and_then(dhcp_option);
-        found.push(option.ok_or_else(|| {
-            Refusal::Error(invalid_input(format!("No valid key specs matched for: {}", repr(item))))
-        })?);
+        found.push(
+            option.ok_or_else(|| {
+                Refusal::Error(invalid_input(format!("No valid key specs matched for: {}", repr(item))))
+            })?,
+        );
     }
     Ok(Value::Array(found))
 }
 
 fn dhcp_option(given: &Map<String, Value>) -> Option<Value> {
-    let line = |text: &str, longest: usize| {
-        !text.trim().is_empty() && !text.contains('\n') && text.chars().count() <= longest
-    };
+    let line =
+        |text: &str, longest: usize| !text.trim().is_empty() && !text.contains('\n') && text.chars().count() <= longest;
     let name = given.get("opt_name")?.as_str().filter(|name| line(name, 64))?;
     // Some options may have an empty value.
     let may_be_empty = matches!(name, "router" | "classless-static-route");
