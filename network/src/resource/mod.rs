@@ -334,13 +334,17 @@ pub(crate) async fn rows_by<R: Table>(
     values: impl IntoIterator<Item = impl AsRef<str>>,
 ) -> Result<Vec<R>, ApiError> {
     let values: Vec<String> = values.into_iter().map(|value| value.as_ref().to_owned()).collect();
-    if values.is_empty() {
-        return Ok(Vec::new());
+    let mut rows = Vec::new();
+    for values in values.chunks(AT_ONCE) {
+        let mut sql = select::<R>();
+        sql.push(" WHERE ").push(column).is_in(values).push(" ORDER BY id");
+        rows.extend(sql.fetch_all::<R>(connection).await?);
     }
-    let mut sql = select::<R>();
-    sql.push(" WHERE ").push(column).is_in(values).push(" ORDER BY id");
-    Ok(sql.fetch_all(connection).await?)
+    Ok(rows)
 }
+
+/// Values that are asked for in one query at most: SQLite takes some 30,000.
+pub(crate) const AT_ONCE: usize = 10_000;
 
 /// Pairs by the first of them.
 pub(crate) fn grouped<T>(pairs: impl IntoIterator<Item = (String, T)>) -> BTreeMap<String, Vec<T>> {

@@ -33,8 +33,8 @@ crate::resource! {
     struct SecurityGroupRule in "security_group_rules" {
         direction: String = attribute("direction", direction).required().filter().sort();
         security_group_id: String = attribute("security_group_id", checks::text::<36>).required().filter().sort();
-        remote_group_id: Option<String> = attribute("remote_group_id", any).given_or(Null).filter().sort_nullable();
-        remote_address_group_id: Option<String> = attribute("remote_address_group_id", any).given_or(Null).filter()
+        remote_group_id: Option<String> = attribute("remote_group_id", checks::id_or_null).given_or(Null).filter().sort_nullable();
+        remote_address_group_id: Option<String> = attribute("remote_address_group_id", checks::id_or_null).given_or(Null).filter()
             .sort_nullable();
         protocol: Option<String> = attribute("protocol", protocols::check).given_or(Null).filter().sort_nullable();
         port_range_min: Option<i64> = attribute("port_range_min", port_value).given_or(Null).filter().sort_nullable();

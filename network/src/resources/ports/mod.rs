@@ -307,11 +307,12 @@ impl Resource for Port {
 
 /// The security groups of these ports, each with the port's id.
 async fn groups_of(connection: &mut Connection, ports: &[&str]) -> Result<Vec<(String, String)>, ApiError> {
-    if ports.is_empty() {
-        return Ok(Vec::new());
+    let mut groups = Vec::new();
+    for ports in ports.chunks(resource::AT_ONCE) {
+        let mut sql = sql!("SELECT port_id, group_id FROM port_security_groups WHERE port_id");
+        groups.extend(sql.is_in(ports).push(" ORDER BY port_id, group_id").fetch_all(connection).await?);
     }
-    let mut sql = sql!("SELECT port_id, group_id FROM port_security_groups WHERE port_id");
-    Ok(sql.is_in(ports).push(" ORDER BY port_id, group_id").fetch_all(connection).await?)
+    Ok(groups)
 }
 
 const fn allocation(addresses: &[FixedIp]) -> &'static str {
