@@ -20,13 +20,13 @@ pub fn installed() -> PathBuf {
 }
 
 /// The client as a user of this cloud has it: with the file that `novella up` writes.
-struct OpenStack {
+pub(crate) struct OpenStack {
     client: PathBuf,
     clouds: PathBuf,
 }
 
 impl OpenStack {
-    async fn of(cloud: &Cloud) -> Self {
+    pub(crate) async fn of(cloud: &Cloud) -> Self {
         let client = tokio::task::spawn_blocking(installed).await.unwrap();
         Self { client, clouds: cloud.data_folder().join("clouds.yaml") }
     }
@@ -41,7 +41,7 @@ impl OpenStack {
     }
 
     /// Runs one command and returns what it prints.
-    async fn print(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn print(&self, arguments: &[&str]) -> String {
         let mut command = self.command(arguments);
         command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
         tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
@@ -66,7 +66,7 @@ impl OpenStack {
     }
 
     /// Runs one command that must fail, and returns what it says.
-    async fn failing(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn failing(&self, arguments: &[&str]) -> String {
         let mut command = self.command(arguments);
         command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
@@ -74,14 +74,16 @@ impl OpenStack {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// Runs a program in Python that has the SDK.
-    async fn run_with_the_sdk(&self, text: &str) {
-        let program = Self { client: self.client.with_file_name("python"), clouds: self.clouds.clone() };
-        program.print(&["-c", text]).await;
+    /// Runs a script that uses the SDK, and returns what it prints.
+    pub(crate) async fn script(&self, text: &str) -> String {
+        let python = Self { client: self.client.with_file_name("python"), clouds: self.clouds.clone() };
+        let mut script = python.command(&["-c", text]);
+        script.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
+        tokio::task::spawn_blocking(move || python::run(&mut script)).await.unwrap()
     }
 
     /// The same for a command that can print JSON.
-    async fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.print(&[arguments, &["-f", "json"]].concat()).await).unwrap()
     }
 }
@@ -572,7 +574,7 @@ async fn the_sdk_makes_reads_and_shares_images() {
 
 async fn run_with_the_sdk(text: &str) {
     let cloud = Cloud::embedded(Settings::default()).await;
-    OpenStack::of(&cloud).await.run_with_the_sdk(text).await;
+    OpenStack::of(&cloud).await.script(text).await;
 }
 
 /// A script runs all commands of the README's first sections in one shell, as a new user would copy them.

@@ -157,27 +157,89 @@ fn the_configuration_is_documented_as_the_structs_have_it() {
     holds("configuration.md", &text);
 }
 
-/// What is served in part only, and what is missing.
-const PARTLY: &[(&str, &str)] = &[
-    ("POST /auth/tokens", "by password, token and application credential; not by TOTP, OAuth or federation"),
-    ("GET /auth/tokens", "without `allow_expired`"),
-    ("PUT /domains/{domain_id}/config", "kept and shown; users come from this cloud's database whatever it says"),
-    ("POST /OS-OAUTH1/consumers", "kept and shown; access by OAuth 1 is not given"),
-    ("POST /policies", "kept and shown; associations with endpoints are not"),
-    ("POST /users/{user_id}/credentials/OS-EC2", "kept and shown; `POST /ec2tokens` is not served"),
+/// A service of OpenStack whose operations are held against those that are served here.
+struct Original {
+    name: &'static str,
+    /// Where its operations are here.
+    prefix: &'static str,
+    /// Each of its operations, a line.
+    operations: &'static str,
+    /// What is served in part only, and what is missing.
+    partly: &'static [(&'static str, &'static str)],
+}
+
+const ORIGINALS: [Original; 3] = [
+    Original {
+        name: "Keystone",
+        prefix: "/identity/v3",
+        operations: include_str!("documents/keystone.txt"),
+        partly: &[
+            ("POST /auth/tokens", "by password, token and application credential; not by TOTP, OAuth or federation"),
+            ("GET /auth/tokens", "without `allow_expired`"),
+            (
+                "PUT /domains/{domain_id}/config",
+                "kept and shown; users come from this cloud's database whatever it says",
+            ),
+            ("POST /OS-OAUTH1/consumers", "kept and shown; access by OAuth 1 is not given"),
+            ("POST /policies", "kept and shown; associations with endpoints are not"),
+            ("POST /users/{user_id}/credentials/OS-EC2", "kept and shown; `POST /ec2tokens` is not served"),
+        ],
+    },
+    Original {
+        name: "Glance",
+        prefix: "/image/v2",
+        operations: include_str!("documents/glance.txt"),
+        partly: &[
+            (
+                "POST /images/{image_id}/import",
+                "`glance-direct`, and `web-download` where hosts are named; not `copy-image`, not `glance-download`",
+            ),
+            (
+                "DELETE /stores/{store_id}/{image_id}",
+                "there is one store, and what is in no store is not there: always refused",
+            ),
+            ("POST /images/{image_id}/locations", "no bytes are elsewhere than in the store: always refused"),
+            ("POST /tasks", "tasks are made by imports of images; those that are asked for here are refused or fail"),
+            ("GET /cache", "as of a Glance without a cache: 404"),
+            ("DELETE /cache", "as of a Glance without a cache: 404"),
+            ("DELETE /cache/{image_id}", "as of a Glance without a cache: 404"),
+            ("PUT /cache/{image_id}", "as of a Glance without a cache: 404"),
+            ("GET /cache/nodes/{image_id}", "as of a Glance without a cache: 404"),
+            ("POST /cache/clean", "as of a Glance without a cache: 404"),
+            ("POST /cache/prune", "as of a Glance without a cache: 404"),
+        ],
+    },
+    Original {
+        name: "Neutron",
+        prefix: "/networking/v2.0",
+        operations: include_str!("documents/neutron.txt"),
+        partly: &[
+            ("POST /qos/policies", "kept and shown; nothing is limited by them"),
+            ("POST /metering/metering-labels", "kept and shown; nothing is counted"),
+            ("POST /subnets", "without `segment_id`, and without prefix delegation"),
+            ("POST /routers", "without `flavor_id`"),
+            (
+                "GET /agents",
+                "what this component does is shown as two agents, and each host with ports as one; none is a process",
+            ),
+        ],
+    },
 ];
 
 /// Of Nova's operations, what is served in part only, and what is missing.
 const NOVA_PARTLY: &[(&str, &str)] = &[
-    ("POST /servers", "`networks` takes `auto` and `none`: there is no network service; volumes can't be booted from"),
-    ("GET /servers/{server_id}/os-security-groups", "empty: there is no network service"),
-    ("GET /servers/{server_id}/os-interface", "empty: there is no network service"),
+    (
+        "POST /servers",
+        "`networks` takes `auto` and `none`: servers are on no network of Networking yet; volumes can't be booted from",
+    ),
+    ("GET /servers/{server_id}/os-security-groups", "empty: servers are on no network of Networking yet"),
+    ("GET /servers/{server_id}/os-interface", "empty: servers are on no network of Networking yet"),
     ("GET /servers/{server_id}/os-volume_attachments", "empty: there is no volume service"),
-    ("GET /os-networks", "empty: there is no network service"),
-    ("GET /os-tenant-networks", "empty: there is no network service"),
-    ("GET /os-floating-ip-pools", "empty: there is no network service"),
-    ("GET /os-floating-ips", "empty: there is no network service"),
-    ("GET /os-security-groups", "empty: there is no network service"),
+    ("GET /os-networks", "empty: servers are on no network of Networking yet"),
+    ("GET /os-tenant-networks", "empty: servers are on no network of Networking yet"),
+    ("GET /os-floating-ip-pools", "empty: servers are on no network of Networking yet"),
+    ("GET /os-floating-ips", "empty: servers are on no network of Networking yet"),
+    ("GET /os-security-groups", "empty: servers are on no network of Networking yet"),
     ("GET /os-volumes", "empty: there is no volume service"),
     ("GET /os-volumes/detail", "empty: there is no volume service"),
     ("GET /os-snapshots", "empty: there is no volume service"),
@@ -262,34 +324,8 @@ fn by_resource(title: &str, operations: &[&str], text: &mut String) {
     }
 }
 
-/// The same of Glance's.
-const PARTLY_OF_GLANCE: &[(&str, &str)] = &[
-    (
-        "POST /images/{image_id}/import",
-        "`glance-direct`, and `web-download` where hosts are named; not `copy-image`, not `glance-download`",
-    ),
-    (
-        "DELETE /stores/{store_id}/{image_id}",
-        "there is one store, and what is in no store is not there: always refused",
-    ),
-    ("POST /images/{image_id}/locations", "no bytes are elsewhere than in the store: always refused"),
-    ("POST /tasks", "tasks are made by imports of images; those that are asked for here are refused or fail"),
-    ("GET /cache", "as of a Glance without a cache: 404"),
-    ("DELETE /cache", "as of a Glance without a cache: 404"),
-    ("DELETE /cache/{image_id}", "as of a Glance without a cache: 404"),
-    ("PUT /cache/{image_id}", "as of a Glance without a cache: 404"),
-    ("GET /cache/nodes/{image_id}", "as of a Glance without a cache: 404"),
-    ("POST /cache/clean", "as of a Glance without a cache: 404"),
-    ("POST /cache/prune", "as of a Glance without a cache: 404"),
-];
-
-/// The operations of one of OpenStack's own services: which are served, which in part, which not.
-fn operations_of(
-    (name, root, all): (&str, &str, &'static str),
-    partly: &[(&str, &str)],
-    document: &Value,
-    text: &mut String,
-) {
+/// The operations of a service of OpenStack: which are served, which in part, which not.
+fn originals_operations(original: &Original, document: &Value, text: &mut String) {
     // A parameter has the same place in both, whatever its name.
     let plain = |path: &str| -> String {
         let part = |part: &str| if part.starts_with('{') { "{}".to_owned() } else { part.to_owned() };
@@ -298,13 +334,13 @@ fn operations_of(
     let paths = document["paths"].as_object().unwrap();
     let served: Vec<String> = paths
         .iter()
-        .filter_map(|(path, item)| Some((path.strip_prefix(root)?, item.as_object()?)))
+        .filter_map(|(path, item)| Some((path.strip_prefix(original.prefix)?, item.as_object()?)))
         .flat_map(|(path, item)| {
             let path = plain(path);
             item.keys().map(move |method| format!("{} {path}", method.to_uppercase())).collect::<Vec<_>>()
         })
         .collect();
-    let all: Vec<&str> = all.lines().filter(|line| !line.starts_with('#')).collect();
+    let all: Vec<&str> = original.operations.lines().filter(|line| !line.starts_with('#')).collect();
     // What has a parameter here may be several operations there.
     let covers = |served: &String, asked: &str| {
         let (served, asked): (Vec<&str>, Vec<&str>) = (served.split('/').collect(), asked.split('/').collect());
@@ -312,21 +348,22 @@ fn operations_of(
             && served.iter().zip(asked).all(|(served, asked)| *served == asked || *served == "{}")
     };
     let is_served = |operation: &str| served.iter().any(|served| covers(served, &plain(operation)));
-    for (operation, _) in partly {
+    for (operation, _) in original.partly {
         assert!(all.contains(operation) && is_served(operation), "{operation} is not served at all");
     }
     let (here, missing): (Vec<&str>, Vec<&str>) = all.iter().partition(|operation| is_served(operation));
     write!(
         text,
-        "\n### {name}'s {} operations: {} are served, {} of them partly; {} are not\n\n| partly | what is missing |\n\
+        "\n### {}'s {} operations: {} are served, {} of them partly; {} are not\n\n| partly | what is missing |\n\
          | --- | --- |\n",
+        original.name,
         all.len(),
         here.len(),
-        partly.len(),
+        original.partly.len(),
         missing.len()
     )
     .unwrap();
-    for (operation, what) in partly {
+    for (operation, what) in original.partly {
         writeln!(text, "| `{operation}` | {what} |").unwrap();
     }
     if !missing.is_empty() {
@@ -361,9 +398,8 @@ async fn the_operations_that_are_served_are_listed() {
     }
     assert!(text.contains("`POST /servers`"), "{text}");
     novas_operations(&mut text);
-    let keystone = ("Keystone", "/identity/v3", include_str!("documents/keystone.txt"));
-    operations_of(keystone, PARTLY, &document, &mut text);
-    let glance = ("Glance", "/image/v2", include_str!("documents/glance.txt"));
-    operations_of(glance, PARTLY_OF_GLANCE, &document, &mut text);
+    for original in &ORIGINALS {
+        originals_operations(original, &document, &mut text);
+    }
     holds("compatibility.md", &text);
 }

@@ -135,6 +135,14 @@ const RELEASED: &[(&str, &str)] = &[
         "c3b22530cac71a2392037a2c7989f5e540e770a8c5c9ce55d90b9445997252fdc3b313f9c839ea13e2e39899be8320a6",
     ),
     (
+        "postgres/0017_network.sql",
+        "e38efd401e42d36d48e17bbaf91dd1fbd3a82c0e3820d0627cdbddd1618643f8a7ed022890f48015489d9df169246a0a",
+    ),
+    (
+        "sqlite/0017_network.sql",
+        "174f2717d4be41a0a3f394d74dead4bb5ef8da018a521ed78cd412cc12a136867c425ab11c4482c1ec57f69dd5dee60d",
+    ),
+    (
         "postgres/0018_soft_delete.sql",
         "a70f1164add129c4d3a1447a3b1410a0bf3d4eb946a1aab51aa18aa64e44bd4ba2e969e61b5fe244b3af8b69d6ccb00f",
     ),

@@ -8,7 +8,7 @@ use novella_rest::ApiError;
 use serde_json::{Value, json};
 
 use super::{key, number, pool, ranges::Range};
-use crate::{errors, resources::subnets::Subnet};
+use crate::{errors, resource::AT_ONCE, resources::subnets::Subnet};
 
 /// An address of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,12 +91,11 @@ pub(crate) async fn take_back(connection: &mut Connection, subnet: &Subnet, fixe
 
 /// The addresses of these ports, each with the port's id, in their order.
 pub(crate) async fn of_ports(connection: &mut Connection, ports: &[&str]) -> Result<Vec<(String, FixedIp)>, ApiError> {
-    if ports.is_empty() {
-        return Ok(Vec::new());
+    let mut rows: Vec<(String, String, String)> = Vec::new();
+    for ports in ports.chunks(AT_ONCE) {
+        let mut sql = sql!("SELECT port_id, subnet_id, ip_address FROM network_allocations WHERE port_id");
+        rows.extend(sql.is_in(ports).push(" ORDER BY port_id, position").fetch_all(connection).await?);
     }
-    let mut sql = sql!("SELECT port_id, subnet_id, ip_address FROM network_allocations WHERE port_id");
-    let rows: Vec<(String, String, String)> =
-        sql.is_in(ports).push(" ORDER BY port_id, position").fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(port, subnet_id, ip_address)| (port, FixedIp { subnet_id, ip_address })).collect())
 }
 

@@ -79,6 +79,11 @@ pub(crate) fn text_or_null(value: &Value) -> Checked {
     or_null(value, text::<255>)
 }
 
+/// An id of something, or null. Whether there is such a thing is looked up.
+pub(crate) fn id_or_null(value: &Value) -> Checked {
+    or_null(value, text::<36>)
+}
+
 /// A name that must say something.
 pub(crate) fn some_name(value: &Value) -> Checked {
     let checked = text::<255>(value)?;

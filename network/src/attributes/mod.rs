@@ -306,7 +306,9 @@ macro_rules! resource {
                     $($field: {
                         const NAME: &str = $attribute.name;
                         let otherwise = $attribute.otherwise.value();
-                        $crate::attributes::read(NAME, values.get(NAME).unwrap_or(&otherwise))?
+                        // Null, where it is let pass, is as if nothing had been said.
+                        let given = values.get(NAME).filter(|value| !value.is_null());
+                        $crate::attributes::read(NAME, given.unwrap_or(&otherwise))?
                     },)+
                     revision_number: base.revision_number,
                     created_at: base.now,

@@ -7,7 +7,7 @@ use axum::{
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use novella_common::{
-    db::{Connection, Sql, TRANSACTION_ATTEMPTS, Table, table},
+    db::{Connection, Sql, Table, table},
     sql,
 };
 use novella_rest::{ApiError, Path, policy::Rule};
@@ -37,13 +37,7 @@ pub(super) async fn create_of<R: Resource>(
     for given in &mut given {
         given.values.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())));
     }
-    let mut attempt = 1;
-    let (rows, mut work) = loop {
-        match try_create::<R>(request, &given).await {
-            Err(ApiError::TransactionLost) if attempt < TRANSACTION_ATTEMPTS => attempt += 1,
-            result => break result?,
-        }
-    };
+    let (rows, mut work) = retried!(try_create::<R>(request, &given))?;
     let mut views = views(request, &mut work.transaction, &rows, &Wanted::new_one()).await?;
     work.transaction.commit().await?;
     let about = R::ABOUT;
@@ -97,8 +91,13 @@ pub(crate) async fn make<R: Resource>(work: &mut Work<'_>, given: &Given) -> Res
 }
 
 /// Writes a new row.
+///
+/// # Errors
+/// If another has come between: tried again it is seen, and refused in its own words.
 pub(crate) async fn insert_row<T: Table>(connection: &mut Connection, row: &T) -> Result<(), ApiError> {
-    Ok(table::insert(connection, row).await?)
+    table::insert(connection, row)
+        .await
+        .map_err(|error| if error.is_unique_violation() { ApiError::TransactionLost } else { error.into() })
 }
 
 /// `PUT` of one.
@@ -113,17 +112,12 @@ pub(crate) async fn update<R: Resource>(
 /// The same for one that is named otherwise.
 pub(super) async fn update_one<R: Resource>(request: &Request, id: &str, new: &New<R>) -> Result<Response, ApiError> {
     let given = new.change(request)?;
-    let mut attempt = 1;
-    loop {
-        match try_update::<R>(request, id, &given).await {
-            Err(ApiError::TransactionLost) if attempt < TRANSACTION_ATTEMPTS => attempt += 1,
-            result => return result,
-        }
-    }
+    retried!(try_update::<R>(request, id, &given))
 }
 
 async fn try_update<R: Resource>(request: &Request, id: &str, given: &Given) -> Result<Response, ApiError> {
     let mut work = Work::begin(request).await?;
+    R::lock_before(&mut work, id).await?;
     let old = locked::<R>(&mut work, id).await?;
     let whose = old.whose(request, &mut work.transaction).await?;
     let mut rules: Vec<Rule> = R::ABOUT.update.into_iter().collect();
@@ -178,17 +172,12 @@ pub(crate) async fn remove<R: Resource>(request: Request, Path(id): Path<String>
 
 /// The same for one that is named otherwise.
 pub(super) async fn remove_one<R: Resource>(request: &Request, id: &str) -> Result<StatusCode, ApiError> {
-    let mut attempt = 1;
-    loop {
-        match try_remove::<R>(request, id).await {
-            Err(ApiError::TransactionLost) if attempt < TRANSACTION_ATTEMPTS => attempt += 1,
-            result => return result,
-        }
-    }
+    retried!(try_remove::<R>(request, id))
 }
 
 async fn try_remove<R: Resource>(request: &Request, id: &str) -> Result<StatusCode, ApiError> {
     let mut work = Work::begin(request).await?;
+    R::lock_before(&mut work, id).await?;
     let row = locked::<R>(&mut work, id).await?;
     let whose = row.whose(request, &mut work.transaction).await?;
     check_rules(request, &[R::ABOUT.delete], &whose.target())?;

@@ -4,6 +4,24 @@
 //! attributes are no columns, who sees it, and what must be so or be done when it is made, changed or deleted. The operations
 //! on it follow ([`operations()`]).
 
+/// Tries again what the database has ended for another's sake.
+macro_rules! retried {
+    ($attempt:expr) => {{
+        let mut attempts = 1;
+        loop {
+            match $attempt.await {
+                Err(::novella_rest::ApiError::TransactionLost)
+                    if attempts < ::novella_common::db::TRANSACTION_ATTEMPTS =>
+                {
+                    attempts += 1;
+                }
+                result => break result,
+            }
+        }
+    }};
+}
+pub(crate) use retried;
+
 mod bodies;
 mod changes;
 mod filters;
@@ -34,7 +52,7 @@ pub(crate) use self::{
     filters::{flags, in_table},
     lists::{index, names, show},
     policies::{SharedAs, check_rules, granted, is_admin, is_service, shared_with},
-    tags::write as write_tags,
+    tags::{operations_at as tag_operations, write as write_tags},
     views::{Wanted, shown, views},
 };
 use crate::{
@@ -170,6 +188,11 @@ pub(crate) trait Resource: Table + Fields + Clone + PartialEq + Send + Sync + 's
     /// Whether the rule of an attribute is asked for when it is given this value.
     fn asks(_attribute: &Attribute, _value: &Value) -> bool {
         true
+    }
+
+    /// Locks what must be locked before it, so that nobody waits in a circle.
+    fn lock_before(_work: &mut Work<'_>, _id: &str) -> impl Future<Output = Result<(), ApiError>> + Send {
+        async { Ok(()) }
     }
 
     /// What must be so before a new one is written, and what is decided for it.
@@ -311,13 +334,17 @@ pub(crate) async fn rows_by<R: Table>(
     values: impl IntoIterator<Item = impl AsRef<str>>,
 ) -> Result<Vec<R>, ApiError> {
     let values: Vec<String> = values.into_iter().map(|value| value.as_ref().to_owned()).collect();
-    if values.is_empty() {
-        return Ok(Vec::new());
+    let mut rows = Vec::new();
+    for values in values.chunks(AT_ONCE) {
+        let mut sql = select::<R>();
+        sql.push(" WHERE ").push(column).is_in(values).push(" ORDER BY id");
+        rows.extend(sql.fetch_all::<R>(connection).await?);
     }
-    let mut sql = select::<R>();
-    sql.push(" WHERE ").push(column).is_in(values).push(" ORDER BY id");
-    Ok(sql.fetch_all(connection).await?)
+    Ok(rows)
 }
+
+/// Values that are asked for in one query at most: SQLite takes some 30,000.
+pub(crate) const AT_ONCE: usize = 10_000;
 
 /// Pairs by the first of them.
 pub(crate) fn grouped<T>(pairs: impl IntoIterator<Item = (String, T)>) -> BTreeMap<String, Vec<T>> {

@@ -25,8 +25,13 @@ use crate::{
 
 /// The operations on the tags of a resource, if it has some. Who may change a thing may tag it.
 pub(super) fn operations<R: Resource>() -> Vec<Operation<Networking>> {
+    R::ABOUT.tags.map(|(all, one)| operations_at::<R>(all, one)).unwrap_or_default()
+}
+
+/// The same at other paths.
+pub(crate) fn operations_at<R: Resource>(all: &'static str, one: &'static str) -> Vec<Operation<Networking>> {
     let about = R::ABOUT;
-    let (Some((all, one)), Some(change)) = (about.tags, about.update) else { return Vec::new() };
+    let Some(change) = about.update else { return Vec::new() };
     vec![
         get(all, about.get, list::<R>).summary("List the tags of a thing."),
         put(all, change, replace::<R>).summary("Give a thing these tags and no others."),

@@ -4,14 +4,11 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use novella_common::{
-    db::{Connection, Sql},
-    sql,
-};
+use novella_common::{db::Connection, sql};
 use novella_rest::{ApiError, times::Seconds};
 use serde_json::{Map, Value, json};
 
-use super::{Resource, attributes, granted, grouped};
+use super::{AT_ONCE, Resource, attributes, granted, grouped};
 use crate::Request;
 use novella_rest::policy::Target;
 
@@ -93,11 +90,12 @@ pub(crate) async fn views<R: Resource>(
 
 /// The tags of these things, each with the thing's id.
 pub(crate) async fn tags_of(connection: &mut Connection, ids: &[&str]) -> Result<Vec<(String, String)>, ApiError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut tags = Vec::new();
+    for ids in ids.chunks(AT_ONCE) {
+        let mut sql = sql!("SELECT resource_id, tag FROM network_tags WHERE resource_id");
+        tags.extend(sql.is_in(ids).push(" ORDER BY resource_id, tag").fetch_all(connection).await?);
     }
-    let mut sql: Sql = sql!("SELECT resource_id, tag FROM network_tags WHERE resource_id");
-    Ok(sql.is_in(ids).push(" ORDER BY resource_id, tag").fetch_all(connection).await?)
+    Ok(tags)
 }
 
 /// `{"network": {...}}`, with the fields that the query asks for.

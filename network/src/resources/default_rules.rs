@@ -10,7 +10,7 @@ use crate::{
     attributes::{
         Otherwise::{Flag, Null, Text},
         attribute,
-        checks::{self, any, boolean, name},
+        checks::{self, boolean, name},
     },
     policy,
     resource::{self, About, Resource},
@@ -28,8 +28,8 @@ crate::resource! {
         port_range_min: Option<i64> = attribute("port_range_min", checks::non_negative_or_null).given_or(Null).filter();
         port_range_max: Option<i64> = attribute("port_range_max", checks::non_negative_or_null).given_or(Null).filter();
         remote_ip_prefix: Option<String> = attribute("remote_ip_prefix", checks::cidr_or_null).given_or(Null).filter();
-        remote_group_id: Option<String> = attribute("remote_group_id", any).given_or(Null).filter();
-        remote_address_group_id: Option<String> = attribute("remote_address_group_id", any).given_or(Null).filter();
+        remote_group_id: Option<String> = attribute("remote_group_id", checks::id_or_null).given_or(Null).filter();
+        remote_address_group_id: Option<String> = attribute("remote_address_group_id", checks::id_or_null).given_or(Null).filter();
         description: String = attribute("description", name).given_or(Text("")).filter();
         used_in_default_sg: bool = attribute("used_in_default_sg", boolean).given_or(Flag(false)).filter();
         used_in_non_default_sg: bool = attribute("used_in_non_default_sg", boolean).given_or(Flag(true)).filter();

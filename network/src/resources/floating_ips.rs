@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use novella_common::{
-    db::{Connection, list::Condition},
+    db::{Connection, list::Condition, table},
     sql,
 };
 use novella_rest::{ApiError, Operation, get};
@@ -26,7 +26,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, missing, refused},
     policy,
-    resource::{self, About, Given, Resource, Wanted, Work, bump, delete_row, find, grouped, held, look_up, rows_by},
+    resource::{self, About, Given, Resource, Wanted, Work, bump, delete_row, find, grouped, look_up, rows_by},
 };
 
 crate::resource! {
@@ -243,7 +243,8 @@ impl FloatingIp {
             return Ok(());
         };
         find::<Port>(work.request, &mut work.transaction, &id).await?;
-        let port = held::<Port>(&mut work.transaction, &id).await?.ok_or_else(|| Port::missing(&id))?;
+        // Of several that want one port the second sees what the first has got.
+        let port = table::lock::<Port, _>(&mut work.transaction, &id).await?.ok_or_else(|| Port::missing(&id))?;
         let addresses = ports::addresses_of(&mut work.transaction, &id).await?;
         let fixed = match &self.fixed_ip_address {
             Some(wanted) => addresses

@@ -35,7 +35,7 @@ static QOS_POLICIES: About = About {
     many: "policies",
     collection: "/qos/policies",
     member: "/qos/policies/{policy_id}",
-    tags: Some(("/policies/{policy_id}/tags", "/policies/{policy_id}/tags/{tag}")),
+    tags: Some(("/qos/policies/{policy_id}/tags", "/qos/policies/{policy_id}/tags/{tag}")),
     missing: ("QosPolicyNotFound", "QoS policy ", " could not be found."),
     get: policy::GET_POLICY,
     create: policy::CREATE_POLICY,
@@ -52,6 +52,11 @@ pub(super) static SHARED: SharedAs = SharedAs { object_type: "qos_policy", actio
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Networking>> {
     let mut operations = resource::operations::<QosPolicy>();
+    // Neutron has them here; its clients ask for them there.
+    operations.extend(resource::tag_operations::<QosPolicy>(
+        "/policies/{policy_id}/tags",
+        "/policies/{policy_id}/tags/{tag}",
+    ));
     operations.extend(qos_rules::operations());
     operations.extend([
         get("/qos/rule-types", policy::GET_RULE_TYPE, rule_types),

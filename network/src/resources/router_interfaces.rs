@@ -19,7 +19,7 @@ use crate::{
     attributes::Fields as _,
     errors::{bad_request_of, conflict, missing, refused},
     policy,
-    resource::{Work, find, is_admin, locked, locked_for, look_up, rows_by, swap},
+    resource::{Work, find, is_admin, locked, locked_for, look_up, retried, rows_by, swap},
 };
 
 /// The owner of such a port.
@@ -58,14 +58,18 @@ fn answer(router: &Router, port: &Port, subnets: &[String]) -> Json<Value> {
 
 async fn add(mut request: Request, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let named = named(&mut request).await?;
-    let mut work = Work::begin(&request).await?;
-    let mut router = locked_for::<Router>(&mut work, policy::ADD_ROUTER_INTERFACE, &id).await?;
+    retried!(try_add(&request, &id, &named))
+}
+
+async fn try_add(request: &Request, id: &str, named: &Named) -> Result<Json<Value>, ApiError> {
+    let mut work = Work::begin(request).await?;
+    let mut router = locked_for::<Router>(&mut work, policy::ADD_ROUTER_INTERFACE, id).await?;
     let (port, subnets) = match named {
         Named { subnet: Some(_), port: Some(_) } => {
             return Err(bad_request_of("router", "Cannot specify both subnet-id and port-id"));
         }
-        Named { port: Some(port), .. } => add_port(&mut work, &router, &port).await?,
-        Named { subnet, .. } => add_subnet(&mut work, &router, &subnet.unwrap_or_default()).await?,
+        Named { port: Some(port), .. } => add_port(&mut work, &router, port).await?,
+        Named { subnet, .. } => add_subnet(&mut work, &router, subnet.as_deref().unwrap_or_default()).await?,
     };
     let seen = router.revision_number;
     router.bump(work.now);
@@ -205,9 +209,13 @@ async fn add_port(work: &mut Work<'_>, router: &Router, id: &str) -> Result<(Por
 
 async fn remove(mut request: Request, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let named = named(&mut request).await?;
-    let mut work = Work::begin(&request).await?;
-    let mut router = locked_for::<Router>(&mut work, policy::REMOVE_ROUTER_INTERFACE, &id).await?;
-    let ports = interfaces(&mut work, &id).await?;
+    retried!(try_remove(&request, &id, &named))
+}
+
+async fn try_remove(request: &Request, id: &str, named: &Named) -> Result<Json<Value>, ApiError> {
+    let mut work = Work::begin(request).await?;
+    let mut router = locked_for::<Router>(&mut work, policy::REMOVE_ROUTER_INTERFACE, id).await?;
+    let ports = interfaces(&mut work, id).await?;
     let (port, addresses) = match &named.port {
         Some(wanted) => {
             let port = ports.into_iter().find(|port| port.id == *wanted);
@@ -227,7 +235,7 @@ async fn remove(mut request: Request, Path(id): Path<String>) -> Result<Json<Val
         }
         None => {
             let wanted = named.subnet.clone().unwrap_or_default();
-            find::<Subnet>(&request, &mut work.transaction, &wanted).await?;
+            find::<Subnet>(request, &mut work.transaction, &wanted).await?;
             let mut found = None;
             for port in ports {
                 let addresses = ports::addresses_of(&mut work.transaction, &port.id).await?;
@@ -240,9 +248,9 @@ async fn remove(mut request: Request, Path(id): Path<String>) -> Result<Json<Val
             })?
         }
     };
-    let by_subnet = named.port.is_none().then_some(named.subnet).flatten();
+    let by_subnet = named.subnet.as_ref().filter(|_| named.port.is_none());
     let (gone, left): (Vec<FixedIp>, Vec<FixedIp>) =
-        addresses.into_iter().partition(|fixed| by_subnet.as_ref().is_none_or(|subnet| fixed.subnet_id == *subnet));
+        addresses.into_iter().partition(|fixed| by_subnet.is_none_or(|subnet| fixed.subnet_id == *subnet));
     for fixed in &gone {
         check_unneeded(&mut work, &router, &fixed.subnet_id).await?;
     }

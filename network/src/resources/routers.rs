@@ -40,7 +40,7 @@ crate::resource! {
             .seeing(policy::GET_ROUTER_DISTRIBUTED);
         ha: Option<bool> = attribute("ha", boolean_or_null).given_or(Null).changed()
             .creating(policy::CREATE_ROUTER_HA).updating(policy::UPDATE_ROUTER_HA).seeing(policy::GET_ROUTER_HA);
-        flavor_id: Option<String> = attribute("flavor_id", any).given_or(Null).sort_nullable();
+        flavor_id: Option<String> = attribute("flavor_id", checks::id_or_null).given_or(Null).sort_nullable();
         availability_zone_hints: Vec<String> [Json] = attribute("availability_zone_hints", checks::zones).given_or(List);
         routes: Vec<Route> [Json] = attribute("routes", checks::routes).begins(List).changed();
         gateway_network_id: Option<String> = attribute("gateway_network_id", any).hidden();

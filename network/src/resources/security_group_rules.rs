@@ -33,8 +33,8 @@ crate::resource! {
     struct SecurityGroupRule in "security_group_rules" {
         direction: String = attribute("direction", direction).required().filter().sort();
         security_group_id: String = attribute("security_group_id", checks::text::<36>).required().filter().sort();
-        remote_group_id: Option<String> = attribute("remote_group_id", any).given_or(Null).filter().sort_nullable();
-        remote_address_group_id: Option<String> = attribute("remote_address_group_id", any).given_or(Null).filter()
+        remote_group_id: Option<String> = attribute("remote_group_id", checks::id_or_null).given_or(Null).filter().sort_nullable();
+        remote_address_group_id: Option<String> = attribute("remote_address_group_id", checks::id_or_null).given_or(Null).filter()
             .sort_nullable();
         protocol: Option<String> = attribute("protocol", protocols::check).given_or(Null).filter().sort_nullable();
         port_range_min: Option<i64> = attribute("port_range_min", port_value).given_or(Null).filter().sort_nullable();
@@ -393,7 +393,7 @@ mod tests {
         fn equal_rules_have_the_same_protocol_ports_and_prefix(
             one in (0u8..3, proptest::option::of((1u16..5, 0u16..3)), 0u8..3),
             other in (0u8..3, proptest::option::of((1u16..5, 0u16..3)), 0u8..3),
-            words in any::<(bool, bool)>(),
+            words in proptest::prelude::any::<(bool, bool)>(),
         ) {
             let make = |(protocol, ports, prefix): (u8, Option<(u16, u16)>, u8), by_number: bool| {
                 let protocol = match (protocol, by_number) {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     Request,
-    resource::{SharedAs, Work, shared_with},
+    resource::{AT_ONCE, SharedAs, Work, shared_with},
 };
 
 /// Shares a thing with everybody. Nothing changes if it is.
@@ -43,14 +43,14 @@ pub(super) async fn shared_now(
     shared: &SharedAs,
     ids: &[&str],
 ) -> Result<BTreeSet<String>, ApiError> {
-    if ids.is_empty() {
-        return Ok(BTreeSet::new());
-    }
     let project = request.context.project_id.as_deref().unwrap_or_default();
-    let mut sql = shared_with(shared, project);
-    sql.push(" AND object_id").is_in(ids);
-    let found: Vec<String> = sql.fetch_all(connection).await?;
-    Ok(found.into_iter().collect())
+    let mut found = BTreeSet::new();
+    for ids in ids.chunks(AT_ONCE) {
+        let mut sql = shared_with(shared, project);
+        sql.push(" AND object_id").is_in(ids);
+        found.extend(sql.fetch_all::<String>(connection).await?);
+    }
+    Ok(found)
 }
 
 /// The filter `shared`.

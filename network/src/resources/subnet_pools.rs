@@ -201,9 +201,9 @@ impl SubnetPool {
         let other = default_pool(&mut work.transaction, self.ip_version).await?;
         match other.filter(|other| other.id != self.id) {
             None => Ok(()),
-            Some(_) => Err(invalid_input(format!(
-                "A default subnetpool for this IP family has already been set. Only one default may exist per IP family"
-            ))),
+            Some(_) => Err(invalid_input(
+                "A default subnetpool for this IP family has already been set. Only one default may exist per IP family",
+            )),
         }
     }
 
@@ -343,7 +343,7 @@ fn free_block(prefixes: &[IpNet], taken: &[IpNet], length: u8) -> Option<IpNet> 
     let mut taken: Vec<&IpNet> = taken.iter().collect();
     taken.sort();
     for prefix in prefixes.iter().filter(|prefix| prefix.prefix_len() <= length) {
-        let step = 1u128 << (prefix.max_prefix_len() - length);
+        let Some(step) = 1u128.checked_shl(u32::from(prefix.max_prefix_len().saturating_sub(length))) else { continue };
         let (mut at, last) = (number(prefix.network()), number(prefix.broadcast()));
         for used in taken.iter().filter(|used| overlap(used, prefix)) {
             let (first, end) = (number(used.network()), number(used.broadcast()));

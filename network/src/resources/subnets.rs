@@ -7,6 +7,7 @@ use novella_common::{
     db::{
         Connection, Sql,
         list::{Condition, List},
+        table,
     },
     sql,
 };
@@ -141,6 +142,14 @@ impl Resource for Subnet {
         networks::whose_on(request, connection, &given.project, network).await
     }
 
+    /// Its network, as whoever makes a port on it does.
+    async fn lock_before(work: &mut Work<'_>, id: &str) -> Result<(), ApiError> {
+        if let Some(subnet) = resource::look_up::<Self>(&mut work.transaction, id).await? {
+            table::lock::<Network, _>(&mut work.transaction, &subnet.network_id).await?;
+        }
+        Ok(())
+    }
+
     async fn before_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         let network = resource::locked::<Network>(work, &self.network_id).await?;
         if !is_admin(work.request) && !is_service(work.request) {
@@ -262,9 +271,12 @@ impl Subnet {
     }
 }
 
-/// The subnets of a network, in the order in which they were made.
+/// The subnets of a network, in the order in which they were made. None is changed or deleted until the transaction ends:
+/// its addresses may be given out.
 pub(super) async fn of_network(connection: &mut Connection, network: &str) -> Result<Vec<Subnet>, ApiError> {
-    let mut subnets: Vec<Subnet> = resource::rows_by(connection, "network_id", [network]).await?;
+    let mut sql = table::select::<Subnet>();
+    sql.push(" WHERE network_id = ").bind(network).push(" ORDER BY id").push_for("", " FOR SHARE");
+    let mut subnets: Vec<Subnet> = sql.fetch_all(connection).await?;
     subnets.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
     Ok(subnets)
 }

@@ -1,5 +1,5 @@
 //! The Networking API as its clients have it: the real router on a real database, with Identity's own tokens.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 #[macro_use]
 mod support;

@@ -84,6 +84,58 @@ on_both! {
         }
     }
 
+    async fn no_value_of_no_attribute_breaks_a_handler(cloud: Cloud) {
+        let admin = cloud.admin().await;
+        let network = admin.network(json!({})).await;
+        let subnet = admin.subnet(&network, "10.0.0.0/24").await;
+        let values = [
+            json!(null), json!(true), json!(-1), json!(1e300), json!(i64::MAX), json!(""), json!("x"), json!([]),
+            json!({}), json!([null]), json!([[]]), json!([{}]), json!([{"ip_address": 5, "subnet_id": [], "port_id": {}}]),
+            json!({"network_id": []}), json!("10.0.0.0/99"), json!("::/0"),
+        ];
+        for (path, one, base, attributes) in [
+            ("/networks", "network", json!({}), "name mtu shared router:external is_default port_security_enabled \
+                provider:network_type provider:physical_network provider:segmentation_id qos_policy_id dns_domain \
+                availability_zone_hints description admin_state_up project_id"),
+            ("/subnets", "subnet", json!({"network_id": network, "ip_version": 4, "cidr": "10.9.0.0/24"}), "network_id \
+                ip_version cidr gateway_ip allocation_pools dns_nameservers host_routes enable_dhcp ipv6_ra_mode \
+                service_types subnetpool_id prefixlen use_default_subnetpool segment_id"),
+            ("/ports", "port", json!({"network_id": network}), "network_id mac_address fixed_ips device_id device_owner \
+                security_groups port_security_enabled allowed_address_pairs extra_dhcp_opts binding:host_id \
+                binding:profile binding:vnic_type dns_name qos_policy_id device_profile tags"),
+            ("/routers", "router", json!({}), "external_gateway_info distributed ha flavor_id availability_zone_hints \
+                routes"),
+            ("/floatingips", "floatingip", json!({"floating_network_id": network}), "floating_network_id port_id \
+                fixed_ip_address floating_ip_address subnet_id dns_name"),
+            ("/security-groups", "security_group", json!({}), "name stateful"),
+            ("/security-group-rules", "security_group_rule", json!({"security_group_id": "x", "direction": "ingress"}),
+                "security_group_id direction ethertype protocol port_range_min port_range_max remote_ip_prefix \
+                remote_group_id remote_address_group_id"),
+            ("/subnetpools", "subnetpool", json!({"name": "p", "prefixes": ["10.0.0.0/8"]}), "prefixes default_prefixlen \
+                min_prefixlen max_prefixlen default_quota address_scope_id is_default shared"),
+            ("/address-groups", "address_group", json!({}), "addresses"),
+            ("/rbac-policies", "rbac_policy", json!({"object_type": "network", "object_id": network,
+                "action": "access_as_shared", "target_tenant": "x"}), "object_type object_id action target_tenant"),
+            ("/trunks", "trunk", json!({"port_id": subnet}), "port_id sub_ports"),
+            ("/qos/policies", "policy", json!({}), "name shared is_default"),
+            ("/metering/metering-labels", "metering_label", json!({}), "name shared"),
+            ("/quotas/x", "quota", json!({}), "network check_limit"),
+        ] {
+            for attribute in attributes.split_whitespace() {
+                for value in &values {
+                    let mut body = base.clone();
+                    body[attribute] = value.clone();
+                    let body = json!({ one: body });
+                    // What is answered with 500 or more fails in here.
+                    match path.starts_with("/quotas") {
+                        true => admin.put(path, &body).await,
+                        false => admin.post(path, &body).await,
+                    };
+                }
+            }
+        }
+    }
+
     async fn a_network_in_use_is_not_deleted_and_takes_its_subnets_with_it(cloud: Cloud) {
         let demo = cloud.demo().await;
         let network = demo.network(json!({})).await;

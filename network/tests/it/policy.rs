@@ -94,7 +94,7 @@ on_both! {
         let nobody = crate::support::Client::without_token(&demo);
         for operation in operations() {
             let (method, path) = operation.route();
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             let body = json!({});
             let body = (*method != Method::GET).then_some(&body);
             let answer = nobody.send(method.clone(), &path, body, &[]).await;

@@ -17,7 +17,7 @@ use crate::{
     },
     attributes::checks::{self, Checked, Refusal, plain},
     errors::{conflict, invalid_input, refused},
-    resource::{Given, Resource as _, Work, look_up},
+    resource::{Given, Resource as _, Work, held},
     resources::{
         subnet_layout::is_usable,
         subnets::{self, Subnet},
@@ -282,7 +282,7 @@ pub(super) async fn change(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) ->
 /// Gives addresses back.
 pub(super) async fn take_back(work: &mut Work<'_>, addresses: &[FixedIp]) -> Result<(), ApiError> {
     for fixed in addresses {
-        if let Some(subnet) = look_up::<Subnet>(&mut work.transaction, &fixed.subnet_id).await? {
+        if let Some(subnet) = held::<Subnet>(&mut work.transaction, &fixed.subnet_id).await? {
             allocations::take_back(&mut work.transaction, &subnet, fixed).await?;
         }
     }

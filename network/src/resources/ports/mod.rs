@@ -307,11 +307,12 @@ impl Resource for Port {
 
 /// The security groups of these ports, each with the port's id.
 async fn groups_of(connection: &mut Connection, ports: &[&str]) -> Result<Vec<(String, String)>, ApiError> {
-    if ports.is_empty() {
-        return Ok(Vec::new());
+    let mut groups = Vec::new();
+    for ports in ports.chunks(resource::AT_ONCE) {
+        let mut sql = sql!("SELECT port_id, group_id FROM port_security_groups WHERE port_id");
+        groups.extend(sql.is_in(ports).push(" ORDER BY port_id, group_id").fetch_all(connection).await?);
     }
-    let mut sql = sql!("SELECT port_id, group_id FROM port_security_groups WHERE port_id");
-    Ok(sql.is_in(ports).push(" ORDER BY port_id, group_id").fetch_all(connection).await?)
+    Ok(groups)
 }
 
 const fn allocation(addresses: &[FixedIp]) -> &'static str {
@@ -436,7 +437,10 @@ impl Port {
         let own: Vec<String> = match given.get("security_groups") {
             Some(groups) => read("security_groups", groups)?,
             None if new && self.is_secured() && !named && !self.device_owner.starts_with("network:") => {
-                vec![security_groups::ensure_default(work, &self.project_id).await?]
+                let group = security_groups::ensure_default(work, &self.project_id).await?;
+                // Unless an administrator has just deleted it: then another one is made.
+                let held = resource::held::<security_groups::SecurityGroup>(&mut work.transaction, &group).await?;
+                vec![held.ok_or(ApiError::TransactionLost)?.id]
             }
             None if new => Vec::new(),
             None => groups_of(&mut work.transaction, &[&self.id]).await?.into_iter().map(|(_, group)| group).collect(),
