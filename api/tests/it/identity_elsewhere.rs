@@ -230,7 +230,7 @@ async fn an_identity_that_hangs_keeps_nobody_waiting_whose_token_is_known() {
     let served = Served::new(&cloud.router).await;
     let keystone = Keystone::new(config(served.address, Duration::from_secs(3600))).unwrap();
     let few = RestConfig { max_in_flight: 2, max_in_flight_per_address: 2, ..RestConfig::default() };
-    let images = novella_image::Images::new(cloud.database.clone());
+    let images = cloud.images();
     let router = Server::new(few, Arc::new(keystone))
         .service(&IMAGE, images, novella_image::operations())
         .router(Readiness::new());

@@ -394,7 +394,7 @@ async fn images_are_looked_after_with_openstackclient(cloud: Cloud) {
     // The client itself would upload what it finds on its standard input.
     let record = "disk_format='raw', container_format='bare', name='staged'";
     openstack
-        .run_with_the_sdk(&format!(
+        .script(&format!(
             "import openstack; openstack.connect().image._create(openstack.image.v2.image.Image, {record})"
         ))
         .await;
