@@ -5,7 +5,7 @@ use std::time::Duration;
 use novella_common::config::{Secret, seconds};
 use serde::{Deserialize, Serialize};
 
-/// `[image]`. Glance's names where Glance has the like.
+/// `[image]`: images and their bytes. Glance's names where Glance has the like.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImageConfig {

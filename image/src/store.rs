@@ -9,12 +9,13 @@ use std::{
     ops::Range,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    GetOptions, GetRange, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload,
+    GetOptions, GetRange, GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig,
     aws::AmazonS3Builder, local::LocalFileSystem, path::Path,
 };
 use tokio::task::JoinHandle;
@@ -31,6 +32,8 @@ const READ: usize = 512 * 1024;
 const PART_OF_FILE: usize = 1 << 20;
 /// Bytes of one part of an upload to S3, which takes no smaller ones.
 const PART_OF_OBJECT: usize = 8 << 20;
+/// How long a request to S3 is tried again.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// S3 takes ten thousand parts. After so many they are twice as large, so that they are enough for 8 TiB.
 const PARTS_OF_A_SIZE: usize = 1000;
 
@@ -129,7 +132,9 @@ impl Store {
         if let (Some(id), Some(secret)) = (&config.s3_access_key, &config.s3_secret_key) {
             builder = builder.with_access_key_id(id.expose()).with_secret_access_key(secret.expose());
         }
-        let objects = builder.with_http_connector(Connector).build()?;
+        // A client is told soon that the store can't be reached, and tries again itself.
+        let retry = RetryConfig { max_retries: 3, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+        let objects = builder.with_retry(retry).with_http_connector(Connector).build()?;
         Ok(Self { objects: Arc::new(objects), folder: None, prefix: Path::parse(prefix)? })
     }
 

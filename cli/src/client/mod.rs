@@ -68,6 +68,11 @@ impl Client {
         Ok(Self { http, endpoints: Arc::new(endpoints), token, project })
     }
 
+    /// The token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The id of the project that it works in.
     pub(crate) fn project(&self) -> &str {
         &self.project

@@ -1,8 +1,9 @@
 //! The bytes of images in a real process: on their way, in its memory, and after its end; and the Image API alone.
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use novella_common::sql;
+use novella_testing::python;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -192,6 +193,81 @@ async fn who_uploads_in_vain_is_answered() {
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, b"HTTP/1.1 409", "{mib} MiB");
     }
+}
+
+/// A bucket of S3, as moto has it.
+struct Bucket {
+    server: std::process::Child,
+    endpoint: String,
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+}
+
+impl Bucket {
+    async fn new() -> Self {
+        let packages = ["moto[server]==5.1.22"];
+        let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let environment = tokio::task::spawn_blocking(move || python::environment(folder, &packages)).await.unwrap();
+        let address = free_address();
+        let port = address.rsplit(':').next().unwrap();
+        let mut command = std::process::Command::new(environment.join("bin/moto_server"));
+        command.args(["-H", "127.0.0.1", "-p", port]).stdout(Stdio::null()).stderr(Stdio::null());
+        let bucket = Self { server: command.spawn().unwrap(), endpoint: format!("http://{address}") };
+        let http = reqwest::Client::new();
+        wait_for("a bucket", async || {
+            http.put(format!("{}/bucket", bucket.endpoint))
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+        bucket
+    }
+
+    async fn keys(&self) -> usize {
+        let list = reqwest::get(format!("{}/bucket?list-type=2", self.endpoint)).await.unwrap().text().await.unwrap();
+        list.matches("<Key>images/").count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_are_kept_in_a_bucket() {
+    let bucket = Bucket::new().await;
+    let environment = vec![
+        ("NOVELLA_IMAGE__STORE_URL", "s3://bucket/images".to_owned()),
+        ("NOVELLA_IMAGE__S3_ENDPOINT", bucket.endpoint.clone()),
+        ("NOVELLA_IMAGE__S3_ACCESS_KEY", "key".to_owned()),
+        ("NOVELLA_IMAGE__S3_SECRET_KEY", "secret".to_owned()),
+    ];
+    let cloud = Cloud::embedded(Settings { environment, ..Settings::default() }).await;
+    let images = Images::of(&cloud).await;
+    let (id, empty) = (images.queued().await, images.queued().await);
+    // Of several parts, and of none.
+    assert_eq!(images.upload(&id, 20).await, "HTTP/1.1 204 No Content");
+    assert_eq!(images.upload(&empty, 0).await, "HTTP/1.1 204 No Content");
+    assert_eq!((images.download(&id).await, images.download(&empty).await, bucket.keys().await), (20 * MIB, 0, 2));
+    let part = images.http.get(format!("http://{}/image/v2/images/{id}/file", images.address));
+    let part =
+        part.header("X-Auth-Token", &images.token).header("Range", "bytes=8388600-8388615").send().await.unwrap();
+    assert_eq!(
+        (part.status(), part.bytes().await.unwrap()),
+        (reqwest::StatusCode::PARTIAL_CONTENT, vec![7; 16].into())
+    );
+    for id in [id, empty] {
+        let deleted = images.http.delete(format!("http://{}/image/v2/images/{id}", images.address));
+        assert_eq!(deleted.header("X-Auth-Token", &images.token).send().await.unwrap().status(), 204);
+    }
+    assert_eq!(bucket.keys().await, 0);
+    // Without its store an upload fails, and the image is as it was.
+    let id = images.queued().await;
+    drop(bucket);
+    assert_eq!(images.upload(&id, 1).await, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(images.get(&id).await["status"], "queued");
 }
 
 async fn the_image_api_alone_serves_the_same_images(cloud: Cloud) {

@@ -8,6 +8,7 @@
 mod deployment;
 mod environment;
 mod hostile;
+mod images;
 mod latency;
 mod load;
 mod memory;
@@ -51,6 +52,9 @@ pub(crate) struct BenchOptions {
     /// Measure healthy clients beside clients that try to stop the cloud, and nothing else
     #[arg(long, conflicts_with = "scale_only")]
     hostile: bool,
+    /// Measure the upload and the download of an image of so many MiB beside a copy through a socket, and nothing else
+    #[arg(long, value_name = "MIB", num_args = 0..=1, default_missing_value = "4096", conflicts_with_all = ["scale_only", "hostile"])]
+    images: Option<usize>,
     /// Measure only the embedded cloud, also where a broker and a database are named
     #[arg(long, conflicts_with = "apart")]
     embedded: bool,
@@ -81,6 +85,8 @@ pub(crate) async fn run(global: &GlobalOptions, options: BenchOptions) -> Result
         let mut column = Column::new(shape.name());
         if options.hostile {
             hostile::measure(shape, &mut column).await?;
+        } else if let Some(mib) = options.images {
+            images::measure(shape, mib, &mut column).await?;
         } else {
             if !options.scale_only {
                 latency::measure(shape, &options, &mut column).await?;
