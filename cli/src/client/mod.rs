@@ -74,6 +74,11 @@ impl Client {
         &self.token
     }
 
+    /// The token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The id of the project that it works in.
     pub(crate) fn project(&self) -> &str {
         self.document["token"]["project"]["id"].as_str().unwrap_or_default()
