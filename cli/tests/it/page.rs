@@ -45,7 +45,6 @@ fn axe() -> String {
         if std::fs::rename(own.path(), &folder).is_err() {
             assert!(script.is_file());
         }
-        std::mem::forget(own);
     }
     std::fs::read_to_string(script).unwrap()
 }
