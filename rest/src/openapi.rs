@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the rows of the operations.
 
-use serde_json::json;
+use http::StatusCode;
+use serde_json::{Value, json};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -14,7 +15,11 @@ use utoipa::{
     },
 };
 
-use crate::{FieldRule, Operation, Service, microversion::Versions};
+use crate::{
+    FieldRule, Operation, Service,
+    error::{Envelope, keystone_envelope},
+    microversion::Versions,
+};
 
 /// What is documented of an operation.
 #[derive(Clone)]
@@ -52,8 +57,10 @@ impl Described {
         });
     }
 
-    fn object(&self, path: &str, action: Option<&str>, tag: &str, versions: Versions) -> OperationObject {
-        let mut operation = OperationBuilder::new().summary(Some(self.summary)).tag(tag).securities(Some(token()));
+    fn object<S>(&self, service: &Service, row: &Operation<S>) -> OperationObject {
+        let Operation { path, action, versions, public, .. } = *row;
+        let operation = OperationBuilder::new().summary(Some(self.summary)).tag(service.kind);
+        let mut operation = operation.securities(Some(token()));
         for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
             operation = operation.parameter(parameter(name, ParameterIn::Path));
         }
@@ -74,10 +81,45 @@ impl Described {
             response = response.content("application/json", ContentBuilder::new().schema(Some(answer.clone())).build());
         }
         operation = operation.response(self.status.to_string(), response);
+        let failed = |said: &str, schema: RefOr<Schema>| {
+            let content = ContentBuilder::new().schema(Some(schema)).build();
+            ResponseBuilder::new().description(said).content("application/json", content)
+        };
+        if !public {
+            let schema = error_schema(keystone_envelope);
+            operation = operation.response("401", failed("There is no token, or none that is valid.", schema));
+        }
+        operation = operation.response("default", failed("Why it was not done.", error_schema(service.envelope)));
         if versions != Versions::ALL {
             operation = operation.extensions(Some(ExtensionsBuilder::new().add("x-openstack", json!(null)).build()));
         }
         operation.build()
+    }
+}
+
+/// What errors in this form look like. Where the form names the error by its key, any key may stand there.
+fn error_schema(envelope: Envelope) -> RefOr<Schema> {
+    let [one, other] = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND].map(|status| envelope(status, ""));
+    let key = |error: &Value| error.as_object().and_then(|error| error.keys().next().cloned());
+    match one.as_object().and_then(|error| error.values().next()) {
+        Some(inner) if key(&one) != key(&other) => {
+            ObjectBuilder::new().additional_properties(Some(schema_of(inner))).into()
+        }
+        _ => schema_of(&one),
+    }
+}
+
+/// The form of a value.
+fn schema_of(value: &Value) -> RefOr<Schema> {
+    match value {
+        Value::Object(entries) => {
+            let object = entries.iter().fold(ObjectBuilder::new(), |object, (key, value)| {
+                object.property(key, schema_of(value)).required(key)
+            });
+            object.into()
+        }
+        Value::Number(_) => ObjectBuilder::new().schema_type(Type::Integer).into(),
+        _ => ObjectBuilder::new().schema_type(Type::String).into(),
     }
 }
 
@@ -147,7 +189,7 @@ pub(crate) fn add<S>(document: &mut OpenApi, service: &Service, operations: &[Op
             _ => HttpMethod::Post,
         };
         let versions = operation.versions;
-        let mut object = operation.described.object(operation.path, operation.action, service.kind, versions);
+        let mut object = operation.described.object(service, operation);
         if versions != Versions::ALL
             && let Some(family) = service.microversions
         {

@@ -55,6 +55,13 @@ impl Served {
     fn asked(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
+
+    /// Ends it; then its address is free.
+    async fn end(mut self) {
+        self.task.abort();
+        let ended = (&mut self.task).await;
+        assert!(ended.is_err_and(|error| error.is_cancelled()));
+    }
 }
 
 impl Drop for Served {
@@ -188,7 +195,7 @@ on_both! {
         assert_eq!(served.asked(), asked);
         // Away, what is known goes on; what is not is 503.
         let address = served.address;
-        drop(served);
+        served.end().await;
         let other = cloud.demo().await.token.unwrap();
         assert!(keystone.authenticate(&secret).await.unwrap().is_some());
         let away = |result: Result<_, ApiError>| matches!(result.map(|_| ()), Err(ApiError::Unavailable(text)) if text.contains("Identity"));
@@ -199,7 +206,7 @@ on_both! {
         let served = Served::at(&cloud.router, address).await;
         let other = cloud.demo().await.token.unwrap();
         assert!(keystone.authenticate(&other).await.unwrap().is_some());
-        drop(served);
+        served.end().await;
     }
 
     async fn a_service_that_is_not_let_in_lets_nobody_in_and_does_not_guess_on(cloud: Cloud) {
@@ -241,7 +248,7 @@ async fn an_identity_that_hangs_keeps_nobody_waiting_whose_token_is_known() {
     let (known, address) = (cloud.demo().await.token.unwrap(), served.address);
     assert_eq!(list(known.clone()).await.unwrap().status(), 200);
 
-    drop(served);
+    served.end().await;
     let hanging = TcpListener::bind(address).await.unwrap();
     let waiting: Vec<_> = (0..4).map(|number| tokio::spawn(list(format!("unknown-{number}")))).collect();
     let mut connections = Vec::new();

@@ -32,13 +32,13 @@ pub(super) const CLASS: FieldTable = FieldTable(&[
 
 macro_rules! views {
     ($($resource:ident $field:ident),*) => {
-        /// Limits.
+        /// Limits. Which of them there are depends on the version.
         #[derive(Serialize, ToSchema)]
         pub(super) struct LimitsView {
             /// Of which project or class; not in the answer to a change.
             #[serde(skip_serializing_if = "Option::is_none")]
             id: Option<String>,
-            $($field: i64),*
+            $(#[schema(required = false)] $field: i64),*
         }
 
         impl LimitsView {
@@ -51,7 +51,7 @@ macro_rules! views {
         #[derive(Serialize, ToSchema)]
         pub(super) struct UsageView {
             id: String,
-            $($field: InUse),*
+            $(#[schema(required = false)] $field: InUse),*
         }
 
         impl UsageView {
