@@ -75,9 +75,8 @@ pub async fn zones_of(connection: &mut Connection, hosts: &[String]) -> Result<V
     .is_in(hosts)
     .fetch_all(connection)
     .await?;
-    let zone = |(host, id, Json(mut metadata)): (String, i64, Metadata)| {
-        Some((host, id, metadata.remove(Aggregate::ZONE)?))
-    };
+    let zone =
+        |(host, id, Json(mut metadata)): (String, i64, Metadata)| Some((host, id, metadata.remove(Aggregate::ZONE)?));
     Ok(rows.into_iter().filter_map(zone).collect())
 }
 
