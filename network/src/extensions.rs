@@ -5,17 +5,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use novella_rest::{
-    ApiError, Operation, Path, get,
-    policy::{Rule, Who},
-};
+use novella_rest::{ApiError, Operation, Path, get, policy::EVERYBODY};
 use serde_json::{Value, json};
 
 use crate::{Networking, Request};
 
 /// What may be asked by whoever has a token, and has no rule in Neutron.
-const ANYONE: Rule = Rule { name: "get_extension", who: Who::Anyone, permits: "List what this Networking can." };
-const ROOT: Rule = Rule { name: "get_resources", who: Who::Anyone, permits: "List the first resources." };
 
 /// Alias, name, and when it was last changed.
 const EXTENSIONS: &[(&str, &str, &str)] = &[
@@ -121,7 +116,7 @@ const EXTENSIONS: &[(&str, &str, &str)] = &[
 
 /// The operations.
 pub(crate) fn operations() -> Vec<Operation<Networking>> {
-    vec![get("/", ROOT, root), get("/extensions", ANYONE, index), get("/extensions/{alias}", ANYONE, show)]
+    vec![get("/", EVERYBODY, root), get("/extensions", EVERYBODY, index), get("/extensions/{alias}", EVERYBODY, show)]
 }
 
 fn view(&(alias, name, updated): &(&str, &str, &str)) -> Value {

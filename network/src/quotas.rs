@@ -12,11 +12,7 @@ use novella_common::{
     db::{Connection, Sql, quotas::lock},
     sql,
 };
-use novella_rest::{
-    ApiError, Operation, Path, delete, get,
-    policy::{Rule, Who},
-    put,
-};
+use novella_rest::{ApiError, Operation, Path, delete, get, policy::EVERYBODY, put};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -45,14 +41,13 @@ const COUNTED: [(&str, &str); 10] = [
 /// The operations.
 pub(crate) fn operations() -> Vec<Operation<Networking>> {
     const ONE: &str = "/quotas/{project_id}";
-    // Whoever asks for his own is answered.
-    const OWN: Rule = Rule { who: Who::Anyone, ..policy::GET_QUOTA };
     vec![
         get("/quotas", policy::GET_QUOTA, index),
-        get(ONE, OWN, show),
-        get("/quotas/{project_id}/default", OWN, defaults),
-        get("/quotas/{project_id}/details", OWN, details),
-        get("/quotas/{project_id}/details.json", OWN, details),
+        // Whoever asks for his own is answered.
+        get(ONE, EVERYBODY, show),
+        get("/quotas/{project_id}/default", EVERYBODY, defaults),
+        get("/quotas/{project_id}/details", EVERYBODY, details),
+        get("/quotas/{project_id}/details.json", EVERYBODY, details),
         put(ONE, policy::UPDATE_QUOTA, update),
         delete(ONE, policy::DELETE_QUOTA, remove).status(204),
     ]

@@ -3,16 +3,9 @@
 //! Source: nova/api/openstack/compute (34.0.0), the methods that raise `HTTPGone`.
 
 use http::StatusCode;
-use novella_rest::{
-    ApiError, Operation, delete, get,
-    policy::{Rule, Who},
-    post, put,
-};
+use novella_rest::{ApiError, Operation, delete, get, policy::EVERYBODY, post, put};
 
 use crate::{Request, state::Api};
-
-/// oslo.policy's word for what everybody may. Nova has no rule of its own for what it does not have any more.
-pub(super) const EVERYBODY: Rule = Rule { name: "@", who: Who::Anyone, permits: "What everybody may." };
 
 /// Paths and the methods that were there.
 static REMOVED: &[(&str, &[&str])] = &[

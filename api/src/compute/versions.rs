@@ -1,10 +1,10 @@
 //! `/compute`, `/compute/v2.1`: which versions there are. Answered without a token: clients ask before they have one.
 
 use http::StatusCode;
-use novella_rest::{ApiError, Document, Links, Operation, Path, get};
+use novella_rest::{ApiError, Document, Links, Operation, Path, get, policy::EVERYBODY};
 use serde_json::{Value, json};
 
-use super::{MICROVERSIONS, removed::EVERYBODY};
+use super::MICROVERSIONS;
 use crate::{Request, state::Api};
 
 /// The documents. Version 2.0, which Nova lists first, is not served, and so it is not promised.

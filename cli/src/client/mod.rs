@@ -74,11 +74,6 @@ impl Client {
         &self.token
     }
 
-    /// The token.
-    pub(crate) fn token(&self) -> &str {
-        &self.token
-    }
-
     /// The id of the project that it works in.
     pub(crate) fn project(&self) -> &str {
         self.document["token"]["project"]["id"].as_str().unwrap_or_default()

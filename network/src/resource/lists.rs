@@ -5,13 +5,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use novella_common::db::list::{Condition, Direction, List, SortKey};
-use novella_rest::{ApiError, Path, truth};
+use novella_rest::{ApiError, Path, policy::Target, truth};
 use serde_json::{Value, json};
 
 use super::{
     Resource, filters,
     filters::{Filters, PAGING},
-    find,
+    found_for,
     views::{Wanted, views},
 };
 use crate::{Request, errors};
@@ -24,7 +24,7 @@ pub(crate) fn names<R: Resource>() -> impl Iterator<Item = &'static str> {
 /// `GET` of one.
 pub(crate) async fn show<R: Resource>(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let mut connection = request.state.database.read().await?;
-    let row = find::<R>(&request, &mut connection, &id).await?;
+    let row = found_for::<R>(&request, &mut connection, R::ABOUT.get, &id).await?;
     // What is no filter is refused here, too.
     let _ = Filters::of(&request).narrow(&request, List::<R>::all())?;
     super::answer(&request, &mut connection, &row).await
@@ -37,6 +37,9 @@ pub(crate) async fn index<R: Resource>(request: Request) -> Result<Response, Api
 
 /// The same, of those that fulfil this.
 pub(super) async fn index_of<R: Resource>(request: &Request, only: Option<Condition>) -> Result<Response, ApiError> {
+    // Of whose things there are, only one's own and what is shared is listed: the rule is held against such a thing.
+    let own = request.context.project_id.as_deref();
+    request.check_target(&Target { project: own, parent: own, shared: true, ..Target::default() })?;
     let mut list = Filters::of(request).narrow(request, List::<R>::all())?;
     if let Some(only) = only {
         list = list.visible(only);

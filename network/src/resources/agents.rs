@@ -14,11 +14,7 @@ use novella_common::{
     db::{Connection, list::List},
     sql,
 };
-use novella_rest::{
-    ApiError, Operation, Path, delete, get,
-    policy::{Rule, Who},
-    post, put, truth,
-};
+use novella_rest::{ApiError, Operation, Path, delete, get, policy::EVERYBODY, post, put, truth};
 use serde_json::{Map, Value, json};
 
 use super::{ZONE, networks::Network, routers::Router};
@@ -37,14 +33,12 @@ const SWITCH: &str = "Open vSwitch agent";
 /// The host of the agents that are this component.
 const SELF: &str = "novella";
 
-/// Whoever asks is answered; only administrators see something.
-const SEEN: Rule = Rule { who: Who::Anyone, ..policy::GET_AGENT };
-
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Networking>> {
     vec![
-        get("/agents", SEEN, index),
-        get("/agents/{agent_id}", SEEN, show),
+        // Whoever asks is answered; only administrators see something.
+        get("/agents", EVERYBODY, index),
+        get("/agents/{agent_id}", EVERYBODY, show),
         put("/agents/{agent_id}", policy::UPDATE_AGENT, update),
         get("/agents/{agent_id}/dhcp-networks", policy::GET_DHCP_NETWORKS, dhcp_networks),
         post("/agents/{agent_id}/dhcp-networks", policy::CREATE_DHCP_NETWORK, add_network).status(201),

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use novella_common::RequestContext;
 
 use super::{
-    Denied, Policy, Rule, Target,
+    Denied, EVERYBODY, Policy, Rule, Target,
     check::{Attribute, Facts, NONE},
 };
 use crate::Token;
@@ -96,7 +96,7 @@ impl Caller {
 
     pub(super) fn is_granted(&self, rule: &Rule, about: About<'_>) -> bool {
         let possible = matches!(about, About::Something);
-        self.policy.grants(rule.name, &Asked { caller: self, about }, possible)
+        *rule == EVERYBODY || self.policy.grants(rule.name, &Asked { caller: self, about }, possible)
     }
 
     /// The same, for `?`; and said to who reads the log.

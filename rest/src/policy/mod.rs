@@ -185,6 +185,9 @@ pub struct Rule {
     pub permits: &'static str,
 }
 
+/// Granted to everybody, whatever a file says: of operations that OpenStack asks for no rule.
+pub const EVERYBODY: Rule = Rule { name: "@", who: Who::Anyone, permits: "What everybody may who has a token." };
+
 /// A rule that is not granted. The text is Nova's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Policy doesn't allow {rule} to be performed.")]

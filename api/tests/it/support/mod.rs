@@ -2,22 +2,20 @@
 //! the other services recorders that take every message and do nothing.
 
 mod events;
+mod settings;
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
 use novella_api::{
-    Api, ApiConfig, CLOUD, COMPUTE, QuotaConfig,
+    ApiConfig, CLOUD, COMPUTE, QuotaConfig,
     neighbours::{Bus, ImageRecord, Images, Projects},
 };
 use novella_common::{
     RequestContext,
-    config::{DatabaseConfig, Secret, SecretUrl, ServiceConfig},
+    config::{DatabaseConfig, Secret, SecretUrl},
     db::{Database, Sql, compute_nodes, flavors, instances, services},
     ids::{Incarnation, InstanceUuid},
     lifecycle::{PowerState, TaskState, VmState},
@@ -28,10 +26,11 @@ use novella_common::{
 use novella_identity::{IDENTITY, Identity, IdentityConfig, PasswordCost, SecurityComplianceConfig, seed};
 use novella_image::{IMAGE as IMAGES, ImageConfig, Store};
 use novella_messaging::{BusReport, Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
-use novella_rest::{ApiError, Server, Service, policy::Policy};
+use novella_rest::{ApiError, Server, Service};
 pub use novella_testing::On;
 use novella_testing::Proxy;
 use serde_json::{Value, json};
+pub use settings::Settings;
 use tower::ServiceExt;
 
 pub const IMAGE: &str = "c1227000-0000-4000-8000-000000000001";
@@ -185,59 +184,6 @@ async fn prepare(url: String) {
     )
     .await;
     database.close().await;
-}
-
-/// How the API of a test is configured.
-#[derive(Clone)]
-pub struct Settings {
-    pub config: ApiConfig,
-    pub quota: QuotaConfig,
-    pub service: ServiceConfig,
-    pub identity: IdentityConfig,
-    pub security_compliance: SecurityComplianceConfig,
-    pub image: ImageConfig,
-    /// Policy files.
-    pub policies: Vec<(&'static Service, String)>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            config: ApiConfig::default(),
-            quota: many_servers(),
-            service: ServiceConfig::default(),
-            identity: identity_config(),
-            security_compliance: SecurityComplianceConfig::default(),
-            image: ImageConfig::default(),
-            policies: Vec::new(),
-        }
-    }
-}
-
-impl Settings {
-    /// What a process with such an API serves; the bytes of images are in `folder`.
-    fn router(&self, database: &Database, transport: &Transport, folder: &Path) -> Router {
-        let Self { config, quota, service, identity, security_compliance, image, policies } = self.clone();
-        let identity = Identity::new(database.clone(), config.token_ttl, identity, security_compliance);
-        let store = Store::open(&image, folder).unwrap();
-        let images = novella_image::Images::new(database.clone(), store, image);
-        let others: (Arc<dyn Images>, Arc<dyn Projects>) =
-            (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
-        let rest = config.rest();
-        let bus = Arc::new(BusHere(transport.clone()));
-        let api = Api::new(database.clone(), transport, others, bus, config, quota, service);
-        let readiness = Readiness::new().bus(transport).database(database);
-        let server = Server::new(rest, Arc::new(identity.clone()));
-        let server = policies.iter().fold(server, |server, (service, file)| {
-            server.policy(service.kind, Policy::read(&service.policy, Path::new("policy.yaml"), file).unwrap())
-        });
-        server
-            .service(&COMPUTE, api.clone(), novella_api::compute::operations())
-            .service(&IDENTITY, identity, novella_identity::operations())
-            .service(&IMAGES, images, novella_image::operations())
-            .service(&CLOUD, api, novella_api::cloud::operations())
-            .router(readiness)
-    }
 }
 
 impl Cloud {
