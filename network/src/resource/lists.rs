@@ -6,7 +6,7 @@ use axum::{
 };
 use novella_common::db::list::{Condition, Direction, List, SortKey};
 use novella_rest::{ApiError, Path, truth};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     Resource, filters,
@@ -61,13 +61,15 @@ pub(super) async fn index_of<R: Resource>(request: &Request, only: Option<Condit
     }
     let wanted = Wanted::by(request);
     let views = views(request, &mut connection, &rows, &wanted).await?;
-    let mut answer = json!({ R::ABOUT.many: views });
+    // Moved, not copied: there may be many.
+    let views: Vec<Value> = views.into_iter().map(Value::Object).collect();
+    let mut answer = Map::from_iter([(R::ABOUT.many.to_owned(), Value::Array(views))]);
     if let Some(limit) = limit {
         let ends = rows.first().zip(rows.last()).map(|(first, last)| (first.id(), last.id()));
         let full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= limit);
         let links = links(request, R::ABOUT.collection, ends, full || reverse);
         if !links.is_empty() {
-            answer[format!("{}_links", R::ABOUT.many)] = links.into();
+            answer.insert(format!("{}_links", R::ABOUT.many), links.into());
         }
     }
     Ok(Json(answer).into_response())
