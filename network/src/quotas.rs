@@ -12,7 +12,7 @@ use novella_common::{
     db::{Connection, Sql, quotas::lock},
     sql,
 };
-use novella_rest::{ApiError, Operation, Path, delete, get, policy::EVERYBODY, put};
+use novella_rest::{ApiError, Operation, Path, delete, get, policy::{EVERYBODY, Target}, put};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     config::NetworkConfig,
     errors::{conflict, disallowed, missing},
     policy,
-    resource::{Resource, Work, body_of, is_admin},
+    resource::{Resource, Work, body_of, granted, is_admin},
 };
 
 /// What has a limit and is counted, with its table.
@@ -107,7 +107,8 @@ fn check_own(request: &Request, project: &str) -> Result<(), ApiError> {
 }
 
 async fn index(request: Request) -> Result<Json<Value>, ApiError> {
-    if !is_admin(&request) {
+    // All of them belong to no project.
+    if !granted(&request, policy::GET_QUOTA, &Target::default()) {
         return Err(disallowed("rule:get_quota"));
     }
     let mut connection = request.state.database.read().await?;

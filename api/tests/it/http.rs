@@ -154,7 +154,7 @@ on_both! {
         for (path, what) in [
             ("/compute/v2.1/images/0123".to_owned(), "images"),
             ("/identity/v3/s3tokens".to_owned(), "s3tokens"),
-            ("/image/v2/metadefs/namespaces".to_owned(), "metadefs"),
+            ("/image/v2/nothing".to_owned(), "nothing"),
         ] {
             let answer = demo.get(&path).await;
             assert_eq!(answer.status, 404, "{path}");

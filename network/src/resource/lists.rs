@@ -6,12 +6,12 @@ use axum::{
 };
 use novella_common::db::list::{Condition, Direction, List, SortKey};
 use novella_rest::{ApiError, Path, policy::Target, truth};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     Resource, filters,
     filters::{Filters, PAGING},
-    found_for,
+    find,
     views::{Wanted, views},
 };
 use crate::{Request, errors};
@@ -24,7 +24,12 @@ pub(crate) fn names<R: Resource>() -> impl Iterator<Item = &'static str> {
 /// `GET` of one.
 pub(crate) async fn show<R: Resource>(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let mut connection = request.state.database.read().await?;
-    let row = found_for::<R>(&request, &mut connection, R::ABOUT.get, &id).await?;
+    let row = find::<R>(&request, &mut connection, &id).await?;
+    // What whoever asks may see is his own or shared with him. If a rule says that he may not, it is not there for him.
+    let whose = row.whose(&request, &mut connection).await?;
+    if !request.grants(request.rule, &Target { shared: true, ..whose.target() }) {
+        return Err(R::missing(&id));
+    }
     // What is no filter is refused here, too.
     let _ = Filters::of(&request).narrow(&request, List::<R>::all())?;
     super::answer(&request, &mut connection, &row).await
@@ -64,13 +69,15 @@ pub(super) async fn index_of<R: Resource>(request: &Request, only: Option<Condit
     }
     let wanted = Wanted::by(request);
     let views = views(request, &mut connection, &rows, &wanted).await?;
-    let mut answer = json!({ R::ABOUT.many: views });
+    // Moved, not copied: there may be many.
+    let views: Vec<Value> = views.into_iter().map(Value::Object).collect();
+    let mut answer = Map::from_iter([(R::ABOUT.many.to_owned(), Value::Array(views))]);
     if let Some(limit) = limit {
         let ends = rows.first().zip(rows.last()).map(|(first, last)| (first.id(), last.id()));
         let full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= limit);
         let links = links(request, R::ABOUT.collection, ends, full || reverse);
         if !links.is_empty() {
-            answer[format!("{}_links", R::ABOUT.many)] = links.into();
+            answer.insert(format!("{}_links", R::ABOUT.many), links.into());
         }
     }
     Ok(Json(answer).into_response())

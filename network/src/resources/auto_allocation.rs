@@ -85,6 +85,8 @@ async fn show(request: Request, Path(project): Path<String>) -> Result<Json<Valu
     let mut work = Work::begin(&request).await?;
     let lock = format!("network topology {project}");
     novella_common::db::quotas::lock(&mut work.transaction, &lock).await?;
+    let whose = Whose::of(project.clone());
+    check_rules(&request, &[policy::GET_AUTO_ALLOCATED_TOPOLOGY], &whose.target())?;
     if request.query.all("fields").any(|field| field == "dry-run") {
         material(&mut work).await?;
         return Ok(answer("dry-run=pass"));
@@ -93,8 +95,6 @@ async fn show(request: Request, Path(project): Path<String>) -> Result<Json<Valu
         return Ok(answer(&network));
     }
     let (external, pools) = material(&mut work).await?;
-    let whose = Whose::of(project.clone());
-    check_rules(&request, &[policy::GET_AUTO_ALLOCATED_TOPOLOGY], &whose.target())?;
     let network = by_default::<Network>(&project, json!({"name": NAME}));
     let network = make::<Network>(&mut work, &network).await?;
     let info = json!({"network_id": external.id});

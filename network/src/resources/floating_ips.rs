@@ -337,6 +337,8 @@ pub(super) async fn remove_unused_of(work: &mut Work<'_>, network: &str) -> Resu
 
 /// The subnets that floating IPs can be from.
 async fn pools(request: Request) -> Result<axum::Json<Value>, ApiError> {
+    let own = request.context.project_id.as_deref();
+    request.check_target(&novella_rest::policy::Target { project: own, ..Default::default() })?;
     let mut connection = request.state.database.read().await?;
     let list = novella_common::db::list::List::<Network>::all().filter(Condition::equal("external", &true));
     let list = match Network::visible(&request) {

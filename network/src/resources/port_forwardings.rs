@@ -18,11 +18,12 @@ use crate::{
         attribute,
         checks::{Checked, Refusal, address, any, name, plain, range, uuid},
     },
-    errors::{conflict, invalid_input, refused},
+    errors::{bad_request_of, conflict, invalid_input},
     policy,
     resource::{
         About, Given, Resource, Wanted, Whose, Work, bump, find, is_admin, locked, look_up,
         parts::{self, Part},
+        rows_by,
     },
 };
 
@@ -165,51 +166,60 @@ impl PortForwarding {
             ));
         }
         let port = find::<Port>(work.request, &mut work.transaction, &self.internal_port_id).await?;
-        let addresses = ports::addresses_of(&mut work.transaction, &port.id).await?;
-        let fixed = addresses.iter().find(|fixed| fixed.ip_address == self.internal_ip_address);
-        let Some(fixed) = fixed else {
-            return Err(refused(
-                "BadRequest",
-                format!(
-                    "Bad port_forwarding request: Requested internal IP address {} does not belong to internal neutron port \
-                     {}.",
-                    self.internal_ip_address, port.id
-                ),
-            ));
-        };
         let bound: Option<String> = sql!("SELECT id FROM floating_ips WHERE port_id = " (port.id) " LIMIT 1")
             .fetch_optional(&mut work.transaction)
             .await?;
-        if let Some(bound) = bound {
+        if bound.is_some() {
             return Err(conflict(
                 "PortHasBindingFloatingIP",
                 format!(
                     "Cannot create port forwarding to floating IP {} ({}) with port {} using fixed IP {}, as that port \
-                     already has a binding floating IP {bound}.",
+                     already has a binding floating IP.",
                     floating.floating_ip_address.as_deref().unwrap_or_default(),
                     floating.id,
                     port.id,
-                    fixed.ip_address
+                    self.internal_ip_address
                 ),
             ));
         }
-        let same: Option<String> = sql!(
-            "SELECT id FROM port_forwardings WHERE floatingip_id = " (floating.id) " AND protocol = " (self.protocol)
-            " AND external_port = " (self.external_port) " AND id <> " (self.id)
-        )
-        .fetch_optional(&mut work.transaction)
-        .await?;
-        if same.is_some() {
-            return Err(refused(
-                "BadRequest",
-                format!(
-                    "Bad port_forwarding request: A duplicate port forwarding entry with same attributes already exists, \
-                     conflicting values are {{'floatingip_id': '{}', 'external_port': {}, 'protocol': '{}'}}.",
-                    floating.id,
-                    self.external_port.unwrap_or_default(),
-                    self.protocol
+        let addresses = ports::addresses_of(&mut work.transaction, &port.id).await?;
+        let fixed = addresses.iter().find(|fixed| fixed.ip_address == self.internal_ip_address);
+        let Some(fixed) = fixed else {
+            let own: Vec<String> = addresses
+                .iter()
+                .map(|own| format!("{{'subnet_id': '{}', 'ip_address': '{}'}}", own.subnet_id, own.ip_address))
+                .collect();
+            return Err(bad_request_of(
+                "port_forwarding",
+                &format!(
+                    "Requested internal IP address {} is not suitable for internal neutron port {}, as its fixed_ips are \
+                     [{}]",
+                    self.internal_ip_address,
+                    port.id,
+                    own.join(", ")
                 ),
             ));
+        };
+        let others: Vec<Self> = rows_by(&mut work.transaction, "floatingip_id", [&floating.id]).await?;
+        for other in others.iter().filter(|other| other.id != self.id && other.protocol == self.protocol) {
+            let inside = |one: &Self| (one.internal_ip_address.clone(), one.internal_port);
+            let collision = if inside(other) == inside(self) {
+                Some(("internal", self.internal_port))
+            } else if other.external_port == self.external_port {
+                Some(("external", self.external_port))
+            } else {
+                None
+            };
+            if let Some((side, at)) = collision {
+                let at = at.unwrap_or_default();
+                return Err(bad_request_of(
+                    "port_forwarding",
+                    &format!(
+                        "There is a port collision with the {side}_port_range. The following ranges collide: {at}:{at} and \
+                         {at}:{at}"
+                    ),
+                ));
+            }
         }
         let (router, _) = floating_ips::reach(work, &floating.floating_network_id, &fixed.subnet_id, &port.id).await?;
         self.set_router(work, Some(&router)).await

@@ -228,7 +228,7 @@ async fn try_remove(request: &Request, id: &str, named: &Named) -> Result<Json<V
             {
                 return Err(refused(
                     "SubnetMismatchForPort",
-                    format!("Subnet on port {wanted} does not match the requested subnet {subnet}"),
+                    format!("Subnet on port {wanted} does not match the requested subnet {subnet}."),
                 ));
             }
             (port, addresses)
