@@ -1,4 +1,5 @@
-//! Who may do what in the Compute API: the rules under Nova's names, with Nova's defaults.
+//! Who may do what in the Compute API: the rules under Nova's names, with Nova's defaults. And in the Cloud API, which shows
+//! what Compute has, as far as Compute's rules let it: its own rules are in the same policy.
 //!
 //! Source: nova/policies/ (34.0.0), with the scopes and the new defaults enforced, as Nova does since 27.
 
@@ -219,4 +220,12 @@ rules! {
     LIMITS = "os_compute_api:limits", Who::Anyone, "See one's own limits.";
     LIMITS_OTHER_PROJECT = "os_compute_api:limits:other_project", Who::Admin, "See another project's limits.";
     EXTENSIONS = "os_compute_api:extensions", Who::Anyone, "List extensions.";
+    EVENTS = "cloud:events", Who::Role(READER), "Follow what changes in a project.";
+    EVENTS_ALL = "cloud:events:all_projects", Who::Admin, "Follow what changes in every project, and on hosts.";
+    RIGHTS = "cloud:rights", Who::Anyone, "See what one may do.";
+    REQUESTS_SHOW = "cloud:requests:show", Who::Role(READER), "Read the story of a request.";
+    BUS_SHOW = "cloud:bus:show", Who::Admin, "See the queues of the bus.";
+    DEAD_LETTERS_LIST = "cloud:bus:dead_letters:list", Who::Admin, "List messages that were set aside.";
+    DEAD_LETTERS_RETRY = "cloud:bus:dead_letters:retry", Who::Admin, "Send messages again that were set aside.";
+    DEAD_LETTERS_DROP = "cloud:bus:dead_letters:drop", Who::Admin, "Delete messages that were set aside.";
 }

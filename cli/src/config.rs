@@ -54,7 +54,7 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct PolicyConfig {
-    /// That of Compute, with Nova's rules.
+    /// That of Compute, with Nova's rules, and of the Cloud API.
     pub compute: Option<PathBuf>,
     /// That of Identity, with Keystone's.
     pub identity: Option<PathBuf>,
@@ -62,8 +62,6 @@ pub(crate) struct PolicyConfig {
     pub image: Option<PathBuf>,
     /// That of Networking, with Neutron's.
     pub network: Option<PathBuf>,
-    /// That of the Cloud API.
-    pub cloud: Option<PathBuf>,
 }
 
 impl Config {

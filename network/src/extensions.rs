@@ -10,8 +10,6 @@ use serde_json::{Value, json};
 
 use crate::{Networking, Request};
 
-/// What may be asked by whoever has a token, and has no rule in Neutron.
-
 /// Alias, name, and when it was last changed.
 const EXTENSIONS: &[(&str, &str, &str)] = &[
     ("address-group", "Address group", "2020-07-15T10:00:00-00:00"),

@@ -12,7 +12,11 @@ use novella_common::{
     db::{Connection, Sql, quotas::lock},
     sql,
 };
-use novella_rest::{ApiError, Operation, Path, delete, get, policy::{EVERYBODY, Target}, put};
+use novella_rest::{
+    ApiError, Operation, Path, delete, get,
+    policy::{EVERYBODY, Target},
+    put,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{

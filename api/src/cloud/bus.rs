@@ -7,8 +7,7 @@ use novella_rest::{ApiError, Operation, body, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::policy;
-use crate::{Request, state::Api};
+use crate::{Request, policy, state::Api};
 
 /// Dead letters that are looked through at once, from the oldest on.
 const LETTERS: usize = 1000;

@@ -2,7 +2,6 @@
 
 mod bus;
 mod events;
-pub mod policy;
 mod requests;
 mod rights;
 mod spans;
@@ -13,7 +12,7 @@ use http::StatusCode;
 use novella_rest::{Document, Links, Operation, Service, keystone_envelope};
 use serde_json::{Value, json};
 
-use crate::state::Api;
+use crate::{policy, state::Api};
 
 /// The service.
 pub static CLOUD: Service = Service {

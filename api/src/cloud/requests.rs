@@ -14,8 +14,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{policy, spans};
-use crate::{Request, policy as compute, state::Api};
+use super::spans;
+use crate::{Request, policy, state::Api};
 
 /// Of a request that asked for more servers than this, the first ones are told of.
 const SERVERS: i64 = 100;
@@ -89,8 +89,8 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiE
     if servers.is_empty() && kept.is_empty() {
         return Err(absent(&id));
     }
-    let with_hosts = compute::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, None);
-    let with_details = compute::INSTANCE_ACTIONS_EVENTS_DETAILS.allows(&request.context, None);
+    let with_hosts = policy::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, None);
+    let with_details = policy::INSTANCE_ACTIONS_EVENTS_DETAILS.allows(&request.context, None);
     let is_shown = |uuid| servers.iter().any(|server| server.uuid == uuid);
 
     let first = TraceContext::of_request(&id).map(|first| Hex(&first.span_id).to_string());

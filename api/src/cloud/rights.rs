@@ -6,8 +6,7 @@ use novella_rest::{ApiError, Operation, get, policy::Rule};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::policy;
-use crate::{Request, policy as compute, state::Api};
+use crate::{Request, policy, state::Api};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
@@ -47,21 +46,21 @@ fn rule(action: Action) -> Option<Rule> {
     Some(match action {
         // A delete comes to it, where servers are kept for a while.
         Action::Create | Action::SoftDelete => return None,
-        Action::ChangePassword => compute::ADMIN_PASSWORD,
-        Action::Restore => compute::DEFERRED_DELETE_RESTORE,
-        Action::Delete => compute::SERVERS_DELETE,
-        Action::Stop => compute::SERVERS_STOP,
-        Action::Start => compute::SERVERS_START,
-        Action::RebootSoft | Action::RebootHard => compute::SERVERS_REBOOT,
-        Action::Pause => compute::PAUSE,
-        Action::Unpause => compute::UNPAUSE,
-        Action::Suspend => compute::SUSPEND,
-        Action::Resume => compute::RESUME,
-        Action::TriggerCrashDump => compute::SERVERS_TRIGGER_CRASH_DUMP,
-        Action::LiveMigrate => compute::MIGRATE_LIVE,
-        Action::Migrate => compute::MIGRATE,
-        Action::ConfirmResize => compute::SERVERS_CONFIRM_RESIZE,
-        Action::RevertResize => compute::SERVERS_REVERT_RESIZE,
+        Action::ChangePassword => policy::ADMIN_PASSWORD,
+        Action::Restore => policy::DEFERRED_DELETE_RESTORE,
+        Action::Delete => policy::SERVERS_DELETE,
+        Action::Stop => policy::SERVERS_STOP,
+        Action::Start => policy::SERVERS_START,
+        Action::RebootSoft | Action::RebootHard => policy::SERVERS_REBOOT,
+        Action::Pause => policy::PAUSE,
+        Action::Unpause => policy::UNPAUSE,
+        Action::Suspend => policy::SUSPEND,
+        Action::Resume => policy::RESUME,
+        Action::TriggerCrashDump => policy::SERVERS_TRIGGER_CRASH_DUMP,
+        Action::LiveMigrate => policy::MIGRATE_LIVE,
+        Action::Migrate => policy::MIGRATE,
+        Action::ConfirmResize => policy::SERVERS_CONFIRM_RESIZE,
+        Action::RevertResize => policy::SERVERS_REVERT_RESIZE,
     })
 }
 
@@ -91,7 +90,7 @@ async fn show(request: Request) -> Result<Response, ApiError> {
     let rights = Rights {
         user_id: context.user_id.clone(),
         project_id: context.project_id.clone(),
-        rules: compute::ALL.iter().chain(policy::ALL).filter(|rule| granted(rule)).map(|rule| rule.name).collect(),
+        rules: policy::ALL.iter().filter(|rule| granted(rule)).map(|rule| rule.name).collect(),
         actions: Action::ALL
             .iter()
             .filter(|action| rule(**action).is_some_and(|rule| granted(&rule)))

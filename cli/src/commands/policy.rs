@@ -4,6 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use novella_api::CLOUD;
 use novella_common::RequestContext;
 use novella_rest::{
     Named, Token,
@@ -85,7 +86,9 @@ pub(crate) struct CheckOptions {
 
 pub(crate) async fn run(global: &GlobalOptions, command: PolicyCommand) -> Result<ExitCode> {
     let (config, _) = Config::load(global, &Flags::default())?;
-    let policies = policies::load(&config)?;
+    let mut policies = policies::load(&config)?;
+    // It has Compute's.
+    policies.retain(|of| of.service.kind != CLOUD.kind);
     match command {
         PolicyCommand::List(options) => list(&policies, &options).map(|()| ExitCode::SUCCESS),
         PolicyCommand::Check(options) => check(global, policies, options).await,

@@ -26,8 +26,9 @@ pub(crate) struct ServicePolicy<'c> {
 /// # Errors
 /// A file can't be read, or something in it is not understood: it is named with its line.
 pub(crate) fn load(config: &Config) -> Result<Vec<ServicePolicy<'_>>> {
-    let PolicyConfig { compute, identity, image, network, cloud } = &config.policy;
-    let files = [(&COMPUTE, compute), (&IDENTITY, identity), (&IMAGE, image), (&NETWORK, network), (&CLOUD, cloud)];
+    let PolicyConfig { compute, identity, image, network } = &config.policy;
+    // The Cloud API shows what Compute has, by Compute's rules.
+    let files = [(&COMPUTE, compute), (&IDENTITY, identity), (&IMAGE, image), (&NETWORK, network), (&CLOUD, compute)];
     let policies = files.into_iter().map(|(service, file)| {
         let description: &PolicyDescription = &service.policy;
         let policy = match file {

@@ -29,8 +29,7 @@ use novella_rest::{ApiError, FieldTable, Operation, field, get};
 
 pub(crate) use self::feed::Feed;
 use self::{feed::Position, follower::Follower};
-use super::policy;
-use crate::{Request, policy as compute, state::Api};
+use crate::{Request, policy, state::Api};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
@@ -60,8 +59,8 @@ async fn follow(request: Request) -> Result<Response, ApiError> {
     // A token for the system is for no project, and may follow all.
     let project = if all { None } else { Some(request.project()?.to_owned()) };
     let viewer = Viewer {
-        with_migrations: compute::SERVER_MIGRATIONS_INDEX.allows(&request.context, project.as_deref()),
-        with_hosts: compute::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, project.as_deref()),
+        with_migrations: policy::SERVER_MIGRATIONS_INDEX.allows(&request.context, project.as_deref()),
+        with_hosts: policy::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, project.as_deref()),
         project,
     };
     let last = match request.headers().get("last-event-id") {
