@@ -88,7 +88,7 @@ default_pass = $servers_password
 default_user_tags.administrator = true
 loopback_users.novella = false
 log.file.level = warning
-vm_memory_high_watermark.absolute = 1GiB
+vm_memory_high_watermark.absolute = 3GiB
 disk_free_limit.absolute = 50MB
 # How old a count in the management API may be, in milliseconds.
 collect_statistics_interval = 200

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use novella_common::{
     db::Database,
@@ -51,6 +51,9 @@ pub(crate) async fn run(global: &GlobalOptions, component: Component, options: C
     let here = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     if options.listen.is_none() && is_default(&figment, "api.listen") {
         config.api.listen = here(port);
+    }
+    if matches!(component, Component::Identity) && config.api.identity_url.is_some() {
+        bail!("api.identity_url names an Identity elsewhere, and this process is to be one: unset it here");
     }
     telemetry::init_logging(&config.log)?;
     figures::collect()?;

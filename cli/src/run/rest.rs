@@ -148,9 +148,7 @@ pub(crate) fn router_of(
     let server = with_policies(Server::new(config.api.rest(), authenticator), policies);
     let server = match component {
         Component::Identity => {
-            let identity = identity.context(
-                "api.identity_url names an Identity elsewhere, and this process is to be one: unset it here",
-            )?;
+            let identity = identity.context("api.identity_url names an Identity elsewhere")?;
             server.service(&IDENTITY, identity, novella_identity::operations())
         }
         Component::Image => {

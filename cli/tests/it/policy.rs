@@ -105,7 +105,10 @@ fn who_may_is_said_without_a_cloud() {
     assert!(!file.grants(&["identity:get_user", "--role", "reader", "--domain", "d", "--of-domain", "e"]));
     for (arguments, said) in [
         (&["os_compute_api:servers:craete"][..], "there is no rule 'os_compute_api:servers:craete'"),
-        (&["context_is_admin"][..], "compute and image have a rule 'context_is_admin' each; say which by --service"),
+        (
+            &["context_is_admin"][..],
+            "compute and image and network have a rule 'context_is_admin' each; say which by --service",
+        ),
     ] {
         let output = file.policy(&[&["check"], arguments].concat());
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
