@@ -56,7 +56,7 @@ const CAPACITY: usize = 10_000;
 const QUESTIONS: usize = 32;
 
 /// How long it may take to answer. Less than a request may take in all, so that it is said who did not answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long its refusal to let the service's user in is believed, so that a wrong password does not lock him out.
 const REFUSAL: Duration = Duration::from_secs(2);
@@ -102,7 +102,7 @@ impl Keystone {
     pub fn new(config: KeystoneConfig) -> Result<Self, HttpClientError> {
         let url = config.url.trim_end_matches('/');
         let base = if url.ends_with("/v3") { url.to_owned() } else { format!("{url}/v3") };
-        let http = HttpClient::new(&base, config.authority.as_deref(), PATIENCE)?;
+        let http = HttpClient::new(&base, config.authority.as_deref(), REQUEST_TIMEOUT)?;
         Ok(Self {
             http,
             base,

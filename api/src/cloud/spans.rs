@@ -13,7 +13,7 @@ use novella_common::{
 use crate::state::Api;
 
 /// How long a service is waited for. One that is down says nothing, and the rest is told without it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SPANS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All that is known of a request: of this process, of schedulers and conductors, and of these hosts. Says too who did not
 /// answer.
@@ -42,7 +42,7 @@ pub(super) async fn of_request(
         };
         Some((topic, service.host))
     });
-    let client = TracesClient::new(&api.transport).timeout(PATIENCE);
+    let client = TracesClient::new(&api.transport).timeout(SPANS_TIMEOUT);
     let asked = wanted.map(|(topic, host)| ask(&client, context, request_id, topic, host));
     let answers = join_all(asked.collect::<Vec<_>>()).await;
     let mut silent = Vec::new();
