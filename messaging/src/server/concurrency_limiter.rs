@@ -83,9 +83,19 @@ impl ConcurrencyLimiter {
 
     async fn acquire_unless_stopping<'a>(&self, semaphore: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
         tokio::select! {
-            permit = tokio::time::timeout(MAX_WAIT, semaphore.acquire()) => permit.ok()?.ok(),
+            permit = tokio::time::timeout(MAX_WAIT, semaphore.acquire()) => match permit.ok()? {
+                Ok(permit) => Some(permit),
+                // To be told that there is no permit, it would give its message back, which nobody does who dies.
+                Err(_closed) => std::future::pending().await,
+            },
             () = self.stopping.cancelled() => None,
         }
+    }
+
+    /// Lets nothing begin any more: whoever waits for a permit waits until it is aborted. Otherwise a permit that one
+    /// aborted task drops would let another begin, which is aborted next.
+    pub(super) fn close(&self) {
+        self.methods.values().chain([&self.total]).for_each(Semaphore::close);
     }
 
     /// Waits before another attempt at a message; the backoff grows with the number of attempts before.

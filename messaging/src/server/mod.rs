@@ -17,6 +17,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,10 +51,10 @@ const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running server. Dropping it without [`RpcServer::stop`] ends it as a crash would: what was not
 /// finished is delivered again.
-#[derive(Debug)]
 pub struct RpcServer {
     stop: Option<oneshot::Sender<Duration>>,
     task: JoinHandle<()>,
+    handler: Arc<RequestHandler>,
 }
 
 impl RpcServer {
@@ -106,7 +107,14 @@ impl RpcServer {
 
 impl Drop for RpcServer {
     fn drop(&mut self) {
+        self.handler.close();
         self.task.abort();
+    }
+}
+
+impl fmt::Debug for RpcServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RpcServer").field("task", &self.task).finish_non_exhaustive()
     }
 }
 
@@ -208,8 +216,8 @@ impl RpcServerBuilder {
             prefetch,
         ));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(handler, subscriber, stopped));
-        Ok(RpcServer { stop: Some(stop), task })
+        let task = tokio::spawn(serve(Arc::clone(&handler), subscriber, stopped));
+        Ok(RpcServer { stop: Some(stop), task, handler })
     }
 
     fn queues(&self) -> Vec<QueueSpec> {

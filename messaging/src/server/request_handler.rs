@@ -80,6 +80,11 @@ impl RequestHandler {
         self.limiter.stopping()
     }
 
+    /// Lets nothing begin any more, before all is aborted.
+    pub(super) fn close(&self) {
+        self.limiter.close();
+    }
+
     /// To be cancelled when there is no more time for what runs.
     pub(super) fn abandoning(&self) -> &CancellationToken {
         &self.abandoning
