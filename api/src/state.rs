@@ -6,6 +6,7 @@ use novella_common::{
     config::ServiceConfig,
     db::{Connection, Database, DbError, listening},
     models::FreshSince,
+    networks::Networks,
 };
 use novella_compute::rpcapi::{ComputeClient, ComputeLiveMigrationClient};
 use novella_conductor::rpcapi::ConductorClient;
@@ -14,7 +15,7 @@ use novella_scheduler::rpcapi::SchedulerClient;
 
 use crate::{
     cloud::Feed,
-    compute::{AddressPool, ServerWriter},
+    compute::ServerWriter,
     config::{ApiConfig, QuotaConfig},
     host_calls::HostCalls,
     neighbours::{Bus, Images, Projects},
@@ -34,10 +35,10 @@ pub struct Parts {
     /// Who waits for an answer of `compute`.
     pub(crate) host_calls: HostCalls,
     pub(crate) images: Arc<dyn Images>,
+    pub(crate) networks: Arc<dyn Networks>,
     pub(crate) transport: Transport,
     /// What AMQP does not tell of it.
     pub(crate) bus: Arc<dyn Bus>,
-    pub(crate) addresses: AddressPool,
     pub(crate) server_writer: ServerWriter,
     /// What changes, for those who follow it.
     pub(crate) feed: Feed,
@@ -53,7 +54,7 @@ impl Api {
     pub fn new(
         database: Database,
         transport: &Transport,
-        (images, projects): (Arc<dyn Images>, Arc<dyn Projects>),
+        (images, projects, networks): (Arc<dyn Images>, Arc<dyn Projects>, Arc<dyn Networks>),
         bus: Arc<dyn Bus>,
         config: ApiConfig,
         quota: QuotaConfig,
@@ -66,9 +67,9 @@ impl Api {
             live_migration: ComputeLiveMigrationClient::new(transport),
             host_calls: HostCalls::new(config.max_calls_per_host),
             images,
+            networks,
             transport: transport.clone(),
             bus,
-            addresses: AddressPool::default(),
             server_writer: ServerWriter::default(),
             feed: Feed::new(database.clone(), service.clone(), config.max_event_streams),
             projects,

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use novella_common::{
     config::ServiceConfig,
     db::{Database, DbError, takeover},
+    networks::Networks,
     service::{self, Readiness, ServiceIdentity, Shutdown},
     traces,
 };
@@ -53,6 +54,7 @@ impl ConductorService {
     pub async fn start(
         database: Database,
         transport: Transport,
+        networks: Arc<dyn Networks>,
         identity: ServiceIdentity,
         config: ConductorConfig,
         service_config: ServiceConfig,
@@ -67,6 +69,7 @@ impl ConductorService {
         let shared = Arc::new(Shared::new(
             database.clone(),
             &transport,
+            networks,
             identity.incarnation,
             config,
             &service_config,

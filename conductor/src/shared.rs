@@ -1,12 +1,13 @@
 //! What all parts of a conductor stand on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use novella_common::{
     config::ServiceConfig,
     db::{Database, DbError, listening},
     ids::Incarnation,
     models::FreshSince,
+    networks::Networks,
     service::Shutdown,
 };
 use novella_compute::rpcapi::{ComputeControlClient, ComputeLiveMigrationClient, ComputeMigrationClient};
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) live_migration: ComputeLiveMigrationClient,
     pub(crate) migration: ComputeMigrationClient,
     pub(crate) control: ComputeControlClient,
+    /// Where the ports of instances are.
+    pub(crate) networks: Arc<dyn Networks>,
     /// Whom the broker knows this conductor as.
     pub(crate) bus_user: Option<String>,
     /// This run: what rows that this conductor works on name as their owner.
@@ -39,6 +42,7 @@ impl Shared {
     pub(crate) fn new(
         database: Database,
         transport: &Transport,
+        networks: Arc<dyn Networks>,
         incarnation: Incarnation,
         config: ConductorConfig,
         service: &ServiceConfig,
@@ -50,6 +54,7 @@ impl Shared {
             live_migration: ComputeLiveMigrationClient::new(transport),
             migration: ComputeMigrationClient::new(transport),
             control: ComputeControlClient::new(transport),
+            networks,
             bus_user: transport.user().map(str::to_owned),
             incarnation,
             config,

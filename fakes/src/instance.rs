@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use novella_common::{
     ids::InstanceUuid,
     lifecycle::{PowerState, VmState},
-    models::{Flavor, Instance, RxtxFactor},
+    models::{Flavor, Instance, NetworkInfo, RxtxFactor},
 };
 
 /// An instance with nothing under way, on no host.
@@ -57,7 +57,8 @@ pub fn instance() -> Instance {
         deleted_at: None,
         locked_by: None,
         locked_reason: None,
-        fixed_ip: None,
+        network_info: NetworkInfo::default(),
+        has_ports: false,
         access_ip_v4: None,
         access_ip_v6: None,
         auto_disk_config: false,

@@ -11,9 +11,11 @@
 //! message comes twice? The second finds an instance that no longer waits. What if a host accepts too late? Its reports
 //! name an attempt that the row no longer knows.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use novella_common::{RequestContext, db::instances::transitions::RevertedAttempt, ids::InstanceUuid};
+use novella_common::{
+    RequestContext, db::instances::transitions::RevertedAttempt, ids::InstanceUuid, networks::Networks,
+};
 use novella_compute::rpcapi::{BuildRequest, ComputeClient};
 use novella_messaging::{CallError, MessagingError, Transport, trace};
 
@@ -30,6 +32,7 @@ const NO_LIVE_HOST_WAIT: Duration = Duration::from_millis(50);
 pub struct SchedulerManager {
     placer: Placer,
     compute: ComputeClient,
+    networks: Arc<dyn Networks>,
     build_locks: BuildLocks,
 }
 
@@ -45,8 +48,8 @@ enum HandOver {
 impl SchedulerManager {
     /// A manager that decides through `placer`.
     #[must_use]
-    pub fn new(placer: Placer, transport: &Transport) -> Self {
-        Self { placer, compute: ComputeClient::new(transport), build_locks: BuildLocks::default() }
+    pub fn new(placer: Placer, transport: &Transport, networks: Arc<dyn Networks>) -> Self {
+        Self { placer, compute: ComputeClient::new(transport), networks, build_locks: BuildLocks::default() }
     }
 
     async fn hand_over(&self, ctx: &RequestContext, assigned: &Assignment) -> HandOver {

@@ -6,6 +6,7 @@ use novella_common::{
     config::ServiceConfig,
     db::{Database, DbError, takeover},
     ids::Incarnation,
+    networks::Networks,
     service::{self, Readiness, ServiceIdentity, Shutdown},
     traces,
 };
@@ -55,6 +56,7 @@ impl SchedulerService {
     pub async fn start(
         database: Database,
         transport: Transport,
+        networks: Arc<dyn Networks>,
         identity: ServiceIdentity,
         config: SchedulerConfig,
         service_config: ServiceConfig,
@@ -65,7 +67,7 @@ impl SchedulerService {
         service::keep_alive(database.clone(), identity.clone(), service_config.report_interval, &shutdown);
         let placer = Placer::start(database.clone(), identity.incarnation, &config, service_config.service_down_time)
             .map_err(|name| StartError::UnknownFilter { name })?;
-        let manager = Arc::new(SchedulerManager::new(placer, &transport));
+        let manager = Arc::new(SchedulerManager::new(placer, &transport, networks));
         let target = Target::new(SchedulerClient::TOPIC).server(identity.host.clone());
         let server = RpcServer::builder(&transport, target)
             .endpoint(SchedulerEndpoint::new(manager))

@@ -22,7 +22,7 @@ mod tenant_usage;
 mod usage_audit_log;
 mod versions;
 
-pub(crate) use self::servers::{AddressPool, ServerWriter};
+pub(crate) use self::servers::ServerWriter;
 
 use http::StatusCode;
 use novella_rest::{Family, Microversion, Operation, Service};

@@ -87,8 +87,9 @@ pub(crate) async fn scheduler(global: &GlobalOptions, options: ServiceOptions) -
         .run(async |process, transport| {
             let database = process.database().await?;
             let service = SchedulerService::start(
-                database,
-                transport,
+                database.clone(),
+                transport.clone(),
+                rest::networks(&process.config, &database),
                 process.identity.clone(),
                 process.config.scheduler.clone(),
                 process.config.service.clone(),
@@ -106,8 +107,9 @@ pub(crate) async fn conductor(global: &GlobalOptions, options: ServiceOptions) -
         .run(async |process, transport| {
             let database = process.database().await?;
             let service = ConductorService::start(
-                database,
-                transport,
+                database.clone(),
+                transport.clone(),
+                rest::networks(&process.config, &database),
                 process.identity.clone(),
                 process.config.conductor.clone(),
                 process.config.service.clone(),

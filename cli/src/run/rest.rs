@@ -14,11 +14,13 @@ use novella_common::{
     RequestContext,
     db::Database,
     faults::Faults,
+    networks::Networks,
     service::{Readiness, Shutdown},
 };
 use novella_identity::{IDENTITY, Identity};
 use novella_image::{IMAGE, Store};
 use novella_messaging::{BusReport, Transport};
+use novella_neighbours::NetworksHere;
 use novella_network::{NETWORK, Networking};
 use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keystone::Keystone};
 
@@ -84,6 +86,11 @@ fn networking_here(config: &Config, database: &Database) -> Networking {
     Networking::new(database.clone(), config.network.clone())
 }
 
+/// The Networking that Compute asks.
+pub(crate) fn networks(config: &Config, database: &Database) -> Arc<dyn Networks> {
+    Arc::new(NetworksHere::new(networking_here(config, database)))
+}
+
 /// The services with their policies.
 fn with_policies(server: Server, policies: Vec<ServicePolicy<'_>>) -> Server {
     let policies = policies.into_iter();
@@ -109,7 +116,7 @@ pub(crate) fn router(
     let compute = Api::new(
         database.clone(),
         transport,
-        (Arc::new(ImagesHere(images.clone())), projects),
+        (Arc::new(ImagesHere(images.clone())), projects, networks(config, database)),
         Arc::new(BusHere(crate::bus::Bus::of_process(transport, &config.bus))),
         config.api.clone(),
         config.quota.clone(),

@@ -22,7 +22,6 @@ pub mod compute_nodes;
 mod connect;
 mod error;
 pub mod figures;
-pub mod fixed_ips;
 pub mod flavors;
 mod held;
 pub mod host_admission;

@@ -26,10 +26,12 @@ use super::{
 };
 use crate::{
     config::{DatabaseConfig, SecretUrl},
+    db::instances::ports,
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, VmState},
     models::{
-        Binary, Flavor, Instance, Migration, MigrationProgress, MigrationStatus, RequestSpec, Resources, RxtxFactor,
+        Binary, Flavor, Instance, Migration, MigrationProgress, MigrationStatus, NetworkInfo, RequestSpec, Resources,
+        RxtxFactor,
     },
     sql,
 };
@@ -180,6 +182,11 @@ async fn claims_and_placements_find_their_rows_by_an_index(connection: &mut Conn
     builds::apply(connection, &[reported]).await.unwrap();
     builds::hosts_of(connection, &[instance]).await.unwrap();
     instances::mark_deleted(connection, &[instance]).await.unwrap();
+    let allocated = ports::Allocated { instance, attempt: task, network_info: NetworkInfo::default() };
+    ports::allocated(connection, &[allocated], owner).await.unwrap();
+    ports::swap(connection, instance, &NetworkInfo::default(), &NetworkInfo::default()).await.unwrap();
+    ports::to_give_back(connection, 10).await.unwrap();
+    ports::given_back(connection, &[instance], Timestamp::now()).await.unwrap();
     assert_indexed(connection, &[]);
 }
 
@@ -324,7 +331,8 @@ fn instance() -> Instance {
         deleted_at: None,
         locked_by: None,
         locked_reason: None,
-        fixed_ip: None,
+        network_info: NetworkInfo::default(),
+        has_ports: false,
         access_ip_v4: None,
         access_ip_v6: None,
         auto_disk_config: false,

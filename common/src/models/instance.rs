@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Flavor;
+use super::{Flavor, NetworkInfo, RequestedNetworks};
 use crate::{
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
@@ -79,8 +79,11 @@ pub struct Instance {
     pub locked_by: Option<LockedBy>,
     /// Why it is locked, for people.
     pub locked_reason: Option<String>,
-    /// Its address on the network that every server is on; `None`: none was wanted.
-    pub fixed_ip: Option<String>,
+    /// What Networking has given it.
+    pub network_info: NetworkInfo,
+    /// Whether Networking may have ports for it that are to be given back when it is deleted. Set before the first is asked
+    /// for, so that none is forgotten.
+    pub has_ports: bool,
     /// The IPv4 address by which its user wants it known; not one that it has.
     pub access_ip_v4: Option<String>,
     /// The same for IPv6.
@@ -116,6 +119,7 @@ impl Instance {
             metadata: self.metadata.clone(),
             user_data: self.user_data.clone(),
             config_drive: self.config_drive,
+            network_info: self.network_info.clone(),
         }
     }
 }
@@ -146,6 +150,9 @@ pub struct InstanceSpec {
     /// Whether it gets a config drive.
     #[serde(default)]
     pub config_drive: bool,
+    /// The interfaces that it gets.
+    #[serde(default)]
+    pub network_info: NetworkInfo,
 }
 
 /// The hints of a create request that filters read (`os:scheduler_hints`). Hints that no filter knows are kept.
@@ -166,6 +173,9 @@ pub struct RequestSpec {
     /// What the image's properties ask of hosts, as they were when the server was made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub image_properties: BTreeMap<String, String>,
+    /// The interfaces that were asked for.
+    #[serde(default, skip_serializing_if = "RequestedNetworks::is_none")]
+    pub networks: RequestedNetworks,
     /// Hosts that have failed to build it.
     #[serde(default)]
     pub excluded_hosts: Vec<String>,

@@ -6,6 +6,7 @@ mod compute_node;
 mod flavor;
 mod instance;
 mod migration;
+mod network_info;
 mod server_group;
 mod service;
 
@@ -15,5 +16,6 @@ pub use compute_node::{AllocationRatios, ComputeNode, Inventory, Resources};
 pub use flavor::{Flavor, RxtxFactor};
 pub use instance::{Fault, Instance, InstanceSpec, LockedBy, RequestSpec, SchedulerHints};
 pub use migration::{Holder, Migration, MigrationKind, MigrationProgress, MigrationStatus};
+pub use network_info::{NetworkInfo, RequestedNetworks, RequestedVif, Vif, VifAddress};
 pub use server_group::{GroupPolicy, GroupRule, ServerGroup};
 pub use service::{Binary, FreshSince, Service};

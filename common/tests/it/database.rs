@@ -10,7 +10,7 @@ use novella_common::{
     lifecycle::{PowerState, TaskState, VmState},
     models::{
         ActionEvent, AllocationRatios, Binary, EventResult, Fault, Flavor, FreshSince, Instance, InstanceAction,
-        Inventory, RequestSpec, Resources,
+        Inventory, NetworkInfo, RequestSpec, Resources,
     },
 };
 
@@ -72,7 +72,8 @@ fn new_instance() -> Instance {
         deleted_at: None,
         locked_by: None,
         locked_reason: None,
-        fixed_ip: None,
+        network_info: NetworkInfo::default(),
+        has_ports: false,
         access_ip_v4: None,
         access_ip_v6: None,
         auto_disk_config: false,

@@ -55,6 +55,7 @@ fn spec(number: u8) -> InstanceSpec {
         rxtx_factor: RxtxFactor::default(),
     };
     InstanceSpec {
+        network_info: novella_common::models::NetworkInfo::default(),
         uuid: instance(number),
         name: "vm".into(),
         hostname: "vm".into(),

@@ -189,6 +189,7 @@ mod tests {
             rxtx_factor: RxtxFactor::default(),
         };
         let spec = InstanceSpec {
+            network_info: novella_common::models::NetworkInfo::default(),
             uuid: InstanceUuid::random(),
             name: "vm".into(),
             hostname: "vm".into(),

@@ -15,6 +15,8 @@ use novella_common::{
 use novella_conductor::{ConductorConfig, ConductorService};
 use novella_fakes::{FakeConductor, FakeHosts, instance, inventory};
 use novella_messaging::{Transport, TransportOptions};
+use novella_neighbours::NetworksHere;
+use novella_network::{NetworkConfig, Networking};
 use novella_testing::{On, eventually};
 
 const HOST: &str = "host-1";
@@ -64,6 +66,7 @@ impl World {
         let conductor = ConductorService::start(
             database.clone(),
             transport,
+            Arc::new(NetworksHere::new(Networking::new(database.clone(), NetworkConfig::default()))),
             ServiceIdentity::new(Binary::Conductor, "conductor-1"),
             ConductorConfig { takeover_interval: Duration::from_secs(3600), ..ConductorConfig::default() },
             ServiceConfig::default(),

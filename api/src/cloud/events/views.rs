@@ -139,7 +139,7 @@ pub(super) fn server(instance: &Instance, fault: Option<&Fault>) -> Event {
             disk: instance.flavor.disk_gb,
         },
         image: instance.image_ref.as_deref(),
-        address: instance.fixed_ip.as_deref(),
+        address: instance.network_info.first_address(),
         locked: instance.locked_by.is_some(),
         fault: fault.map(|fault| FaultOf { code: fault.code, message: &fault.message }),
         request_id: instance.task_request_id.as_deref(),

@@ -59,7 +59,6 @@ pub(super) static SERVERS: ListDescription = ListDescription {
         list::matching("access_ip_v6", "access_ip_v6").for_admins(),
         own("auto_disk_config").for_admins().regex(),
         list::matching_constant("progress", "0").for_others_since(83),
-        list::matching("ip", "fixed_ip"),
         absent("ip6").for_others_since(5).regex(),
         own("tags").since(26).regex(),
         own("tags-any").since(26).regex(),

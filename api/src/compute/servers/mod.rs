@@ -27,7 +27,7 @@ mod view;
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
 use novella_rest::{ApiError, Operation, delete, get, policy::Target, post, put};
 
-pub(crate) use self::{addresses::AddressPool, create::ServerWriter};
+pub(crate) use self::create::ServerWriter;
 use crate::{Request, policy, state::Api};
 
 /// The operations.

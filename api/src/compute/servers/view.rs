@@ -320,7 +320,7 @@ impl<'a> View<'a> {
             flavor: self.flavor(&instance.flavor),
             created: Seconds(instance.created_at),
             updated: Seconds(instance.updated_at),
-            addresses: Addresses::in_server(instance.fixed_ip.as_deref()),
+            addresses: Addresses::in_server(&instance.network_info),
             access_ip_v4: instance.access_ip_v4.as_deref().unwrap_or_default(),
             access_ip_v6: instance.access_ip_v6.as_deref().unwrap_or_default(),
             disk_config: DiskConfig::shown(instance.auto_disk_config),

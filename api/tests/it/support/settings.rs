@@ -1,5 +1,8 @@
 //! How the API of a test is configured, and what a process with such an API serves.
 
+use novella_common::networks::Networks;
+use novella_neighbours::NetworksHere;
+use novella_network::{NETWORK, NetworkConfig, Networking};
 use std::{path::Path, sync::Arc};
 
 use axum::Router;
@@ -49,8 +52,12 @@ impl Settings {
         let identity = Identity::new(database.clone(), config.token_ttl, identity, security_compliance);
         let store = Store::open(&image, folder).unwrap();
         let images = novella_image::Images::new(database.clone(), store, image);
-        let others: (Arc<dyn Images>, Arc<dyn Projects>) =
-            (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
+        let networking = Networking::new(database.clone(), NetworkConfig::default());
+        let others: (Arc<dyn Images>, Arc<dyn Projects>, Arc<dyn Networks>) = (
+            Arc::new(ImagesHere(images.clone())),
+            Arc::new(ProjectsHere(identity.clone())),
+            Arc::new(NetworksHere::new(networking.clone())),
+        );
         let rest = config.rest();
         let bus = Arc::new(BusHere(transport.clone()));
         let api = Api::new(database.clone(), transport, others, bus, config, quota, service);
@@ -63,6 +70,7 @@ impl Settings {
             .service(&COMPUTE, api.clone(), novella_api::compute::operations())
             .service(&IDENTITY, identity, novella_identity::operations())
             .service(&IMAGES, images, novella_image::operations())
+            .service(&NETWORK, networking, novella_network::operations())
             .service(&CLOUD, api, novella_api::cloud::operations())
             .router(readiness)
     }

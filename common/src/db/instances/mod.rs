@@ -1,11 +1,13 @@
 //! Instances: their rows, and the compare-and-swap that begins and ends each operation.
 //!
-//! `edits` holds what people change by hand, `faults` why operations failed, `list` what the API lists, `transitions`
-//! what schedulers and conductors change.
+//! `edits` holds what people change by hand, `faults` why operations failed, `list` what the API lists, `ports` what
+//! Networking has given them, `transitions` what schedulers and conductors change.
 
 pub mod edits;
 mod faults;
 pub mod list;
+pub mod network_refresh;
+pub mod ports;
 pub mod transitions;
 
 use jiff::Timestamp;
@@ -53,7 +55,8 @@ table! {
     deleted_at,
     locked_by,
     locked_reason,
-    fixed_ip,
+    network_info as Json,
+    has_ports,
     access_ip_v4,
     access_ip_v6,
     auto_disk_config,

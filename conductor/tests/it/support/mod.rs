@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use novella_common::networks::Networks;
 use novella_common::{
     RequestContext,
     config::{DatabaseConfig, SecretUrl, ServiceConfig},
@@ -26,6 +27,8 @@ use novella_conductor::{ConductorConfig, ConductorService, rpcapi::ConductorClie
 pub use novella_fakes::instance as idle;
 use novella_fakes::{FakeHosts, inventory};
 use novella_messaging::{Transport, TransportOptions};
+use novella_neighbours::NetworksHere;
+use novella_network::{NetworkConfig, Networking};
 use novella_scheduler::{SchedulerConfig, SchedulerService};
 pub use novella_testing::On;
 
@@ -115,6 +118,7 @@ impl Cloud {
         let service = ConductorService::start(
             self.database.clone(),
             self.transport.clone(),
+            networks(&self.database),
             ServiceIdentity::new(Binary::Conductor, name),
             config,
             self.service_config.clone(),
@@ -136,6 +140,7 @@ impl Cloud {
         let service = SchedulerService::start(
             self.database.clone(),
             self.transport.clone(),
+            networks(&self.database),
             ServiceIdentity::new(Binary::Scheduler, "scheduler-1"),
             SchedulerConfig::default(),
             self.service_config.clone(),
@@ -485,4 +490,9 @@ pub fn waiting() -> Instance {
 /// An instance that `host` builds.
 pub fn building(host: &str) -> Instance {
     Instance { host: Some(host.into()), attempts: 1, ..waiting() }
+}
+
+/// The Networking component on the same database.
+pub fn networks(database: &Database) -> Arc<dyn Networks> {
+    Arc::new(NetworksHere::new(Networking::new(database.clone(), NetworkConfig::default())))
 }

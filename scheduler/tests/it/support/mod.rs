@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use novella_common::networks::Networks;
 use novella_common::{
     RequestContext,
     config::{DatabaseConfig, SecretUrl, ServiceConfig},
@@ -21,6 +22,8 @@ use novella_common::{
 use novella_compute::rpcapi::BuildRequest;
 use novella_fakes::{Building, FakeHosts, inventory};
 use novella_messaging::{Transport, TransportOptions};
+use novella_neighbours::NetworksHere;
+use novella_network::{NetworkConfig, Networking};
 use novella_scheduler::{SchedulerConfig, SchedulerService, rpcapi::SchedulerClient};
 pub use novella_testing::On;
 
@@ -88,6 +91,7 @@ impl Cloud {
         let service = SchedulerService::start(
             self.database.clone(),
             self.transport.clone(),
+            networks(&self.database),
             ServiceIdentity::new(Binary::Scheduler, name),
             config,
             ServiceConfig::default(),
@@ -259,4 +263,9 @@ fn action(instance: &Instance) -> InstanceAction {
         updated_at: instance.created_at,
         message: None,
     }
+}
+
+/// The Networking component on the same database.
+pub fn networks(database: &Database) -> Arc<dyn Networks> {
+    Arc::new(NetworksHere::new(Networking::new(database.clone(), NetworkConfig::default())))
 }

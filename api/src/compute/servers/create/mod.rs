@@ -26,7 +26,7 @@ use novella_common::{
     db::{Connection, services},
     ids::{InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
-    models::{Binary, Flavor, Instance, RequestSpec},
+    models::{Binary, Flavor, Instance, NetworkInfo, RequestSpec},
 };
 use novella_messaging::MessagingError;
 use novella_rest::{ApiError, Link, truth};
@@ -120,11 +120,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
         ..Default::default()
     };
     let from = (&flavor, &image, auto_disk_config);
-    let mut instances = instances_for(&request, &project, &wanted, count, &placement, from);
-    if wanted.has_address {
-        let addresses = request.state.addresses.give(&request.state.database, count).await?;
-        instances.iter_mut().zip(addresses).for_each(|(instance, address)| instance.fixed_ip = Some(address));
-    }
+    let instances = instances_for(&request, &project, &wanted, count, &placement, from);
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
     let new = NewServers {
@@ -284,7 +280,8 @@ fn instances_for(
                 key_name: wanted.key_name.clone(),
                 locked_by: None,
                 locked_reason: None,
-                fixed_ip: None,
+                network_info: NetworkInfo::default(),
+                has_ports: false,
                 access_ip_v4: wanted.access_ip_v4.clone(),
                 access_ip_v6: wanted.access_ip_v6.clone(),
                 auto_disk_config,

@@ -1,0 +1,65 @@
+//! What Networking says of instances now, written into their rows.
+
+use super::ports;
+use crate::{
+    db::{Database, DbError, Json},
+    ids::InstanceUuid,
+    models::NetworkInfo,
+    networks::{NetworkError, Networks},
+    sql,
+};
+
+/// How often it is asked anew because somebody else has written meanwhile.
+const ATTEMPTS: u32 = 5;
+
+/// Why instances do not show what they have.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The database can't be asked or written.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// Networking does not say.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+/// Asks Networking what these instances have, and writes it where it is not what the rows say. Rows are read before
+/// Networking is asked and written only if they are as they were read, so that an older answer never replaces a newer one.
+///
+/// # Errors
+/// See [`RefreshError`]; some rows may have been written.
+pub async fn refresh(
+    database: &Database,
+    networks: &dyn Networks,
+    instances: &[InstanceUuid],
+) -> Result<(), RefreshError> {
+    let mut left = instances.to_vec();
+    for _ in 0..ATTEMPTS {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let seen: Vec<(InstanceUuid, Json<NetworkInfo>)> = {
+            let mut connection = database.read().await?;
+            sql!("SELECT uuid, network_info FROM instances WHERE deleted_at IS NULL AND uuid")
+                .is_in(&left)
+                .fetch_all(&mut connection)
+                .await?
+        };
+        let uuids: Vec<InstanceUuid> = seen.iter().map(|(uuid, _)| *uuid).collect();
+        let mut now = networks.describe(&uuids).await?;
+        left.clear();
+        for (uuid, Json(seen)) in seen {
+            let index = now.iter().position(|(other, _)| *other == uuid);
+            let described = index.map(|index| now.swap_remove(index).1).unwrap_or_default();
+            let described = seen.refreshed(described);
+            if described != seen && !ports::swap(&mut *database.write().await?, uuid, &seen, &described).await? {
+                left.push(uuid);
+            }
+        }
+    }
+    tracing::info!(
+        instances = left.len(),
+        "what servers have of Networking changes faster than it can be written down"
+    );
+    Ok(())
+}

@@ -1,0 +1,12 @@
+-- What Networking has given each server, in place of the address that stood for it.
+
+ALTER TABLE instances DROP COLUMN fixed_ip;
+DROP TABLE fixed_ip_numbers;
+
+ALTER TABLE instances ADD COLUMN network_info TEXT NOT NULL DEFAULT '[]';
+
+-- Whether Networking may have ports that are to be given back.
+ALTER TABLE instances ADD COLUMN has_ports BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX instances_ports_to_give_back ON instances (deleted_at) WHERE has_ports = 1 AND deleted_at IS NOT NULL;
+CREATE INDEX instances_failed_with_ports ON instances (updated_at)
+    WHERE has_ports = 1 AND deleted_at IS NULL AND vm_state = 'error' AND host IS NULL;

@@ -1,0 +1,6 @@
+//! What Compute asks of the other components, answered: by a component of the same process, called directly, or by one
+//! elsewhere over HTTP. The one crate that knows both Compute's words and theirs.
+
+mod networks_here;
+
+pub use networks_here::NetworksHere;
