@@ -16,6 +16,7 @@ mod gauges;
 mod manager;
 pub mod metrics;
 mod one_each;
+mod ports;
 mod reconcile;
 mod reports;
 pub mod rpcapi;

@@ -15,6 +15,7 @@ use crate::{
     ConductorConfig,
     gauges::Gauges,
     manager::ConductorManager,
+    ports::Ports,
     reconcile::Reconciler,
     reports::{self, Reports},
     rpcapi::{ConductorClient, ConductorEndpoint},
@@ -77,11 +78,13 @@ impl ConductorService {
         ));
         let reconciler = Arc::new(Reconciler::new(Arc::clone(&shared)));
         let tasks = Arc::new(Tasks::new(Arc::clone(&shared), Arc::clone(&reconciler)));
-        let reports = Reports::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks));
+        let ports = Arc::new(Ports::new(Arc::clone(&shared)));
+        let reports =
+            Reports::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks), Arc::clone(&ports));
         reports.start(&transport).await?;
         reports::send_echoes(&transport, identity.host.clone(), service_config.report_interval, &shutdown);
         shutdown.spawn(Arc::clone(&reconciler).run());
-        let takeover = Takeover::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks));
+        let takeover = Takeover::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks), ports);
         let manager = Arc::new(ConductorManager::new(Arc::clone(&shared), tasks));
         let target = Target::new(ConductorClient::TOPIC).server(identity.host.clone());
         let server = RpcServer::builder(&transport, target)

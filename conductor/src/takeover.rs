@@ -18,6 +18,7 @@
 //! | an operation of a long task that is not there | ended, with a fault |
 //! | a migration that waits for a person, of a server that is gone | confirmed |
 //! | a queued migration | let in, if there is a slot |
+//! | ports of an instance that is deleted, or could not be built | given back |
 //! | a claim for which there is no reason | given back, and logged: it should not happen |
 //!
 //! What a host does alone, and has never heard of or forgotten how it ended, it finds itself when it is reconciled; what a
@@ -48,6 +49,7 @@ use novella_common::{
 use tracing::Instrument;
 
 use crate::{
+    ports::Ports,
     reconcile::Reconciler,
     reports::{RECASTS, recast},
     shared::Shared,
@@ -75,11 +77,12 @@ pub(crate) struct Takeover {
     shared: Arc<Shared>,
     reconciler: Arc<Reconciler>,
     tasks: Arc<Tasks>,
+    ports: Arc<Ports>,
 }
 
 impl Takeover {
-    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, tasks: Arc<Tasks>) -> Self {
-        Self { shared, reconciler, tasks }
+    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, tasks: Arc<Tasks>, ports: Arc<Ports>) -> Self {
+        Self { shared, reconciler, tasks, ports }
     }
 
     /// Searches each `takeover_interval` until stopping is asked for. With `bus_was_empty`, first casts again all that
@@ -126,6 +129,7 @@ impl Takeover {
         self.untold_hosts(fresh_since.reported).await?;
         self.untold_sources().await?;
         self.abandoned_events().await?;
+        self.ports.search().await?;
         self.tasks.confirm_old().await
     }
 

@@ -7,6 +7,7 @@ ALTER TABLE instances ADD COLUMN network_info TEXT NOT NULL DEFAULT '[]';
 
 -- Whether Networking may have ports that are to be given back.
 ALTER TABLE instances ADD COLUMN has_ports BIGINT NOT NULL DEFAULT 0;
-CREATE INDEX instances_ports_to_give_back ON instances (deleted_at) WHERE has_ports = 1 AND deleted_at IS NOT NULL;
+CREATE INDEX instances_ports_to_give_back ON instances (deleted_at)
+    WHERE has_ports AND deleted_at IS NOT NULL;
 CREATE INDEX instances_failed_with_ports ON instances (updated_at)
-    WHERE has_ports = 1 AND deleted_at IS NULL AND vm_state = 'error' AND host IS NULL;
+    WHERE has_ports AND deleted_at IS NULL AND vm_state = 'error' AND host IS NULL AND task_state IS NULL;

@@ -1,7 +1,7 @@
 //! Finds a host for each instance that waits for one, and hands its build over.
 //!
 //! ```text
-//!   queue ──▶ scheduler: host, claim and attempt in the row ──▶ the host accepts ──▶ the host's
+//!   queue ──▶ scheduler: host, claim and attempt in the row ─▶ ports, bound there ─▶ the host accepts ──▶ the host's
 //!                 ▲                                                    │
 //!                 └── claim and host reverted, host excluded ◀───────┘ refused, or no answer
 //! ```
@@ -13,8 +13,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use novella_common::{
-    RequestContext, db::instances::transitions::RevertedAttempt, ids::InstanceUuid, networks::Networks,
+    RequestContext,
+    db::instances::ports,
+    ids::InstanceUuid,
+    models::{Fault, InstanceSpec, NetworkInfo},
+    networks::{NetworkError, Networks, PortsWanted},
 };
 use novella_compute::rpcapi::{BuildRequest, ComputeClient};
 use novella_messaging::{CallError, MessagingError, Transport, trace};
@@ -27,6 +32,10 @@ use crate::{
 
 /// How long a build waits for a host to take work, at first; each wait is twice as long as the one before.
 const NO_LIVE_HOST_WAIT: Duration = Duration::from_millis(50);
+
+/// How long Networking may take to make an instance's ports. Shorter than what a conductor waits before it takes an
+/// instance's ports for given back ([`ports::SETTLED_AFTER`]).
+const NETWORKING_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// The scheduler's manager.
 pub struct SchedulerManager {
@@ -52,8 +61,71 @@ impl SchedulerManager {
         Self { placer, compute: ComputeClient::new(transport), networks, build_locks: BuildLocks::default() }
     }
 
-    async fn hand_over(&self, ctx: &RequestContext, assigned: &Assignment) -> HandOver {
-        let build = BuildRequest { spec: assigned.instance.spec(), task_id: assigned.attempt };
+    /// Has Networking make the instance's ports, bound to the host, and writes them down. `None`: the instance is no
+    /// longer this scheduler's.
+    async fn allocate(&self, assigned: &Assignment) -> Result<Option<NetworkInfo>, SchedulerError> {
+        if assigned.spec.networks.is_none() {
+            return Ok(Some(NetworkInfo::default()));
+        }
+        let instance = assigned.instance.uuid;
+        let wanted = PortsWanted {
+            instance,
+            project_id: assigned.instance.project_id.clone(),
+            hostname: assigned.instance.hostname.clone(),
+            host: assigned.host.clone(),
+            zone: assigned.zone.clone(),
+            requested: assigned.spec.networks.clone(),
+        };
+        let asked = tokio::time::timeout(NETWORKING_TIMEOUT, self.networks.allocate(&wanted)).await;
+        let asked = asked.unwrap_or_else(|_| Err(NetworkError::Unavailable("it does not answer".into())));
+        match asked {
+            Ok(info) => {
+                if self.placer.allocated(assigned, info.clone()).await? {
+                    return Ok(Some(info));
+                }
+                // Deleted meanwhile, and its ports may have been given back before these were made.
+                tracing::info!(%instance, "no longer this scheduler's: its ports are given back");
+                self.deallocate(assigned).await;
+                Ok(None)
+            }
+            Err(error @ NetworkError::Unavailable(_)) => {
+                tracing::warn!(%instance, %error, "the build waits for Networking");
+                if !self.revert(assigned, None).await? {
+                    return Ok(None);
+                }
+                Err(SchedulerError::NetworkingUnavailable { message: error.to_string() })
+            }
+            Err(error @ NetworkError::Refused { .. }) => {
+                tracing::warn!(%instance, %error, "no ports for a build, which is given up");
+                let fault = Fault {
+                    code: 500,
+                    message: format!(
+                        "Build of instance {instance} aborted: Failed to allocate the network(s), not rescheduling."
+                    ),
+                    details: Some(error.to_string()),
+                    created_at: Timestamp::now(),
+                };
+                if !self.placer.fail(assigned.reverted(assigned.spec.clone(), true), fault, assigned).await? {
+                    self.placer.hand_over(assigned).await?;
+                }
+                self.deallocate(assigned).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Gives back what this attempt may have. What fails is left to a conductor, which finds that the instance may have ports.
+    async fn deallocate(&self, assigned: &Assignment) {
+        let kept = ports::kept(&assigned.instance.network_info, &assigned.spec);
+        let instance = assigned.instance.uuid;
+        if let Err(error) = self.networks.deallocate(&[(instance, kept)]).await {
+            tracing::warn!(%instance, %error, "the ports of a build that was given up are given back later");
+        }
+    }
+
+    async fn hand_over(&self, ctx: &RequestContext, assigned: &Assignment, network_info: NetworkInfo) -> HandOver {
+        let spec = InstanceSpec { network_info, ..assigned.instance.spec() };
+        let build = BuildRequest { spec, task_id: assigned.attempt };
         match self.compute.server(&assigned.host).build_and_run_instance(ctx, build).await {
             Ok(()) => HandOver::Accepted,
             Err(CallError::Remote(refusal)) => HandOver::Refused(refusal.to_string()),
@@ -70,7 +142,8 @@ impl SchedulerManager {
     /// Offers a build that is this scheduler's to its host. Whether it waits for another one after that.
     async fn offer(&self, ctx: &RequestContext, assigned: &Assignment) -> Result<bool, SchedulerError> {
         let (instance, host) = (assigned.instance.uuid, &assigned.host);
-        match self.hand_over(ctx, assigned).await {
+        let Some(network_info) = self.allocate(assigned).await? else { return Ok(false) };
+        match self.hand_over(ctx, assigned, network_info).await {
             HandOver::Accepted => {
                 self.placer.hand_over(assigned).await?;
                 tracing::info!(%instance, host, "build handed over");
@@ -98,14 +171,7 @@ impl SchedulerManager {
             spec.excluded_hosts.push(assigned.host.clone());
             spec.last_failure = Some(failure.to_owned());
         }
-        let reverted = RevertedAttempt {
-            instance: assigned.instance.uuid,
-            attempt: assigned.attempt,
-            host: assigned.host.clone(),
-            spec,
-            counts: failure.is_some(),
-        };
-        let done = self.placer.revert(reverted, failure.is_some()).await?;
+        let done = self.placer.revert(assigned.reverted(spec, failure.is_some()), failure.is_some()).await?;
         if !done {
             self.placer.hand_over(assigned).await?;
         }

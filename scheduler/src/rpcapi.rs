@@ -54,6 +54,9 @@ pub enum SchedulerError {
     /// The database refused, or holds what can't be read: tried again it would be so again.
     #[error("The scheduler's request to the database failed: {message}")]
     DatabaseFailed { message: String },
+    /// Networking could not be asked for the instance's ports; the message is delivered again.
+    #[error("The scheduler could not reach Networking: {message}")]
+    NetworkingUnavailable { message: String },
     /// The bus carried nothing to the hosts.
     #[error("The scheduler could not reach the hosts: {message}")]
     BusUnavailable { message: String },
@@ -63,7 +66,10 @@ impl RpcError for SchedulerError {
     const MODULE: &'static str = "novella.scheduler";
 
     fn is_temporary(&self) -> bool {
-        matches!(self, Self::DatabaseUnavailable { .. } | Self::BusUnavailable { .. })
+        matches!(
+            self,
+            Self::DatabaseUnavailable { .. } | Self::NetworkingUnavailable { .. } | Self::BusUnavailable { .. }
+        )
     }
 }
 

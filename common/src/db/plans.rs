@@ -185,7 +185,11 @@ async fn claims_and_placements_find_their_rows_by_an_index(connection: &mut Conn
     let allocated = ports::Allocated { instance, attempt: task, network_info: NetworkInfo::default() };
     ports::allocated(connection, &[allocated], owner).await.unwrap();
     ports::swap(connection, instance, &NetworkInfo::default(), &NetworkInfo::default()).await.unwrap();
-    ports::to_give_back(connection, 10).await.unwrap();
+    ports::to_give_back(connection, Timestamp::now(), 10).await.unwrap();
+    ports::of_gone(connection, &[instance]).await.unwrap();
+    ports::leave_host(connection, &[instance]).await.unwrap();
+    ports::left_hosts(connection, &[instance]).await.unwrap();
+    ports::none_left(connection, &[instance]).await.unwrap();
     ports::given_back(connection, &[instance], Timestamp::now()).await.unwrap();
     assert_indexed(connection, &[]);
 }

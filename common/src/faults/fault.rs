@@ -68,6 +68,10 @@ pub enum HostOperation {
     Suspend,
     Resume,
     TriggerCrashDump,
+    /// An interface comes to a guest, or its first ones do.
+    PlugInterface,
+    /// An interface leaves a guest.
+    UnplugInterface,
     /// The destination's preparation for a live or cold migration.
     PreMigration,
     /// The copying to the destination.
@@ -76,7 +80,7 @@ pub enum HostOperation {
 
 impl HostOperation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Build,
         Self::PowerOff,
         Self::PowerOn,
@@ -86,6 +90,8 @@ impl HostOperation {
         Self::Suspend,
         Self::Resume,
         Self::TriggerCrashDump,
+        Self::PlugInterface,
+        Self::UnplugInterface,
         Self::PreMigration,
         Self::Migration,
     ];
@@ -103,6 +109,8 @@ impl HostOperation {
             Self::Suspend => "suspend",
             Self::Resume => "resume",
             Self::TriggerCrashDump => "trigger_crash_dump",
+            Self::PlugInterface => "plug_interface",
+            Self::UnplugInterface => "unplug_interface",
             Self::PreMigration => "pre_migration",
             Self::Migration => "migration",
         }

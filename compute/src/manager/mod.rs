@@ -7,6 +7,7 @@
 //! | `live_migration`, `migration` | both ends of a live and of a cold migration: each implements its contract |
 //! | `copying` | what a source does alone in either |
 //! | `incoming` | an instance that comes from another host |
+//! | `interfaces` | interfaces that come and go after the build |
 //! | `reconcile`, `reconcile_action` | reconciling the host with its rows: implements [`ComputeControl`] |
 //! | `reports` | how each step and end is journaled and reported |
 //! | `instance_locks` | one thing at a time for each instance |
@@ -20,6 +21,7 @@ mod build;
 mod copying;
 mod incoming;
 mod instance_locks;
+mod interfaces;
 mod live_migration;
 mod migration;
 mod reconcile;
@@ -38,7 +40,7 @@ use novella_common::{
     RequestContext,
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::Action,
-    models::Inventory,
+    models::{Inventory, Vif},
     telemetry::request_span,
     traces,
 };
@@ -245,6 +247,24 @@ impl Compute for Manager {
 
     async fn get_diagnostics(&self, _ctx: RequestContext, instance: InstanceUuid) -> Result<Diagnostics, ComputeError> {
         self.driver().diagnostics(instance).await
+    }
+
+    async fn attach_interface(
+        &self,
+        _ctx: RequestContext,
+        instance: InstanceUuid,
+        vif: Vif,
+    ) -> Result<(), ComputeError> {
+        self.plug(instance, &vif).await
+    }
+
+    async fn detach_interface(
+        &self,
+        _ctx: RequestContext,
+        instance: InstanceUuid,
+        port_id: String,
+    ) -> Result<(), ComputeError> {
+        self.unplug(instance, &port_id).await
     }
 
     async fn get_host_uptime(&self, _ctx: RequestContext) -> Result<String, ComputeError> {

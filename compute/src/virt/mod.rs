@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use novella_common::{
     ids::{InstanceUuid, MigrationUuid},
     lifecycle::{Action, PowerState},
-    models::{InstanceSpec, MigrationProgress, Resources},
+    models::{InstanceSpec, MigrationProgress, Resources, Vif},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -92,7 +92,7 @@ pub trait Driver: LiveMigrationDriver + MigrationDriver + 'static {
     /// first's receiver.
     fn events(&self) -> mpsc::Receiver<InstanceUuid>;
 
-    /// First step of a build: networks.
+    /// First step of a build: the interfaces that the spec names.
     fn plug_networks<'a>(&'a self, spec: &'a InstanceSpec) -> DriverFuture<'a, ()>;
 
     /// Second step of a build: disks.
@@ -137,6 +137,12 @@ pub trait Driver: LiveMigrationDriver + MigrationDriver + 'static {
 
     /// The console's last `tail` lines, with no line break behind the last one, or all that is kept.
     fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> DriverFuture<'_, String>;
+
+    /// Plugs one more interface into a guest, running or not. That it has the port already is no error.
+    fn attach_interface<'a>(&'a self, instance: InstanceUuid, vif: &'a Vif) -> DriverFuture<'a, ()>;
+
+    /// Takes an interface out of a guest. That it does not have the port is no error.
+    fn detach_interface<'a>(&'a self, instance: InstanceUuid, port_id: &'a str) -> DriverFuture<'a, ()>;
 
     /// What the guest does and takes at this moment.
     fn diagnostics(&self, instance: InstanceUuid) -> DriverFuture<'_, Diagnostics>;

@@ -24,7 +24,7 @@ use novella_messaging::{Excerpt, MessagingError, Notification, NotificationListe
 use tracing::Instrument;
 
 use self::{batch::Batch, write::Consequences};
-use crate::{reconcile::Reconciler, shared::Shared, tasks::Tasks};
+use crate::{ports::Ports, reconcile::Reconciler, shared::Shared, tasks::Tasks};
 
 /// The pause before reports are tried again that could not be written.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -40,11 +40,12 @@ pub(crate) struct Reports {
     shared: Arc<Shared>,
     reconciler: Arc<Reconciler>,
     tasks: Arc<Tasks>,
+    ports: Arc<Ports>,
 }
 
 impl Reports {
-    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, tasks: Arc<Tasks>) -> Self {
-        Self { shared, reconciler, tasks }
+    pub(crate) fn new(shared: Arc<Shared>, reconciler: Arc<Reconciler>, tasks: Arc<Tasks>, ports: Arc<Ports>) -> Self {
+        Self { shared, reconciler, tasks, ports }
     }
 
     /// Listens until stopping is asked for.
@@ -140,6 +141,7 @@ impl Reports {
         for host in consequences.reconcile {
             self.reconciler.request(host);
         }
+        self.ports.delete_without(consequences.give_back);
         for task in consequences.tasks {
             self.tasks.resume(task);
         }

@@ -8,7 +8,7 @@ use novella_common::{
         Connection, DbError, actions, allocations,
         host_admission::{self, Refusal},
         instances::{
-            self,
+            self, ports,
             transitions::{self, Reported},
         },
         listening,
@@ -37,6 +37,8 @@ pub(crate) struct Consequences {
     pub(crate) began_serving: bool,
     /// Builds that wait for a scheduler again, with the requests they are for.
     pub(crate) recast: Vec<(InstanceUuid, Option<String>)>,
+    /// Instances that are gone from their hosts: their ports are to be given back, and they are deleted then.
+    pub(crate) give_back: Vec<InstanceUuid>,
     /// Long tasks that are this conductor's now.
     pub(crate) tasks: Vec<MigrationUuid>,
 }
@@ -123,11 +125,16 @@ async fn write_instances(
     let uuids: Vec<InstanceUuid> = batch.instances.keys().copied().collect();
     let now = Timestamp::now();
     let mut folded = Vec::new();
+    let mut with_ports = HashSet::new();
     for row in transitions::reported_rows(connection, &uuids).await? {
         let Some(reports) = batch.instances.get(&row.instance) else { continue };
         let reports = reports.iter().map(|(host, report)| (host.as_str(), report));
         let request_id = row.task_request_id.clone();
-        folded.push((row.instance, request_id, fold(&row, reports, now)));
+        let result = fold(&row, reports, now);
+        if result.gone && row.has_ports {
+            with_ports.insert(row.instance);
+        }
+        folded.push((row.instance, request_id, result));
     }
     let reported: Vec<_> = folded.iter().filter_map(|(_, _, folded)| folded.reported.clone()).collect();
     let mut applied: HashSet<InstanceUuid> = transitions::apply(connection, &reported).await?;
@@ -159,7 +166,10 @@ async fn write_instances(
     }
     actions::record_events(connection, &events).await?;
     transitions::still_trying(connection, &retried).await?;
-    instances::mark_deleted(connection, &gone).await?;
+    let (leaving, deleted): (Vec<_>, Vec<_>) = gone.iter().copied().partition(|uuid| with_ports.contains(uuid));
+    instances::mark_deleted(connection, &deleted).await?;
+    ports::leave_host(connection, &leaving).await?;
+    consequences.give_back = leaving;
     // What waits for a person on another host is to be removed there.
     let waiting = migrations::transitions::under_way_of(connection, &gone).await?;
     let waiting = waiting.iter().filter(|task| task.status.holder() == Holder::Person);

@@ -1,6 +1,6 @@
 //! What every step of a long task stands on: the rows, the hosts, the record, the end.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use novella_common::{
@@ -8,12 +8,16 @@ use novella_common::{
     db::{DbError, allocations, instances, migrations, migrations::transitions, services},
     lifecycle::{PowerState, VmState},
     models::{ActionEvent, Binary, Instance, Migration, MigrationStatus},
+    networks::{Binding, NetworkError},
 };
 use novella_compute::rpcapi::{ComputeError, MigrateData, MigrationSpec};
 use novella_messaging::{CallError, MessagingError};
 
 use super::{events, step::Next};
 use crate::shared::Shared;
+
+/// How long Networking may take to bind an instance's ports.
+const NETWORKING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One conductor's work on one task, from wherever it finds it.
 pub(crate) struct TaskContext {
@@ -184,6 +188,35 @@ impl TaskContext {
         let result = self.retry(call, may_pass).await;
         self.record(migration, events::ended(event, host, began, &result)).await?;
         Ok(result)
+    }
+
+    /// Changes where the instance's ports are bound, if it has any; tried again while Networking is away.
+    pub(super) async fn bind(&self, migration: &Migration, binding: Binding<'_>) -> Result<(), NetworkError> {
+        let has_ports = self.instance.as_ref().is_some_and(|i| i.deleted_at.is_none() && i.has_ports);
+        if !has_ports {
+            return Ok(());
+        }
+        let call = || async {
+            let asked = self.shared.networks.bind(migration.instance, binding);
+            let asked = tokio::time::timeout(NETWORKING_TIMEOUT, asked).await;
+            asked.unwrap_or_else(|_| Err(NetworkError::Unavailable("it does not answer".into())))
+        };
+        self.retry(call, |error| matches!(error, NetworkError::Unavailable(_))).await
+    }
+
+    /// The guest is on this host now, and its ports with it. They must be: it is asked until Networking has answered.
+    pub(super) async fn move_bindings(&self, migration: &Migration, host: &str) -> Result<Next, DbError> {
+        match self.bind(migration, Binding::Only(host)).await {
+            Ok(()) => Ok(Next::Step),
+            Err(error @ NetworkError::Unavailable(_)) => {
+                tracing::warn!(migration = %migration.uuid, host, %error, "ports are to follow; asked again");
+                Ok(Next::Again)
+            }
+            Err(error) => {
+                tracing::error!(migration = %migration.uuid, host, %error, "ports do not follow: Networking refuses");
+                Ok(Next::Step)
+            }
+        }
     }
 
     /// Tries a call `call_attempts` times while it fails in a way that may pass.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use novella_common::{
     db::{Connection, DbError, allocations, instances::transitions::switch_host, migrations::transitions, services},
     models::{Binary, Migration, MigrationStatus as Status},
+    networks::Binding,
 };
 use novella_compute::rpcapi::{ComputeError, ComputeLiveMigrationClient, MigrationSpec};
 use novella_messaging::{CallError, MessagingError};
@@ -32,6 +33,10 @@ pub(super) static STEPS: &[Step] = &[
     Step::new(Status::Preparing, Worker::Source, "check_can_live_migrate_source", |task, migration| {
         Box::pin(check_can_live_migrate_source(task, migration))
     }),
+    Step::new(Status::Preparing, Worker::Conductor, "add_port_bindings", |task, migration| {
+        Box::pin(add_port_bindings(task, migration))
+    })
+    .undone_by("remove_port_bindings"),
     Step::new(Status::Preparing, Worker::Destination, "pre_live_migration", |task, migration| {
         Box::pin(pre_live_migration(task, migration))
     })
@@ -40,6 +45,9 @@ pub(super) static STEPS: &[Step] = &[
         Box::pin(live_migration(task, migration))
     })
     .undone_by("rollback_live_migration"),
+    Step::new(Status::Finishing, Worker::Conductor, "move_port_bindings", |task, migration| {
+        Box::pin(move_port_bindings(task, migration))
+    }),
     Step::new(Status::Finishing, Worker::Destination, "post_live_migration_at_destination", |task, migration| {
         Box::pin(post_live_migration_at_destination(task, migration))
     }),
@@ -52,6 +60,9 @@ pub(super) static STEPS: &[Step] = &[
     }),
     Step::new(Status::Reverting, Worker::Source, "rollback_live_migration", |task, migration| {
         Box::pin(rollback_live_migration(task, migration))
+    }),
+    Step::new(Status::Reverting, Worker::Conductor, "remove_port_bindings", |task, migration| {
+        Box::pin(remove_port_bindings(task, migration))
     }),
     Step::new(Status::Reverting, Worker::Conductor, "end_as_before", |task, migration| {
         Box::pin(end_as_before(task, migration))
@@ -112,7 +123,8 @@ async fn check_can_live_migrate_source(task: &mut TaskContext, migration: &Migra
     Ok(Next::Step)
 }
 
-async fn pre_live_migration(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
+/// From here on there is something to undo.
+async fn add_port_bindings(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
     let Some(spec) = task.spec(migration) else { return Ok(Next::Status) };
     let begins = {
         let mut connection = task.shared.database.write().await?;
@@ -123,6 +135,14 @@ async fn pre_live_migration(task: &mut TaskContext, migration: &Migration) -> Re
         // An abort was requested; the row says so.
         return Ok(Next::Status);
     }
+    match task.bind(migration, Binding::Add(&spec.destination)).await {
+        Ok(()) => Ok(Next::Step),
+        Err(error) => task.revert(migration, Some(&format!("The ports could not be bound there: {error}"))).await,
+    }
+}
+
+async fn pre_live_migration(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
+    let Some(spec) = task.spec(migration) else { return Ok(Next::Status) };
     let (ctx, destination) = (request_context(migration), host(task, &spec.destination));
     let prepared = task
         .call(migration, "compute_pre_live_migration", &spec.destination, || {
@@ -204,6 +224,11 @@ async fn has_switched(task: &TaskContext, migration: &Migration) -> Result<Next,
 
 // post-migrating ------------------------------------------------------------------------------------------------------
 // Neither failure can bring the guest back. What is left on a host that does not answer goes when it is reconciled.
+
+async fn move_port_bindings(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
+    let Some(destination) = &migration.destination else { return Ok(Next::Step) };
+    task.move_bindings(migration, destination).await
+}
 
 async fn post_live_migration_at_destination(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
     let Some(spec) = task.spec(migration) else {
@@ -311,6 +336,15 @@ async fn rollback_live_migration(task: &mut TaskContext, migration: &Migration) 
         }
         // A source that is down lets the guest go on when it is reconciled.
         None | Some(Ok(())) => {}
+    }
+    Ok(Next::Step)
+}
+
+async fn remove_port_bindings(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
+    let Some(destination) = &migration.destination else { return Ok(Next::Step) };
+    // One that is left there does nothing, and is used if the instance goes there again.
+    if let Err(error) = task.bind(migration, Binding::Remove(destination)).await {
+        tracing::warn!(migration = %migration.uuid, %error, "the destination's port bindings were not removed");
     }
     Ok(Next::Step)
 }

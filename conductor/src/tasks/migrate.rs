@@ -38,6 +38,10 @@ pub(super) static STEPS: &[Step] = &[
         Box::pin(resize_instance(task, migration))
     })
     .undone_by("finish_revert_resize"),
+    Step::new(Status::Finishing, Worker::Conductor, "move_port_bindings", |task, migration| {
+        Box::pin(move_port_bindings(task, migration))
+    })
+    .undone_by("return_port_bindings"),
     Step::new(Status::Finishing, Worker::Destination, "finish_resize", |task, migration| {
         Box::pin(finish_resize(task, migration))
     })
@@ -57,6 +61,9 @@ pub(super) static STEPS: &[Step] = &[
     }),
     Step::new(Status::Reverting, Worker::Conductor, "return_to_source", |task, migration| {
         Box::pin(return_to_source(task, migration))
+    }),
+    Step::new(Status::Reverting, Worker::Conductor, "return_port_bindings", |task, migration| {
+        Box::pin(return_port_bindings(task, migration))
     }),
     Step::new(Status::Reverting, Worker::Source, "finish_revert_resize", |task, migration| {
         Box::pin(finish_revert_resize(task, migration))
@@ -141,6 +148,11 @@ pub(super) async fn moved(
     set_task_state(connection, migration, TaskState::ResizeMigrated).await?;
     events::close_alone(connection, migration).await?;
     Ok(true)
+}
+
+async fn move_port_bindings(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
+    let Some(destination) = &migration.destination else { return Ok(Next::Step) };
+    task.move_bindings(migration, destination).await
 }
 
 async fn finish_resize(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
@@ -232,6 +244,10 @@ async fn return_to_source(task: &mut TaskContext, migration: &Migration) -> Resu
         transaction.commit().await?;
     }
     Ok(Next::Step)
+}
+
+async fn return_port_bindings(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
+    task.move_bindings(migration, &migration.source).await
 }
 
 async fn finish_revert_resize(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {

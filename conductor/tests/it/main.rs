@@ -6,6 +6,7 @@ mod support;
 
 mod live_migration;
 mod migration;
+mod ports;
 mod reports;
 mod server_groups;
 mod takeover;

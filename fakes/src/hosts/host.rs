@@ -6,6 +6,7 @@ use novella_common::{
     RequestContext,
     ids::{InstanceUuid, MigrationUuid},
     lifecycle::{Action, PowerState, VmState},
+    models::Vif,
     reports::{Fact, InstanceReport, MigrationOutcome, OperationProgress},
 };
 use novella_compute::rpcapi::{
@@ -131,6 +132,8 @@ impl Compute for Host {
     only_written_down! {
         get_console_output(InstanceUuid, Option<usize>) -> String;
         get_host_uptime() -> String;
+        attach_interface(InstanceUuid, Vif) -> ();
+        detach_interface(InstanceUuid, String) -> ();
     }
 }
 

@@ -10,9 +10,12 @@ mod no_valid_host;
 mod task;
 
 use novella_common::{
-    db::{Database, DbError, instances::transitions::RevertedAttempt},
+    db::{
+        Database, DbError,
+        instances::{ports::Allocated, transitions::RevertedAttempt},
+    },
     ids::{Incarnation, InstanceUuid, TaskId},
-    models::{Instance, RequestSpec},
+    models::{Fault, Instance, NetworkInfo, RequestSpec},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,16 +47,55 @@ pub(crate) struct Assignment {
     pub(crate) instance: Instance,
     pub(crate) spec: RequestSpec,
     pub(crate) host: String,
+    /// The host's availability zone.
+    pub(crate) zone: String,
     pub(crate) attempt: TaskId,
+}
+
+impl Assignment {
+    /// The attempt, to be given up. `spec`: what is asked for from now on; `counts`: whether the host was asked at all.
+    pub(crate) fn reverted(&self, spec: RequestSpec, counts: bool) -> RevertedAttempt {
+        let (instance, attempt, host) = (self.instance.uuid, self.attempt, self.host.clone());
+        RevertedAttempt { instance, attempt, host, spec, counts }
+    }
 }
 
 type Reply<T> = oneshot::Sender<Result<T, SchedulerError>>;
 
 enum Job {
-    Place { instance: InstanceUuid, round: u32, answer: Reply<Decision> },
-    HandOver { instance: InstanceUuid, attempt: TaskId, host: String, answer: Reply<()> },
-    Revert { attempt: Box<RevertedAttempt>, blame: bool, answer: Reply<bool> },
-    Select { request: Box<DestinationRequest>, round: u32, answer: Reply<Vec<Destination>> },
+    Place {
+        instance: InstanceUuid,
+        round: u32,
+        answer: Reply<Decision>,
+    },
+    HandOver {
+        instance: InstanceUuid,
+        attempt: TaskId,
+        host: String,
+        answer: Reply<()>,
+    },
+    /// Writes what Networking has given for an attempt.
+    Allocated {
+        allocated: Box<Allocated>,
+        answer: Reply<bool>,
+    },
+    /// Gives an attempt up, and the build with it.
+    Fail {
+        attempt: Box<RevertedAttempt>,
+        fault: Box<Fault>,
+        request_id: Option<String>,
+        answer: Reply<bool>,
+    },
+    Revert {
+        attempt: Box<RevertedAttempt>,
+        blame: bool,
+        answer: Reply<bool>,
+    },
+    Select {
+        request: Box<DestinationRequest>,
+        round: u32,
+        answer: Reply<Vec<Destination>>,
+    },
 }
 
 /// The way to the task that decides. Clones share it; it ends when the last is dropped.
@@ -86,6 +128,28 @@ impl Placer {
     pub(crate) async fn hand_over(&self, assigned: &Assignment) -> Result<(), SchedulerError> {
         let (instance, attempt, host) = (assigned.instance.uuid, assigned.attempt, assigned.host.clone());
         self.ask(|answer| Job::HandOver { instance, attempt, host, answer }).await
+    }
+
+    /// Writes what Networking has given. Whether the attempt is still this scheduler's.
+    pub(crate) async fn allocated(
+        &self,
+        assigned: &Assignment,
+        network_info: NetworkInfo,
+    ) -> Result<bool, SchedulerError> {
+        let (instance, attempt) = (assigned.instance.uuid, assigned.attempt);
+        let allocated = Box::new(Allocated { instance, attempt, network_info });
+        self.ask(|answer| Job::Allocated { allocated, answer }).await
+    }
+
+    /// Puts the instance into ERROR, if the attempt is still this scheduler's. Says whether it was.
+    pub(crate) async fn fail(
+        &self,
+        attempt: RevertedAttempt,
+        fault: Fault,
+        assigned: &Assignment,
+    ) -> Result<bool, SchedulerError> {
+        let request_id = assigned.instance.task_request_id.clone();
+        self.ask(|answer| Job::Fail { attempt: Box::new(attempt), fault: Box::new(fault), request_id, answer }).await
     }
 
     /// `blame`: whether it speaks against the host that it did not take the build.
@@ -142,8 +206,12 @@ fn answer(job: Job, result: Written) -> Option<Job> {
             let _ = answer.send(Ok(()));
             None
         }
+        (Job::Allocated { answer, .. } | Job::Fail { answer, .. }, result) => {
+            let _ = answer.send(Ok(matches!(result, Written::Done(true))));
+            None
+        }
         (Job::Revert { answer, .. }, result) => {
-            let _ = answer.send(Ok(matches!(result, Written::Reverted(true))));
+            let _ = answer.send(Ok(matches!(result, Written::Done(true))));
             None
         }
         (Job::Select { answer, .. }, Written::Selected(selected)) => {
@@ -162,7 +230,9 @@ fn refuse(job: Job, error: DbError) {
     match job {
         Job::Place { answer, .. } => drop(answer.send(Err(error))),
         Job::HandOver { answer, .. } => drop(answer.send(Err(error))),
-        Job::Revert { answer, .. } => drop(answer.send(Err(error))),
+        Job::Allocated { answer, .. } | Job::Fail { answer, .. } | Job::Revert { answer, .. } => {
+            drop(answer.send(Err(error)));
+        }
         Job::Select { answer, .. } => drop(answer.send(Err(error))),
     }
 }

@@ -1,10 +1,10 @@
-//! What is said when there is no host.
+//! What is said when there is no host, or a build is given up for another reason.
 
 use jiff::Timestamp;
 use novella_common::{
     db::{
         actions::EventOf,
-        instances::transitions::{Build, FailedBuild},
+        instances::transitions::{Build, FailedBuild, RevertedAttempt},
     },
     models::{ActionEvent, EventResult, Fault},
 };
@@ -36,6 +36,11 @@ pub(super) fn failed_build(build: &Build, none_left: Option<&NoneLeft>) -> Faile
         created_at: Timestamp::now(),
     };
     FailedBuild { instance: instance.uuid, seen_task: instance.task_id, seen_owner: instance.owner, fault }
+}
+
+/// A build whose attempt was given up, which has just been taken back.
+pub(super) fn given_up(attempt: &RevertedAttempt, fault: &Fault) -> FailedBuild {
+    FailedBuild { instance: attempt.instance, seen_task: Some(attempt.attempt), seen_owner: None, fault: fault.clone() }
 }
 
 /// The event of a build that was given up.

@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use novella_common::{
     db::{
         Connection, Database, DbError, TRANSACTION_ATTEMPTS, actions,
-        instances::transitions::{self, Build, FailedBuild, Placement},
+        instances::{
+            ports,
+            transitions::{self, Build, FailedBuild, Placement},
+        },
         listening,
         server_groups::Groups,
         services, takeover,
@@ -24,7 +27,7 @@ use tokio::sync::mpsc;
 use super::{
     Assignment, Decision, Job, answer,
     known::Known,
-    no_valid_host::{failed_build, failure},
+    no_valid_host::{failed_build, failure, given_up},
     refuse,
 };
 use crate::{
@@ -70,6 +73,8 @@ enum Plan {
     /// On a younger picture.
     Again,
     HandOver,
+    Allocated,
+    Fail,
     Revert,
     Selected(Result<Vec<Destination>, SchedulerError>),
 }
@@ -79,7 +84,8 @@ pub(super) enum Written {
     Decided(Decision),
     Again,
     HandedOver,
-    Reverted(bool),
+    /// Whether the attempt was still this scheduler's.
+    Done(bool),
     Selected(Result<Vec<Destination>, SchedulerError>),
 }
 
@@ -216,6 +222,8 @@ impl PlacementTask {
                     None => Plan::NotWaiting,
                 },
                 Job::HandOver { .. } => Plan::HandOver,
+                Job::Allocated { .. } => Plan::Allocated,
+                Job::Fail { .. } => Plan::Fail,
                 Job::Revert { .. } => Plan::Revert,
                 Job::Select { request, round, .. } => {
                     match self.destinations(request, &known, builds.get(&request.instance)) {
@@ -352,6 +360,13 @@ impl PlacementTask {
             })
             .collect();
         transitions::hand_over(&mut transaction, &handed_over, self.owner).await?;
+        let allocated: Vec<_> = jobs
+            .iter()
+            .filter_map(
+                |job| if let Job::Allocated { allocated, .. } = job { Some((**allocated).clone()) } else { None },
+            )
+            .collect();
+        let allocated = ports::allocated(&mut transaction, &allocated, self.owner).await?;
         let placed = self.place(&mut transaction, &plans).await?;
 
         let mut results = Vec::with_capacity(jobs.len());
@@ -359,7 +374,9 @@ impl PlacementTask {
         for (job, plan) in jobs.iter().zip(plans) {
             results.push(match plan {
                 Plan::Place { placement, build, .. } => match placed.get(&placement.instance) {
-                    Some(Placed::Yes) => Written::Decided(assignment(*build, placement.host, placement.attempt)),
+                    Some(Placed::Yes) => {
+                        Written::Decided(assignment(*build, placement.host, placement.zone, placement.attempt))
+                    }
                     Some(Placed::Full) => Written::Again,
                     None => Written::Decided(Decision::NotWaiting),
                 },
@@ -367,7 +384,10 @@ impl PlacementTask {
                     let uuid = build.instance.uuid;
                     let adopted = transitions::adopt(&mut transaction, uuid, attempt, seen_owner, self.owner).await?;
                     Written::Decided(match adopted {
-                        true => assignment(*build, host, attempt),
+                        true => {
+                            let zone = build.instance.availability_zone.clone().unwrap_or_default();
+                            assignment(*build, host, zone, attempt)
+                        }
                         false => Decision::NotWaiting,
                     })
                 }
@@ -378,11 +398,27 @@ impl PlacementTask {
                     }
                     Written::Decided(if done { Decision::NoValidHost } else { Decision::NotWaiting })
                 }
+                Plan::Allocated => match job {
+                    Job::Allocated { allocated: of, .. } => Written::Done(allocated.contains(&of.instance)),
+                    _ => Written::Done(false),
+                },
+                Plan::Fail => match job {
+                    Job::Fail { attempt, fault, request_id, .. } => {
+                        let done = transitions::revert_attempt(&mut transaction, attempt, self.owner).await?;
+                        if done {
+                            let failed_build = given_up(attempt, fault);
+                            transitions::fail_build(&mut transaction, &failed_build).await?;
+                            events.extend(request_id.clone().map(|request| failure(&failed_build, request)));
+                        }
+                        Written::Done(done)
+                    }
+                    _ => Written::Done(false),
+                },
                 Plan::Revert => match job {
                     Job::Revert { attempt, .. } => {
-                        Written::Reverted(transitions::revert_attempt(&mut transaction, attempt, self.owner).await?)
+                        Written::Done(transitions::revert_attempt(&mut transaction, attempt, self.owner).await?)
                     }
-                    _ => Written::Reverted(false),
+                    _ => Written::Done(false),
                 },
                 plan => unwritten(plan),
             });
@@ -487,6 +523,6 @@ fn fail(build: &Build, none_left: Option<&NoneLeft>) -> Plan {
     }
 }
 
-fn assignment(build: Build, host: String, attempt: TaskId) -> Decision {
-    Decision::Placed(Box::new(Assignment { instance: build.instance, spec: build.spec, host, attempt }))
+fn assignment(build: Build, host: String, zone: String, attempt: TaskId) -> Decision {
+    Decision::Placed(Box::new(Assignment { instance: build.instance, spec: build.spec, host, zone, attempt }))
 }

@@ -359,7 +359,7 @@ mod on_sqlite_only {
         let result = novella_scheduler::SchedulerService::start(
             cloud.database.clone(),
             cloud.transport.clone(),
-            crate::support::networks(&cloud.database),
+            cloud.networks.clone(),
             identity,
             config,
             novella_common::config::ServiceConfig::default(),

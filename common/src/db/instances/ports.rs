@@ -1,14 +1,19 @@
 //! What Networking has given instances, and what is to be given back.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{
-    db::{Connection, DbError, Json},
+    db::{Connection, DbError, Json, Sql},
     ids::{Incarnation, InstanceUuid, TaskId},
-    lifecycle::VmState,
+    lifecycle::{PowerState, TaskState, VmState},
     models::{NetworkInfo, RequestSpec},
     sql,
 };
+
+/// How long after its end an instance may still be given ports by a scheduler that had begun to ask for them before.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(60);
 
 /// What a scheduler has had for an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,26 +64,46 @@ pub async fn swap(
 }
 
 /// Instances that are deleted, or could not be built, and may have ports still, each with the ports that their users keep.
-/// Oldest first, at most `limit`.
+/// Those of which it is known that they have some, and those that ended before `settled`: nobody asks for ports for them any
+/// more, whatever is known. Oldest first, at most `limit` of each kind.
 pub async fn to_give_back(
     connection: &mut Connection,
+    settled: Timestamp,
     limit: i64,
 ) -> Result<Vec<(InstanceUuid, Vec<String>)>, DbError> {
-    let deleted = sql!("has_ports = " (true) " AND deleted_at IS NOT NULL ORDER BY deleted_at LIMIT " (limit));
+    let nothing = NetworkInfo::default();
+    let deleted = sql!(
+        "has_ports AND deleted_at IS NOT NULL AND (network_info <> " (Json(&nothing)) " OR deleted_at < " (settled)
+        ") ORDER BY deleted_at LIMIT " (limit)
+    );
     let failed = sql!(
-        "has_ports = " (true) " AND deleted_at IS NULL AND vm_state = " (VmState::Error)
-        " AND host IS NULL AND task_state IS NULL ORDER BY updated_at LIMIT " (limit)
+        "has_ports AND deleted_at IS NULL AND vm_state = 'error' AND host IS NULL AND task_state IS NULL \
+         AND (network_info <> " (Json(&nothing)) " OR updated_at < " (settled) ") ORDER BY updated_at LIMIT " (limit)
     );
     let mut found = Vec::new();
     for which in [deleted, failed] {
-        let rows: Vec<(InstanceUuid, Json<NetworkInfo>, Json<RequestSpec>)> =
-            sql!("SELECT uuid, network_info, request_spec FROM instances WHERE ")
-                .append(which)
-                .fetch_all(connection)
-                .await?;
-        found.extend(rows.into_iter().map(|(uuid, Json(info), Json(spec))| (uuid, kept(&info, &spec))));
+        found.extend(kept_of(connection, which).await?);
     }
     Ok(found)
+}
+
+/// These instances, each with the ports that its user keeps.
+pub async fn of_gone(
+    connection: &mut Connection,
+    instances: &[InstanceUuid],
+) -> Result<Vec<(InstanceUuid, Vec<String>)>, DbError> {
+    let mut which = sql!("deleted_at IS NULL AND uuid");
+    which.is_in(instances);
+    kept_of(connection, which).await
+}
+
+async fn kept_of(connection: &mut Connection, which: Sql) -> Result<Vec<(InstanceUuid, Vec<String>)>, DbError> {
+    let rows: Vec<(InstanceUuid, Json<NetworkInfo>, Json<RequestSpec>)> =
+        sql!("SELECT uuid, network_info, request_spec FROM instances WHERE ")
+            .append(which)
+            .fetch_all(connection)
+            .await?;
+    Ok(rows.into_iter().map(|(uuid, Json(info), Json(spec))| (uuid, kept(&info, &spec))).collect())
 }
 
 /// The ports of an instance that are its user's: brought when it was made, or attached later.
@@ -91,8 +116,8 @@ pub fn kept(info: &NetworkInfo, spec: &RequestSpec) -> Vec<String> {
     kept
 }
 
-/// Writes that these instances have no ports any more. Only those that have been deleted or have failed since before
-/// `settled`: a scheduler that had begun to ask for ports before may still be doing so.
+/// Writes that the ports of these instances, which are deleted or could not be built, are given back. Those that ended
+/// after `settled` are looked at once more: a scheduler that had begun to ask for ports before may still be doing so.
 pub async fn given_back(
     connection: &mut Connection,
     instances: &[InstanceUuid],
@@ -102,12 +127,50 @@ pub async fn given_back(
         return Ok(());
     }
     sql!(
-        "UPDATE instances SET has_ports = " (false) ", network_info = " (Json(NetworkInfo::default()))
-        " WHERE (deleted_at < " (settled) " OR deleted_at IS NULL AND vm_state = " (VmState::Error)
-        " AND host IS NULL AND task_state IS NULL AND updated_at < " (settled) ") AND uuid"
+        "UPDATE instances SET network_info = " (Json(NetworkInfo::default()))
+        ", has_ports = (COALESCE(deleted_at, updated_at) >= " (settled)
+        ") WHERE (deleted_at IS NOT NULL OR vm_state = " (VmState::Error)
+        " AND host IS NULL AND task_state IS NULL) AND uuid"
     )
     .is_in(instances)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Takes instances from their hosts, which have nothing of them any more: they are deleted once their ports are given
+/// back. Nothing but that is under way on them.
+pub async fn leave_host(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<(), DbError> {
+    if instances.is_empty() {
+        return Ok(());
+    }
+    sql!(
+        "UPDATE instances SET host = NULL, owner = NULL, power_state = " (PowerState::NoState) ", updated_at = "
+        (Timestamp::now()) " WHERE deleted_at IS NULL AND task_state = " (TaskState::Deleting) " AND uuid"
+    )
+    .is_in(instances)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Those of these instances that have left their hosts and wait to be marked as deleted.
+pub async fn left_hosts(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<Vec<InstanceUuid>, DbError> {
+    sql!("SELECT uuid FROM instances WHERE deleted_at IS NULL AND host IS NULL AND task_state = "
+        (TaskState::Deleting) " AND uuid")
+    .is_in(instances)
+    .fetch_all(connection)
+    .await
+}
+
+/// Writes that nothing is left of these instances' ports: nobody can be asking for any.
+pub async fn none_left(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<(), DbError> {
+    if instances.is_empty() {
+        return Ok(());
+    }
+    sql!("UPDATE instances SET has_ports = " (false) ", network_info = " (Json(NetworkInfo::default())) " WHERE uuid")
+        .is_in(instances)
+        .execute(connection)
+        .await?;
     Ok(())
 }

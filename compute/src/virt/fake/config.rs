@@ -25,7 +25,7 @@ pub struct FakeConfig {
     /// The most seconds that a guest takes to start for the first time.
     #[serde(with = "seconds")]
     pub boot_seconds_max: Duration,
-    /// Seconds that plugging a guest's networks takes.
+    /// Seconds that plugging a guest's interfaces takes, and taking one out.
     #[serde(with = "seconds")]
     pub network_seconds: Duration,
     /// Seconds that attaching a guest's disks takes.
@@ -55,6 +55,8 @@ pub struct FakeConfig {
     pub build_failure: f64,
     /// How probable it is that a power operation fails.
     pub power_failure: f64,
+    /// How probable it is that an interface can't be plugged.
+    pub plug_failure: f64,
     /// How probable it is that a destination can't prepare for a migration.
     pub pre_migration_failure: f64,
     /// How probable it is that a migration fails while it copies.
@@ -84,6 +86,7 @@ impl Default for FakeConfig {
             peer_timeout: Duration::from_secs(10),
             build_failure: 0.0,
             power_failure: 0.0,
+            plug_failure: 0.0,
             pre_migration_failure: 0.0,
             migration_failure: 0.0,
             migration_failure_at: 50,
@@ -121,6 +124,7 @@ impl FakeConfig {
         let probabilities = [
             ("build_failure", self.build_failure),
             ("power_failure", self.power_failure),
+            ("plug_failure", self.plug_failure),
             ("pre_migration_failure", self.pre_migration_failure),
             ("migration_failure", self.migration_failure),
         ];

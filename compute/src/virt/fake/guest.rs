@@ -155,7 +155,7 @@ impl Guest {
             cpu_time_ns: vec![cpu_time_ns; usize::try_from(flavor.vcpus).unwrap_or(0)],
             memory_mb: flavor.memory_mb,
             disks: u32::try_from(1 + extra_disks).unwrap_or(1),
-            nics: 0,
+            nics: u32::try_from(self.spec.network_info.0.len()).unwrap_or(u32::MAX),
         }
     }
 

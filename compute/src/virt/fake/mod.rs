@@ -13,6 +13,7 @@
 //! | `fake:fail_build` | `always`, or host names with commas | its build fails there |
 //! | `fake:power_seconds` | seconds | how long each power operation takes |
 //! | `fake:fail_power` | `always`, or names with commas of `power_off`, `power_on`, `reboot`, `pause`, `unpause`, `suspend`, `resume`, `trigger_crash_dump` | those operations fail |
+//! | `fake:fail_plug` | `always`, or host names with commas | its interfaces can't be plugged there |
 //! | `fake:dirty_rate_mib` | MiB/s | how much memory it dirties |
 //! | `fake:bandwidth_mib` | MiB/s, 0 without limit | how fast its migration copies |
 //! | `fake:max_downtime_seconds` | seconds | how long it may stand still for the switch |
@@ -25,8 +26,8 @@
 //!
 //! # Where things are
 //!
-//! `guest` is a guest's record, `hypervisor` keeps all of them, `power` changes them, `faults` is
-//! where faults of run time fire. A live migration is `precopy`
+//! `guest` is a guest's record, `hypervisor` keeps all of them, `power` changes them, `interfaces` what
+//! they are plugged into, `faults` is where faults of run time fire. A live migration is `precopy`
 //! (how much, how long: pure), `handover` (who runs the guest: pure), `outgoing` (the source's end) and `incoming`
 //! (the destination's), which talk over TCP in the frames of `channel`.
 
@@ -39,6 +40,7 @@ mod guest;
 mod handover;
 mod hypervisor;
 mod incoming;
+mod interfaces;
 mod migration;
 mod outgoing;
 mod peers;
@@ -60,7 +62,7 @@ use novella_common::{
     faults::{Faults, HostOperation},
     ids::{InstanceUuid, MigrationUuid},
     lifecycle::PowerState,
-    models::{InstanceSpec, Resources},
+    models::{InstanceSpec, Resources, Vif},
 };
 use outgoing::Outgoing;
 use parking_lot::Mutex;
@@ -252,11 +254,8 @@ impl Driver for FakeDriver {
         receiver
     }
 
-    fn plug_networks<'a>(&'a self, _spec: &'a InstanceSpec) -> DriverFuture<'a, ()> {
-        Box::pin(async {
-            pause(self.config.network_seconds).await;
-            Ok(())
-        })
+    fn plug_networks<'a>(&'a self, spec: &'a InstanceSpec) -> DriverFuture<'a, ()> {
+        Box::pin(self.plug_all(spec))
     }
 
     fn attach_disks<'a>(&'a self, _spec: &'a InstanceSpec) -> DriverFuture<'a, ()> {
@@ -316,6 +315,14 @@ impl Driver for FakeDriver {
 
     fn console_output(&self, instance: InstanceUuid, tail: Option<usize>) -> DriverFuture<'_, String> {
         Box::pin(async move { self.guest(instance, |guest| guest.console(tail)) })
+    }
+
+    fn attach_interface<'a>(&'a self, instance: InstanceUuid, vif: &'a Vif) -> DriverFuture<'a, ()> {
+        Box::pin(self.attach(instance, vif))
+    }
+
+    fn detach_interface<'a>(&'a self, instance: InstanceUuid, port_id: &'a str) -> DriverFuture<'a, ()> {
+        Box::pin(self.detach(instance, port_id))
     }
 
     fn diagnostics(&self, instance: InstanceUuid) -> DriverFuture<'_, Diagnostics> {

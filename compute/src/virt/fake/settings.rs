@@ -11,6 +11,7 @@ pub(super) struct Settings {
     pub(super) fail_build: Where,
     pub(super) power_time: Option<Duration>,
     pub(super) fail_power: Vec<String>,
+    pub(super) fail_plug: Where,
     pub(super) dirty_rate_mib: Option<u64>,
     pub(super) bandwidth_mib: Option<u64>,
     pub(super) max_downtime: Option<Duration>,
@@ -24,11 +25,12 @@ pub(super) struct Settings {
 type Read = fn(&mut Settings, key: &str, value: &str) -> Result<(), String>;
 
 /// The keys, without their prefix. `docs/faults.md` names each.
-const KEYS: [(&str, Read); 11] = [
+const KEYS: [(&str, Read); 12] = [
     ("build_seconds", |it, key, value| keep(&mut it.build_time, seconds(key, value)?)),
     ("fail_build", |it, _, value| set(&mut it.fail_build, hosts(value))),
     ("power_seconds", |it, key, value| keep(&mut it.power_time, seconds(key, value)?)),
     ("fail_power", |it, _, value| set(&mut it.fail_power, names(value))),
+    ("fail_plug", |it, _, value| set(&mut it.fail_plug, hosts(value))),
     ("dirty_rate_mib", |it, key, value| keep(&mut it.dirty_rate_mib, number(key, value)?)),
     ("bandwidth_mib", |it, key, value| keep(&mut it.bandwidth_mib, number(key, value)?)),
     ("max_downtime_seconds", |it, key, value| keep(&mut it.max_downtime, seconds(key, value)?)),

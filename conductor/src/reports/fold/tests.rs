@@ -50,6 +50,7 @@ prop_compose! {
             report_seq,
             attempts: 1,
             launched,
+            has_ports: false,
             spec: RequestSpec::default(),
         }
     }

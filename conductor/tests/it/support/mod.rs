@@ -25,7 +25,7 @@ use novella_common::{
 use novella_compute::rpcapi::{ComputeClient, OperationId};
 use novella_conductor::{ConductorConfig, ConductorService, rpcapi::ConductorClient};
 pub use novella_fakes::instance as idle;
-use novella_fakes::{FakeHosts, inventory};
+use novella_fakes::{FailingNetworks, FakeHosts, inventory};
 use novella_messaging::{Transport, TransportOptions};
 use novella_neighbours::NetworksHere;
 use novella_network::{NetworkConfig, Networking};
@@ -53,6 +53,7 @@ pub struct Cloud {
     pub database: Database,
     pub transport: Transport,
     pub hosts: Arc<FakeHosts>,
+    pub networks: Arc<FailingNetworks>,
     pub config: ConductorConfig,
     pub service_config: ServiceConfig,
     conductors: Mutex<Vec<Conductor>>,
@@ -90,11 +91,13 @@ impl Cloud {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
+        let networks = FailingNetworks::new(networks(&database));
         let hosts = Arc::new(FakeHosts::new(&transport));
         Self {
             database,
             transport,
             hosts,
+            networks,
             config: ConductorConfig {
                 takeover_interval: Duration::from_millis(50),
                 auto_approve: true,
@@ -118,7 +121,7 @@ impl Cloud {
         let service = ConductorService::start(
             self.database.clone(),
             self.transport.clone(),
-            networks(&self.database),
+            self.networks.clone(),
             ServiceIdentity::new(Binary::Conductor, name),
             config,
             self.service_config.clone(),
@@ -140,7 +143,7 @@ impl Cloud {
         let service = SchedulerService::start(
             self.database.clone(),
             self.transport.clone(),
-            networks(&self.database),
+            self.networks.clone(),
             ServiceIdentity::new(Binary::Scheduler, "scheduler-1"),
             SchedulerConfig::default(),
             self.service_config.clone(),

@@ -14,13 +14,13 @@ use novella_common::{
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{TaskState, VmState},
     models::{
-        Binary, ComputeNode, Flavor, GroupPolicy, Instance, InstanceAction, Inventory, RequestSpec, Resources,
-        ServerGroup,
+        Binary, ComputeNode, Flavor, GroupPolicy, Instance, InstanceAction, Inventory, RequestSpec, RequestedNetworks,
+        RequestedVif, Resources, ServerGroup,
     },
     service::{ServiceIdentity, Shutdown},
 };
 use novella_compute::rpcapi::BuildRequest;
-use novella_fakes::{Building, FakeHosts, inventory};
+use novella_fakes::{Building, FailingNetworks, FakeHosts, inventory};
 use novella_messaging::{Transport, TransportOptions};
 use novella_neighbours::NetworksHere;
 use novella_network::{NetworkConfig, Networking};
@@ -55,6 +55,7 @@ pub struct Cloud {
     pub client: SchedulerClient,
     schedulers: Mutex<Vec<SchedulerService>>,
     pub hosts: Arc<FakeHosts>,
+    pub networks: Arc<FailingNetworks>,
     // Last, so that it is dropped after everything that uses it.
     _database: novella_testing::Database,
 }
@@ -75,6 +76,7 @@ impl Cloud {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let transport = Transport::connect("memory://", TransportOptions::default()).await.unwrap();
+        let networks = FailingNetworks::new(networks(&database));
         let (client, hosts) = (SchedulerClient::new(&transport), Arc::new(FakeHosts::new(&transport)));
         Self {
             database,
@@ -83,6 +85,7 @@ impl Cloud {
             client,
             schedulers: Mutex::default(),
             hosts,
+            networks,
             _database: own,
         }
     }
@@ -91,7 +94,7 @@ impl Cloud {
         let service = SchedulerService::start(
             self.database.clone(),
             self.transport.clone(),
-            networks(&self.database),
+            self.networks.clone(),
             ServiceIdentity::new(Binary::Scheduler, name),
             config,
             ServiceConfig::default(),
@@ -119,7 +122,7 @@ impl Cloud {
 
     /// Writes a server that waits for a host, as the API does, without casting it.
     pub async fn write_instance(&self, spec: RequestSpec) -> InstanceUuid {
-        let new = instance(size(1, 512, 1));
+        let new = Instance { has_ports: !spec.networks.is_none(), ..instance(size(1, 512, 1)) };
         let mut transaction = self.database.begin().await.unwrap();
         instances::insert(&mut transaction, std::slice::from_ref(&new), &spec).await.unwrap();
         actions::start(&mut transaction, &[action(&new)]).await.unwrap();
@@ -263,6 +266,17 @@ fn action(instance: &Instance) -> InstanceAction {
         updated_at: instance.created_at,
         message: None,
     }
+}
+
+/// A server's interface on the network that a new cloud has.
+pub fn on_private() -> RequestedVif {
+    RequestedVif { network_id: "ca11ab1e-0000-4000-8000-000000000002".into(), ..RequestedVif::default() }
+}
+
+/// What is asked for with these interfaces.
+pub fn with_interfaces(vifs: Vec<RequestedVif>) -> RequestSpec {
+    let networks = RequestedNetworks { vifs, security_groups: Vec::new() };
+    RequestSpec { networks, ..RequestSpec::default() }
 }
 
 /// The Networking component on the same database.

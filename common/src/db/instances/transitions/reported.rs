@@ -35,6 +35,8 @@ pub struct ReportedRow {
     pub attempts: i64,
     /// Whether it has ever run.
     pub launched: bool,
+    /// Whether Networking may have ports for it.
+    pub has_ports: bool,
     /// What was asked of the scheduler.
     pub spec: RequestSpec,
 }
@@ -52,6 +54,7 @@ impl FromRow for ReportedRow {
             report_seq: row.read()?,
             attempts: row.read()?,
             launched: row.read()?,
+            has_ports: row.read()?,
             spec: row.read::<Json<_>>()?.0,
         })
     }
@@ -64,7 +67,7 @@ pub async fn reported_rows(connection: &mut Connection, uuids: &[InstanceUuid]) 
     }
     sql!(
         "SELECT uuid, host, vm_state, task_state, task_id, task_request_id, power_state, report_seq, attempts, \
-         launched_at IS NOT NULL, request_spec FROM instances WHERE deleted_at IS NULL AND uuid"
+         launched_at IS NOT NULL, has_ports, request_spec FROM instances WHERE deleted_at IS NULL AND uuid"
     )
     .is_in(uuids)
     .fetch_all(connection)
