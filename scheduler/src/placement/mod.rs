@@ -56,6 +56,17 @@ enum Job {
     Select { request: Box<DestinationRequest>, round: u32, answer: Reply<Vec<Destination>> },
 }
 
+impl Job {
+    /// The instance whose row it changes, if it is done.
+    fn changes(&self) -> Option<InstanceUuid> {
+        match self {
+            Self::Place { instance, .. } | Self::HandOver { instance, .. } => Some(*instance),
+            Self::Revert { attempt, .. } => Some(attempt.instance),
+            Self::Select { .. } => None,
+        }
+    }
+}
+
 /// The way to the task that decides. Clones share it; it ends when the last is dropped.
 #[derive(Clone)]
 pub struct Placer {

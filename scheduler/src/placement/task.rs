@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use novella_common::{
     db::{
         Connection, Database, DbError, TRANSACTION_ATTEMPTS, actions,
-        instances::transitions::{self, Build, FailedBuild, Placement},
+        instances::{
+            self,
+            transitions::{self, Build, FailedBuild, Placement},
+        },
         listening,
         server_groups::Groups,
         services, takeover,
@@ -344,6 +347,8 @@ impl PlacementTask {
             return Ok(plans.into_iter().map(unwritten).collect());
         }
         let mut transaction = self.database.begin().await?;
+        let touched: Vec<InstanceUuid> = jobs.iter().filter_map(Job::changes).collect();
+        instances::lock_in_order(&mut transaction, &touched).await?;
         let handed_over: Vec<_> = jobs
             .iter()
             .filter_map(|job| match job {
