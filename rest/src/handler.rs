@@ -67,7 +67,7 @@ impl<T: Body> Argument for T {
     }
 
     fn describe(operation: &mut Described) {
-        operation.body(T::schema());
+        operation.body(T::schema);
     }
 }
 

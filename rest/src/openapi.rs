@@ -1,6 +1,7 @@
-//! The OpenAPI document, made from the rows of the operations.
+//! The OpenAPI document, made from the rows of the operations when somebody asks for it: a process that starts has no use
+//! for it.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -27,8 +28,50 @@ pub struct Described {
     pub(crate) summary: &'static str,
     pub(crate) status: u16,
     query: Vec<(&'static str, Versions)>,
-    body: Option<RefOr<Schema>>,
-    answer: Option<RefOr<Schema>>,
+    body: Option<WriteSchema>,
+    answer: Option<Answered>,
+}
+
+/// Writes the form of a value.
+pub type WriteSchema = fn() -> RefOr<Schema>;
+
+/// The form of an answer.
+#[derive(Clone)]
+struct Answered {
+    /// Empty: it stands under no key.
+    key: &'static str,
+    /// Whether there are several.
+    list: bool,
+    schema: WriteSchema,
+}
+
+impl Answered {
+    fn write(&self) -> RefOr<Schema> {
+        let one = (self.schema)();
+        let schema = if self.list { ArrayBuilder::new().items(one).into() } else { one };
+        match self.key {
+            "" => schema,
+            key => value_under(key, schema),
+        }
+    }
+}
+
+/// An operation, as the document shows it.
+pub(crate) struct Documented {
+    service: &'static Service,
+    method: Method,
+    path: &'static str,
+    action: Option<&'static str>,
+    versions: Versions,
+    public: bool,
+    described: Described,
+}
+
+impl Documented {
+    pub(crate) fn of<S>(service: &'static Service, row: &Operation<S>) -> Self {
+        let Operation { path, action, versions, public, .. } = *row;
+        Self { service, method: row.method.clone(), path, action, versions, public, described: row.described.clone() }
+    }
 }
 
 impl Described {
@@ -37,7 +80,7 @@ impl Described {
     }
 
     /// It takes this body.
-    pub fn body(&mut self, schema: RefOr<Schema>) {
+    pub fn body(&mut self, schema: WriteSchema) {
         self.body = Some(schema);
     }
 
@@ -46,41 +89,35 @@ impl Described {
     }
 
     pub(crate) fn answer<T: ToSchema>(&mut self, key: &'static str, list: bool) {
-        let schema = match list {
-            false => T::schema(),
-            true => ArrayBuilder::new().items(T::schema()).into(),
-        };
-        let under = (!key.is_empty()).then_some(key);
-        self.answer = Some(match under {
-            Some(key) => ObjectBuilder::new().property(key, schema).required(key).into(),
-            None => schema,
-        });
+        self.answer = Some(Answered { key, list, schema: T::schema });
     }
+}
 
-    fn object<S>(&self, service: &Service, row: &Operation<S>) -> OperationObject {
-        let Operation { path, action, versions, public, .. } = *row;
-        let operation = OperationBuilder::new().summary(Some(self.summary)).tag(service.kind);
+impl Documented {
+    fn object(&self) -> OperationObject {
+        let Self { service, path, action, versions, public, ref described, .. } = *self;
+        let operation = OperationBuilder::new().summary(Some(described.summary)).tag(service.kind);
         let mut operation = operation.securities(Some(token()));
         for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
             operation = operation.parameter(parameter(name, ParameterIn::Path));
         }
-        for (name, versions) in &self.query {
+        for (name, versions) in &described.query {
             let parameter = parameter(name, ParameterIn::Query);
             operation = operation.parameter(match *versions {
                 Versions::ALL => parameter,
                 versions => parameter.description(Some(range(versions))),
             });
         }
-        if let Some(body) = self.body.clone().or_else(|| action.map(any_under)) {
+        if let Some(body) = described.body.map(|write| write()).or_else(|| action.map(any_under)) {
             let content = ContentBuilder::new().schema(Some(body)).build();
             let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
             operation = operation.request_body(Some(body.build()));
         }
         let mut response = ResponseBuilder::new().description("What was asked for.");
-        if let Some(answer) = &self.answer {
-            response = response.content("application/json", ContentBuilder::new().schema(Some(answer.clone())).build());
+        if let Some(answer) = &described.answer {
+            response = response.content("application/json", ContentBuilder::new().schema(Some(answer.write())).build());
         }
-        operation = operation.response(self.status.to_string(), response);
+        operation = operation.response(described.status.to_string(), response);
         let failed = |said: &str, schema: RefOr<Schema>| {
             let content = ContentBuilder::new().schema(Some(schema)).build();
             ResponseBuilder::new().description(said).content("application/json", content)
@@ -163,8 +200,17 @@ fn token() -> [SecurityRequirement; 1] {
 /// The name of the one way to say who asks.
 const TOKEN: &str = "token";
 
+/// The whole document, of these operations in their order.
+pub(crate) fn document(operations: &[Documented]) -> OpenApi {
+    let mut document = empty();
+    for operation in operations {
+        add(&mut document, operation);
+    }
+    document
+}
+
 /// A document without operations.
-pub(crate) fn empty() -> OpenApi {
+fn empty() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Novella")
         .description(Some("A compute cloud that speaks OpenStack's APIs."))
@@ -175,36 +221,34 @@ pub(crate) fn empty() -> OpenApi {
     OpenApiBuilder::new().info(info).components(Some(components.build())).security(Some(token())).build()
 }
 
-/// Adds a service's operations. Of several actions on one path the document has one operation whose body is one of
+/// Adds an operation. Of several actions on one path the document has one operation whose body is one of
 /// theirs, since OpenAPI knows operations by method and path alone.
-pub(crate) fn add<S>(document: &mut OpenApi, service: &Service, operations: &[Operation<S>]) {
-    for operation in operations {
-        let path = format!("{}{}{}", service.root, service.version_path, operation.path);
-        let method = match operation.method.as_str() {
-            "GET" => HttpMethod::Get,
-            "HEAD" => HttpMethod::Head,
-            "PUT" => HttpMethod::Put,
-            "PATCH" => HttpMethod::Patch,
-            "DELETE" => HttpMethod::Delete,
-            _ => HttpMethod::Post,
-        };
-        let versions = operation.versions;
-        let mut object = operation.described.object(service, operation);
-        if versions != Versions::ALL
-            && let Some(family) = service.microversions
-        {
-            let at = |minor: u16| format!("{}.{minor}", family.min.major);
-            let since = at(versions.since.max(family.min.minor));
-            let range = json!({"min-ver": since, "max-ver": versions.until.map(at)});
-            object.extensions = Some(ExtensionsBuilder::new().add("x-openstack", range).build());
-        }
-        if operation.public {
-            object.security = Some(Vec::new());
-        }
-        match existing(&mut document.paths, &path, &method) {
-            Some(present) => one_of_both(present, object),
-            None => document.paths.add_path_operation(path, vec![method], object),
-        }
+fn add(document: &mut OpenApi, operation: &Documented) {
+    let Documented { service, versions, .. } = *operation;
+    let path = format!("{}{}{}", service.root, service.version_path, operation.path);
+    let method = match operation.method.as_str() {
+        "GET" => HttpMethod::Get,
+        "HEAD" => HttpMethod::Head,
+        "PUT" => HttpMethod::Put,
+        "PATCH" => HttpMethod::Patch,
+        "DELETE" => HttpMethod::Delete,
+        _ => HttpMethod::Post,
+    };
+    let mut object = operation.object();
+    if versions != Versions::ALL
+        && let Some(family) = service.microversions
+    {
+        let at = |minor: u16| format!("{}.{minor}", family.min.major);
+        let since = at(versions.since.max(family.min.minor));
+        let range = json!({"min-ver": since, "max-ver": versions.until.map(at)});
+        object.extensions = Some(ExtensionsBuilder::new().add("x-openstack", range).build());
+    }
+    if operation.public {
+        object.security = Some(Vec::new());
+    }
+    match existing(&mut document.paths, &path, &method) {
+        Some(present) => one_of_both(present, object),
+        None => document.paths.add_path_operation(path, vec![method], object),
     }
 }
 

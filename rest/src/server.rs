@@ -16,9 +16,9 @@ use novella_common::{
     service::{Readiness, management_router},
 };
 use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
-use utoipa::openapi::OpenApi;
 use uuid::Uuid;
 
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     links::{ProjectInPath, base},
     logging,
     microversion::negotiate,
-    openapi,
+    openapi::{self, Documented},
     places::{self, Place, Places},
     policy::{Policy, PolicyError},
     request_id, time_limit,
@@ -46,7 +46,7 @@ pub struct Server {
     services: Vec<(&'static Service, Router)>,
     /// Other policies than those that the services describe, by the services' types.
     policies: HashMap<&'static str, Arc<Policy>>,
-    document: OpenApi,
+    documented: Vec<Documented>,
     faults: Option<Faults>,
     page: Option<Router>,
 }
@@ -62,7 +62,7 @@ impl Server {
             authenticator,
             services: Vec::new(),
             policies: HashMap::new(),
-            document: openapi::empty(),
+            documented: Vec::new(),
             faults: None,
             page: None,
         }
@@ -93,18 +93,12 @@ impl Server {
     where
         S: Clone + Send + Sync + 'static,
     {
-        openapi::add(&mut self.document, service, &operations);
+        self.documented.extend(operations.iter().map(|operation| Documented::of(service, operation)));
         let policy = self.policies.remove(service.kind).unwrap_or_else(|| Arc::new(described(service)));
         let operations = operations_router(&self.config, (service, &policy), &state, operations);
         let router = self.layered(service, policy, operations);
         self.services.push((service, router));
         self
-    }
-
-    /// The OpenAPI document of all services.
-    #[must_use]
-    pub fn openapi(&self) -> &OpenApi {
-        &self.document
     }
 
     /// The layers of one service, from the inside out; the discovery documents stand beside those that ask for a token.
@@ -135,10 +129,7 @@ impl Server {
 
     /// All services as one.
     pub fn router(self, readiness: Readiness) -> Router {
-        let Self { config, services, document, authenticator, faults, page, .. } = self;
-        // Written once: it is large, and anybody may ask for it. It has no part that can't be written.
-        let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
-        let json = [(header::CONTENT_TYPE, "application/json")];
+        let Self { config, services, documented, authenticator, faults, page, .. } = self;
         let mut management = management_router(readiness);
         if !config.public_metrics {
             management = without_metrics(management);
@@ -173,19 +164,19 @@ impl Server {
                 .map(|document| (*service, document.write))
         });
         let versions: Option<(&'static Service, WriteDocument)> = versions.last();
-        let mut paths =
-            Router::new().route("/openapi.json", get(move || async move { (json, document.clone()) })).route(
-                "/",
-                get(move |request: HttpRequest| async move {
-                    if has_page && wants_page(request.headers()) {
-                        // Relative, so that it is right behind a proxy that adds a prefix.
-                        let headers = [(header::LOCATION, "ui/"), (header::VARY, "Accept")];
-                        return Ok((StatusCode::FOUND, headers).into_response());
-                    }
-                    let documents = root(&root_config, &entries, versions, request)?;
-                    Ok::<_, ApiError>(([(header::VARY, "Accept")], documents).into_response())
-                }),
-            );
+        let documented = Arc::new((documented, OnceCell::new()));
+        let mut paths = Router::new().route("/openapi.json", get(move || document(Arc::clone(&documented)))).route(
+            "/",
+            get(move |request: HttpRequest| async move {
+                if has_page && wants_page(request.headers()) {
+                    // Relative, so that it is right behind a proxy that adds a prefix.
+                    let headers = [(header::LOCATION, "ui/"), (header::VARY, "Accept")];
+                    return Ok((StatusCode::FOUND, headers).into_response());
+                }
+                let documents = root(&root_config, &entries, versions, request)?;
+                Ok::<_, ApiError>(([(header::VARY, "Accept")], documents).into_response())
+            }),
+        );
         for (service, router) in services {
             paths = paths.nest(service.root, router);
         }
@@ -232,6 +223,20 @@ fn with_fallbacks(paths: Router) -> Router {
 enum Route<S> {
     Single(Box<Operation<S>>),
     Actions(HashMap<&'static str, Operation<S>>),
+}
+
+/// The OpenAPI document. Written once: it is large, and anybody may ask for it.
+async fn document(of: Arc<(Vec<Documented>, OnceCell<Bytes>)>) -> Result<Response, ApiError> {
+    let written = of.1.get_or_try_init(|| {
+        let of = Arc::clone(&of);
+        // It takes as long as a hundred requests.
+        let write = tokio::task::spawn_blocking(move || serde_json::to_vec(&openapi::document(&of.0)));
+        async {
+            let written = write.await.ok().and_then(Result::ok).map(Bytes::from);
+            written.ok_or_else(|| ApiError::Unavailable("The document could not be written. Please try again.".into()))
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/json")], written.await?.clone()).into_response())
 }
 
 /// The policy that a service describes. A test sees to it that there is nothing wrong with it.

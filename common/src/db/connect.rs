@@ -89,6 +89,11 @@ impl Connection {
         })
     }
 
+    /// Whether several transactions write at once, each with locks on rows. SQLite has one writer.
+    pub(super) fn locks_rows(&self) -> bool {
+        matches!(self.kept.get(), Kept::Postgres(_))
+    }
+
     /// How long a statement may take to be answered.
     pub(super) fn limit(&self) -> Option<Duration> {
         match self.kept.get() {

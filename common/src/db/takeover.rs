@@ -22,6 +22,9 @@ use crate::{
 /// Rows that one query hands out at most; the next round finds the rest.
 const BATCH: i64 = 200;
 
+/// What somebody changes at this moment is not abandoned, and whoever searches waits for nobody.
+const NOT_LOCKED: &str = " FOR UPDATE SKIP LOCKED";
+
 /// Whether this run of a service is over, as far as can be told: no service with it has been heard since `fresh_since`.
 pub async fn is_gone(
     connection: &mut Connection,
@@ -70,11 +73,13 @@ pub async fn release_orphans(
     stuck_since: Timestamp,
 ) -> Result<Vec<Orphan>, DbError> {
     sql!(
-        "UPDATE instances SET owner = NULL WHERE task_state IS NOT NULL AND owner IS NOT NULL AND (NOT EXISTS \
+        "UPDATE instances SET owner = NULL WHERE uuid IN (SELECT uuid FROM instances \
+         WHERE task_state IS NOT NULL AND owner IS NOT NULL AND (NOT EXISTS \
          (SELECT 1 FROM services s WHERE s.incarnation = instances.owner AND s.last_seen >= " (fresh_since)
-        ") OR (task_state = " (TaskState::Scheduling) " AND updated_at < " (stuck_since)
-        ")) RETURNING uuid, host, task_request_id"
+        ") OR (task_state = " (TaskState::Scheduling) " AND updated_at < " (stuck_since) "))"
     )
+    .push_for("", NOT_LOCKED)
+    .push(") RETURNING uuid, host, task_request_id")
     .fetch_all(connection)
     .await
 }
@@ -91,7 +96,9 @@ pub async fn waiting_builds(connection: &mut Connection, since: Timestamp, limit
         .append(waiting.clone())
         .push(" AND uuid IN (SELECT uuid FROM instances WHERE ")
         .append(waiting)
-        .append(sql!(" ORDER BY updated_at LIMIT " (limit) ") RETURNING uuid, host, task_request_id"))
+        .append(sql!(" ORDER BY updated_at LIMIT "(limit)))
+        .push_for("", NOT_LOCKED)
+        .push(") RETURNING uuid, host, task_request_id")
         .fetch_all(connection)
         .await
 }
@@ -156,11 +163,12 @@ pub async fn untold_hosts(
 ) -> Result<Vec<String>, DbError> {
     let mut waiting = sql!("deleted_at IS NULL AND owner IS NULL AND updated_at < "(since));
     waiting.push(" AND task_state").is_in(TaskState::kept_by(Keeper::Host));
-    let hosts: Vec<String> = sql!("UPDATE instances SET updated_at = " (Timestamp::now()) " WHERE ")
+    let hosts: Vec<String> = sql!("UPDATE instances SET updated_at = " (Timestamp::now()) " WHERE uuid IN (SELECT uuid FROM instances WHERE ")
         .append(waiting)
         .push(" AND host IS NOT NULL AND NOT ")
         .append(host_is_down("instances.host", fresh_since))
-        .push(" RETURNING host")
+        .push_for("", NOT_LOCKED)
+        .push(") RETURNING host")
         .fetch_all(connection)
         .await?;
     Ok(hosts.into_iter().collect::<BTreeSet<_>>().into_iter().collect())

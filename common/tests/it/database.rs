@@ -5,13 +5,21 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use novella_common::{
     config::{DatabaseConfig, SecretUrl},
-    db::{Database, actions, allocations, compute_nodes, instances, services},
+    db::{
+        Database, DbError, actions, allocations, compute_nodes,
+        instances::{
+            self,
+            transitions::{self, Reported},
+        },
+        services,
+    },
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
     models::{
         ActionEvent, AllocationRatios, Binary, EventResult, Fault, Flavor, FreshSince, Instance, InstanceAction,
         Inventory, NetworkInfo, RequestSpec, Resources,
     },
+    sql,
 };
 
 async fn open(url: &str) -> Database {
@@ -291,6 +299,72 @@ async fn a_deleted_instance_is_only_found_among_the_deleted(database: Database) 
     assert!(kept.deleted_at.is_some());
 }
 
+/// A scheduler that notes what hosts have accepted, and a conductor that writes what they report, each of it for many
+/// instances at once and in an order of its own.
+async fn those_who_change_many_rows_at_once_do_not_wait_for_each_other_in_a_circle(database: Database) {
+    const ROWS: usize = 40;
+    const ROUNDS: usize = 50;
+    // Among so many others that rows are found by their ids, in the order in which they were named.
+    const OTHERS: usize = 400;
+    let owner = Incarnation::random();
+    let all: Vec<Instance> = (0..ROWS)
+        .map(|_| Instance {
+            vm_state: VmState::Building,
+            task_state: Some(TaskState::Scheduling),
+            task_id: Some(TaskId::random()),
+            host: Some("host-1".into()),
+            owner: Some(owner),
+            ..new_instance()
+        })
+        .collect();
+    instances::insert(&mut *database.write().await.unwrap(), &all, &RequestSpec::default()).await.unwrap();
+    for _ in 0..4 {
+        let others: Vec<Instance> = (0..OTHERS).map(|_| new_instance()).collect();
+        instances::insert(&mut *database.write().await.unwrap(), &others, &RequestSpec::default()).await.unwrap();
+    }
+    sql!("ANALYZE instances").execute(&mut *database.write().await.unwrap()).await.unwrap();
+    let accepted: Vec<_> = all.iter().filter_map(|row| Some((row.uuid, row.task_id?))).collect();
+    let scheduler = tokio::spawn({
+        let database = database.clone();
+        async move {
+            for _ in 0..ROUNDS {
+                let uuids: Vec<InstanceUuid> = accepted.iter().map(|(uuid, _)| *uuid).collect();
+                let mut transaction = database.begin().await?;
+                instances::lock_in_order(&mut transaction, &uuids).await?;
+                transitions::hand_over(&mut transaction, &accepted, owner).await?;
+                transaction.commit().await?;
+            }
+            Ok::<_, DbError>(())
+        }
+    });
+    let conductor = tokio::spawn(async move {
+        for round in 1..=ROUNDS {
+            let reported: Vec<_> = all
+                .iter()
+                .rev()
+                .map(|row| Reported {
+                    instance: row.uuid,
+                    host: "host-1".into(),
+                    seen_task: row.task_id,
+                    seq: i64::try_from(round).unwrap(),
+                    vm_state: VmState::Building,
+                    task_state: Some(TaskState::Spawning),
+                    power_state: PowerState::NoState,
+                    launched: false,
+                })
+                .collect();
+            let uuids: Vec<InstanceUuid> = reported.iter().map(|new| new.instance).collect();
+            let mut transaction = database.begin().await?;
+            instances::lock_in_order(&mut transaction, &uuids).await?;
+            assert_eq!(transitions::apply(&mut transaction, &reported).await?.len(), ROWS);
+            transaction.commit().await?;
+        }
+        Ok::<_, DbError>(())
+    });
+    scheduler.await.unwrap().unwrap();
+    conductor.await.unwrap().unwrap();
+}
+
 /// Runs each behaviour on a database of its own.
 macro_rules! behaviours {
     ($($behaviour:ident),* $(,)?) => {
@@ -320,4 +394,5 @@ behaviours! {
     actions_keep_their_events_as_they_last_stood,
     the_newest_fault_of_each_instance_is_shown,
     a_deleted_instance_is_only_found_among_the_deleted,
+    those_who_change_many_rows_at_once_do_not_wait_for_each_other_in_a_circle,
 }

@@ -51,6 +51,9 @@ pub(crate) async fn write(
 ) -> Result<Consequences, DbError> {
     let mut consequences = Consequences::default();
     write_hosts(shared, connection, batch, &mut consequences).await?;
+    let moving = batch.migrations.values().flatten().map(|(_, report)| report.instance);
+    let touched: Vec<InstanceUuid> = batch.instances.keys().copied().chain(moving).collect();
+    instances::lock_in_order(connection, &touched).await?;
     write_instances(connection, batch, &mut consequences).await?;
     write_migrations(shared, connection, batch, &mut consequences).await?;
     Ok(consequences)

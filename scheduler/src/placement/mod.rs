@@ -98,6 +98,18 @@ enum Job {
     },
 }
 
+impl Job {
+    /// The instance whose row it changes, if it is done.
+    fn changes(&self) -> Option<InstanceUuid> {
+        match self {
+            Self::Place { instance, .. } | Self::HandOver { instance, .. } => Some(*instance),
+            Self::Allocated { allocated, .. } => Some(allocated.instance),
+            Self::Fail { attempt, .. } | Self::Revert { attempt, .. } => Some(attempt.instance),
+            Self::Select { .. } => None,
+        }
+    }
+}
+
 /// The way to the task that decides. Clones share it; it ends when the last is dropped.
 #[derive(Clone)]
 pub struct Placer {

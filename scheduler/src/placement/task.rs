@@ -10,7 +10,10 @@ use novella_common::{
     db::{
         Connection, Database, DbError, TRANSACTION_ATTEMPTS, actions,
         instances::{
-            ports,
+            instances::{
+                self, ports,
+                transitions::{self, Build, FailedBuild, Placement},
+            },
             transitions::{self, Build, FailedBuild, Placement},
         },
         listening,
@@ -352,6 +355,8 @@ impl PlacementTask {
             return Ok(plans.into_iter().map(unwritten).collect());
         }
         let mut transaction = self.database.begin().await?;
+        let touched: Vec<InstanceUuid> = jobs.iter().filter_map(Job::changes).collect();
+        instances::lock_in_order(&mut transaction, &touched).await?;
         let handed_over: Vec<_> = jobs
             .iter()
             .filter_map(|job| match job {

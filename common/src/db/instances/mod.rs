@@ -123,6 +123,21 @@ pub async fn request_spec(connection: &mut Connection, uuid: InstanceUuid) -> Re
     Ok(found.map(|Json(spec)| spec))
 }
 
+/// Locks rows that one transaction is going to change, in the order of their ids: whoever changes several does it in this
+/// order, so that two never wait for each other in a circle, which PostgreSQL notices only after a second.
+pub async fn lock_in_order(connection: &mut Connection, uuids: &[InstanceUuid]) -> Result<(), DbError> {
+    // One row is no order.
+    if uuids.len() < 2 || !connection.locks_rows() {
+        return Ok(());
+    }
+    let _locked: Vec<InstanceUuid> = sql!("SELECT uuid FROM instances WHERE uuid")
+        .is_in(uuids)
+        .push(" ORDER BY uuid FOR UPDATE")
+        .fetch_all(connection)
+        .await?;
+    Ok(())
+}
+
 /// The number of the last report, unless it is above any that the host's reports could have now: then they would be
 /// dropped, and the operation would never end.
 fn plausible_seq(instance: &Instance) -> i64 {

@@ -1,7 +1,8 @@
 //! What schedulers and conductors change of instances: each a compare-and-swap that names what it expects.
 //!
 //! Where a transaction touches both instances and the sums of compute hosts, it touches the instances first and the
-//! hosts in the order of their names, so that two of them can't wait for each other in a circle.
+//! hosts in the order of their names, so that two of them can't wait for each other in a circle. One that touches several
+//! instances has locked them before, in the order of their ids ([`lock_in_order`](super::lock_in_order)).
 
 mod builds;
 mod moved;
