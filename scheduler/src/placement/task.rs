@@ -10,10 +10,7 @@ use novella_common::{
     db::{
         Connection, Database, DbError, TRANSACTION_ATTEMPTS, actions,
         instances::{
-            instances::{
-                self, ports,
-                transitions::{self, Build, FailedBuild, Placement},
-            },
+            self, ports,
             transitions::{self, Build, FailedBuild, Placement},
         },
         listening,
