@@ -76,6 +76,7 @@ async fn assert_settled(cloud: &Cloud, client: &Client, servers: &[String]) {
     })
     .await;
     cloud.assert_claims_add_up().await;
+    cloud.assert_ports_add_up().await;
     for id in servers {
         client.delete(id).await;
     }
@@ -83,6 +84,7 @@ async fn assert_settled(cloud: &Cloud, client: &Client, servers: &[String]) {
         client.wait_until_gone(id).await;
     }
     cloud.assert_claims_add_up().await;
+    cloud.assert_ports_add_up().await;
 }
 
 async fn in_the_middle_of_builds(mut cloud: Cloud, victim: Victim) {

@@ -22,6 +22,7 @@ use super::record::Record;
 use crate::support::{
     client::Client,
     cloud::{Cloud, HOSTS},
+    ports::wrong_ports,
     process::novella,
 };
 
@@ -42,6 +43,7 @@ pub async fn of(cloud: &Cloud, record: &Record) {
     audit.wait_for("guests that are those of the rows", async || audit.wrong_guests().await).await;
     audit.servers().await;
     audit.wait_for("claims that are those of the servers", async || audit.wrong_claims().await).await;
+    audit.wait_for("ports that are those of the servers", async || audit.wrong_ports().await).await;
     audit.dead_letters().await;
     if record.findings().is_empty() {
         audit.everything_can_be_deleted().await;
@@ -271,6 +273,13 @@ impl Audit<'_> {
         wrong
     }
 
+    async fn wrong_ports(&self) -> Vec<String> {
+        let database = self.cloud.database().await;
+        let wrong = wrong_ports(&database).await;
+        database.close().await;
+        wrong
+    }
+
     async fn dead_letters(&self) {
         let mut command = self.command();
         command.args(["bus", "dead-letters", "--format", "json"]);
@@ -290,5 +299,6 @@ impl Audit<'_> {
         self.wait_for("no servers", async || self.rows().await.into_iter().map(|row| row.id).collect()).await;
         self.wait_for("no guests", async || self.wrong_guests().await).await;
         self.wait_for("no claims", async || self.wrong_claims().await).await;
+        self.wait_for("no ports", async || self.wrong_ports().await).await;
     }
 }

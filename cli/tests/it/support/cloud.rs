@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::{
     client::Client,
+    ports::wrong_ports,
     process::{Process, novella},
 };
 
@@ -323,6 +324,21 @@ impl Cloud {
     pub async fn database(&self) -> Database {
         let config = DatabaseConfig { url: SecretUrl::new(&self.database_url), ..DatabaseConfig::default() };
         Database::connect(&config).await.unwrap()
+    }
+
+    /// Every port of a server belongs to one that is there, on the host it is on. What was lost is found after a while.
+    pub async fn assert_ports_add_up(&self) {
+        let database = self.database().await;
+        let mut wrong = Vec::new();
+        let begun = Instant::now();
+        while begun.elapsed() < LIMIT {
+            wrong = wrong_ports(&database).await;
+            if wrong.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("{wrong:?}");
     }
 
     /// Every claim belongs to a server that is there, on the host it is on, and each host's sums are those of its

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod client;
 pub mod cloud;
 pub mod identity;
+pub mod ports;
 pub mod process;
 
 /// The behaviours as tests, on the cloud in one process and on the one of many. Each is an `async fn` that takes a cloud
