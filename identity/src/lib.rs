@@ -7,6 +7,7 @@ mod config;
 pub mod db;
 mod inputs;
 mod lockout;
+mod login_queue;
 mod passwords;
 mod policy;
 mod resource;
@@ -15,7 +16,6 @@ mod secrets;
 pub mod seed;
 mod state;
 mod token_view;
-mod turns;
 
 use http::StatusCode;
 use novella_rest::{Document, Links, Operation, Service, keystone_envelope};

@@ -17,10 +17,10 @@ use tokio::{
 use crate::{
     config::PasswordCost,
     db::{self, PasswordError},
-    turns::{Next, Refused, Turns, Waiter, Who},
+    login_queue::{LoginQueue, Next, Refused, Waiter, Who},
 };
 
-/// Checks passwords, a few at a time, in [turns](crate::turns).
+/// Checks passwords, a few at a time, as the [queue](crate::login_queue) says.
 #[derive(Clone)]
 pub(crate) struct PasswordChecks(Arc<Shared>);
 
@@ -35,38 +35,38 @@ struct Shared {
 }
 
 struct Queue {
-    turns: Turns<oneshot::Sender<Turn>>,
-    /// When somebody looks again whose turn it is.
+    logins: LoginQueue<oneshot::Sender<HashingPermit>>,
+    /// When somebody looks again whose permit it is.
     wakes_at: Option<Instant>,
 }
 
-impl Waiter for oneshot::Sender<Turn> {
+impl Waiter for oneshot::Sender<HashingPermit> {
     fn is_gone(&self) -> bool {
         self.is_closed()
     }
 }
 
 /// The right to check one password.
-pub(crate) struct Turn {
+pub(crate) struct HashingPermit {
     checks: PasswordChecks,
     /// `None`: it was ended.
     who: Option<Who>,
 }
 
-impl Turn {
+impl HashingPermit {
     fn end(mut self, fits: Option<bool>) {
         self.give_back(fits);
     }
 
     fn give_back(&mut self, fits: Option<bool>) {
         if let Some(who) = self.who.take() {
-            self.checks.queue().turns.end(who, fits, Instant::now());
+            self.checks.queue().logins.end(who, fits, Instant::now());
             self.checks.dispatch();
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for HashingPermit {
     fn drop(&mut self) {
         self.give_back(None);
     }
@@ -77,7 +77,7 @@ impl PasswordChecks {
     pub(crate) fn new(cost: PasswordCost) -> Self {
         // One check takes a core for tens of milliseconds and 12 MiB: as many at once as there are cores.
         let cores = available_parallelism().map_or(2, usize::from);
-        let queue = Mutex::new(Queue { turns: Turns::new(cores), wakes_at: None });
+        let queue = Mutex::new(Queue { logins: LoginQueue::new(cores), wakes_at: None });
         let (nobody, names, cores) = (OnceLock::new(), RandomState::new(), Semaphore::new(cores));
         Self(Arc::new(Shared { queue, nobody, names, cost, cores }))
     }
@@ -120,31 +120,36 @@ impl PasswordChecks {
         Ok(done.map_err(|error| unavailable(error.to_string()))??)
     }
 
-    /// Waits for the turn of this user, named by an id or by a name that nobody has, at this address.
+    /// Waits for the permit of this user, named by an id or by a name that nobody has, at this address.
     ///
     /// # Errors
     /// 429 or 503 if too many wait.
-    pub(crate) async fn turn(&self, address: ClientAddress, user: &str) -> Result<Turn, ApiError> {
+    pub(crate) async fn permit(&self, address: ClientAddress, user: &str) -> Result<HashingPermit, ApiError> {
         let who = (address, self.0.names.hash_one(user));
-        let (sender, turn) = oneshot::channel();
-        self.queue().turns.queue(who, sender, Instant::now()).map_err(|refused| match refused {
+        let (sender, permit) = oneshot::channel();
+        self.queue().logins.queue(who, sender, Instant::now()).map_err(|refused| match refused {
             Refused::TooOften => ApiError::TooManyRequests("Too many logins of this user have failed of late.".into()),
             Refused::TooMany => too_many(),
         })?;
         self.dispatch();
-        turn.await.map_err(|_| too_many())
+        permit.await.map_err(|_| too_many())
     }
 
     /// Whether `password` is the one with this hash. `None` takes as long as a wrong password, and is wrong.
     ///
     /// # Errors
     /// 503 if it can't be found out.
-    pub(crate) async fn fits(&self, turn: Turn, password: Secret, hash: Option<String>) -> Result<bool, ApiError> {
+    pub(crate) async fn fits(
+        &self,
+        permit: HashingPermit,
+        password: Secret,
+        hash: Option<String>,
+    ) -> Result<bool, ApiError> {
         let checks = self.clone();
         // To its end, whatever becomes of who waits for it: who hangs up has guessed as well.
         let checked = tokio::task::spawn_blocking(move || {
             let fits = checks.compare(&password, hash.as_deref());
-            turn.end(fits.as_ref().ok().copied());
+            permit.end(fits.as_ref().ok().copied());
             fits
         });
         let checked = checked.await.map_err(|error| ApiError::from(PasswordError(error.to_string())))?;
@@ -165,18 +170,18 @@ impl PasswordChecks {
         db::verify_password(password, nobody).map(|_| false)
     }
 
-    /// Gives turns to those whose they are, and sees to it that the others get theirs.
+    /// Gives logins to those whose they are, and sees to it that the others get theirs.
     fn dispatch(&self) {
         let mut queue = self.queue();
         loop {
             let now = Instant::now();
-            match queue.turns.next(now) {
-                Next::Turn(sender, who) => {
-                    let turn = Turn { checks: self.clone(), who: Some(who) };
-                    if let Err(mut turn) = sender.send(turn) {
+            match queue.logins.next(now) {
+                Next::Check(sender, who) => {
+                    let permit = HashingPermit { checks: self.clone(), who: Some(who) };
+                    if let Err(mut permit) = sender.send(permit) {
                         // It went away at this moment. Ended here: the queue is locked.
-                        turn.who = None;
-                        queue.turns.end(who, None, now);
+                        permit.who = None;
+                        queue.logins.end(who, None, now);
                     }
                 }
                 Next::At(at) => {

@@ -20,9 +20,9 @@ pub use access_rule::AccessRule;
 use crate::{
     ApiError, RestConfig, Service,
     links::{ProjectInPath, base},
-    places::Place,
     policy::{Caller, Policy},
     request_id,
+    request_limiter::RequestPermit,
 };
 
 /// Something with an id and a name.
@@ -143,11 +143,11 @@ pub fn token_in<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<(Caller, TokenWatch), ApiError> {
     let text = token_in(&parts.headers, "x-auth-token").ok_or(ApiError::Unauthorized)?;
-    let place = parts.extensions.get::<Place>().filter(|_| tokens.authenticator.asks_elsewhere(text));
+    let permit = parts.extensions.get::<RequestPermit>().filter(|_| tokens.authenticator.asks_elsewhere(text));
     let asked = tokens.authenticator.authenticate(text);
-    // An Identity elsewhere that hangs must not take the places of those whose tokens are known.
-    let token = match place {
-        Some(place) => place.without(asked).await??,
+    // An Identity elsewhere that hangs must not take the limiter of those whose tokens are known.
+    let token = match permit {
+        Some(permit) => permit.without(asked).await??,
         None => asked.await?,
     };
     let token = token.ok_or(ApiError::Unauthorized)?;

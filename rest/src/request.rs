@@ -24,9 +24,10 @@ use crate::{
     ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token,
     answer::Answer,
     authentication::TokenWatch,
-    places::Place,
     policy::{Caller, Denied, Policy, Rule, Target, Who},
-    request_id, text,
+    request_id,
+    request_limiter::RequestPermit,
+    text,
     time_limit::TimeLimit,
 };
 
@@ -159,7 +160,7 @@ impl<S> Request<S> {
     /// Holds what the path and the query say against the rule for text; the body is held against it when it is read.
     ///
     /// # Errors
-    /// 400 that names the place.
+    /// 400 that names the permit.
     pub(crate) fn check_text(&self) -> Result<(), ApiError> {
         self.path.iter().try_for_each(|part| text::check("the path", part))?;
         self.query.iter().try_for_each(|(name, value)| {
@@ -202,9 +203,9 @@ impl<S> Request<S> {
         if self.json.is_none() {
             let body = self.take_body();
             let read = read_json(&self.parts, body, &self.config, takes);
-            // A client that stops in the middle must not keep a place among the requests that are worked on.
-            self.json = Some(match self.parts.extensions.get::<Place>() {
-                Some(place) => place.without(read).await??,
+            // A client that stops in the middle must not keep a permit to be worked on.
+            self.json = Some(match self.parts.extensions.get::<RequestPermit>() {
+                Some(permit) => permit.without(read).await??,
                 None => read.await?,
             });
         }
@@ -216,11 +217,11 @@ impl<S> Request<S> {
         std::mem::take(self.body.get_mut())
     }
 
-    /// Waits for somebody else, without a place among the requests that are worked on; whoever calls this bounds how many
+    /// Waits for somebody else, without a permit among the requests that are worked on; whoever calls this bounds how many
     /// wait so. To be the last thing that a handler does but for writing its answer down.
     pub async fn elsewhere<T>(&self, wait: impl Future<Output = T>) -> T {
-        if let Some(place) = self.parts.extensions.get::<Place>() {
-            place.leave();
+        if let Some(permit) = self.parts.extensions.get::<RequestPermit>() {
+            permit.leave();
         }
         wait.await
     }

@@ -30,9 +30,10 @@ use crate::{
     logging,
     microversion::negotiate,
     openapi::{self, Documented},
-    places::{self, Place, Places},
     policy::{Policy, PolicyError},
-    request_id, time_limit,
+    request_id,
+    request_limiter::{self, RequestLimiter, RequestPermit},
+    time_limit,
 };
 
 /// How a discovery document is written.
@@ -42,7 +43,7 @@ type WriteDocument = fn(&Links) -> (StatusCode, Value);
 pub struct Server {
     config: Arc<RestConfig>,
     authenticator: Arc<dyn Authenticator>,
-    places: Arc<Places>,
+    limiter: Arc<RequestLimiter>,
     services: Vec<(&'static Service, Router)>,
     /// Other policies than those that the services describe, by the services' types.
     policies: HashMap<&'static str, Arc<Policy>>,
@@ -57,7 +58,7 @@ impl Server {
     pub fn new(config: RestConfig, authenticator: Arc<dyn Authenticator>) -> Self {
         let config = Arc::new(config);
         Self {
-            places: Places::new(Arc::clone(&config)),
+            limiter: RequestLimiter::new(Arc::clone(&config)),
             config,
             authenticator,
             services: Vec::new(),
@@ -121,7 +122,7 @@ impl Server {
         operations
             .merge(documents_router(&self.config, service))
             .layer(DefaultBodyLimit::max(self.config.max_body_bytes))
-            .layer(from_fn_with_state(Arc::clone(&self.places), places::admit))
+            .layer(from_fn_with_state(Arc::clone(&self.limiter), request_limiter::admit))
             .layer(from_fn_with_state(self.config.request_timeout, time_limit::limit_time))
             .layer(CatchPanicLayer::custom(broken))
             .layer(from_fn_with_state(envelope, write_envelope))
@@ -311,7 +312,7 @@ fn route<S>(
     (config, policy): (&Arc<RestConfig>, &Arc<Policy>),
     service: &'static Service,
     state: &S,
-    route: places::Route,
+    route: request_limiter::Route,
     served: Route<S>,
 ) -> MethodRouter
 where
@@ -327,8 +328,8 @@ where
         let route = Arc::clone(&route);
         async move {
             let (parts, body) = request.into_parts();
-            if let Some(place) = parts.extensions.get::<Place>() {
-                place.on_route(&route)?;
+            if let Some(permit) = parts.extensions.get::<RequestPermit>() {
+                permit.on_route(&route)?;
             }
             let path = path.iter().map(|(_, value)| value.to_owned()).collect();
             let mut request = Request::new(state, service, shared, path, parts, body)?;

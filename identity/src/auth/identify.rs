@@ -16,7 +16,7 @@ use crate::{
     Request,
     db::{self, Reference, User},
     inputs::expecting,
-    passwords::Turn,
+    passwords::HashingPermit,
     resource::look_up,
     resources::ApplicationCredential,
     state,
@@ -111,11 +111,11 @@ async fn by_password(request: &Request, method: PasswordMethod) -> Result<Identi
     let NamedUser { id, name, .. } = &method.user.user;
     let named_so = id.clone().or_else(|| name.clone()).unwrap_or_default();
     let found = named(component, &method.user.user).await?;
-    let turn = component.passwords.turn(request.client, found.as_ref().map_or(&named_so, |(user, _)| &user.id));
-    let turn = request.elsewhere(turn).await?;
+    let permit = component.passwords.permit(request.client, found.as_ref().map_or(&named_so, |(user, _)| &user.id));
+    let permit = request.elsewhere(permit).await?;
     let password = method.user.password;
     let hash = found.as_ref().and_then(|(_, hash)| hash.clone());
-    let check = check_password(component.clone(), turn, password.clone(), found);
+    let check = check_password(component.clone(), permit, password.clone(), found);
     // To its end, whatever becomes of the client: who hangs up has guessed as well.
     let checked = tokio::spawn(check.in_current_span()).await;
     let user = checked.map_err(|error| {
@@ -147,7 +147,7 @@ async fn by_password(request: &Request, method: PasswordMethod) -> Result<Identi
 /// The user, if it has this password and may log in.
 async fn check_password(
     component: state::Identity,
-    turn: Turn,
+    permit: HashingPermit,
     password: Secret,
     found: Option<(User, Option<String>)>,
 ) -> Result<User, ApiError> {
@@ -158,7 +158,7 @@ async fn check_password(
     };
     let (user, hash) = found.unzip();
     // Always compared, whatever was found: the answer takes as long for a user who is not there, or is locked.
-    let fits = component.passwords.fits(turn, password, hash.flatten().filter(|_| !locked)).await?;
+    let fits = component.passwords.fits(permit, password, hash.flatten().filter(|_| !locked)).await?;
     let user = user.filter(|_| !locked).ok_or(ApiError::Unauthorized)?;
     let holds = compliance.record(database, &user.id, fits).await?;
     if holds && user.enabled { Ok(user) } else { Err(ApiError::Unauthorized) }
@@ -211,9 +211,9 @@ async fn by_application_credential(
     };
     let hash = found.as_ref().map(|found| found.secret_hash.clone());
     let named_so = method.id.as_ref().or(method.name.as_ref()).map_or("", String::as_str);
-    let turn = component.passwords.turn(request.client, named_so);
-    let turn = request.elsewhere(turn).await?;
-    let fits = component.passwords.fits(turn, method.secret, hash).await?;
+    let permit = component.passwords.permit(request.client, named_so);
+    let permit = request.elsewhere(permit).await?;
+    let fits = component.passwords.fits(permit, method.secret, hash).await?;
     let now = Timestamp::now();
     let holds = |found: &ApplicationCredential| fits && found.expires_at.is_none_or(|until| until > now);
     let credential = found.filter(holds).ok_or(ApiError::Unauthorized)?;

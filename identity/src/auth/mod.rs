@@ -23,7 +23,7 @@ use crate::{
     Request,
     db::{
         self, Project,
-        roles::{self, Place},
+        roles::{self, AssignmentTarget},
         tokens::{self, Written},
     },
     policy,
@@ -173,7 +173,8 @@ async fn own_domains(request: Request) -> Result<Response, ApiError> {
 
 /// Whether the caller can get a token for the system.
 async fn own_system(request: Request) -> Result<Response, ApiError> {
-    let held = roles::effective(&mut *request.state.database.read().await?, request.user(), Place::System).await?;
+    let held =
+        roles::effective(&mut *request.state.database.read().await?, request.user(), AssignmentTarget::System).await?;
     let system = if held.is_empty() { Vec::new() } else { vec![json!({"all": true})] };
     Ok(Json(json!({"system": system, "links": {"self": request.links.to("auth/system")}})).into_response())
 }

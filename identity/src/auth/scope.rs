@@ -16,7 +16,7 @@ use super::{
 use crate::{
     db::{
         self, Project,
-        roles::Place,
+        roles::AssignmentTarget,
         tokens::{self, Scope},
     },
     inputs::expecting,
@@ -166,7 +166,7 @@ async fn usable(connection: &mut Connection, user: &str, project: &str) -> Resul
     if domain.is_none_or(|domain| !domain.enabled) {
         return Ok(None);
     }
-    let held = tokens::held(connection, user, Place::Project(&found.id), None).await?;
+    let held = tokens::held(connection, user, AssignmentTarget::Project(&found.id), None).await?;
     Ok((!held.is_empty()).then_some(found.id))
 }
 
@@ -182,7 +182,7 @@ async fn by_trust(connection: &mut Connection, identified: &Identified, id: &str
     let scope = match project {
         Some(project) => {
             // Who gives more than he has any more gives nothing.
-            let held = tokens::held(connection, &trust.trustor, Place::Project(&project), None).await?;
+            let held = tokens::held(connection, &trust.trustor, AssignmentTarget::Project(&project), None).await?;
             if roles.iter().any(|role| held.iter().all(|held| held.id != *role)) {
                 return Err(denied("The trustor no longer has the roles of the trust."));
             }

@@ -9,7 +9,7 @@ use novella_rest::Named;
 
 /// Where somebody has roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place<'p> {
+pub(crate) enum AssignmentTarget<'p> {
     /// In a project or in a domain.
     Project(&'p str),
     /// In the system.
@@ -123,10 +123,10 @@ const WITH_IMPLIED: &str = "), held(role_id) AS (SELECT role_id FROM given UNION
 pub(crate) async fn effective(
     connection: &mut Connection,
     user_id: &str,
-    place: Place<'_>,
+    target: AssignmentTarget<'_>,
 ) -> Result<Vec<Named>, DbError> {
-    let mut sql = match place {
-        Place::Project(project) => {
+    let mut sql = match target {
+        AssignmentTarget::Project(project) => {
             let mut sql = sql!(
                 "WITH RECURSIVE up(id) AS (SELECT parent_id FROM projects WHERE id = " (project)
                 " UNION SELECT p.parent_id FROM projects p JOIN up ON p.id = up.id), given(role_id) AS (\
@@ -136,7 +136,7 @@ pub(crate) async fn effective(
             sql.push(" AND NOT inherited) OR (inherited AND project_id IN (SELECT id FROM up)))");
             sql
         }
-        Place::System => {
+        AssignmentTarget::System => {
             let mut sql = sql!("WITH RECURSIVE given(role_id) AS (SELECT role_id FROM role_assignments WHERE ");
             sql.append(for_user(user_id)).push(" AND project_id IS NULL");
             sql

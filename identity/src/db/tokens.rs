@@ -7,7 +7,7 @@ use novella_common::{
 };
 use novella_rest::{AccessRule, ApplicationCredential, Named, Token, Trust};
 
-use super::roles::{self, Place};
+use super::roles::{self, AssignmentTarget};
 
 /// What a token is for, by ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,13 +108,13 @@ pub(crate) async fn valid(connection: &mut Connection, hash: &str, now: Timestam
         limited_to = Some(roles);
         token.application_credential = Some(credential);
     }
-    let place = match (scope.as_str(), &project_id) {
+    let target = match (scope.as_str(), &project_id) {
         ("unscoped", _) => return Ok(Some(token)),
-        ("system", _) => Place::System,
-        (_, Some(id)) if enabled == Some(true) => Place::Project(id),
+        ("system", _) => AssignmentTarget::System,
+        (_, Some(id)) if enabled == Some(true) => AssignmentTarget::Project(id),
         _ => return Ok(None),
     };
-    token.roles = held(connection, &holder, place, limited_to.as_deref()).await?;
+    token.roles = held(connection, &holder, target, limited_to.as_deref()).await?;
     if token.roles.is_empty() {
         return Ok(None);
     }
@@ -135,10 +135,10 @@ pub(crate) async fn valid(connection: &mut Connection, hash: &str, now: Timestam
 pub(crate) async fn held(
     connection: &mut Connection,
     user_id: &str,
-    place: Place<'_>,
+    target: AssignmentTarget<'_>,
     limited_to: Option<&[String]>,
 ) -> Result<Vec<Named>, DbError> {
-    let held = roles::effective(connection, user_id, place).await?;
+    let held = roles::effective(connection, user_id, target).await?;
     let Some(given) = limited_to else { return Ok(held) };
     let given: Vec<String> = held.into_iter().map(|role| role.id).filter(|id| given.contains(id)).collect();
     roles::with_implied(connection, &given).await

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Request,
-    db::{self, Role, roles::Place, tokens},
+    db::{self, Role, roles::AssignmentTarget, tokens},
     policy,
     resource::{self, Resource, delete_row, listing, look_up, no_marker, not_found, page},
 };
@@ -185,7 +185,7 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
         projects::existing_project(&mut transaction, project).await?;
         let holder = passed_on.as_ref().map_or(user.as_str(), |trust| trust.trustor_user_id.as_str());
         let limited_to = passed_on.as_ref().map(|trust| trust.roles.as_slice());
-        let held = tokens::held(&mut transaction, holder, Place::Project(project), limited_to).await?;
+        let held = tokens::held(&mut transaction, holder, AssignmentTarget::Project(project), limited_to).await?;
         if let Some(id) = ids.iter().find(|id| held.iter().all(|role| role.id != **id)) {
             return Err(not_found("role", id));
         }

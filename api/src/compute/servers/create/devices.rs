@@ -66,7 +66,7 @@ struct Entry {
     source_type: Option<Source>,
     uuid: Option<String>,
     image_id: Option<UuidText>,
-    destination_type: Option<Place>,
+    destination_type: Option<DestinationType>,
     guest_format: Option<Text>,
     device_type: Option<Text>,
     disk_bus: Option<Text>,
@@ -99,7 +99,7 @@ enum Source {
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Place {
+enum DestinationType {
     Local,
     Volume,
 }
@@ -250,8 +250,14 @@ impl Devices {
             (Source::Image | Source::Volume | Source::Snapshot, None) => return Err(invalid("Missing device UUID.")),
             _ => {}
         }
-        let by_default = if matches!(source, Source::Image | Source::Blank) { Place::Local } else { Place::Volume };
-        if entry.destination_type.unwrap_or(by_default) == Place::Volume || by_default == Place::Volume {
+        let by_default = if matches!(source, Source::Image | Source::Blank) {
+            DestinationType::Local
+        } else {
+            DestinationType::Volume
+        };
+        if entry.destination_type.unwrap_or(by_default) == DestinationType::Volume
+            || by_default == DestinationType::Volume
+        {
             return Err(no_volumes());
         }
         if entry.volume_type.is_some() {

@@ -1,7 +1,7 @@
-//! Whose turn it is to have a password checked. Plain data: what waits, who has failed of late, who is next.
+//! The log-ins that wait to have a password checked. Plain data: what waits, who has failed of late, who is next.
 //!
 //! ```text
-//! turns go round the addresses, and at each address round its users: who has many log-ins waiting waits for its own
+//! permits go round the addresses, and at each address round its users: who has many log-ins waiting waits for its own
 //! ```
 //!
 //! After some failures of a user at one address, the two together may try again only after a pause, which grows, and only
@@ -35,7 +35,7 @@ const MAX_WAITING: usize = 256;
 /// The most users and addresses that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Something that waits for its turn.
+/// Something that waits for a permit.
 pub(crate) trait Waiter {
     /// Whether it does not any more.
     fn is_gone(&self) -> bool;
@@ -56,8 +56,8 @@ pub(crate) enum Refused {
 /// What can be done now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<W> {
-    /// It is this one's turn.
-    Turn(W, Who),
+    /// This one may be checked.
+    Check(W, Who),
     /// Nobody's before then.
     At(Instant),
     /// Nobody's until something else happens.
@@ -65,7 +65,7 @@ pub(crate) enum Next<W> {
 }
 
 /// See the module's head.
-pub(crate) struct Turns<W> {
+pub(crate) struct LoginQueue<W> {
     /// Checks that may be under way at once, less those that are.
     free: usize,
     waiting: usize,
@@ -154,7 +154,7 @@ impl<W: Waiter> User<W> {
 }
 
 impl<W: Waiter> Address<W> {
-    /// Whose turn it is here; otherwise from when on it is somebody's, if that is known.
+    /// Who may be checked next here; otherwise from when on somebody may, if that is known.
     fn next(&mut self, now: Instant) -> Result<(W, u64), Option<Instant>> {
         if let Some(until) = self.failures.paused(now) {
             return Err(Some(until));
@@ -185,7 +185,7 @@ impl<W: Waiter> Address<W> {
     }
 }
 
-impl<W: Waiter> Turns<W> {
+impl<W: Waiter> LoginQueue<W> {
     /// With so many checks at once.
     pub(crate) fn new(slots: usize) -> Self {
         Self { free: slots, waiting: 0, addresses: HashMap::new(), order: VecDeque::new() }
@@ -225,7 +225,7 @@ impl<W: Waiter> Turns<W> {
         Ok(())
     }
 
-    /// Whose turn it is. Each turn is to be ended by [`Turns::end`].
+    /// Who may be checked next. Each check is to be ended by [`LoginQueue::end`].
     pub(crate) fn next(&mut self, now: Instant) -> Next<W> {
         let mut earliest: Option<Instant> = None;
         for _ in 0..self.order.len() {
@@ -243,7 +243,7 @@ impl<W: Waiter> Turns<W> {
             match found {
                 Ok((waiter, user)) => {
                     self.free -= 1;
-                    return Next::Turn(waiter, (address, user));
+                    return Next::Check(waiter, (address, user));
                 }
                 Err(until) => earliest = earlier(earliest, until),
             }
@@ -350,7 +350,7 @@ mod tests {
     }
 
     struct Queue {
-        turns: Turns<Log>,
+        logins: LoginQueue<Log>,
         alive: Rc<Cell<i32>>,
         now: Instant,
     }
@@ -361,32 +361,32 @@ mod tests {
 
     impl Queue {
         fn new(slots: usize) -> Self {
-            Self { turns: Turns::new(slots), alive: Rc::default(), now: Instant::now() }
+            Self { logins: LoginQueue::new(slots), alive: Rc::default(), now: Instant::now() }
         }
 
         fn queue(&mut self, last: u8, user: u64, name: u32) -> Result<(), Refused> {
             self.alive.set(self.alive.get() + 1);
-            self.turns.queue((address(last), user), Log(name, Rc::clone(&self.alive)), self.now)
+            self.logins.queue((address(last), user), Log(name, Rc::clone(&self.alive)), self.now)
         }
 
         /// Who is next, if anybody is.
-        fn turn(&mut self) -> Option<(u32, Who)> {
-            match self.turns.next(self.now) {
-                Next::Turn(log, who) => Some((log.0, who)),
+        fn next(&mut self) -> Option<(u32, Who)> {
+            match self.logins.next(self.now) {
+                Next::Check(log, who) => Some((log.0, who)),
                 Next::At(_) | Next::Nobody => None,
             }
         }
 
         /// Lets the next one be checked.
         fn check(&mut self, fits: bool) -> Option<u32> {
-            let (name, who) = self.turn()?;
-            self.turns.end(who, Some(fits), self.now);
+            let (name, who) = self.next()?;
+            self.logins.end(who, Some(fits), self.now);
             Some(name)
         }
     }
 
     #[test]
-    fn turns_go_round_addresses_and_users_whoever_has_many_waiting() {
+    fn checks_go_round_addresses_and_users_whoever_has_many_waiting() {
         let mut queue = Queue::new(1);
         for name in 0..50 {
             queue.queue(1, 1, name).unwrap();
@@ -409,19 +409,19 @@ mod tests {
         }
         assert_eq!(queue.queue(1, 1, 14), Err(Refused::TooOften));
         let until = queue.now + USER_PAUSE;
-        assert_eq!(queue.turns.next(queue.now), Next::At(until));
+        assert_eq!(queue.logins.next(queue.now), Next::At(until));
         queue.queue(2, 1, 20).unwrap();
         queue.queue(1, 2, 21).unwrap();
         let mut others = [queue.check(true).unwrap(), queue.check(true).unwrap()];
         others.sort_unstable();
         assert_eq!(others, [20, 21]);
         queue.now = until;
-        let (name, who) = queue.turn().unwrap();
+        let (name, who) = queue.next().unwrap();
         assert_eq!(name, 10);
         // One at a time, and after the next failure twice as long.
-        assert_eq!(queue.turns.next(queue.now), Next::Nobody);
-        queue.turns.end(who, Some(false), queue.now);
-        assert_eq!(queue.turns.next(queue.now), Next::At(until + 2 * USER_PAUSE));
+        assert_eq!(queue.logins.next(queue.now), Next::Nobody);
+        queue.logins.end(who, Some(false), queue.now);
+        assert_eq!(queue.logins.next(queue.now), Next::At(until + 2 * USER_PAUSE));
         queue.now = until + 2 * USER_PAUSE;
         assert_eq!(queue.check(true), Some(11));
         // Forgiven.
@@ -436,7 +436,7 @@ mod tests {
             assert_eq!(queue.check(false), Some(number));
         }
         queue.queue(1, 1000, 1000).unwrap();
-        assert_eq!(queue.turns.next(queue.now), Next::At(queue.now + ADDRESS_PAUSE));
+        assert_eq!(queue.logins.next(queue.now), Next::At(queue.now + ADDRESS_PAUSE));
         queue.now += FORGET_AFTER;
         assert_eq!(queue.check(false), Some(1000));
         queue.queue(1, 1001, 1001).unwrap();
@@ -464,12 +464,12 @@ mod tests {
             queue.queue(u8::try_from(number % 3).unwrap(), number, 0).unwrap();
             assert_eq!(queue.check(false), Some(0));
         }
-        assert!(queue.turns.remembered() <= MAX_REMEMBERED + 1);
+        assert!(queue.logins.remembered() <= MAX_REMEMBERED + 1);
     }
 
     proptest! {
         #[test]
-        fn everybody_has_a_turn_or_is_told(
+        fn everybody_is_checked_or_told(
             logs in proptest::collection::vec((0u8..4, 0u64..4, any::<bool>(), any::<bool>()), 0..600),
             slots in 1usize..4,
         ) {
@@ -478,23 +478,23 @@ mod tests {
             for (number, (last, user, begin, fits)) in logs.into_iter().enumerate() {
                 let name = if number % 7 == 0 { u32::MAX } else { 1 };
                 queued += usize::from(queue.queue(last, user, name).is_ok());
-                if begin && let Some((_, who)) = queue.turn() {
+                if begin && let Some((_, who)) = queue.next() {
                     running.push(who);
                     prop_assert!(running.len() <= slots);
                 }
                 if !begin && let Some(who) = running.pop() {
-                    queue.turns.end(who, Some(fits), queue.now);
+                    queue.logins.end(who, Some(fits), queue.now);
                 }
                 queue.now += Duration::from_millis(10);
             }
             while let Some(who) = running.pop() {
-                queue.turns.end(who, Some(false), queue.now);
+                queue.logins.end(who, Some(false), queue.now);
             }
             for _ in 0..=queued {
-                match queue.turns.next(queue.now) {
-                    Next::Turn(log, who) => {
+                match queue.logins.next(queue.now) {
+                    Next::Check(log, who) => {
                         prop_assert!(!log.is_gone());
-                        queue.turns.end(who, Some(false), queue.now);
+                        queue.logins.end(who, Some(false), queue.now);
                     }
                     Next::At(until) => {
                         prop_assert!(until > queue.now);
@@ -506,7 +506,7 @@ mod tests {
             queue.now += FORGET_AFTER;
             while queue.check(true).is_some() {}
             prop_assert_eq!(queue.alive.get(), 0);
-            prop_assert_eq!((queue.turns.waiting, queue.turns.free), (0, slots));
+            prop_assert_eq!((queue.logins.waiting, queue.logins.free), (0, slots));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Places among the requests that are worked on.
+//! Limits how many requests are worked on at once.
 //!
-//! A request holds a place while this process works for it, and not while it waits for somebody else: for its own client,
-//! whose body is not there yet, for a compute host, for its turn to have a password checked. So whoever is slow is slow for
+//! A request holds a permit while this process works for it, and not while it waits for somebody else: for its own client,
+//! whose body is not there yet, for a compute host, for a permit to have a password checked. So whoever is slow is slow for
 //! itself, and each of those waits is bounded where it happens.
 //!
-//! Neither one client nor one route can have all places: the rest is for the others.
+//! Neither one client nor one route can have all permits: the rest is for the others.
 
 use std::{
     collections::HashMap,
@@ -26,8 +26,8 @@ use crate::{ApiError, RestConfig, proxy::client_address};
 /// The path of an operation with its method, below the root of its service.
 pub(crate) type Route = (&'static str, &'static str, Method);
 
-/// The places of all services of a process.
-pub(crate) struct Places {
+/// The limit on the requests of all services of a process.
+pub(crate) struct RequestLimiter {
     config: Arc<RestConfig>,
     taken: Mutex<Taken>,
 }
@@ -39,12 +39,12 @@ struct Taken {
     by_route: HashMap<Route, usize>,
 }
 
-/// The place of one request. Clones share it.
+/// The permit of one request. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Place(Arc<Mutex<Holding>>);
+pub(crate) struct RequestPermit(Arc<Mutex<Holding>>);
 
 struct Holding {
-    places: Arc<Places>,
+    limiter: Arc<RequestLimiter>,
     client: ClientAddress,
     route: Option<Route>,
     state: Held,
@@ -59,12 +59,12 @@ enum Held {
     Over,
 }
 
-impl Places {
+impl RequestLimiter {
     pub(crate) fn new(config: Arc<RestConfig>) -> Arc<Self> {
         Arc::new(Self { config, taken: Mutex::default() })
     }
 
-    fn take(&self, client: ClientAddress, route: Option<&Route>) -> Result<(), ApiError> {
+    fn acquire(&self, client: ClientAddress, route: Option<&Route>) -> Result<(), ApiError> {
         let limits = &self.config;
         let mut taken = lock(&self.taken);
         let Taken { all, by_client, by_route } = &mut *taken;
@@ -96,7 +96,7 @@ impl Places {
         Ok(())
     }
 
-    fn give_back(&self, client: ClientAddress, route: Option<&Route>) {
+    fn release(&self, client: ClientAddress, route: Option<&Route>) {
         let mut taken = lock(&self.taken);
         taken.all -= 1;
         one_less(&mut taken.by_client, &client);
@@ -124,10 +124,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Place {
-    fn take(places: &Arc<Places>, client: ClientAddress) -> Result<Self, ApiError> {
-        places.take(client, None)?;
-        let holding = Holding { places: Arc::clone(places), client, route: None, state: Held::Yes };
+impl RequestPermit {
+    fn acquire(limiter: &Arc<RequestLimiter>, client: ClientAddress) -> Result<Self, ApiError> {
+        limiter.acquire(client, None)?;
+        let holding = Holding { limiter: Arc::clone(limiter), client, route: None, state: Held::Yes };
         Ok(Self(Arc::new(Mutex::new(holding))))
     }
 
@@ -138,36 +138,36 @@ impl Place {
     pub(crate) fn on_route(&self, route: &Route) -> Result<(), ApiError> {
         let mut holding = lock(&self.0);
         if holding.state == Held::Yes {
-            holding.places.count_route(&mut lock(&holding.places.taken).by_route, route)?;
+            holding.limiter.count_route(&mut lock(&holding.limiter.taken).by_route, route)?;
         }
         holding.route = Some(route.clone());
         Ok(())
     }
 
-    /// Waits without a place: for the client, say. Then takes one again.
+    /// Waits without a permit: for the client, say. Then acquires one again.
     ///
     /// # Errors
     /// 429 or 503 if there is none any more.
     pub(crate) async fn without<T>(&self, wait: impl Future<Output = T>) -> Result<T, ApiError> {
-        self.give_back(Held::No);
+        self.release(Held::No);
         let result = wait.await;
         let mut holding = lock(&self.0);
         if holding.state == Held::No {
-            holding.places.take(holding.client, holding.route.as_ref())?;
+            holding.limiter.acquire(holding.client, holding.route.as_ref())?;
             holding.state = Held::Yes;
         }
         Ok(result)
     }
 
-    /// Gives the place back: what is left of the request is to wait, and then to write an answer.
+    /// Gives the permit back: what is left of the request is to wait, and then to write an answer.
     pub(crate) fn leave(&self) {
-        self.give_back(Held::No);
+        self.release(Held::No);
     }
 
-    fn give_back(&self, then: Held) {
+    fn release(&self, then: Held) {
         let mut holding = lock(&self.0);
         if holding.state == Held::Yes {
-            holding.places.give_back(holding.client, holding.route.as_ref());
+            holding.limiter.release(holding.client, holding.route.as_ref());
         }
         if holding.state != Held::Over {
             holding.state = then;
@@ -175,26 +175,26 @@ impl Place {
     }
 }
 
-/// Gives the place back in the end, however that comes about.
-struct UntilEnd(Place);
+/// Gives the permit back in the end, however that comes about.
+struct UntilEnd(RequestPermit);
 
 impl Drop for UntilEnd {
     fn drop(&mut self) {
-        self.0.give_back(Held::Over);
+        self.0.release(Held::Over);
     }
 }
 
-/// Lets a request in if there is a place for it, and finds out whose it is.
-pub(crate) async fn admit(State(places): State<Arc<Places>>, request: Request, next: Next) -> Response {
+/// Lets a request in if there is a permit for it, and finds out whose it is.
+pub(crate) async fn admit(State(limiter): State<Arc<RequestLimiter>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let client = client_address(&parts, &places.config.trusted_proxies);
-    let place = match Place::take(&places, client) {
-        Ok(place) => place,
+    let client = client_address(&parts, &limiter.config.trusted_proxies);
+    let permit = match RequestPermit::acquire(&limiter, client) {
+        Ok(permit) => permit,
         Err(error) => return error.into_response(),
     };
     parts.extensions.insert(client);
-    parts.extensions.insert(place.clone());
-    let _until_end = UntilEnd(place);
+    parts.extensions.insert(permit.clone());
+    let _until_end = UntilEnd(permit);
     next.run(Request::from_parts(parts, body)).await
 }
 
@@ -204,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    fn places(all: usize, per_address: usize, per_route: usize) -> Arc<Places> {
-        Places::new(Arc::new(RestConfig {
+    fn limiter(all: usize, per_address: usize, per_route: usize) -> Arc<RequestLimiter> {
+        RequestLimiter::new(Arc::new(RestConfig {
             max_in_flight: all,
             max_in_flight_per_address: per_address,
             max_in_flight_per_route: per_route,
@@ -218,37 +218,37 @@ mod tests {
     }
 
     #[test]
-    fn neither_one_client_nor_one_route_has_all_places() {
-        let places = places(4, 3, 2);
+    fn neither_one_client_nor_one_route_has_all_permits() {
+        let limiter = limiter(4, 3, 2);
         let (one, other) = (client("192.0.2.1"), client("192.0.2.2"));
         let route = |path| ("/compute", path, Method::GET);
-        let taken: Vec<_> = (0..3).map(|_| Place::take(&places, one).unwrap()).collect();
-        assert!(matches!(Place::take(&places, one), Err(ApiError::TooManyRequests(_))));
-        for place in &taken[..2] {
-            place.on_route(&route("/servers")).unwrap();
+        let taken: Vec<_> = (0..3).map(|_| RequestPermit::acquire(&limiter, one).unwrap()).collect();
+        assert!(matches!(RequestPermit::acquire(&limiter, one), Err(ApiError::TooManyRequests(_))));
+        for permit in &taken[..2] {
+            permit.on_route(&route("/servers")).unwrap();
         }
         assert!(matches!(taken[2].on_route(&route("/servers")), Err(ApiError::Unavailable(_))));
-        let last = Place::take(&places, other).unwrap();
+        let last = RequestPermit::acquire(&limiter, other).unwrap();
         last.on_route(&route("/flavors")).unwrap();
-        assert!(matches!(Place::take(&places, other), Err(ApiError::Unavailable(_))));
+        assert!(matches!(RequestPermit::acquire(&limiter, other), Err(ApiError::Unavailable(_))));
     }
 
     #[tokio::test]
-    async fn who_waits_for_somebody_else_holds_no_place_and_all_are_given_back() {
-        let places = places(1, 1, 1);
+    async fn who_waits_for_somebody_else_holds_no_permit_and_all_are_given_back() {
+        let limiter = limiter(1, 1, 1);
         let one = client("192.0.2.1");
         let route = ("/compute", "/servers", Method::POST);
-        let slow = Place::take(&places, one).unwrap();
+        let slow = RequestPermit::acquire(&limiter, one).unwrap();
         slow.on_route(&route).unwrap();
-        let meanwhile = slow.without(async { Place::take(&places, one).map(UntilEnd) }).await;
-        // The other has the place: there is none for who comes back.
+        let meanwhile = slow.without(async { RequestPermit::acquire(&limiter, one).map(UntilEnd) }).await;
+        // The other has the permit: there is none for who comes back.
         assert!(matches!(meanwhile, Err(ApiError::Unavailable(_))));
         let again = slow.without(std::future::ready(())).await;
         assert!(again.is_ok());
         slow.leave();
         drop(UntilEnd(slow.clone()));
         slow.without(std::future::ready(())).await.unwrap();
-        let taken = lock(&places.taken);
+        let taken = lock(&limiter.taken);
         assert!(taken.all == 0 && taken.by_client.is_empty() && taken.by_route.is_empty());
     }
 }
