@@ -26,7 +26,7 @@ const FILES: u32 = 256;
 /// How often each healthy client makes its round while an attack goes on.
 const ROUNDS: usize = 8;
 
-fn few_places() -> Settings {
+fn few_permits() -> Settings {
     let environment = vec![
         ("NOVELLA_API__MAX_IN_FLIGHT", PLACES.to_string()),
         ("NOVELLA_API__PUBLIC_METRICS", "true".into()),
@@ -37,7 +37,7 @@ fn few_places() -> Settings {
 }
 
 fn few_files() -> Settings {
-    Settings { file_limit: Some(FILES), ..few_places() }
+    Settings { file_limit: Some(FILES), ..few_permits() }
 }
 
 fn address(cloud: &Cloud) -> SocketAddr {
@@ -104,7 +104,7 @@ async fn figure(cloud: &Cloud, name: &str) -> f64 {
 const UNFINISHED: &str = "POST /identity/v3/auth/tokens HTTP/1.1\r\nHost: cloud\r\nContent-Type: application/json\r\n\
     Content-Length: 1000\r\n\r\n{";
 
-async fn bodies_that_do_not_end_take_no_place_from_others(cloud: Cloud) {
+async fn bodies_that_do_not_end_take_no_permit_from_others(cloud: Cloud) {
     let mut sockets = stuck(&cloud, 4 * PLACES, UNFINISHED).await;
     healthy_clients_are_served(&cloud).await;
     // Who was slow hears so, and nobody else.
@@ -159,7 +159,7 @@ async fn guessed_passwords_lock_nobody_out(cloud: Cloud) {
     guesses.join_all().await;
 }
 
-behaviours!(few_places(); bodies_that_do_not_end_take_no_place_from_others);
+behaviours!(few_permits(); bodies_that_do_not_end_take_no_permit_from_others);
 
 mod with_all_places {
     use super::*;
@@ -177,8 +177,8 @@ mod on_rabbitmq_and_postgres_too {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn requests_that_wait_for_a_host_that_hangs_take_no_place_from_others() {
-        let mut cloud = Cloud::apart(few_places()).await;
+    async fn requests_that_wait_for_a_host_that_hangs_take_no_permit_from_others() {
+        let mut cloud = Cloud::apart(few_permits()).await;
         let client = cloud.client().await;
         let id = client.create("asked", json!({})).await;
         client.wait_for_status(&id, "ACTIVE").await;

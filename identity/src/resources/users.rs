@@ -251,8 +251,8 @@ async fn change_password(
     let identity = &request.state;
     let user: Option<User> = resource::look_up(&mut *identity.database.read().await?, &id).await?;
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    let turn = request.elsewhere(identity.passwords.turn(request.client, &id)).await?;
-    let fits = identity.passwords.fits(turn, change.original_password.0, hash).await?;
+    let permit = request.elsewhere(identity.passwords.permit(request.client, &id)).await?;
+    let fits = identity.passwords.fits(permit, change.original_password.0, hash).await?;
     let user = user.filter(|user| fits && user.enabled).ok_or(ApiError::Unauthorized)?;
     if user.has_option("lock_password") {
         return Err(ApiError::bad_request(
