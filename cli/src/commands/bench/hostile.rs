@@ -64,8 +64,7 @@ pub(super) async fn measure(shape: &Shape, column: &mut Column) -> Result<()> {
     raise_file_limit();
     on_new_cloud(shape, 3, 1, async |cloud| {
         let client = cloud.client().await?;
-        let image = load::image(&client).await?;
-        let server = load::boot_one(&client, &image, load::FLAVOR).await?.id;
+        let server = load::boot_one(&client, &load::Template::find(&client).await?).await?.id;
         eprintln!("{}: healthy clients by themselves", shape.name());
         met(column, "no attack", &healthy(cloud, &client).await?);
         for attack in Attack::ALL {

@@ -19,19 +19,18 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
     eprintln!("{}: start, latencies, live migrations with {HOSTS} hosts", shape.name());
     on_new_cloud(shape, HOSTS, 1, async |cloud| {
         column.duration("process start to API ready", cloud.ready_after);
-        let flavor = load::FLAVOR;
         let client = cloud.client().await?;
-        let image = load::image(&client).await?;
-        let first = load::boot_one(&client, &image, flavor).await?;
+        let template = load::Template::find(&client).await?;
+        let first = load::boot_one(&client, &template).await?;
         column.duration("process start to first server ACTIVE", cloud.started.elapsed());
         load::delete_all(&client, &[first.id]).await?;
 
-        let samples = load::boot_sequentially(&client, &image, flavor, options.samples).await?;
+        let samples = load::boot_sequentially(&client, &template, options.samples).await?;
         column.percentiles("POST /servers to 202", &samples.accepted);
         column.percentiles("POST /servers to ACTIVE", &samples.active);
         load::delete_all(&client, &samples.ids).await?;
 
-        let (ids, _) = load::boot_many(&client, &image, flavor, options.servers, options.clients).await?;
+        let (ids, _) = load::boot_many(&client, &template, options.servers, options.clients).await?;
         let listed = LISTED.min(ids.len());
         let detail = load::time_list(&client, listed, 50).await?;
         column.percentiles(&format!("GET /servers/detail, {listed} servers"), &detail);

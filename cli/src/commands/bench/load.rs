@@ -16,9 +16,20 @@ use tokio::task::JoinSet;
 use crate::client::Client;
 
 /// The smallest of the flavors that a new cloud has.
-pub(super) const FLAVOR: &str = "42";
+const FLAVOR: &str = "42";
 /// How long anything may take before it counts as stuck, beyond what the number of servers takes.
 const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What servers are booted with.
+#[derive(Clone)]
+pub(super) struct Template {
+    /// An image's id.
+    pub(super) image: String,
+    /// A flavor's id.
+    pub(super) flavor: &'static str,
+    /// `none`, or `auto` for one port each.
+    pub(super) networks: &'static str,
+}
 
 /// A server that was booted.
 pub(super) struct Booted {
@@ -45,14 +56,23 @@ pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The id of an image to boot from: one that a new cloud has.
-pub(super) async fn image(client: &Client) -> Result<String> {
-    let list = client.get_of("image", "/v2/images?limit=1").await?;
-    Ok(list["images"][0]["id"].as_str().context("the cloud has no image")?.to_owned())
-}
+impl Template {
+    /// An image that a new cloud has, the smallest flavor, no network.
+    pub(super) async fn find(client: &Client) -> Result<Self> {
+        let list = client.get_of("image", "/v2/images?limit=1").await?;
+        let image = list["images"][0]["id"].as_str().context("the cloud has no image")?.to_owned();
+        Ok(Self { image, flavor: FLAVOR, networks: "none" })
+    }
 
-fn body(name: &str, image: &str, flavor: &str) -> Value {
-    json!({ "server": { "name": name, "imageRef": image, "flavorRef": flavor, "networks": "none" } })
+    /// The same with one port each, on the network that a new cloud has.
+    pub(super) fn with_port(&self) -> Self {
+        Self { networks: "auto", ..self.clone() }
+    }
+
+    fn body(&self, name: &str) -> Value {
+        let Self { image, flavor, networks } = self;
+        json!({ "server": { "name": name, "imageRef": image, "flavorRef": flavor, "networks": networks } })
+    }
 }
 
 fn id_of(answer: &Value) -> Result<String> {
@@ -60,9 +80,9 @@ fn id_of(answer: &Value) -> Result<String> {
 }
 
 /// Boots one server and waits until it is ACTIVE.
-pub(super) async fn boot_one(client: &Client, image: &str, flavor: &str) -> Result<Booted> {
+pub(super) async fn boot_one(client: &Client, template: &Template) -> Result<Booted> {
     let begun = Instant::now();
-    let id = id_of(&client.post("/servers", &body("bench", image, flavor)).await?)?;
+    let id = id_of(&client.post("/servers", &template.body("bench")).await?)?;
     let accepted = begun.elapsed();
     let path = format!("/servers/{id}");
     let mut decided = None;
@@ -84,10 +104,10 @@ pub(super) async fn boot_one(client: &Client, image: &str, flavor: &str) -> Resu
 }
 
 /// Boots `count` servers, one after the other.
-pub(super) async fn boot_sequentially(client: &Client, image: &str, flavor: &str, count: usize) -> Result<Samples> {
+pub(super) async fn boot_sequentially(client: &Client, template: &Template, count: usize) -> Result<Samples> {
     let mut samples = Samples { ids: Vec::new(), accepted: histogram()?, decided: histogram()?, active: histogram()? };
     for _ in 0..count {
-        let booted = boot_one(client, image, flavor).await?;
+        let booted = boot_one(client, template).await?;
         samples.accepted.record(micros(booted.accepted))?;
         samples.decided.record(micros(booted.decided))?;
         samples.active.record(micros(booted.active))?;
@@ -99,8 +119,7 @@ pub(super) async fn boot_sequentially(client: &Client, image: &str, flavor: &str
 /// Boots `count` servers with `clients` clients at once; the time is that until the last one is ACTIVE.
 pub(super) async fn boot_many(
     client: &Client,
-    image: &str,
-    flavor: &str,
+    template: &Template,
     count: usize,
     clients: usize,
 ) -> Result<(Vec<String>, Duration)> {
@@ -109,11 +128,11 @@ pub(super) async fn boot_many(
     let mut workers = JoinSet::new();
     for _ in 0..clients {
         let (client, next) = (client.clone(), Arc::clone(&next));
-        let (image, flavor) = (image.to_owned(), flavor.to_owned());
+        let body = template.body("bench-many");
         workers.spawn(async move {
             let mut ids = Vec::new();
             while next.fetch_add(1, Ordering::Relaxed) < count {
-                ids.push(id_of(&client.post("/servers", &body("bench-many", &image, &flavor)).await?)?);
+                ids.push(id_of(&client.post("/servers", &body).await?)?);
             }
             anyhow::Ok(ids)
         });
@@ -148,6 +167,22 @@ pub(super) async fn time_list(client: &Client, servers: usize, times: usize) -> 
         let begun = Instant::now();
         client.read(&path).await?;
         histogram.record(micros(begun.elapsed()))?;
+    }
+    Ok(histogram)
+}
+
+/// Times `GET /v2.0/ports` of `ports` ports, `times` times, in microseconds. Their JSON is read too.
+pub(super) async fn time_ports(client: &Client, ports: usize, times: usize) -> Result<Histogram<u64>> {
+    let path = format!("/v2.0/ports?limit={ports}");
+    let mut histogram = histogram()?;
+    for _ in 0..times {
+        let begun = Instant::now();
+        let list = client.get_of("network", &path).await?;
+        histogram.record(micros(begun.elapsed()))?;
+        let found = list["ports"].as_array().map_or(0, Vec::len);
+        if found < ports {
+            bail!("there are {found} ports only");
+        }
     }
     Ok(histogram)
 }

@@ -26,6 +26,8 @@ struct Scale {
     decision: Histogram<u64>,
     active: Histogram<u64>,
     list: Histogram<u64>,
+    booted_with_ports: (usize, Duration),
+    ports: Histogram<u64>,
     memory: Vec<Memory>,
 }
 
@@ -48,6 +50,11 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
         column.rate(&format!("boots per second, {} clients, {}", options.clients, scale.size), servers, took);
     }
     for scale in &measured {
+        let (servers, took) = scale.booted_with_ports;
+        let size = format!("with one port each, {} clients, {}", options.clients, scale.size);
+        column.rate(&format!("boots per second {size}"), servers, took);
+    }
+    for scale in &measured {
         column.percentiles(&format!("POST /servers to its host decided, {}", scale.size), &scale.decision);
     }
     for scale in &measured {
@@ -57,6 +64,10 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
         column.percentiles(&format!("GET /servers/detail, a page of {LISTED}, {}", scale.size), &scale.list);
     }
     for scale in &measured {
+        let listed = options.servers.min(LISTED);
+        column.percentiles(&format!("GET /v2.0/ports, {listed} ports, {}", scale.size), &scale.ports);
+    }
+    for scale in &measured {
         column.memory(&format!("memory, {}: private / resident", scale.size), &scale.memory);
     }
     Ok(())
@@ -64,14 +75,16 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
 
 async fn of(cloud: &Deployment, size: String, before: usize, options: &BenchOptions) -> Result<Scale> {
     let client = cloud.client().await?;
-    let image = load::image(&client).await?;
-    let flavor = load::FLAVOR;
+    let template = load::Template::find(&client).await?;
     if before > 0 {
-        load::boot_many(&client, &image, flavor, before, options.clients).await?;
+        load::boot_many(&client, &template, before, options.clients).await?;
     }
-    let samples = load::boot_sequentially(&client, &image, flavor, options.samples).await?;
-    let (ids, took) = load::boot_many(&client, &image, flavor, options.servers, options.clients).await?;
+    let samples = load::boot_sequentially(&client, &template, options.samples).await?;
+    let (ids, took) = load::boot_many(&client, &template, options.servers, options.clients).await?;
     let list = load::time_list(&client, LISTED, 50).await?;
+    let template = template.with_port();
+    let (with_ports, took_with_ports) = load::boot_many(&client, &template, options.servers, options.clients).await?;
+    let ports = load::time_ports(&client, with_ports.len().min(LISTED), 50).await?;
     Ok(Scale {
         size,
         up_after: cloud.up_after,
@@ -79,6 +92,8 @@ async fn of(cloud: &Deployment, size: String, before: usize, options: &BenchOpti
         decision: samples.decided,
         active: samples.active,
         list,
+        booted_with_ports: (with_ports.len(), took_with_ports),
+        ports,
         memory: cloud.memory()?,
     })
 }
