@@ -1,6 +1,8 @@
 //! What Compute asks of the other components, answered: by a component of the same process, called directly, or by one
 //! elsewhere over HTTP. The one crate that knows both Compute's words and theirs.
 
+mod dns_name;
 mod networks_here;
 
+use dns_name::dns_name;
 pub use networks_here::NetworksHere;
