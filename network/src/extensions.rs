@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use novella_rest::{ApiError, Operation, Path, get, policy::EVERYBODY};
+use novella_rest::{ApiError, Operation, Path, get, openapi::schema_of, policy::EVERYBODY};
 use serde_json::{Value, json};
 
 use crate::{Networking, Request};
@@ -112,7 +112,14 @@ const EXTENSIONS: &[(&str, &str, &str)] = &[
 
 /// The operations.
 pub(crate) fn operations() -> Vec<Operation<Networking>> {
-    vec![get("/", EVERYBODY, root), get("/extensions", EVERYBODY, index), get("/extensions/{alias}", EVERYBODY, show)]
+    let show = get("/extensions/{alias}", EVERYBODY, show).error(404, || schema_of(&missing("")));
+    vec![get("/", EVERYBODY, root), get("/extensions", EVERYBODY, index), show]
+}
+
+/// What Neutron says of an extension that is not there: in its framework's form and not in its own.
+fn missing(alias: &str) -> Value {
+    let text = format!("The resource could not be found.<br /><br />\nExtension with alias {alias} does not exist\n");
+    json!({"message": text, "code": "404 Not Found", "title": "Not Found"})
 }
 
 fn view(&(alias, name, updated): &(&str, &str, &str)) -> Value {
@@ -129,12 +136,7 @@ async fn show(_: Request, Path(alias): Path<String>) -> Result<Response, ApiErro
     let found = EXTENSIONS.iter().find(|(known, _, _)| *known == alias);
     Ok(match found {
         Some(extension) => Json(json!({"extension": view(extension)})).into_response(),
-        None => {
-            let text =
-                format!("The resource could not be found.<br /><br />\nExtension with alias {alias} does not exist\n");
-            let body = json!({"message": text, "code": "404 Not Found", "title": "Not Found"});
-            (StatusCode::NOT_FOUND, Json(body)).into_response()
-        }
+        None => (StatusCode::NOT_FOUND, Json(missing(&alias))).into_response(),
     })
 }
 

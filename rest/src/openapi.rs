@@ -30,6 +30,8 @@ pub struct Described {
     query: Vec<(&'static str, Versions)>,
     body: Option<WriteSchema>,
     answer: Option<Answered>,
+    /// Errors that have another form than the service's.
+    errors: Vec<(u16, WriteSchema)>,
 }
 
 /// Writes the form of a value.
@@ -76,12 +78,16 @@ impl Documented {
 
 impl Described {
     pub(crate) fn new(summary: &'static str) -> Self {
-        Self { summary, status: 200, query: Vec::new(), body: None, answer: None }
+        Self { summary, status: 200, query: Vec::new(), body: None, answer: None, errors: Vec::new() }
     }
 
     /// It takes this body.
     pub fn body(&mut self, schema: WriteSchema) {
         self.body = Some(schema);
+    }
+
+    pub(crate) fn error(&mut self, status: u16, schema: WriteSchema) {
+        self.errors.push((status, schema));
     }
 
     pub(crate) fn query(&mut self, parameters: &[FieldRule]) {
@@ -126,6 +132,9 @@ impl Documented {
             let schema = error_schema(keystone_envelope);
             operation = operation.response("401", failed("There is no token, or none that is valid.", schema));
         }
+        for (status, schema) in &described.errors {
+            operation = operation.response(status.to_string(), failed("Why it was not done.", schema()));
+        }
         operation = operation.response("default", failed("Why it was not done.", error_schema(service.envelope)));
         if versions != Versions::ALL {
             operation = operation.extensions(Some(ExtensionsBuilder::new().add("x-openstack", json!(null)).build()));
@@ -146,8 +155,9 @@ fn error_schema(envelope: Envelope) -> RefOr<Schema> {
     }
 }
 
-/// The form of a value.
-fn schema_of(value: &Value) -> RefOr<Schema> {
+/// The form of a value, all of which is always there.
+#[must_use]
+pub fn schema_of(value: &Value) -> RefOr<Schema> {
     match value {
         Value::Object(entries) => {
             let object = entries.iter().fold(ObjectBuilder::new(), |object, (key, value)| {

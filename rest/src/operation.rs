@@ -17,7 +17,7 @@ use crate::{
     handler::{BoxedHandler, Handler},
     list::ListDescription,
     microversion::Versions,
-    openapi::Described,
+    openapi::{Described, WriteSchema},
     policy::Rule,
     query::check_query,
 };
@@ -119,6 +119,13 @@ impl<S> Operation<S> {
     #[must_use]
     pub const fn until(mut self, minor: u16) -> Self {
         self.versions.until = Some(minor);
+        self
+    }
+
+    /// Its errors of this status have another form than the service's.
+    #[must_use]
+    pub fn error(mut self, status: u16, schema: WriteSchema) -> Self {
+        self.described.error(status, schema);
         self
     }
 
