@@ -7,6 +7,7 @@
 //! | | 1.2 | cold migration |
 //! | | 1.3 | `get_diagnostics` |
 //! | | 1.4 | actions `changePassword`, `restore`, and the deletion that can be undone |
+//! | | 1.5 | `attach_interface`, `detach_interface` |
 //! | [`ComputeControl`] | 1.0 | first version |
 //! | | 2.0 | `list_instances`, `Reconciliation::desired`; the server's name has the host's identity in it |
 //!
@@ -22,7 +23,7 @@ use novella_common::{
     RequestContext,
     ids::{HostIdentity, Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{Action, PowerState, TaskState, VmState},
-    models::InstanceSpec,
+    models::{InstanceSpec, Vif},
 };
 use novella_messaging::{RpcError, contract};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -200,7 +201,7 @@ impl RpcError for ComputeError {
 }
 
 /// What others may ask of a compute host.
-#[contract(topic = "compute", version = "1.4")]
+#[contract(topic = "compute", version = "1.5")]
 pub trait Compute {
     /// Take over the build of an instance. Answers as soon as the host has written down that it owns the build; the
     /// rest follows in reports.
@@ -232,13 +233,27 @@ pub trait Compute {
     #[rpc(call, timeout_seconds = 30, since = "1.3")]
     async fn get_diagnostics(&self, ctx: RequestContext, instance: InstanceUuid) -> Result<Diagnostics, ComputeError>;
 
+    /// Give the guest this interface, if it does not have it yet.
+    #[rpc(call, timeout_seconds = 30, since = "1.5")]
+    async fn attach_interface(&self, ctx: RequestContext, instance: InstanceUuid, vif: Vif)
+    -> Result<(), ComputeError>;
+
+    /// Take the interface with this port from the guest, if it has it.
+    #[rpc(call, timeout_seconds = 30, since = "1.5")]
+    async fn detach_interface(
+        &self,
+        ctx: RequestContext,
+        instance: InstanceUuid,
+        port_id: String,
+    ) -> Result<(), ComputeError>;
+
     /// How long the host has been up, in the form of the command `uptime`.
     #[rpc(call, timeout_seconds = 10)]
     async fn get_host_uptime(&self, ctx: RequestContext) -> Result<String, ComputeError>;
 }
 
 /// The steps of a live migration, on the same topic: a conductor drives them.
-#[contract(topic = "compute", version = "1.4")]
+#[contract(topic = "compute", version = "1.5")]
 pub trait ComputeLiveMigration {
     /// Asked of the destination: could it take the instance? Changes nothing.
     #[rpc(call)]
@@ -327,7 +342,7 @@ pub trait ComputeLiveMigration {
 }
 
 /// The steps of a cold migration under Nova's names, on the same topic: a conductor drives them.
-#[contract(topic = "compute", version = "1.4")]
+#[contract(topic = "compute", version = "1.5")]
 pub trait ComputeMigration {
     /// Asked of the destination: make all ready for the instance's disks. Undone by `revert_resize`.
     #[rpc(call, since = "1.2")]

@@ -1,6 +1,8 @@
 //! What Compute asks of the other components, answered: by a component of the same process, called directly, or by one
 //! elsewhere over HTTP. The one crate that knows both Compute's words and theirs.
 
+mod networking_api_here;
 mod networks_here;
 
+pub use networking_api_here::NetworkingApiHere;
 pub use networks_here::NetworksHere;

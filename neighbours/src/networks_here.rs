@@ -36,6 +36,14 @@ impl Networks for NetworksHere {
         Box::pin(async { Err(NetworkError::Unavailable("not yet".into())) })
     }
 
+    fn security_groups_of<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        instances: &'a [InstanceUuid],
+    ) -> Answer<'a, Vec<(InstanceUuid, SecurityGroup)>> {
+        Box::pin(async { Err(NetworkError::Unavailable("not yet".into())) })
+    }
+
     fn ports_left<'a>(&'a self, caller: Caller<'a>, project: &'a str) -> Answer<'a, Option<u64>> {
         Box::pin(async { Err(NetworkError::Unavailable("not yet".into())) })
     }

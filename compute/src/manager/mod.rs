@@ -38,7 +38,7 @@ use novella_common::{
     RequestContext,
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::Action,
-    models::Inventory,
+    models::{Inventory, Vif},
     telemetry::request_span,
     traces,
 };
@@ -245,6 +245,24 @@ impl Compute for Manager {
 
     async fn get_diagnostics(&self, _ctx: RequestContext, instance: InstanceUuid) -> Result<Diagnostics, ComputeError> {
         self.driver().diagnostics(instance).await
+    }
+
+    async fn attach_interface(
+        &self,
+        _ctx: RequestContext,
+        instance: InstanceUuid,
+        _vif: Vif,
+    ) -> Result<(), ComputeError> {
+        self.driver().diagnostics(instance).await.map(drop)
+    }
+
+    async fn detach_interface(
+        &self,
+        _ctx: RequestContext,
+        instance: InstanceUuid,
+        _port_id: String,
+    ) -> Result<(), ComputeError> {
+        self.driver().diagnostics(instance).await.map(drop)
     }
 
     async fn get_host_uptime(&self, _ctx: RequestContext) -> Result<String, ComputeError> {

@@ -6,6 +6,7 @@ use novella_common::{
     RequestContext,
     ids::{InstanceUuid, MigrationUuid},
     lifecycle::{Action, PowerState, VmState},
+    models::Vif,
     reports::{Fact, InstanceReport, MigrationOutcome, OperationProgress},
 };
 use novella_compute::rpcapi::{
@@ -113,6 +114,14 @@ impl Compute for Host {
         };
         self.hosts.report(&self.name, Fact::Instance(report)).await;
         Ok(())
+    }
+
+    async fn attach_interface(&self, _: RequestContext, _: InstanceUuid, _: Vif) -> Result<(), ComputeError> {
+        self.called("attach_interface").await
+    }
+
+    async fn detach_interface(&self, _: RequestContext, _: InstanceUuid, _: String) -> Result<(), ComputeError> {
+        self.called("detach_interface").await
     }
 
     async fn get_diagnostics(&self, _: RequestContext, _: InstanceUuid) -> Result<Diagnostics, ComputeError> {
