@@ -188,7 +188,7 @@ pub trait Networks: Send + Sync + 'static {
     /// call has made for the instance is used and bound to this host, so that it may be asked again after any failure.
     fn allocate<'a>(&'a self, wanted: &'a PortsWanted) -> Answer<'a, NetworkInfo>;
 
-    /// Makes or takes one port more for an instance that has its others.
+    /// Makes or takes one port more for an instance that has its others. The answer is that one's interface alone.
     fn add<'a>(&'a self, wanted: &'a PortsWanted, vif: &'a RequestedVif) -> Answer<'a, NetworkInfo>;
 
     /// Gives back all ports of these instances: deletes them, but takes only the instance out of those that are to be

@@ -4,6 +4,7 @@
 mod addresses;
 mod attributes;
 mod config;
+pub mod devices;
 mod errors;
 mod extensions;
 mod policy;

@@ -76,6 +76,19 @@ async fn in_use(connection: &mut Connection, table: &'static str, project: &str)
     Ok(sql.push(table).push(" WHERE project_id = ").bind(project).fetch_one(connection).await?)
 }
 
+/// How many a project may have of a resource; `None`: any number.
+async fn limit_of<R: Resource>(
+    connection: &mut Connection,
+    config: &NetworkConfig,
+    project: &str,
+) -> Result<Option<(&'static str, i64)>, ApiError> {
+    let Some(resource) = R::ABOUT.quota else { return Ok(None) };
+    let set = set_limits(connection, project).await?;
+    let default = config.limits().into_iter().find(|(name, _)| *name == resource);
+    let limit = set.get(resource).copied().or(default.map(|(_, limit)| limit)).unwrap_or(-1);
+    Ok((limit >= 0).then_some((resource, limit)))
+}
+
 /// Refuses what takes a project past its limit. To be called when all is written.
 ///
 /// # Errors
@@ -84,22 +97,38 @@ pub(crate) async fn check<'p, R: Resource>(
     work: &mut Work<'_>,
     projects: impl Iterator<Item = &'p str>,
 ) -> Result<(), ApiError> {
-    let Some(resource) = R::ABOUT.quota else { return Ok(()) };
     let projects: std::collections::BTreeSet<&str> = projects.collect();
     for project in projects {
-        let set = set_limits(&mut work.transaction, project).await?;
-        let config = &work.request.state.config;
-        let default = config.limits().into_iter().find(|(name, _)| *name == resource);
-        let limit = set.get(resource).copied().or(default.map(|(_, limit)| limit)).unwrap_or(-1);
-        if limit < 0 {
-            continue;
-        }
-        lock(&mut work.transaction, &format!("network quota {resource} {project}")).await?;
-        if in_use(&mut work.transaction, R::NAME, project).await? > limit {
-            return Err(conflict("OverQuota", format!("Quota exceeded for resources: ['{resource}'].")));
+        if left_locked::<R>(work, project).await?.is_some_and(|left| left < 0) {
+            return Err(over::<R>());
         }
     }
     Ok(())
+}
+
+/// How many more of a resource a project may have, which nobody else changes until the transaction ends. Less than none:
+/// there are too many. `None`: any number.
+pub(crate) async fn left_locked<R: Resource>(work: &mut Work<'_>, project: &str) -> Result<Option<i64>, ApiError> {
+    let config = &work.request.state.config;
+    let Some((resource, limit)) = limit_of::<R>(&mut work.transaction, config, project).await? else { return Ok(None) };
+    lock(&mut work.transaction, &format!("network quota {resource} {project}")).await?;
+    Ok(Some(limit - in_use(&mut work.transaction, R::NAME, project).await?))
+}
+
+/// How many more of a resource a project may have at this moment; `None`: any number.
+pub(crate) async fn left<R: Resource>(
+    connection: &mut Connection,
+    config: &NetworkConfig,
+    project: &str,
+) -> Result<Option<u64>, ApiError> {
+    let Some((_, limit)) = limit_of::<R>(connection, config, project).await? else { return Ok(None) };
+    Ok(Some(u64::try_from(limit - in_use(connection, R::NAME, project).await?).unwrap_or(0)))
+}
+
+/// 409: it would be more than a project may have.
+pub(crate) fn over<R: Resource>() -> ApiError {
+    let resource = R::ABOUT.quota.unwrap_or_default();
+    conflict("OverQuota", format!("Quota exceeded for resources: ['{resource}']."))
 }
 
 /// The limits of others are for administrators.

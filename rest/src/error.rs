@@ -109,7 +109,9 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    /// The status that it is answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized | Self::Refused(_) => StatusCode::UNAUTHORIZED,

@@ -37,6 +37,11 @@ impl Links {
         })
     }
 
+    /// Links for nobody: of a request that no client has sent.
+    pub(crate) const fn inside(service: &Service) -> Self {
+        Self { base: String::new(), root: service.root, version_path: service.version_path, project: None }
+    }
+
     /// The base of all services, without a slash at its end.
     #[must_use]
     pub fn base(&self) -> &str {

@@ -14,7 +14,7 @@ use axum::{
     response::IntoResponse,
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
-use novella_common::service::ClientAddress;
+use novella_common::{RequestContext, service::ClientAddress};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sync_wrapper::SyncWrapper;
@@ -95,6 +95,30 @@ impl<S> Request<S> {
         })
     }
 
+    /// A request that no client has sent: what another component of the same process asks on somebody's behalf, without
+    /// a detour over HTTP. It has no query and no body.
+    #[must_use]
+    pub fn inside(state: S, service: &'static Service, context: RequestContext) -> Self {
+        let (parts, ()) = http::Request::new(()).into_parts();
+        Self {
+            state,
+            service,
+            token: None,
+            context: Caller::inside(context),
+            client: ClientAddress::NONE,
+            rule: Rule { name: "", who: Who::Admin, permits: "" },
+            version: Microversion::NONE,
+            links: Links::inside(service),
+            query: Parameters::default(),
+            config: Arc::default(),
+            held: None,
+            path: Vec::new(),
+            parts,
+            body: SyncWrapper::new(Body::empty()),
+            json: None,
+        }
+    }
+
     /// The project that the token is scoped to.
     ///
     /// # Errors
@@ -124,7 +148,7 @@ impl<S> Request<S> {
         if let Some(held) = &self.held {
             held.store(true, Ordering::Relaxed);
         }
-        self.token.is_some() && self.context.may(rule.name, *target)
+        self.context.is_known() && self.context.may(rule.name, *target)
     }
 
     /// The same for another rule than the operation's.
@@ -132,7 +156,9 @@ impl<S> Request<S> {
     /// # Errors
     /// 403 if it is not granted.
     pub fn check_rule(&self, rule: Rule, target: &Target<'_>) -> Result<(), ApiError> {
-        self.token.as_ref().ok_or(ApiError::Unauthorized)?;
+        if !self.context.is_known() {
+            return Err(ApiError::Unauthorized);
+        }
         if let Some(held) = &self.held {
             held.store(true, Ordering::Relaxed);
         }

@@ -42,6 +42,7 @@ mod sql;
 mod sqlite;
 pub mod table;
 pub mod takeover;
+pub mod together;
 pub mod value;
 
 pub use connect::{Connection, Database, PooledConnection, Transaction};

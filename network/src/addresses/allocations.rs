@@ -1,14 +1,24 @@
 //! The addresses that are given out, and to which port.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
-use novella_common::{db::Connection, sql};
+use novella_common::{
+    db::{Connection, Sql},
+    sql,
+};
 use novella_rest::ApiError;
 use serde_json::{Value, json};
 
 use super::{key, number, pool, ranges::Range};
-use crate::{errors, resource::AT_ONCE, resources::subnets::Subnet};
+use crate::{
+    errors,
+    resource::{AT_ONCE, held_many},
+    resources::subnets::Subnet,
+};
+
+/// Rows in one `INSERT`: SQLite binds some 30,000 values in a statement.
+const ROWS_PER_STATEMENT: usize = 4_000;
 
 /// An address of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +28,11 @@ pub(crate) struct FixedIp {
 }
 
 impl FixedIp {
+    /// The address as a number.
+    pub(crate) fn number(&self) -> Option<u128> {
+        self.ip_address.parse().ok().map(number)
+    }
+
     /// What clients see.
     pub(crate) fn view(&self) -> Value {
         json!({"subnet_id": self.subnet_id, "ip_address": self.ip_address})
@@ -74,6 +89,59 @@ async fn insert(
         ));
     }
     Ok(FixedIp { subnet_id: subnet.id.clone(), ip_address: text })
+}
+
+/// An address that is written down for a port.
+#[derive(Clone, Debug)]
+pub(crate) struct Given<'g> {
+    pub(crate) port: &'g str,
+    pub(crate) network: &'g str,
+    pub(crate) fixed: &'g FixedIp,
+    pub(crate) position: i64,
+}
+
+/// Writes down addresses that were taken from their pools, all in one statement.
+///
+/// # Errors
+/// If somebody has one of them: tried again that is seen.
+pub(crate) async fn insert_many(connection: &mut Connection, given: &[Given<'_>]) -> Result<(), ApiError> {
+    for given in given.chunks(ROWS_PER_STATEMENT) {
+        let mut sql = Sql::new(
+            "INSERT INTO network_allocations (subnet_id, address, port_id, network_id, ip_address, position) ",
+        );
+        sql.rows(given, |given, cells| {
+            let address = given.fixed.number().map(key).unwrap_or_default();
+            cells.bind(&given.fixed.subnet_id).bind(&address).bind(given.port).bind(given.network);
+            cells.bind(&given.fixed.ip_address).bind(&given.position);
+        });
+        sql.push(" ON CONFLICT (subnet_id, address) DO NOTHING");
+        if sql.execute(connection).await? != given.len() as u64 {
+            return Err(ApiError::TransactionLost);
+        }
+    }
+    Ok(())
+}
+
+/// Takes all addresses of these ports from them. Those that their subnets give out are free again.
+pub(crate) async fn take_back_all(connection: &mut Connection, ports: &[&str]) -> Result<(), ApiError> {
+    let mut by_subnet: BTreeMap<String, Vec<u128>> = BTreeMap::new();
+    for (_, fixed) in of_ports(connection, ports).await? {
+        let numbers = by_subnet.entry(fixed.subnet_id.clone()).or_default();
+        numbers.extend(fixed.number());
+    }
+    if by_subnet.is_empty() {
+        return Ok(());
+    }
+    let subnets: Vec<Subnet> = held_many(connection, by_subnet.keys()).await?;
+    for ports in ports.chunks(AT_ONCE) {
+        sql!("DELETE FROM network_allocations WHERE port_id").is_in(ports).execute(connection).await?;
+    }
+    for subnet in subnets {
+        let (pools, mut numbers) = (subnet.pools()?, by_subnet.remove(&subnet.id).unwrap_or_default());
+        numbers.retain(|number| pools.iter().any(|pool| pool.contains(*number)));
+        pool::give_back_many(connection, &subnet.id, numbers).await?;
+    }
+    Ok(())
 }
 
 /// Takes an address from a port. It is free again if its subnet gives it out.

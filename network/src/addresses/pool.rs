@@ -16,7 +16,10 @@ use novella_common::{
 };
 use novella_rest::ApiError;
 
-use super::{from_key, key, ranges::Range};
+use super::{
+    from_key, key,
+    ranges::{Range, joined},
+};
 
 /// How often it is looked again, while others have all ranges locked, or have just changed them.
 const ATTEMPTS: u32 = 64;
@@ -46,12 +49,39 @@ pub(crate) async fn take_any(
     subnet: &str,
     pools: &[Range],
 ) -> Result<Option<u128>, ApiError> {
+    Ok(take_run(connection, subnet, pools, 1).await?.map(|run| run.first))
+}
+
+/// Takes this many free addresses, or as many as there are. Those that are taken at once lie side by side where they can.
+pub(crate) async fn take_many(
+    connection: &mut Connection,
+    subnet: &str,
+    pools: &[Range],
+    count: usize,
+) -> Result<Vec<u128>, ApiError> {
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        let most = u128::try_from(count - taken.len()).unwrap_or(1);
+        let Some(run) = take_run(connection, subnet, pools, most).await? else { break };
+        taken.extend(run.first..=run.last);
+    }
+    Ok(taken)
+}
+
+/// Takes at least one free address, and at most this many, side by side. `None`: none is free.
+async fn take_run(
+    connection: &mut Connection,
+    subnet: &str,
+    pools: &[Range],
+    most: u128,
+) -> Result<Option<Range>, ApiError> {
     for _ in 0..ATTEMPTS {
         let Some(drawn) = draw(pools) else { return Ok(None) };
         if let Some(range) = range_near(connection, subnet, drawn).await? {
-            let number = drawn.clamp(range.first, range.last);
-            split(connection, subnet, range, number).await?;
-            return Ok(Some(number));
+            let first = drawn.clamp(range.first, range.last);
+            let run = Range { first, last: first.saturating_add(most.saturating_sub(1)).min(range.last) };
+            split(connection, subnet, range, run).await?;
+            return Ok(Some(run));
         }
         // A range that was locked, and has been used up meanwhile, is no row any more; there may be others.
         let left: Option<String> = sql!("SELECT first FROM network_free_ranges WHERE subnet_id = " (subnet) " LIMIT 1")
@@ -123,44 +153,50 @@ pub(crate) async fn take(connection: &mut Connection, subnet: &str, number: u128
         let found: Option<(String, String)> = sql.push_for("", " FOR UPDATE").fetch_optional(connection).await?;
         // Whoever had it locked may have split it: what he has left is seen when it is looked again.
         if let Some(range) = found.map(read).transpose()?.filter(|range| range.contains(number)) {
-            split(connection, subnet, range, number).await?;
+            split(connection, subnet, range, Range::only(number)).await?;
             return Ok(true);
         }
     }
     Err(ApiError::TransactionLost)
 }
 
-/// Takes a number out of a range that is locked.
-async fn split(connection: &mut Connection, subnet: &str, range: Range, number: u128) -> Result<(), ApiError> {
+/// Takes a part out of a range that is locked.
+async fn split(connection: &mut Connection, subnet: &str, range: Range, part: Range) -> Result<(), ApiError> {
     sql!("DELETE FROM network_free_ranges WHERE subnet_id = " (subnet) " AND first = " (key(range.first)))
         .execute(connection)
         .await?;
-    let rest: Vec<Range> = range.without(number).collect();
+    let rest: Vec<Range> = range.without(part).collect();
     fill(connection, subnet, &rest).await
 }
 
 /// Gives an address back.
 pub(crate) async fn give_back(connection: &mut Connection, subnet: &str, number: u128) -> Result<(), ApiError> {
-    let mut range = Range { first: number, last: number };
-    let mut beside = sql!("SELECT first, last FROM network_free_ranges WHERE subnet_id = " (subnet) " AND (");
-    if let Some(after) = number.checked_add(1) {
-        beside.push("first = ").bind(&key(after));
-    } else {
-        beside.push("1 = 0");
+    give_back_many(connection, subnet, vec![number]).await
+}
+
+/// Gives addresses back. Each joins the ranges beside it.
+pub(crate) async fn give_back_many(
+    connection: &mut Connection,
+    subnet: &str,
+    numbers: Vec<u128>,
+) -> Result<(), ApiError> {
+    let free = joined(numbers.into_iter().map(Range::only).collect());
+    if free.is_empty() {
+        return Ok(());
     }
-    if let Some(before) = number.checked_sub(1) {
-        beside.push(" OR last = ").bind(&key(before));
-    }
-    beside.push(") ORDER BY first").push_for("", " FOR UPDATE");
+    let after = free.iter().filter_map(|range| range.last.checked_add(1)).map(key);
+    let before = free.iter().filter_map(|range| range.first.checked_sub(1)).map(key);
+    let mut beside = sql!("SELECT first, last FROM network_free_ranges WHERE subnet_id = " (subnet) " AND (first");
+    beside.is_in(after).push(" OR last").is_in(before).push(") ORDER BY first").push_for("", " FOR UPDATE");
     let beside: Vec<(String, String)> = beside.fetch_all(connection).await?;
-    for pair in beside {
-        let other = read(pair)?;
-        sql!("DELETE FROM network_free_ranges WHERE subnet_id = " (subnet) " AND first = " (key(other.first)))
+    if !beside.is_empty() {
+        sql!("DELETE FROM network_free_ranges WHERE subnet_id = " (subnet) " AND first")
+            .is_in(beside.iter().map(|(first, _)| first.as_str()))
             .execute(connection)
             .await?;
-        range = Range { first: range.first.min(other.first), last: range.last.max(other.last) };
     }
-    fill(connection, subnet, &[range]).await
+    let beside = beside.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    fill(connection, subnet, &joined(free.into_iter().chain(beside).collect())).await
 }
 
 fn read((first, last): (String, String)) -> Result<Range, ApiError> {

@@ -8,6 +8,11 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    /// One number.
+    pub(crate) const fn only(number: u128) -> Self {
+        Self { first: number, last: number }
+    }
+
     /// Whether a number is in it.
     pub(crate) const fn contains(&self, number: u128) -> bool {
         self.first <= number && number <= self.last
@@ -18,10 +23,10 @@ impl Range {
         (self.last - self.first).saturating_add(1)
     }
 
-    /// What is left without one of its numbers.
-    pub(crate) fn without(self, number: u128) -> impl Iterator<Item = Self> {
-        let below = number.checked_sub(1).filter(|last| self.first <= *last);
-        let above = number.checked_add(1).filter(|first| *first <= self.last);
+    /// What is left without a part of it.
+    pub(crate) fn without(self, part: Self) -> impl Iterator<Item = Self> {
+        let below = part.first.checked_sub(1).filter(|last| self.first <= *last);
+        let above = part.last.checked_add(1).filter(|first| *first <= self.last);
         let below = below.map(|last| Self { first: self.first, last });
         below.into_iter().chain(above.map(|first| Self { first, last: self.last }))
     }
@@ -35,7 +40,7 @@ pub(crate) fn without(ranges: &[Range], taken: &[u128]) -> Vec<Range> {
         for number in taken {
             let Some(current) = rest.filter(|current| current.contains(*number)) else { continue };
             rest = None;
-            for piece in current.without(*number) {
+            for piece in current.without(Range::only(*number)) {
                 if piece.first > *number {
                     rest = Some(piece);
                 } else {
@@ -46,6 +51,19 @@ pub(crate) fn without(ranges: &[Range], taken: &[u128]) -> Vec<Range> {
         left.extend(rest);
     }
     left
+}
+
+/// The same numbers in as few ranges as can be, in order.
+pub(crate) fn joined(mut ranges: Vec<Range>) -> Vec<Range> {
+    ranges.sort_unstable();
+    let mut joined: Vec<Range> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(before) if range.first <= before.last.saturating_add(1) => before.last = before.last.max(range.last),
+            _ => joined.push(range),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
@@ -76,9 +94,26 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn joined_ranges_hold_the_same_numbers_and_none_is_beside_another(
+            ends in proptest::collection::vec((0u128..60, 0u128..6), 0..12),
+        ) {
+            let ranges: Vec<Range> =
+                ends.iter().map(|(first, more)| Range { first: *first, last: first + more }).collect();
+            let joined = joined(ranges.clone());
+            for number in 0..70 {
+                let holds = |ranges: &[Range]| ranges.iter().any(|range| range.contains(number));
+                prop_assert_eq!(holds(&joined), holds(&ranges), "{}", number);
+            }
+            prop_assert!(joined.windows(2).all(|pair| pair[0].last + 1 < pair[1].first), "{:?}", joined);
+        }
+    }
+
     #[test]
     fn a_range_of_everything_has_a_size() {
         assert_eq!(Range { first: 0, last: u128::MAX }.size(), u128::MAX);
-        assert_eq!(Range { first: 5, last: 5 }.without(5).count(), 0);
+        let five = Range::only(5);
+        assert_eq!(five.without(five).count(), 0);
     }
 }

@@ -14,7 +14,7 @@ use novella_rest::{ApiError, Path, policy::Rule};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Given, New, Resource, Wanted, Work, attributes, check_rules, find, locked, views};
+use super::{AT_ONCE, Given, New, Resource, Wanted, Work, attributes, check_rules, find, locked, views};
 use crate::{
     Request,
     attributes::{Base, Fields},
@@ -159,9 +159,18 @@ pub(crate) async fn swap<R: Table + Fields>(connection: &mut Connection, seen: i
 
 /// One revision more of something that has changed without its own row: its tags, its parts.
 pub(crate) async fn bump<T: Table>(connection: &mut Connection, id: &str, now: Timestamp) -> Result<(), ApiError> {
+    bump_many::<T>(connection, &[id], now).await
+}
+
+/// The same of several.
+pub(crate) async fn bump_many<T: Table>(
+    connection: &mut Connection,
+    ids: &[&str],
+    now: Timestamp,
+) -> Result<(), ApiError> {
     let mut sql = Sql::new("UPDATE ");
     sql.push(T::NAME).push(" SET revision_number = revision_number + 1, updated_at = ").bind(&now);
-    sql.push(" WHERE id = ").bind(id).execute(connection).await?;
+    sql.push(" WHERE id").is_in(ids).execute(connection).await?;
     Ok(())
 }
 
@@ -190,14 +199,20 @@ async fn try_remove<R: Resource>(request: &Request, id: &str) -> Result<StatusCo
 
 /// Deletes a row, with its tags and the policies of its sharing.
 pub(crate) async fn delete_row<R: Resource>(connection: &mut Connection, id: &str) -> Result<(), ApiError> {
-    if R::ABOUT.tags.is_some() {
-        sql!("DELETE FROM network_tags WHERE resource_id = "(id)).execute(connection).await?;
+    delete_rows::<R>(connection, &[id]).await
+}
+
+/// Deletes rows, likewise.
+pub(crate) async fn delete_rows<R: Resource>(connection: &mut Connection, ids: &[&str]) -> Result<(), ApiError> {
+    for ids in ids.chunks(AT_ONCE) {
+        if R::ABOUT.tags.is_some() {
+            sql!("DELETE FROM network_tags WHERE resource_id").is_in(ids).execute(connection).await?;
+        }
+        if R::ABOUT.shared.is_some() {
+            sql!("DELETE FROM network_rbac WHERE object_id").is_in(ids).execute(connection).await?;
+        }
+        Sql::new("DELETE FROM ").push(R::NAME).push(" WHERE id").is_in(ids).execute(connection).await?;
     }
-    if R::ABOUT.shared.is_some() {
-        sql!("DELETE FROM network_rbac WHERE object_id = "(id)).execute(connection).await?;
-    }
-    let mut sql = Sql::new("DELETE FROM ");
-    sql.push(R::NAME).push(" WHERE id = ").bind(id).execute(connection).await?;
     Ok(())
 }
 

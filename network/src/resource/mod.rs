@@ -48,7 +48,10 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::{
     bodies::{Given, New, body_of},
-    changes::{bump, by_default, create, delete_row, found_for, insert_row, locked_for, make, remove, swap, update},
+    changes::{
+        bump, bump_many, by_default, create, delete_row, delete_rows, found_for, insert_row, locked_for, make, remove,
+        swap, update,
+    },
     filters::{flags, in_table},
     lists::{index, names, show},
     policies::{SharedAs, check_rules, granted, is_admin, is_service, shared_with},
@@ -327,13 +330,27 @@ pub(crate) async fn held<R: Table>(connection: &mut Connection, id: &str) -> Res
     Ok(sql.fetch_optional(connection).await?)
 }
 
+/// Several, in order of their ids, which are neither changed nor deleted until the transaction ends.
+pub(crate) async fn held_many<R: Table>(
+    connection: &mut Connection,
+    ids: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Result<Vec<R>, ApiError> {
+    let mut sql = select::<R>();
+    sql.push(" WHERE id").is_in(texts(ids)).push(" ORDER BY id").push_for("", " FOR SHARE");
+    Ok(sql.fetch_all(connection).await?)
+}
+
+fn texts(values: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
+    values.into_iter().map(|value| value.as_ref().to_owned()).collect()
+}
+
 /// Rows by what their column `column` holds, in order of their ids.
 pub(crate) async fn rows_by<R: Table>(
     connection: &mut Connection,
     column: &'static str,
     values: impl IntoIterator<Item = impl AsRef<str>>,
 ) -> Result<Vec<R>, ApiError> {
-    let values: Vec<String> = values.into_iter().map(|value| value.as_ref().to_owned()).collect();
+    let values = texts(values);
     let mut rows = Vec::new();
     for values in values.chunks(AT_ONCE) {
         let mut sql = select::<R>();

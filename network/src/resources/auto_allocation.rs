@@ -80,38 +80,46 @@ async fn material(work: &mut Work<'_>) -> Result<(Network, Vec<SubnetPool>), Api
 
 async fn show(request: Request, Path(project): Path<String>) -> Result<Json<Value>, ApiError> {
     let project = project_of(&request, &project)?;
-    let answer =
-        |id: &str| Json(json!({"auto_allocated_topology": {"id": id, "project_id": project, "tenant_id": project}}));
-    let mut work = Work::begin(&request).await?;
+    check_rules(&request, &[policy::GET_AUTO_ALLOCATED_TOPOLOGY], &Whose::of(project.clone()).target())?;
+    let dry = request.query.all("fields").any(|field| field == "dry-run");
+    let id = topology(&request, &project, dry).await?;
+    let id = id.as_deref().unwrap_or("dry-run=pass");
+    Ok(Json(json!({"auto_allocated_topology": {"id": id, "project_id": project, "tenant_id": project}})))
+}
+
+/// The network of a project's topology, which is made if it is not there. `dry`: nothing is made, and there is no network in
+/// the answer.
+///
+/// # Errors
+/// 409 for what is missing to make it.
+pub(crate) async fn topology(request: &Request, project: &str, dry: bool) -> Result<Option<String>, ApiError> {
+    let mut work = Work::begin(request).await?;
     let lock = format!("network topology {project}");
     novella_common::db::quotas::lock(&mut work.transaction, &lock).await?;
-    let whose = Whose::of(project.clone());
-    check_rules(&request, &[policy::GET_AUTO_ALLOCATED_TOPOLOGY], &whose.target())?;
-    if request.query.all("fields").any(|field| field == "dry-run") {
+    if dry {
         material(&mut work).await?;
-        return Ok(answer("dry-run=pass"));
+        return Ok(None);
     }
-    if let Some((network, _)) = found(&mut work, &project).await? {
-        return Ok(answer(&network));
+    if let Some((network, _)) = found(&mut work, project).await? {
+        return Ok(Some(network));
     }
     let (external, pools) = material(&mut work).await?;
-    let network = by_default::<Network>(&project, json!({"name": NAME}));
+    let network = by_default::<Network>(project, json!({"name": NAME}));
     let network = make::<Network>(&mut work, &network).await?;
     let info = json!({"network_id": external.id});
-    let router =
-        by_default::<Router>(&project, json!({"name": "auto_allocated_router", "external_gateway_info": info}));
+    let router = by_default::<Router>(project, json!({"name": "auto_allocated_router", "external_gateway_info": info}));
     let router = make::<Router>(&mut work, &router).await?;
     for pool in pools {
         let values = json!({
             "name": format!("auto_allocated_subnet_v{}", pool.ip_version), "network_id": network.id,
             "ip_version": pool.ip_version, "subnetpool_id": pool.id,
         });
-        let subnet = make::<Subnet>(&mut work, &by_default::<Subnet>(&project, values)).await?;
+        let subnet = make::<Subnet>(&mut work, &by_default::<Subnet>(project, values)).await?;
         let wish = Wish { subnet: Some(subnet.id.clone()), address: subnet.gateway() };
         let values = json!({
             "network_id": network.id, "device_id": router.id, "device_owner": INTERFACE, "status": "ACTIVE",
         });
-        ports::make_port(&mut work, &project, values, &[wish]).await?;
+        ports::make_port(&mut work, project, values, &[wish]).await?;
     }
     sql!(
         "INSERT INTO auto_allocated_topologies (project_id, network_id, router_id) VALUES (" (project) ", " (network.id)
@@ -120,7 +128,7 @@ async fn show(request: Request, Path(project): Path<String>) -> Result<Json<Valu
     .execute(&mut work.transaction)
     .await?;
     work.transaction.commit().await?;
-    Ok(answer(&network.id))
+    Ok(Some(network.id))
 }
 
 async fn remove(request: Request, Path(project): Path<String>) -> Result<StatusCode, ApiError> {

@@ -311,16 +311,35 @@ pub(super) async fn reach(
     })
 }
 
-/// Takes all floating IPs from a port that goes.
-pub(super) async fn leave_port(work: &mut Work<'_>, port: &str) -> Result<(), ApiError> {
-    sql!(
-        "UPDATE floating_ips SET port_id = NULL, fixed_ip_address = NULL, router_id = NULL, status = " ("DOWN")
-        ", revision_number = revision_number + 1, updated_at = " (work.now) " WHERE port_id = " (port)
-    )
-    .execute(&mut work.transaction)
-    .await?;
-    sql!("DELETE FROM port_forwardings WHERE internal_port_id = "(port)).execute(&mut work.transaction).await?;
+/// Takes all floating IPs from ports that go.
+pub(super) async fn leave_ports(work: &mut Work<'_>, ports: &[&str]) -> Result<(), ApiError> {
+    for ports in ports.chunks(resource::AT_ONCE) {
+        sql!(
+            "UPDATE floating_ips SET port_id = NULL, fixed_ip_address = NULL, router_id = NULL, status = " ("DOWN")
+            ", revision_number = revision_number + 1, updated_at = " (work.now) " WHERE port_id"
+        )
+        .is_in(ports)
+        .execute(&mut work.transaction)
+        .await?;
+        sql!("DELETE FROM port_forwardings WHERE internal_port_id").is_in(ports).execute(&mut work.transaction).await?;
+    }
     Ok(())
+}
+
+/// The floating IPs that lead to these ports: the port, its address, and the floating IP's.
+pub(crate) async fn of_ports(
+    connection: &mut Connection,
+    ports: &[&str],
+) -> Result<Vec<(String, String, String)>, ApiError> {
+    let mut found = Vec::new();
+    for ports in ports.chunks(resource::AT_ONCE) {
+        let mut sql = sql!(
+            "SELECT port_id, fixed_ip_address, floating_ip_address FROM floating_ips WHERE fixed_ip_address IS NOT NULL \
+             AND floating_ip_address IS NOT NULL AND port_id"
+        );
+        found.extend(sql.is_in(ports).push(" ORDER BY id").fetch_all(connection).await?);
+    }
+    Ok(found)
 }
 
 /// The floating IPs of an external network that lead nowhere go with it.

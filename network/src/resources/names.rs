@@ -68,7 +68,7 @@ pub(super) fn domain(value: &Value) -> Checked {
 }
 
 /// The name of a port.
-pub(super) fn host(value: &Value) -> Checked {
+pub(crate) fn host(value: &Value) -> Checked {
     let name = lowered(value)?;
     match fault(&name).filter(|_| !name.is_empty()) {
         Some(fault) => Err(reason(fault)),

@@ -78,7 +78,7 @@ static NETWORKS: About = About {
 };
 
 /// With whom networks are shared, to have ports on them.
-pub(super) static SHARED: SharedAs = SharedAs { object_type: "network", actions: &["access_as_shared"] };
+pub(crate) static SHARED: SharedAs = SharedAs { object_type: "network", actions: &["access_as_shared"] };
 
 /// Owners of ports that go with their network.
 pub(super) const GOES_WITH_NETWORK: [&str; 3] =

@@ -177,13 +177,7 @@ async fn interfaces(work: &mut Work<'_>, router: &str) -> Result<Vec<Port>, ApiE
 async fn add_port(work: &mut Work<'_>, router: &Router, id: &str) -> Result<(Port, Vec<String>), ApiError> {
     let mut port = locked::<Port>(work, id).await?;
     if !port.device_id.is_empty() {
-        return Err(conflict(
-            "PortInUse",
-            format!(
-                "Unable to complete operation on port {id} for network {}. Port already has an attached device {}.",
-                port.network_id, port.device_id
-            ),
-        ));
+        return Err(ports::several::in_use(&port));
     }
     let addresses = ports::addresses_of(&mut work.transaction, id).await?;
     if addresses.is_empty() {

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The name of the group that each project has.
-pub(super) const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 
 crate::resource! {
     /// A security group.
@@ -55,7 +55,7 @@ static SECURITY_GROUPS: About = About {
     shared: Some(SharedAs { object_type: "security_group", actions: &["access_as_shared"] }),
 };
 
-pub(super) static SHARED: SharedAs = SharedAs { object_type: "security_group", actions: &["access_as_shared"] };
+pub(crate) static SHARED: SharedAs = SharedAs { object_type: "security_group", actions: &["access_as_shared"] };
 
 /// A name that is not the default group's.
 fn not_default(value: &Value) -> Checked {
@@ -89,6 +89,11 @@ async fn index(request: Request) -> Result<axum::response::Response, ApiError> {
 /// Makes the default group of the project that asks, unless it is there.
 pub(super) async fn ensure_own(request: &Request) -> Result<(), ApiError> {
     let Some(project) = request.context.project_id.as_deref() else { return Ok(()) };
+    ensure_of(request, project).await
+}
+
+/// Makes the default group of a project, unless it is there.
+pub(crate) async fn ensure_of(request: &Request, project: &str) -> Result<(), ApiError> {
     if default_of(&mut *request.state.database.read().await?, project).await?.is_none() {
         let mut work = Work::begin(request).await?;
         ensure_default(&mut work, project).await?;
@@ -105,7 +110,7 @@ async fn default_of(connection: &mut Connection, project: &str) -> Result<Option
 }
 
 /// The default group of a project, which is made if it is not there.
-pub(super) async fn ensure_default(work: &mut Work<'_>, project: &str) -> Result<String, ApiError> {
+pub(crate) async fn ensure_default(work: &mut Work<'_>, project: &str) -> Result<String, ApiError> {
     if let Some(id) = default_of(&mut work.transaction, project).await? {
         return Ok(id);
     }
@@ -223,7 +228,7 @@ impl SecurityGroup {
 ///
 /// # Errors
 /// 404 for the first that is not there.
-pub(super) async fn check_seen(work: &mut Work<'_>, ids: &[String]) -> Result<(), ApiError> {
+pub(crate) async fn check_seen(work: &mut Work<'_>, ids: &[String]) -> Result<(), ApiError> {
     if ids.is_empty() {
         return Ok(());
     }

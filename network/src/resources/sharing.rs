@@ -37,13 +37,22 @@ pub(super) async fn unshare(work: &mut Work<'_>, shared: &SharedAs, object: &str
 }
 
 /// Which of these things are shared with the project that asks.
-pub(super) async fn shared_now(
+pub(crate) async fn shared_now(
     request: &Request,
     connection: &mut Connection,
     shared: &SharedAs,
     ids: &[&str],
 ) -> Result<BTreeSet<String>, ApiError> {
-    let project = request.context.project_id.as_deref().unwrap_or_default();
+    shared_to(request.context.project_id.as_deref().unwrap_or_default(), connection, shared, ids).await
+}
+
+/// Which of these things are shared with a project.
+pub(crate) async fn shared_to(
+    project: &str,
+    connection: &mut Connection,
+    shared: &SharedAs,
+    ids: &[&str],
+) -> Result<BTreeSet<String>, ApiError> {
     let mut found = BTreeSet::new();
     for ids in ids.chunks(AT_ONCE) {
         let mut sql = shared_with(shared, project);

@@ -173,7 +173,7 @@ fn check_gateway(subnet: &Subnet, network: &IpNet, given: bool) -> Result<(), Ap
 fn default_pools(network: &IpNet, gateway: Option<IpAddr>) -> Vec<AllocationPool> {
     let all = usable(network);
     let ranges: Vec<Range> = match gateway.map(number).filter(|gateway| all.contains(*gateway)) {
-        Some(gateway) => all.without(gateway).collect(),
+        Some(gateway) => all.without(Range::only(gateway)).collect(),
         None => vec![all],
     };
     ranges

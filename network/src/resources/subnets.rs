@@ -274,8 +274,13 @@ impl Subnet {
 /// The subnets of a network, in the order in which they were made. None is changed or deleted until the transaction ends:
 /// its addresses may be given out.
 pub(super) async fn of_network(connection: &mut Connection, network: &str) -> Result<Vec<Subnet>, ApiError> {
+    of_networks(connection, &[network]).await
+}
+
+/// Those of several networks, likewise.
+pub(crate) async fn of_networks(connection: &mut Connection, networks: &[&str]) -> Result<Vec<Subnet>, ApiError> {
     let mut sql = table::select::<Subnet>();
-    sql.push(" WHERE network_id = ").bind(network).push(" ORDER BY id").push_for("", " FOR SHARE");
+    sql.push(" WHERE network_id").is_in(networks).push(" ORDER BY id").push_for("", " FOR SHARE");
     let mut subnets: Vec<Subnet> = sql.fetch_all(connection).await?;
     subnets.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
     Ok(subnets)

@@ -207,6 +207,13 @@ pub(super) async fn check_unused(work: &mut Work<'_>, port: &str) -> Result<(), 
     check_free(work, port).await
 }
 
+/// Which of these ports are in a trunk, or carry one.
+pub(crate) async fn used(connection: &mut Connection, ports: &[&str]) -> Result<Vec<String>, ApiError> {
+    let mut sql = sql!("SELECT port_id FROM trunks WHERE port_id");
+    sql.is_in(ports).push(" UNION ALL SELECT port_id FROM trunk_subports WHERE port_id").is_in(ports);
+    Ok(sql.fetch_all(connection).await?)
+}
+
 /// What ports that carry trunks show of them.
 pub(super) async fn details_of(
     connection: &mut Connection,

@@ -37,6 +37,8 @@ pub struct Caller {
     context: RequestContext,
     token: Option<Arc<Token>>,
     policy: Arc<Policy>,
+    /// Whether it is another component of the same process, which has asked its own policy.
+    inside: bool,
 }
 
 impl Deref for Caller {
@@ -70,7 +72,7 @@ impl Caller {
             is_admin: false,
             ..context
         };
-        let mut caller = Self { context, token: Some(token), policy };
+        let mut caller = Self { context, token: Some(token), policy, inside: false };
         caller.context.is_admin = caller.policy.is_admin(&Asked { caller: &caller, about: About::Own });
         caller
     }
@@ -79,7 +81,19 @@ impl Caller {
     #[must_use]
     pub fn anonymous(context: RequestContext, policy: Arc<Policy>) -> Self {
         let context = RequestContext { user_id: None, project_id: None, roles: Vec::new(), is_admin: false, ..context };
-        Self { context, token: None, policy }
+        Self { context, token: None, policy, inside: false }
+    }
+
+    /// Another component of the same process, on somebody's behalf. Every rule is granted to it: it has asked its own
+    /// policy. What there is to be seen is what `context` may see.
+    #[must_use]
+    pub fn inside(context: RequestContext) -> Self {
+        Self { context, token: None, policy: Arc::default(), inside: true }
+    }
+
+    /// Whether somebody is known to ask: with a token, or from inside.
+    pub(crate) fn is_known(&self) -> bool {
+        self.inside || self.token.is_some()
     }
 
     /// The token; `None` for requests that need none.
@@ -91,12 +105,12 @@ impl Caller {
     /// Whether the rule of this name is granted to him for `target`.
     #[must_use]
     pub fn may(&self, rule: &str, target: Target<'_>) -> bool {
-        self.policy.grants(rule, &Asked { caller: self, about: About::Thing(target) }, false)
+        self.inside || self.policy.grants(rule, &Asked { caller: self, about: About::Thing(target) }, false)
     }
 
     pub(super) fn is_granted(&self, rule: &Rule, about: About<'_>) -> bool {
         let possible = matches!(about, About::Something);
-        *rule == EVERYBODY || self.policy.grants(rule.name, &Asked { caller: self, about }, possible)
+        self.inside || *rule == EVERYBODY || self.policy.grants(rule.name, &Asked { caller: self, about }, possible)
     }
 
     /// The same, for `?`; and said to who reads the log.

@@ -2,12 +2,12 @@
 //! one beforehand, and activates it at the switch.
 
 use axum::{
-    Json,
+    Json as Body,
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
 use novella_common::{
-    db::{Connection, FromRow, Row},
+    db::{Connection, Json},
     sql,
 };
 use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
@@ -39,16 +39,6 @@ struct Inactive {
     profile: Map<String, Value>,
 }
 
-impl FromRow for Inactive {
-    fn from_row(row: &mut Row<'_>) -> Result<Self, novella_common::db::DbError> {
-        Ok(Self {
-            host: row.read()?,
-            vnic_type: row.read()?,
-            profile: row.read::<novella_common::db::Json<Map<String, Value>>>()?.0,
-        })
-    }
-}
-
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Networking>> {
     const ALL: &str = "/ports/{port_id}/bindings";
@@ -75,9 +65,19 @@ fn active(port: &Port) -> Value {
 }
 
 async fn inactive(connection: &mut Connection, port: &str) -> Result<Vec<Inactive>, ApiError> {
-    Ok(sql!("SELECT host, vnic_type, profile FROM port_bindings WHERE port_id = " (port) " ORDER BY host")
-        .fetch_all(connection)
-        .await?)
+    let found = inactive_of(connection, &[port]).await?;
+    Ok(found.into_iter().map(|(_, host, vnic_type, profile)| Inactive { host, vnic_type, profile }).collect())
+}
+
+/// The bindings of these ports that are not active: the port, the host, what the port is there and how it is bound.
+pub(crate) async fn inactive_of(
+    connection: &mut Connection,
+    ports: &[&str],
+) -> Result<Vec<(String, String, String, Map<String, Value>)>, ApiError> {
+    let mut sql = sql!("SELECT port_id, host, vnic_type, profile FROM port_bindings WHERE port_id");
+    let rows: Vec<(String, String, String, Json<Map<String, Value>>)> =
+        sql.is_in(ports).push(" ORDER BY port_id, host").fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(port, host, vnic_type, profile)| (port, host, vnic_type, profile.0)).collect())
 }
 
 fn no_binding(port: &str, host: &str) -> ApiError {
@@ -105,13 +105,13 @@ async fn all(request: &Request, port: &str) -> Result<Vec<Value>, ApiError> {
     Ok(bindings)
 }
 
-async fn list(request: Request, Path(port): Path<String>) -> Result<Json<Value>, ApiError> {
-    Ok(Json(json!({"bindings": all(&request, &port).await?})))
+async fn list(request: Request, Path(port): Path<String>) -> Result<Body<Value>, ApiError> {
+    Ok(Body(json!({"bindings": all(&request, &port).await?})))
 }
 
-async fn show(request: Request, Path((port, host)): Path<(String, String)>) -> Result<Json<Value>, ApiError> {
+async fn show(request: Request, Path((port, host)): Path<(String, String)>) -> Result<Body<Value>, ApiError> {
     let binding = all(&request, &port).await?.into_iter().find(|binding| binding["host"] == host);
-    Ok(Json(json!({"binding": binding.ok_or_else(|| no_binding(&port, &host))?})))
+    Ok(Body(json!({"binding": binding.ok_or_else(|| no_binding(&port, &host))?})))
 }
 
 async fn create(mut request: Request, Path(port): Path<String>) -> Result<Response, ApiError> {
@@ -138,7 +138,7 @@ async fn create(mut request: Request, Path(port): Path<String>) -> Result<Respon
     }
     let made = sql!(
         "INSERT INTO port_bindings (port_id, host, vnic_type, profile) VALUES (" (row.id) ", " (host) ", " (vnic_type)
-        ", " (novella_common::db::Json(&profile)) ") ON CONFLICT (port_id, host) DO NOTHING"
+        ", " (Json(&profile)) ") ON CONFLICT (port_id, host) DO NOTHING"
     )
     .execute_one(&mut work.transaction)
     .await?;
@@ -146,11 +146,11 @@ async fn create(mut request: Request, Path(port): Path<String>) -> Result<Respon
         return Err(exists());
     }
     work.transaction.commit().await?;
-    Ok((StatusCode::CREATED, Json(json!({"binding": view(&host, &vnic_type, &profile, false)}))).into_response())
+    Ok((StatusCode::CREATED, Body(json!({"binding": view(&host, &vnic_type, &profile, false)}))).into_response())
 }
 
 /// Makes a binding the active one. The one that was is kept, inactive.
-async fn activate(request: Request, Path((port, host)): Path<(String, String)>) -> Result<Json<Value>, ApiError> {
+async fn activate(request: Request, Path((port, host)): Path<(String, String)>) -> Result<Body<Value>, ApiError> {
     check_service(&request, "activate")?;
     let mut work = Work::begin(&request).await?;
     let mut row = locked::<Port>(&mut work, &port).await?;
@@ -170,7 +170,7 @@ async fn activate(request: Request, Path((port, host)): Path<(String, String)>) 
     if !row.host_id.is_empty() {
         sql!(
             "INSERT INTO port_bindings (port_id, host, vnic_type, profile) VALUES (" (row.id) ", " (row.host_id) ", "
-            (row.vnic_type) ", " (novella_common::db::Json(&row.profile)) ")"
+            (row.vnic_type) ", " (Json(&row.profile)) ")"
         )
         .execute(&mut work.transaction)
         .await?;
@@ -183,7 +183,7 @@ async fn activate(request: Request, Path((port, host)): Path<(String, String)>) 
     row.bump(work.now);
     swap(&mut work.transaction, seen, &row).await?;
     work.transaction.commit().await?;
-    Ok(Json(active(&row)))
+    Ok(Body(active(&row)))
 }
 
 async fn remove(request: Request, Path((port, host)): Path<(String, String)>) -> Result<StatusCode, ApiError> {

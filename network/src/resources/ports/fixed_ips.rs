@@ -26,9 +26,9 @@ use crate::{
 
 /// One address that is asked for: of this subnet, this one, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::resources) struct Wish {
-    pub(in crate::resources) subnet: Option<String>,
-    pub(in crate::resources) address: Option<IpAddr>,
+pub(crate) struct Wish {
+    pub(crate) subnet: Option<String>,
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// `[{"subnet_id", "ip_address"}]`, either or both.
@@ -74,7 +74,7 @@ pub(in crate::resources) fn wishes_in(items: &[Value]) -> Result<Vec<Wish>, ApiE
 }
 
 /// `fixed_ips=ip_address=A`, `=subnet_id=S`, `=ip_address_substr=1.2`.
-pub(super) fn filter(values: &[&str]) -> Result<Condition, ApiError> {
+pub(crate) fn filter(values: &[&str]) -> Result<Condition, ApiError> {
     let mut sql = Sql::new("id IN (SELECT port_id FROM network_allocations WHERE 1 = 1");
     let (mut addresses, mut subnets, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     for value in values {
@@ -109,7 +109,11 @@ fn is_routers(port: &Port) -> bool {
 }
 
 /// Where an address that is asked for is from, and which it is, if that was said.
-fn place<'s>(port: &Port, subnets: &'s [Subnet], wish: &Wish) -> Result<(&'s Subnet, Option<IpAddr>), ApiError> {
+pub(crate) fn place<'s>(
+    port: &Port,
+    subnets: &'s [Subnet],
+    wish: &Wish,
+) -> Result<(&'s Subnet, Option<IpAddr>), ApiError> {
     let Some(id) = &wish.subnet else {
         let address = wish.address.ok_or_else(|| invalid_input("IP allocation requires subnet_id or ip_address"))?;
         for subnet in subnets {
@@ -153,7 +157,7 @@ fn check_own(port: &Port, subnet: &Subnet, address: IpAddr) -> Result<(), ApiErr
     ))
 }
 
-fn none_left(port: &Port) -> ApiError {
+pub(crate) fn none_left(port: &Port) -> ApiError {
     conflict("IpAddressGenerationFailure", format!("No more IP addresses available on network {}.", port.network_id))
 }
 
@@ -195,30 +199,52 @@ pub(super) async fn give_own(
     Ok(())
 }
 
+/// Where one address of a port comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source<'s> {
+    /// The first of these subnets that has one left.
+    Any(Vec<&'s Subnet>),
+    /// This one, of this subnet.
+    This(&'s Subnet, IpAddr),
+}
+
 /// What a port gets that asks for nothing in particular: an address of IPv4, one of IPv6, and one in each subnet where
-/// devices make theirs themselves.
-pub(super) async fn give_default(work: &mut Work<'_>, port: &Port) -> Result<Vec<FixedIp>, ApiError> {
-    let all = subnets::of_network(&mut work.transaction, &port.network_id).await?;
+/// devices make theirs themselves. `all` are the subnets of its network.
+pub(crate) fn default_sources<'s>(port: &Port, all: &'s [Subnet]) -> Result<Vec<Source<'s>>, ApiError> {
     let fits = |subnet: &&Subnet| subnet.service_types.is_empty() || subnet.service_types.contains(&port.device_owner);
     let usable: Vec<&Subnet> = all.iter().filter(fits).collect();
     if usable.is_empty() && !all.is_empty() {
         return Err(none_left(port));
     }
-    let own = |subnet: &&&Subnet| subnet.makes_own_addresses();
-    let mut given: Vec<FixedIp> = Vec::new();
-    let of_ipv4: Vec<&Subnet> = usable.iter().filter(|subnet| subnet.ip_version == 4).copied().collect();
-    let of_ipv6: Vec<&Subnet> =
-        usable.iter().filter(|subnet| subnet.ip_version == 6 && !own(subnet)).copied().collect();
-    let first = give_first(work, port, &of_ipv4, given.len()).await?;
-    given.extend(first);
+    let (own, others): (Vec<&Subnet>, Vec<&Subnet>) =
+        usable.into_iter().partition(|subnet| subnet.makes_own_addresses());
+    let of_version =
+        |version: i64| others.iter().filter(|subnet| subnet.ip_version == version).copied().collect::<Vec<_>>();
+    let mut sources = vec![Source::Any(of_version(4))];
     if !is_routers(port) {
-        for subnet in usable.iter().filter(own) {
-            let fixed = give_one(work, port, subnet, None, given.len()).await?;
-            given.extend(fixed);
+        for subnet in own {
+            sources.push(match eui64(&subnet.network()?, port.mac()) {
+                Some(address) => Source::This(subnet, address),
+                None => Source::Any(vec![subnet]),
+            });
         }
     }
-    let first = give_first(work, port, &of_ipv6, given.len()).await?;
-    given.extend(first);
+    sources.push(Source::Any(of_version(6)));
+    sources.retain(|source| !matches!(source, Source::Any(subnets) if subnets.is_empty()));
+    Ok(sources)
+}
+
+/// Gives a port that asks for nothing in particular what it gets.
+pub(super) async fn give_default(work: &mut Work<'_>, port: &Port) -> Result<Vec<FixedIp>, ApiError> {
+    let all = subnets::of_network(&mut work.transaction, &port.network_id).await?;
+    let mut given: Vec<FixedIp> = Vec::new();
+    for source in default_sources(port, &all)? {
+        let position = given.len();
+        given.extend(match source {
+            Source::Any(subnets) => give_first(work, port, &subnets, position).await?,
+            Source::This(subnet, address) => give_one(work, port, subnet, Some(address), position).await?,
+        });
+    }
     Ok(given)
 }
 
@@ -234,7 +260,7 @@ async fn give_first(
             return Ok(Some(fixed));
         }
     }
-    if subnets.is_empty() { Ok(None) } else { Err(none_left(port)) }
+    Err(none_left(port))
 }
 
 /// Gives a port what is asked for, and keeps of what it has what fits.

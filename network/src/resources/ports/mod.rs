@@ -1,8 +1,9 @@
 //! `/ports`: what is plugged into networks.
 
-mod bindings;
+pub(crate) mod bindings;
 mod fixed_ips;
 mod options;
+pub(crate) mod several;
 
 use novella_common::{
     db::{Connection, Sql, list::Condition},
@@ -27,16 +28,22 @@ use crate::{
         checks::{self, any, boolean, name, text, text_or_null, uuid, uuid_or_null},
         read,
     },
-    errors::{conflict, disallowed, refused, typed},
+    errors::{conflict, disallowed, refused},
     policy,
     resource::{
-        self, About, Given, Resource, Wanted, Whose, Work, bump, check_rules, delete_row, grouped, in_table, is_admin,
-        is_service, look_up, rows_by, write_tags,
+        self, About, Given, Resource, Wanted, Whose, Work, bump, check_rules, grouped, in_table, is_admin, is_service,
+        look_up, rows_by, write_tags,
     },
 };
 
-pub(super) use self::fixed_ips::{Wish, check as check_fixed_ips, wishes_in};
-pub(crate) use self::options::AddressPair;
+pub(crate) use self::{
+    fixed_ips::{Source, Wish, default_sources, filter as fixed_ips_filter, none_left, place},
+    options::AddressPair,
+};
+pub(super) use self::{
+    fixed_ips::{check as check_fixed_ips, wishes_in},
+    several::remove_port,
+};
 
 crate::resource! {
     /// A port.
@@ -193,7 +200,7 @@ impl Resource for Port {
             Some(wishes) => fixed_ips::give(work, self, &wishes).await?,
             None => fixed_ips::give_default(work, self).await?,
         };
-        self.ip_allocation = allocation(&addresses).to_owned();
+        self.ip_allocation = allocation(!addresses.is_empty()).to_owned();
         sql!(
             "UPDATE ports SET ip_allocation = " (self.ip_allocation) " WHERE id = " (self.id)
         )
@@ -223,7 +230,7 @@ impl Resource for Port {
                 check_rules(work.request, &rules, &whose.target())?;
             }
             let addresses = fixed_ips::change(work, self, &wishes).await?;
-            self.ip_allocation = allocation(&addresses).to_owned();
+            self.ip_allocation = allocation(!addresses.is_empty()).to_owned();
             changed = true;
         }
         if given.has("security_groups") || given.has("port_security_enabled") {
@@ -260,7 +267,7 @@ impl Resource for Port {
             ));
         }
         trunks::check_unused(work, &self.id).await?;
-        release(work, self).await
+        several::release(work, &[&self.id]).await
     }
 
     async fn complete(
@@ -306,7 +313,7 @@ impl Resource for Port {
 }
 
 /// The security groups of these ports, each with the port's id.
-async fn groups_of(connection: &mut Connection, ports: &[&str]) -> Result<Vec<(String, String)>, ApiError> {
+pub(crate) async fn groups_of(connection: &mut Connection, ports: &[&str]) -> Result<Vec<(String, String)>, ApiError> {
     let mut groups = Vec::new();
     for ports in ports.chunks(resource::AT_ONCE) {
         let mut sql = sql!("SELECT port_id, group_id FROM port_security_groups WHERE port_id");
@@ -315,8 +322,9 @@ async fn groups_of(connection: &mut Connection, ports: &[&str]) -> Result<Vec<(S
     Ok(groups)
 }
 
-const fn allocation(addresses: &[FixedIp]) -> &'static str {
-    if addresses.is_empty() { "none" } else { "immediate" }
+/// How its addresses are given to a port that has some, or none.
+pub(crate) const fn allocation(some: bool) -> &'static str {
+    if some { "immediate" } else { "none" }
 }
 
 /// Only services say how a port is bound.
@@ -330,12 +338,12 @@ fn check_profile(work: &Work<'_>, given: &Given, rule: &str) -> Result<(), ApiEr
 
 impl Port {
     /// Its MAC; every port has one.
-    pub(super) fn mac(&self) -> &str {
+    pub(crate) fn mac(&self) -> &str {
         self.mac_address.as_deref().unwrap_or_default()
     }
 
     /// Whether security groups say what passes it.
-    pub(super) fn is_secured(&self) -> bool {
+    pub(crate) fn is_secured(&self) -> bool {
         self.port_security_enabled.unwrap_or(true)
     }
 
@@ -357,8 +365,7 @@ impl Port {
             return Ok(());
         }
         for _ in 0..ATTEMPTS {
-            let [a, b, c]: [u8; 3] = rand::random();
-            let mac = format!("fa:16:3e:{a:02x}:{b:02x}:{c:02x}");
+            let mac = several::any_mac();
             let taken: Option<String> = sql!(
                 "SELECT id FROM ports WHERE network_id = " (self.network_id) " AND mac_address = " (mac)
             )
@@ -375,11 +382,7 @@ impl Port {
             self.mac_address = Some(mac);
             return Ok(());
         }
-        Err(typed(
-            http::StatusCode::SERVICE_UNAVAILABLE,
-            "MacAddressGenerationFailure",
-            format!("Unable to generate unique mac on network {}.", self.network_id),
-        ))
+        Err(several::no_mac(&self.network_id))
     }
 
     async fn change_mac(&mut self, old: &Self, work: &mut Work<'_>) -> Result<(), ApiError> {
@@ -417,7 +420,7 @@ impl Port {
     }
 
     /// Binds it to its host, which plugs whatever it is told.
-    pub(super) fn bind(&mut self) {
+    pub(crate) fn bind(&mut self) {
         if self.host_id.is_empty() {
             self.vif_type = "unbound".to_owned();
             self.vif_details = Map::new();
@@ -484,24 +487,6 @@ impl Port {
     }
 }
 
-/// Gives back what a port has: addresses, groups, bindings, floating IPs.
-async fn release(work: &mut Work<'_>, port: &Port) -> Result<(), ApiError> {
-    super::floating_ips::leave_port(work, &port.id).await?;
-    let addresses: Vec<FixedIp> =
-        allocations::of_ports(&mut work.transaction, &[&port.id]).await?.into_iter().map(|(_, fixed)| fixed).collect();
-    fixed_ips::take_back(work, &addresses).await?;
-    for table in ["DELETE FROM port_security_groups WHERE port_id = ", "DELETE FROM port_bindings WHERE port_id = "] {
-        Sql::new(table).bind(&port.id).execute(&mut work.transaction).await?;
-    }
-    Ok(())
-}
-
-/// Deletes a port on behalf of what it is part of.
-pub(super) async fn remove_port(work: &mut Work<'_>, port: &Port) -> Result<(), ApiError> {
-    release(work, port).await?;
-    delete_row::<Port>(&mut work.transaction, &port.id).await
-}
-
 /// Makes a port on behalf of a router or a floating IP.
 pub(super) async fn make_port(
     work: &mut Work<'_>,
@@ -515,7 +500,7 @@ pub(super) async fn make_port(
     given.values.insert("port_security_enabled".to_owned(), json!(false));
     let port = resource::make::<Port>(work, &given).await?;
     let addresses = fixed_ips::give(work, &port, wishes).await?;
-    sql!("UPDATE ports SET ip_allocation = " (allocation(&addresses)) " WHERE id = " (port.id))
+    sql!("UPDATE ports SET ip_allocation = " (allocation(!addresses.is_empty())) " WHERE id = " (port.id))
         .execute(&mut work.transaction)
         .await?;
     Ok((port, addresses))

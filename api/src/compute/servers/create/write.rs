@@ -6,14 +6,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::FutureExt;
 use novella_common::{
     RequestContext,
-    db::{Connection, Database, DbError, actions, instances},
+    db::{Connection, Database, DbError, actions, instances, together::Together},
     ids::InstanceUuid,
     models::{Instance, RequestSpec},
 };
 use novella_rest::ApiError;
-use tokio::sync::{Semaphore, oneshot};
 
 use super::super::{
     super::{
@@ -49,12 +49,9 @@ impl NewServers {
 /// What a request came to, or that its transaction must be tried again.
 type Written = Result<(), ApiError>;
 
-struct Waiting {
-    new: Arc<NewServers>,
-    answer: oneshot::Sender<Written>,
-}
+type Queue = Together<Arc<NewServers>, Written>;
 
-/// Writes new servers. Whoever comes while others are being written waits; then one of those who wait writes all of them.
+/// Writes new servers, several requests' together.
 #[derive(Default)]
 pub(crate) struct ServerWriter {
     /// Those of a project whose servers are counted wait by themselves: they wait for whoever counts in other processes,
@@ -62,14 +59,8 @@ pub(crate) struct ServerWriter {
     queues: Mutex<HashMap<Option<String>, Arc<Queue>>>,
 }
 
-struct Queue {
-    waiting: Mutex<Vec<Waiting>>,
-    /// One writes at a time.
-    permit: Semaphore,
-}
-
 impl ServerWriter {
-    /// Writes the servers of a request, or nothing of them. Must run to its end.
+    /// Writes the servers of a request, or nothing of them.
     ///
     /// # Errors
     /// 403 if a quota is exceeded, and what the database comes to.
@@ -79,8 +70,8 @@ impl ServerWriter {
             return write_alone(database, new).await;
         }
         let counted = new.quota.as_ref().map(|quota| quota.project().to_owned());
-        let queue = Arc::clone(lock(&self.queues).entry(counted.clone()).or_default());
-        let written = queue.write(database, new).await;
+        let queue = lock(&self.queues).entry(counted.clone()).or_insert_with(|| queue(database)).clone();
+        let written = queue.write(Arc::clone(new)).await.unwrap_or_else(|| Err(broken_off()));
         let mut queues = lock(&self.queues);
         // The map's own and this one: nobody else uses it, and nobody can begin to.
         if Arc::strong_count(&queue) == 2 {
@@ -90,41 +81,16 @@ impl ServerWriter {
     }
 }
 
-impl Default for Queue {
-    fn default() -> Self {
-        Self { waiting: Mutex::default(), permit: Semaphore::new(1) }
-    }
-}
-
-impl Queue {
-    async fn write(&self, database: &Database, new: &Arc<NewServers>) -> Written {
-        let (answer, mut answered) = oneshot::channel();
-        lock(&self.waiting).push(Waiting { new: Arc::clone(new), answer });
-        loop {
-            let permit = tokio::select! {
-                biased;
-                written = &mut answered => return written.unwrap_or_else(|_| Err(broken_off())),
-                permit = self.permit.acquire() => permit,
-            };
-            let batch = self.take();
-            if !batch.is_empty() {
-                write_batch(database, batch).await;
-            }
-            drop(permit);
-        }
-    }
-
-    /// Those who have waited longest.
-    fn take(&self) -> Vec<Waiting> {
-        let mut waiting = lock(&self.waiting);
-        let mut servers = 0;
-        let fits = waiting.iter().take_while(|next| {
-            servers += next.new.instances.len();
-            servers <= MAX_SERVERS_TOGETHER
-        });
-        let count = fits.count().max(1).min(waiting.len());
-        waiting.drain(..count).collect()
-    }
+fn queue(database: &Database) -> Arc<Queue> {
+    let database = database.clone();
+    Arc::new(Together::new(
+        MAX_SERVERS_TOGETHER,
+        |new: &Arc<NewServers>| new.instances.len(),
+        move |batch| {
+            let database = database.clone();
+            async move { write_batch(&database, &batch).await }.boxed()
+        },
+    ))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -136,11 +102,11 @@ fn broken_off() -> ApiError {
     ApiError::Unknown("Whether the servers were created is not known. Please look before you try again.".into())
 }
 
-/// Writes the servers of several requests, and tells each what came of it.
-async fn write_batch(database: &Database, batch: Vec<Waiting>) {
+/// Writes the servers of several requests, and says of each what came of it.
+async fn write_batch(database: &Database, batch: &[Arc<NewServers>]) -> Vec<Written> {
     metrics::histogram!("api_creates_written_together").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-    let new: Vec<&NewServers> = batch.iter().map(|waiting| &*waiting.new).collect();
-    let written = match write_together(database, &new).await {
+    let new: Vec<&NewServers> = batch.iter().map(|new| &**new).collect();
+    match write_together(database, &new).await {
         Ok(written) => written,
         Err(error) if batch.len() == 1 || error.is_unavailable() => {
             let error = ApiError::from(error);
@@ -155,10 +121,6 @@ async fn write_batch(database: &Database, batch: Vec<Waiting>) {
             }
             written
         }
-    };
-    for (waiting, written) in batch.into_iter().zip(written) {
-        // Who does not listen any more is gone with its runtime.
-        let _ = waiting.answer.send(written);
     }
 }
 
