@@ -169,7 +169,8 @@ impl Networks for NetworksHere {
         Box::pin(async move {
             let devices: Vec<String> = instances.iter().map(ToString::to_string).collect();
             let found = self.0.security_groups_of(caller.context, &devices).await.map_err(refusal)?;
-            let pairs = found.into_iter().filter_map(|(device, group)| Some((device.parse().ok()?, security_group(group))));
+            let pairs =
+                found.into_iter().filter_map(|(device, group)| Some((device.parse().ok()?, security_group(group))));
             Ok(pairs.collect())
         })
     }

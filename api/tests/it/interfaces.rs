@@ -1,6 +1,10 @@
 //! The ports of a server: attached and detached while it runs; security groups and addresses that are given to it.
 
-use novella_common::ids::InstanceUuid;
+use novella_common::{
+    db::instances::ports,
+    ids::InstanceUuid,
+    models::{NetworkInfo, Vif},
+};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Cloud, On};
@@ -149,6 +153,27 @@ on_both! {
         assert_eq!((locked.status, locked.message()), (409, format!("Instance {uuid} is locked").as_str()));
         assert_eq!(demo.action(uuid, &json!({"unlock": null})).await.status, 202);
         assert_eq!(demo.delete(&format!("{}/{used}", interfaces(uuid))).await.status, 202);
+    }
+
+    async fn a_port_that_was_brought_is_kept_wherever_an_attach_breaks_off(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let (net, _) = demo.network(json!({"name": "net"}), "10.1.0.0/24").await;
+        for taken in [false, true] {
+            let uuid = cloud.new_server_with(&demo.at("2.37"), "s", &json!("none")).await;
+            let own = demo.port(&net).await;
+            // As the API leaves it: the row first, and then Networking.
+            let noted = Vif { port_id: own.clone(), network_id: net.clone(), preserve_on_delete: true, ..Vif::default() };
+            let mut connection = cloud.database.write().await.unwrap();
+            assert!(ports::swap(&mut connection, uuid, &NetworkInfo::default(), &NetworkInfo(vec![noted])).await.unwrap());
+            drop(connection);
+            assert_eq!(demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"]["addresses"], json!({}));
+            if taken {
+                cloud.add_port(uuid, "host-1", &net, &own).await;
+                assert_eq!(demo.shown_port(&own).await["device_id"], json!(uuid));
+            }
+            assert_eq!(demo.delete(&format!("{SERVERS}/{uuid}")).await.status, 204);
+            assert_eq!(demo.shown_port(&own).await["device_id"], "", "{taken}");
+        }
     }
 
     async fn what_a_host_does_not_plug_is_undone(cloud: Cloud) {

@@ -30,7 +30,8 @@ on_both! {
     async fn networks_are_named_in_each_of_novas_forms_or_found(cloud: Cloud) {
         let demo = cloud.demo().await;
         let (net, _) = demo.network(json!({"name": "net"}), "10.1.0.0/24").await;
-        let port = demo.port(&net).await;
+        let fixed = json!({"network_id": net, "fixed_ips": [{"ip_address": "10.1.0.5"}]});
+        let port = demo.make("ports", "port", fixed).await;
         let tagged = json!([{"uuid": net, "fixed_ip": "10.1.0.77", "tag": "nic"}, {"port": port, "tag": "own"}]);
         let both = vec![
             RequestedVif { fixed_ip: Some("10.1.0.77".into()), tag: Some("nic".into()), ..on(&net) },
@@ -245,6 +246,23 @@ on_both! {
         assert_eq!(cloud.admin().await.get(&format!("{SERVERS}?ip=10.1.0.9")).await.body["servers"], json!([]));
     }
 
+    async fn while_networking_does_not_answer_servers_are_shown_and_made_without_networks_only(cloud: Cloud) {
+        let demo = cloud.demo().await.at("2.37");
+        let (net, _) = demo.network(json!({"name": "net"}), "10.1.0.0/24").await;
+        let uuid = cloud.new_server_with(&demo, "s", &json!([{"uuid": net}])).await;
+        cloud.allocate(uuid, "host-1").await;
+        cloud.silence_networking(true);
+        for networks in [json!("auto"), json!([{"uuid": net}])] {
+            assert_eq!(demo.post(SERVERS, &with("networks", &networks)).await.status, 503, "{networks}");
+        }
+        made(&demo, &with("networks", &json!("none"))).await;
+        let shown = demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"].clone();
+        assert_eq!((shown["addresses"]["net"].as_array().unwrap().len(), shown.get("security_groups")), (1, None));
+        cloud.silence_networking(false);
+        let shown = demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"].clone();
+        assert_eq!(shown["security_groups"], json!([{"name": "default"}]));
+    }
+
     async fn the_ports_of_a_server_that_no_host_has_go_with_it(cloud: Cloud) {
         let demo = cloud.demo().await;
         let (net, _) = demo.network(json!({"name": "net"}), "10.1.0.0/24").await;
@@ -275,7 +293,7 @@ on_both! {
         assert_eq!(admin.post(EVENTS, &event("network-changed")).await.status, 200);
         let server = demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"].clone();
         assert_eq!(server["addresses"]["other"].as_array().map(Vec::len), Some(2));
-        assert_eq!(demo.delete(&format!("/networking/v2.0/ports/{}", info.0[0].port_id)).await.status, 204);
+        assert_eq!(admin.delete(&format!("/networking/v2.0/ports/{}", info.0[0].port_id)).await.status, 204);
         assert_eq!(admin.post(EVENTS, &event("network-vif-deleted")).await.status, 200);
         assert_eq!(cloud.instance(uuid).await.unwrap().network_info.0.len(), 1);
         assert_eq!(demo.post(EVENTS, &event("network-changed")).await.status, 403);

@@ -189,11 +189,7 @@ pub(super) fn conditions(request: &Request, all_projects: Rule) -> Result<Condit
 /// # Errors
 /// Networking can't be asked.
 pub(super) async fn by_address(request: &Request) -> Result<Option<Condition>, ApiError> {
-    let parts: Vec<&str> = ["ip", "ip6"]
-        .into_iter()
-        .filter_map(|name| request.filter_value(&SERVERS, name))
-        .filter(|part| !part.is_empty())
-        .collect();
+    let parts: Vec<&str> = ["ip", "ip6"].into_iter().filter_map(|name| request.filter_value(&SERVERS, name)).collect();
     if parts.is_empty() {
         return Ok(None);
     }

@@ -46,26 +46,24 @@ pub(super) struct GroupName {
     name: String,
 }
 
-/// The names of the groups of these servers' ports, a name for each port and group, as in Nova. One question for all.
-///
-/// # Errors
-/// Networking can't be asked.
-pub(super) async fn names_of(
-    request: &Request,
-    instances: &[Instance],
-) -> Result<HashMap<InstanceUuid, Vec<GroupName>>, ApiError> {
+/// The names of the groups of these servers' ports, a name for each port and group, as in Nova. One question for all. Where
+/// Networking does not answer, there are none: servers are shown all the same.
+pub(super) async fn names_of(request: &Request, instances: &[Instance]) -> HashMap<InstanceUuid, Vec<GroupName>> {
     let with_ports = |instance: &&Instance| !instance.network_info.0.is_empty() && instance.deleted_at.is_none();
     let asked: Vec<InstanceUuid> = instances.iter().filter(with_ports).map(|instance| instance.uuid).collect();
     let mut names: HashMap<InstanceUuid, Vec<GroupName>> = HashMap::new();
     if asked.is_empty() {
-        return Ok(names);
+        return names;
     }
-    let found = request.state.networks.security_groups_of(caller(request), &asked).await.map_err(failed)?;
+    let found = request.state.networks.security_groups_of(caller(request), &asked).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "servers are shown without their security groups");
+        Vec::new()
+    });
     for (instance, group) in found {
         let name = if group.name.is_empty() { group.id } else { group.name };
         names.entry(instance).or_default().push(GroupName { name });
     }
-    Ok(names)
+    names
 }
 
 /// Lists a server's security groups with their rules.

@@ -250,7 +250,7 @@ impl<'a> View<'a> {
     /// calls this holds no connection to the database: the components that are asked take one for themselves.
     ///
     /// # Errors
-    /// The database can't be read, or the Image or Networking component not be asked.
+    /// The database can't be read, or the Image component not be asked.
     pub(super) async fn load(
         request: &'a Request,
         occasion: Occasion,
@@ -292,7 +292,7 @@ impl<'a> View<'a> {
             false => None,
         };
         let groups = match shown("security_groups") {
-            true => security_groups::names_of(request, instances).await?,
+            true => security_groups::names_of(request, instances).await,
             false => HashMap::new(),
         };
         let extended = policy::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, own);

@@ -2,15 +2,15 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use novella_common::{
     db::instances::{self, ports},
     ids::InstanceUuid,
-    models::{NetworkInfo, RequestedNetworks, RequestedVif},
+    models::{Instance, NetworkInfo, RequestedNetworks, RequestedVif},
     networks::{
-        Answer, Binding, Caller, Network, NetworkFilter, Networks, Port, PortFilter, PortsWanted, SecurityGroup,
+        Answer, Binding, Caller, Network, NetworkError, NetworkFilter, Networks, Port, PortFilter, PortsWanted, SecurityGroup,
     },
 };
 use novella_neighbours::NetworksHere;
@@ -65,9 +65,14 @@ impl Cloud {
 
     /// How often Networking was asked during this.
     pub async fn questions<T>(&self, work: impl Future<Output = T>) -> (usize, T) {
-        let before = self.settings.questions.load(Ordering::Relaxed);
+        let before = self.settings.questions.count.load(Ordering::Relaxed);
         let done = work.await;
-        (self.settings.questions.load(Ordering::Relaxed) - before, done)
+        (self.settings.questions.count.load(Ordering::Relaxed) - before, done)
+    }
+
+    /// From now on Networking does not answer Compute, or does so again.
+    pub fn silence_networking(&self, silent: bool) {
+        self.settings.questions.silent.store(silent, Ordering::Relaxed);
     }
 
     /// What was asked of the scheduler for a server's networks.
@@ -76,17 +81,29 @@ impl Cloud {
         spec.unwrap().networks
     }
 
+    fn wanted(instance: &Instance, host: &str, requested: RequestedNetworks) -> PortsWanted {
+        PortsWanted {
+            instance: instance.uuid,
+            project_id: instance.project_id.clone(),
+            hostname: instance.hostname.clone(),
+            host: host.into(),
+            zone: "nova".into(),
+            requested,
+        }
+    }
+
+    /// Has Networking take one more port for a server, and does nothing else.
+    pub async fn add_port(&self, uuid: InstanceUuid, host: &str, network: &str, port: &str) {
+        let vif = RequestedVif { network_id: network.into(), port_id: Some(port.into()), ..RequestedVif::default() };
+        let instance = self.instance(uuid).await.unwrap();
+        let wanted = Self::wanted(&instance, host, RequestedNetworks::default());
+        self.networks().add(&wanted, &vif).await.unwrap();
+    }
+
     /// Asks Networking for what was asked for, and writes it down, as a scheduler does.
     pub async fn allocate(&self, uuid: InstanceUuid, host: &str) -> NetworkInfo {
         let instance = self.instance(uuid).await.unwrap();
-        let wanted = PortsWanted {
-            instance: uuid,
-            project_id: instance.project_id,
-            hostname: instance.hostname,
-            host: host.into(),
-            zone: "nova".into(),
-            requested: self.requested(uuid).await,
-        };
+        let wanted = Self::wanted(&instance, host, self.requested(uuid).await);
         let info = self.networks().allocate(&wanted).await.unwrap();
         let mut connection = self.database.write().await.unwrap();
         assert!(ports::swap(&mut connection, uuid, &instance.network_info, &info).await.unwrap());
@@ -94,22 +111,37 @@ impl Cloud {
     }
 }
 
-/// Networking, and how often it is asked.
+/// What a test knows of Compute's questions to Networking, and does to them.
+#[derive(Default)]
+pub struct Questions {
+    count: AtomicUsize,
+    /// Whether it does not answer.
+    silent: AtomicBool,
+}
+
+/// Networking, whose questions are counted.
 pub struct Counted {
     pub networks: NetworksHere,
-    pub questions: Arc<AtomicUsize>,
+    pub questions: Arc<Questions>,
 }
 
 impl Counted {
     fn asked(&self) -> &NetworksHere {
-        self.questions.fetch_add(1, Ordering::Relaxed);
+        self.questions.count.fetch_add(1, Ordering::Relaxed);
         &self.networks
+    }
+
+    fn unless_silent<'a, T: Send + 'a>(&'a self, ask: impl FnOnce(&'a NetworksHere) -> Answer<'a, T>) -> Answer<'a, T> {
+        match self.questions.silent.load(Ordering::Relaxed) {
+            true => Box::pin(async { Err(NetworkError::Unavailable("silent".into())) }),
+            false => ask(self.asked()),
+        }
     }
 }
 
 impl Networks for Counted {
     fn networks<'a>(&'a self, caller: Caller<'a>, filter: NetworkFilter) -> Answer<'a, Vec<Network>> {
-        self.asked().networks(caller, filter)
+        self.unless_silent(|networks| networks.networks(caller, filter))
     }
 
     fn ports<'a>(&'a self, caller: Caller<'a>, filter: PortFilter) -> Answer<'a, Vec<Port>> {
@@ -125,7 +157,7 @@ impl Networks for Counted {
         caller: Caller<'a>,
         instances: &'a [InstanceUuid],
     ) -> Answer<'a, Vec<(InstanceUuid, SecurityGroup)>> {
-        self.asked().security_groups_of(caller, instances)
+        self.unless_silent(|networks| networks.security_groups_of(caller, instances))
     }
 
     fn ports_left<'a>(&'a self, caller: Caller<'a>, project: &'a str) -> Answer<'a, Option<u64>> {

@@ -1,9 +1,6 @@
 //! How the API of a test is configured, and what a process with such an API serves.
 
-use std::{
-    path::Path,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::{path::Path, sync::Arc};
 
 use axum::Router;
 use novella_api::{Api, ApiConfig, CLOUD, COMPUTE, QuotaConfig, neighbours::Neighbours};
@@ -15,7 +12,10 @@ use novella_neighbours::{NetworkingApiHere, NetworksHere};
 use novella_network::{NETWORK, NetworkConfig, Networking};
 use novella_rest::{Authenticator, Server, Service, policy::Policy};
 
-use super::{BusHere, ImagesHere, ProjectsHere, identity_config, many_servers, networks::Counted};
+use super::{
+    BusHere, ImagesHere, ProjectsHere, identity_config, many_servers,
+    networks::{Counted, Questions},
+};
 
 /// How the API of a test is configured.
 #[derive(Clone)]
@@ -26,8 +26,8 @@ pub struct Settings {
     pub identity: IdentityConfig,
     pub security_compliance: SecurityComplianceConfig,
     pub image: ImageConfig,
-    /// How often Compute has asked Networking.
-    pub questions: Arc<AtomicUsize>,
+    /// Compute's questions to Networking.
+    pub questions: Arc<Questions>,
     /// Policy files.
     pub policies: Vec<(&'static Service, String)>,
 }

@@ -12,7 +12,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::response::Response;
 use novella_common::{
-    models::{NetworkInfo, RequestedNetworks, RequestedVif, Vif},
+    models::{Instance, NetworkInfo, RequestedNetworks, RequestedVif, Vif},
     networks::{Network, NetworkError, NetworkFilter, PortsWanted},
 };
 use novella_compute::rpcapi::ComputeError;
@@ -30,7 +30,7 @@ use super::{
         operation::uninterrupted,
         tags,
     },
-    Change, answer, find_port, read_again,
+    Change, answer, check_state, find_port, read_again,
 };
 use crate::{
     Request,
@@ -43,6 +43,9 @@ body! {
         attachment: Option<AnyValue> = "interfaceAttachment",
     }
 }
+
+/// Nova's name of the action.
+const NAME: &str = "attach_interface";
 
 const FIELDS: FieldTable = FieldTable(&[field("fixed_ips"), field("net_id"), field("port_id"), field("tag").since(49)]);
 
@@ -88,9 +91,10 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let asked = read(&request, interface)?;
     let instance = super::super::find(&request, &id).await?;
-    let (uuid, project) = (instance.uuid, instance.project_id.clone());
-    let (change, waiting) = Change::allowed(&request, instance, "attach_interface").await?;
-    let vif = resolve(&request, &project, asked, &change).await?;
+    let uuid = instance.uuid;
+    check_state(&request, &instance, NAME)?;
+    let vif = resolve(&request, &instance, asked).await?;
+    let (change, waiting) = Change::of(&request, instance, NAME).await?;
     let waiting = Arc::new(waiting);
     let attached = uninterrupted((change, vif, waiting), |(change, vif, _waiting)| async move {
         change.recorded(attach(&change, &vif)).await
@@ -101,16 +105,16 @@ pub(super) async fn create(
 }
 
 /// Which network or port that is.
-async fn resolve(request: &Request, project: &str, asked: Asked, change: &Change) -> Result<RequestedVif, ApiError> {
-    let tag = asked.tag;
+async fn resolve(request: &Request, instance: &Instance, asked: Asked) -> Result<RequestedVif, ApiError> {
+    let (project, tag) = (&instance.project_id, asked.tag);
     if let Some(UuidText(port)) = asked.port_id {
         let id = port.to_string();
         let port = find_port(request, &id).await?.ok_or_else(|| ApiError::NotFound(no_port(&id)))?;
         if !port.device_id.is_empty() {
             return Err(ApiError::Conflict(format!("Port {id} is still in use.")));
         }
-        if port.project_id != project {
-            return Err(ApiError::bad_request(format!("Port {id} not usable for instance {}.", change.instance.uuid)));
+        if port.project_id != *project {
+            return Err(ApiError::bad_request(format!("Port {id} not usable for instance {}.", instance.uuid)));
         }
         return Ok(RequestedVif { network_id: port.network_id, port_id: Some(id), fixed_ip: None, tag });
     }

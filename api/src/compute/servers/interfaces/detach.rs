@@ -7,19 +7,23 @@ use http::StatusCode;
 use novella_common::db::instances::{self, ports};
 use novella_rest::{ApiError, Path};
 
-use super::{super::operation::uninterrupted, Change, find_port};
+use super::{super::operation::uninterrupted, Change, check_state, find_port};
 use crate::{Request, compute::networking::failed};
+
+/// Nova's name of the action.
+const NAME: &str = "detach_interface";
 
 /// Detaches a port.
 pub(super) async fn remove(request: Request, Path((id, port)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
     let instance = super::super::find(&request, &id).await?;
     let uuid = instance.uuid;
+    check_state(&request, &instance, NAME)?;
     let known = instance.network_info.port(&port).is_some()
         || find_port(&request, &port).await?.is_some_and(|port| port.device_id == uuid.to_string());
-    let (change, waiting) = Change::allowed(&request, instance, "detach_interface").await?;
     if !known {
         return Err(ApiError::not_found(format!("Port {port} is not attached")));
     }
+    let (change, waiting) = Change::of(&request, instance, NAME).await?;
     let waiting = Arc::new(waiting);
     let detached = uninterrupted((change, port, waiting), |(change, port, _waiting)| async move {
         change.recorded(detach(&change, &port)).await

@@ -117,21 +117,11 @@ struct Change {
 }
 
 impl Change {
-    /// Whether the server is in a state for it, and its host there. The place among those who wait for the host is taken.
+    /// A change that may begin, once the server's host is there. The place among those who wait for the host is taken.
     ///
     /// # Errors
-    /// 409 for its state or its lock; 503 for its host.
-    async fn allowed(request: &Request, instance: Instance, name: &'static str) -> Result<(Self, HostCall), ApiError> {
-        operation::check_unlocked(&request.context, &instance)?;
-        let uuid = instance.uuid;
-        let refused =
-            |state: String| ApiError::Conflict(format!("Cannot '{name}' instance {uuid} while it is in {state}"));
-        if !matches!(instance.vm_state, VmState::Active | VmState::Paused | VmState::Stopped) {
-            return Err(refused(format!("vm_state {}", instance.vm_state)));
-        }
-        if let Some(task) = instance.task_state {
-            return Err(refused(format!("task_state {task}")));
-        }
+    /// 503 if the host can't be asked.
+    async fn of(request: &Request, instance: Instance, name: &'static str) -> Result<(Self, HostCall), ApiError> {
         let (host, waiting) = hosts::reserve(request, &instance).await?;
         let (api, context) = (request.state.clone(), RequestContext::clone(&request.context));
         Ok((Self { api, context, instance, host, name }, waiting))
@@ -189,6 +179,24 @@ impl Change {
     /// Has the row say what Networking says now.
     async fn refresh(&self) {
         crate::compute::floating_ips::show_now(&self.api, &[self.instance.uuid]).await;
+    }
+}
+
+/// Whether a server's interfaces may be changed in the state that it is in.
+///
+/// # Errors
+/// 409 for its state or its lock.
+fn check_state(request: &Request, instance: &Instance, name: &str) -> Result<(), ApiError> {
+    operation::check_unlocked(&request.context, instance)?;
+    let uuid = instance.uuid;
+    let refused =
+        |state: String| Err(ApiError::Conflict(format!("Cannot '{name}' instance {uuid} while it is in {state}")));
+    if !matches!(instance.vm_state, VmState::Active | VmState::Paused | VmState::Stopped) {
+        return refused(format!("vm_state {}", instance.vm_state));
+    }
+    match instance.task_state {
+        Some(task) => refused(format!("task_state {task}")),
+        None => Ok(()),
     }
 }
 
