@@ -2,6 +2,7 @@
 //! elsewhere over HTTP. And what they tell Compute. The one crate that knows both Compute's words and theirs.
 
 mod dns_name;
+mod networking_api_here;
 mod networks_elsewhere;
 mod networks_here;
 mod servers_elsewhere;
@@ -9,6 +10,7 @@ mod servers_here;
 mod service_elsewhere;
 
 use dns_name::dns_name;
+pub use networking_api_here::NetworkingApiHere;
 pub use networks_elsewhere::NetworksElsewhere;
 pub use networks_here::NetworksHere;
 pub use servers_elsewhere::ServersElsewhere;

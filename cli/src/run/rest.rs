@@ -8,23 +8,24 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use novella_api::{
     Api, ApiConfig, CLOUD, COMPUTE,
-    neighbours::{Bus, ImageRecord, Images, Projects},
+    neighbours::{Bus, ImageRecord, Images, Neighbours, Projects},
 };
 use novella_common::{
     RequestContext,
     db::Database,
     faults::Faults,
+    networking_api::NetworkingApi,
     networks::Networks,
     service::{Readiness, Shutdown},
 };
 use novella_identity::{IDENTITY, Identity};
 use novella_image::{IMAGE, Store};
 use novella_messaging::{BusReport, Transport};
-use novella_neighbours::{NetworksElsewhere, NetworksHere, ServersElsewhere, ServersHere};
+use novella_neighbours::{NetworkingApiHere, NetworksElsewhere, NetworksHere, ServersElsewhere, ServersHere};
 use novella_network::{NETWORK, Networking};
 use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keystone::Keystone};
 
-use super::policies::ServicePolicy;
+use super::policies::{self, ServicePolicy};
 use crate::config::Config;
 
 /// In place of a URL: where the catalog says.
@@ -119,6 +120,18 @@ pub(crate) fn networks(config: &Config, database: &Database) -> Result<Arc<dyn N
     Ok(Arc::new(networks.context("api.network_url")?))
 }
 
+/// The Networking whose API Compute passes on.
+fn networking_api(
+    config: &Config,
+    database: &Database,
+    authenticator: &Arc<dyn Authenticator>,
+) -> Result<Arc<dyn NetworkingApi>> {
+    let policies = policies::load(config)?;
+    let policy = policies.into_iter().find(|policy| policy.service.kind == NETWORK.kind).map(|of| of.policy);
+    let networking = networking_here(config, database);
+    Ok(Arc::new(NetworkingApiHere::new(networking, config.api.rest(), Arc::clone(authenticator), policy)))
+}
+
 /// The services with their policies.
 fn with_policies(server: Server, policies: Vec<ServicePolicy<'_>>) -> Server {
     let policies = policies.into_iter();
@@ -144,7 +157,12 @@ pub(crate) fn router(
     let compute = Api::new(
         database.clone(),
         transport,
-        (Arc::new(ImagesHere(images.clone())), projects, networks(config, database)?),
+        Neighbours {
+            images: Arc::new(ImagesHere(images.clone())),
+            projects,
+            networks: networks(config, database)?,
+            networking: networking_api(config, database, &authenticator)?,
+        },
         Arc::new(BusHere(crate::bus::Bus::of_process(transport, &config.bus))),
         config.api.clone(),
         config.quota.clone(),

@@ -10,7 +10,12 @@ mod neutron;
 mod ports;
 mod views;
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+    sync::Arc,
+};
 
 use http::Method;
 use novella_common::{
@@ -117,6 +122,33 @@ impl NetworksElsewhere {
         Ok(instances.iter().copied().zip(devices.iter().map(info)).collect())
     }
 
+    /// The groups of all these ports are asked for together.
+    async fn groups_of(
+        &self,
+        who: As<'_>,
+        instances: &[InstanceUuid],
+    ) -> Result<Vec<(InstanceUuid, SecurityGroup)>, NetworkError> {
+        let devices: Vec<String> = instances.iter().map(ToString::to_string).collect();
+        let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
+        let path = "/ports?fields=device_id&fields=security_groups";
+        let ports = self.neutron.list_by(who, path, "device_id", &devices).await?;
+        let of_ports = || ports.iter().flat_map(|port| port["security_groups"].as_array().into_iter().flatten());
+        let ids: BTreeSet<&str> = of_ports().filter_map(Value::as_str).collect();
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let groups = self.neutron.list_by(who, "/security-groups", "id", &ids).await?;
+        let groups: BTreeMap<String, SecurityGroup> =
+            groups.iter().map(views::security_group).map(|group| (group.id.clone(), group)).collect();
+        let mut pairs = Vec::new();
+        for instance in instances {
+            let device = instance.to_string();
+            for port in ports.iter().filter(|port| port["device_id"] == *device) {
+                let ids = port["security_groups"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                pairs.extend(ids.filter_map(|id| Some((*instance, groups.get(id)?.clone()))));
+            }
+        }
+        Ok(pairs)
+    }
+
     async fn change_groups(
         &self,
         who: As<'_>,
@@ -164,6 +196,14 @@ impl Networks for NetworksElsewhere {
             let found: Vec<Value> = self.neutron.list(asked_by(caller), &path).await?;
             Ok(found.iter().map(views::security_group).collect())
         })
+    }
+
+    fn security_groups_of<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        instances: &'a [InstanceUuid],
+    ) -> Answer<'a, Vec<(InstanceUuid, SecurityGroup)>> {
+        Box::pin(self.groups_of(asked_by(caller), instances))
     }
 
     fn ports_left<'a>(&'a self, caller: Caller<'a>, project: &'a str) -> Answer<'a, Option<u64>> {

@@ -45,6 +45,9 @@ pub(super) fn port(value: &Value) -> Port {
         security_groups: texts(&value["security_groups"]),
         host: text(&value["binding:host_id"]),
         vif_type: text(&value["binding:vif_type"]),
+        // Of a Neutron without these extensions every port has addresses and groups.
+        ip_allocation: value["ip_allocation"].as_str().unwrap_or("immediate").to_owned(),
+        port_security_enabled: value["port_security_enabled"].as_bool().unwrap_or(true),
     }
 }
 
