@@ -31,9 +31,11 @@ use crate::config::Config;
 /// In place of a URL: where the catalog says.
 const CATALOG: &str = "catalog";
 
-/// What is served, for the catalog.
-pub(crate) fn catalog() -> Vec<CatalogEntry> {
-    [&COMPUTE, &IDENTITY, &IMAGE, &NETWORK, &CLOUD].map(|service| service.catalog_entry()).to_vec()
+/// What is served, for the catalog. Where a Networking elsewhere is, administrators say there.
+pub(crate) fn catalog(config: &Config) -> Vec<CatalogEntry> {
+    let served = [&COMPUTE, &IDENTITY, &IMAGE, &NETWORK, &CLOUD].map(|service| service.catalog_entry());
+    let here = |entry: &CatalogEntry| config.api.network_url.is_none() || entry.kind != NETWORK.kind;
+    served.into_iter().filter(here).collect()
 }
 
 /// The Identity component of this process. What it does from time to time goes on until `shutdown` is requested.

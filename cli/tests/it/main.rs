@@ -18,6 +18,7 @@ mod hostile_clients;
 mod identity_alone;
 mod images;
 mod local;
+mod network_alone;
 mod network_clients;
 mod openstack;
 mod outages;

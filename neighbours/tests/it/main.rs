@@ -5,6 +5,7 @@
     reason = "test support: whatever goes wrong here fails the test that asked, and says why"
 )]
 
+mod here;
 mod seed;
 mod servers;
 #[path = "../suite/mod.rs"]

@@ -15,10 +15,7 @@ use novella_rest::{RestConfig, Server};
 pub(crate) use novella_testing::On;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::suite::{
-    elsewhere::elsewhere,
-    world::{Rest, World},
-};
+use crate::suite::{elsewhere::elsewhere, world::World};
 
 const PASSWORD: &str = "s3cret";
 
@@ -65,7 +62,7 @@ impl Drop for Serving {
 pub(crate) struct Components {
     pub(crate) database: Database,
     pub(crate) networking: Networking,
-    pub(crate) url: String,
+    url: String,
     // Last, so that it is dropped after everything that uses it.
     _serving: Serving,
     _own: novella_testing::Database,
@@ -97,13 +94,14 @@ impl Components {
         Self::watched(on, |_| None).await
     }
 
+    /// The URLs of Identity and of Networking.
+    fn urls(&self) -> (String, String) {
+        (format!("{}/identity/v3", self.url), format!("{}/networking", self.url))
+    }
+
     pub(crate) async fn world(self, networks: Arc<dyn Networks>) -> World {
-        World {
-            networks,
-            admin: Rest::login(&self.url, "admin", "admin", PASSWORD).await,
-            demo: Rest::login(&self.url, "demo", "demo", PASSWORD).await,
-            kept: Box::new(self),
-        }
+        let (identity, networking) = self.urls();
+        World::new(networks, (&identity, &networking), PASSWORD, Box::new(self)).await
     }
 }
 
@@ -118,8 +116,8 @@ impl World {
     /// With one elsewhere.
     pub(crate) async fn elsewhere(on: On) -> Self {
         let components = Components::start(on).await;
-        let url = format!("{}/networking", components.url);
-        let networks = elsewhere(&components.url, &url, PASSWORD).await;
+        let (identity, networking) = components.urls();
+        let networks = elsewhere(&identity, &networking, PASSWORD).await;
         components.world(networks).await
     }
 

@@ -7,11 +7,11 @@ use novella_neighbours::NetworksElsewhere;
 use novella_rest::keystone::{Keystone, KeystoneConfig};
 use serde_json::{Value, json};
 
-/// Makes the user, at the Identity of this base URL, and asks Networking at `url` as him.
-pub async fn elsewhere(base: &str, url: &str, admin_password: &str) -> Arc<dyn Networks> {
-    make_user(base, admin_password).await;
+/// Makes the user, at the Identity of this URL, and asks Networking as him.
+pub async fn elsewhere(identity: &str, networking: &str, admin_password: &str) -> Arc<dyn Networks> {
+    make_user(identity, admin_password).await;
     let keystone = Keystone::new(KeystoneConfig {
-        url: format!("{base}/identity/v3"),
+        url: identity.to_owned(),
         user: "nova".into(),
         user_domain: "Default".into(),
         password: Secret::new("nova's"),
@@ -20,13 +20,12 @@ pub async fn elsewhere(base: &str, url: &str, admin_password: &str) -> Arc<dyn N
         authority: None,
         cache_time: Duration::from_secs(10),
     });
-    Arc::new(NetworksElsewhere::new(Some(url), None, Arc::new(keystone.unwrap())).unwrap())
+    Arc::new(NetworksElsewhere::new(Some(networking), None, Arc::new(keystone.unwrap())).unwrap())
 }
 
 /// As Nova's user is: with the roles `admin` and `service` in the project `service`.
-async fn make_user(base: &str, admin_password: &str) {
+async fn make_user(identity: &str, admin_password: &str) {
     let http = reqwest::Client::new();
-    let identity = format!("{base}/identity/v3");
     let domain = json!({"id": "default"});
     let body = json!({"auth": {
         "identity": {"methods": ["password"], "password": {

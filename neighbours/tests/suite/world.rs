@@ -40,17 +40,17 @@ pub struct Answer {
 }
 
 impl Rest {
-    /// Logs in at the Identity of this base URL, where Networking is, too.
-    pub async fn login(base: &str, user: &str, project: &str, password: &str) -> Self {
+    /// Logs in at the Identity of this URL.
+    pub async fn login(identity: &str, networking: &str, user: &str, password: &str) -> Self {
         let http = reqwest::Client::new();
         let domain = json!({"id": "default"});
         let body = json!({"auth": {
             "identity": {"methods": ["password"], "password": {
                 "user": {"name": user, "domain": domain, "password": password},
             }},
-            "scope": {"project": {"name": project, "domain": domain}},
+            "scope": {"project": {"name": user, "domain": domain}},
         }});
-        let answer = http.post(format!("{base}/identity/v3/auth/tokens")).json(&body).send().await.unwrap();
+        let answer = http.post(format!("{identity}/auth/tokens")).json(&body).send().await.unwrap();
         assert_eq!(answer.status(), 201);
         let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
         let body: Value = answer.json().await.unwrap();
@@ -65,7 +65,7 @@ impl Rest {
             is_admin: roles.iter().any(|role| role == "admin"),
             roles,
         };
-        Self { http, url: format!("{base}/networking/v2.0"), token, context }
+        Self { http, url: format!("{networking}/v2.0"), token, context }
     }
 
     /// The project that it is for.
@@ -132,6 +132,18 @@ impl Rest {
 }
 
 impl World {
+    /// With the users `admin` and `demo`, each in the project of the same name.
+    pub async fn new(
+        networks: Arc<dyn Networks>,
+        (identity, networking): (&str, &str),
+        password: &str,
+        kept: Box<dyn Any + Send + Sync>,
+    ) -> Self {
+        let admin = Rest::login(identity, networking, "admin", password).await;
+        let demo = Rest::login(identity, networking, "demo", password).await;
+        Self { networks, admin, demo, kept }
+    }
+
     /// What one instance of `demo` is to have on `host`: a port on each of these networks.
     pub fn wanted(&self, host: &str, networks: &[&str]) -> PortsWanted {
         let vifs = networks.iter().map(|network| on(network)).collect();

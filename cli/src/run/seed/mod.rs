@@ -23,13 +23,15 @@ pub(crate) async fn run(database: &Database, config: &Config, file: &SeedFile) -
         demo_password: config.demo_password.clone(),
         projects: file.projects.clone(),
         users: file.users.clone(),
-        catalog: rest::catalog(),
+        catalog: rest::catalog(config),
         password_cost: config.identity.password_cost(),
     };
     let seeded = seed::run(database, &seed).await?;
     let admin = novella_identity::db::Reference::Name("admin".to_owned());
     let admin = novella_identity::db::project(&mut *database.read().await?, &admin).await?;
-    if let Some(admin) = admin {
+    if let Some(admin) = admin
+        && config.api.network_url.is_none()
+    {
         novella_network::seed::run(database, &admin.id).await?;
     }
     Ok(seeded)

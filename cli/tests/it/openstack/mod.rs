@@ -1,6 +1,7 @@
 //! Beside real services of OpenStack's, from PyPI: a part of this cloud in place of theirs, and one of theirs in place of
 //! this cloud's. They take minutes to install, and memory: `./test --full` runs these.
 
+mod neutron;
 mod schemathesis;
 
 use std::{
