@@ -10,7 +10,8 @@ use novella_common::{
     ids::InstanceUuid,
     models::{Instance, NetworkInfo, RequestedNetworks, RequestedVif},
     networks::{
-        Answer, Binding, Caller, Network, NetworkError, NetworkFilter, Networks, Port, PortFilter, PortsWanted, SecurityGroup,
+        Answer, Binding, Caller, Network, NetworkError, NetworkFilter, Networks, Port, PortFilter, PortsWanted,
+        SecurityGroup,
     },
 };
 use novella_neighbours::NetworksHere;
