@@ -215,7 +215,8 @@ on_both! {
             let uuid = made(&demo, &groups(names)).await;
             let mut asked = cloud.requested(uuid).await.security_groups;
             let mut ids: Vec<String> = ids.into_iter().map(ToOwned::to_owned).collect();
-            (asked.sort(), ids.sort());
+            asked.sort();
+            ids.sort();
             assert_eq!(asked, ids, "{names:?}");
         }
         for (status, name, said) in [
