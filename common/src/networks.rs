@@ -169,8 +169,7 @@ pub trait Networks: Send + Sync + 'static {
     /// All security groups of a project, the default one made first if it is missing.
     fn security_groups<'a>(&'a self, caller: Caller<'a>, project: &'a str) -> Answer<'a, Vec<SecurityGroup>>;
 
-    /// The security groups of these instances' ports, as far as the caller may see them: a pair for each port and group, those
-    /// of one instance together.
+    /// The security groups of these instances' ports, as far as the caller may see them: a pair for each port and group.
     fn security_groups_of<'a>(
         &'a self,
         caller: Caller<'a>,

@@ -1,5 +1,6 @@
 //! The networks and security groups of a server that is made: what is asked of Networking, and what is refused.
 
+use novella_api::COMPUTE;
 use novella_common::{
     ids::InstanceUuid,
     models::{RequestedNetworks, RequestedVif},
@@ -64,6 +65,35 @@ on_both! {
         let auto = demo.at("2.37").post(SERVERS, &with("networks", &json!("auto"))).await;
         let project = cloud.instance(uuid).await.unwrap().project_id;
         assert_eq!((auto.status, auto.message()), (400, format!("Unable to automatically allocate a network for project {project}").as_str()));
+    }
+
+    async fn a_project_without_a_network_is_given_one_where_that_can_be(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await.at("2.37"));
+        admin.network(json!({"name": "out", "router:external": true, "is_default": true}), "192.0.2.0/24").await;
+        let pool = json!({"name": "pool", "prefixes": ["10.9.0.0/16"], "default_prefixlen": 26, "shared": true, "is_default": true});
+        admin.make("subnetpools", "subnetpool", pool).await;
+        let mut networks = Vec::new();
+        for _ in 0..2 {
+            let uuid = made(&demo, &with("networks", &json!("auto"))).await;
+            networks.extend(cloud.requested(uuid).await.vifs.into_iter().map(|vif| vif.network_id));
+        }
+        let found = demo.get("/networking/v2.0/networks?router:external=false").await.body["networks"].clone();
+        assert_eq!((found.as_array().unwrap().len(), &networks[0], &networks[1]), (1, &networks[1], &found[0]["id"].as_str().unwrap().to_owned()));
+    }
+
+    async fn what_a_policy_says_of_networks_holds(cloud: Cloud) {
+        let rules = "os_compute_api:servers:create:attach_network: role:admin\nnetwork:attach_external_network: role:member\n";
+        let cloud = cloud.with_policies(&[(&COMPUTE, rules)]);
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let (out, _) = admin.network(json!({"name": "out", "router:external": true}), "192.0.2.0/24").await;
+        for networks in [json!([{"uuid": out}]), json!("auto")] {
+            let refused = demo.at("2.37").post(SERVERS, &with("networks", &networks)).await;
+            assert!(refused.status == 403 && refused.message().contains("create:attach_network"), "{:?}", refused.body);
+        }
+        made(&demo.at("2.37"), &with("networks", &json!("none"))).await;
+        made(&demo, &create("s")).await;
+        let cloud = cloud.with_policies(&[(&COMPUTE, "network:attach_external_network: role:member\n")]);
+        made(&cloud.demo().await, &with("networks", &json!([{"uuid": out}]))).await;
     }
 
     async fn what_a_server_can_not_be_put_on_is_refused_as_by_nova(cloud: Cloud) {
@@ -185,7 +215,8 @@ on_both! {
             let uuid = made(&demo, &groups(names)).await;
             let mut asked = cloud.requested(uuid).await.security_groups;
             let mut ids: Vec<String> = ids.into_iter().map(ToOwned::to_owned).collect();
-            (asked.sort(), ids.sort());
+            asked.sort();
+            ids.sort();
             assert_eq!(asked, ids, "{names:?}");
         }
         for (status, name, said) in [
