@@ -5,6 +5,7 @@ pub mod client;
 pub mod cloud;
 pub mod identity;
 pub mod process;
+pub mod terminal;
 
 /// The behaviours as tests, on the cloud in one process and on the one of many. Each is an `async fn` that takes a cloud
 /// with these settings.
