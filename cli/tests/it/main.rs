@@ -33,6 +33,7 @@ mod replaced;
 mod services;
 mod storm;
 mod story;
+mod streams;
 mod terminal;
 mod tls;
 mod traces;
