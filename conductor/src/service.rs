@@ -64,14 +64,8 @@ impl ConductorService {
         // The heartbeat must outlive the tasks, so that what they still hold is not taken for orphaned.
         service::keep_alive(database.clone(), identity.clone(), service_config.report_interval, &shutdown);
         let concurrency = config.concurrency.max(1);
-        let shared = Arc::new(Shared::new(
-            database.clone(),
-            &transport,
-            identity.incarnation,
-            config,
-            &service_config,
-            shutdown.clone(),
-        ));
+        let shared =
+            Arc::new(Shared::new(database.clone(), &transport, &identity, config, &service_config, shutdown.clone()));
         let reconciler = Arc::new(Reconciler::new(Arc::clone(&shared)));
         let tasks = Arc::new(Tasks::new(Arc::clone(&shared), Arc::clone(&reconciler)));
         let reports = Reports::new(Arc::clone(&shared), Arc::clone(&reconciler), Arc::clone(&tasks));

@@ -7,7 +7,7 @@ use novella_common::{
     db::{Database, DbError, listening},
     ids::Incarnation,
     models::FreshSince,
-    service::Shutdown,
+    service::{ServiceIdentity, Shutdown},
 };
 use novella_compute::rpcapi::{ComputeControlClient, ComputeLiveMigrationClient, ComputeMigrationClient};
 use novella_messaging::Transport;
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) control: ComputeControlClient,
     /// Whom the broker knows this conductor as.
     pub(crate) bus_user: Option<String>,
+    /// Its name among conductors.
+    pub(crate) host: String,
     /// This run: what rows that this conductor works on name as their owner.
     pub(crate) incarnation: Incarnation,
     pub(crate) config: ConductorConfig,
@@ -39,7 +41,7 @@ impl Shared {
     pub(crate) fn new(
         database: Database,
         transport: &Transport,
-        incarnation: Incarnation,
+        identity: &ServiceIdentity,
         config: ConductorConfig,
         service: &ServiceConfig,
         shutdown: Shutdown,
@@ -51,7 +53,8 @@ impl Shared {
             migration: ComputeMigrationClient::new(transport),
             control: ComputeControlClient::new(transport),
             bus_user: transport.user().map(str::to_owned),
-            incarnation,
+            host: identity.host.clone(),
+            incarnation: identity.incarnation,
             config,
             report_interval: service.report_interval,
             service_down_time: service.service_down_time,

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use console::{Alignment, Term, pad_str, style};
+use console::{Alignment, Term, measure_text_width, pad_str, style};
 use serde_json::Value;
 
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
     screen::waterfall::{self, Bar},
 };
 
-/// How wide names are shown, and the bars where there is no terminal.
-const NAME_WIDTH: usize = 52;
+/// How wide names are shown at most, and the bars, where there is no terminal.
+const NAME_WIDTH: usize = 80;
 const BARS_WIDTH: usize = 48;
 /// What stands behind a bar.
 const TIME_WIDTH: usize = 12;
@@ -34,8 +34,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: TraceOptions) -> Result
         return output::print_value(Format::Json, &story);
     }
     let story = output::printable_value(&story["request"]);
-    let width = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
-    let bars = width.map_or(BARS_WIDTH, |width| width.saturating_sub(NAME_WIDTH + TIME_WIDTH + 2).max(10));
+    let columns = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     for server in story["servers"].as_array().into_iter().flatten() {
         output::print_exactly(&format!(
             "{}  {}  {}",
@@ -44,7 +43,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: TraceOptions) -> Result
             text(&server["id"])
         ))?;
     }
-    for line in waterfall(story["spans"].as_array().map_or(&[], Vec::as_slice), bars) {
+    for line in waterfall(story["spans"].as_array().map_or(&[], Vec::as_slice), columns) {
         output::print_exactly(&line)?;
     }
     for silent in story["silent"].as_array().into_iter().flatten() {
@@ -59,10 +58,14 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Each span on a line, with its bar.
-fn waterfall(spans: &[Value], width: usize) -> Vec<String> {
-    let line = |bar: Bar| {
-        let name = format!("{}{}  {}", "  ".repeat(bar.depth), bar.name, bar.who);
+/// Each span on a line, with its bar; `columns`: how wide the terminal is, if there is one.
+fn waterfall(spans: &[Value], columns: Option<usize>) -> Vec<String> {
+    let bars = waterfall::bars(spans);
+    let name = |bar: &Bar| format!("{}{}  {}", "  ".repeat(bar.depth), bar.name, bar.who);
+    let longest = bars.iter().map(|bar| measure_text_width(&name(bar))).max().unwrap_or(0);
+    let names = longest.min(columns.map_or(NAME_WIDTH, |columns| columns * 55 / 100));
+    let width = columns.map_or(BARS_WIDTH, |columns| columns.saturating_sub(names + TIME_WIDTH + 2).max(10));
+    let line = |bar: &Bar| {
         let (from, to) = bar.place(width);
         let drawn = format!("{}{}{}", " ".repeat(from), "█".repeat(to - from), " ".repeat(width - to));
         let drawn = match bar.kind.as_str() {
@@ -74,9 +77,9 @@ fn waterfall(spans: &[Value], width: usize) -> Vec<String> {
             _ => style(drawn).blue(),
         };
         let took = bar.duration();
-        format!("{} {drawn} {took:>TIME_WIDTH$}", pad_str(&name, NAME_WIDTH, Alignment::Left, Some("…")))
+        format!("{} {drawn} {took:>TIME_WIDTH$}", pad_str(&name(bar), names, Alignment::Left, Some("…")))
     };
-    waterfall::bars(spans).into_iter().map(line).collect()
+    bars.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -97,7 +100,8 @@ mod tests {
         let names: Vec<_> =
             waterfall::in_order(&spans).into_iter().map(|(span, depth)| (text(&span["name"]), depth)).collect();
         assert_eq!(names, [("first", 0), ("second", 1), ("third", 2), ("other", 0), ("itself", 0)]);
-        let lines = waterfall(&spans, 10);
+        // The longest name, a bar of ten, and the time.
+        let lines = waterfall(&spans, Some(11 + 10 + TIME_WIDTH + 2));
         assert!(lines[1].contains(&format!("{}████", " ".repeat(2))), "{}", lines[1]);
         assert!(lines[3].contains("goes on"));
     }

@@ -269,6 +269,17 @@ async fn in_a_terminal_a_server_is_seen_moved_and_understood_and_the_terminal_gi
     client.wait_for_status(&id, "ACTIVE").await;
     terminal.press("3");
     terminal.see("cancelled").await;
+
+    // A host that it is not on is drained, and let in again.
+    let (empty, keys) = if client.host_of(&id).await == "host-1" { ("host-2", "2jd") } else { ("host-1", "2d") };
+    terminal.press(keys);
+    terminal.see(&format!("Drain {empty}?")).await;
+    terminal.press("y");
+    terminal.see(&format!("{empty} takes no servers any more")).await;
+    terminal.see("disabled").await;
+    terminal.press("e");
+    terminal.see(&format!("{empty} takes servers again")).await;
+    terminal.see_that("no disabled host", |shown| !shown.contains("disabled")).await;
     terminal.press("1");
 
     // What breaks is said, and what was missed is made up for.

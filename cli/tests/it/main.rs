@@ -36,6 +36,7 @@ mod story;
 mod streams;
 mod terminal;
 mod tls;
+mod tour;
 mod traces;
 mod walk;
 mod watch;

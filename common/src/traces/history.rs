@@ -2,7 +2,7 @@
 //! after a process has gone that did a part of it.
 //!
 //! It costs requests nothing: their spans go into a queue, which takes no more than it has room for. A task writes them, once
-//! a second and at most [`BATCH`] rows; where more come than that, it keeps those of some requests and leaves out those of
+//! a second and at most 256 rows; where more come than that, it keeps those of some requests and leaves out those of
 //! the others. Which ones follows from a request's id alone, so that all processes keep the same.
 //!
 //! A compute host has no database, and its spans are not kept here: what it did is in the events of its servers, for good,

@@ -183,11 +183,11 @@ pub fn init(config: &TelemetryConfig, export: Option<Export>) {
     trace::set_recorder(Box::new(Process { export }));
 }
 
-/// Work on a request that this process took up by itself: a part of the request's first span, done by `service`.
+/// Work on a request that this process took up by itself: a part of the request's first span, done by `service` on `host`.
 #[must_use]
-pub fn of_request(request_id: &str, service: &str) -> Option<Current> {
+pub fn of_request(request_id: &str, service: &str, host: &str) -> Option<Current> {
     let context = trace::is_recorded().then(|| TraceContext::of_request(request_id)).flatten()?;
-    Some(Current { context, service: service.into(), host: None })
+    Some(Current { context, service: service.into(), host: Some(host.into()) })
 }
 
 /// Serves [`Traces`] beside a service's own contract.
