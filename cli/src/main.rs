@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod output;
 mod run;
+mod screen;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -95,7 +96,7 @@ enum Command {
     Fault(commands::fault::FaultCommand),
     /// Tell the story of a request: who did what of it, from when to when
     Trace(commands::trace::TraceOptions),
-    /// Watch servers and long tasks as they happen
+    /// Watch servers, hosts and long tasks as they happen, on the whole terminal
     Watch(commands::watch::WatchOptions),
     /// Measure this program on this machine
     Bench(commands::bench::BenchOptions),

@@ -71,7 +71,7 @@ impl ConductorService {
             database.clone(),
             &transport,
             networks,
-            identity.incarnation,
+            &identity,
             config,
             &service_config,
             shutdown.clone(),

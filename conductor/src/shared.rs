@@ -8,7 +8,7 @@ use novella_common::{
     ids::Incarnation,
     models::FreshSince,
     networks::Networks,
-    service::Shutdown,
+    service::{ServiceIdentity, Shutdown},
 };
 use novella_compute::rpcapi::{ComputeControlClient, ComputeLiveMigrationClient, ComputeMigrationClient};
 use novella_messaging::Transport;
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) networks: Arc<dyn Networks>,
     /// Whom the broker knows this conductor as.
     pub(crate) bus_user: Option<String>,
+    /// Its name among conductors.
+    pub(crate) host: String,
     /// This run: what rows that this conductor works on name as their owner.
     pub(crate) incarnation: Incarnation,
     pub(crate) config: ConductorConfig,
@@ -43,7 +45,7 @@ impl Shared {
         database: Database,
         transport: &Transport,
         networks: Arc<dyn Networks>,
-        incarnation: Incarnation,
+        identity: &ServiceIdentity,
         config: ConductorConfig,
         service: &ServiceConfig,
         shutdown: Shutdown,
@@ -56,7 +58,8 @@ impl Shared {
             control: ComputeControlClient::new(transport),
             networks,
             bus_user: transport.user().map(str::to_owned),
-            incarnation,
+            host: identity.host.clone(),
+            incarnation: identity.incarnation,
             config,
             report_interval: service.report_interval,
             service_down_time: service.service_down_time,

@@ -163,6 +163,7 @@ impl Transport {
         mut decide: impl FnMut(&DeadLetter) -> DeadLetterAction,
     ) -> Result<DisposedLetters, MessagingError> {
         let mut disposed = DisposedLetters::default();
+        let mut refused = None;
         // What is not settled goes back when this is dropped.
         let fetched = self.fetch_dead_letters(max).await?;
         let mut kept: Vec<Delivery> = Vec::new();
@@ -178,23 +179,19 @@ impl Transport {
                     kept.push(delivery);
                     continue;
                 }
-                DeadLetterAction::Resend => {
-                    let message = Message::new(Content::clone(&delivery.message.content));
-                    let route = Route::Queue { name: letter.queue.as_str().into() };
-                    match self.publish(Publication::mandatory(route, message)).await {
-                        Ok(()) => {}
-                        Err(
-                            error @ (MessagingError::Closed
-                            | MessagingError::Disconnected { .. }
-                            | MessagingError::Blocked { .. }),
-                        ) => return Err(error),
-                        Err(error) => {
-                            disposed.failed.push((letter, error));
-                            kept.push(delivery);
-                            continue;
-                        }
+                DeadLetterAction::Resend => match self.send_again(&letter, &delivery.message, &mut refused).await {
+                    Ok(()) => {}
+                    Err(
+                        error @ (MessagingError::Closed
+                        | MessagingError::Disconnected { .. }
+                        | MessagingError::Blocked { .. }),
+                    ) => return Err(error),
+                    Err(error) => {
+                        disposed.failed.push((letter, error));
+                        kept.push(delivery);
+                        continue;
                     }
-                }
+                },
                 DeadLetterAction::Discard => {}
             }
             let settlement = delivery.settlement();
@@ -205,5 +202,37 @@ impl Transport {
         }
         kept.into_iter().for_each(Delivery::requeue);
         Ok(disposed)
+    }
+
+    /// Puts a message back into the queue that it was taken from.
+    ///
+    /// A command goes the way that it came, by the control exchange, so that whoever may command may do this too. All else
+    /// goes straight into its queue, which takes the right to every queue. `refused`: that this user has no such right.
+    async fn send_again(
+        &self,
+        letter: &DeadLetter,
+        message: &Message,
+        refused: &mut Option<MessagingError>,
+    ) -> Result<(), MessagingError> {
+        let copy = || Message::new(Content::clone(&message.content));
+        // A fanout's queues are bound to an exchange of their own.
+        if letter.method.is_some() && !letter.queue.contains("_fanout_") {
+            let route = Route::Topic { exchange: self.exchange(None).into(), key: letter.queue.as_str().into() };
+            match self.publish(Publication::mandatory(route, copy())).await {
+                // It is of another control exchange, or gone.
+                Err(MessagingError::Unroutable { .. }) => {}
+                sent => return sent,
+            }
+        }
+        // A refusal breaks the channel that all is sent on: it is not asked for twice.
+        if let Some(refusal) = refused {
+            return Err(refusal.clone());
+        }
+        let route = Route::Queue { name: letter.queue.as_str().into() };
+        let sent = self.publish(Publication::mandatory(route, copy())).await;
+        if let Err(refusal @ MessagingError::AccessRefused { .. }) = &sent {
+            *refused = Some(refusal.clone());
+        }
+        sent
     }
 }

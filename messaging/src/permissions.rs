@@ -129,6 +129,14 @@ impl Permissions {
         self
     }
 
+    /// Looks at what was set aside, deletes it, and sends commands among it again: those it may give with
+    /// [`Permissions::calls`]. What else is set aside it can't send again, and it sets nothing aside itself.
+    #[must_use]
+    pub fn settles_dead_letters(mut self) -> Self {
+        self.read.push(Self::exactly(DEAD_LETTERS));
+        self
+    }
+
     /// Answers callers that use oslo.messaging, whose reply queues are reached by the default exchange alone. Who may write
     /// to that reaches **every** queue, commands included.
     #[must_use]

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::join_all;
 use novella_common::{
     RequestContext,
-    db::{DbError, services},
+    db::{DbError, request_spans, services},
     models::Binary,
-    traces::{self, KeptSpan, rpcapi::TracesClient},
+    traces::{self, KeptSpan, MOST_OF_ONE, rpcapi::TracesClient},
 };
 
 use crate::state::Api;
@@ -15,8 +15,8 @@ use crate::state::Api;
 /// How long a service is waited for. One that is down says nothing, and the rest is told without it.
 const SPANS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// All that is known of a request: of this process, of schedulers and conductors, and of these hosts. Says too who did not
-/// answer.
+/// All that is known of a request: of this process, of schedulers and conductors, of these hosts, and of processes that have
+/// gone, from the database. Says too who did not answer.
 pub(super) async fn of_request(
     api: &Api,
     context: &RequestContext,
@@ -31,6 +31,8 @@ pub(super) async fn of_request(
     let mut connection = api.database.read().await?;
     let fresh_since = api.fresh_since(&mut connection).await?;
     let found = services::list(&mut connection, None, None).await?;
+    let limit = i64::try_from(MOST_OF_ONE).unwrap_or(i64::MAX);
+    let of_all = request_spans::of_request(&mut connection, request_id, limit).await?;
     drop(connection);
     let wanted = found.into_iter().filter(|service| service.is_up(&fresh_since)).filter_map(|service| {
         let topic = match service.binary {
@@ -52,6 +54,9 @@ pub(super) async fn of_request(
             Err(who) => silent.push(who),
         }
     }
+    // Most of these have been told by who did it.
+    let told: BTreeSet<String> = spans.iter().map(|span| span.id.clone()).collect();
+    spans.extend(of_all.into_iter().filter(|span| !told.contains(&span.id)));
     Ok((spans, silent))
 }
 

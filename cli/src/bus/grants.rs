@@ -49,7 +49,7 @@ impl Grantee {
         let reports = reports::exchange(exchange);
         let permissions = Permissions::default();
         match self {
-            Self::Api => permissions.calls(exchange),
+            Self::Api => permissions.calls(exchange).settles_dead_letters(),
             Self::Scheduler => permissions.serves(exchange, SchedulerClient::TOPIC).calls(exchange),
             Self::Conductor => permissions
                 .serves(exchange, ConductorClient::TOPIC)
@@ -176,9 +176,15 @@ mod tests {
     fn a_service_commands_and_reads_only_what_is_its_own() {
         let api = Grantee::Api.permissions("novella");
         assert!(permits(&api.write(), "novella") && permits(&api.read(), &format!("reply_{}", "0f".repeat(16))));
-        for name in ["conductor", "scheduler", "compute.host-1", "reports.info", "dead_letters", "amq.default"] {
+        for name in ["conductor", "scheduler", "compute.host-1", "reports.info", "amq.default", "novella_dead_letters"]
+        {
             assert!(!permits(&api.read(), name) && !permits(&api.write(), name), "{name}");
         }
+        // It takes from what was set aside, and sets nothing aside, nor deletes or binds the queue of that.
+        let letters = "dead_letters";
+        assert!(
+            permits(&api.read(), letters) && !permits(&api.write(), letters) && !permits(&api.configure(), letters)
+        );
         let conductor = Grantee::Conductor.permissions("novella");
         for name in ["conductor", "conductor.conductor-1", "reports.info", "conductor_fanout_0f"] {
             assert!(permits(&conductor.read(), name), "{name}");

@@ -73,6 +73,12 @@ impl Events {
         }
     }
 
+    /// Reads what comes next, without understanding it: its bytes.
+    pub(crate) async fn read_on(&mut self) -> Result<usize> {
+        let part = tokio::time::timeout(SILENCE, self.answer.chunk()).await.context("the stream is silent")??;
+        Ok(part.context("the stream has ended")?.len())
+    }
+
     fn read(&mut self, frame: &str) -> Result<Option<Event>> {
         let (mut kind, mut data) = (None, None);
         for line in frame.lines() {

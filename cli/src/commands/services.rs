@@ -11,6 +11,7 @@ use novella_common::{
     models::Binary,
     service::{Readiness, ServiceIdentity, Shutdown, serve_management},
     telemetry,
+    traces::history,
 };
 use novella_compute::Stores;
 use novella_conductor::ConductorService;
@@ -197,6 +198,9 @@ impl Process {
     async fn database(&self) -> Result<Database> {
         let database = Database::connect(&self.config.database).await?;
         database.check_schema().await?;
+        let telemetry = &self.config.telemetry;
+        let rows = if telemetry.spans == 0 { 0 } else { telemetry.history };
+        history::begin(database.clone(), rows, &self.shutdown);
         Ok(database)
     }
 

@@ -28,7 +28,7 @@ pub(crate) fn describe() {
     metrics::describe_counter!(
         "telemetry_spans_left_out_total",
         metrics::Unit::Count,
-        "Spans that the collector of traces did not get, because it did not take them or there were too many"
+        "Spans that the collector of traces or the database did not get, because it did not take them or there were too many"
     );
 }
 

@@ -1,5 +1,5 @@
-//! A compute host after a guest has broken out: what its credential for the bus is good for, and what not. And that a cloud
-//! whose services each have a user of their own does all that it did.
+//! A compute host after a guest has broken out: what its credential for the bus is good for, and what not; and likewise the
+//! API's. And that a cloud whose services each have a user of their own does all that it did.
 //!
 //! The attacks use what AMQP offers, not what this program sends.
 
@@ -378,6 +378,54 @@ async fn plants_no_letter_that_hits_others(host: &Attacker, broker: &Broker, vic
     assert!(!all_sent && err.contains("the broker does not vouch for that"), "{out}{err}");
 }
 
+/// Who has the API's credential commands, as the API does, and settles what was set aside; no more.
+async fn the_apis_user_settles_dead_letters_and_reads_and_forges_nothing(api: &Attacker) {
+    let own = |queue: &&String| queue.starts_with("reply_") || *queue == "dead_letters";
+    let others: Vec<_> = api.queues.iter().filter(|queue| !own(queue)).collect();
+    assert!(others.len() >= 10, "{:?}", api.queues);
+    for queue in others {
+        let name = || ShortString::from(queue.as_str());
+        let channel = api.channel().await;
+        assert_refused(queue, channel.basic_get(name(), BasicGetOptions::default()).await);
+        let channel = api.channel().await;
+        assert_refused(queue, channel.queue_purge(name(), QueuePurgeOptions::default()).await);
+    }
+    let letters = || ShortString::from("dead_letters");
+    // Taken, and put back by the channel's end.
+    let taken = api.channel().await.basic_get(letters(), BasicGetOptions::default()).await;
+    assert!(taken.is_ok(), "{taken:?}");
+    let channel = api.channel().await;
+    assert_refused("delete", channel.queue_delete(letters(), QueueDeleteOptions::default()).await);
+    let channel = api.channel().await;
+    assert_refused("declare", channel.queue_declare(letters(), QueueDeclareOptions::durable(), table()).await);
+    for (queue, exchange) in
+        [("dead_letters", "novella_dead_letters"), ("dead_letters", "novella"), ("compute.host-1", "novella")]
+    {
+        let (channel, options) = (api.channel().await, QueueBindOptions::default());
+        assert_refused(queue, channel.queue_bind(queue.into(), exchange.into(), "#".into(), options, table()).await);
+    }
+    // Nor does it tap what others set aside or report: a queue of its own hears neither.
+    let tap = format!("reply_{}", "0f".repeat(16));
+    let channel = api.channel().await;
+    channel.queue_declare(tap.as_str().into(), QueueDeclareOptions::durable(), table()).await.unwrap();
+    for exchange in ["novella_dead_letters", "novella_reports"] {
+        let (channel, options) = (api.channel().await, QueueBindOptions::default());
+        assert_refused(
+            exchange,
+            channel.queue_bind(tap.as_str().into(), exchange.into(), "#".into(), options, table()).await,
+        );
+    }
+    for (exchange, key) in [
+        ("", "dead_letters"),
+        ("", "compute.host-1"),
+        ("novella_dead_letters", "compute.host-1"),
+        ("novella_reports", "reports.info"),
+        ("novella_replies", "reply_"),
+    ] {
+        assert_refused(key, api.send(exchange, key, plain(), &json!({})).await);
+    }
+}
+
 async fn queues(broker: &Broker) -> Vec<String> {
     let (_, out, _) = run(broker, &["bus", "--format", "json"]).await;
     let shown: Value = serde_json::from_str(&out).unwrap();
@@ -415,24 +463,46 @@ mod on_rabbitmq_and_postgres {
             let (sent, _, err) = run(&broker, &["bus", "retry", "--all"]).await;
             assert!(sent, "{err}");
             wait_for("the letter to come back", async || dead_letters(&broker).await.len() == 1).await;
-            // The API's own user sees the queues. What was set aside is not for it, and it says so, again and again.
-            let ask = async |path: &str| {
+            // The API's own user sees the queues and what was set aside, sends a command again, and deletes.
+            let ask = async |method: reqwest::Method, path: &str, body: Value| {
                 let url = format!("{}/cloud/v1{path}", cloud.endpoint);
-                let request = reqwest::Client::new().get(url).header("x-auth-token", client.token_text());
+                let request = reqwest::Client::new().request(method, url).header("x-auth-token", client.token_text());
+                let request = if body.is_null() { request } else { request.json(&body) };
                 let answer = request.send().await.unwrap();
-                (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
+                (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
             };
-            for _ in 0..2 {
-                let (status, bus) = ask("/bus").await;
-                assert_eq!(status, 200, "{bus}");
-                assert!(
-                    bus["bus"]["queues"].as_array().unwrap().iter().any(|it| it["name"] == "compute.host-1"),
-                    "{bus}"
-                );
-                let (status, refused) = ask("/bus/dead-letters").await;
-                assert_eq!(status, 503, "{refused}");
-                assert!(refused.to_string().contains("dead_letters"), "{refused}");
-            }
+            let (status, bus) = ask(reqwest::Method::GET, "/bus", Value::Null).await;
+            assert_eq!(status, 200, "{bus}");
+            assert!(bus["bus"]["queues"].as_array().unwrap().iter().any(|it| it["name"] == "compute.host-1"), "{bus}");
+            let letters = async || {
+                let (status, listed) = ask(reqwest::Method::GET, "/bus/dead-letters", Value::Null).await;
+                assert_eq!(status, 200, "{listed}");
+                listed["dead_letters"].as_array().unwrap().clone()
+            };
+            let dispose = async |how: &str, letter: &Value| {
+                let chosen = json!([{"id": letter["id"], "queue": letter["queue"]}]);
+                ask(reqwest::Method::POST, "/bus/dead-letters/action", json!({ how: { "letters": chosen } })).await
+            };
+            let before = letters().await;
+            assert_eq!((before.len(), &before[0]["method"]), (1, &json!("go_faster")), "{before:?}");
+            let (status, sent) = dispose("retry", &before[0]).await;
+            assert_eq!((status, &sent["disposed"]["count"]), (200, &json!(1)), "{sent}");
+            wait_for("the letter to come back once more", async || {
+                letters().await.first().is_some_and(|letter| letter["time"] != before[0]["time"])
+            })
+            .await;
+            let (status, gone) = dispose("drop", &letters().await[0]).await;
+            assert_eq!((status, &gone["disposed"]["count"]), (200, &json!(1)), "{gone}");
+            assert_eq!(letters().await, Vec::<Value>::new());
+            // What is no command it can't send again, and says so.
+            let operator = Attacker::new(&broker.url(), Vec::new()).await;
+            operator.send("", "reports.info", plain(), &json!({"no": "report"})).await.unwrap();
+            wait_for("what is no report to be set aside", async || letters().await.len() == 1).await;
+            let (status, refused) = dispose("retry", &letters().await[0]).await;
+            assert_eq!((status, &refused["disposed"]["count"]), (200, &json!(0)), "{refused}");
+            assert!(refused.to_string().contains("ACCESS_REFUSED"), "{refused}");
+            let (_, gone) = dispose("drop", &letters().await[0]).await;
+            assert_eq!(gone["disposed"]["count"], 1, "{gone}");
 
             // What is on the way when a host or a conductor is killed is done by it, or by another.
             let slow = client.create("in the middle", json!({ "fake:build_seconds": "2" })).await;
@@ -476,6 +546,8 @@ mod on_rabbitmq_and_postgres {
             reports_for_nobody_else(&host, &cloud, &victim).await;
             forges_no_answer(&host).await;
             plants_no_letter_that_hits_others(&host, &broker, &victim).await;
+            let api = Attacker::new(&users["api"], queues(&broker).await).await;
+            the_apis_user_settles_dead_letters_and_reads_and_forges_nothing(&api).await;
 
             // Nothing has happened to anybody, and nothing does.
             for _ in 0..2 {

@@ -4,6 +4,11 @@
 #[macro_use]
 mod support;
 
+// What `novella watch` draws, fed with a real cloud's events.
+#[path = "../../src/screen/mod.rs"]
+#[allow(dead_code, reason = "the rest of the program uses all of it")]
+mod screen;
+
 mod abandoned;
 mod bus;
 mod clients;
@@ -12,6 +17,7 @@ mod deaf;
 mod documents;
 mod faults;
 mod frozen;
+mod full_screen;
 mod history;
 mod hostile;
 mod hostile_clients;
@@ -28,8 +34,10 @@ mod replaced;
 mod services;
 mod storm;
 mod story;
+mod streams;
 mod terminal;
 mod tls;
+mod tour;
 mod traces;
 mod walk;
 mod watch;

@@ -60,7 +60,7 @@ async fn is_accessible(browser: &Browser, axe: &str, page: &str) {
     assert_eq!(found, json!([]), "{page}");
 }
 
-async fn log_in(browser: &Browser, cloud: &Cloud) {
+pub(crate) async fn log_in(browser: &Browser, cloud: &Cloud) {
     // As whoever types the address of the API into a browser.
     browser.open(&cloud.endpoint).await;
     browser.fill("#user", "admin").await;
@@ -71,7 +71,7 @@ async fn log_in(browser: &Browser, cloud: &Cloud) {
 }
 
 /// Opens a page by its link.
-async fn go(browser: &Browser, page: &str) {
+pub(crate) async fn go(browser: &Browser, page: &str) {
     browser.click(&format!("#nav-{page}")).await;
     browser.see(&format!("#nav-{page}[aria-current]")).await;
 }
@@ -304,7 +304,7 @@ async fn of_a_thousand_servers_only_those_are_drawn_that_can_be_seen() {
 }
 
 /// A user who may look at the project `admin`.
-async fn make_reader(cloud: &Cloud) {
+pub(crate) async fn make_reader(cloud: &Cloud) {
     let client = cloud.client().await;
     let ask = async |method: &str, path: &str, body: Value| {
         let request = reqwest::Client::new()

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use axum::{Json, Router, routing::post};
+use novella_common::db::request_spans;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -136,6 +137,83 @@ async fn a_create_is_told_from_the_request_to_the_host(cloud: Cloud) {
 }
 
 behaviours! { Settings::default(); a_create_is_told_from_the_request_to_the_host }
+
+mod of_processes {
+    mod on_rabbitmq_and_postgres {
+        use super::super::*;
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn what_services_have_done_is_told_after_they_have_gone() {
+            let mut cloud = Cloud::apart(Settings::default()).await;
+            let client = cloud.client().await;
+            let (id, request) = create(&cloud, &client).await;
+            client.wait_for_status(&id, "ACTIVE").await;
+            client.live_migrate(&id, None).await;
+            client.wait_until_settled(&id).await;
+            let actions = client.get(&format!("/servers/{id}/os-instance-actions")).await;
+            let moved = actions["instanceActions"][0]["request_id"].as_str().unwrap().to_owned();
+            let action = format!("POST /compute/v2.1/servers/{id}/action");
+            let wanted = [
+                (&request, "request", "POST /compute/v2.1/servers"),
+                (&request, "handler", "build_instance"),
+                (&request, "owner", "owns the build"),
+                (&moved, "request", action.as_str()),
+                (&moved, "handler", "live_migrate_instance"),
+                (&moved, "owner", "owns the live-migration: post-migrating"),
+            ];
+            let is_told = async |(request, kind, name): &(&String, &str, &str)| {
+                let (status, told) = story(&cloud, &client, request).await;
+                assert_eq!(status, StatusCode::OK, "{told}");
+                let spans = told["request"]["spans"].as_array().unwrap();
+                spans.iter().filter(|span| span["kind"] == *kind && span["name"] == *name).count() == 1
+            };
+            // By who did it; and written down a second later.
+            for wanted in &wanted {
+                wait_for(wanted.2, async || is_told(wanted).await).await;
+            }
+            let database = cloud.database().await;
+            wait_for("the spans in the database", async || {
+                let mut connection = database.read().await.unwrap();
+                let mut there = 0;
+                for (request, _, name) in &wanted {
+                    let kept = request_spans::of_request(&mut connection, request, 1000).await.unwrap();
+                    there += usize::from(kept.iter().any(|span| span.name == *name));
+                }
+                there == wanted.len()
+            })
+            .await;
+            for name in ["api-1", "scheduler-1", "scheduler-2", "conductor-1", "conductor-2"] {
+                cloud.process(name).kill();
+                cloud.process(name).restart();
+            }
+            cloud.wait_until_ready().await;
+            let client = cloud.client().await;
+            for (request, kind, name) in &wanted {
+                let (status, told) = story(&cloud, &client, request).await;
+                assert_eq!(status, StatusCode::OK, "{told}");
+                let span = span(&told, kind, name);
+                // Who of several it was.
+                let host = span["host"].as_str().unwrap_or_default();
+                assert!(span["service"] == "api" || host.starts_with(span["service"].as_str().unwrap()), "{span}");
+            }
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn where_no_spans_are_made_none_are_kept() {
+            let environment = vec![("NOVELLA_TELEMETRY__SPANS", "0".into())];
+            let cloud = Cloud::apart(Settings { environment, ..Settings::default() }).await;
+            let client = cloud.client().await;
+            let (id, request) = create(&cloud, &client).await;
+            client.wait_for_status(&id, "ACTIVE").await;
+            let (_, told) = story(&cloud, &client, &request).await;
+            let spans = told["request"]["spans"].as_array().unwrap();
+            assert!(spans.iter().all(|span| span["kind"] == "action" || span["kind"] == "event"), "{told}");
+            let database = cloud.database().await;
+            let mut connection = database.read().await.unwrap();
+            assert_eq!(request_spans::of_request(&mut connection, &request, 10).await.unwrap(), []);
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_project_has_asked_for_is_nobodys_business() {

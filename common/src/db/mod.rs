@@ -33,6 +33,7 @@ pub mod migrations;
 mod plans;
 mod postgres;
 pub mod quotas;
+pub mod request_spans;
 mod row;
 mod schema;
 mod server_connection;

@@ -20,7 +20,7 @@ use super::{
     },
     list::{Condition, Direction, List, SortKey},
     migrations::{self, transitions},
-    quotas,
+    quotas, request_spans,
     server_groups::{self, Groups},
     services, takeover,
 };
@@ -266,6 +266,8 @@ async fn lists_are_read_by_an_index(connection: &mut Connection) {
     instances::list::io_ops_by_host(connection).await.unwrap();
     actions::list(connection, instance).await.unwrap();
     actions::get(connection, instance, "req-1").await.unwrap();
+    request_spans::of_request(connection, "req-1", 100).await.unwrap();
+    request_spans::keep_latest(connection, 1000).await.unwrap();
     services::list(connection, None, None).await.unwrap();
     services::find(connection, Binary::Compute, "host-1").await.unwrap();
     compute_nodes::list(connection).await.unwrap();

@@ -1,8 +1,11 @@
 //! What was done for requests lately, kept by each process for whoever asks, and never longer than there is room for.
 //!
 //! A process keeps its own spans in a [`Ring`]. Whoever tells the story of a request asks the services that may have worked
-//! for it (commands go to the right): [`rpcapi::Traces`], which each of them serves beside its own contract.
+//! for it (commands go to the right): [`rpcapi::Traces`], which each of them serves beside its own contract. What the
+//! services apart had done that have gone since is in the database for a while: `history`.
 
+#[cfg(feature = "database")]
+pub mod history;
 pub mod rpcapi;
 
 use std::{
@@ -20,14 +23,18 @@ use rpcapi::{Traces, TracesEndpoint, TracesError};
 use crate::RequestContext;
 
 /// Spans of one request that are told of.
-const MOST_OF_ONE: usize = 2000;
+pub const MOST_OF_ONE: usize = 2000;
 
 /// `[telemetry]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
-    /// Spans of requests that the process keeps, the latest ones, for the story of a request; some 300 bytes each. 0: none.
+    /// Spans of requests that the process keeps, the latest ones, for the story of a request; some 300 bytes each. 0: none,
+    /// in the database neither.
     pub spans: usize,
+    /// Spans that services apart keep in the database, the latest ones of all together, for the story of a request after
+    /// they have gone. A process writes at most 256 a second. 0: none.
+    pub history: usize,
     /// Where spans are sent as they end: the base URL of a collector that takes OTLP over HTTP as JSON, such as
     /// `http://127.0.0.1:4318`. Unset: nowhere.
     pub otlp_endpoint: Option<crate::config::SecretUrl>,
@@ -35,7 +42,7 @@ pub struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { spans: 4096, otlp_endpoint: None }
+        Self { spans: 4096, history: 50_000, otlp_endpoint: None }
     }
 }
 
@@ -149,6 +156,8 @@ impl Recorder for Process {
         if let Some(export) = &self.export {
             export(Arc::clone(&span));
         }
+        #[cfg(feature = "database")]
+        history::keep(&span);
         if let Some(ring) = ring() {
             ring.keep(span);
         }
@@ -174,11 +183,11 @@ pub fn init(config: &TelemetryConfig, export: Option<Export>) {
     trace::set_recorder(Box::new(Process { export }));
 }
 
-/// Work on a request that this process took up by itself: a part of the request's first span, done by `service`.
+/// Work on a request that this process took up by itself: a part of the request's first span, done by `service` on `host`.
 #[must_use]
-pub fn of_request(request_id: &str, service: &str) -> Option<Current> {
+pub fn of_request(request_id: &str, service: &str, host: &str) -> Option<Current> {
     let context = trace::is_recorded().then(|| TraceContext::of_request(request_id)).flatten()?;
-    Some(Current { context, service: service.into(), host: None })
+    Some(Current { context, service: service.into(), host: Some(host.into()) })
 }
 
 /// Serves [`Traces`] beside a service's own contract.

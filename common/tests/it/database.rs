@@ -11,7 +11,7 @@ use novella_common::{
             self,
             transitions::{self, Reported},
         },
-        services,
+        request_spans, services,
     },
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
@@ -20,6 +20,7 @@ use novella_common::{
         Inventory, NetworkInfo, RequestSpec, Resources,
     },
     sql,
+    traces::KeptSpan,
 };
 
 async fn open(url: &str) -> Database {
@@ -365,6 +366,34 @@ async fn those_who_change_many_rows_at_once_do_not_wait_for_each_other_in_a_circ
     conductor.await.unwrap().unwrap();
 }
 
+async fn the_latest_spans_are_kept_and_told_by_their_request(database: Database) {
+    let span = |number: i64| KeptSpan {
+        id: format!("{number:016x}"),
+        parent: (number > 0).then(|| "0".repeat(16)),
+        kind: "handler".into(),
+        name: "naïve ✓".into(),
+        service: "scheduler".into(),
+        host: (number % 2 == 0).then(|| "scheduler-1".into()),
+        peer: String::new(),
+        sent: (number % 3 == 0).then_some(number),
+        start: number,
+        end: number + 1,
+        error: (number % 5 == 0).then(|| "in vain".into()),
+    };
+    let spans: Vec<_> = (0..30).map(|number| (format!("req-{}", number % 2), span(number))).collect();
+    let mut connection = database.write().await.unwrap();
+    request_spans::insert(&mut connection, &[]).await.unwrap();
+    assert_eq!(request_spans::keep_latest(&mut connection, 10).await.unwrap(), 0);
+    request_spans::insert(&mut connection, &spans[..20]).await.unwrap();
+    request_spans::insert(&mut connection, &spans[20..]).await.unwrap();
+    let told = request_spans::of_request(&mut connection, "req-1", 100).await.unwrap();
+    let odd: Vec<_> = spans.iter().filter(|(request, _)| request == "req-1").map(|(_, span)| span.clone()).collect();
+    assert_eq!(told, odd);
+    assert_eq!(request_spans::of_request(&mut connection, "req-1", 3).await.unwrap(), odd[..3]);
+    assert_eq!(request_spans::keep_latest(&mut connection, 10).await.unwrap(), 20);
+    assert_eq!(request_spans::of_request(&mut connection, "req-1", 100).await.unwrap(), odd[10..]);
+}
+
 /// Runs each behaviour on a database of its own.
 macro_rules! behaviours {
     ($($behaviour:ident),* $(,)?) => {
@@ -395,4 +424,5 @@ behaviours! {
     the_newest_fault_of_each_instance_is_shown,
     a_deleted_instance_is_only_found_among_the_deleted,
     those_who_change_many_rows_at_once_do_not_wait_for_each_other_in_a_circle,
+    the_latest_spans_are_kept_and_told_by_their_request,
 }

@@ -158,6 +158,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0021_requests.sql",
         "2518c043615b87ec55ecd3110dfaeb39dd2b82b6b5c68bc2c82b4eb23b27511c39d4a51f75ad9927a8294d8afeece7d5",
     ),
+    (
+        "postgres/0024_request_spans.sql",
+        "283e1d72c1bdae7c2349417575a43d5096c901eb2dd0c1d3ddb4eaee3ab490e11d77a1a383c7a01b487ea6d0a5f6b5cb",
+    ),
+    (
+        "sqlite/0024_request_spans.sql",
+        "d33a7f9b2a3a9e8abfad514fcfdd6fe4730d99117c6e23f7aee372b798bd74a8e362ae0885ab7fe1785117f77cbc7574",
+    ),
 ];
 
 fn folder() -> &'static Path {

@@ -112,7 +112,7 @@ impl Manager {
 
     /// Runs work outside an RPC slot, for a request if it is for one.
     fn spawn(&self, request_id: Option<&str>, work: impl Future<Output = ()> + Send + 'static) {
-        let of_request = || traces::of_request(request_id?, "compute");
+        let of_request = || traces::of_request(request_id?, "compute", &self.0.name);
         let current = trace::current().or_else(of_request);
         let own = request_id.unwrap_or_default().to_owned();
         let work = async move {

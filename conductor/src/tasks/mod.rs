@@ -114,7 +114,7 @@ impl Tasks {
             let Some(task) = self.read(uuid).await.inspect_err(interrupted)? else { return Ok(()) };
             // The request may be another one now: the one that confirms or reverts what waited for it.
             let span = request_span(Some(&task.request_id));
-            let current = traces::of_request(&task.request_id, "conductor");
+            let current = traces::of_request(&task.request_id, "conductor", &self.shared.host);
             let advance = async { self.advance(context, &task).await.inspect_err(interrupted) };
             let advance = async {
                 if task.owner != Some(self.shared.incarnation) {

@@ -14,6 +14,7 @@ mod load;
 mod memory;
 mod report;
 mod scale;
+mod streams;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -55,6 +56,11 @@ pub(crate) struct BenchOptions {
     /// Measure the upload and the download of an image of so many MiB beside a copy through a socket, and nothing else
     #[arg(long, value_name = "MIB", num_args = 0..=1, default_missing_value = "4096", conflicts_with_all = ["scale_only", "hostile"])]
     images: Option<usize>,
+    /// Measure creates while so many follow the stream of events, as browsers do, beside creates that nobody follows, and
+    /// nothing else
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "500",
+          value_parser = clap::value_parser!(u16).range(1..=512), conflicts_with_all = ["scale_only", "hostile", "images"])]
+    streams: Option<u16>,
     /// Measure only the embedded cloud, also where a broker and a database are named
     #[arg(long, conflicts_with = "apart")]
     embedded: bool,
@@ -87,6 +93,8 @@ pub(crate) async fn run(global: &GlobalOptions, options: BenchOptions) -> Result
             hostile::measure(shape, &mut column).await?;
         } else if let Some(mib) = options.images {
             images::measure(shape, mib, &mut column).await?;
+        } else if let Some(streams) = options.streams {
+            streams::measure(shape, usize::from(streams), &options, &mut column).await?;
         } else {
             if !options.scale_only {
                 latency::measure(shape, &options, &mut column).await?;

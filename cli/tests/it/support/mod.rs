@@ -6,6 +6,7 @@ pub mod cloud;
 pub mod identity;
 pub mod ports;
 pub mod process;
+pub mod terminal;
 
 /// The behaviours as tests, on the cloud in one process and on the one of many. Each is an `async fn` that takes a cloud
 /// with these settings.

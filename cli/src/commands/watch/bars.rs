@@ -1,4 +1,4 @@
-//! What `novella watch` shows: on a terminal a bar for each thing under way, at most a screen of them; and a line for
+//! What `novella watch --lines` shows: on a terminal a bar for each thing under way, at most a screen of them; and a line for
 //! each change that stays.
 
 use std::{
@@ -27,7 +27,7 @@ const NAME_WIDTH: usize = 24;
 /// The task states of a build, in their order.
 const BUILD: [&str; 4] = ["scheduling", "networking", "block_device_mapping", "spawning"];
 
-pub(super) struct Screen {
+pub(super) struct Bars {
     bars: MultiProgress,
     /// Those of servers and migrations, under their ids.
     under_way: HashMap<String, ProgressBar>,
@@ -47,7 +47,7 @@ pub(super) struct Screen {
     begun: bool,
 }
 
-impl Screen {
+impl Bars {
     pub(super) fn new(one_server: bool) -> Self {
         Self {
             bars: MultiProgress::new(),
