@@ -9,6 +9,7 @@ mod external_events;
 mod flavors;
 mod hosts;
 mod hypervisors;
+mod images;
 mod keypairs;
 mod limits;
 mod migrations;
@@ -80,6 +81,7 @@ pub fn operations() -> Vec<Operation<Api>> {
         external_events::operations(),
         console_auth_tokens::operations(),
         assisted_volume_snapshots::operations(),
+        images::operations(),
         proxies::operations(),
         removed::operations(),
         versions::operations(),

@@ -44,6 +44,7 @@ const STEPS: &[Step] = steps! {
     17 "network" "0017_network.sql";
     18 "soft_delete" "0018_soft_delete.sql";
     21 "requests" "0021_requests.sql";
+    23 "image_stores" "0023_image_stores.sql";
 };
 
 /// The version of a database that has had every step.

@@ -1,5 +1,6 @@
 //! The bytes of images: uploaded, staged, imported and read.
 
+mod copies;
 mod described;
 mod digests;
 mod download;

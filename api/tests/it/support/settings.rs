@@ -9,11 +9,11 @@ use novella_api::{
 };
 use novella_common::{config::ServiceConfig, db::Database, service::Readiness};
 use novella_identity::{IDENTITY, Identity, IdentityConfig, SecurityComplianceConfig};
-use novella_image::{IMAGE as IMAGES, ImageConfig, Store};
+use novella_image::{IMAGE as IMAGES, ImageConfig, Stores};
 use novella_messaging::Transport;
 use novella_rest::{Server, Service, policy::Policy};
 
-use super::{BusHere, ImagesHere, ProjectsHere, identity_config, many_servers};
+use super::{BusHere, ProjectsHere, identity_config, images::ImagesHere, many_servers};
 
 /// How the API of a test is configured.
 #[derive(Clone)]
@@ -47,10 +47,10 @@ impl Settings {
     pub fn router(&self, database: &Database, transport: &Transport, folder: &Path) -> Router {
         let Self { config, quota, service, identity, security_compliance, image, policies } = self.clone();
         let identity = Identity::new(database.clone(), config.token_ttl, identity, security_compliance);
-        let store = Store::open(&image, folder).unwrap();
+        let store = Stores::open(&image, folder).unwrap();
         let images = novella_image::Images::new(database.clone(), store, image);
         let others: (Arc<dyn Images>, Arc<dyn Projects>) =
-            (Arc::new(ImagesHere(images.clone())), Arc::new(ProjectsHere(identity.clone())));
+            (Arc::new(ImagesHere::new(images.clone())), Arc::new(ProjectsHere(identity.clone())));
         let rest = config.rest();
         let bus = Arc::new(BusHere(transport.clone()));
         let api = Api::new(database.clone(), transport, others, bus, config, quota, service);
