@@ -1,6 +1,6 @@
 //! `[image]`: the configuration of the Image API.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use novella_common::config::{Secret, seconds};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,10 @@ pub struct ImageConfig {
     pub max_uploads: usize,
     /// Of `max_uploads`, those of one client address; it gets 429 beyond.
     pub max_uploads_per_address: usize,
+    /// A folder of this machine in which copies of images are kept that were read from a store far away. Unset: none are.
+    pub image_cache_dir: Option<PathBuf>,
+    /// Bytes that there may be in it; the images that were not read for longest go.
+    pub image_cache_max_size: u64,
     /// Seconds without a sign of life after which an upload or an import is given up, and its bytes are removed.
     #[serde(with = "seconds")]
     pub upload_lease: Duration,
@@ -91,6 +95,8 @@ impl Default for ImageConfig {
             require_image_format_match: true,
             max_uploads: 64,
             max_uploads_per_address: 32,
+            image_cache_dir: None,
+            image_cache_max_size: 10 << 30,
             upload_lease: Duration::from_secs(60),
             web_download_hosts: Vec::new(),
             web_download_ports: vec![80, 443],

@@ -1,8 +1,8 @@
-//! What Glance answers where something is not there: a cache of images, and locations that clients may set.
+//! What Glance answers where something is not there: locations that clients may set.
 
 use axum::Json;
 use http::StatusCode;
-use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
+use novella_rest::{ApiError, Operation, Path, get, post};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,20 +17,9 @@ use crate::{
 pub(crate) fn operations() -> Vec<Operation<Images>> {
     const LOCATIONS: &str = "/images/{image_id}/locations";
     vec![
-        get("/cache", policy::CACHE_LIST, no_cache),
-        delete("/cache", policy::CACHE_DELETE, no_cache).summary("Empty the cache."),
-        put("/cache/{image_id}", policy::CACHE_IMAGE, no_cache),
-        delete("/cache/{image_id}", policy::CACHE_DELETE, no_cache),
-        post("/cache/clean", policy::CACHE_CLEAN, no_cache),
-        post("/cache/prune", policy::CACHE_PRUNE, no_cache),
-        get("/cache/nodes/{image_id}", policy::LIST_CACHED_NODES, no_cache),
         get(LOCATIONS, policy::FETCH_IMAGE_LOCATION, locations),
         post(LOCATIONS, policy::ADD_IMAGE_LOCATION, add_location),
     ]
-}
-
-async fn no_cache(_: Request) -> Result<StatusCode, ApiError> {
-    Err(ApiError::not_found("Caching via API is not supported at this site."))
 }
 
 /// Where an image's bytes are, for services.

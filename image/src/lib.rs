@@ -1,6 +1,7 @@
 //! Image: what Glance does. Records of images, who sees them, and their bytes.
 
 mod access;
+mod cache;
 mod config;
 mod data;
 pub mod db;
@@ -66,6 +67,7 @@ pub fn operations() -> Vec<Operation<Images>> {
         info::operations(),
         schema::operations(),
         metadefs::operations(),
+        cache::operations(),
         elsewhere::operations(),
     ]
     .into_iter()

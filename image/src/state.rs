@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    ImageConfig, access, data,
+    ImageConfig, access,
+    cache::Cache,
+    data,
     db::{Image, objects},
     status::ObjectState,
     store::StoreError,
@@ -33,6 +35,7 @@ pub struct Parts {
     pub(crate) stores: Stores,
     pub(crate) config: ImageConfig,
     pub(crate) uploads: Uploads,
+    pub(crate) cache: Cache,
 }
 
 impl Deref for Images {
@@ -47,7 +50,8 @@ impl Images {
     /// On this database and these stores.
     #[must_use]
     pub fn new(database: Database, stores: Stores, config: ImageConfig) -> Self {
-        Self(Arc::new(Parts { database, stores, config, uploads: Uploads::default() }))
+        let cache = Cache::new(&config);
+        Self(Arc::new(Parts { database, stores, config, uploads: Uploads::default(), cache }))
     }
 
     /// The images of these ids that whoever asks may use, in no order.
@@ -88,6 +92,9 @@ impl Images {
             while stop.pause(images.config.upload_lease / 4).await {
                 if let Err(error) = images.sweep_once(&mut watched).await {
                     tracing::warn!(%error, "uploads that were given up are not undone yet");
+                }
+                if let Err(error) = images.sweep_cache().await {
+                    tracing::warn!(error, "the cache of images can't be looked through");
                 }
             }
         });

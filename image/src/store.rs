@@ -213,7 +213,7 @@ impl Store {
 }
 
 /// A file's bytes. Larger pieces than `object_store` reads, each of which is handed from a thread to another.
-fn read_file(
+pub(crate) fn read_file(
     file: std::fs::File,
     range: Range<u64>,
 ) -> impl futures_util::Stream<Item = Result<Bytes, StoreError>> + Send + 'static {

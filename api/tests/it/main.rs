@@ -19,6 +19,7 @@ mod identity_revocation;
 mod identity_roles;
 mod image_proxies;
 mod images;
+mod images_cache;
 mod images_data;
 mod images_records;
 mod images_stores;

@@ -11,16 +11,24 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use novella_rest::{ApiError, Path};
 
 use super::{described, range::range, receive::failed};
-use crate::{Request, access, db::objects, status::Status, store::StoreError};
+use crate::{
+    Images, Request, access,
+    db::objects,
+    status::Status,
+    store::{StoreError, read_file},
+};
 
 /// The bytes of an image in the best of the stores that have it, and in another where that fails.
-async fn stored(
-    request: &Request,
+///
+/// # Errors
+/// 503 if none can be read.
+pub(crate) async fn stored(
+    images: &Images,
     id: &str,
     wanted: Range<u64>,
 ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, ApiError> {
-    let stores = &request.state.stores;
-    let mut copies = objects::copies(&mut *request.state.database.read().await?, id).await?;
+    let stores = &images.stores;
+    let mut copies = objects::copies(&mut *images.database.read().await?, id).await?;
     copies.sort_by_key(|copy| stores.rank(&copy.store));
     let mut why = StoreError::Missing;
     for copy in copies {
@@ -33,8 +41,6 @@ async fn stored(
             }
         }
     }
-    // Deleted since it was looked up; or lost, which the log then says.
-    access::find(request, &mut *request.state.database.read().await?, id).await?;
     Err(failed(why))
 }
 
@@ -68,7 +74,23 @@ pub(super) async fn download(request: Request, Path(id): Path<String>) -> Result
     }
     let body = match image.object {
         None => Body::from_stream(described::bytes(&image, size, wanted)),
-        Some(_) => Body::from_stream(stored(&request, &id, wanted).await?),
+        Some(_) => match request.state.cache.file(&image).await {
+            Some(file) => Body::from_stream(read_file(file, wanted)),
+            None => {
+                let bytes = match stored(&request.state, &id, wanted).await {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        // Deleted since it was looked up; or lost, which the log says.
+                        access::find(&request, &mut *request.state.database.read().await?, &id).await?;
+                        return Err(error);
+                    }
+                };
+                if part.is_none() {
+                    request.state.cache.queue(&request.state, &image);
+                }
+                Body::from_stream(bytes)
+            }
+        },
     };
     let status = if part.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     Ok((status, headers, body).into_response())

@@ -31,5 +31,8 @@ pub(crate) async fn remove_as(images: &Images, caller: &Caller, id: &str) -> Res
     transaction.commit().await?;
     // What can't be removed now is removed later.
     images.remove_doomed(objects).await;
+    if let Err(error) = images.cache.remove(id).await {
+        tracing::warn!(%error, image = id, "a deleted image is still in the cache");
+    }
     Ok(())
 }
