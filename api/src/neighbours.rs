@@ -7,15 +7,22 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use novella_common::{RequestContext, networking_api::NetworkingApi, networks::Networks};
 use novella_messaging::BusReport;
-use novella_rest::ApiError;
+use novella_rest::{ApiError, Parameters, policy::Caller};
 
 /// An image, as far as Compute cares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageRecord {
     /// Its id.
     pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
     /// Its state; only `active` ones can be booted from.
     pub status: String,
     /// Bytes.
@@ -39,6 +46,35 @@ pub trait Images: Send + Sync + 'static {
         context: &'a RequestContext,
         ids: Vec<String>,
     ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>>;
+
+    /// The images that whoever asks may list, by a query of the Image API, at most so many.
+    ///
+    /// # Errors
+    /// 400 for a query that is none, 503 if the component can't be asked.
+    fn list<'a>(
+        &'a self,
+        caller: &'a Caller,
+        query: Parameters,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>>;
+
+    /// Sets properties of an image, and takes others away.
+    ///
+    /// # Errors
+    /// 404 and 403 as the component says, 503 if it can't be asked.
+    fn change_properties<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: &'a str,
+        set: BTreeMap<String, String>,
+        removed: Vec<String>,
+    ) -> BoxFuture<'a, Result<(), ApiError>>;
+
+    /// Deletes an image.
+    ///
+    /// # Errors
+    /// 404 and 403 as the component says, 503 if it can't be asked.
+    fn delete<'a>(&'a self, caller: &'a Caller, id: &'a str) -> BoxFuture<'a, Result<(), ApiError>>;
 }
 
 /// What the Identity component knows of projects.

@@ -45,6 +45,9 @@ struct GlobalOptions {
     /// Where `novella up` keeps its data, if not among the clouds that `novella ls` lists
     #[arg(long, global = true, value_name = "DIR", env = "NOVELLA_DATA")]
     data: Option<PathBuf>,
+    /// Believe the API's certificate whoever has signed it, where it speaks TLS
+    #[arg(long, global = true, env = "OS_INSECURE", value_parser = clap::builder::FalseyValueParser::new())]
+    insecure: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,7 +153,7 @@ fn main() -> ExitCode {
             Command::Config(options) => commands::show_config::run(&global, &options),
             Command::Completions(options) => commands::manual::completions(&options),
             Command::Man(options) => commands::manual::man(&options),
-            Command::Healthcheck(options) => commands::healthcheck::run(&options).await,
+            Command::Healthcheck(options) => commands::healthcheck::run(&global, &options).await,
         }
         .map(|()| ExitCode::SUCCESS)
     });

@@ -8,10 +8,13 @@ use novella_common::{
     db::{Connection, list::Condition},
     sql,
 };
-use novella_rest::{ApiError, policy::Rule};
+use novella_rest::{
+    ApiError,
+    policy::{Caller, Denied, Rule},
+};
 
 use crate::{
-    Request,
+    IMAGE, Request,
     db::{self, Image},
     status::{MemberStatus, Visibility},
 };
@@ -61,28 +64,32 @@ pub(crate) async fn find(request: &Request, connection: &mut Connection, id: &st
 }
 
 /// The same, and nobody else changes it until the transaction ends.
-pub(crate) async fn find_locked(request: &Request, transaction: &mut Connection, id: &str) -> Result<Image, ApiError> {
+pub(crate) async fn find_locked(caller: &Caller, transaction: &mut Connection, id: &str) -> Result<Image, ApiError> {
     let image = db::lock(transaction, id).await?.ok_or_else(|| no_image(id))?;
-    if is_visible(&image, &request.context, transaction).await? { Ok(image) } else { Err(no_image(id)) }
+    if is_visible(&image, caller, transaction).await? { Ok(image) } else { Err(no_image(id)) }
 }
 
 /// Holds a rule against an image that whoever asks sees.
 ///
 /// # Errors
 /// 403.
-pub(crate) fn check(request: &Request, rule: Rule, image: &Image) -> Result<(), ApiError> {
-    let denied = |_| ApiError::Forbidden((request.service.denied)(rule.name));
-    rule.check(&request.context, image.owner.as_deref()).map_err(denied)
+pub(crate) fn check(caller: &Caller, rule: Rule, image: &Image) -> Result<(), ApiError> {
+    rule.check(caller, image.owner.as_deref()).map_err(denied)
+}
+
+/// 403 in Glance's words.
+pub(crate) fn denied(Denied { rule }: Denied) -> ApiError {
+    ApiError::Forbidden((IMAGE.denied)(rule))
 }
 
 /// The image of this id, to be changed by whoever the rule is granted to.
 pub(crate) async fn find_to_change(
-    request: &Request,
+    caller: &Caller,
     transaction: &mut Connection,
     id: &str,
     rule: Rule,
 ) -> Result<Image, ApiError> {
-    let image = find_locked(request, transaction, id).await?;
-    check(request, rule, &image)?;
+    let image = find_locked(caller, transaction, id).await?;
+    check(caller, rule, &image)?;
     Ok(image)
 }

@@ -1,40 +1,39 @@
-//! What Glance answers where something is not there: a cache of images, and locations that clients may set.
+//! What Glance answers where something is not there: locations that clients may set.
 
 use axum::Json;
 use http::StatusCode;
-use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
+use novella_rest::{ApiError, Operation, Path, get, post};
 use serde_json::{Value, json};
 
-use crate::{Images, Request, access, policy, records::body, status::Status, store::STORE};
+use crate::{
+    Images, Request, access,
+    db::objects::{self, Object},
+    policy,
+    records::body,
+    status::Status,
+    store::Store,
+};
 
 pub(crate) fn operations() -> Vec<Operation<Images>> {
     const LOCATIONS: &str = "/images/{image_id}/locations";
     vec![
-        get("/cache", policy::CACHE_LIST, no_cache),
-        delete("/cache", policy::CACHE_DELETE, no_cache).summary("Empty the cache."),
-        put("/cache/{image_id}", policy::CACHE_IMAGE, no_cache),
-        delete("/cache/{image_id}", policy::CACHE_DELETE, no_cache),
-        post("/cache/clean", policy::CACHE_CLEAN, no_cache),
-        post("/cache/prune", policy::CACHE_PRUNE, no_cache),
-        get("/cache/nodes/{image_id}", policy::LIST_CACHED_NODES, no_cache),
         get(LOCATIONS, policy::FETCH_IMAGE_LOCATION, locations),
         post(LOCATIONS, policy::ADD_IMAGE_LOCATION, add_location),
     ]
 }
 
-async fn no_cache(_: Request) -> Result<StatusCode, ApiError> {
-    Err(ApiError::not_found("Caching via API is not supported at this site."))
-}
-
 /// Where an image's bytes are, for services.
 async fn locations(request: Request, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let image = access::find(&request, &mut *request.state.database.read().await?, &id).await?;
-    let stored = image.object.filter(|_| matches!(image.status, Status::Active | Status::Deactivated));
-    let location = |object| {
-        let kind = request.state.store.kind();
-        json!({"url": format!("{kind}://{STORE}/{object}"), "metadata": {"store": STORE}})
+    if !matches!(image.status, Status::Active | Status::Deactivated) {
+        return Ok(Json(json!([])));
+    }
+    let copies = objects::copies(&mut *request.state.database.read().await?, &id).await?;
+    let location = |Object { id, store, .. }: Object| {
+        let kind = request.state.stores.get(&store).map_or("unknown", Store::kind);
+        json!({"url": format!("{kind}://{store}/{id}"), "metadata": {"store": store}})
     };
-    Ok(Json(stored.map(location).into_iter().collect()))
+    Ok(Json(copies.into_iter().map(location).collect()))
 }
 
 /// No bytes are elsewhere than in the store.
@@ -50,6 +49,6 @@ async fn add_location(mut request: Request, Path(id): Path<String>) -> Result<St
         let status = image.status;
         return Err(ApiError::Conflict(format!("It's not allowed to add locations if image status is {status}.")));
     }
-    access::check(&request, policy::ADD_IMAGE_LOCATION, &image)?;
+    access::check(&request.context, policy::ADD_IMAGE_LOCATION, &image)?;
     Err(ApiError::Forbidden("http store must be enabled to use location API by normal user.".into()))
 }

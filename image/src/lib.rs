@@ -1,16 +1,17 @@
 //! Image: what Glance does. Records of images, who sees them, and their bytes.
 
 mod access;
+mod cache;
 mod config;
 mod data;
 pub mod db;
 mod elsewhere;
 mod filters;
-mod https;
 mod info;
 mod inspect;
 mod list;
 mod metadefs;
+mod neighbour;
 mod policy;
 mod records;
 mod schema;
@@ -18,6 +19,7 @@ pub mod seed;
 mod state;
 pub mod status;
 mod store;
+mod stores;
 mod tasks;
 mod uploads;
 mod view;
@@ -26,9 +28,10 @@ use http::StatusCode;
 use novella_rest::{Document, Links, Operation, Service};
 use serde_json::{Value, json};
 
-pub use config::ImageConfig;
+pub use config::{ImageConfig, StoreConfig};
 pub use state::Images;
-pub use store::{Store, StoreError};
+pub use store::StoreError;
+pub use stores::Stores;
 
 /// A request of the Image API.
 type Request = novella_rest::Request<Images>;
@@ -64,6 +67,7 @@ pub fn operations() -> Vec<Operation<Images>> {
         info::operations(),
         schema::operations(),
         metadefs::operations(),
+        cache::operations(),
         elsewhere::operations(),
     ]
     .into_iter()

@@ -1,18 +1,21 @@
 //! `GET /image/v2/images`.
 
 use axum::Json;
-use novella_common::db::list::{Direction, List, SortKey};
+use novella_common::{
+    RequestContext,
+    db::list::{Direction, List, SortKey},
+};
 use novella_rest::{ApiError, FieldTable, Parameters, field};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    Request,
+    Images, Request,
     access::{no_image, visible_to},
     db::Image,
     filters,
     status::{MemberStatus, Visibility},
-    view::ImageView,
+    view::{ImageView, shown},
 };
 
 /// Glance's page when no limit is given.
@@ -62,16 +65,34 @@ pub(crate) struct ImagesBody {
 pub(crate) async fn index(request: Request) -> Result<Json<ImagesBody>, ApiError> {
     let query = &request.query;
     let limit = limit(query)?.unwrap_or(DEFAULT_LIMIT).min(i64::from(request.config.max_limit));
+    let found = find(&request.state, &request.context, query, limit).await?;
+    let full = i64::try_from(found.len()).is_ok_and(|len| len >= limit && len > 0);
+    let next = found.last().filter(|_| full).map(|last| page(query, Some(&last.id)));
+    Ok(Json(ImagesBody {
+        images: shown(&request.state, found).await?,
+        first: page(query, None),
+        next,
+        schema: "/v2/schemas/images",
+    }))
+}
+
+/// The images that a query asks for, at most so many.
+pub(crate) async fn find(
+    images: &Images,
+    context: &RequestContext,
+    query: &Parameters,
+    limit: i64,
+) -> Result<Vec<Image>, ApiError> {
     let mut list = List::<Image>::all();
     let members = member_status(query)?;
     // The marker's image need only be one that the caller may know of.
-    if let Some(condition) = visible_to(&request.context, None) {
+    if let Some(condition) = visible_to(context, None) {
         list = list.visible(condition);
     }
-    if let Some(condition) = visible_to(&request.context, members).filter(|_| members.is_some()) {
+    if let Some(condition) = visible_to(context, members).filter(|_| members.is_some()) {
         list = list.filter(condition);
     }
-    for condition in filters::conditions(query, &request.context)? {
+    for condition in filters::conditions(query, context)? {
         list = list.filter(condition);
     }
     for (key, direction) in order(query)? {
@@ -79,20 +100,12 @@ pub(crate) async fn index(request: Request) -> Result<Json<ImagesBody>, ApiError
     }
     let marker = query.get("marker");
     let list = list.marker_text(marker).limit(limit);
-    let found = list.page(&mut *request.state.database.read().await?).await?;
+    let found = list.page(&mut *images.database.read().await?).await?;
     let no_marker = || match no_image(marker.unwrap_or_default()) {
         ApiError::NotFound(text) => ApiError::BadRequest(text),
         other => other,
     };
-    let found = found.ok_or_else(no_marker)?;
-    let full = i64::try_from(found.len()).is_ok_and(|len| len >= limit && len > 0);
-    let next = found.last().filter(|_| full).map(|last| page(query, Some(&last.id)));
-    Ok(Json(ImagesBody {
-        images: found.into_iter().map(ImageView::new).collect(),
-        first: page(query, None),
-        next,
-        schema: "/v2/schemas/images",
-    }))
+    found.ok_or_else(no_marker)
 }
 
 /// Where the page after this image is.

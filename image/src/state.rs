@@ -14,10 +14,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    ImageConfig, access, data,
+    ImageConfig, access,
+    cache::Cache,
+    data,
     db::{Image, objects},
     status::ObjectState,
-    store::Store,
+    store::StoreError,
+    stores::Stores,
     uploads::Uploads,
 };
 
@@ -29,9 +32,10 @@ pub struct Images(Arc<Parts>);
 #[derive(Debug)]
 pub struct Parts {
     pub(crate) database: Database,
-    pub(crate) store: Store,
+    pub(crate) stores: Stores,
     pub(crate) config: ImageConfig,
     pub(crate) uploads: Uploads,
+    pub(crate) cache: Cache,
 }
 
 impl Deref for Images {
@@ -43,10 +47,11 @@ impl Deref for Images {
 }
 
 impl Images {
-    /// On this database and this store.
+    /// On this database and these stores.
     #[must_use]
-    pub fn new(database: Database, store: Store, config: ImageConfig) -> Self {
-        Self(Arc::new(Parts { database, store, config, uploads: Uploads::default() }))
+    pub fn new(database: Database, stores: Stores, config: ImageConfig) -> Self {
+        let cache = Cache::new(&config);
+        Self(Arc::new(Parts { database, stores, config, uploads: Uploads::default(), cache }))
     }
 
     /// The images of these ids that whoever asks may use, in no order.
@@ -61,18 +66,21 @@ impl Images {
         Ok(list.page(&mut *self.database.read().await?).await?.unwrap_or_default())
     }
 
-    /// Removes bytes that nobody needs from the store, and their rows. What can't be removed now is tried again later.
+    /// Removes bytes that nobody needs from their store, and their rows. What can't be removed now is tried again later.
     pub(crate) async fn remove_doomed(&self, objects: Vec<Uuid>) {
         for object in objects {
-            let removed = async {
-                self.store.remove(object).await.map_err(|error| error.to_string())?;
-                let mut connection = self.database.write().await.map_err(|error| error.to_string())?;
-                objects::forget(&mut connection, object).await.map_err(|error| error.to_string())
-            };
-            if let Err(error) = removed.await {
-                tracing::warn!(error, %object, "bytes that nobody needs are not removed from the store yet");
+            if let Err(error) = self.remove_object(object).await {
+                tracing::warn!(%error, %object, "bytes that nobody needs are not removed from their store yet");
             }
         }
+    }
+
+    async fn remove_object(&self, object: Uuid) -> Result<(), Unremoved> {
+        let row = objects::get(&mut *self.database.read().await?, object).await?;
+        let Some(row) = row.filter(|row| row.state == ObjectState::Doomed) else { return Ok(()) };
+        self.stores.of(&row.store)?.remove(object).await?;
+        objects::forget(&mut *self.database.write().await?, object).await?;
+        Ok(())
     }
 
     /// Gives up, from time to time, what somebody has begun who is gone, and removes what nobody needs, until `shutdown` is
@@ -84,6 +92,9 @@ impl Images {
             while stop.pause(images.config.upload_lease / 4).await {
                 if let Err(error) = images.sweep_once(&mut watched).await {
                     tracing::warn!(%error, "uploads that were given up are not undone yet");
+                }
+                if let Err(error) = images.sweep_cache().await {
+                    tracing::warn!(error, "the cache of images can't be looked through");
                 }
             }
         });
@@ -104,6 +115,15 @@ impl Images {
         self.remove_doomed(doomed.into_iter().map(|object| object.id).collect()).await;
         Ok(())
     }
+}
+
+/// Why bytes that nobody needs are still there.
+#[derive(Debug, thiserror::Error)]
+enum Unremoved {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Database(#[from] DbError),
 }
 
 /// The signs of life that were seen of each upload: how many, and since when no more.

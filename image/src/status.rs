@@ -103,7 +103,9 @@ named! {
     ObjectState {
         /// Somebody writes them.
         Writing = "writing",
-        /// They are an image's, or staged.
+        /// They wait for an import.
+        Staged = "staged",
+        /// They are an image's.
         Kept = "kept",
         /// Nobody needs them: they are to be removed.
         Doomed = "doomed",

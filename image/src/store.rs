@@ -1,7 +1,9 @@
-//! The store: where the bytes of images are, each under a name of its own. A folder, or a bucket of S3.
+//! A store: where the bytes of images are, each under a name of its own. A folder, or a bucket of S3.
 //!
 //! Bytes go in and out piece by piece; at most two pieces of an upload are in memory here. What has not been finished is not
 //! there, whoever asks.
+
+mod bucket;
 
 use std::{
     fmt,
@@ -21,10 +23,8 @@ use object_store::{
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::{ImageConfig, https::Connector};
-
-/// The name of the one store that there is.
-pub(crate) const STORE: &str = "default";
+use self::bucket::Connector;
+use crate::config::StoreConfig;
 
 /// Bytes that are read from a file at once.
 const READ: usize = 512 * 1024;
@@ -40,9 +40,12 @@ const PARTS_OF_A_SIZE: usize = 1000;
 /// Why the store can't do what it is asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// What the configuration says of the stores can't be.
+    #[error("image.stores: {0}")]
+    Stores(String),
     /// The configuration does not name a store.
     #[error(
-        "image.store_url '{url}' is neither a folder (file:///srv/images) nor a bucket (s3://bucket/prefix): {reason}"
+        "the store of images '{url}' is neither a folder (file:///srv/images) nor a bucket (s3://bucket/prefix): {reason}"
     )]
     Url {
         /// What it says.
@@ -84,7 +87,7 @@ impl From<io::Error> for StoreError {
 
 /// The store. Clones share it.
 #[derive(Clone)]
-pub struct Store {
+pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
     /// Where the folder is, if it is one.
     folder: Option<PathBuf>,
@@ -102,8 +105,8 @@ impl Store {
     ///
     /// # Errors
     /// It names none, or the folder can't be made.
-    pub fn open(config: &ImageConfig, folder: &FilePath) -> Result<Self, StoreError> {
-        let Some(url) = &config.store_url else { return Self::of_folder(folder) };
+    pub(crate) fn open(config: &StoreConfig, folder: &FilePath) -> Result<Self, StoreError> {
+        let Some(url) = &config.url else { return Self::of_folder(folder) };
         let refused = |reason: &str| StoreError::Url { url: url.clone(), reason: reason.to_owned() };
         match url.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => Self::of_folder(FilePath::new(path)),
@@ -124,8 +127,11 @@ impl Store {
         Ok(Self { objects: Arc::new(objects), folder: Some(folder.to_owned()), prefix: Path::default() })
     }
 
-    fn of_bucket(config: &ImageConfig, bucket: &str, prefix: &str) -> Result<Self, object_store::Error> {
-        let mut builder = AmazonS3Builder::new().with_bucket_name(bucket).with_region(&config.s3_region);
+    fn of_bucket(config: &StoreConfig, bucket: &str, prefix: &str) -> Result<Self, object_store::Error> {
+        let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
+        if let Some(region) = &config.s3_region {
+            builder = builder.with_region(region);
+        }
         if let Some(endpoint) = &config.s3_endpoint {
             builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
         }
@@ -134,7 +140,7 @@ impl Store {
         }
         // A client is told soon that the store can't be reached, and tries again itself.
         let retry = RetryConfig { max_retries: 3, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
-        let objects = builder.with_retry(retry).with_http_connector(Connector).build()?;
+        let objects = builder.with_retry(retry).with_http_connector(Connector(config.s3_endpoint.clone())).build()?;
         Ok(Self { objects: Arc::new(objects), folder: None, prefix: Path::parse(prefix)? })
     }
 
@@ -207,7 +213,7 @@ impl Store {
 }
 
 /// A file's bytes. Larger pieces than `object_store` reads, each of which is handed from a thread to another.
-fn read_file(
+pub(crate) fn read_file(
     file: std::fs::File,
     range: Range<u64>,
 ) -> impl futures_util::Stream<Item = Result<Bytes, StoreError>> + Send + 'static {

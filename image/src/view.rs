@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use novella_common::db::DbError;
 use novella_rest::times::Seconds;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    db::Image,
+    Images,
+    db::{Image, objects},
     status::{Status, Visibility},
-    store::STORE,
 };
 
 /// An image, as Glance shows it.
@@ -45,14 +46,41 @@ pub(crate) struct ImageView {
     schema: &'static str,
     /// Where its bytes are, once they are there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stores: Option<&'static str>,
+    stores: Option<String>,
     /// Its properties stand beside the fixed fields.
     #[serde(flatten)]
     properties: BTreeMap<String, String>,
 }
 
+/// Images as they are shown.
+pub(crate) async fn shown(images: &Images, found: Vec<Image>) -> Result<Vec<ImageView>, DbError> {
+    if !images.stores.are_several() {
+        let only = images.stores.default_id();
+        return Ok(found.into_iter().map(|image| ImageView::new(image, Some(only.to_owned()))).collect());
+    }
+    let ids = found.iter().map(|image| image.id.clone()).collect();
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for copy in objects::copies_of(&mut *images.database.read().await?, ids).await? {
+        places.entry(copy.image_id).or_default().push(copy.store);
+    }
+    let view = |image: Image| {
+        // Those of a new cloud are in none.
+        let mut stores = places.remove(&image.id).unwrap_or_else(|| vec![images.stores.default_id().to_owned()]);
+        images.stores.sort(&mut stores);
+        ImageView::new(image, Some(stores.join(",")))
+    };
+    Ok(found.into_iter().map(view).collect())
+}
+
+/// One image as it is shown.
+pub(crate) async fn shown_one(images: &Images, image: Image) -> Result<ImageView, DbError> {
+    let mut one = shown(images, vec![image.clone()]).await?;
+    Ok(one.pop().unwrap_or_else(|| ImageView::new(image, None)))
+}
+
 impl ImageView {
-    pub(crate) fn new(image: Image) -> Self {
+    /// `stores`: where its bytes are, if they are somewhere.
+    pub(crate) fn new(image: Image, stores: Option<String>) -> Self {
         let stored = matches!(image.status, Status::Active | Status::Deactivated);
         Self {
             own: format!("/v2/images/{}", image.id),
@@ -77,7 +105,7 @@ impl ImageView {
             tags: image.tags,
             created_at: Seconds(image.created_at),
             updated_at: Seconds(image.updated_at),
-            stores: stored.then_some(STORE),
+            stores: stores.filter(|_| stored),
             properties: image.properties,
         }
     }

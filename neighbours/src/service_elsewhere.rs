@@ -8,12 +8,15 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use novella_rest::{HttpAnswer, HttpClient, HttpClientError, keystone::Keystone};
+use novella_rest::{HttpAnswer, HttpClient, HttpClientError, Verify, keystone::Keystone};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 /// How long it may take to answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The largest answer that is read, in bytes: some 10,000 ports.
+const LARGEST: usize = 16 << 20;
 
 /// How long what the catalog says is believed.
 const KNOWN_FOR: Duration = Duration::from_secs(300);
@@ -62,7 +65,8 @@ impl ServiceElsewhere {
         authority: Option<&Path>,
         keystone: Arc<Keystone>,
     ) -> Result<Self, HttpClientError> {
-        let http = HttpClient::new(url.unwrap_or(keystone.url()), authority, REQUEST_TIMEOUT)?;
+        let verify = authority.map_or(Verify::System, |file| Verify::Authority(file.to_owned()));
+        let http = HttpClient::new(url.unwrap_or(keystone.url()), &verify, REQUEST_TIMEOUT)?.largest(LARGEST);
         let url = url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(Self { http, keystone, kind, url, found: Mutex::default() })
     }

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     ApiError, Authenticator, Token,
-    http_client::{HttpAnswer, HttpClient, HttpClientError},
+    http_client::{HttpAnswer, HttpClient, HttpClientError, Verify},
 };
 
 /// Where it is, and who asks it.
@@ -102,7 +102,8 @@ impl Keystone {
     pub fn new(config: KeystoneConfig) -> Result<Self, HttpClientError> {
         let url = config.url.trim_end_matches('/');
         let base = if url.ends_with("/v3") { url.to_owned() } else { format!("{url}/v3") };
-        let http = HttpClient::new(&base, config.authority.as_deref(), REQUEST_TIMEOUT)?;
+        let verify = config.authority.clone().map_or(Verify::System, Verify::Authority);
+        let http = HttpClient::new(&base, &verify, REQUEST_TIMEOUT)?;
         Ok(Self {
             http,
             base,
@@ -130,7 +131,7 @@ impl Keystone {
         }
         let answer = self.ask(&format!("/projects/{id}"), None).await?;
         match answer.status {
-            StatusCode::OK => Ok(answer.body["project"]["is_domain"] != true),
+            StatusCode::OK => Ok(answer.json()["project"]["is_domain"] != true),
             StatusCode::NOT_FOUND => Ok(false),
             StatusCode::FORBIDDEN => Ok(true),
             status => Err(self.unexpected("whether there is a project", status)),
@@ -155,7 +156,7 @@ impl Keystone {
         if answer.status != StatusCode::OK {
             return Err(self.unexpected("where a service is", answer.status));
         }
-        let services = answer.body["catalog"].as_array().cloned().unwrap_or_default();
+        let services = answer.json()["catalog"].as_array().cloned().unwrap_or_default();
         let service = services.into_iter().find(|service| service["type"] == kind);
         let endpoints = service.and_then(|service| service["endpoints"].as_array().cloned()).unwrap_or_default();
         let of = |interface: &str| endpoints.iter().find(|endpoint| endpoint["interface"] == interface);
@@ -179,7 +180,7 @@ impl Keystone {
         let since = Instant::now();
         let answer = self.ask("/auth/tokens?nocatalog", Some(subject)).await?;
         let found = match answer.status {
-            StatusCode::OK => Token::from_document(&answer.body["token"]).map_err(|error| {
+            StatusCode::OK => Token::from_document(&answer.json()["token"]).map_err(|error| {
                 tracing::error!(%error, url = self.base, "Identity's description of a token is not understood");
                 away()
             })?,
@@ -263,7 +264,7 @@ impl Keystone {
         } });
         let answer = self.send(Method::POST, "/auth/tokens?nocatalog", Vec::new(), Some(&body)).await?;
         let token = answer.headers.get("x-subject-token").filter(|_| answer.status == StatusCode::CREATED);
-        let (Some(token), Ok(described)) = (token, Token::from_document(&answer.body["token"])) else {
+        let (Some(token), Ok(described)) = (token, Token::from_document(&answer.json()["token"])) else {
             own.refused = Some(Instant::now());
             let (status, url) = (answer.status.as_u16(), &self.base);
             tracing::error!(status, url, user, project, "Identity does not let this service's user in");

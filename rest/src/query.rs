@@ -51,6 +51,12 @@ impl Parameters {
     }
 }
 
+impl FromIterator<(String, String)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(parameters: I) -> Self {
+        Self(parameters.into_iter().collect())
+    }
+}
+
 /// What a word says, if it says yes or no.
 #[must_use]
 pub fn truth(text: &str) -> Option<bool> {

@@ -10,6 +10,7 @@ mod flavors;
 mod floating_ips;
 mod hosts;
 mod hypervisors;
+mod images;
 mod keypairs;
 mod limits;
 mod migrations;
@@ -87,6 +88,7 @@ pub fn operations() -> Vec<Operation<Api>> {
         networks::operations(),
         floating_ips::operations(),
         security_groups::operations(),
+        images::operations(),
         proxies::operations(),
         removed::operations(),
         versions::operations(),

@@ -90,6 +90,8 @@ on_both! {
             ("/compute/v2.1/os-hypervisors/detail", "", &hypervisor),
             ("/compute/v2.1/flavors", "", &"theirs".to_owned()),
             ("/compute/v2.1/flavors/detail", "", &"theirs".to_owned()),
+            ("/compute/v2.1/images", "", &IMAGE.to_owned()),
+            ("/compute/v2.1/images/detail", "", &IMAGE.to_owned()),
             ("/image/v2/images", "", &IMAGE.to_owned()),
             ("/image/v2/tasks", "", &task),
             ("/image/v2/metadefs/namespaces", "", &"theirs".to_owned()),
@@ -122,8 +124,10 @@ on_both! {
             let path = path.replace("{namespace}", "theirs");
             let nobodys: String = theirs.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>() + "0";
             let nobodys = if theirs.len() == 36 { "00000000-0000-4000-8000-000000000009".to_owned() } else { nobodys };
+            // The last that has them.
+            let version = if path.starts_with("/compute/v2.1/images") { "2.35" } else { "2.90" };
             let asked = async |marker: &str| {
-                let answer = demo.at("2.90").get(&format!("{path}?marker={marker}{more}")).await;
+                let answer = demo.at(version).get(&format!("{path}?marker={marker}{more}")).await;
                 (answer.status, answer.body.to_string().replace(marker, "MARKER"))
             };
             let (known, unknown) = (asked(theirs).await, asked(&nobodys).await);

@@ -1,9 +1,13 @@
 //! Who asks, and where: from `OS_*` variables or a `clouds.yaml`, as OpenStack's clients find it.
 
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use novella_common::config::Secret;
+use novella_rest::Verify;
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::{
@@ -19,12 +23,23 @@ pub(crate) struct Credentials {
     pub username: String,
     pub password: Secret,
     pub project: String,
+    /// Whose certificates are believed, where TLS is spoken.
+    pub verify: Verify,
 }
 
 impl Credentials {
+    /// The same; with `--insecure` any certificate is believed.
+    pub(crate) fn insecure(self, global: &GlobalOptions) -> Self {
+        if global.insecure { Self { verify: Verify::Nothing, ..self } } else { self }
+    }
+
     /// The cloud that `--name` or `--data` names; else `OS_AUTH_URL` and its like; else the file that
     /// `OS_CLIENT_CONFIG_FILE` names; else the cloud that has no other name.
     pub(crate) fn find(global: &GlobalOptions) -> Result<Self> {
+        Ok(Self::chosen(global)?.insecure(global))
+    }
+
+    fn chosen(global: &GlobalOptions) -> Result<Self> {
         let cloud = CloudFolder::find(global)?;
         if global.data.is_some() || global.name.is_some() {
             return Self::of_folder(cloud.path(), cloud.name.as_str());
@@ -37,12 +52,19 @@ impl Credentials {
                 username: variable("OS_USERNAME")?,
                 password: Secret::new(variable("OS_PASSWORD")?),
                 project: env::var("OS_PROJECT_NAME").unwrap_or_else(|_| "admin".into()),
+                verify: authority().map_or(Verify::System, Verify::Authority),
             });
         }
         match env::var_os("OS_CLIENT_CONFIG_FILE") {
             Some(path) => {
                 let name = env::var("OS_CLOUD").unwrap_or_else(|_| CloudName::DEFAULT.to_owned());
-                Self::from_file(Path::new(&path), &name)
+                let found = Self::from_file(Path::new(&path), &name)?;
+                Ok(match authority() {
+                    Some(authority) if found.verify != Verify::Nothing => {
+                        Self { verify: Verify::Authority(authority), ..found }
+                    }
+                    _ => found,
+                })
             }
             None => Self::of_folder(cloud.path(), cloud.name.as_str()),
         }
@@ -81,8 +103,39 @@ impl Credentials {
             username: text("username")?.to_owned(),
             password: Secret::new(text("password")?),
             project: text("project_name")?.to_owned(),
+            verify: verify(entry),
         })
     }
+}
+
+/// What a cloud's entry says of whose certificates are believed.
+fn verify(entry: &Yaml) -> Verify {
+    if truth(&entry["verify"]) == Some(false) || truth(&entry["insecure"]) == Some(true) {
+        return Verify::Nothing;
+    }
+    entry["cacert"].as_str().map_or(Verify::System, |file| Verify::Authority(in_home(file)))
+}
+
+/// Whose certificates are believed, by the environment and `--insecure`.
+pub(crate) fn verify_here(global: &GlobalOptions) -> Verify {
+    if global.insecure { Verify::Nothing } else { authority().map_or(Verify::System, Verify::Authority) }
+}
+
+/// The file that `OS_CACERT` names.
+fn authority() -> Option<PathBuf> {
+    env::var("OS_CACERT").ok().filter(|file| !file.is_empty()).map(|file| in_home(&file))
+}
+
+/// With `~` as the user's home.
+fn in_home(file: &str) -> PathBuf {
+    match (file.strip_prefix("~/"), etcetera::home_dir()) {
+        (Some(rest), Ok(home)) => home.join(rest),
+        _ => PathBuf::from(file),
+    }
+}
+
+fn truth(value: &Yaml) -> Option<bool> {
+    value.as_bool().or_else(|| novella_rest::truth(value.as_str()?))
 }
 
 /// With `/v3`, which some write and some don't.
@@ -110,8 +163,21 @@ mod tests {
         let found = Credentials::from_file(&path, "novella").unwrap();
         assert_eq!(found.auth_url, "http://127.0.0.1:8774/identity/v3");
         assert_eq!(found.password.expose(), "p: \"#ss\" '1");
+        assert_eq!(found.verify, Verify::Authority("of: \"mine\".pem".into()));
         let demo = Credentials::from_file(&path, "novella-demo").unwrap();
         assert_eq!((demo.username.as_str(), demo.project.as_str(), demo.password.expose()), ("demo", "demo", "d"));
         assert!(Credentials::from_file(&path, "other").unwrap_err().to_string().contains("novella"));
+    }
+
+    #[test]
+    fn a_certificate_is_believed_as_the_entry_says() {
+        let verify = |text: &str| verify(&YamlLoader::load_from_str(text).unwrap()[0]);
+        assert_eq!(verify("auth: {}"), Verify::System);
+        assert_eq!(verify("{verify: true, cacert: /etc/a.pem}"), Verify::Authority("/etc/a.pem".into()));
+        for all in ["verify: false", "verify: 'False'", "{insecure: true, cacert: /etc/a.pem}"] {
+            assert_eq!(verify(all), Verify::Nothing, "{all}");
+        }
+        let Verify::Authority(file) = verify("cacert: ~/a.pem") else { panic!() };
+        assert!(file.is_absolute() && file.ends_with("a.pem"));
     }
 }

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use reqwest::{Response, StatusCode};
+use axum::{
+    body::{Body, BodyDataStream},
+    http::{HeaderName, HeaderValue, Method, StatusCode},
+};
+use futures_util::StreamExt;
+use novella_common::config::SecretUrl;
 use serde_json::Value;
 
-use super::{Client, succeeded};
+use super::{Client, succeeded, unreachable, uri};
 
 /// The cloud writes each 15 s, also when there is nothing new.
 const SILENCE: Duration = Duration::from_secs(40);
-
-/// Longer than anybody watches.
-const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// What has come on the stream.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(crate) struct Event {
 
 /// A stream of events that is being read.
 pub(crate) struct Events {
-    answer: Response,
+    answer: BodyDataStream,
     /// What has come and is not yet a whole frame.
     buffer: Vec<u8>,
     /// From where on to take up the stream again.
@@ -40,17 +42,22 @@ impl Client {
             "the catalog names no endpoint of the type 'cloud': the cloud is of an earlier version, or is no Novella",
         )?;
         for all_projects in [true, false] {
-            let query = if all_projects { "?all_projects=1" } else { "" };
-            let mut request = self.http.get(format!("{endpoint}/events{query}")).timeout(FOR_EVER);
-            request = request.header("X-Auth-Token", &self.token);
+            let url = format!("{endpoint}/events{}", if all_projects { "?all_projects=1" } else { "" });
+            let mut headers = self.headers();
             if let Some(last_id) = last_id {
-                request = request.header("Last-Event-ID", last_id);
+                headers.push((HeaderName::from_static("last-event-id"), HeaderValue::from_str(last_id)?));
             }
-            let answer = tokio::time::timeout(SILENCE, request.send()).await.context("no answer")??;
+            let answer = self.http.open(Method::GET, uri(&url)?, headers).await;
+            let answer = answer.map_err(|error| unreachable(&SecretUrl::new(url), error))?;
             if all_projects && answer.status() == StatusCode::FORBIDDEN {
                 continue;
             }
-            let answer = succeeded(answer).await?;
+            if !answer.status().is_success() {
+                let answer = tokio::time::timeout(SILENCE, self.http.read(answer)).await.context("no answer")??;
+                succeeded(answer, "/events")?;
+                bail!("{endpoint}/events says nothing");
+            }
+            let answer = Body::new(answer.into_body()).into_data_stream();
             let last_id = last_id.map(ToOwned::to_owned);
             return Ok(Events { answer, buffer: Vec::new(), last_id, all_projects });
         }
@@ -68,15 +75,15 @@ impl Events {
                     return Ok(event);
                 }
             }
-            let part = tokio::time::timeout(SILENCE, self.answer.chunk()).await.context("the stream is silent")??;
-            self.buffer.extend_from_slice(&part.context("the stream has ended")?);
+            let part = tokio::time::timeout(SILENCE, self.answer.next()).await.context("the stream is silent")?;
+            self.buffer.extend_from_slice(&part.context("the stream has ended")??);
         }
     }
 
     /// Reads what comes next, without understanding it: its bytes.
     pub(crate) async fn read_on(&mut self) -> Result<usize> {
-        let part = tokio::time::timeout(SILENCE, self.answer.chunk()).await.context("the stream is silent")??;
-        Ok(part.context("the stream has ended")?.len())
+        let part = tokio::time::timeout(SILENCE, self.answer.next()).await.context("the stream is silent")?;
+        Ok(part.context("the stream has ended")??.len())
     }
 
     fn read(&mut self, frame: &str) -> Result<Option<Event>> {

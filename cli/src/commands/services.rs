@@ -15,7 +15,6 @@ use novella_common::{
 };
 use novella_compute::Stores;
 use novella_conductor::ConductorService;
-use novella_image::Store;
 use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 
@@ -65,7 +64,7 @@ pub(crate) async fn api(global: &GlobalOptions, options: ApiOptions) -> Result<(
             listener::reload_on_hangup(listener.tls.as_ref(), &process.shutdown)?;
             let database = process.database().await?;
             let faults = process.faults(&transport).await?;
-            let images = Store::open(&config.image, &CloudFolder::find(&process.global)?.images())?;
+            let images = novella_image::Stores::open(&config.image, &CloudFolder::find(&process.global)?.images())?;
             let router = rest::router(config, &database, &transport, images, policies, faults, &process.shutdown)?;
             ApiService::start(
                 listener,

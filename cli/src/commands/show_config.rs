@@ -37,7 +37,8 @@ enum Format {
 }
 
 /// Keys whose values are never shown.
-const SECRETS: [&str; 3] = ["admin_password", "demo_password", "api.identity_password"];
+const SECRETS: [&str; 5] =
+    ["admin_password", "demo_password", "api.identity_password", "image.s3_access_key", "image.s3_secret_key"];
 /// Keys of URLs, which are shown without their passwords.
 const URLS: [&str; 3] = ["bus.url", "bus.management_url", "database.url"];
 
@@ -59,7 +60,10 @@ pub(crate) fn run(global: &GlobalOptions, options: &ConfigOptions) -> Result<()>
         Format::Json | Format::Yaml => {
             let rows = lines.iter().map(|(key, value, source)| {
                 // The values are written as TOML, which is JSON for all that there is but what is not set.
-                let value = serde_json::from_str::<serde_json::Value>(value).unwrap_or_default();
+                let value = match value.as_str() {
+                    UNSET => serde_json::Value::Null,
+                    text => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
+                };
                 json!({ "key": key, "value": value, "source": source })
             });
             let format = if options.format == Format::Json { output::Format::Json } else { output::Format::Yaml };
@@ -117,7 +121,13 @@ fn show(value: &Value) -> String {
         Value::Num(_, number) => show_number(number),
         Value::Array(_, items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
         Value::Dict(_, entries) => {
-            let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key} = {}", show(value))).collect();
+            let shown = |key: &str, value: &Value| match value {
+                Value::String(..) if SECRETS.iter().any(|secret| secret.ends_with(&format!(".{key}"))) => {
+                    "\"***\"".to_owned()
+                }
+                other => show(other),
+            };
+            let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key} = {}", shown(key, value))).collect();
             format!("{{{}}}", entries.join(", "))
         }
     }

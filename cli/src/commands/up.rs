@@ -153,7 +153,7 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     } else {
         write_private(&folder.path().join("clouds.yaml"), &clouds::clouds_yaml(name, &logins))?;
         write_private(&folder.path().join("openrc"), &clouds::openrc(&access))?;
-        let credentials = Credentials::of_folder(folder.path(), name.as_str())?;
+        let credentials = Credentials::of_folder(folder.path(), name.as_str())?.insecure(global);
         seed::create(&seed, &credentials).await?;
     }
     let merged_into = options.merge.then(clouds::users_clouds_yaml).transpose()?;

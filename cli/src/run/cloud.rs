@@ -11,7 +11,6 @@ use novella_common::{
 };
 use novella_compute::{ComputeService, Stores};
 use novella_conductor::{ConductorConfig, ConductorService};
-use novella_image::Store;
 use novella_messaging::Transport;
 use novella_scheduler::SchedulerService;
 
@@ -57,7 +56,7 @@ pub(crate) async fn start(
         })?,
         None => Stores::ephemeral()?,
     };
-    let images = Store::open(&config.image, images)?;
+    let images = novella_image::Stores::open(&config.image, images)?;
     let database = Database::connect(&config.database).await?;
     database.migrate().await?;
     seed::run(&database, config, seed).await?;

@@ -8,7 +8,7 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use novella_api::{
     Api, ApiConfig, CLOUD, COMPUTE,
-    neighbours::{Bus, ImageRecord, Images, Neighbours, Projects},
+    neighbours::{Bus, Neighbours, Projects},
 };
 use novella_common::{
     RequestContext,
@@ -19,13 +19,16 @@ use novella_common::{
     service::{Readiness, Shutdown},
 };
 use novella_identity::{IDENTITY, Identity};
-use novella_image::{IMAGE, Store};
+use novella_image::{IMAGE, Stores};
 use novella_messaging::{BusReport, Transport};
 use novella_neighbours::{NetworkingApiHere, NetworksElsewhere, NetworksHere, ServersElsewhere, ServersHere};
 use novella_network::{NETWORK, Networking};
 use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keystone::Keystone};
 
-use super::policies::{self, ServicePolicy};
+use super::{
+    images::ImagesHere,
+    policies::{self, ServicePolicy},
+};
 use crate::config::Config;
 
 /// In place of a URL: where the catalog says.
@@ -82,8 +85,8 @@ impl Tokens {
 }
 
 /// The Image component of this process. What it does from time to time goes on until `shutdown` is requested.
-fn images_here(config: &Config, database: &Database, store: Store, shutdown: &Shutdown) -> novella_image::Images {
-    let images = novella_image::Images::new(database.clone(), store, config.image.clone());
+fn images_here(config: &Config, database: &Database, stores: Stores, shutdown: &Shutdown) -> novella_image::Images {
+    let images = novella_image::Images::new(database.clone(), stores, config.image.clone());
     images.sweep(shutdown);
     images
 }
@@ -149,7 +152,7 @@ pub(crate) fn router(
     config: &Config,
     database: &Database,
     transport: &Transport,
-    images: Store,
+    images: Stores,
     policies: Vec<ServicePolicy<'_>>,
     faults: Option<Faults>,
     shutdown: &Shutdown,
@@ -160,7 +163,7 @@ pub(crate) fn router(
         database.clone(),
         transport,
         Neighbours {
-            images: Arc::new(ImagesHere(images.clone())),
+            images: Arc::new(ImagesHere::new(images.clone(), &policies)),
             projects,
             networks: networks(config, database)?,
             networking: networking_api(config, database, &authenticator)?,
@@ -210,7 +213,7 @@ pub(crate) fn router_of(
             server.service(&IDENTITY, identity, novella_identity::operations())
         }
         Component::Image => {
-            let images = images_here(config, database, Store::open(&config.image, images)?, shutdown);
+            let images = images_here(config, database, Stores::open(&config.image, images)?, shutdown);
             server.service(&IMAGE, images, novella_image::operations())
         }
         Component::Network => {
@@ -268,31 +271,5 @@ struct ProjectsElsewhere(Arc<Keystone>);
 impl Projects for ProjectsElsewhere {
     fn exists<'a>(&'a self, _: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
         Box::pin(self.0.has_project(id))
-    }
-}
-
-/// The Image component of the same process, asked by Compute without a detour over HTTP.
-struct ImagesHere(novella_image::Images);
-
-impl Images for ImagesHere {
-    fn find_many<'a>(
-        &'a self,
-        context: &'a RequestContext,
-        ids: Vec<String>,
-    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
-        Box::pin(async move {
-            let found = self.0.find_many(context, ids).await?;
-            Ok(found
-                .into_iter()
-                .map(|image| ImageRecord {
-                    id: image.id,
-                    status: image.status.to_string(),
-                    size: image.size,
-                    min_disk_gb: image.min_disk_gb,
-                    min_ram_mb: image.min_ram_mb,
-                    properties: image.properties,
-                })
-                .collect())
-        })
     }
 }

@@ -142,6 +142,68 @@ async fn a_cloud_speaks_tls_and_takes_a_new_certificate_without_a_restart() {
     assert!(get(&mut kept, &address, "/readyz").await.unwrap().starts_with("HTTP/1.1 200"));
 }
 
+/// What a command says, and whether all was well.
+fn said(arguments: &[&str], environment: &[(&str, &str)]) -> (bool, String) {
+    let output = novella().args(arguments).envs(environment.iter().copied()).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (output.status.success(), said.concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_speaks_tls_and_believes_whom_it_is_told_to() {
+    let folder = TempDir::with_prefix("novella-test-").unwrap();
+    write(folder.path(), &Authority::new());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("other.pem"), Authority::new().pem()).unwrap();
+    // The seed's server is made by requests, over TLS.
+    let server = "servers: [{name: first, image: cirros, flavor: m1.tiny, project: admin}]";
+    fs::write(path("seed.yaml"), server).unwrap();
+    let (address, data, seed) = (free_address(), path("data"), path("seed.yaml"));
+    let arguments = ["up", "--listen", &address, "--data", &data, "--seed", &seed];
+    let _process = Process::start("up", &arguments, &environment(folder.path()), None, folder.path());
+    wait_for("the cloud's own files", async || folder.path().join("data/cloud.json").exists()).await;
+
+    // By the `clouds.yaml` in the cloud's folder, which names the authority.
+    let (well, status) = said(&["status", "--data", &data], &[]);
+    assert!(well && status.contains("3 up of 3") && status.contains("1 ACTIVE"), "{status}");
+    let watch = ["watch", "--until-idle"];
+    let (well, watched) = said(&[&watch[..], &["--data", &data]].concat(), &[]);
+    assert!(well && watched.contains("first"), "{watched}");
+
+    // By variables.
+    let auth_url = format!("https://{address}/identity/v3");
+    let variables = [("OS_AUTH_URL", auth_url.as_str()), ("OS_USERNAME", "admin"), ("OS_PASSWORD", PASSWORD)];
+    let with = |name, value| [&variables[..], &[(name, value)]].concat();
+    let (authority, other, missing) = (path("authority.pem"), path("other.pem"), path("missing.pem"));
+    assert!(said(&watch, &with("OS_CACERT", &authority)).0);
+    assert!(said(&watch, &with("OS_INSECURE", "1")).0);
+    assert!(said(&[&watch[..], &["--insecure"]].concat(), &with("OS_CACERT", &other)).0);
+    for unknown in [variables.to_vec(), with("OS_CACERT", &other)] {
+        let (well, refusal) = said(&watch, &unknown);
+        let helps = ["certificate", "`cacert` in clouds.yaml", "OS_CACERT", "--insecure"];
+        assert!(!well && helps.iter().all(|help| refusal.contains(help)), "{refusal}");
+    }
+    let (well, refusal) = said(&watch, &with("OS_CACERT", &missing));
+    assert!(!well && refusal.contains("missing.pem"), "{refusal}");
+
+    // By a `clouds.yaml` of one's own.
+    let entry = format!("{{auth_url: {auth_url}, username: admin, password: {PASSWORD}, project_name: admin}}");
+    let clouds = path("clouds.yaml");
+    let told = |more: &str, variables: &[(&str, &str)]| {
+        fs::write(&clouds, format!("clouds: {{novella: {{auth: {entry}{more}}}}}")).unwrap();
+        said(&watch, &[&[("OS_CLIENT_CONFIG_FILE", clouds.as_str())], variables].concat())
+    };
+    assert!(told(&format!(", cacert: {authority}"), &[]).0);
+    assert!(told(", verify: false", &[]).0);
+    assert!(told("", &[("OS_CACERT", &authority)]).0);
+    assert!(!told("", &[]).0);
+
+    let url = format!("https://{address}/readyz");
+    assert!(said(&["healthcheck", &url], &[("OS_CACERT", &authority)]).0);
+    let (well, refusal) = said(&["healthcheck", &url], &[]);
+    assert!(!well && refusal.contains("OS_CACERT"), "{refusal}");
+}
+
 #[test]
 fn an_api_that_can_not_speak_tls_as_it_is_told_says_why_and_does_not_start() {
     let folder = TempDir::with_prefix("novella-test-").unwrap();

@@ -45,6 +45,7 @@ const STEPS: &[Step] = steps! {
     18 "soft_delete" "0018_soft_delete.sql";
     21 "requests" "0021_requests.sql";
     22 "ports_of_instances" "0022_ports_of_instances.sql";
+    23 "image_stores" "0023_image_stores.sql";
     24 "request_spans" "0024_request_spans.sql";
 };
 

@@ -159,6 +159,14 @@ const RELEASED: &[(&str, &str)] = &[
         "2518c043615b87ec55ecd3110dfaeb39dd2b82b6b5c68bc2c82b4eb23b27511c39d4a51f75ad9927a8294d8afeece7d5",
     ),
     (
+        "postgres/0023_image_stores.sql",
+        "9b787b040d83848a98c36ee825a2b6b504b6ebfc5b9eb06086fa4db5925cfc23a367d776d5ec338f2ec96680f0c970af",
+    ),
+    (
+        "sqlite/0023_image_stores.sql",
+        "830625da168f5b3782f652c045e47d9f331f77d9b836f40c373ff02e1f34f49a8ed2f7c82e0feb2140199fcf45860950",
+    ),
+    (
         "postgres/0024_request_spans.sql",
         "283e1d72c1bdae7c2349417575a43d5096c901eb2dd0c1d3ddb4eaee3ab490e11d77a1a383c7a01b487ea6d0a5f6b5cb",
     ),

@@ -9,15 +9,17 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Empty};
-use novella_rest::ApiError;
-use tracing::Instrument;
+use novella_rest::{ApiError, HttpClientError, Verify, connections};
 use uuid::Uuid;
 
 use super::{
     receive::{Most, receive},
-    transitions::{end_import, finish, kept, undo},
+    transitions::kept,
 };
-use crate::{ImageConfig, Images, db::Image, https, status::Status};
+use crate::{
+    ImageConfig, Images,
+    db::{Image, objects::Object},
+};
 
 /// How long an answer may be waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,50 +52,35 @@ impl Source {
     }
 }
 
-/// Fetches an image's bytes. What becomes of it is in the image and its task.
-pub(super) fn start(images: Images, image: Image, object: Uuid, source: Source, most: Most, idle: Duration) {
-    let work = async move {
-        let Err(why) = fetch(&images, &image, object, source, &most, idle).await else { return };
-        tracing::info!(image = image.id, why, "an image could not be fetched");
-        if let Err(error) = undo(&images, Status::Importing, &image.id, object, &why).await {
-            tracing::warn!(%error, image = image.id, "an import that failed is not undone yet");
-        }
-    };
-    tokio::spawn(work.in_current_span());
-}
-
-async fn fetch(
+/// Fetches an image's bytes into a store.
+///
+/// # Errors
+/// Why they can't be the image's, in words for its task.
+pub(super) async fn fetch(
     images: &Images,
     image: &Image,
-    object: Uuid,
-    Source(uri): Source,
+    (store, object): (&str, Uuid),
+    Source(uri): &Source,
     most: &Most,
     idle: Duration,
-) -> Result<(), String> {
-    let client = https::client::<Empty<Bytes>>().map_err(|error| error.to_string())?;
-    let asked =
-        Request::builder().method(Method::GET).uri(uri).body(Empty::new()).map_err(|error| error.to_string())?;
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.request(asked)).await;
-    let answer = answer.map_err(|_| "The server did not answer.".to_owned())?.map_err(|error| error.to_string())?;
+) -> Result<Object, String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let client = connections::<Empty<Bytes>>(&uri.to_string(), &Verify::System).map_err(|error| said(&error))?;
+    let asked = Request::builder().method(Method::GET).uri(uri.clone()).body(Empty::new());
+    let asked = client.request(asked.map_err(|error| said(&error))?);
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, asked).await;
+    let answer = answer.map_err(|_| "The server did not answer.".to_owned())?;
+    let answer = answer.map_err(|error| HttpClientError::from(error).to_string())?;
     if !answer.status().is_success() {
         return Err(format!("The server answered {}.", answer.status()));
     }
     let body = answer.into_body().into_data_stream().boxed();
-    let received = receive(images, object, body, most, idle).await.map_err(|error| error.to_string())?;
-    let kept = kept(images, image, object, received);
-    let task = image.properties.get(super::transitions::IMPORT_TASK).cloned();
-    let ended = finish(images, Status::Importing, &kept, |image| {
-        end_import(&mut image.properties, true);
-    });
-    ended.await.map_err(|error| error.to_string())?;
-    if let Some(task) = task {
-        let ended = async {
-            let mut connection = images.database.write().await?;
-            super::transitions::end_task(&mut connection, &task, Ok(&kept)).await
-        };
-        ended.await.map_err(|error: novella_common::db::DbError| error.to_string())?;
+    let received = receive(images, (store, object), body, most, idle).await.map_err(|error| said(&error))?;
+    let mut object = kept(images, image, (store, object), received);
+    match object.refusal.take() {
+        Some(refusal) => Err(refusal),
+        None => Ok(object),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,28 +1,33 @@
-//! `POST /image/v2/images/{image_id}/import`: makes what was staged, or what is behind a URL, an image's bytes.
+//! `POST /image/v2/images/{image_id}/import`: makes what was staged, or what is behind a URL, an image's bytes; and brings
+//! bytes into further stores.
 //!
-//! What was staged is in the store already, hashed and inspected: importing it is one transaction, done before the answer. What
-//! is fetched comes after it, as an upload does.
+//! What was staged is in a store already, hashed and inspected: importing it into that store is one transaction, done before
+//! the answer. What is fetched or copied comes after it ([`super::copies`]).
 
 use axum::Json;
 use http::StatusCode;
 use jiff::Timestamp;
-use novella_common::db::{Connection, table};
-use novella_rest::{ApiError, Path};
+use novella_common::db::{Connection, Transaction, table};
+use novella_rest::{ApiError, Path, policy::Rule};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    fetch::{self, Source},
-    transitions::{FAILED, IMPORT_TASK, IMPORTING, activate, check_next, end_import, end_task},
-    upload::check_store,
+    copies::{Bytes, Copying, Target},
+    fetch::Source,
+    receive::Most,
+    transitions::{FAILED, IMPORT_TASK, IMPORTING, activate, check_next, end_import, end_task, imported, most},
+    upload::named_store,
 };
 use crate::{
     Images, Request, access,
-    db::{self, Image, Task, objects},
+    db::{
+        self, Image, Task,
+        objects::{self, Object},
+    },
     policy,
     records::body,
     status::{ObjectState, Status, TaskStatus},
-    store::STORE,
     tasks,
 };
 
@@ -32,48 +37,90 @@ enum Method {
     Direct,
     /// What is behind this.
     Fetch(String),
+    /// What the image has, into further stores.
+    Copy,
 }
 
 pub(super) async fn import(mut request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let body = body(&mut request).await?;
     let method = method(&request.state, &body)?;
     let mut transaction = request.state.database.begin().await?;
-    let mut image = access::find_locked(&request, &mut transaction, &id).await?;
+    let mut image = access::find_locked(&request.context, &mut transaction, &id).await?;
     check_state(&image, &method)?;
-    access::check(&request, policy::MODIFY_IMAGE, &image)?;
+    access::check(&request.context, method.rule(), &image)?;
     if image.properties.contains_key(IMPORT_TASK) {
         return Err(ApiError::Conflict("Image has active task".into()));
     }
-    check_stores(&request, &body)?;
-    let source = match &method {
-        Method::Direct => None,
-        Method::Fetch(uri) => Some(Source::allowed(uri, &request.state.config)?),
+    let mut stores = stores(&request, &body)?;
+    let present = match method {
+        Method::Copy => copied_from(&mut transaction, &request.state, &image, &body, &mut stores).await?,
+        _ => None,
     };
-    let task = task(&request, &image, body);
+    if stores.is_empty() {
+        // It is in all of them already.
+        return Ok(StatusCode::ACCEPTED);
+    }
+    let source = match &method {
+        Method::Fetch(uri) => Some(Source::allowed(uri, &request.state.config)?),
+        _ => None,
+    };
+    let must_succeed = body.get("all_stores_must_succeed") != Some(&Value::Bool(false));
+    let task = task(&request, &image, body, &stores);
     table::insert(&mut transaction, &task).await?;
     image.properties.insert(IMPORT_TASK.to_owned(), task.id.clone());
-    image.properties.insert(IMPORTING.to_owned(), STORE.to_owned());
+    image.properties.insert(IMPORTING.to_owned(), stores.join(","));
     image.properties.insert(FAILED.to_owned(), String::new());
     let images = request.state.clone();
-    match source {
-        None => {
-            let refused = make_staged_its_own(&mut transaction, &mut image, &task).await?;
-            db::update(&mut transaction, &mut image).await?;
-            transaction.commit().await?;
-            images.remove_doomed(refused.into_iter().collect()).await;
-        }
-        Some(source) => {
+    let mut most = Most { cap: u64::MAX, quota: None };
+    let (bytes, present) = match (source, present) {
+        (Some(source), _) => {
             check_next(&image, Status::Importing)?;
-            let most = super::transitions::most(&images, &mut transaction, &image, None).await?;
-            let object = objects::begin(&mut transaction, &id).await?;
+            most = self::most(&images, &mut transaction, &image, None).await?;
+            (Bytes::Behind(source), false)
+        }
+        (None, Some(present)) => (Bytes::In(present), false),
+        (None, None) => {
+            let staged = staged(&mut transaction, &image).await?;
+            let here = stores.iter().position(|store| *store == staged.store);
+            if here.is_some() && stores.len() == 1 || staged.refusal.is_some() {
+                let refused = make_staged_its_own(&mut transaction, &mut image, &task, &staged, &stores).await?;
+                db::update(&mut transaction, &mut image).await?;
+                transaction.commit().await?;
+                images.remove_doomed(refused.into_iter().collect()).await;
+                return Ok(StatusCode::ACCEPTED);
+            }
+            if let Some(here) = here {
+                stores.remove(here);
+                imported(&mut image.properties, &staged.store);
+                objects::keep_staged(&mut transaction, staged.id).await?;
+            }
+            (Bytes::In(staged), here.is_some())
+        }
+    };
+    let targets = targets(&mut transaction, &id, stores).await?;
+    match (&bytes, present) {
+        (Bytes::Behind(_), _) => {
             image.status = Status::Importing;
-            image.object = Some(object);
-            db::update(&mut transaction, &mut image).await?;
-            transaction.commit().await?;
-            fetch::start(images, image, object, source, most, request.config.body_timeout);
+            image.object = targets.first().map(|target| target.object);
+        }
+        (Bytes::In(staged), true) if !must_succeed => activate(&mut image, staged),
+        (Bytes::In(_), _) if image.status != Status::Active => image.status = Status::Importing,
+        (Bytes::In(_), _) => {}
+    }
+    db::update(&mut transaction, &mut image).await?;
+    transaction.commit().await?;
+    let idle = request.config.body_timeout;
+    Copying { image, task: task.id, bytes, is_present: present, targets, must_succeed, most, idle }.start(images);
+    Ok(StatusCode::ACCEPTED)
+}
+
+impl Method {
+    fn rule(&self) -> Rule {
+        match self {
+            Self::Direct | Self::Fetch(_) => policy::MODIFY_IMAGE,
+            Self::Copy => policy::COPY_IMAGE,
         }
     }
-    Ok(StatusCode::ACCEPTED)
 }
 
 /// The method that a body asks for.
@@ -91,12 +138,18 @@ fn method(images: &Images, body: &Value) -> Result<Method, ApiError> {
         }
     }
     let uri = || method.get("uri").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(if name == "web-download" { Method::Fetch(uri()) } else { Method::Direct })
+    Ok(match name {
+        "web-download" => Method::Fetch(uri()),
+        "copy-image" => Method::Copy,
+        _ => Method::Direct,
+    })
 }
 
 fn check_state(image: &Image, method: &Method) -> Result<(), ApiError> {
     let conflict = |text: &str| Err(ApiError::Conflict(text.to_owned()));
     match (image.status, method) {
+        (Status::Active, Method::Copy) => {}
+        (_, Method::Copy) => return conflict("Only images with status active can be targeted for copying"),
         (Status::Active, _) => return conflict("Image with status active cannot be target for import"),
         (Status::Queued, Method::Fetch(_)) | (Status::Uploading, Method::Direct) => {}
         (_, Method::Fetch(_)) => return conflict("Image needs to be in 'queued' state to use 'web-download' method"),
@@ -112,18 +165,80 @@ fn check_state(image: &Image, method: &Method) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// There is one store, and no other can be named.
-fn check_stores(request: &Request, body: &Value) -> Result<(), ApiError> {
-    let named = body.get("stores").and_then(Value::as_array);
-    let unknown = named.into_iter().flatten().find(|store| store.as_str() != Some(STORE));
-    if let Some(unknown) = unknown {
-        let unknown = unknown.as_str().map_or_else(|| unknown.to_string(), ToOwned::to_owned);
-        return Err(ApiError::Conflict(format!("Store for identifier {unknown} not found")));
+/// The stores that an import is into.
+///
+/// # Errors
+/// 400 for several ways to say that, 409 for a store that there is not.
+fn stores(request: &Request, body: &Value) -> Result<Vec<String>, ApiError> {
+    let all = &request.state.stores;
+    let (named, header) = (body.get("stores"), named_store(request));
+    if is_for_all(body) {
+        if named.is_some() || header.is_some() {
+            return Err(ApiError::bad_request(
+                "All_stores parameter can't be used with x-image-meta-store header or stores parameter",
+            ));
+        }
+        return Ok(all.iter().map(|store| store.id.clone()).collect());
     }
-    check_store(request).map_err(|error| ApiError::Conflict(error.to_string()))
+    if named.is_some() && header.is_some() {
+        return Err(ApiError::bad_request("Stores parameter and x-image-meta-store header can't be both specified"));
+    }
+    let mut stores: Vec<String> = Vec::new();
+    for store in named.and_then(Value::as_array).into_iter().flatten() {
+        let store = store.as_str().map_or_else(|| store.to_string(), ToOwned::to_owned);
+        if !stores.contains(&store) {
+            stores.push(store);
+        }
+    }
+    if stores.is_empty() {
+        stores.push(header.unwrap_or(all.default_id()).to_owned());
+    }
+    match stores.iter().find(|store| all.get(store).is_none()) {
+        Some(unknown) => Err(ApiError::Conflict(format!("Store for identifier {unknown} not found"))),
+        None => Ok(stores),
+    }
 }
 
-fn task(request: &Request, image: &Image, body: Value) -> Task {
+fn is_for_all(body: &Value) -> bool {
+    body.get("all_stores") == Some(&Value::Bool(true))
+}
+
+/// What is copied into further stores. Those that have it are taken from `stores` if all are asked for.
+///
+/// # Errors
+/// 400 for one that has it, where it was named.
+async fn copied_from(
+    connection: &mut Connection,
+    images: &Images,
+    image: &Image,
+    body: &Value,
+    stores: &mut Vec<String>,
+) -> Result<Option<Object>, ApiError> {
+    let copies = objects::copies(connection, &image.id).await?;
+    let has_it = |store: &String| copies.iter().any(|copy| copy.store == *store);
+    if is_for_all(body) {
+        stores.retain(|store| !has_it(store));
+    } else if let Some(present) = stores.iter().find(|store| has_it(store)) {
+        return Err(ApiError::bad_request(format!("Image is already present at store '{present}'")));
+    }
+    let source = copies.into_iter().min_by_key(|copy| images.stores.rank(&copy.store));
+    match source {
+        Some(source) => Ok(Some(source)),
+        None => Err(ApiError::Conflict(format!("Image {} has no bytes in any store.", image.id))),
+    }
+}
+
+/// Says that bytes will be written into each of these stores.
+async fn targets(transaction: &mut Transaction, image: &str, stores: Vec<String>) -> Result<Vec<Target>, ApiError> {
+    let mut targets = Vec::new();
+    for store in stores {
+        let object = objects::begin(transaction, image, &store).await?;
+        targets.push(Target { store, object });
+    }
+    Ok(targets)
+}
+
+fn task(request: &Request, image: &Image, body: Value, stores: &[String]) -> Task {
     let now = Timestamp::now();
     Task {
         id: Uuid::new_v4().to_string(),
@@ -133,7 +248,7 @@ fn task(request: &Request, image: &Image, body: Value) -> Task {
         image_id: Some(image.id.clone()),
         user_id: request.context.user_id.clone(),
         request_id: Some(request.context.request_id.clone()),
-        input: json!({"image_id": image.id, "import_req": body, "backend": [STORE]}),
+        input: json!({"image_id": image.id, "import_req": body, "backend": stores}),
         result: Value::Null,
         message: String::new(),
         created_at: now,
@@ -142,26 +257,34 @@ fn task(request: &Request, image: &Image, body: Value) -> Task {
     }
 }
 
+/// What waits to be imported. An earlier version called it kept.
+async fn staged(transaction: &mut Connection, image: &Image) -> Result<Object, ApiError> {
+    let found = match image.object {
+        Some(id) => objects::get(transaction, id).await?,
+        None => None,
+    };
+    found
+        .filter(|object| matches!(object.state, ObjectState::Staged | ObjectState::Kept))
+        .ok_or_else(|| ApiError::Conflict("Image needs to be staged before 'glance-direct' method can be used".into()))
+}
+
 /// Makes the staged bytes the image's. If they may not be, they are nobody's any more, and the image is as before: those that
 /// are to be removed are returned.
 async fn make_staged_its_own(
     transaction: &mut Connection,
     image: &mut Image,
     task: &Task,
+    staged: &Object,
+    stores: &[String],
 ) -> Result<Option<Uuid>, ApiError> {
-    let staged = match image.object {
-        Some(id) => objects::get(transaction, id).await?.filter(|object| object.state == ObjectState::Kept),
-        None => None,
-    };
-    let staged = staged.ok_or_else(|| {
-        ApiError::Conflict("Image needs to be staged before 'glance-direct' method can be used".into())
-    })?;
-    end_import(&mut image.properties, staged.refusal.is_none());
     let Some(refusal) = &staged.refusal else {
-        activate(image, &staged);
-        end_task(transaction, &task.id, Ok(&staged)).await?;
+        end_import(&mut image.properties, &[]);
+        objects::keep_staged(transaction, staged.id).await?;
+        activate(image, staged);
+        end_task(transaction, &task.id, Ok(staged)).await?;
         return Ok(None);
     };
+    end_import(&mut image.properties, stores);
     image.status = Status::Queued;
     image.object = None;
     image.size = None;

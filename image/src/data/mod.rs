@@ -1,5 +1,6 @@
 //! The bytes of images: uploaded, staged, imported and read.
 
+mod copies;
 mod described;
 mod digests;
 mod download;
@@ -14,6 +15,7 @@ use novella_rest::{Operation, get, post, put};
 
 use crate::{Images, policy};
 
+pub(crate) use download::stored;
 pub(crate) use transitions::give_up;
 
 pub(crate) fn operations() -> Vec<Operation<Images>> {

@@ -38,21 +38,21 @@ pub(super) struct Received {
 
 /// Writes a stream into the store as this object, which somebody has begun.
 ///
-/// `idle`: how long each piece of it may be waited for.
+/// `store`: where to. `idle`: how long each piece of it may be waited for.
 ///
 /// # Errors
 /// It ended too early, or was too long; nobody wants it any more; the store can't take it. Nothing is left then.
 pub(super) async fn receive<E: Display>(
     images: &Images,
-    object: Uuid,
+    (store, object): (&str, Uuid),
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     most: &Most,
     idle: Duration,
 ) -> Result<Received, ApiError> {
     let unwanted = CancellationToken::new();
-    let alive = tokio::spawn(keep_alive(images.clone(), object, unwanted.clone()));
-    let _ended = EndWith(alive);
-    let mut writer = images.store.write(object).await.map_err(failed)?;
+    let _alive = alive(images, object, unwanted.clone());
+    let store = images.stores.of(store).map_err(failed)?;
+    let mut writer = store.write(object).await.map_err(failed)?;
     let received = tokio::select! {
         received = pass(body, &mut writer, most, idle) => received,
         () = unwanted.cancelled() => Err(ApiError::Gone("Nobody wants these bytes any more.".into())),
@@ -67,15 +67,19 @@ pub(super) async fn receive<E: Display>(
 }
 
 /// A task that ends when this is dropped.
-struct EndWith(tokio::task::JoinHandle<()>);
+pub(super) struct Alive(tokio::task::JoinHandle<()>);
 
-impl Drop for EndWith {
+impl Drop for Alive {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Says from time to time that somebody writes, until nobody wants that any more.
+/// Says from time to time that somebody writes, until what is returned is dropped or nobody wants that any more.
+pub(super) fn alive(images: &Images, object: Uuid, unwanted: CancellationToken) -> Alive {
+    Alive(tokio::spawn(keep_alive(images.clone(), object, unwanted)))
+}
+
 async fn keep_alive(images: Images, object: Uuid, unwanted: CancellationToken) {
     let mut signs = tokio::time::interval(images.config.upload_lease / 6);
     signs.tick().await;

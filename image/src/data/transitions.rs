@@ -28,6 +28,9 @@ pub(super) const IMPORT_TASK: &str = "os_glance_import_task";
 pub(super) const IMPORTING: &str = "os_glance_importing_to_stores";
 pub(super) const FAILED: &str = "os_glance_failed_import";
 
+/// Why an import failed whose process is gone.
+const ENDED: &str = "The process that worked on it has ended.";
+
 /// By which hash images are told.
 const HASH: &str = "sha512";
 
@@ -62,11 +65,11 @@ pub(super) async fn begin(
     transaction: &mut Transaction,
     id: &str,
     rule: Rule,
-    next: Status,
+    (next, store): (Status, &str),
 ) -> Result<(Image, Uuid), ApiError> {
-    let mut image = access::find_to_change(request, transaction, id, rule).await?;
+    let mut image = access::find_to_change(&request.context, transaction, id, rule).await?;
     check_next(&image, next)?;
-    let object = objects::begin(transaction, id).await?;
+    let object = objects::begin(transaction, id, store).await?;
     image.status = next;
     image.object = Some(object);
     db::update(transaction, &mut image).await?;
@@ -96,7 +99,7 @@ pub(super) async fn most(
 }
 
 /// What a row of the bytes' says after they have come.
-pub(super) fn kept(images: &Images, image: &Image, object: Uuid, received: Received) -> Object {
+pub(super) fn kept(images: &Images, image: &Image, (store, object): (&str, Uuid), received: Received) -> Object {
     // Bytes in a container are the container's format.
     let verdict = match (image.container_format.as_deref(), &image.disk_format) {
         (Some("bare"), Some(format)) => received.inspection.verdict(format, images.config.require_image_format_match),
@@ -105,6 +108,7 @@ pub(super) fn kept(images: &Images, image: &Image, object: Uuid, received: Recei
     Object {
         id: object,
         image_id: image.id.clone(),
+        store: store.to_owned(),
         state: ObjectState::Kept,
         renewals: 0,
         size: i64::try_from(received.size).ok(),
@@ -139,12 +143,7 @@ pub(super) fn gone(id: &str) -> ApiError {
 /// # Errors
 /// 410 if nobody wants them any more, 413 if others of the project have taken the room meanwhile, 415 if they may not be an
 /// image's.
-pub(super) async fn finish(
-    images: &Images,
-    from: Status,
-    object: &Object,
-    then: impl FnOnce(&mut Image),
-) -> Result<(), ApiError> {
+pub(super) async fn finish(images: &Images, from: Status, object: &Object) -> Result<(), ApiError> {
     let mut transaction = images.database.begin().await?;
     let id = &object.image_id;
     let image = unchanged(&mut transaction, id, object.id, from).await?;
@@ -155,14 +154,14 @@ pub(super) async fn finish(
         return Err(ApiError::UnsupportedContent(refusal.clone()));
     }
     most(images, &mut transaction, &image, object.size.and_then(|size| u64::try_from(size).ok())).await?;
-    if !objects::keep(&mut transaction, object).await? {
+    let state = if from == Status::Uploading { ObjectState::Staged } else { ObjectState::Kept };
+    if !objects::keep(&mut transaction, &Object { state, ..object.clone() }).await? {
         return Err(gone(id));
     }
     image.size = object.size;
     if from != Status::Uploading {
         activate(&mut image, object);
     }
-    then(&mut image);
     db::update(&mut transaction, &mut image).await?;
     Ok(transaction.commit().await?)
 }
@@ -170,6 +169,7 @@ pub(super) async fn finish(
 /// The bytes are the image's.
 pub(super) fn activate(image: &mut Image, object: &Object) {
     image.status = Status::Active;
+    image.object = Some(object.id);
     image.size = object.size;
     image.virtual_size = object.virtual_size;
     image.checksum.clone_from(&object.checksum);
@@ -184,7 +184,7 @@ pub(super) fn activate(image: &mut Image, object: &Object) {
 pub(super) async fn undo(images: &Images, from: Status, id: &str, object: Uuid, why: &str) -> Result<(), DbError> {
     let mut transaction = images.database.begin().await?;
     if let Some(mut image) = unchanged(&mut transaction, id, object, from).await? {
-        back_to_queued(&mut transaction, &mut image, why).await?;
+        back_to_queued(&mut transaction, &mut image, &[], why).await?;
     }
     objects::doom(&mut transaction, object).await?;
     transaction.commit().await?;
@@ -192,23 +192,42 @@ pub(super) async fn undo(images: &Images, from: Status, id: &str, object: Uuid, 
     Ok(())
 }
 
-async fn back_to_queued(transaction: &mut Connection, image: &mut Image, why: &str) -> Result<(), DbError> {
+/// An image whose bytes do not come. `failed`: the stores that they should have been imported to.
+pub(super) async fn back_to_queued(
+    transaction: &mut Connection,
+    image: &mut Image,
+    failed: &[String],
+    why: &str,
+) -> Result<(), DbError> {
     image.status = Status::Queued;
     image.object = None;
     image.size = None;
     image.virtual_size = None;
-    if let Some(task) = end_import(&mut image.properties, false) {
+    if let Some(task) = end_import(&mut image.properties, failed) {
         end_task(transaction, &task, Err(why)).await?;
     }
     db::update(transaction, image).await
 }
 
-/// Says that an import is over. The task that it was.
-pub(super) fn end_import(properties: &mut BTreeMap<String, String>, well: bool) -> Option<String> {
+/// Says that an import is over, and into which stores it has not come. The task that it was.
+pub(super) fn end_import(properties: &mut BTreeMap<String, String>, failed: &[String]) -> Option<String> {
     let task = properties.remove(IMPORT_TASK)?;
     properties.insert(IMPORTING.to_owned(), String::new());
-    properties.insert(FAILED.to_owned(), if well { String::new() } else { crate::store::STORE.to_owned() });
+    properties.insert(FAILED.to_owned(), failed.join(","));
     Some(task)
+}
+
+/// The stores that a property names.
+pub(super) fn listed(properties: &BTreeMap<String, String>, name: &str) -> Vec<String> {
+    let text = properties.get(name).map(String::as_str).unwrap_or_default();
+    text.split(',').filter(|store| !store.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+/// Takes a store from those that are being imported to.
+pub(super) fn imported(properties: &mut BTreeMap<String, String>, store: &str) {
+    let mut importing = listed(properties, IMPORTING);
+    importing.retain(|other| other != store);
+    properties.insert(IMPORTING.to_owned(), importing.join(","));
 }
 
 /// Ends a task.
@@ -242,9 +261,30 @@ pub(crate) async fn give_up(database: &Database, abandoned: &Object) -> Result<b
     if !objects::doom_abandoned(&mut transaction, abandoned).await? {
         return Ok(false);
     }
-    if let Some(mut image) = image.filter(|image| image.object == Some(abandoned.id)) {
-        back_to_queued(&mut transaction, &mut image, "The process that worked on it has ended.").await?;
+    if let Some(mut image) = image {
+        let failed = [listed(&image.properties, FAILED), listed(&image.properties, IMPORTING)].concat();
+        if image.object == Some(abandoned.id) || image.status == Status::Importing {
+            objects::doom_all(&mut transaction, &image.id).await?;
+            back_to_queued(&mut transaction, &mut image, &failed, ENDED).await?;
+        } else if image.properties.contains_key(IMPORT_TASK) {
+            end_copy(&mut transaction, &mut image, &abandoned.store).await?;
+        }
     }
     transaction.commit().await?;
     Ok(true)
+}
+
+/// An image that has its bytes does not get those that were to come into this store, too.
+async fn end_copy(transaction: &mut Connection, image: &mut Image, store: &str) -> Result<(), DbError> {
+    imported(&mut image.properties, store);
+    let mut failed = listed(&image.properties, FAILED);
+    failed.push(store.to_owned());
+    if listed(&image.properties, IMPORTING).is_empty() {
+        if let Some(task) = end_import(&mut image.properties, &failed) {
+            end_task(transaction, &task, Err(ENDED)).await?;
+        }
+    } else {
+        image.properties.insert(FAILED.to_owned(), failed.join(","));
+    }
+    db::update(transaction, image).await
 }

@@ -10,7 +10,7 @@ use super::{
     receive::receive,
     transitions::{begin, finish, gone, kept, most, undo},
 };
-use crate::{Request, policy, status::Status, store::STORE};
+use crate::{Request, policy, status::Status};
 
 /// Uploads an image's bytes.
 pub(super) async fn upload(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
@@ -26,14 +26,16 @@ pub(super) async fn stage(request: Request, Path(id): Path<String>) -> Result<St
 async fn take(request: Request, id: String, rule: Rule, next: Status) -> Result<StatusCode, ApiError> {
     check_form(&request)?;
     let size = size(&request)?;
-    if next == Status::Saving {
-        check_store(&request)?;
-    }
+    // What is staged waits where no store is named.
+    let store = match next {
+        Status::Saving => store(&request)?,
+        _ => request.state.stores.default_id().to_owned(),
+    };
     let place = request.state.uploads.begin(request.client, &request.state.config)?;
     request.without_time_limit();
     let work = async move {
         let _place = place;
-        take_all(request, &id, rule, next, size).await
+        take_all(request, &id, rule, (next, &store), size).await
     };
     tokio::spawn(work.in_current_span()).await.unwrap_or(Err(ApiError::Broken))
 }
@@ -42,19 +44,19 @@ async fn take_all(
     mut request: Request,
     id: &str,
     rule: Rule,
-    next: Status,
+    (next, store): (Status, &str),
     size: Option<u64>,
 ) -> Result<StatusCode, ApiError> {
     let images = request.state.clone();
     let mut transaction = images.database.begin().await?;
-    let (image, object) = begin(&request, &mut transaction, id, rule, next).await?;
+    let (image, object) = begin(&request, &mut transaction, id, rule, (next, store)).await?;
     let most = most(&images, &mut transaction, &image, size).await?;
     transaction.commit().await?;
     let body = request.take_body().into_data_stream();
     let idle = request.config.body_timeout;
     let outcome = request.elsewhere(async {
-        let received = receive(&images, object, body, &most, idle).await?;
-        finish(&images, next, &kept(&images, &image, object, received), |_| {}).await
+        let received = receive(&images, (store, object), body, &most, idle).await?;
+        finish(&images, next, &kept(&images, &image, (store, object), received)).await
     });
     let Err(error) = outcome.await else { return Ok(StatusCode::NO_CONTENT) };
     if let Err(error) = undo(&images, next, id, object, &error.to_string()).await {
@@ -84,10 +86,20 @@ fn size(request: &Request) -> Result<Option<u64>, ApiError> {
     text.map(|text| text.trim().parse().map_err(invalid)).transpose()
 }
 
-/// 400 for another store than there is.
-pub(super) fn check_store(request: &Request) -> Result<(), ApiError> {
-    match request.headers().get("x-image-meta-store").and_then(|value| value.to_str().ok()) {
-        None | Some(STORE) => Ok(()),
-        Some(other) => Err(ApiError::bad_request(format!("Store for identifier {other} not found"))),
+/// The store that a request names.
+pub(super) fn named_store(request: &Request) -> Option<&str> {
+    request.headers().get("x-image-meta-store").and_then(|value| value.to_str().ok())
+}
+
+/// The store that an upload is to be in.
+///
+/// # Errors
+/// 400 for one that there is not.
+fn store(request: &Request) -> Result<String, ApiError> {
+    let stores = &request.state.stores;
+    let store = named_store(request).unwrap_or(stores.default_id());
+    match stores.get(store) {
+        Some(_) => Ok(store.to_owned()),
+        None => Err(ApiError::bad_request(format!("Store for identifier {store} not found"))),
     }
 }

@@ -16,7 +16,7 @@ use novella_common::{
 pub use model::Image;
 pub(crate) use model::{Member, Task};
 
-use crate::status::{MemberStatus, ObjectState};
+use crate::status::MemberStatus;
 
 /// Adds an image.
 ///
@@ -56,12 +56,7 @@ pub(crate) async fn update(transaction: &mut Connection, image: &mut Image) -> R
 /// Deletes an image: its id is never given again, and its bytes are to be removed. Those that somebody writes he removes
 /// himself, since nobody wants them any more.
 pub(crate) async fn delete(transaction: &mut Connection, id: &str) -> Result<(), DbError> {
-    sql!(
-        "UPDATE image_objects SET state = " (ObjectState::Doomed) " WHERE image_id = " (id) " AND state = "
-        (ObjectState::Kept)
-    )
-    .execute(transaction)
-    .await?;
+    objects::doom_all(transaction, id).await?;
     sql!("DELETE FROM images WHERE id = "(id)).execute(transaction).await?;
     sql!("INSERT INTO deleted_images (id, deleted_at) VALUES ("(id)", "(Timestamp::now())")")
         .execute(transaction)

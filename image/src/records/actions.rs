@@ -22,7 +22,7 @@ async fn reactivate(request: Request, Path(id): Path<String>) -> Result<StatusCo
 
 async fn change(request: &Request, id: &str, verb: &str, wanted: Status) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
-    let mut image = access::find_to_change(request, &mut transaction, id, request.rule).await?;
+    let mut image = access::find_to_change(&request.context, &mut transaction, id, request.rule).await?;
     if !matches!(image.status, Status::Active | Status::Deactivated) {
         let status = image.status;
         return Err(ApiError::Forbidden(format!("Not allowed to {verb} image in status '{status}'")));

@@ -17,7 +17,6 @@ use crate::{
     Request,
     db::{self, Image},
     schema::validate,
-    store::STORE,
     view::ImageView,
 };
 
@@ -38,9 +37,9 @@ pub(crate) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let headers = [
         (header::LOCATION, request.links.to(&format!("images/{}", image.id))),
         (HeaderName::from_static("openstack-image-import-methods"), methods),
-        (HeaderName::from_static("openstack-image-store-ids"), STORE.to_owned()),
+        (HeaderName::from_static("openstack-image-store-ids"), request.state.stores.ids()),
     ];
-    Ok((StatusCode::CREATED, headers, Json(ImageView::new(image))).into_response())
+    Ok((StatusCode::CREATED, headers, Json(ImageView::new(image, None))).into_response())
 }
 
 /// The image that a body describes.

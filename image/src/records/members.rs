@@ -113,9 +113,9 @@ async fn create(mut request: Request, Path(id): Path<String>) -> Result<Json<Mem
     };
     let mut transaction = request.state.database.begin().await?;
     let image = shared(&request, &mut transaction, &id, || not_allowed("create", &id)).await?;
-    check(&request, policy::ADD_MEMBER, &image)?;
+    check(&request.context, policy::ADD_MEMBER, &image)?;
     // Nobody else counts them at the same time.
-    access::find_locked(&request, &mut transaction, &id).await?;
+    access::find_locked(&request.context, &mut transaction, &id).await?;
     let attempted = db::members(&mut transaction, &id).await?.len() + 1;
     check_quota("members for this image", attempted, request.state.config.image_member_quota)
         .map_err(|error| ApiError::OverLimit(format!("Image member limit exceeded for image {id}: {error}:")))?;
@@ -177,7 +177,7 @@ async fn remove(request: Request, Path((id, member)): Path<(String, String)>) ->
     let mut transaction = request.state.database.begin().await?;
     let image = shared(&request, &mut transaction, &id, || not_allowed("delete", &id)).await?;
     look_up(&request, &mut transaction, &image, &member).await?;
-    check(&request, policy::DELETE_MEMBER, &image)?;
+    check(&request.context, policy::DELETE_MEMBER, &image)?;
     sql!("DELETE FROM image_members WHERE image_id = "(id)" AND member_id = "(member))
         .execute(&mut transaction)
         .await?;

@@ -5,7 +5,8 @@ mod attributes;
 mod create;
 mod members;
 mod patch;
-mod remove;
+pub(crate) mod properties;
+pub(crate) mod remove;
 mod tags;
 mod update;
 
@@ -13,7 +14,10 @@ use axum::Json;
 use novella_rest::{ApiError, Operation, Path, delete, get, patch, post};
 use serde_json::Value;
 
-use crate::{Images, Request, access, list, policy, view::ImageView};
+use crate::{
+    Images, Request, access, list, policy,
+    view::{ImageView, shown_one},
+};
 
 pub(crate) fn operations() -> Vec<Operation<Images>> {
     const ALL: &str = "/images";
@@ -34,7 +38,7 @@ pub(crate) fn operations() -> Vec<Operation<Images>> {
 /// Shows an image.
 async fn show(request: Request, Path(id): Path<String>) -> Result<Json<ImageView>, ApiError> {
     let image = access::find(&request, &mut *request.state.database.read().await?, &id).await?;
-    Ok(Json(ImageView::new(image)))
+    Ok(Json(shown_one(&request.state, image).await?))
 }
 
 /// A body of JSON, whatever media type it is said to be of: Glance looks at no other.

@@ -26,7 +26,7 @@ fn no_image(error: ApiError, id: &str) -> ApiError {
 async fn add(request: Request, Path((id, tag)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
     validate("image", &json!({"tags": [tag]}))?;
     let mut transaction = request.state.database.begin().await?;
-    let image = access::find_to_change(&request, &mut transaction, &id, policy::MODIFY_IMAGE).await;
+    let image = access::find_to_change(&request.context, &mut transaction, &id, policy::MODIFY_IMAGE).await;
     let mut image = image.map_err(|error| no_image(error, &id))?;
     add_tag(&mut image.tags, &tag);
     check_quota("tags", image.tags.len(), request.state.config.image_tag_quota)
@@ -38,7 +38,7 @@ async fn add(request: Request, Path((id, tag)): Path<(String, String)>) -> Resul
 
 async fn remove(request: Request, Path((id, tag)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
-    let image = access::find_to_change(&request, &mut transaction, &id, policy::MODIFY_IMAGE).await;
+    let image = access::find_to_change(&request.context, &mut transaction, &id, policy::MODIFY_IMAGE).await;
     let mut image = image.map_err(|error| no_image(error, &id))?;
     let place = image.tags.iter().position(|held| *held == tag).ok_or_else(ApiError::no_such_path)?;
     image.tags.remove(place);

@@ -18,7 +18,7 @@ use crate::{
     db::{self, Image},
     policy,
     schema::validate,
-    view::ImageView,
+    view::shown_one,
 };
 
 pub(crate) async fn update(mut request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
@@ -35,7 +35,7 @@ pub(crate) async fn update(mut request: Request, Path(id): Path<String>) -> Resu
         check(change)?;
     }
     let mut transaction = request.state.database.begin().await?;
-    let mut image = access::find_locked(&request, &mut transaction, &id).await?;
+    let mut image = access::find_locked(&request.context, &mut transaction, &id).await?;
     for change in &changes {
         apply(&request, &mut image, change)?;
     }
@@ -44,7 +44,7 @@ pub(crate) async fn update(mut request: Request, Path(id): Path<String>) -> Resu
         db::update(&mut transaction, &mut image).await?;
         transaction.commit().await?;
     }
-    Ok(Json(ImageView::new(image)).into_response())
+    Ok(Json(shown_one(&request.state, image).await?).into_response())
 }
 
 /// 415, and what would be right.
@@ -93,9 +93,9 @@ fn apply(request: &Request, image: &mut Image, change: &Change) -> Result<(), Ap
         && *op != Op::Remove
         && let Some(rule) = rule_for(visibility(value))
     {
-        access::check(request, rule, image)?;
+        access::check(&request.context, rule, image)?;
     }
-    access::check(request, policy::MODIFY_IMAGE, image)?;
+    access::check(&request.context, policy::MODIFY_IMAGE, image)?;
     let base = BASE.contains(&name);
     let conflict = |what: &str| Err(ApiError::Conflict(format!("Property {name} {what}.")));
     match op {

@@ -137,7 +137,8 @@ fn versioned(url: &str) -> String {
 }
 
 /// What an answer says.
-fn read(HttpAnswer { status, body, .. }: HttpAnswer) -> Result<Value, NetworkError> {
+fn read(answer: HttpAnswer) -> Result<Value, NetworkError> {
+    let (status, body) = (answer.status, answer.json());
     if status.is_success() {
         return Ok(body);
     }

@@ -96,6 +96,15 @@ impl Caller {
         self.inside || self.token.is_some()
     }
 
+    /// The same somebody before a service that has this policy.
+    #[must_use]
+    pub fn before(&self, policy: Arc<Policy>) -> Self {
+        match &self.token {
+            Some(token) => Self::new(self.context.clone(), Arc::clone(token), policy),
+            None => Self::anonymous(self.context.clone(), policy),
+        }
+    }
+
     /// The token; `None` for requests that need none.
     #[must_use]
     pub fn token(&self) -> Option<&Arc<Token>> {

@@ -28,7 +28,7 @@ pub struct PolicyDescription {
 }
 
 /// The rules of a component in force. The default has none, and grants nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// By their numbers; those of the description first, in its order.
     checks: Vec<Check<usize>>,

@@ -2,6 +2,7 @@
 //! the other services recorders that take every message and do nothing.
 
 mod events;
+mod images;
 mod networks;
 mod settings;
 
@@ -12,7 +13,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
 use novella_api::{
     ApiConfig, CLOUD, COMPUTE, QuotaConfig,
-    neighbours::{Bus, ImageRecord, Images, Projects},
+    neighbours::{Bus, Projects},
 };
 use novella_common::{
     RequestContext,
@@ -25,7 +26,7 @@ use novella_common::{
     sql,
 };
 use novella_identity::{IDENTITY, Identity, IdentityConfig, PasswordCost, SecurityComplianceConfig, seed};
-use novella_image::{IMAGE as IMAGES, ImageConfig, Store};
+use novella_image::{IMAGE as IMAGES, ImageConfig, Stores};
 use novella_messaging::{BusReport, Endpoint, Outcome, RpcServer, Target, Transport, TransportOptions, Version};
 use novella_rest::{ApiError, Server, Service};
 pub use novella_testing::On;
@@ -97,29 +98,6 @@ pub struct Cloud {
     settings: Settings,
     // Last, so that it is dropped after everything that uses it.
     _own: novella_testing::Database,
-}
-
-/// The Image component beside this API.
-struct ImagesHere(novella_image::Images);
-
-impl Images for ImagesHere {
-    fn find_many<'a>(
-        &'a self,
-        context: &'a RequestContext,
-        ids: Vec<String>,
-    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
-        Box::pin(async move {
-            let record = |image: novella_image::db::Image| ImageRecord {
-                id: image.id,
-                status: image.status.to_string(),
-                size: image.size,
-                min_disk_gb: image.min_disk_gb,
-                min_ram_mb: image.min_ram_mb,
-                properties: image.properties,
-            };
-            Ok(self.0.find_many(context, ids).await?.into_iter().map(record).collect())
-        })
-    }
 }
 
 /// The Identity component beside this API.
@@ -281,7 +259,7 @@ impl Cloud {
     /// The Image component of another process, on the same database and the same store.
     pub fn images(&self) -> novella_image::Images {
         let image = &self.settings.image;
-        let store = Store::open(image, self.folder.path()).unwrap();
+        let store = Stores::open(image, self.folder.path()).unwrap();
         novella_image::Images::new(self.database.clone(), store, image.clone())
     }
 

@@ -6,14 +6,16 @@ use axum::Router;
 use novella_api::{Api, ApiConfig, CLOUD, COMPUTE, QuotaConfig, neighbours::Neighbours};
 use novella_common::{config::ServiceConfig, db::Database, service::Readiness};
 use novella_identity::{IDENTITY, Identity, IdentityConfig, SecurityComplianceConfig};
-use novella_image::{IMAGE as IMAGES, ImageConfig, Store};
+use novella_image::{IMAGE as IMAGES, ImageConfig, Stores};
 use novella_messaging::Transport;
 use novella_neighbours::{NetworkingApiHere, NetworksHere};
 use novella_network::{NETWORK, NetworkConfig, Networking};
 use novella_rest::{Authenticator, Server, Service, policy::Policy};
 
 use super::{
-    BusHere, ImagesHere, ProjectsHere, identity_config, many_servers,
+    BusHere, ProjectsHere, identity_config,
+    images::ImagesHere,
+    many_servers,
     networks::{Counted, Questions},
 };
 
@@ -52,13 +54,13 @@ impl Settings {
     pub fn router(&self, database: &Database, transport: &Transport, folder: &Path) -> Router {
         let Self { config, quota, service, identity, security_compliance, image, policies, questions } = self.clone();
         let identity = Identity::new(database.clone(), config.token_ttl, identity, security_compliance);
-        let store = Store::open(&image, folder).unwrap();
+        let store = Stores::open(&image, folder).unwrap();
         let images = novella_image::Images::new(database.clone(), store, image);
         let networking = Networking::new(database.clone(), NetworkConfig::default());
         let rest = config.rest();
         let tokens: Arc<dyn Authenticator> = Arc::new(identity.clone());
         let neighbours = Neighbours {
-            images: Arc::new(ImagesHere(images.clone())),
+            images: Arc::new(ImagesHere::new(images.clone())),
             projects: Arc::new(ProjectsHere(identity.clone())),
             networks: Arc::new(Counted { networks: NetworksHere::new(networking.clone()), questions }),
             networking: Arc::new(NetworkingApiHere::new(networking.clone(), rest.clone(), tokens, None)),

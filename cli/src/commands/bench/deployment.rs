@@ -2,12 +2,14 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 use novella_common::config::Secret;
+use novella_rest::Verify;
 use tokio::process::{Child, Command};
 
 use super::{
@@ -237,8 +239,20 @@ impl Deployment {
             username: "admin".into(),
             password: self.password.clone(),
             project: "admin".into(),
+            verify: Verify::System,
         })
         .await
+    }
+
+    /// The process that serves the API.
+    pub(super) fn api(&self) -> Result<u32> {
+        let api = self.processes.iter().find(|process| matches!(process.name.as_str(), "up" | "api"));
+        api.and_then(|process| process.child.id()).context("no process serves the API")
+    }
+
+    /// A folder of its own, on the disk that its images are on.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The memory of each process.

@@ -24,3 +24,15 @@ impl Memory {
         Ok(Self { process: process.to_owned(), rss: kib("Rss:")?, private: kib("Private_Dirty:")? })
     }
 }
+
+/// Lets the highest resident set of the process `pid` be the present one.
+pub(super) fn forget_peak(pid: u32) -> Result<()> {
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+/// The highest resident set of the process `pid`, in KiB.
+pub(super) fn peak(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    line.with_context(|| format!("no VmHWM in /proc/{pid}/status"))
+}

@@ -39,6 +39,18 @@ impl Column {
         self.rows.push((what.to_owned(), format!("{rate:.0} ({count} in {:.2} s)", took.as_secs_f64())));
     }
 
+    /// How much of one rate another is.
+    pub(super) fn share(&mut self, what: &str, took: Duration, of: Duration) {
+        self.rows.push((what.to_owned(), format!("{:.2}", of.as_secs_f64() / took.as_secs_f64())));
+    }
+
+    /// How much memory has grown, from KiB to KiB.
+    pub(super) fn growth(&mut self, what: &str, from: u64, to: u64) {
+        let mib = |kib: u64| kib / 1024;
+        self.rows
+            .push((what.to_owned(), format!("{} MiB ({} to {})", mib(to.saturating_sub(from)), mib(from), mib(to))));
+    }
+
     /// How many of all.
     pub(super) fn count(&mut self, what: &str, count: usize, all: usize) {
         self.rows.push((what.to_owned(), format!("{count} of {all}")));

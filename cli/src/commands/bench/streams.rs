@@ -73,12 +73,12 @@ async fn part(
             }
         });
     }
-    let image = load::image(&client).await?;
+    let template = load::Template::find(&client).await?;
     let begun = Instant::now();
-    let samples = load::boot_sequentially(&client, &image, load::FLAVOR, options.samples).await?;
+    let samples = load::boot_sequentially(&client, &template, options.samples).await?;
     column.percentiles(&format!("POST /servers to 202, {when}"), &samples.accepted);
     column.percentiles(&format!("POST /servers to ACTIVE, {when}"), &samples.active);
-    let (ids, took) = load::boot_many(&client, &image, load::FLAVOR, options.servers, options.clients).await?;
+    let (ids, took) = load::boot_many(&client, &template, options.servers, options.clients).await?;
     column.rate(&format!("boots per second, {} clients, {when}", options.clients), ids.len(), took);
     column.memory(&format!("memory, {when}: private / resident"), &cloud.memory()?);
     if streams > 0 {

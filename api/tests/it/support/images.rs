@@ -1,0 +1,76 @@
+//! The Image component beside the API of a test.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use novella_api::neighbours::{ImageRecord, Images};
+use novella_common::RequestContext;
+use novella_image::IMAGE;
+use novella_rest::{
+    ApiError, Parameters,
+    policy::{Caller, Policy},
+};
+
+pub struct ImagesHere {
+    images: novella_image::Images,
+    policy: Arc<Policy>,
+}
+
+impl ImagesHere {
+    pub fn new(images: novella_image::Images) -> Self {
+        Self { images, policy: Arc::new(Policy::of(&IMAGE.policy).unwrap()) }
+    }
+}
+
+fn record(image: novella_image::db::Image) -> ImageRecord {
+    ImageRecord {
+        id: image.id,
+        name: image.name,
+        created_at: image.created_at,
+        updated_at: image.updated_at,
+        status: image.status.to_string(),
+        size: image.size,
+        min_disk_gb: image.min_disk_gb,
+        min_ram_mb: image.min_ram_mb,
+        properties: image.properties,
+    }
+}
+
+impl Images for ImagesHere {
+    fn find_many<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        ids: Vec<String>,
+    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
+        Box::pin(async move { Ok(self.images.find_many(context, ids).await?.into_iter().map(record).collect()) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        caller: &'a Caller,
+        query: Parameters,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
+        Box::pin(async move {
+            let caller = caller.before(Arc::clone(&self.policy));
+            Ok(self.images.list(&caller, &query, limit).await?.into_iter().map(record).collect())
+        })
+    }
+
+    fn change_properties<'a>(
+        &'a self,
+        caller: &'a Caller,
+        id: &'a str,
+        set: BTreeMap<String, String>,
+        removed: Vec<String>,
+    ) -> BoxFuture<'a, Result<(), ApiError>> {
+        Box::pin(async move {
+            let caller = caller.before(Arc::clone(&self.policy));
+            self.images.change_properties(&caller, id, set, &removed).await
+        })
+    }
+
+    fn delete<'a>(&'a self, caller: &'a Caller, id: &'a str) -> BoxFuture<'a, Result<(), ApiError>> {
+        Box::pin(async move { self.images.delete(&caller.before(Arc::clone(&self.policy)), id).await })
+    }
+}

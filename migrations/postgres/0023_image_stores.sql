@@ -1,0 +1,2 @@
+-- In which of several stores bytes are. Those from before are in the one that there was.
+ALTER TABLE image_objects ADD COLUMN store TEXT COLLATE "C" NOT NULL DEFAULT 'default';
