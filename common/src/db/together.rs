@@ -102,8 +102,11 @@ mod tests {
 
     use super::*;
 
+    /// How many were written each time.
+    type Sizes = Arc<Mutex<Vec<usize>>>;
+
     /// Doubles numbers; each time it is let.
-    fn doubling(most: usize) -> (Arc<Together<usize, usize>>, mpsc::UnboundedSender<()>, Arc<Mutex<Vec<usize>>>) {
+    fn doubling(most: usize) -> (Arc<Together<usize, usize>>, mpsc::UnboundedSender<()>, Sizes) {
         let (go, may) = mpsc::unbounded_channel();
         let (may, sizes) = (Arc::new(tokio::sync::Mutex::new(may)), Arc::new(Mutex::new(Vec::new())));
         let seen = Arc::clone(&sizes);

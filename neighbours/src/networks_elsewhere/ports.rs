@@ -78,11 +78,20 @@ impl NetworksElsewhere {
         let mut had = if more { Vec::new() } else { self.ports_of(&[device]).await? };
         had.retain(|port| !is_brought(port));
         let brought = if brought.is_empty() { Vec::new() } else { self.ports_by("id", &brought).await? };
-        // All is decided before anything is changed.
+        // All is decided before anything is changed. Those with an address of their own find their ports first: no other one
+        // takes them.
+        let mut there: Vec<Option<Value>> = vec![None; vifs.len()];
+        for named in [true, false] {
+            for (vif, there) in vifs.iter().zip(&mut there) {
+                if vif.port_id.is_none() && vif.fixed_ip.is_some() == named {
+                    *there = had.iter().position(|port| fits(port, vif)).map(|at| had.remove(at));
+                }
+            }
+        }
         let mut planned: Vec<Planned> = Vec::new();
-        for vif in vifs {
-            planned.push(match &vif.port_id {
-                Some(id) => {
+        for (vif, there) in vifs.iter().zip(there) {
+            planned.push(match (&vif.port_id, there) {
+                (Some(id), _) => {
                     let port = brought.iter().find(|port| port["id"] == **id).ok_or_else(|| no_port(id))?;
                     let owner = text(&port["device_id"]);
                     if !owner.is_empty() && owner != device {
@@ -90,10 +99,8 @@ impl NetworksElsewhere {
                     }
                     Ok((port.clone(), owner.is_empty()))
                 }
-                None => match had.iter().position(|port| fits(port, vif)) {
-                    Some(at) => Ok((had.remove(at), false)),
-                    None => Err(self.new_port(wanted, vif, device).await?),
-                },
+                (None, Some(port)) => Ok((port, false)),
+                (None, None) => Err(self.new_port(wanted, vif, device).await?),
             });
         }
         planned.extend(had.into_iter().map(|port| Ok((port, false))));

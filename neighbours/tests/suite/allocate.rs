@@ -56,6 +56,16 @@ pub async fn asked_again_the_same_ports_are_used_and_bound_to_the_new_host(world
     }
 }
 
+pub async fn asked_again_each_address_that_is_named_is_found_whatever_the_order(world: World) {
+    let (network, _) = world.demo.network("net", "10.1.0.0/24").await;
+    let mut wanted = world.wanted("host-1", &[]);
+    wanted.requested.vifs = vec![at(&network, "10.1.0.77"), on(&network)];
+    let first = world.networks.allocate(&wanted).await.unwrap();
+    wanted.requested.vifs.reverse();
+    let again = world.networks.allocate(&wanted).await.unwrap();
+    assert_eq!(ids(&again), [ids(&first)[1], ids(&first)[0]]);
+}
+
 pub async fn what_an_earlier_try_has_made_in_part_is_completed(world: World) {
     let (one, _) = world.demo.network("one", "10.1.0.0/24").await;
     let (other, _) = world.demo.network("other", "10.2.0.0/24").await;

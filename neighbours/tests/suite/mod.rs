@@ -14,6 +14,7 @@ macro_rules! for_each_behaviour {
         $make! {
             allocate: a_server_gets_ports_in_the_order_asked_for_bound_to_its_host_and_active,
             allocate: asked_again_the_same_ports_are_used_and_bound_to_the_new_host,
+            allocate: asked_again_each_address_that_is_named_is_found_whatever_the_order,
             allocate: what_an_earlier_try_has_made_in_part_is_completed,
             allocate: sixty_four_servers_at_once_get_an_address_each_and_the_others_none,
             allocate: who_is_dropped_in_the_midst_loses_no_address,

@@ -116,21 +116,27 @@ fn plan<'k>(known: &'k Known, wanted: &DevicePorts, now: Timestamp) -> Result<Ve
     if wanted.more {
         had.clear();
     }
+    let mut there: Vec<Option<&Port>> = vec![None; wanted.ports.len()];
+    // Those with an address of their own first: no other one takes their ports.
+    for named in [true, false] {
+        for (asked, there) in wanted.ports.iter().zip(&mut there) {
+            if asked.port.is_none() && asked.address.is_some() == named {
+                *there = had.iter().position(|port| known.fits(port, asked)).map(|at| had.remove(at));
+            }
+        }
+    }
     let mut planned = Vec::new();
-    for (index, asked) in wanted.ports.iter().enumerate() {
-        let there = had.iter().position(|port| known.fits(port, asked));
-        planned.push(match &asked.port {
-            Some(id) => {
+    for (index, (asked, there)) in wanted.ports.iter().zip(there).enumerate() {
+        planned.push(match (&asked.port, there) {
+            (Some(id), _) => {
                 let port = known.port(id).ok_or_else(|| Port::missing(id))?;
                 if !port.device_id.is_empty() && port.device_id != wanted.device {
                     return Err(several::in_use(port));
                 }
                 held(port, wanted, now)?
             }
-            None => match there {
-                Some(at) => held(had.remove(at), wanted, now)?,
-                None => new(known, wanted, asked, later(now, index))?,
-            },
+            (None, Some(port)) => held(port, wanted, now)?,
+            (None, None) => new(known, wanted, asked, later(now, index))?,
         });
     }
     for port in had {

@@ -42,11 +42,10 @@ async fn try_bind(request: &Request, device: &str, binding: Binding<'_>) -> Resu
     }
     let ids: Vec<String> = ports.iter().map(|port| port.id.clone()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let inactive = bindings::inactive(&mut work.transaction, &ids).await?.into_iter();
     let mut others: BTreeMap<String, Vec<Other>> = grouped(
-        bindings::inactive_of(&mut work.transaction, &ids)
-            .await?
-            .into_iter()
-            .map(|(port, host, vnic_type, profile)| (port, Other { host, vnic_type, profile })),
+        inactive
+            .map(|bindings::Inactive { port, host, vnic_type, profile }| (port, Other { host, vnic_type, profile })),
     );
     let seen = others.clone();
     let mut changed = Vec::new();

@@ -104,10 +104,7 @@ async fn defaults(work: &mut Work<'_>, projects: BTreeSet<&str>) -> Result<BTree
                 security_groups::ensure_default(work, project).await?;
             }
         }
-        let mut sql = select::<SecurityGroup>();
-        sql.push(" WHERE name = ").bind(security_groups::DEFAULT).push(" AND project_id").is_in(missing);
-        sql.push(" ORDER BY id").push_for("", " FOR SHARE");
-        let groups: Vec<SecurityGroup> = sql.fetch_all(&mut work.transaction).await?;
+        let groups = security_groups::defaults_of(&mut work.transaction, &missing).await?;
         found.extend(groups.into_iter().map(|group| (group.project_id, group.id)));
     }
     Ok(found)

@@ -104,9 +104,20 @@ pub(crate) async fn ensure_of(request: &Request, project: &str) -> Result<(), Ap
 
 /// The default group of a project.
 async fn default_of(connection: &mut Connection, project: &str) -> Result<Option<String>, ApiError> {
-    Ok(sql!("SELECT id FROM security_groups WHERE project_id = " (project) " AND name = " (DEFAULT) " LIMIT 1")
+    // The name as text, since there is an index of these alone.
+    Ok(sql!("SELECT id FROM security_groups WHERE name = 'default' AND project_id = " (project) " LIMIT 1")
         .fetch_optional(connection)
         .await?)
+}
+
+/// The default groups of projects, where they are there. None is deleted until the transaction ends.
+pub(crate) async fn defaults_of(
+    connection: &mut Connection,
+    projects: &[&str],
+) -> Result<Vec<SecurityGroup>, ApiError> {
+    let mut sql = select::<SecurityGroup>();
+    sql.push(" WHERE name = 'default' AND project_id").is_in(projects);
+    Ok(sql.push(" ORDER BY id").push_for("", " FOR SHARE").fetch_all(connection).await?)
 }
 
 /// The default group of a project, which is made if it is not there.

@@ -82,6 +82,12 @@ impl<'n> Api<'n> {
     }
 }
 
+/// Only an administrator names an address; the port is demo's.
+fn of_demo(mut values: Value, project: &str) -> Value {
+    values["project_id"] = project.into();
+    values
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
@@ -108,22 +114,23 @@ async fn what_compute_asks_of_networking_a_real_neutron_answers(identity: Identi
         cache_time: Duration::from_secs(1),
     });
     let networks = NetworksElsewhere::new(Some(&neutron.url), None, std::sync::Arc::new(keystone.unwrap())).unwrap();
-    let network = demo.network("10.9.0.0/28").await;
-    let group = text(&demo.send(Method::GET, "/security-groups", None).await["security_groups"][0]["project_id"]);
-    let context = RequestContext { project_id: Some(group.clone()), is_admin: false, ..RequestContext::internal() };
+    let network = demo.network("10.9.0.0/24").await;
+    let project = text(&demo.send(Method::GET, "/security-groups", None).await["security_groups"][0]["project_id"]);
+    let context = RequestContext { project_id: Some(project.clone()), is_admin: false, ..RequestContext::internal() };
     let caller = Caller { context: &context, token: Some(&demo.token) };
 
     // What there is.
-    let found = networks.networks(caller, NetworkFilter::OfProject(group.clone())).await.unwrap();
+    let found = networks.networks(caller, NetworkFilter::OfProject(project.clone())).await.unwrap();
     assert_eq!(found.iter().map(|network| network.id.as_str()).collect::<Vec<_>>(), [network.as_str()]);
     assert!(found[0].port_security_enabled && found[0].subnets.len() == 1 && !found[0].external);
-    let groups = networks.security_groups(caller, &group).await.unwrap();
+    let groups = networks.security_groups(caller, &project).await.unwrap();
     assert_eq!(groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["default"]);
-    let left = networks.ports_left(caller, &group).await.unwrap().unwrap();
-    assert_eq!(kind(networks.auto_allocate(caller, &group, true).await), "AutoAllocationFailure");
+    let left = networks.ports_left(caller, &project).await.unwrap().unwrap();
+    assert_eq!(kind(networks.auto_allocate(caller, &project, true).await), "AutoAllocationFailure");
 
     // Two ports and one that was brought.
-    let brought = text(&demo.make("port", json!({"network_id": network})).await["id"]);
+    let values = json!({"network_id": network, "fixed_ips": [{"ip_address": "10.9.0.5"}]});
+    let brought = text(&admin.make("port", of_demo(values, &project)).await["id"]);
     let on = |port: Option<&str>, address: Option<&str>| RequestedVif {
         network_id: network.clone(),
         port_id: port.map(ToOwned::to_owned),
@@ -132,7 +139,7 @@ async fn what_compute_asks_of_networking_a_real_neutron_answers(identity: Identi
     };
     let mut wanted = PortsWanted {
         instance: InstanceUuid::random(),
-        project_id: group.clone(),
+        project_id: project.clone(),
         hostname: "Web 1".into(),
         host: "host-1".into(),
         zone: "nova".into(),
@@ -148,10 +155,10 @@ async fn what_compute_asks_of_networking_a_real_neutron_answers(identity: Identi
     assert!(info.0.iter().all(|vif| vif.vif_type == "ovs" && vif.network_name == "net"), "{info:?}");
     for port in admin.ports_of(&device).await {
         let said = (&port["device_owner"], &port["binding:host_id"], &port["dns_name"], &port["project_id"]);
-        assert_eq!(said, (&json!("compute:nova"), &json!("host-1"), &json!("web-1"), &json!(group)));
+        assert_eq!(said, (&json!("compute:nova"), &json!("host-1"), &json!("web-1"), &json!(project)));
         assert_eq!(port["security_groups"], json!([groups[0].id]));
     }
-    assert_eq!(networks.ports_left(caller, &group).await.unwrap(), Some(left - 3));
+    assert_eq!(networks.ports_left(caller, &project).await.unwrap(), Some(left - 3));
     let seen = networks.ports(caller, PortFilter::AddressPart("10.9.0.9".into())).await.unwrap();
     assert_eq!(seen[0].id, info.0[2].port_id);
 

@@ -7,7 +7,7 @@ use axum::{
 };
 use http::StatusCode;
 use novella_common::{
-    db::{Connection, Json},
+    db::{Connection, DbError, FromRow, Json, Row},
     sql,
 };
 use novella_rest::{ApiError, Operation, Path, delete, get, post, put};
@@ -33,10 +33,22 @@ pub(super) fn vif() -> (String, Map<String, Value>) {
 }
 
 /// A binding that is not the active one.
-struct Inactive {
-    host: String,
-    vnic_type: String,
-    profile: Map<String, Value>,
+pub(crate) struct Inactive {
+    pub(crate) port: String,
+    pub(crate) host: String,
+    pub(crate) vnic_type: String,
+    pub(crate) profile: Map<String, Value>,
+}
+
+impl FromRow for Inactive {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            port: row.read()?,
+            host: row.read()?,
+            vnic_type: row.read()?,
+            profile: row.read::<Json<Map<String, Value>>>()?.0,
+        })
+    }
 }
 
 /// The operations.
@@ -64,20 +76,10 @@ fn active(port: &Port) -> Value {
     view(&port.host_id, &port.vnic_type, &port.profile, true)
 }
 
-async fn inactive(connection: &mut Connection, port: &str) -> Result<Vec<Inactive>, ApiError> {
-    let found = inactive_of(connection, &[port]).await?;
-    Ok(found.into_iter().map(|(_, host, vnic_type, profile)| Inactive { host, vnic_type, profile }).collect())
-}
-
-/// The bindings of these ports that are not active: the port, the host, what the port is there and how it is bound.
-pub(crate) async fn inactive_of(
-    connection: &mut Connection,
-    ports: &[&str],
-) -> Result<Vec<(String, String, String, Map<String, Value>)>, ApiError> {
+/// The bindings of these ports that are not active.
+pub(crate) async fn inactive(connection: &mut Connection, ports: &[&str]) -> Result<Vec<Inactive>, ApiError> {
     let mut sql = sql!("SELECT port_id, host, vnic_type, profile FROM port_bindings WHERE port_id");
-    let rows: Vec<(String, String, String, Json<Map<String, Value>>)> =
-        sql.is_in(ports).push(" ORDER BY port_id, host").fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|(port, host, vnic_type, profile)| (port, host, vnic_type, profile.0)).collect())
+    Ok(sql.is_in(ports).push(" ORDER BY port_id, host").fetch_all(connection).await?)
 }
 
 fn no_binding(port: &str, host: &str) -> ApiError {
@@ -99,7 +101,7 @@ async fn all(request: &Request, port: &str) -> Result<Vec<Value>, ApiError> {
     if !port.host_id.is_empty() {
         bindings.push(active(&port));
     }
-    for other in inactive(&mut connection, &port.id).await? {
+    for other in inactive(&mut connection, &[&port.id]).await? {
         bindings.push(view(&other.host, &other.vnic_type, &other.profile, false));
     }
     Ok(bindings)
@@ -160,7 +162,7 @@ async fn activate(request: Request, Path((port, host)): Path<(String, String)>) 
             format!("Binding for port {port} on host {host} is already active."),
         ));
     }
-    let others = inactive(&mut work.transaction, &row.id).await?;
+    let others = inactive(&mut work.transaction, &[&row.id]).await?;
     let Some(next) = others.into_iter().find(|other| other.host == host) else {
         return Err(no_binding(&port, &host));
     };
