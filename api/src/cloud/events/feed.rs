@@ -19,7 +19,7 @@ use novella_common::{
 };
 use novella_rest::ApiError;
 use serde_json::json;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::{sync::broadcast, time::MissedTickBehavior};
 
 use super::views;
@@ -98,10 +98,43 @@ pub(super) struct Event {
 /// What one look has found.
 #[derive(Debug)]
 pub(super) enum Batch {
-    /// Changes; with the last of them, all until the position have been sent.
-    Changes { events: Vec<Event>, position: Option<Position> },
+    /// What has changed.
+    Changes(Changes),
     /// For everybody.
     Notice(Bytes),
+}
+
+/// What has changed; with the last of these, all until the position have been sent.
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub(super) events: Vec<Event>,
+    pub(super) position: Option<Position>,
+    whole: OnceLock<Bytes>,
+}
+
+impl Changes {
+    fn new(events: Vec<Event>, position: Option<Position>) -> Self {
+        Self { events, position, whole: OnceLock::new() }
+    }
+
+    /// All of it, as it is written to those who see everything: made once for all of them, however many they are.
+    pub(super) fn whole(&self) -> Bytes {
+        let write = || {
+            let mut text = Vec::new();
+            for (index, event) in self.events.iter().enumerate() {
+                text.extend_from_slice(&event.with_hosts);
+                match self.position {
+                    Some(position) if index + 1 == self.events.len() => {
+                        text.extend_from_slice(format!("id: {position}\n").as_bytes());
+                    }
+                    _ => {}
+                }
+                text.push(b'\n');
+            }
+            text.into()
+        };
+        self.whole.get_or_init(write).clone()
+    }
 }
 
 /// Clones share it.
@@ -291,10 +324,10 @@ impl Reader {
     fn send_changes(&self, mut events: Vec<Event>, position: Option<Position>) {
         while events.len() > BATCH {
             let rest = events.split_off(BATCH);
-            self.send(Batch::Changes { events, position: None });
+            self.send(Batch::Changes(Changes::new(events, None)));
             events = rest;
         }
-        self.send(Batch::Changes { events, position });
+        self.send(Batch::Changes(Changes::new(events, position)));
     }
 
     async fn look(&mut self, database: &Database) -> Result<(), DbError> {

@@ -145,7 +145,16 @@ impl Follower {
 
     fn take(&mut self, batch: &Arc<Batch>) {
         match &**batch {
-            Batch::Changes { events, position } => self.tell(events, *position),
+            Batch::Changes(changes) => {
+                let sees_all = self.viewer.sees_everything();
+                if sees_all && !changes.events.iter().any(|event| self.has_told(event)) {
+                    self.position = changes.position.map_or(self.position, |position| self.position.max(position));
+                    self.alive.reset();
+                    self.frames.push_back(changes.whole());
+                } else {
+                    self.tell(&changes.events, changes.position);
+                }
+            }
             Batch::Notice(frame) => {
                 self.frames.push_back(frame.clone());
                 self.end_frame(None);
@@ -153,14 +162,17 @@ impl Follower {
         }
     }
 
+    /// Whether this was told of when what had been missed was made up for.
+    fn has_told(&self, event: &Event) -> bool {
+        self.made_up.get(&event.key).is_some_and(|known| event.changed <= *known)
+    }
+
     /// Tells of these, and with the last of them that all until `position` have been told.
     fn tell(&mut self, events: &[Event], position: Option<Position>) {
         if let Some(position) = position {
             self.position = self.position.max(position);
         }
-        let made_up = &self.made_up;
-        let known = |event: &Event| made_up.get(&event.key).is_some_and(|known| event.changed <= *known);
-        let mut visible = events.iter().filter(|event| self.viewer.sees(event) && !known(event)).peekable();
+        let mut visible = events.iter().filter(|event| self.viewer.sees(event) && !self.has_told(event)).peekable();
         let mut frames = Vec::new();
         while let Some(event) = visible.next() {
             let data = if self.viewer.with_hosts { &event.with_hosts } else { &event.without_hosts };
@@ -231,6 +243,11 @@ impl Follower {
 }
 
 impl Viewer {
+    /// Whether every event is for it, with all that it says.
+    fn sees_everything(&self) -> bool {
+        self.project.is_none() && self.with_hosts && self.with_migrations
+    }
+
     fn sees(&self, event: &Event) -> bool {
         if matches!(event.key, Key::Migration(_)) && !self.with_migrations {
             return false;
