@@ -18,7 +18,7 @@ use novella_common::{
     RequestContext,
     db::instances::ports,
     ids::InstanceUuid,
-    models::{Fault, InstanceSpec, NetworkInfo},
+    models::{Fault, InstanceSpec, NetworkInfo, RequestedNetworks},
     networks::{NetworkError, Networks, PortsWanted},
 };
 use novella_compute::rpcapi::{BuildRequest, ComputeClient};
@@ -80,6 +80,7 @@ impl SchedulerManager {
         let asked = asked.unwrap_or_else(|_| Err(NetworkError::Unavailable("it does not answer".into())));
         match asked {
             Ok(info) => {
+                let info = with_requests(info, &wanted.requested);
                 if self.placer.allocated(assigned, info.clone()).await? {
                     return Ok(Some(info));
                 }
@@ -177,6 +178,15 @@ impl SchedulerManager {
         }
         Ok(done)
     }
+}
+
+/// The interfaces with what only the request says of each. Networking answers in the order of the request.
+fn with_requests(mut info: NetworkInfo, requested: &RequestedNetworks) -> NetworkInfo {
+    for (vif, asked) in info.0.iter_mut().zip(&requested.vifs) {
+        vif.preserve_on_delete = asked.port_id.is_some();
+        vif.tag.clone_from(&asked.tag);
+    }
+    info
 }
 
 impl Scheduler for SchedulerManager {

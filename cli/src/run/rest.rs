@@ -108,12 +108,9 @@ fn networks_here(config: &Config, database: &Database) -> NetworksHere {
     NetworksHere::new(Networking::new(database.clone(), config.network.clone()))
 }
 
-/// The Networking that Compute asks.
-///
-/// # Errors
-/// What the configuration says of a Networking elsewhere can't be used.
-pub(crate) fn networks(config: &Config, database: &Database) -> Result<Arc<dyn Networks>> {
-    let Some(url) = &config.api.network_url else { return Ok(Arc::new(networks_here(config, database))) };
+/// The Networking elsewhere, if the configuration names one.
+fn networks_elsewhere(config: &Config) -> Result<Option<Arc<NetworksElsewhere>>> {
+    let Some(url) = &config.api.network_url else { return Ok(None) };
     let keystone = config.api.network_keystone();
     let keystone = keystone.filter(|keystone| !keystone.password.expose().is_empty()).context(
         "api.network_url is set, but not api.identity_password, or neither api.network_identity_url nor \
@@ -122,7 +119,18 @@ pub(crate) fn networks(config: &Config, database: &Database) -> Result<Arc<dyn N
     let keystone = Arc::new(Keystone::new(keystone).context("api.network_identity_url")?);
     let url = Some(url.as_str()).filter(|url| *url != CATALOG);
     let networks = NetworksElsewhere::new(url, config.api.network_authority.as_deref(), keystone);
-    Ok(Arc::new(networks.context("api.network_url")?))
+    Ok(Some(Arc::new(networks.context("api.network_url")?)))
+}
+
+/// The Networking that Compute asks.
+///
+/// # Errors
+/// What the configuration says of a Networking elsewhere can't be used.
+pub(crate) fn networks(config: &Config, database: &Database) -> Result<Arc<dyn Networks>> {
+    Ok(match networks_elsewhere(config)? {
+        Some(elsewhere) => elsewhere,
+        None => Arc::new(networks_here(config, database)),
+    })
 }
 
 /// The Networking whose API Compute passes on.
@@ -131,6 +139,9 @@ fn networking_api(
     database: &Database,
     authenticator: &Arc<dyn Authenticator>,
 ) -> Result<Arc<dyn NetworkingApi>> {
+    if let Some(elsewhere) = networks_elsewhere(config)? {
+        return Ok(elsewhere);
+    }
     let policies = policies::load(config)?;
     let policy = policies.into_iter().find(|policy| policy.service.kind == NETWORK.kind).map(|of| of.policy);
     let networking = networking_here(config, database);

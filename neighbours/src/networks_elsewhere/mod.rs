@@ -21,6 +21,7 @@ use http::Method;
 use novella_common::{
     ids::InstanceUuid,
     models::{NetworkInfo, RequestedVif},
+    networking_api::NetworkingApi,
     networks::{
         Answer, Binding, Caller, Network, NetworkError, NetworkFilter, Networks, Port, PortFilter, PortsWanted,
         SecurityGroup,
@@ -249,5 +250,11 @@ impl Networks for NetworksElsewhere {
         remove: &'a [String],
     ) -> Answer<'a, ()> {
         Box::pin(self.change_groups(asked_by(caller), instance, add, remove))
+    }
+}
+
+impl NetworkingApi for NetworksElsewhere {
+    fn send<'a>(&'a self, caller: Caller<'a>, method: Method, path: &'a str, body: Option<Value>) -> Answer<'a, Value> {
+        Box::pin(async move { self.neutron.ask(asked_by(caller), method, path, body.as_ref()).await })
     }
 }
