@@ -159,6 +159,14 @@ const RELEASED: &[(&str, &str)] = &[
         "2518c043615b87ec55ecd3110dfaeb39dd2b82b6b5c68bc2c82b4eb23b27511c39d4a51f75ad9927a8294d8afeece7d5",
     ),
     (
+        "postgres/0022_ports_of_instances.sql",
+        "172e087af750e7c790a62c6f450cf3ba5a83f458c820d57efff1bb6115d38168b5552c4d2808b7955947bb96698bed0e",
+    ),
+    (
+        "sqlite/0022_ports_of_instances.sql",
+        "59d9fe3164d102311a0385d7e9db29acde77ee4448d6284ed2deda855a483bfbefad3effacf0785934e9a5661c74c8c9",
+    ),
+    (
         "postgres/0023_image_stores.sql",
         "9b787b040d83848a98c36ee825a2b6b504b6ebfc5b9eb06086fa4db5925cfc23a367d776d5ec338f2ec96680f0c970af",
     ),
