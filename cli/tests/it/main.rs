@@ -5,6 +5,7 @@
 mod support;
 
 mod abandoned;
+mod ansible;
 mod bus;
 mod clients;
 mod crash;
@@ -16,6 +17,7 @@ mod history;
 mod hostile;
 mod hostile_clients;
 mod identity_alone;
+mod image_clients;
 mod images;
 mod local;
 mod network_clients;
@@ -24,10 +26,12 @@ mod outages;
 mod page;
 mod policy;
 mod replaced;
+mod server_network_clients;
 mod services;
 mod storm;
 mod story;
 mod terminal;
+mod terraform;
 mod tls;
 mod traces;
 mod walk;
