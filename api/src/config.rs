@@ -105,6 +105,15 @@ pub struct ApiConfig {
     /// at the latest.
     #[serde(with = "seconds")]
     pub identity_cache_time: Duration,
+    /// The URL of a Networking elsewhere, a Neutron or `novella network`: `https://neutron.example.org:9696`; or `catalog`:
+    /// where Identity's catalog says. Networks and ports are there, and no Networking is served here. What concerns a user's
+    /// request is asked with the user's token; ports of servers are made by `identity_user`, who needs the roles `admin`
+    /// and `service`. The same for an API, a scheduler and a conductor.
+    pub network_url: Option<String>,
+    /// Where `identity_user` gets a token for it. Unset: `identity_url`.
+    pub network_identity_url: Option<String>,
+    /// Who has signed the certificate of `network_url` (PEM file). Unset: who the system trusts.
+    pub network_authority: Option<PathBuf>,
 }
 
 impl Default for ApiConfig {
@@ -139,6 +148,9 @@ impl Default for ApiConfig {
             identity_project_domain: "Default".to_owned(),
             identity_authority: None,
             identity_cache_time: Duration::from_secs(10),
+            network_url: None,
+            network_identity_url: None,
+            network_authority: None,
         }
     }
 }
@@ -147,8 +159,19 @@ impl ApiConfig {
     /// The Identity service elsewhere, if there is to be one.
     #[must_use]
     pub fn keystone(&self) -> Option<KeystoneConfig> {
+        self.user_at(self.identity_url.as_ref())
+    }
+
+    /// The Identity service whose tokens a Networking elsewhere takes, if one is named.
+    #[must_use]
+    pub fn network_keystone(&self) -> Option<KeystoneConfig> {
+        self.user_at(self.network_identity_url.as_ref().or(self.identity_url.as_ref()))
+    }
+
+    /// This service's own user, at this Identity.
+    fn user_at(&self, url: Option<&String>) -> Option<KeystoneConfig> {
         Some(KeystoneConfig {
-            url: self.identity_url.clone()?,
+            url: url?.clone(),
             user: self.identity_user.clone(),
             user_domain: self.identity_user_domain.clone(),
             password: self.identity_password.clone().unwrap_or_else(|| Secret::new("")),

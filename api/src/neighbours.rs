@@ -4,10 +4,10 @@
 //! what the process itself knows how to ask.
 //! Which tokens are valid is asked by every service alike: [`novella_rest::Authenticator`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use novella_common::RequestContext;
+use novella_common::{RequestContext, networking_api::NetworkingApi, networks::Networks};
 use novella_messaging::BusReport;
 use novella_rest::ApiError;
 
@@ -48,6 +48,25 @@ pub trait Projects: Send + Sync + 'static {
     /// # Errors
     /// 503 if the component can't be asked.
     fn exists<'a>(&'a self, context: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>>;
+}
+
+/// The components beside Compute, as it asks them.
+#[derive(Clone)]
+pub struct Neighbours {
+    /// The Image component.
+    pub images: Arc<dyn Images>,
+    /// What Identity knows of projects.
+    pub projects: Arc<dyn Projects>,
+    /// The Networking component.
+    pub networks: Arc<dyn Networks>,
+    /// And its own API, for what Compute passes on.
+    pub networking: Arc<dyn NetworkingApi>,
+}
+
+impl fmt::Debug for Neighbours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Neighbours").finish_non_exhaustive()
+    }
 }
 
 /// How the bus is looked at, beyond what AMQP tells.

@@ -38,6 +38,8 @@ rules! {
     SERVERS_CREATE = "os_compute_api:servers:create", Who::Role(MEMBER), "Make a server.";
     SERVERS_CREATE_FORCED_HOST = "os_compute_api:servers:create:forced_host", Who::Admin, "Make a server on a host by `availability_zone: zone:host`.";
     SERVERS_CREATE_REQUESTED = "compute:servers:create:requested_destination", Who::Admin, "Make a server on a named host.";
+    SERVERS_CREATE_ATTACH_NETWORK = "os_compute_api:servers:create:attach_network", Who::Role(MEMBER), "Make a server that is on networks.";
+    NETWORK_ATTACH_EXTERNAL = "network:attach_external_network", Who::Admin, "Put a server on an external network that is not shared.";
     SERVERS_CREATE_TRUSTED_CERTS = "os_compute_api:servers:create:trusted_certs", Who::Role(MEMBER), "Name the certificates that a server's image may be verified by.";
     SERVERS_UPDATE = "os_compute_api:servers:update", Who::Role(MEMBER), "Change a server's name and description.";
     SERVERS_DELETE = "os_compute_api:servers:delete", Who::Role(MEMBER), "Delete a server.";

@@ -6,6 +6,7 @@ use novella_common::{
     config::ServiceConfig,
     db::{Connection, Database, DbError, listening},
     models::FreshSince,
+    networking_api::NetworkingApi,
     networks::Networks,
 };
 use novella_compute::rpcapi::{ComputeClient, ComputeLiveMigrationClient};
@@ -18,7 +19,7 @@ use crate::{
     compute::ServerWriter,
     config::{ApiConfig, QuotaConfig},
     host_calls::HostCalls,
-    neighbours::{Bus, Images, Projects},
+    neighbours::{Bus, Images, Neighbours, Projects},
 };
 
 /// What every handler is given. Clones share it.
@@ -36,6 +37,7 @@ pub struct Parts {
     pub(crate) host_calls: HostCalls,
     pub(crate) images: Arc<dyn Images>,
     pub(crate) networks: Arc<dyn Networks>,
+    pub(crate) networking: Arc<dyn NetworkingApi>,
     pub(crate) transport: Transport,
     /// What AMQP does not tell of it.
     pub(crate) bus: Arc<dyn Bus>,
@@ -54,12 +56,13 @@ impl Api {
     pub fn new(
         database: Database,
         transport: &Transport,
-        (images, projects, networks): (Arc<dyn Images>, Arc<dyn Projects>, Arc<dyn Networks>),
+        neighbours: Neighbours,
         bus: Arc<dyn Bus>,
         config: ApiConfig,
         quota: QuotaConfig,
         service: ServiceConfig,
     ) -> Self {
+        let Neighbours { images, projects, networks, networking } = neighbours;
         Self(Arc::new(Parts {
             scheduler: SchedulerClient::new(transport),
             conductor: ConductorClient::new(transport),
@@ -68,6 +71,7 @@ impl Api {
             host_calls: HostCalls::new(config.max_calls_per_host),
             images,
             networks,
+            networking,
             transport: transport.clone(),
             bus,
             server_writer: ServerWriter::default(),

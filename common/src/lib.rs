@@ -12,6 +12,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod models;
 mod named;
+pub mod networking_api;
 pub mod networks;
 pub mod printable;
 pub mod reports;

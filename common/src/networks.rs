@@ -98,6 +98,10 @@ pub struct Port {
     pub host: String,
     /// How it is bound there.
     pub vif_type: String,
+    /// When it gets its addresses: `immediate`, `deferred` until it is bound, or `none`, never.
+    pub ip_allocation: String,
+    /// Whether it has security groups at all.
+    pub port_security_enabled: bool,
 }
 
 /// Which ports are asked for.
@@ -164,6 +168,14 @@ pub trait Networks: Send + Sync + 'static {
 
     /// All security groups of a project, the default one made first if it is missing.
     fn security_groups<'a>(&'a self, caller: Caller<'a>, project: &'a str) -> Answer<'a, Vec<SecurityGroup>>;
+
+    /// The security groups of these instances' ports, as far as the caller may see them: a pair for each port and group, those
+    /// of one instance together.
+    fn security_groups_of<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        instances: &'a [InstanceUuid],
+    ) -> Answer<'a, Vec<(InstanceUuid, SecurityGroup)>>;
 
     /// How many ports more the project may have; `None`: as many as it likes.
     fn ports_left<'a>(&'a self, caller: Caller<'a>, project: &'a str) -> Answer<'a, Option<u64>>;

@@ -50,6 +50,14 @@ impl Networks for FailingNetworks {
         self.ask(|inner| inner.security_groups(caller, project))
     }
 
+    fn security_groups_of<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        instances: &'a [InstanceUuid],
+    ) -> Answer<'a, Vec<(InstanceUuid, SecurityGroup)>> {
+        self.ask(|inner| inner.security_groups_of(caller, instances))
+    }
+
     fn ports_left<'a>(&'a self, caller: Caller<'a>, project: &'a str) -> Answer<'a, Option<u64>> {
         self.ask(|inner| inner.ports_left(caller, project))
     }

@@ -1,8 +1,17 @@
 //! What Compute asks of the other components, answered: by a component of the same process, called directly, or by one
-//! elsewhere over HTTP. The one crate that knows both Compute's words and theirs.
+//! elsewhere over HTTP. And what they tell Compute. The one crate that knows both Compute's words and theirs.
 
 mod dns_name;
+mod networking_api_here;
+mod networks_elsewhere;
 mod networks_here;
+mod servers_elsewhere;
+mod servers_here;
+mod service_elsewhere;
 
 use dns_name::dns_name;
+pub use networking_api_here::NetworkingApiHere;
+pub use networks_elsewhere::NetworksElsewhere;
 pub use networks_here::NetworksHere;
+pub use servers_elsewhere::ServersElsewhere;
+pub use servers_here::ServersHere;

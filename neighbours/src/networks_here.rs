@@ -118,7 +118,13 @@ fn port(view: devices::PortView) -> Port {
         security_groups: view.security_groups,
         host: view.host,
         vif_type: view.vif_type,
+        ip_allocation: view.ip_allocation,
+        port_security_enabled: view.port_security_enabled,
     }
+}
+
+fn security_group(view: devices::SecurityGroupView) -> SecurityGroup {
+    SecurityGroup { id: view.id, name: view.name, description: view.description, project_id: view.project }
 }
 
 impl Networks for NetworksHere {
@@ -151,13 +157,21 @@ impl Networks for NetworksHere {
     fn security_groups<'a>(&'a self, caller: Caller<'a>, project: &'a str) -> Answer<'a, Vec<SecurityGroup>> {
         Box::pin(async move {
             let found = self.0.security_groups(caller.context, project).await.map_err(refusal)?;
-            let group = |group: devices::SecurityGroupView| SecurityGroup {
-                id: group.id,
-                name: group.name,
-                description: group.description,
-                project_id: group.project,
-            };
-            Ok(found.into_iter().map(group).collect())
+            Ok(found.into_iter().map(security_group).collect())
+        })
+    }
+
+    fn security_groups_of<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        instances: &'a [InstanceUuid],
+    ) -> Answer<'a, Vec<(InstanceUuid, SecurityGroup)>> {
+        Box::pin(async move {
+            let devices: Vec<String> = instances.iter().map(ToString::to_string).collect();
+            let found = self.0.security_groups_of(caller.context, &devices).await.map_err(refusal)?;
+            let pairs =
+                found.into_iter().filter_map(|(device, group)| Some((device.parse().ok()?, security_group(group))));
+            Ok(pairs.collect())
         })
     }
 

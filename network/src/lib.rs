@@ -13,6 +13,7 @@ mod resource;
 mod resources;
 pub mod seed;
 mod state;
+mod watch;
 
 use http::StatusCode;
 use novella_rest::{Document, Links, Operation, Service};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 
 pub use config::NetworkConfig;
 pub use state::Networking;
+pub use watch::{DeviceChanges, DeviceWatcher};
 
 /// A request of the Networking API.
 type Request = novella_rest::Request<Networking>;

@@ -24,6 +24,10 @@ const ROUTER: &str = "ca11ab1e-0000-4000-8000-000000000005";
 const GATEWAY: &str = "ca11ab1e-0000-4000-8000-000000000006";
 const INTERFACE: &str = "ca11ab1e-0000-4000-8000-000000000007";
 
+/// The project that the external network belongs to. There is none of this id: the network is no project's own, so that a
+/// server of whatever project that names no network is not put on it, and only administrators change it.
+const CLOUD: &str = "ca11ab1e000040008000000000000000";
+
 /// Puts in what a new cloud has, if there is no network at all. Several processes may do so at once.
 ///
 /// # Errors
@@ -72,16 +76,17 @@ impl Seed<'_> {
             "name": "public", "router:external": true, "is_default": true, "provider:network_type": "flat",
             "provider:physical_network": "public", "mtu": 1500,
         });
-        self.put::<Network>(connection, PUBLIC, self.project, public).await?;
+        self.put::<Network>(connection, PUBLIC, CLOUD, public).await?;
         let private = json!({
             "name": "private", "provider:network_type": "flat", "provider:physical_network": "private", "mtu": 1500,
         });
         self.put::<Network>(connection, PRIVATE, self.project, private).await?;
-        for (network, action) in [(PUBLIC, "access_as_external"), (PRIVATE, "access_as_shared")] {
+        let shared = [(PUBLIC, CLOUD, "access_as_external"), (PRIVATE, self.project, "access_as_shared")];
+        for (network, project, action) in shared {
             sql!(
                 "INSERT INTO network_rbac (id, project_id, object_type, object_id, action, target_project, \
                  revision_number, created_at, updated_at) VALUES (" (uuid::Uuid::new_v4().to_string()) ", "
-                (self.project) ", " ("network") ", " (network) ", " (action) ", " ("*") ", " (0) ", " (self.now) ", "
+                (project) ", " ("network") ", " (network) ", " (action) ", " ("*") ", " (0) ", " (self.now) ", "
                 (self.now) ")"
             )
             .execute(connection)
@@ -101,11 +106,12 @@ impl Seed<'_> {
             (PRIVATE_SUBNET, "private-subnet", PRIVATE, "10.0.0.0/16", "10.0.0.1", "10.0.0.2", "10.0.255.254", true),
         ];
         for (id, name, network, cidr, gateway, start, end, dhcp) in subnets {
+            let project = if network == PUBLIC { CLOUD } else { self.project };
             let values = json!({
                 "name": name, "network_id": network, "ip_version": 4, "cidr": cidr, "gateway_ip": gateway,
                 "allocation_pools": [{"start": start, "end": end}], "enable_dhcp": dhcp,
             });
-            let subnet = self.put::<Subnet>(connection, id, self.project, values).await?;
+            let subnet = self.put::<Subnet>(connection, id, project, values).await?;
             pool::fill(connection, &subnet.id, &subnet.pools()?).await?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 use jiff::Timestamp;
 use novella_common::db::Database;
 
-use crate::config::NetworkConfig;
+use crate::{config::NetworkConfig, watch::DeviceWatcher};
 
 /// The Networking component. Clones share it.
 #[derive(Clone)]
@@ -17,13 +17,21 @@ pub struct Parts {
     pub(crate) config: NetworkConfig,
     /// When it started.
     pub(crate) since: Timestamp,
+    /// Who is told what has changed for devices.
+    pub(crate) watcher: Option<Arc<dyn DeviceWatcher>>,
 }
 
 impl Networking {
     /// On this database.
     #[must_use]
     pub fn new(database: Database, config: NetworkConfig) -> Self {
-        Self(Arc::new(Parts { database, config, since: Timestamp::now() }))
+        Self(Arc::new(Parts { database, config, since: Timestamp::now(), watcher: None }))
+    }
+
+    /// The same, with somebody who is told what has changed for devices.
+    #[must_use]
+    pub fn watched(database: Database, config: NetworkConfig, watcher: Arc<dyn DeviceWatcher>) -> Self {
+        Self(Arc::new(Parts { database, config, since: Timestamp::now(), watcher: Some(watcher) }))
     }
 }
 

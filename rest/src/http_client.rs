@@ -1,6 +1,6 @@
 //! Asks other REST services: HTTP/1.1, with TLS or without, with connections that are kept.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -14,25 +14,27 @@ use novella_common::tls::{TlsError, read_certificates};
 use serde_json::Value;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto::ring};
 
-/// The largest answer that is read, in bytes.
-const LARGEST: usize = 4 << 20;
+/// The largest answer that is read, in bytes: some 10,000 ports.
+const LARGEST: usize = 16 << 20;
 
 /// How long a connection is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// A client of one service.
-pub(crate) struct HttpClient {
+pub struct HttpClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     patience: Duration,
 }
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct HttpAnswer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+pub struct HttpAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
     /// Null if there is none, or it is no JSON.
-    pub(crate) body: Value,
+    pub body: Value,
 }
 
 /// Why a service can't be asked.
@@ -55,10 +57,19 @@ pub enum HttpClientError {
     Broken(String),
 }
 
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").finish_non_exhaustive()
+    }
+}
+
 impl HttpClient {
     /// For the service at this URL, whose certificate is signed by somebody in the file `authority`, or else by somebody
     /// whom the system trusts. Each answer may take as long as `patience`.
-    pub(crate) fn new(url: &str, authority: Option<&Path>, patience: Duration) -> Result<Self, HttpClientError> {
+    ///
+    /// # Errors
+    /// The URL is none, or the authority's certificates can't be used.
+    pub fn new(url: &str, authority: Option<&Path>, patience: Duration) -> Result<Self, HttpClientError> {
         let malformed = || HttpClientError::Url(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| malformed())?;
         let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https") && uri.host().is_some());
@@ -89,7 +100,10 @@ impl HttpClient {
     }
 
     /// Sends a request, with a body of JSON if there is one, and reads the answer.
-    pub(crate) async fn send(
+    ///
+    /// # Errors
+    /// There is no answer, it is too large, or it comes too late.
+    pub async fn send(
         &self,
         method: Method,
         uri: Uri,

@@ -133,8 +133,34 @@ impl Keystone {
             StatusCode::OK => Ok(answer.body["project"]["is_domain"] != true),
             StatusCode::NOT_FOUND => Ok(false),
             StatusCode::FORBIDDEN => Ok(true),
-            status => Err(self.unexpected("a project", status)),
+            status => Err(self.unexpected("whether there is a project", status)),
         }
+    }
+
+    /// A token of the service's user, for other services; other than `refused`, which one of them has not taken.
+    ///
+    /// # Errors
+    /// 503 if there is none to be had.
+    pub async fn service_token(&self, refused: Option<&HeaderValue>) -> Result<HeaderValue, ApiError> {
+        self.own_token(refused).await
+    }
+
+    /// Where a service of this type is, by the catalog: its internal endpoint if it has one, or its public one. `None`: the
+    /// catalog does not have it.
+    ///
+    /// # Errors
+    /// 503 if that can't be found out.
+    pub async fn endpoint(&self, kind: &str) -> Result<Option<String>, ApiError> {
+        let answer = self.ask("/auth/catalog", None).await?;
+        if answer.status != StatusCode::OK {
+            return Err(self.unexpected("where a service is", answer.status));
+        }
+        let services = answer.body["catalog"].as_array().cloned().unwrap_or_default();
+        let service = services.into_iter().find(|service| service["type"] == kind);
+        let endpoints = service.and_then(|service| service["endpoints"].as_array().cloned()).unwrap_or_default();
+        let of = |interface: &str| endpoints.iter().find(|endpoint| endpoint["interface"] == interface);
+        let endpoint = of("internal").or_else(|| of("public"));
+        Ok(endpoint.and_then(|endpoint| endpoint["url"].as_str()).map(|url| url.trim_end_matches('/').to_owned()))
     }
 
     async fn validated(&self, token: &str) -> Result<Option<Arc<Token>>, ApiError> {
@@ -158,7 +184,7 @@ impl Keystone {
                 away()
             })?,
             StatusCode::NOT_FOUND => return Ok(None),
-            status => return Err(self.unexpected("a token", status)),
+            status => return Err(self.unexpected("whether a token is valid", status)),
         };
         let token = Arc::new(found);
         self.keep(hash, Known { token: Arc::clone(&token), since });
@@ -270,7 +296,7 @@ impl Keystone {
             StatusCode::FORBIDDEN => "; has this service's user the role it needs there?",
             _ => "",
         };
-        tracing::error!(status = status.as_u16(), url = self.base, "Identity does not say what {about} is{hint}");
+        tracing::error!(status = status.as_u16(), url = self.base, "Identity does not say {about}{hint}");
         away()
     }
 }

@@ -53,7 +53,7 @@ pub use body::{Body, Nullable, as_object, object, only_value, read_field, refuse
 pub use config::RestConfig;
 pub use error::{ApiError, Envelope, keystone_envelope};
 pub use handler::{Argument, Handler, Null, Path};
-pub use http_client::HttpClientError;
+pub use http_client::{HttpAnswer, HttpClient, HttpClientError};
 pub use links::{Link, Links};
 pub use microversion::{Family, FieldRule, FieldTable, Microversion, Shaped, Versions, field};
 pub use open_body::{read_open, repr, wrapped, wrong_open};

@@ -1,9 +1,9 @@
 //! `/os-server-external-events`: what other services tell of what they have done for servers.
 //!
-//! An event is taken where the server is on a host; nothing here waits for one, since nothing is plugged or attached by
-//! another service.
+//! An event is taken where the server is on a host. Those of Networking have the server show what Networking says now; no
+//! build waits for one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::{
     http::StatusCode,
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::floating_ips::show_now;
 use crate::{Request, policy, state::Api};
 
 /// The operations.
@@ -121,6 +122,11 @@ async fn create(request: Request, NewEvents { events }: NewEvents) -> Result<Res
             Taken { name: event.name, server_uuid: uuid, status, tag: event.tag, code }
         })
         .collect();
+    let of_network = |event: &&Taken| event.code == 200 && event.name.starts_with("network-");
+    let changed: BTreeSet<_> = taken.iter().filter(of_network).map(|event| InstanceUuid(event.server_uuid)).collect();
+    if !changed.is_empty() {
+        show_now(&request.state, &Vec::from_iter(changed)).await;
+    }
     let all = taken.iter().all(|event| event.code == 200);
     let status = if all { StatusCode::OK } else { StatusCode::MULTI_STATUS };
     Ok((status, request.plain("events", taken)).into_response())

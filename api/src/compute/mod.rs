@@ -7,14 +7,18 @@ mod console_auth_tokens;
 mod extensions;
 mod external_events;
 mod flavors;
+mod floating_ips;
 mod hosts;
 mod hypervisors;
 mod keypairs;
 mod limits;
 mod migrations;
+mod networking;
+mod networks;
 mod proxies;
 mod quotas;
 mod removed;
+mod security_groups;
 mod server_groups;
 mod servers;
 mod services;
@@ -80,6 +84,9 @@ pub fn operations() -> Vec<Operation<Api>> {
         external_events::operations(),
         console_auth_tokens::operations(),
         assisted_volume_snapshots::operations(),
+        networks::operations(),
+        floating_ips::operations(),
+        security_groups::operations(),
         proxies::operations(),
         removed::operations(),
         versions::operations(),

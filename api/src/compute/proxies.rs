@@ -1,22 +1,15 @@
-//! What Nova passes on to other services until 2.35, and this cloud has no service for: networks, security groups, floating
-//! addresses, volumes and their snapshots, bare metal. There is none of them, and none can be made.
+//! What Nova passes on to other services until 2.35, and this cloud has no service for: volumes and their snapshots, bare metal.
+//! There is none of them, and none can be made.
 
 use axum::response::Response;
 use http::Method;
-use novella_rest::{ApiError, Handler, Operation, Path, delete, get, policy::Rule, post, put};
+use novella_rest::{ApiError, Handler, Operation, Path, delete, get, policy::Rule, post};
 
+use super::networks::UNTIL;
 use crate::{Request, policy, state::Api};
-
-/// The last minor version that has them.
-const UNTIL: u16 = 35;
 
 /// Lists of what there is none of, and the keys under which they are.
 static LISTS: &[(&str, Rule, &str)] = &[
-    ("/os-networks", policy::NETWORKS_LIST, "networks"),
-    ("/os-tenant-networks", policy::TENANT_NETWORKS_LIST, "networks"),
-    ("/os-floating-ip-pools", policy::FLOATING_IP_POOLS, "floating_ip_pools"),
-    ("/os-floating-ips", policy::FLOATING_IPS_LIST, "floating_ips"),
-    ("/os-security-groups", policy::SECURITY_GROUPS_GET, "security_groups"),
     ("/os-volumes", policy::VOLUMES_LIST, "volumes"),
     ("/os-volumes/detail", policy::VOLUMES_DETAIL, "volumes"),
     ("/os-snapshots", policy::SNAPSHOTS_LIST, "snapshots"),
@@ -26,24 +19,6 @@ static LISTS: &[(&str, Rule, &str)] = &[
 
 /// What is asked of one of them, and what is said since there is none: Nova's text, with the id in it.
 static ABSENT: &[(Method, &str, Rule, &str)] = &[
-    (Method::GET, "/os-networks/{network_id}", policy::NETWORKS_SHOW, "Network not found"),
-    (Method::GET, "/os-tenant-networks/{network_id}", policy::TENANT_NETWORKS_SHOW, "Network not found"),
-    (Method::GET, "/os-floating-ips/{floating_ip_id}", policy::FLOATING_IPS_SHOW, "Floating IP not found for ID {}"),
-    (
-        Method::DELETE,
-        "/os-floating-ips/{floating_ip_id}",
-        policy::FLOATING_IPS_DELETE,
-        "Floating IP not found for ID {}",
-    ),
-    (Method::GET, "/os-security-groups/{group_id}", policy::SECURITY_GROUPS_SHOW, "Security group {} not found."),
-    (Method::PUT, "/os-security-groups/{group_id}", policy::SECURITY_GROUPS_UPDATE, "Security group {} not found."),
-    (Method::DELETE, "/os-security-groups/{group_id}", policy::SECURITY_GROUPS_DELETE, "Security group {} not found."),
-    (
-        Method::DELETE,
-        "/os-security-group-rules/{rule_id}",
-        policy::SECURITY_GROUPS_RULE_DELETE,
-        "Security group with rule {} not found.",
-    ),
     (Method::GET, "/os-volumes/{volume_id}", policy::VOLUMES_SHOW, "Volume {} could not be found."),
     (Method::DELETE, "/os-volumes/{volume_id}", policy::VOLUMES_DELETE, "Volume {} could not be found."),
     (Method::GET, "/os-snapshots/{snapshot_id}", policy::SNAPSHOTS_SHOW, "Snapshot {} could not be found."),
@@ -54,9 +29,6 @@ static ABSENT: &[(Method, &str, Rule, &str)] = &[
 
 /// What would make one of them, and the service that it needs.
 static MADE_BY: &[(&str, Rule, &str)] = &[
-    ("/os-floating-ips", policy::FLOATING_IPS_CREATE, "network"),
-    ("/os-security-groups", policy::SECURITY_GROUPS_CREATE, "network"),
-    ("/os-security-group-rules", policy::SECURITY_GROUPS_RULE_CREATE, "network"),
     ("/os-volumes", policy::VOLUMES_CREATE, "volume"),
     ("/os-snapshots", policy::SNAPSHOTS_CREATE, "volume"),
     ("/os-baremetal-nodes", policy::BAREMETAL_NODES_LIST, "bare metal"),
@@ -93,7 +65,6 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
 
 fn row<A>(method: &Method, path: &'static str, rule: Rule, handler: impl Handler<Api, A>) -> Operation<Api> {
     match *method {
-        Method::PUT => put(path, rule, handler),
         Method::DELETE => delete(path, rule, handler),
         _ => get(path, rule, handler),
     }

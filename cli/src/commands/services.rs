@@ -89,7 +89,7 @@ pub(crate) async fn scheduler(global: &GlobalOptions, options: ServiceOptions) -
             let service = SchedulerService::start(
                 database.clone(),
                 transport.clone(),
-                rest::networks(&process.config, &database),
+                rest::networks(&process.config, &database)?,
                 process.identity.clone(),
                 process.config.scheduler.clone(),
                 process.config.service.clone(),
@@ -109,7 +109,7 @@ pub(crate) async fn conductor(global: &GlobalOptions, options: ServiceOptions) -
             let service = ConductorService::start(
                 database.clone(),
                 transport.clone(),
-                rest::networks(&process.config, &database),
+                rest::networks(&process.config, &database)?,
                 process.identity.clone(),
                 process.config.conductor.clone(),
                 process.config.service.clone(),

@@ -72,7 +72,7 @@ pub(crate) async fn start(
     let scheduler = SchedulerService::start(
         database.clone(),
         transport.clone(),
-        rest::networks(config, &database),
+        rest::networks(config, &database)?,
         identity(Binary::Scheduler),
         config.scheduler.clone(),
         config.service.clone(),
@@ -84,7 +84,7 @@ pub(crate) async fn start(
     let conductor = ConductorService::start(
         database.clone(),
         transport.clone(),
-        rest::networks(config, &database),
+        rest::networks(config, &database)?,
         identity(Binary::Conductor),
         // Its hosts are itself.
         ConductorConfig { auto_approve: true, ..config.conductor.clone() },

@@ -8,24 +8,28 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use novella_api::{
     Api, ApiConfig, CLOUD, COMPUTE,
-    neighbours::{Bus, ImageRecord, Images, Projects},
+    neighbours::{Bus, ImageRecord, Images, Neighbours, Projects},
 };
 use novella_common::{
     RequestContext,
     db::Database,
     faults::Faults,
+    networking_api::NetworkingApi,
     networks::Networks,
     service::{Readiness, Shutdown},
 };
 use novella_identity::{IDENTITY, Identity};
 use novella_image::{IMAGE, Store};
 use novella_messaging::{BusReport, Transport};
-use novella_neighbours::NetworksHere;
+use novella_neighbours::{NetworkingApiHere, NetworksElsewhere, NetworksHere, ServersElsewhere, ServersHere};
 use novella_network::{NETWORK, Networking};
 use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keystone::Keystone};
 
-use super::policies::ServicePolicy;
+use super::policies::{self, ServicePolicy};
 use crate::config::Config;
+
+/// In place of a URL: where the catalog says.
+const CATALOG: &str = "catalog";
 
 /// What is served, for the catalog.
 pub(crate) fn catalog() -> Vec<CatalogEntry> {
@@ -82,13 +86,50 @@ fn images_here(config: &Config, database: &Database, store: Store, shutdown: &Sh
     images
 }
 
+/// The Networking component of this process, whose servers show what it changes.
 fn networking_here(config: &Config, database: &Database) -> Networking {
-    Networking::new(database.clone(), config.network.clone())
+    let servers = ServersHere::new(database.clone(), Arc::new(networks_here(config, database)));
+    Networking::watched(database.clone(), config.network.clone(), Arc::new(servers))
+}
+
+/// Networking by itself. If Identity is elsewhere, so is Compute, and its catalog says where.
+fn networking_alone(config: &Config, database: &Database) -> Result<Networking> {
+    let Some(keystone) = identity_elsewhere(&config.api)? else { return Ok(networking_here(config, database)) };
+    let servers = ServersElsewhere::new(None, config.api.identity_authority.as_deref(), keystone)?;
+    Ok(Networking::watched(database.clone(), config.network.clone(), Arc::new(servers)))
+}
+
+fn networks_here(config: &Config, database: &Database) -> NetworksHere {
+    NetworksHere::new(Networking::new(database.clone(), config.network.clone()))
 }
 
 /// The Networking that Compute asks.
-pub(crate) fn networks(config: &Config, database: &Database) -> Arc<dyn Networks> {
-    Arc::new(NetworksHere::new(networking_here(config, database)))
+///
+/// # Errors
+/// What the configuration says of a Networking elsewhere can't be used.
+pub(crate) fn networks(config: &Config, database: &Database) -> Result<Arc<dyn Networks>> {
+    let Some(url) = &config.api.network_url else { return Ok(Arc::new(networks_here(config, database))) };
+    let keystone = config.api.network_keystone();
+    let keystone = keystone.filter(|keystone| !keystone.password.expose().is_empty()).context(
+        "api.network_url is set, but not api.identity_password, or neither api.network_identity_url nor \
+         api.identity_url: Networking is asked by a user",
+    )?;
+    let keystone = Arc::new(Keystone::new(keystone).context("api.network_identity_url")?);
+    let url = Some(url.as_str()).filter(|url| *url != CATALOG);
+    let networks = NetworksElsewhere::new(url, config.api.network_authority.as_deref(), keystone);
+    Ok(Arc::new(networks.context("api.network_url")?))
+}
+
+/// The Networking whose API Compute passes on.
+fn networking_api(
+    config: &Config,
+    database: &Database,
+    authenticator: &Arc<dyn Authenticator>,
+) -> Result<Arc<dyn NetworkingApi>> {
+    let policies = policies::load(config)?;
+    let policy = policies.into_iter().find(|policy| policy.service.kind == NETWORK.kind).map(|of| of.policy);
+    let networking = networking_here(config, database);
+    Ok(Arc::new(NetworkingApiHere::new(networking, config.api.rest(), Arc::clone(authenticator), policy)))
 }
 
 /// The services with their policies.
@@ -97,7 +138,7 @@ fn with_policies(server: Server, policies: Vec<ServicePolicy<'_>>) -> Server {
     policies.fold(server, |server, ServicePolicy { service, policy, .. }| server.policy(service.kind, policy))
 }
 
-/// All services as one router; Identity only if it is not elsewhere. What they do from time to time goes on until
+/// All services as one router; Identity and Networking only if they are not elsewhere. What they do from time to time goes on until
 /// `shutdown` is requested.
 ///
 /// # Errors
@@ -116,7 +157,12 @@ pub(crate) fn router(
     let compute = Api::new(
         database.clone(),
         transport,
-        (Arc::new(ImagesHere(images.clone())), projects, networks(config, database)),
+        Neighbours {
+            images: Arc::new(ImagesHere(images.clone())),
+            projects,
+            networks: networks(config, database)?,
+            networking: networking_api(config, database, &authenticator)?,
+        },
         Arc::new(BusHere(crate::bus::Bus::of_process(transport, &config.bus))),
         config.api.clone(),
         config.quota.clone(),
@@ -131,9 +177,12 @@ pub(crate) fn router(
         Some(identity) => server.service(&IDENTITY, identity, novella_identity::operations()),
         None => server,
     };
+    let server = match config.api.network_url {
+        Some(_) => server,
+        None => server.service(&NETWORK, networking_here(config, database), novella_network::operations()),
+    };
     Ok(server
         .service(&IMAGE, images, novella_image::operations())
-        .service(&NETWORK, networking_here(config, database), novella_network::operations())
         .service(&CLOUD, compute, novella_api::cloud::operations())
         .page(novella_web::router())
         .router(Readiness::new().bus(transport).database(database)))
@@ -163,7 +212,7 @@ pub(crate) fn router_of(
             server.service(&IMAGE, images, novella_image::operations())
         }
         Component::Network => {
-            server.service(&NETWORK, networking_here(config, database), novella_network::operations())
+            server.service(&NETWORK, networking_alone(config, database)?, novella_network::operations())
         }
     };
     Ok(server.router(Readiness::new().database(database)))

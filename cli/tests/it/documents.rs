@@ -228,18 +228,8 @@ const ORIGINALS: [Original; 3] = [
 
 /// Of Nova's operations, what is served in part only, and what is missing.
 const NOVA_PARTLY: &[(&str, &str)] = &[
-    (
-        "POST /servers",
-        "`networks` takes `auto` and `none`: servers are on no network of Networking yet; volumes can't be booted from",
-    ),
-    ("GET /servers/{server_id}/os-security-groups", "empty: servers are on no network of Networking yet"),
-    ("GET /servers/{server_id}/os-interface", "empty: servers are on no network of Networking yet"),
+    ("POST /servers", "volumes can't be booted from"),
     ("GET /servers/{server_id}/os-volume_attachments", "empty: there is no volume service"),
-    ("GET /os-networks", "empty: servers are on no network of Networking yet"),
-    ("GET /os-tenant-networks", "empty: servers are on no network of Networking yet"),
-    ("GET /os-floating-ip-pools", "empty: servers are on no network of Networking yet"),
-    ("GET /os-floating-ips", "empty: servers are on no network of Networking yet"),
-    ("GET /os-security-groups", "empty: servers are on no network of Networking yet"),
     ("GET /os-volumes", "empty: there is no volume service"),
     ("GET /os-volumes/detail", "empty: there is no volume service"),
     ("GET /os-snapshots", "empty: there is no volume service"),
@@ -251,12 +241,11 @@ const NOVA_PARTLY: &[(&str, &str)] = &[
         "GET /servers/{server_id}/os-server-password",
         "empty: guests tell it to the metadata service, which there is not",
     ),
-    ("POST /os-server-external-events", "taken, and nothing waits for one"),
+    ("POST /os-server-external-events", "taken, and no build waits for one"),
     ("POST /os-aggregates/{id}/images", "taken, and nothing to do: simulated hosts read no images"),
     ("GET /os-instance_usage_audit_log", "no host reports usage"),
     ("GET /os-instance_usage_audit_log/{id}", "no host reports usage"),
     ("PUT /os-hosts/{id}", "`status`, and not `maintenance_mode`"),
-    ("POST /servers/{id}/action injectNetworkInfo", "taken, and nothing to do: nothing changes a server's network"),
 ];
 
 /// Nova's operations: which are served, in part, refused for the lack of something, gone from Nova itself, and which not.

@@ -5,6 +5,8 @@
     reason = "test support: whatever goes wrong here fails the test that asked, and says why"
 )]
 
+mod seed;
+mod servers;
 #[path = "../suite/mod.rs"]
 mod suite;
 mod support;
@@ -13,8 +15,10 @@ mod support;
 macro_rules! make_tests {
     ($($module:ident: $name:ident,)*) => {
         make_tests! { here_on_sqlite, World::here(On::Sqlite); $($module: $name,)* }
+        make_tests! { elsewhere_on_sqlite, World::elsewhere(On::Sqlite); $($module: $name,)* }
         mod on_postgres {
             make_tests! { here, World::here(On::Postgres); $($module: $name,)* }
+            make_tests! { elsewhere, World::elsewhere(On::Postgres); $($module: $name,)* }
         }
     };
     ($kind:ident, $world:expr; $($module:ident: $name:ident,)*) => {

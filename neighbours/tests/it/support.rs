@@ -5,16 +5,20 @@ use std::sync::Arc;
 use novella_common::{
     config::{DatabaseConfig, Secret, SecretUrl},
     db::Database,
+    networks::Networks,
     service::Readiness,
 };
 use novella_identity::{IDENTITY, Identity, IdentityConfig, SecurityComplianceConfig, seed};
 use novella_neighbours::NetworksHere;
-use novella_network::{NETWORK, NetworkConfig, Networking};
+use novella_network::{DeviceWatcher, NETWORK, NetworkConfig, Networking};
 use novella_rest::{RestConfig, Server};
 pub(crate) use novella_testing::On;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::suite::world::{Rest, World};
+use crate::suite::{
+    elsewhere::elsewhere,
+    world::{Rest, World},
+};
 
 const PASSWORD: &str = "s3cret";
 
@@ -59,6 +63,7 @@ impl Drop for Serving {
 
 /// The components, and where they listen.
 pub(crate) struct Components {
+    pub(crate) database: Database,
     pub(crate) networking: Networking,
     pub(crate) url: String,
     // Last, so that it is dropped after everything that uses it.
@@ -67,12 +72,17 @@ pub(crate) struct Components {
 }
 
 impl Components {
-    pub(crate) async fn start(on: On) -> Self {
+    /// With somebody who is told what has changed for devices.
+    pub(crate) async fn watched(on: On, watcher: impl FnOnce(&Database) -> Option<Arc<dyn DeviceWatcher>>) -> Self {
         let own = novella_testing::Database::prepared(on, prepare).await;
         let database = connect(own.url()).await;
         let hour = std::time::Duration::from_secs(3600);
         let identity = Identity::new(database.clone(), hour, identity_config(), SecurityComplianceConfig::default());
-        let networking = Networking::new(database.clone(), NetworkConfig::default());
+        let (kept, config) = (database.clone(), NetworkConfig::default());
+        let networking = match watcher(&database) {
+            Some(watcher) => Networking::watched(kept, config, watcher),
+            None => Networking::new(kept, config),
+        };
         let router = Server::new(RestConfig::default(), Arc::new(identity.clone()))
             .service(&IDENTITY, identity, novella_identity::operations())
             .service(&NETWORK, networking.clone(), novella_network::operations())
@@ -80,7 +90,20 @@ impl Components {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { networking, url, _serving: Serving(serving), _own: own }
+        Self { database, networking, url, _serving: Serving(serving), _own: own }
+    }
+
+    pub(crate) async fn start(on: On) -> Self {
+        Self::watched(on, |_| None).await
+    }
+
+    pub(crate) async fn world(self, networks: Arc<dyn Networks>) -> World {
+        World {
+            networks,
+            admin: Rest::login(&self.url, "admin", "admin", PASSWORD).await,
+            demo: Rest::login(&self.url, "demo", "demo", PASSWORD).await,
+            kept: Box::new(self),
+        }
     }
 }
 
@@ -88,11 +111,20 @@ impl World {
     /// With the component of the same process.
     pub(crate) async fn here(on: On) -> Self {
         let components = Components::start(on).await;
-        Self {
-            networks: Arc::new(NetworksHere::new(components.networking.clone())),
-            admin: Rest::login(&components.url, "admin", "admin", PASSWORD).await,
-            demo: Rest::login(&components.url, "demo", "demo", PASSWORD).await,
-            kept: Box::new(components),
-        }
+        let networks = Arc::new(NetworksHere::new(components.networking.clone()));
+        components.world(networks).await
+    }
+
+    /// With one elsewhere.
+    pub(crate) async fn elsewhere(on: On) -> Self {
+        let components = Components::start(on).await;
+        let url = format!("{}/networking", components.url);
+        let networks = elsewhere(&components.url, &url, PASSWORD).await;
+        components.world(networks).await
+    }
+
+    /// What the test has started.
+    pub(crate) fn components(&self) -> &Components {
+        self.kept.downcast_ref().unwrap()
     }
 }

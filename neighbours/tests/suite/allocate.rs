@@ -142,6 +142,20 @@ pub async fn a_refused_port_leaves_nothing_of_the_others_behind(world: World) {
     world.assert_free(&network, 13).await;
 }
 
+pub async fn an_address_that_is_named_is_no_other_ports_by_chance(world: World) {
+    // Of 13 addresses 12 are drawn, and the last one is named: each try would be the first to fail.
+    let (network, _) = world.demo.network("net", "10.9.0.0/28").await;
+    for named in 2..15 {
+        let mut wanted = world.wanted("host-1", &[]);
+        wanted.requested.vifs = vec![on(&network); 12];
+        wanted.requested.vifs.push(at(&network, &format!("10.9.0.{named}")));
+        let info = world.networks.allocate(&wanted).await.unwrap();
+        assert_eq!(address(&info.0[12]), format!("10.9.0.{named}"));
+        world.networks.deallocate(&[(wanted.instance, Vec::new())]).await.unwrap();
+    }
+    world.assert_free(&network, 13).await;
+}
+
 pub async fn a_refused_server_takes_nothing_from_those_that_ask_with_it(world: World) {
     let (network, _) = world.demo.network("net", "10.9.0.0/26").await;
     let mut wanted: Vec<_> = (0..20).map(|_| world.wanted("host-1", &[&network])).collect();

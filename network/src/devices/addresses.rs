@@ -41,6 +41,16 @@ pub(super) struct Stock<'k> {
 
 /// Gives new ports their addresses. What is left over is in the stock.
 pub(super) async fn give<'k>(work: &mut Work<'_>, plans: &mut Plans<'k>) -> Result<Stock<'k>, ApiError> {
+    let mut stock = Stock::default();
+    // Those that are named first: no other port gets one of them by chance.
+    for plan in plans.iter_mut() {
+        let Ok(planned) = plan else { continue };
+        if let Err(error) = give_named(&mut work.transaction, planned).await {
+            let error = refused(error)?;
+            stock.take_from(&mut work.transaction, planned).await?;
+            *plan = Err(error);
+        }
+    }
     let mut wanted: BTreeMap<&'k str, (&'k Subnet, usize)> = BTreeMap::new();
     for source in new_ports(plans).flat_map(|planned| &planned.sources) {
         if let Source::Any(subnets) = source
@@ -49,19 +59,33 @@ pub(super) async fn give<'k>(work: &mut Work<'_>, plans: &mut Plans<'k>) -> Resu
             wanted.entry(subnet.id.as_str()).or_insert((subnet, 0)).1 += 1;
         }
     }
-    let mut stock = Stock::default();
     for (subnet, count) in wanted.into_values() {
         stock.draw(&mut work.transaction, subnet, count).await?;
     }
     for plan in plans.iter_mut() {
         let Ok(planned) = plan else { continue };
-        if let Err(error) = stock.give_to(&mut work.transaction, planned).await {
+        if let Err(error) = stock.give_any(&mut work.transaction, planned).await {
             let error = refused(error)?;
             stock.take_from(&mut work.transaction, planned).await?;
             *plan = Err(error);
         }
     }
     Ok(stock)
+}
+
+/// Gives the new ports of a device those of their addresses that are named.
+async fn give_named<'k>(connection: &mut Connection, planned: &mut [Planned<'k>]) -> Result<(), ApiError> {
+    for planned in planned {
+        planned.addresses.resize_with(planned.sources.len(), || None);
+        for (index, source) in planned.sources.iter().enumerate() {
+            if let Source::This(subnet, address) = source {
+                let position = i64::try_from(index).unwrap_or(i64::MAX);
+                let fixed = allocations::give(connection, subnet, &planned.port.id, *address, position).await?;
+                planned.addresses[index] = Some(Addressed { subnet, fixed, written: true });
+            }
+        }
+    }
+    Ok(())
 }
 
 impl<'k> Stock<'k> {
@@ -82,19 +106,14 @@ impl<'k> Stock<'k> {
         &mut self.free.entry(&subnet.id).or_insert_with(|| (subnet, Vec::new())).1
     }
 
-    /// Gives the new ports of a device their addresses.
-    async fn give_to(&mut self, connection: &mut Connection, planned: &mut [Planned<'k>]) -> Result<(), ApiError> {
+    /// Gives the new ports of a device those of their addresses that are not named.
+    async fn give_any(&mut self, connection: &mut Connection, planned: &mut [Planned<'k>]) -> Result<(), ApiError> {
         for planned in planned {
-            for source in std::mem::take(&mut planned.sources) {
-                let addressed = match source {
-                    Source::Any(subnets) => self.any_of(connection, &subnets).await?,
-                    Source::This(subnet, address) => {
-                        let position = i64::try_from(planned.addresses.len()).unwrap_or(i64::MAX);
-                        let fixed = allocations::give(connection, subnet, &planned.port.id, address, position).await?;
-                        Some(Addressed { subnet, fixed, written: true })
-                    }
-                };
-                planned.addresses.push(addressed.ok_or_else(|| none_left(&planned.port))?);
+            for (index, source) in planned.sources.iter().enumerate() {
+                if let Source::Any(subnets) = source {
+                    let addressed = self.any_of(connection, subnets).await?;
+                    planned.addresses[index] = Some(addressed.ok_or_else(|| none_left(&planned.port))?);
+                }
             }
         }
         Ok(())
@@ -125,7 +144,7 @@ impl<'k> Stock<'k> {
         planned: &mut [Planned<'k>],
     ) -> Result<(), ApiError> {
         for planned in planned {
-            for Addressed { subnet, fixed, written } in std::mem::take(&mut planned.addresses) {
+            for Addressed { subnet, fixed, written } in std::mem::take(&mut planned.addresses).into_iter().flatten() {
                 if written {
                     allocations::take_back(connection, subnet, &fixed).await?;
                 } else {

@@ -50,8 +50,8 @@ pub(super) struct Planned<'k> {
     groups: Vec<String>,
     /// Where the addresses of a new one are from; one for each.
     pub(super) sources: Vec<Source<'k>>,
-    /// Those it has got.
-    pub(super) addresses: Vec<Addressed<'k>>,
+    /// Those it has got, in the same order.
+    pub(super) addresses: Vec<Option<Addressed<'k>>>,
 }
 
 /// What devices get, or why one gets nothing.
@@ -309,7 +309,8 @@ async fn write(work: &mut Work<'_>, plans: &Plans<'_>) -> Result<(), ApiError> {
     }
     let mut given = Vec::new();
     for planned in &new {
-        let rows = planned.addresses.iter().enumerate().filter(|(_, addressed)| !addressed.written);
+        let rows = planned.addresses.iter().enumerate().filter_map(|(index, given)| Some((index, given.as_ref()?)));
+        let rows = rows.filter(|(_, addressed)| !addressed.written);
         given.extend(rows.map(|(position, addressed)| allocations::Given {
             port: &planned.port.id,
             network: &planned.port.network_id,
@@ -350,7 +351,7 @@ async fn answers(
     for planned in plans.iter().flatten().flatten() {
         let id = &planned.port.id;
         let fixed = match planned.new {
-            true => planned.addresses.iter().map(|addressed| addressed.fixed.clone()).collect(),
+            true => planned.addresses.iter().flatten().map(|addressed| addressed.fixed.clone()).collect(),
             false => known.addresses.get(id).cloned().unwrap_or_default(),
         };
         addresses.insert(id.clone(), fixed);

@@ -7,6 +7,7 @@ mod addresses;
 mod allocate;
 mod bindings;
 mod describe;
+mod groups;
 mod known;
 mod questions;
 mod release;

@@ -94,6 +94,10 @@ pub struct PortView {
     pub host: String,
     /// How it is bound there.
     pub vif_type: String,
+    /// When it gets its addresses.
+    pub ip_allocation: String,
+    /// Whether it has security groups at all.
+    pub port_security_enabled: bool,
 }
 
 /// A security group, for who gives it to devices.
@@ -110,7 +114,7 @@ pub struct SecurityGroupView {
 }
 
 /// Rows that whoever asks may see, in the order in which they are listed.
-async fn listed<R: Resource>(
+pub(super) async fn listed<R: Resource>(
     request: &Request,
     connection: &mut Connection,
     only: Option<Condition>,
@@ -189,6 +193,8 @@ impl Devices {
         Ok(rows
             .into_iter()
             .map(|row| PortView {
+                port_security_enabled: row.is_secured(),
+                ip_allocation: row.ip_allocation.clone(),
                 mac: row.mac().to_owned(),
                 addresses: addresses
                     .remove(&row.id)

@@ -39,7 +39,7 @@ pub(super) async fn create_of<R: Resource>(
     }
     let (rows, mut work) = retried!(try_create::<R>(request, &given))?;
     let mut views = views(request, &mut work.transaction, &rows, &Wanted::new_one()).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     let about = R::ABOUT;
     let body = match views.pop() {
         Some(view) if !bulk => json!({ about.one: view }),
@@ -139,7 +139,7 @@ async fn try_update<R: Resource>(request: &Request, id: &str, given: &Given) -> 
         swap(&mut work.transaction, old.revision_number(), &row).await?;
     }
     let answer = super::answer(request, &mut work.transaction, &row).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(answer)
 }
 
@@ -193,7 +193,7 @@ async fn try_remove<R: Resource>(request: &Request, id: &str) -> Result<StatusCo
     check_revision(request, &row)?;
     row.before_delete(&mut work).await?;
     delete_row::<R>(&mut work.transaction, id).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -45,6 +45,7 @@ use novella_rest::{
     policy::{Rule, Target},
 };
 use serde_json::{Map, Value};
+use tracing::Instrument;
 
 pub(crate) use self::{
     bodies::{Given, New, body_of},
@@ -62,6 +63,7 @@ use crate::{
     Networking, Request,
     attributes::{Attribute, Fields},
     errors,
+    watch::{DeviceChanges, Touched},
 };
 
 /// What is said once of a resource.
@@ -128,12 +130,38 @@ pub(crate) struct Work<'w> {
     pub(crate) request: &'w Request,
     pub(crate) transaction: Transaction,
     pub(crate) now: Timestamp,
+    /// What devices have of it.
+    pub(crate) touched: Touched,
 }
 
 impl<'w> Work<'w> {
     /// Begins one.
     pub(crate) async fn begin(request: &'w Request) -> Result<Self, ApiError> {
-        Ok(Self { request, transaction: request.state.database.begin().await?, now: now() })
+        let transaction = request.state.database.begin().await?;
+        Ok(Self { request, transaction, now: now(), touched: Touched::default() })
+    }
+
+    /// Makes all of it last, and lets whoever watches devices know.
+    ///
+    /// # Errors
+    /// Nothing of it lasts, or nobody knows.
+    pub(crate) async fn commit(mut self) -> Result<(), ApiError> {
+        let Some(watcher) = self.request.state.watcher.clone() else { return Ok(self.transaction.commit().await?) };
+        let changes = self.touched.changes(&mut self.transaction).await?;
+        if changes == DeviceChanges::default() {
+            return Ok(self.transaction.commit().await?);
+        }
+        let transaction = self.transaction;
+        // A client that hangs up must not keep what is done from being known.
+        let told = async move {
+            transaction.commit().await?;
+            watcher.changed(changes).await;
+            Ok(())
+        };
+        tokio::spawn(told.in_current_span()).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "what has changed for devices could not be told");
+            Err(ApiError::Broken)
+        })
     }
 
     /// The project of the token, or none.

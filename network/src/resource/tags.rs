@@ -106,7 +106,7 @@ async fn replace<R: Resource>(mut request: Request, Path(id): Path<String>) -> R
     let mut work = change::<R>(&request, &id).await?;
     sql!("DELETE FROM network_tags WHERE resource_id = "(id)).execute(&mut work.transaction).await?;
     write(&mut work.transaction, &id, &tags).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(Json(body).into_response())
 }
 
@@ -114,14 +114,14 @@ async fn add<R: Resource>(mut request: Request, Path(id): Path<String>) -> Resul
     let (body, tags) = tags_in(&mut request).await?;
     let mut work = change::<R>(&request, &id).await?;
     write(&mut work.transaction, &id, &tags).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(Json(body).into_response())
 }
 
 async fn clear<R: Resource>(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let mut work = change::<R>(&request, &id).await?;
     sql!("DELETE FROM network_tags WHERE resource_id = "(id)).execute(&mut work.transaction).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -129,7 +129,7 @@ async fn add_one<R: Resource>(request: Request, Path((id, tag)): Path<(String, S
     checks::text::<255>(&json!(tag)).map_err(refuse)?;
     let mut work = change::<R>(&request, &id).await?;
     write(&mut work.transaction, &id, &[tag]).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok((StatusCode::CREATED, Json(Value::Null)).into_response())
 }
 
@@ -144,6 +144,6 @@ async fn remove_one<R: Resource>(
     if !removed {
         return Err(no_tag(&tag));
     }
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

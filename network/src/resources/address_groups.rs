@@ -124,7 +124,7 @@ async fn changed(request: &Request, mut work: Work<'_>, mut group: AddressGroup)
     group.bump(work.now);
     swap(&mut work.transaction, seen, &group).await?;
     let view = views(request, &mut work.transaction, std::slice::from_ref(&group), &Wanted::all()).await?.pop();
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(Json(json!({"address_group": view})))
 }
 

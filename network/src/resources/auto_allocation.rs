@@ -127,7 +127,7 @@ pub(crate) async fn topology(request: &Request, project: &str, dry: bool) -> Res
     )
     .execute(&mut work.transaction)
     .await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(Some(network.id))
 }
 
@@ -153,6 +153,6 @@ async fn remove(request: Request, Path(project): Path<String>) -> Result<StatusC
         network.before_delete(&mut work).await?;
         delete_row::<Network>(&mut work.transaction, &network.id).await?;
     }
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -114,6 +114,7 @@ impl Resource for FloatingIp {
 
     async fn before_update(&mut self, old: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         super::qos::check_policy(work, self.qos_policy_id.as_deref()).await?;
+        old.touch(work);
         if given.named.is_empty() {
             // An empty change takes it from its port.
             self.port_id = None;
@@ -138,6 +139,7 @@ impl Resource for FloatingIp {
     }
 
     async fn before_delete(&self, work: &mut Work<'_>) -> Result<(), ApiError> {
+        self.touch(work);
         sql!("DELETE FROM port_forwardings WHERE floatingip_id = "(self.id)).execute(&mut work.transaction).await?;
         let Some(port) = &self.floating_port_id else { return Ok(()) };
         match look_up::<Port>(&mut work.transaction, port).await? {
@@ -225,6 +227,13 @@ impl FloatingIp {
         Err(conflict("IpAddressGenerationFailure", format!("No more IP addresses available on network {network}.")))
     }
 
+    /// What leads to its port changes.
+    fn touch(&self, work: &mut Work<'_>) {
+        if let Some(port) = &self.port_id {
+            work.touched.port_id(port);
+        }
+    }
+
     async fn is_forwarded(&self, work: &mut Work<'_>) -> Result<bool, ApiError> {
         let found: Option<String> = sql!("SELECT id FROM port_forwardings WHERE floatingip_id = " (self.id) " LIMIT 1")
             .fetch_optional(&mut work.transaction)
@@ -234,6 +243,7 @@ impl FloatingIp {
 
     /// Lets it lead to its port, or nowhere.
     async fn associate(&mut self, work: &mut Work<'_>) -> Result<(), ApiError> {
+        self.touch(work);
         let Some(id) = self.port_id.clone() else {
             if self.fixed_ip_address.is_some() {
                 return Err(without_port());

@@ -141,6 +141,9 @@ impl Resource for Network {
     async fn before_update(&mut self, old: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         super::qos::check_policy(work, self.qos_policy_id.as_deref()).await?;
         segmentation::check_change(old, given)?;
+        if self.name != old.name {
+            work.touched.network(&self.id);
+        }
         self.network_type.clone_from(&old.network_type);
         self.physical_network.clone_from(&old.physical_network);
         self.segmentation_id = old.segmentation_id;

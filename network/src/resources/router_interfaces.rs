@@ -75,7 +75,7 @@ async fn try_add(request: &Request, id: &str, named: &Named) -> Result<Json<Valu
     router.bump(work.now);
     swap(&mut work.transaction, seen, &router).await?;
     crate::quotas::check::<Port>(&mut work, [router.project_id.as_str()].into_iter()).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(answer(&router, &port, &subnets))
 }
 
@@ -257,7 +257,7 @@ async fn try_remove(request: &Request, id: &str, named: &Named) -> Result<Json<V
     let seen = router.revision_number;
     router.bump(work.now);
     swap(&mut work.transaction, seen, &router).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     let subnets: Vec<String> = gone.into_iter().map(|fixed| fixed.subnet_id).collect();
     Ok(answer(&router, &port, &subnets))
 }

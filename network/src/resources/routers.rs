@@ -401,6 +401,6 @@ async fn change_routes(
     }
     let request = work.request;
     let view = views(request, &mut work.transaction, std::slice::from_ref(&router), &Wanted::all()).await?.pop();
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(axum::Json(json!({"router": view})))
 }

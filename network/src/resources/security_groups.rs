@@ -97,7 +97,7 @@ pub(crate) async fn ensure_of(request: &Request, project: &str) -> Result<(), Ap
     if default_of(&mut *request.state.database.read().await?, project).await?.is_none() {
         let mut work = Work::begin(request).await?;
         ensure_default(&mut work, project).await?;
-        work.transaction.commit().await?;
+        work.commit().await?;
     }
     Ok(())
 }

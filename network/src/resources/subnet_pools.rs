@@ -420,7 +420,7 @@ async fn add_prefixes(mut request: Request, Path(id): Path<String>) -> Result<ax
     pool.check_scope(&mut work).await?;
     pool.bump(work.now);
     swap(&mut work.transaction, seen, &pool).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(axum::Json(json!({"prefixes": pool.prefixes})))
 }
 
@@ -443,7 +443,7 @@ async fn remove_prefixes(mut request: Request, Path(id): Path<String>) -> Result
     pool.prefixes = compact(&pool.prefixes)?;
     pool.bump(work.now);
     swap(&mut work.transaction, seen, &pool).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(axum::Json(json!({"prefixes": pool.prefixes})))
 }
 
@@ -493,7 +493,7 @@ async fn onboard_network_subnets(mut request: Request, Path(id): Path<String>) -
     pool.prefixes = compact(&pool.prefixes)?;
     pool.bump(work.now);
     swap(&mut work.transaction, seen, &pool).await?;
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(axum::Json(Value::Array(onboarded)))
 }
 

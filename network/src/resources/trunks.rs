@@ -302,7 +302,7 @@ impl Trunk {
         swap(&mut work.transaction, seen, &self).await?;
         let request = work.request;
         let view = views(request, &mut work.transaction, std::slice::from_ref(&self), &Wanted::all()).await?.pop();
-        work.transaction.commit().await?;
+        work.commit().await?;
         Ok(Json(json!(view)))
     }
 }

@@ -35,7 +35,8 @@ impl<'i> Addresses<'i> {
 
     fn of(info: &'i NetworkInfo, extended: bool) -> Self {
         let mut networks: Vec<(&str, Vec<Address<'i>>)> = Vec::new();
-        for vif in &info.0 {
+        // One without a hardware address is on its way here: Networking has not said what it is.
+        for vif in info.0.iter().filter(|vif| !vif.mac_address.is_empty()) {
             let addresses = addresses_of(vif, extended);
             match networks.iter_mut().find(|(name, _)| *name == vif.network_name) {
                 Some((_, known)) => known.extend(addresses),

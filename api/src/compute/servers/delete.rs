@@ -8,7 +8,11 @@ use http::StatusCode;
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
-    db::{actions, allocations, instances, instances::edits},
+    db::{
+        actions, allocations,
+        instances::{self, edits, ports},
+    },
+    ids::InstanceUuid,
     lifecycle::{Action, NotAllowed, TaskState, VmState},
     models::{EventResult, Instance},
 };
@@ -123,14 +127,30 @@ async fn once(api: &Api, context: &RequestContext, instance: Instance) -> Result
                 .host
                 .as_ref()
                 .map(|host| format!("Host {host} is down; what it still holds is removed when it is back."));
+            let ports = instance.has_ports.then(|| instance.network_info.clone());
             let mut beginning = operation::begin(api, context, instance, Action::Delete).await?;
             let done = operation::event_of(context, uuid, LOCAL_DELETE, None, Some((EventResult::Success, details)));
             actions::record_events(&mut beginning.transaction, &[done]).await?;
             allocations::release_all(&mut beginning.transaction, &[uuid]).await?;
             instances::mark_deleted(&mut beginning.transaction, &[uuid]).await?;
+            let spec = match ports {
+                Some(_) => instances::request_spec(&mut beginning.transaction, uuid).await?,
+                None => None,
+            };
             beginning.commit().await?;
             tracing::info!(instance = %uuid, "deleted without its host");
+            if let Some(info) = ports {
+                give_back_ports(api, uuid, ports::kept(&info, &spec.unwrap_or_default())).await;
+            }
             Ok(())
         }
+    }
+}
+
+/// Gives the ports of a deleted server back at once. Where that can't be done, or a scheduler is making some at this moment, a
+/// conductor's sweep does it: the row says so until then.
+async fn give_back_ports(api: &Api, instance: InstanceUuid, kept: Vec<String>) {
+    if let Err(error) = api.networks.deallocate(&[(instance, kept)]).await {
+        tracing::warn!(%instance, %error, "the ports of a deleted server are given back later");
     }
 }

@@ -1,19 +1,27 @@
 //! What can be asked of a list of servers.
 
+use std::collections::BTreeSet;
+
 use novella_common::{
     db::list::{Condition, Direction, SortKey},
+    ids::InstanceUuid,
     lifecycle::{TaskState, VmState, server_status},
+    networks::PortFilter,
     sql,
 };
 use novella_rest::{
     ApiError,
-    list::{self, ListDescription, PAGED, absent, nothing, own, sort, sort_ignored},
+    list::{self, ListDescription, PAGED, nothing, own, sort, sort_ignored},
     policy::Rule,
     times, truth,
 };
 
 use super::view::ROOT_DEVICE;
-use crate::{Request, policy};
+use crate::{
+    Request,
+    compute::networking::{caller, failed},
+    policy,
+};
 
 /// The filters that everybody may use count for everybody; the others for administrators only, and for others from 2.83 on
 /// or never, as in Nova.
@@ -59,7 +67,8 @@ pub(super) static SERVERS: ListDescription = ListDescription {
         list::matching("access_ip_v6", "access_ip_v6").for_admins(),
         own("auto_disk_config").for_admins().regex(),
         list::matching_constant("progress", "0").for_others_since(83),
-        absent("ip6").for_others_since(5).regex(),
+        own("ip").regex(),
+        own("ip6").for_others_since(5).regex(),
         own("tags").since(26).regex(),
         own("tags-any").since(26).regex(),
         own("not-tags").since(26).regex(),
@@ -173,6 +182,27 @@ pub(super) fn conditions(request: &Request, all_projects: Rule) -> Result<Condit
         conditions.filters.extend(filters.get(name).map(|text| super::tags::condition(name, text)));
     }
     Ok(conditions)
+}
+
+/// `ip` and `ip6`: the servers whose ports have an address with that text in it, one of both if both are given.
+///
+/// # Errors
+/// Networking can't be asked.
+pub(super) async fn by_address(request: &Request) -> Result<Option<Condition>, ApiError> {
+    let parts: Vec<&str> = ["ip", "ip6"].into_iter().filter_map(|name| request.filter_value(&SERVERS, name)).collect();
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let mut servers = BTreeSet::new();
+    for part in parts {
+        let filter = PortFilter::AddressPart(part.to_owned());
+        let ports = request.state.networks.ports(caller(request), filter).await.map_err(failed)?;
+        servers.extend(ports.iter().filter_map(|port| port.device_id.parse::<InstanceUuid>().ok()));
+    }
+    Ok(Some(match servers.is_empty() {
+        true => nothing(),
+        false => Condition::is_in("uuid", servers),
+    }))
 }
 
 struct Filters<'r>(&'r Request);

@@ -13,7 +13,7 @@ use novella_compute::rpcapi::{ComputeClient, ComputeError};
 use novella_messaging::CallError;
 use novella_rest::ApiError;
 
-use crate::{Request, state::Api};
+use crate::{Request, host_calls::HostCall, state::Api};
 
 /// Whether a host is there to be asked for something.
 ///
@@ -23,6 +23,33 @@ pub(super) async fn is_up(api: &Api, connection: &mut Connection, host: &str) ->
     let service = services::find(connection, Binary::Compute, host).await?;
     let fresh_since = api.fresh_since(connection).await?;
     Ok(service.is_some_and(|service| service.is_up(&fresh_since)))
+}
+
+/// The host of a server, that is there to be asked, and a place among those who wait for its answer.
+///
+/// # Errors
+/// 409 if the server has no host yet; 503 if the host is down, since a call to it would take until it times out, or if as
+/// many requests wait for it as may.
+pub(super) async fn reserve(request: &Request, instance: &Instance) -> Result<(String, HostCall), ApiError> {
+    let api = &request.state;
+    let uuid = instance.uuid;
+    let host = instance.host.as_deref().ok_or_else(|| not_ready(instance))?;
+    if !is_up(api, &mut *api.database.read().await?, host).await? {
+        return Err(ApiError::Unavailable(format!("The host of instance {uuid} is down; it can't be asked.")));
+    }
+    let Some(waiting) = api.host_calls.begin(host) else {
+        tracing::warn!(host, "as many requests wait for an answer of this host as may; another one is refused");
+        // Which host it is, only an operator is told, as everywhere.
+        let host = match request.context.is_admin {
+            true => format!("The host {host} of instance {uuid}"),
+            false => format!("The host of instance {uuid}"),
+        };
+        return Err(ApiError::Unavailable(format!(
+            "{host} owes answers to {} requests already, as many as may wait for it. Please try again.",
+            api.config.max_calls_per_host
+        )));
+    };
+    Ok((host.to_owned(), waiting))
 }
 
 /// Asks the host of a server about its guest. To be the last thing that a handler does but for writing its answer down.
@@ -38,25 +65,8 @@ pub(super) async fn ask<T, F>(
 where
     F: Future<Output = Result<T, CallError<ComputeError>>>,
 {
-    let api = &request.state;
-    let uuid = instance.uuid;
-    let host = instance.host.as_deref().ok_or_else(|| not_ready(instance))?;
-    if !is_up(api, &mut *api.database.read().await?, host).await? {
-        return Err(ApiError::Unavailable(format!("The host of instance {uuid} is down; it can't be asked.")));
-    }
-    let Some(_waiting) = api.host_calls.begin(host) else {
-        tracing::warn!(host, "as many requests wait for an answer of this host as may; another one is refused");
-        // Which host it is, only an operator is told, as everywhere.
-        let host = match request.context.is_admin {
-            true => format!("The host {host} of instance {uuid}"),
-            false => format!("The host of instance {uuid}"),
-        };
-        return Err(ApiError::Unavailable(format!(
-            "{host} owes answers to {} requests already, as many as may wait for it. Please try again.",
-            api.config.max_calls_per_host
-        )));
-    };
-    let answer = request.elsewhere(call(api.compute.clone().server(host))).await;
+    let (host, _waiting) = reserve(request, instance).await?;
+    let answer = request.elsewhere(call(request.state.compute.clone().server(&host))).await;
     answer.map_err(|error| untold(instance, &error))
 }
 

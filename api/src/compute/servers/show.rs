@@ -9,8 +9,7 @@ use crate::Request;
 /// Shows a server.
 pub(super) async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let instance = super::find(&request, &id).await?;
-    let mut connection = request.state.database.read().await?;
     let one = std::slice::from_ref(&instance);
-    let view = View::load(&request, &mut connection, Occasion::Show, one).await?;
+    let view = View::load(&request, Occasion::Show, one).await?;
     Ok(view.one(&instance))
 }

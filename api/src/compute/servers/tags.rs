@@ -61,9 +61,11 @@ value_body! {
     struct NewTags(Tags) in "tags";
 }
 
-const RIGHT: &str = "a tag has 1 to 60 characters, and neither '/' nor ','";
+/// What a tag is.
+pub(super) const RIGHT: &str = "a tag has 1 to 60 characters, and neither '/' nor ','";
 
-fn is_tag(text: &str) -> bool {
+/// Whether a text is a tag, also of a device.
+pub(super) fn is_tag(text: &str) -> bool {
     (1..=60).contains(&text.chars().count()) && !text.contains(['/', ','])
 }
 

@@ -76,8 +76,7 @@ pub(super) async fn update(
     let instance = instances::get(&mut transaction, instance.uuid).await?.ok_or_else(|| super::not_found(&id))?;
     transaction.commit().await?;
     let one = std::slice::from_ref(&instance);
-    let mut connection = request.state.database.read().await?;
-    let view = View::load(&request, &mut connection, Occasion::Change, one).await?;
+    let view = View::load(&request, Occasion::Change, one).await?;
     Ok(view.one(&instance))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::response::Response;
 use novella_common::{
-    db::{Connection, instances, server_groups},
+    db::{instances, server_groups},
     ids::InstanceUuid,
     lifecycle::{TaskState, server_status},
     models::{Fault, Flavor, Instance, RequestSpec, SchedulerHints},
@@ -21,7 +21,13 @@ use sha2::{Digest, Sha224};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{addresses::Addresses, create::request::DiskConfig, hosts, tags};
+use super::{
+    addresses::Addresses,
+    create::request::DiskConfig,
+    hosts,
+    security_groups::{self, GroupName},
+    tags,
+};
 use crate::{Request, policy};
 
 /// Which versions have which fields of a server; those not named are in all.
@@ -117,7 +123,9 @@ pub(super) struct Detail<'i> {
     launched_at: Option<Micros>,
     #[serde(rename = "OS-SRV-USG:terminated_at")]
     terminated_at: Option<Micros>,
-    security_groups: [SecurityGroup; 1],
+    /// Of each port. Not there while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    security_groups: Option<&'i [GroupName]>,
     #[serde(rename = "OS-EXT-STS:task_state")]
     task_state: Option<&'static str>,
     #[serde(rename = "OS-EXT-STS:vm_state")]
@@ -166,11 +174,6 @@ struct FaultView<'i> {
     message: &'i str,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<&'i str>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct SecurityGroup {
-    name: &'static str,
 }
 
 /// The image of a server; an empty text if it has none.
@@ -237,18 +240,19 @@ pub(super) struct View<'a> {
     specs: HashMap<InstanceUuid, RequestSpec>,
     tags: HashMap<InstanceUuid, Vec<String>>,
     image_properties: Option<HashMap<String, BTreeMap<String, String>>>,
+    groups: HashMap<InstanceUuid, Vec<GroupName>>,
     /// That of the one server that is shown.
     server_group: Option<Uuid>,
 }
 
 impl<'a> View<'a> {
-    /// Reads what is needed beside the rows: a query for each kind, whatever the number of servers.
+    /// Reads what is needed beside the rows: a query or a question for each kind, whatever the number of servers. Whoever
+    /// calls this holds no connection to the database: the components that are asked take one for themselves.
     ///
     /// # Errors
-    /// The database can't be read, or the Image service not be asked.
+    /// The database can't be read, or the Image component not be asked.
     pub(super) async fn load(
         request: &'a Request,
-        connection: &mut Connection,
         occasion: Occasion,
         instances: &[Instance],
     ) -> Result<Self, ApiError> {
@@ -262,31 +266,37 @@ impl<'a> View<'a> {
         let own = request.context.project_id.as_deref();
         let uuids: Vec<_> = instances.iter().map(|instance| instance.uuid).collect();
 
+        let mut connection = request.state.database.read().await?;
         let broken: Vec<_> = instances.iter().filter(|instance| shows_fault(instance)).map(|i| i.uuid).collect();
-        let faults = instances::faults(connection, &broken).await?.into_iter().collect();
+        let faults = instances::faults(&mut connection, &broken).await?.into_iter().collect();
         let sees_hosts = policy::SERVERS_SHOW_HOST_STATUS.allows(&request.context, own);
         let host_status = match sees_hosts && shown("host_status") && !instances.is_empty() {
-            true => Some(hosts::statuses(&request.state, connection, instances).await?),
+            true => Some(hosts::statuses(&request.state, &mut connection, instances).await?),
             false => None,
         };
         let specs = match shown("scheduler_hints") {
-            true => instances::list::request_specs(connection, &uuids).await?.into_iter().collect(),
+            true => instances::list::request_specs(&mut connection, &uuids).await?.into_iter().collect(),
             false => HashMap::new(),
         };
         let tags = match shown("tags") {
-            true => tags::of(connection, &uuids).await?,
+            true => tags::of(&mut connection, &uuids).await?,
             false => HashMap::new(),
         };
+        let server_group = match instances {
+            [one] if shown("server_groups") => server_groups::of(&mut connection, one.uuid).await?,
+            _ => None,
+        };
+        drop(connection);
         let image_properties = match request.version.at_least(98) {
             true => Some(image_properties(request, instances).await?),
             false => None,
         };
-        let server_group = match instances {
-            [one] if shown("server_groups") => server_groups::of(connection, one.uuid).await?,
-            _ => None,
+        let groups = match shown("security_groups") {
+            true => security_groups::names_of(request, instances).await,
+            false => HashMap::new(),
         };
         let extended = policy::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, own);
-        Ok(Self { request, extended, hidden, faults, host_status, specs, tags, image_properties, server_group })
+        Ok(Self { request, extended, hidden, faults, host_status, specs, tags, image_properties, groups, server_group })
     }
 
     pub(super) fn one(self, instance: &Instance) -> Response {
@@ -329,7 +339,7 @@ impl<'a> View<'a> {
             key_name: instance.key_name.as_deref(),
             launched_at: instance.launched_at.map(Micros),
             terminated_at: instance.terminated_at.map(Micros),
-            security_groups: [SecurityGroup { name: "default" }],
+            security_groups: self.groups.get(&instance.uuid).map(Vec::as_slice),
             task_state: instance.task_state.and_then(TaskState::shown),
             vm_state: instance.vm_state.as_str(),
             power_state: instance.power_state.number(),

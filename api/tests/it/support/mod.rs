@@ -2,6 +2,7 @@
 //! the other services recorders that take every message and do nothing.
 
 mod events;
+mod networks;
 mod settings;
 
 use std::sync::{Arc, Mutex};

@@ -1,22 +1,21 @@
 //! How the API of a test is configured, and what a process with such an API serves.
 
-use novella_common::networks::Networks;
-use novella_neighbours::NetworksHere;
-use novella_network::{NETWORK, NetworkConfig, Networking};
 use std::{path::Path, sync::Arc};
 
 use axum::Router;
-use novella_api::{
-    Api, ApiConfig, CLOUD, COMPUTE, QuotaConfig,
-    neighbours::{Images, Projects},
-};
+use novella_api::{Api, ApiConfig, CLOUD, COMPUTE, QuotaConfig, neighbours::Neighbours};
 use novella_common::{config::ServiceConfig, db::Database, service::Readiness};
 use novella_identity::{IDENTITY, Identity, IdentityConfig, SecurityComplianceConfig};
 use novella_image::{IMAGE as IMAGES, ImageConfig, Store};
 use novella_messaging::Transport;
-use novella_rest::{Server, Service, policy::Policy};
+use novella_neighbours::{NetworkingApiHere, NetworksHere};
+use novella_network::{NETWORK, NetworkConfig, Networking};
+use novella_rest::{Authenticator, Server, Service, policy::Policy};
 
-use super::{BusHere, ImagesHere, ProjectsHere, identity_config, many_servers};
+use super::{
+    BusHere, ImagesHere, ProjectsHere, identity_config, many_servers,
+    networks::{Counted, Questions},
+};
 
 /// How the API of a test is configured.
 #[derive(Clone)]
@@ -27,6 +26,8 @@ pub struct Settings {
     pub identity: IdentityConfig,
     pub security_compliance: SecurityComplianceConfig,
     pub image: ImageConfig,
+    /// Compute's questions to Networking.
+    pub questions: Arc<Questions>,
     /// Policy files.
     pub policies: Vec<(&'static Service, String)>,
 }
@@ -40,6 +41,7 @@ impl Default for Settings {
             identity: identity_config(),
             security_compliance: SecurityComplianceConfig::default(),
             image: ImageConfig::default(),
+            questions: Arc::default(),
             policies: Vec::new(),
         }
     }
@@ -48,19 +50,21 @@ impl Default for Settings {
 impl Settings {
     /// What a process with such an API serves; the bytes of images are in `folder`.
     pub fn router(&self, database: &Database, transport: &Transport, folder: &Path) -> Router {
-        let Self { config, quota, service, identity, security_compliance, image, policies } = self.clone();
+        let Self { config, quota, service, identity, security_compliance, image, policies, questions } = self.clone();
         let identity = Identity::new(database.clone(), config.token_ttl, identity, security_compliance);
         let store = Store::open(&image, folder).unwrap();
         let images = novella_image::Images::new(database.clone(), store, image);
         let networking = Networking::new(database.clone(), NetworkConfig::default());
-        let others: (Arc<dyn Images>, Arc<dyn Projects>, Arc<dyn Networks>) = (
-            Arc::new(ImagesHere(images.clone())),
-            Arc::new(ProjectsHere(identity.clone())),
-            Arc::new(NetworksHere::new(networking.clone())),
-        );
         let rest = config.rest();
+        let tokens: Arc<dyn Authenticator> = Arc::new(identity.clone());
+        let neighbours = Neighbours {
+            images: Arc::new(ImagesHere(images.clone())),
+            projects: Arc::new(ProjectsHere(identity.clone())),
+            networks: Arc::new(Counted { networks: NetworksHere::new(networking.clone()), questions }),
+            networking: Arc::new(NetworkingApiHere::new(networking.clone(), rest.clone(), tokens, None)),
+        };
         let bus = Arc::new(BusHere(transport.clone()));
-        let api = Api::new(database.clone(), transport, others, bus, config, quota, service);
+        let api = Api::new(database.clone(), transport, neighbours, bus, config, quota, service);
         let readiness = Readiness::new().bus(transport).database(database);
         let server = Server::new(rest, Arc::new(identity.clone()));
         let server = policies.iter().fold(server, |server, (service, file)| {

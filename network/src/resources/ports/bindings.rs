@@ -145,7 +145,7 @@ async fn create(mut request: Request, Path(port): Path<String>) -> Result<Respon
     if !made {
         return Err(exists());
     }
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok((StatusCode::CREATED, Body(json!({"binding": view(&host, &vnic_type, &profile, false)}))).into_response())
 }
 
@@ -182,7 +182,8 @@ async fn activate(request: Request, Path((port, host)): Path<(String, String)>) 
     row.bind();
     row.bump(work.now);
     swap(&mut work.transaction, seen, &row).await?;
-    work.transaction.commit().await?;
+    work.touched.port(&row);
+    work.commit().await?;
     Ok(Body(active(&row)))
 }
 
@@ -197,6 +198,7 @@ async fn remove(request: Request, Path((port, host)): Path<(String, String)>) ->
         row.bind();
         row.bump(work.now);
         swap(&mut work.transaction, seen, &row).await?;
+        work.touched.port(&row);
     } else {
         let gone = sql!("DELETE FROM port_bindings WHERE port_id = " (row.id) " AND host = " (host))
             .execute_one(&mut work.transaction)
@@ -205,6 +207,6 @@ async fn remove(request: Request, Path((port, host)): Path<(String, String)>) ->
             return Err(no_binding(&port, &host));
         }
     }
-    work.transaction.commit().await?;
+    work.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

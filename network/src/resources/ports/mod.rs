@@ -207,12 +207,15 @@ impl Resource for Port {
         .execute(&mut work.transaction)
         .await?;
         self.set_groups(work, given, true).await?;
+        work.touched.port(self);
         let tags: Vec<String> = read("tags", given.values.get("tags").unwrap_or(&json!([])))?;
         write_tags(&mut work.transaction, &self.id, &tags).await
     }
 
     async fn before_update(&mut self, old: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         check_profile(work, given, "update_port")?;
+        work.touched.port(old);
+        work.touched.port(self);
         super::qos::check_policy(work, self.qos_policy_id.as_deref()).await?;
         if self.mac_address != old.mac_address {
             self.change_mac(old, work).await?;
@@ -267,6 +270,7 @@ impl Resource for Port {
             ));
         }
         trunks::check_unused(work, &self.id).await?;
+        work.touched.deleted(self);
         several::release(work, &[&self.id]).await
     }
 
@@ -528,12 +532,13 @@ pub(super) async fn leave_subnet(work: &mut Work<'_>, subnet: &Subnet) -> Result
     .fetch_all(&mut work.transaction)
     .await?;
     let own = subnet.makes_own_addresses();
-    for (_, ip_address, owner) in held {
+    for (port, ip_address, owner) in held {
         let goes =
             networks::GOES_WITH_NETWORK.contains(&owner.as_str()) || (own && !owner.starts_with("network:router"));
         if goes {
             let fixed = FixedIp { subnet_id: subnet.id.clone(), ip_address };
             allocations::take_back(&mut work.transaction, subnet, &fixed).await?;
+            work.touched.port_id(&port);
         }
     }
     Ok(())
@@ -545,6 +550,7 @@ pub(super) async fn add_own_addresses(work: &mut Work<'_>, subnet: &Subnet) -> R
     for port in ports.iter().filter(|port| !port.device_owner.starts_with("network:router")) {
         let addresses = addresses_of(&mut work.transaction, &port.id).await?;
         fixed_ips::give_own(work, port, subnet, addresses.len()).await?;
+        work.touched.port(port);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use novella_compute::rpcapi::ActionArguments;
 use novella_rest::{Null, Operation, Path, policy::Rule, post};
 
 use self::on_host::perform;
-use super::delete;
+use super::{delete, security_groups};
 use crate::{Request, policy, state::Api};
 
 const PATH: &str = "/servers/{server_id}/action";
@@ -43,6 +43,7 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
         post(PATH, policy::ADMIN_PASSWORD, on_host::change_password).action("changePassword").status(202),
     ];
     operations.extend(network::operations());
+    operations.extend(security_groups::actions(PATH));
     operations.extend(not_yet::operations());
     operations
 }

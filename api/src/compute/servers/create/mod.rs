@@ -1,15 +1,18 @@
 //! `POST /servers`.
 //!
 //! ```text
-//! validate ──▶ one transaction: the quota, every instance (building, scheduling) with its action ──▶ a cast each ──▶ 202
-//!     │ 400         │ 403                                                               │ not taken: 202 as well
+//! validate, ask Networking ──▶ one transaction: the quota, every instance with its action ──▶ a cast each ──▶ 202
+//!     │ 400, 403, 409               │ 403                                                 │ not taken: 202 as well
 //! ```
+//!
+//! Ports are made by the scheduler, for the host that it chooses: [`networks`] says which, and that they may be had.
 //!
 //! What several requests write at one moment is one transaction: see [`ServerWriter`].
 
 mod devices;
 mod files;
 mod hints;
+pub(super) mod networks;
 pub(super) mod request;
 mod write;
 
@@ -38,6 +41,7 @@ use uuid::Uuid;
 
 pub(crate) use self::write::ServerWriter;
 use self::{
+    networks::AskedNetworks,
     request::{DiskConfig, RequestedDestination, ServerRequest},
     write::NewServers,
 };
@@ -80,6 +84,9 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     if !wanted.trusted_certs.is_empty() {
         policy::SERVERS_CREATE_TRUSTED_CERTS.check_own(&request.context)?;
     }
+    if matches!(wanted.networks, AskedNetworks::Auto | AskedNetworks::These(_)) {
+        policy::SERVERS_CREATE_ATTACH_NETWORK.check_own(&request.context)?;
+    }
 
     let image = usable_image(&request, &wanted.image_id).await?;
     let mut connection = request.state.database.read().await?;
@@ -105,21 +112,26 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     if let Some(host) = &placement.host {
         check_host(&mut connection, host).await?;
     }
+    // Networking in the same process takes a connection for itself.
+    drop(connection);
+    let resolved =
+        networks::resolve(&request, &project, &wanted.networks, &wanted.security_groups, wanted.count).await?;
     let quota = ServerQuota::new(limits, &project, request.user(), &flavor);
     let count = match &quota {
-        Some(quota) => quota.allowed(&mut connection, wanted.count).await?,
-        None => wanted.count.most,
+        Some(quota) => quota.allowed(&mut *request.state.database.read().await?, resolved.count).await?,
+        None => resolved.count.most,
     };
-    drop(connection);
+    let networks = resolved.complete(&request, &project).await?;
 
     let spec = RequestSpec {
         availability_zone: placement.zone.clone(),
         requested_host: placement.host.clone(),
         hints: wanted.hints.clone(),
         image_properties: image.properties.clone(),
+        networks,
         ..Default::default()
     };
-    let from = (&flavor, &image, auto_disk_config);
+    let from = From { flavor: &flavor, image: &image, auto_disk_config, has_ports: !spec.networks.is_none() };
     let instances = instances_for(&request, &project, &wanted, count, &placement, from);
     let first = instances[0].uuid;
     let reservation_id = instances[0].reservation_id.clone();
@@ -247,13 +259,21 @@ async fn check_host(connection: &mut Connection, host: &str) -> Result<(), ApiEr
     }
 }
 
+/// What servers are made from.
+struct From<'f> {
+    flavor: &'f Flavor,
+    image: &'f ImageRecord,
+    auto_disk_config: bool,
+    has_ports: bool,
+}
+
 fn instances_for(
     request: &Request,
     project: &str,
     wanted: &ServerRequest,
     count: u32,
     placement: &RequestedDestination,
-    (flavor, image, auto_disk_config): (&Flavor, &ImageRecord, bool),
+    From { flavor, image, auto_disk_config, has_ports }: From<'_>,
 ) -> Vec<Instance> {
     let now = Timestamp::now();
     let reservation_id = new_reservation_id();
@@ -281,7 +301,7 @@ fn instances_for(
                 locked_by: None,
                 locked_reason: None,
                 network_info: NetworkInfo::default(),
-                has_ports: false,
+                has_ports,
                 access_ip_v4: wanted.access_ip_v4.clone(),
                 access_ip_v6: wanted.access_ip_v6.clone(),
                 auto_disk_config,

@@ -1,7 +1,7 @@
 //! What a create may ask for, version by version, and what of it this cloud can do.
 //!
-//! What means nothing to a simulated guest is taken, kept and shown as by Nova. What the client could tell from the server
-//! that it gets, a network or a volume, is refused where there is none, with a text that says so.
+//! What means nothing to a simulated guest is taken, kept and shown as by Nova. A volume, which there is none of, is refused
+//! with a text that says so.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +23,7 @@ use super::{
     devices::{self, Devices},
     files::{self, Base64, File, Measured},
     hints,
+    networks::{self, AskedNetworks},
 };
 use crate::compute::quotas::servers::Wanted;
 
@@ -161,6 +162,7 @@ pub(super) struct ServerRequest {
     #[schema(value_type = Object)]
     pub(super) files: Measured,
     pub(super) admin_pass: Option<String>,
+    /// As they are called; `default` where none is named.
     pub(super) security_groups: Vec<String>,
     pub(super) return_reservation_id: bool,
     #[schema(value_type = Object)]
@@ -170,8 +172,8 @@ pub(super) struct ServerRequest {
     /// `None`: as the image says.
     pub(super) disk_config: Option<DiskConfig>,
     pub(super) trusted_certs: Vec<String>,
-    /// Whether the servers get an address.
-    pub(super) has_address: bool,
+    #[schema(value_type = Object)]
+    pub(super) networks: AskedNetworks,
     #[schema(value_type = Object)]
     pub(super) devices: Devices,
     zone: Option<String>,
@@ -229,19 +231,20 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
     let fields: Fields = typed("server", &Value::Object(server.clone()))?;
 
     let files = files::measure(&fields.personality)?;
-    let has_address = networks(fields.networks.as_ref(), version)?;
+    let networks = networks::read(fields.networks.as_ref(), version)?;
     let named = fields.image_ref.as_deref().filter(|image| !image.is_empty());
     let devices = devices::read(server, named, version)?;
     let image_id = image(named.or(devices.image.as_deref()))?;
     let flavor_id = flavor(&fields.flavor_ref)?;
     let count = count(&fields, most)?;
+    networks.check_count(count.most)?;
     let user_data = fields.user_data.map(user_data).transpose()?;
     let hostname = fields.hostname.map(|name| hostname::checked(name, version)).transpose()?;
     if hostname.is_some() && count.most > 1 {
         return Err(ApiError::bad_request("Unable to allocate a single hostname to multiple instances"));
     }
     let trusted_certs = fields.trusted_image_certificates.map(trusted_certs).transpose()?.unwrap_or_default();
-    let security_groups = security_groups(fields.security_groups)?;
+    let security_groups = security_groups(fields.security_groups);
     for (field, name) in [("host", &fields.host), ("hypervisor_hostname", &fields.hypervisor_hostname)] {
         name.as_deref().map(|name| hostname::qualified(&format!("server.{field}"), name)).transpose()?;
     }
@@ -272,29 +275,11 @@ pub(super) fn read(body: &Value, version: Microversion, most: u32) -> Result<Ser
         access_ip_v6: fields.access_ip_v6.map(|address| address.to_string()),
         disk_config: fields.disk_config,
         trusted_certs,
-        has_address,
+        networks,
         devices,
         zone: fields.availability_zone.map(|zone| zone.0),
         host,
     })
-}
-
-/// No network service yet: only what asks for no particular network. Whether an address is wanted.
-fn networks(networks: Option<&Value>, version: Microversion) -> Result<bool, ApiError> {
-    let words_allowed = version.at_least(37);
-    match networks {
-        None if words_allowed => {
-            Err(ApiError::bad_request("Invalid input for field/attribute server. 'networks' is a required property"))
-        }
-        None => Ok(true),
-        Some(Value::Array(list)) if list.is_empty() => Ok(true),
-        Some(Value::String(word)) if words_allowed && matches!(word.as_str(), "none" | "auto") => Ok(word == "auto"),
-        Some(Value::Array(_)) => Err(ApiError::bad_request(format!(
-            "networks: this cloud has no network service, so that no network or port can be found. {}",
-            if words_allowed { "Ask for 'none' or 'auto'." } else { "Leave networks out." }
-        ))),
-        Some(other) => Err(wrong("server.networks", other, "It is not one that this microversion takes.")),
-    }
 }
 
 fn image(image: Option<&str>) -> Result<String, ApiError> {
@@ -347,13 +332,10 @@ fn trusted_certs(ids: Vec<String>) -> Result<Vec<String>, ApiError> {
 }
 
 /// Those that are named, each once.
-fn security_groups(groups: Option<Vec<SecurityGroup>>) -> Result<Vec<String>, ApiError> {
-    let Some(groups) = groups else { return Ok(vec!["default".into()]) };
+fn security_groups(groups: Option<Vec<SecurityGroup>>) -> Vec<String> {
+    let Some(groups) = groups else { return vec!["default".into()] };
     let names: BTreeSet<String> = groups.into_iter().filter_map(|group| group.name).map(|name| name.0).collect();
-    match names.iter().find(|name| *name != "default") {
-        Some(other) => Err(ApiError::bad_request(format!("Security group {other} not found."))),
-        None => Ok(names.into_iter().collect()),
-    }
+    names.into_iter().collect()
 }
 
 fn one_host(host: Option<String>, node: Option<String>) -> Result<Option<String>, ApiError> {
@@ -404,15 +386,6 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_words_from_2_37_on_and_required() {
-        assert!(with(1, &json!({})).is_ok());
-        assert!(with(1, &json!({"networks": "none"})).is_err());
-        assert!(with(37, &json!({})).unwrap_err().contains("'networks' is a required property"));
-        assert!(with(37, &json!({"networks": "auto"})).is_ok());
-        assert!(with(37, &json!({"networks": [{"uuid": IMAGE}]})).unwrap_err().contains("no network service"));
-    }
-
-    #[test]
     fn a_field_of_a_later_version_is_refused_by_name() {
         assert!(with(18, &json!({"description": "d"})).unwrap_err().contains("('description' was unexpected)"));
         assert_eq!(with(19, &json!({"description": "d"})).map(|r| r.description), Ok(Some("d".into())));
@@ -429,7 +402,8 @@ mod tests {
             ("accessIPv6", json!("")),
             ("personality", json!([{"path": "/etc/motd"}])),
             ("personality", json!([file("no base64!".into())])),
-            ("security_groups", json!([{"name": "web"}])),
+            ("security_groups", json!([{"name": " web"}])),
+            ("networks", json!("none")),
             ("user_data", json!("not base64!")),
             ("min_count", json!(0)),
             ("max_count", json!(101)),
