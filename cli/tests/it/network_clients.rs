@@ -340,7 +340,10 @@ async fn the_rest_of_networking_is_led_by_openstackclient() {
     print(&["network", "qos", "rule", "delete", "gold", &rule]).await;
     let types = json(&["network", "qos", "rule", "type", "list"]).await;
     assert!(column(&types, "Type").contains(&"bandwidth_limit".to_owned()), "{types}");
-    assert_eq!(json(&["network", "qos", "rule", "type", "show", "dscp_marking"]).await["rule_type_name"], "dscp_marking");
+    assert_eq!(
+        json(&["network", "qos", "rule", "type", "show", "dscp_marking"]).await["rule_type_name"],
+        "dscp_marking"
+    );
     print(&["network", "qos", "policy", "delete", "gold"]).await;
     json(&["network", "meter", "create", "meter"]).await;
     let rule = ["network", "meter", "rule", "create", "--remote-ip-prefix", "10.0.0.0/8", "meter"];
@@ -379,8 +382,9 @@ async fn the_rest_of_networking_is_led_by_openstackclient() {
     }
     let auto = ["network", "auto", "allocated", "topology"];
     let said = openstack.failing(&[&auto[..], &["create", "--or-show"]].concat()).await;
-    assert!(said.contains("No default pools"), "{said}");
-    json(&["subnet", "pool", "create", "--pool-prefix", "10.40.0.0/16", "--default", "--share", "auto"]).await;
+    assert!(said.contains("No default subnetpools defined"), "{said}");
+    let shared = ["--default-prefix-length", "26", "--default", "--share", "auto"];
+    json(&[&["subnet", "pool", "create", "--pool-prefix", "10.40.0.0/16"], &shared[..]].concat()).await;
     let made = json(&[&auto[..], &["create", "--or-show"]].concat()).await;
     assert_eq!(json(&["network", "show", &id(&made)]).await["name"], "auto_allocated_network");
     print(&[&auto[..], &["delete"]].concat()).await;

@@ -14,8 +14,9 @@ use crate::{
     terraform::PUBLIC_KEY,
 };
 
-/// The program that runs playbooks, and what the collection's modules run on.
-const PACKAGES: [&str; 2] = ["ansible-core==2.19.14", "openstacksdk==4.22.0"];
+/// The program that runs playbooks, and what the collection's modules run on: its last version asks the SDK for what newer
+/// ones do not have (`openstack.version`).
+const PACKAGES: [&str; 2] = ["ansible-core==2.19.14", "openstacksdk==4.8.0"];
 /// The package is that program with 90 collections, 21,000 files of 210 MB in all. This one is 1.3 MB of them.
 const COLLECTIONS: &str = "ansible==12.3.0";
 const COLLECTION: &str = "ansible_collections/openstack";

@@ -35,7 +35,7 @@ class Image(Resource):
         self.id = self.ask('POST', '/images', given(**asked) | properties | {
             'protected': False, 'visibility': 'private'})['id']
         self.ask('PUT', f'/images/{self.id}/file', data=data, headers={'Content-Type': 'application/octet-stream'})
-        wait(self.name, lambda: self.show()['status'], ['active'], ['queued', 'saving', 'importing'])
+        wait(self.label, lambda: self.show()['status'], ['active'], ['queued', 'saving', 'importing'])
         assert self.show()['checksum'] == hashlib.md5(data).hexdigest()
 
     def show(self):
@@ -92,7 +92,7 @@ class Instance(Resource):
         server |= {'config_drive': False, 'user_data': base64.b64encode(self.get('user_data') or b'').decode()}
         microversion = '2.52' if self.get('tags') else None
         self.id = self.ask('POST', '/servers', {'server': server}, microversion=microversion)['server']['id']
-        wait(self.name, lambda: self.status(microversion), ['ACTIVE'], ['BUILD'])
+        wait(self.label, lambda: self.status(microversion), ['ACTIVE'], ['BUILD'])
 
     def status(self, microversion=None):
         answer = self.ask('GET', f'/servers/{self.id}', microversion=microversion, taken=(404,))
@@ -135,7 +135,7 @@ class Instance(Resource):
             self.ask('PUT', f'/servers/{self.id}', {'server': {'name': self.asked['name']}})
         if 'power_state' in changed:
             self.act({'os-start' if self.asked['power_state'] == 'active' else 'os-stop': None})
-            wait(self.name, self.status, [self.asked['power_state'].upper()])
+            wait(self.label, self.status, [self.asked['power_state'].upper()])
         if 'metadata' in changed:
             for key in set(before['metadata']) - set(self.asked['metadata']):
                 self.ask('DELETE', f'/servers/{self.id}/metadata/{key}', taken=(404,))
@@ -151,7 +151,7 @@ class Instance(Resource):
 
     def delete(self):
         self.ask('DELETE', f'/servers/{self.id}')
-        wait(self.name, self.status, ['DELETED', 'SOFT_DELETED'], ['ACTIVE', 'SHUTOFF'])
+        wait(self.label, self.status, ['DELETED', 'SOFT_DELETED'], ['ACTIVE', 'SHUTOFF'])
 
 
 class InterfaceAttachment(Resource):
@@ -168,7 +168,7 @@ class InterfaceAttachment(Resource):
         attached = self.ask('POST', path, {'interfaceAttachment': given(
             port_id=self.get('port_id'), net_id=self.get('network_id'))})
         self.id = attached['interfaceAttachment']['port_id']
-        wait(self.name, lambda: 'ATTACHING' if self.look().status == 404 else 'ATTACHED', ['ATTACHED'], ['ATTACHING'])
+        wait(self.label, lambda: 'ATTACHING' if self.look().status == 404 else 'ATTACHED', ['ATTACHED'], ['ATTACHING'])
 
     def read(self):
         attachment = self.ask('GET', self.path())['interfaceAttachment']
@@ -176,7 +176,7 @@ class InterfaceAttachment(Resource):
                 'fixed_ip': attachment['fixed_ips'][0]['ip_address']}
 
     def delete(self):
-        wait(self.name, self.try_to_detach, ['DETACHED'])
+        wait(self.label, self.try_to_detach, ['DETACHED'])
 
     def try_to_detach(self):
         if self.look().status == 404:

@@ -22,34 +22,34 @@ provider = Provider(cloud)
 resources = []
 
 
-def make(kind, name, also=None, **asked):
-    """Creates one and reads all. `also` says what else this changes: by the resource's name, which attributes."""
-    one = kind(provider, name, **asked)
+def make(kind, label, /, also=None, **asked):
+    """Creates one and reads all. `also` says what else this changes: by the resource's label, which attributes."""
+    one = kind(provider, label, **asked)
     resources.append(one)
-    no_drift(f'create {name}', also)
+    no_drift(f'create {label}', also)
     return one
 
 
-def change(one, also=None, **asked):
+def change(one, /, also=None, **asked):
     one.change(**asked)
-    no_drift(f'change {one.name} to {asked}', also)
+    no_drift(f'change {one.label} to {asked}', also)
 
 
 def destroy(one, also=None):
     one.delete()
     resources.remove(one)
-    no_drift(f'destroy {one.name}', also)
+    no_drift(f'destroy {one.label}', also)
 
 
 def no_drift(step, also):
     also = dict(also or {})
     for one in resources:
         planned = one.differences()
-        assert not planned, f'after {step}: the next plan would change {one.name}: {planned}'
+        assert not planned, f'after {step}: the next plan would change {one.label}: {planned}'
         read = one.read()
         changed = {name for name in read if read[name] != one.state[name]}
-        allowed = also.pop(one.name, set())
-        assert changed <= allowed, f'after {step}: {one.name} was {one.state}, and is {read}'
+        allowed = also.pop(one.label, set())
+        assert changed <= allowed, f'after {step}: {one.label} was {one.state}, and is {read}'
         one.state = read
     assert not also, f'after {step}: there is no {also}'
 

@@ -23,7 +23,7 @@ class NetworkingResource(Resource):
     def post(self, targets, pending=(), **body):
         self.id = self.ask('POST', f'/{self.collection}', {self.one: given(**body)})[self.one]['id']
         if targets:
-            wait(self.name, self.status, targets, pending)
+            wait(self.label, self.status, targets, pending)
         if self.get('tags'):
             self.replace_tags()
 
@@ -37,10 +37,10 @@ class NetworkingResource(Resource):
 
     def delete(self):
         if self.persistent:
-            wait(self.name, self.try_to_delete, ['DELETED'], ['ACTIVE'])
+            wait(self.label, self.try_to_delete, ['DELETED'], ['ACTIVE'])
         else:
             self.ask('DELETE', self.path())
-            wait(self.name, self.status, ['DELETED'], self.pending_deletion)
+            wait(self.label, self.status, ['DELETED'], self.pending_deletion)
 
     pending_deletion = ('ACTIVE',)
 
@@ -127,9 +127,9 @@ class RouterInterface(NetworkingResource):
     def create(self):
         added = self.router('add')
         if added.status != 200:
-            raise SystemExit(f'{self.name}: {added.status} {added.text}')
+            raise SystemExit(f'{self.label}: {added.status} {added.text}')
         self.id = added['port_id']
-        wait(self.name, self.status, ['ACTIVE', 'DOWN'], ['BUILD', 'PENDING_CREATE', 'PENDING_UPDATE'])
+        wait(self.label, self.status, ['ACTIVE', 'DOWN'], ['BUILD', 'PENDING_CREATE', 'PENDING_UPDATE'])
 
     def read(self):
         p = self.show()

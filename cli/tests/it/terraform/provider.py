@@ -57,8 +57,8 @@ def given(**attributes):
 class Resource:
     """Something that Terraform looks after: what was asked for it (`asked`), and what was read of it last (`state`)."""
 
-    def __init__(self, provider, name, **asked):
-        self.provider, self.name, self.asked = provider, name, asked
+    def __init__(self, provider, label, /, **asked):
+        self.provider, self.label, self.asked = provider, label, asked
         self.id = None
         self.state = None
         self.create()
