@@ -84,7 +84,7 @@ async fn servers_are_made_on_networks_by_openstackclient(cloud: Cloud) {
     let listed = demo.json(&["server", "list", "--long"]).await;
     assert_eq!((&listed[0]["Name"], &listed[0]["Networks"]), (&json!("s"), &by_network), "{listed}");
     let list = async |ip: &str| demo.json(&["server", "list", "--ip", ip]).await;
-    assert_eq!(names(&list("^10\\.6\\.0\\.7$").await), ["s"]);
+    assert_eq!(names(&list("10.6.0.7").await), ["s"]);
     assert!(names(&list("10.9").await).is_empty());
 
     // Refused, and nothing is left of it.
@@ -106,7 +106,7 @@ async fn servers_are_made_on_networks_by_openstackclient(cloud: Cloud) {
     assert_eq!(create(&demo, &["--no-network", "none"]).await["addresses"], json!({}));
     let shared = create(&demo, &["--network", "private", "--min", "2", "--max", "2", "many"]).await;
     assert!(shared["name"].as_str().unwrap().starts_with("many-"), "{shared}");
-    assert_eq!(names(&list("^10\\.0\\.").await), ["many-1", "many-2"]);
+    assert_eq!(names(&list("10.0.").await), ["many-1", "many-2"]);
 
     demo.print(&["server", "delete", "--wait", "s", "none", "many-1", "many-2"]).await;
     // What Compute made is gone, what was brought is as it was.

@@ -4,7 +4,10 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use novella_common::db::list::{Condition, Direction, List, SortKey};
+use novella_common::db::{
+    Connection,
+    list::{Condition, Direction, List, SortKey},
+};
 use novella_rest::{ApiError, Path, policy::Target, truth};
 use serde_json::{Map, Value, json};
 
