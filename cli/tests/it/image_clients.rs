@@ -18,7 +18,7 @@ async fn tasks_members_stores_and_what_properties_mean_are_looked_after_with_ope
         list.as_array().unwrap().iter().map(|row| row[column].as_str().unwrap().to_owned()).collect()
     };
     let raw = cloud.data_folder().join("an-image");
-    std::fs::write(&raw, [1; 5000]).unwrap();
+    std::fs::write(&raw, [1_u8; 5000]).unwrap();
     let raw = raw.to_str().unwrap();
 
     // An import is a task, which is there to be asked about.
