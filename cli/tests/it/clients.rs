@@ -1,92 +1,14 @@
 //! The real client: python-openstackclient, from PyPI, against a real cloud.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeSet, process::Command};
 
 use novella_testing::python;
 use serde_json::Value;
 
-use crate::support::cloud::{Cloud, PASSWORD, Settings};
-
-/// What is installed.
-const PACKAGES: [&str; 2] = ["python-openstackclient==10.5.0", "openstacksdk==4.22.0"];
-
-/// The client in a virtual environment of its own.
-pub fn installed() -> PathBuf {
-    python::environment(Path::new(env!("CARGO_TARGET_TMPDIR")), &PACKAGES).join("bin/openstack")
-}
-
-/// The client as a user of this cloud has it: with the file that `novella up` writes.
-pub(crate) struct OpenStack {
-    client: PathBuf,
-    clouds: PathBuf,
-}
-
-impl OpenStack {
-    pub(crate) async fn of(cloud: &Cloud) -> Self {
-        let client = tokio::task::spawn_blocking(installed).await.unwrap();
-        Self { client, clouds: cloud.data_folder().join("clouds.yaml") }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.client);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OS_")) {
-            command.env_remove(name);
-        }
-        command.args(arguments);
-        command
-    }
-
-    /// Runs one command and returns what it prints.
-    pub(crate) async fn print(&self, arguments: &[&str]) -> String {
-        let mut command = self.command(arguments);
-        command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
-        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
-    }
-
-    /// Runs one command as somebody does who has no file, only this URL. Returns what it prints.
-    async fn print_at(&self, auth_url: &str, arguments: &[&str]) -> String {
-        let mut command = self.command(arguments);
-        for (name, value) in [
-            ("OS_AUTH_URL", auth_url),
-            ("OS_USERNAME", "admin"),
-            ("OS_PASSWORD", PASSWORD),
-            ("OS_PROJECT_NAME", "admin"),
-            ("OS_USER_DOMAIN_NAME", "Default"),
-            ("OS_PROJECT_DOMAIN_NAME", "Default"),
-            // Not a file that happens to be in the folder.
-            ("OS_CLIENT_CONFIG_FILE", "/nonexistent"),
-        ] {
-            command.env(name, value);
-        }
-        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
-    }
-
-    /// Runs one command that must fail, and returns what it says.
-    pub(crate) async fn failing(&self, arguments: &[&str]) -> String {
-        let mut command = self.command(arguments);
-        command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
-        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-        assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    /// Runs a script that uses the SDK, and returns what it prints.
-    pub(crate) async fn script(&self, text: &str) -> String {
-        let python = Self { client: self.client.with_file_name("python"), clouds: self.clouds.clone() };
-        let mut script = python.command(&["-c", text]);
-        script.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", "novella");
-        tokio::task::spawn_blocking(move || python::run(&mut script)).await.unwrap()
-    }
-
-    /// The same for a command that can print JSON.
-    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.print(&[arguments, &["-f", "json"]].concat()).await).unwrap()
-    }
-}
+use crate::support::{
+    cloud::{Cloud, Settings},
+    openstackclient::{OpenStack, installed},
+};
 
 async fn a_server_is_led_through_its_life_by_openstackclient(cloud: Cloud) {
     let (client, openstack) = (cloud.client().await, OpenStack::of(&cloud).await);
@@ -298,10 +220,8 @@ async fn an_operator_looks_after_users_with_openstackclient(cloud: Cloud) {
     bob(&["user", "password", "set", "--password", "new", "--original-password", "pw"]).await;
 
     // The user demo, as the file that `novella up` writes has him.
-    let mut command = openstack.command(&["token", "issue", "-f", "json"]);
-    command.env("OS_CLIENT_CONFIG_FILE", &openstack.clouds).env("OS_CLOUD", "novella-demo");
-    let token = tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap();
-    assert!(token.contains("project_id"), "{token}");
+    let token = openstack.as_demo().json(&["token", "issue"]).await;
+    assert!(token["project_id"].is_string(), "{token}");
 
     let service = openstack.json(&["service", "create", "--name", "mine", "own-type"]).await;
     openstack
@@ -316,7 +236,7 @@ async fn an_operator_looks_after_users_with_openstackclient(cloud: Cloud) {
     assert!(said.contains("not a leaf"), "{said}");
 }
 
-/// What users do with images: all commands of the client's but those of several stores and of metadata definitions.
+/// What users do with images; `image_clients.rs` has the rest.
 async fn images_are_looked_after_with_openstackclient(cloud: Cloud) {
     let openstack = OpenStack::of(&cloud).await;
     let file = |name: &str| cloud.data_folder().join(name).to_str().unwrap().to_owned();
@@ -379,15 +299,11 @@ async fn images_are_looked_after_with_openstackclient(cloud: Cloud) {
     openstack.print(&["image", "add", "project", "ours", "demo"]).await;
     let members = openstack.json(&["image", "member", "list", "ours"]).await;
     assert_eq!(members[0]["Status"], "pending", "{members}");
-    let demo = async |arguments: &[&str]| {
-        let mut command = openstack.command(arguments);
-        command.env("OS_CLIENT_CONFIG_FILE", &openstack.clouds).env("OS_CLOUD", "novella-demo");
-        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
-    };
+    let demo = openstack.as_demo();
     let id = shown["id"].as_str().unwrap();
-    assert!(!demo(&["image", "list", "-f", "value", "-c", "Name"]).await.contains("ours"));
-    demo(&["image", "set", "--accept", id]).await;
-    assert!(demo(&["image", "list", "-f", "value", "-c", "Name"]).await.contains("ours"));
+    assert!(!demo.print(&["image", "list", "-f", "value", "-c", "Name"]).await.contains("ours"));
+    demo.print(&["image", "set", "--accept", id]).await;
+    assert!(demo.print(&["image", "list", "-f", "value", "-c", "Name"]).await.contains("ours"));
     openstack.print(&["image", "remove", "project", "ours", "demo"]).await;
 
     // Staged, then imported; and both at once.

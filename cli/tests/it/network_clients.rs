@@ -1,11 +1,16 @@
 //! The real clients, and networks: what `openstack network`, `subnet`, `port`, `router`, `floating ip`, `security group` and
 //! their like say, and what the SDK makes of it.
+//!
+//! Left out, because Networking does not announce the extension that they stand on: `local ip`, `network flavor`,
+//! `network l3 conntrack helper`, `network segment` and `network segment range`, `router ndp proxy`, `router add gateway`
+//! and `router remove gateway` (several gateways; `router set --external-gateway` is here), `network agent router set`,
+//! `security group default statefulness`, and those of plugins (`bgp`, `tap`).
 
 use serde_json::{Value, json};
 
-use crate::{
-    clients::OpenStack,
-    support::cloud::{Cloud, Settings},
+use crate::support::{
+    cloud::{Cloud, Settings},
+    openstackclient::OpenStack,
 };
 
 /// The values of a column, in order.
@@ -251,7 +256,145 @@ async fn an_operator_looks_after_networking_with_openstackclient() {
     openstack.print(&["quota", "delete", "--network", "admin"]).await;
 }
 
-/// What terraform-provider-openstack and its like do, in their order: make, look, change, look, destroy.
+/// What the walks above have not come by.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rest_of_networking_is_led_by_openstackclient() {
+    let cloud = Cloud::embedded(Settings::default()).await;
+    let openstack = OpenStack::of(&cloud).await;
+    let (json, print) = (async |a: &[&str]| openstack.json(a).await, async |a: &[&str]| openstack.print(a).await);
+    let id = |made: &Value| made["id"].as_str().unwrap().to_owned();
+
+    // Address scopes, address groups and pools.
+    json(&["address", "scope", "create", "scope"]).await;
+    print(&["address", "scope", "set", "--name", "scope2", "scope"]).await;
+    assert_eq!(json(&["address", "scope", "show", "scope2"]).await["ip_version"], 4);
+    assert_eq!(column(&json(&["address", "scope", "list"]).await, "Name"), ["scope2"]);
+    json(&["address", "group", "create", "--address", "10.0.0.0/24", "--address", "10.0.1.0/24", "ag"]).await;
+    print(&["address", "group", "unset", "--address", "10.0.1.0/24", "ag"]).await;
+    assert_eq!(json(&["address", "group", "list"]).await[0]["Addresses"], json!(["10.0.0.0/24"]));
+    json(&["subnet", "pool", "create", "--pool-prefix", "10.20.0.0/16", "--tag", "t", "pool"]).await;
+    print(&["subnet", "pool", "set", "--pool-prefix", "10.21.0.0/16", "--default-prefix-length", "26", "pool"]).await;
+    print(&["subnet", "pool", "unset", "--tag", "t", "pool"]).await;
+    let pool = json(&["subnet", "pool", "show", "pool"]).await;
+    // Neighbours become one.
+    assert_eq!((&pool["prefixes"], &pool["tags"]), (&json!(["10.20.0.0/15"]), &json!([])), "{pool}");
+    assert_eq!(column(&json(&["subnet", "pool", "list"]).await, "Name"), ["pool"]);
+    json(&["network", "create", "onboarded"]).await;
+    json(&["subnet", "create", "--network", "onboarded", "--subnet-range", "10.30.0.0/24", "old"]).await;
+    print(&["network", "onboard", "subnet", "onboarded", "pool"]).await;
+    assert_eq!(json(&["subnet", "show", "old"]).await["subnetpool_id"], pool["id"]);
+    print(&["subnet", "set", "--dns-nameserver", "1.1.1.1", "--tag", "t", "old"]).await;
+    print(&["subnet", "unset", "--dns-nameserver", "1.1.1.1", "--tag", "t", "--gateway", "old"]).await;
+    let subnet = json(&["subnet", "show", "old"]).await;
+    assert_eq!((&subnet["dns_nameservers"], &subnet["gateway_ip"]), (&json!([]), &Value::Null), "{subnet}");
+
+    // Routers by ports and with routes.
+    json(&["router", "create", "r"]).await;
+    json(&["port", "create", "--network", "onboarded", "leg"]).await;
+    print(&["router", "add", "port", "r", "leg"]).await;
+    assert_eq!(json(&["port", "show", "leg"]).await["device_owner"], "network:router_interface");
+    let route = "destination=10.9.0.0/16,gateway=10.30.0.9";
+    json(&["router", "add", "route", "--route", route, "r"]).await;
+    assert_eq!(json(&["router", "show", "r"]).await["routes"][0]["nexthop"], "10.30.0.9");
+    json(&["router", "remove", "route", "--route", route, "r"]).await;
+
+    // Port forwardings and security groups.
+    json(&["network", "create", "net"]).await;
+    json(&["subnet", "create", "--network", "net", "--subnet-range", "10.31.0.0/24", "sub"]).await;
+    print(&["router", "set", "--external-gateway", "public", "r"]).await;
+    print(&["router", "add", "subnet", "r", "sub"]).await;
+    let vm = json(&["port", "create", "--network", "net", "vm"]).await;
+    let inside = vm["fixed_ips"][0]["ip_address"].as_str().unwrap();
+    let floating = json(&["floating", "ip", "create", "public"]).await;
+    let address = floating["floating_ip_address"].as_str().unwrap();
+    assert_eq!(json(&["floating", "ip", "list"]).await[0]["Floating IP Address"], address);
+    let forwarding = ["floating", "ip", "port", "forwarding"];
+    let to = ["--internal-ip-address", inside, "--port", "vm", "--internal-protocol-port", "80"];
+    let from = ["--external-protocol-port", "8080", "--protocol", "tcp", address];
+    let made = id(&json(&[&forwarding[..], &["create"], &to, &from].concat()).await);
+    print(&[&forwarding[..], &["set", "--external-protocol-port", "8081", address, &made]].concat()).await;
+    assert_eq!(json(&[&forwarding[..], &["show", address, &made]].concat()).await["external_port"], 8081);
+    print(&[&forwarding[..], &["delete", address, &made]].concat()).await;
+    json(&["security", "group", "create", "--tag", "t", "web"]).await;
+    print(&["security", "group", "unset", "--tag", "t", "web"]).await;
+    let shown = json(&["security", "group", "show", "web"]).await;
+    assert_eq!((&shown["tags"], shown["rules"].as_array().unwrap().len()), (&json!([]), 2), "{shown}");
+    assert_eq!(column(&json(&["security", "group", "list", "--project", "admin"]).await, "Name"), ["default", "web"]);
+    let rule = id(&json(&["security", "group", "rule", "create", "--protocol", "icmp", "web"]).await);
+    assert_eq!(json(&["security", "group", "rule", "show", &rule]).await["protocol"], "icmp");
+    print(&["security", "group", "rule", "delete", &rule]).await;
+    let rule = ["default", "security", "group", "rule", "create", "--protocol", "udp", "--for-custom-sg"];
+    let rule = id(&json(&rule).await);
+    let shown = json(&["default", "security", "group", "rule", "show", &rule]).await;
+    assert_eq!((&shown["protocol"], &shown["used_in_non_default_sg"]), (&json!("udp"), &json!(true)), "{shown}");
+    print(&["default", "security", "group", "rule", "delete", &rule]).await;
+
+    // Quality of service, metering, sharing.
+    json(&["network", "qos", "policy", "create", "gold"]).await;
+    print(&["network", "qos", "policy", "set", "--description", "d", "--share", "gold"]).await;
+    assert_eq!(json(&["network", "qos", "policy", "show", "gold"]).await["shared"], true);
+    assert_eq!(column(&json(&["network", "qos", "policy", "list"]).await, "Name"), ["gold"]);
+    let rule = ["network", "qos", "rule", "create", "--type", "dscp-marking", "--dscp-mark", "8", "gold"];
+    let rule = id(&json(&rule).await);
+    print(&["network", "qos", "rule", "set", "--dscp-mark", "10", "gold", &rule]).await;
+    assert_eq!(json(&["network", "qos", "rule", "show", "gold", &rule]).await["dscp_mark"], 10);
+    print(&["network", "qos", "rule", "delete", "gold", &rule]).await;
+    let types = json(&["network", "qos", "rule", "type", "list"]).await;
+    assert!(column(&types, "Type").contains(&"bandwidth_limit".to_owned()), "{types}");
+    assert_eq!(
+        json(&["network", "qos", "rule", "type", "show", "dscp_marking"]).await["rule_type_name"],
+        "dscp_marking"
+    );
+    print(&["network", "qos", "policy", "delete", "gold"]).await;
+    json(&["network", "meter", "create", "meter"]).await;
+    let rule = ["network", "meter", "rule", "create", "--remote-ip-prefix", "10.0.0.0/8", "meter"];
+    let rule = id(&json(&rule).await);
+    assert_eq!(json(&["network", "meter", "rule", "show", &rule]).await["direction"], "ingress");
+    assert_eq!(json(&["network", "meter", "rule", "list"]).await.as_array().unwrap().len(), 1);
+    assert_eq!(json(&["network", "meter", "show", "meter"]).await["name"], "meter");
+    assert_eq!(column(&json(&["network", "meter", "list"]).await, "Name"), ["meter"]);
+    print(&["network", "meter", "rule", "delete", &rule]).await;
+    let share = ["network", "rbac", "create", "--type", "network", "--action", "access_as_shared"];
+    let shared = id(&json(&[&share[..], &["--target-project", "demo", "net"]].concat()).await);
+    print(&["network", "rbac", "set", "--target-project", "admin", &shared]).await;
+    let listed = json(&["network", "rbac", "list", "--type", "network"]).await;
+    assert!(column(&listed, "ID").contains(&shared), "{listed}");
+
+    // Trunks, agents, and what is made by itself.
+    for port in ["parent", "child"] {
+        json(&["port", "create", "--network", "net", port]).await;
+    }
+    json(&["network", "trunk", "create", "--parent-port", "parent", "trunk"]).await;
+    print(&["network", "trunk", "set", "--description", "d", "trunk"]).await;
+    let child = ["--segmentation-type", "vlan", "--segmentation-id", "7", "trunk", "child"];
+    print(&[&["network", "trunk", "subport", "add"], &child[..]].concat()).await;
+    assert_eq!(json(&["network", "trunk", "subport", "list", "trunk"]).await[0]["Segmentation ID"], 7);
+    print(&["network", "trunk", "subport", "remove", "trunk", "child"]).await;
+    assert_eq!(json(&["network", "trunk", "show", "trunk"]).await["description"], "d");
+    assert_eq!(column(&json(&["network", "trunk", "list"]).await, "Name"), ["trunk"]);
+    let agents = json(&["network", "agent", "list"]).await;
+    for (kind, what, of) in [("DHCP agent", "network", "net"), ("L3 agent", "router", "r")] {
+        let agent = agents.as_array().unwrap().iter().find(|agent| agent["Agent Type"] == kind).unwrap();
+        let (agent, flag) = (agent["ID"].as_str().unwrap(), if what == "network" { "--dhcp" } else { "--l3" });
+        print(&["network", "agent", "remove", what, flag, agent, of]).await;
+        print(&["network", "agent", "add", what, flag, agent, of]).await;
+        let listed = json(&[what, "list", "--agent", agent]).await;
+        assert!(column(&listed, "Name").contains(&of.to_owned()), "{kind}: {listed}");
+    }
+    let auto = ["network", "auto", "allocated", "topology"];
+    let said = openstack.failing(&[&auto[..], &["create", "--or-show"]].concat()).await;
+    assert!(said.contains("No default subnetpools defined"), "{said}");
+    let shared = ["--default-prefix-length", "26", "--default", "--share", "auto"];
+    json(&[&["subnet", "pool", "create", "--pool-prefix", "10.40.0.0/16"], &shared[..]].concat()).await;
+    let made = json(&[&auto[..], &["create", "--or-show"]].concat()).await;
+    assert_eq!(json(&["network", "show", &id(&made)]).await["name"], "auto_allocated_network");
+    print(&[&auto[..], &["delete"]].concat()).await;
+    print(&["subnet", "pool", "delete", "auto"]).await;
+    print(&["address", "scope", "delete", "scope2"]).await;
+    print(&["address", "group", "delete", "ag"]).await;
+}
+
+/// What programs do beside making and deleting: stale changes, pages, orders, and the SDK's layer that Ansible stands on.
 const LIFE: &str = "
 import openstack
 cloud = openstack.connect()

@@ -4,7 +4,10 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use novella_common::db::list::{Condition, Direction, List, SortKey};
+use novella_common::db::{
+    Connection,
+    list::{Condition, Direction, List, SortKey},
+};
 use novella_rest::{ApiError, Path, policy::Target, truth};
 use serde_json::{Map, Value, json};
 
@@ -25,14 +28,23 @@ pub(crate) fn names<R: Resource>() -> impl Iterator<Item = &'static str> {
 pub(crate) async fn show<R: Resource>(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let mut connection = request.state.database.read().await?;
     let row = find::<R>(&request, &mut connection, &id).await?;
-    // What whoever asks may see is his own or shared with him. If a rule says that he may not, it is not there for him.
-    let whose = row.whose(&request, &mut connection).await?;
-    if !request.grants(request.rule, &Target { shared: true, ..whose.target() }) {
-        return Err(R::missing(&id));
-    }
+    granted(&request, &mut connection, &row, &id).await?;
     // What is no filter is refused here, too.
     let _ = Filters::of(&request).narrow(&request, List::<R>::all())?;
     super::answer(&request, &mut connection, &row).await
+}
+
+/// Refuses to show what is found. What whoever asks may see is his own or shared with him; if a rule says that he may not,
+/// it is not there for him.
+pub(super) async fn granted<R: Resource>(
+    request: &Request,
+    connection: &mut Connection,
+    row: &R,
+    id: &str,
+) -> Result<(), ApiError> {
+    let whose = row.whose(request, connection).await?;
+    let granted = request.grants(request.rule, &Target { shared: true, ..whose.target() });
+    if granted { Ok(()) } else { Err(R::missing(id)) }
 }
 
 /// `GET` of all that the query asks for.

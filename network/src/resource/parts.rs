@@ -50,7 +50,9 @@ async fn index<P: Part>(request: Request, Path(whole): Path<String>) -> Result<R
 
 async fn show<P: Part>(request: Request, Path((whole, id)): Path<(String, String)>) -> Result<Response, ApiError> {
     let part = check::<P>(&request, &whole, &id).await?;
-    super::answer(&request, &mut *request.state.database.read().await?, &part).await
+    let mut connection = request.state.database.read().await?;
+    lists::granted(&request, &mut connection, &part, &id).await?;
+    super::answer(&request, &mut connection, &part).await
 }
 
 async fn create<P: Part>(request: Request, Path(whole): Path<String>, new: New<P>) -> Result<Response, ApiError> {

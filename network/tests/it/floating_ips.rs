@@ -112,6 +112,7 @@ on_both! {
         let one = format!("{all}/{}", id(&made));
         let changed = demo.put(&one, &json!({"port_forwarding": {"external_port": 8081}})).await.body;
         assert_eq!(changed["port_forwarding"]["external_port"], 8081);
+        assert_eq!(demo.get(&one).await.body, changed);
         assert_eq!(demo.delete(&one).await.status, 204);
         assert_eq!(demo.get(&one).await.status, 404);
         assert_eq!(demo.put(&path, &bind).await.status, 200);

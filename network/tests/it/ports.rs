@@ -185,6 +185,8 @@ on_both! {
         let rule = json!({"max_kbps": 1000});
         let rule = admin.make(&path, "bandwidth_limit_rule", rule).await;
         assert_eq!(rule["direction"], "egress");
+        let one = admin.get(&format!("{path}/{}", id(&rule))).await.body;
+        assert_eq!(one["bandwidth_limit_rule"]["max_kbps"], 1000);
         let again = admin.post(&path, &json!({"bandwidth_limit_rule": {"max_kbps": 5}})).await;
         assert_eq!((again.status, again.kind()), (409, "QoSRulesConflict"));
         let shown = demo.get(&format!("/qos/policies/{policy}")).await.body;

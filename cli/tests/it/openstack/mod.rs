@@ -132,7 +132,7 @@ impl<'u> Administrator<'u> {
 
 /// The real client, as a user of this Identity.
 async fn openstack(identity: &str, user: &str, arguments: &[&str]) -> String {
-    let installed: PathBuf = tokio::task::spawn_blocking(crate::clients::installed).await.unwrap();
+    let installed: PathBuf = tokio::task::spawn_blocking(crate::support::openstackclient::installed).await.unwrap();
     let mut command = Command::new(installed);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OS_")) {
         command.env_remove(name);

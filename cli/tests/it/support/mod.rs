@@ -4,6 +4,7 @@ pub mod browser;
 pub mod client;
 pub mod cloud;
 pub mod identity;
+pub mod openstackclient;
 pub mod ports;
 pub mod process;
 pub mod terminal;
