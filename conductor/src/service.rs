@@ -52,6 +52,7 @@ impl ConductorService {
     ///
     /// # Errors
     /// See [`StartError`].
+    #[allow(clippy::too_many_arguments, reason = "what a conductor stands on, each told by its type")]
     pub async fn start(
         database: Database,
         transport: Transport,

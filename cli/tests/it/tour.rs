@@ -7,7 +7,7 @@ mod on_rabbitmq_and_postgres {
 
     use novella_testing::{Database, Vhost, python};
 
-    use crate::clients::installed;
+    use crate::support::openstackclient::installed;
 
     /// A script runs all commands of the tour in one shell, as a reader would copy them.
     #[tokio::test(flavor = "multi_thread")]
