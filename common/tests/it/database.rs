@@ -318,12 +318,12 @@ async fn those_who_change_many_rows_at_once_do_not_wait_for_each_other_in_a_circ
             ..new_instance()
         })
         .collect();
-    instances::insert(&mut *database.write().await.unwrap(), &all, &RequestSpec::default()).await.unwrap();
+    instances::insert(&mut database.write().await.unwrap(), &all, &RequestSpec::default()).await.unwrap();
     for _ in 0..4 {
         let others: Vec<Instance> = (0..OTHERS).map(|_| new_instance()).collect();
-        instances::insert(&mut *database.write().await.unwrap(), &others, &RequestSpec::default()).await.unwrap();
+        instances::insert(&mut database.write().await.unwrap(), &others, &RequestSpec::default()).await.unwrap();
     }
-    sql!("ANALYZE instances").execute(&mut *database.write().await.unwrap()).await.unwrap();
+    sql!("ANALYZE instances").execute(&mut database.write().await.unwrap()).await.unwrap();
     let accepted: Vec<_> = all.iter().filter_map(|row| Some((row.uuid, row.task_id?))).collect();
     let scheduler = tokio::spawn({
         let database = database.clone();

@@ -167,7 +167,7 @@ on_both! {
             ..RequestSpec::default()
         };
         sql!("UPDATE instances SET request_spec = " (novella_common::db::Json(&spec)) " WHERE uuid = " (uuid))
-            .execute(&mut *cloud.database.write().await.unwrap())
+            .execute(&mut cloud.database.write().await.unwrap())
             .await
             .unwrap();
         cloud.start_conductor().await;
@@ -198,10 +198,10 @@ on_both! {
         cloud.start_host("host-1", big()).await;
         let uuid = with_ports(&cloud, "host-1", 1).await;
         let task = cloud.begin(uuid, novella_common::lifecycle::TaskState::Deleting).await;
-        ports::leave_host(&mut *cloud.database.write().await.unwrap(), &[uuid]).await.unwrap();
+        ports::leave_host(&mut cloud.database.write().await.unwrap(), &[uuid]).await.unwrap();
         assert_eq!(cloud.instance(uuid).await.task_id, Some(task));
         sql!("UPDATE instances SET updated_at = " (jiff::Timestamp::UNIX_EPOCH) " WHERE uuid = " (uuid))
-            .execute(&mut *cloud.database.write().await.unwrap())
+            .execute(&mut cloud.database.write().await.unwrap())
             .await
             .unwrap();
         cloud.listened_until(jiff::Timestamp::now()).await;

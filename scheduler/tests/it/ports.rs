@@ -82,7 +82,7 @@ on_both! {
         let instance = cloud.settled(uuid).await;
         assert_eq!((instance.vm_state, instance.host), (VmState::Error, None));
         assert_eq!(ports(&cloud, uuid).await, []);
-        let faults = instances::faults(&mut *cloud.database.read().await.unwrap(), &[uuid]).await.unwrap();
+        let faults = instances::faults(&mut cloud.database.read().await.unwrap(), &[uuid]).await.unwrap();
         let (_, fault) = &faults[0];
         assert!(fault.message.ends_with("Failed to allocate the network(s), not rescheduling."), "{fault:?}");
         assert!(fault.details.as_ref().is_some_and(|details| details.contains("could not be found")), "{fault:?}");
