@@ -10,7 +10,7 @@ use crate::rpcapi::ComputeError;
 
 impl Manager {
     /// Plugs an interface and writes it down, so that a guest that is made anew has it too.
-    pub(super) async fn plug(&self, instance: InstanceUuid, vif: &Vif) -> Result<(), ComputeError> {
+    pub(super) async fn attach_interface(&self, instance: InstanceUuid, vif: &Vif) -> Result<(), ComputeError> {
         let lock = self.lock_instance(instance).await?;
         let plugged = lock.run(async {
             self.driver().attach_interface(instance, vif).await?;
@@ -25,7 +25,7 @@ impl Manager {
     }
 
     /// The reverse of it.
-    pub(super) async fn unplug(&self, instance: InstanceUuid, port_id: &str) -> Result<(), ComputeError> {
+    pub(super) async fn detach_interface(&self, instance: InstanceUuid, port_id: &str) -> Result<(), ComputeError> {
         let lock = self.lock_instance(instance).await?;
         let unplugged = lock.run(async {
             self.driver().detach_interface(instance, port_id).await?;

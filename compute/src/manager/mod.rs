@@ -255,7 +255,7 @@ impl Compute for Manager {
         instance: InstanceUuid,
         vif: Vif,
     ) -> Result<(), ComputeError> {
-        self.plug(instance, &vif).await
+        self.attach_interface(instance, &vif).await
     }
 
     async fn detach_interface(
@@ -264,7 +264,7 @@ impl Compute for Manager {
         instance: InstanceUuid,
         port_id: String,
     ) -> Result<(), ComputeError> {
-        self.unplug(instance, &port_id).await
+        self.detach_interface(instance, &port_id).await
     }
 
     async fn get_host_uptime(&self, _ctx: RequestContext) -> Result<String, ComputeError> {

@@ -116,14 +116,6 @@ impl Compute for Host {
         Ok(())
     }
 
-    async fn attach_interface(&self, _: RequestContext, _: InstanceUuid, _: Vif) -> Result<(), ComputeError> {
-        self.called("attach_interface").await
-    }
-
-    async fn detach_interface(&self, _: RequestContext, _: InstanceUuid, _: String) -> Result<(), ComputeError> {
-        self.called("detach_interface").await
-    }
-
     async fn get_diagnostics(&self, _: RequestContext, _: InstanceUuid) -> Result<Diagnostics, ComputeError> {
         self.called("get_diagnostics").await?;
         Ok(Diagnostics {
@@ -140,6 +132,8 @@ impl Compute for Host {
     only_written_down! {
         get_console_output(InstanceUuid, Option<usize>) -> String;
         get_host_uptime() -> String;
+        attach_interface(InstanceUuid, Vif) -> ();
+        detach_interface(InstanceUuid, String) -> ();
     }
 }
 
