@@ -142,7 +142,7 @@ async fn interfaces_and_addresses_of_servers_are_changed_by_openstackclient(clou
     let said = demo.failing(&["server", "add", "port", "s", "port"]).await;
     assert!(said.contains("is still in use"), "{said}");
 
-    // Outside: at the port that has that address, or at the first one behind a router.
+    // Outside: at the port that has that address. Without one the client takes the first port of a list that is in no order.
     let outside = async || {
         let floating = demo.json(&["floating", "ip", "create", "public"]).await;
         floating["floating_ip_address"].as_str().unwrap().to_owned()
@@ -150,7 +150,7 @@ async fn interfaces_and_addresses_of_servers_are_changed_by_openstackclient(clou
     let (one, two) = (outside().await, outside().await);
     demo.print(&["server", "add", "floating", "ip", "--fixed-ip-address", "10.5.0.50", "s", &one]).await;
     assert_eq!(addresses(&demo, "s").await["net"], json!([first, "10.5.0.50", one]));
-    demo.print(&["server", "add", "floating", "ip", "s", &two]).await;
+    demo.print(&["server", "add", "floating", "ip", "--fixed-ip-address", &first, "s", &two]).await;
     let shown = addresses(&demo, "s").await.to_string();
     assert!(shown.contains(&two), "{shown}");
     let mapped = demo.json(&["floating", "ip", "show", &one]).await;

@@ -85,7 +85,7 @@ async fn a_playbook_makes_a_topology_changes_nothing_when_it_is_run_again_and_ta
         ("router", "Name", vec![]),
         ("network", "Name", vec!["private", "public"]),
         ("security group", "Name", vec!["default"]),
-        ("image", "Name", vec!["cirros"]),
+        ("image", "Name", vec!["cirros", "cirros-alt", "debian-12"]),
         ("keypair", "Name", vec![]),
     ] {
         let command: Vec<&str> = list.split(' ').chain(["list"]).collect();
