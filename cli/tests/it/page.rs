@@ -275,8 +275,11 @@ async fn whoever_may_only_look_is_offered_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_servers_only_those_are_drawn_that_can_be_seen() {
-    let environment =
-        vec![("NOVELLA_COMPUTE__FAKE__VCPUS", "512".into()), ("NOVELLA_COMPUTE__FAKE__MEMORY_MB", "1048576".into())];
+    let environment = vec![
+        ("NOVELLA_COMPUTE__FAKE__VCPUS", "512".into()),
+        ("NOVELLA_COMPUTE__FAKE__MEMORY_MB", "1048576".into()),
+        ("NOVELLA_NETWORK__QUOTA_PORT", "-1".into()),
+    ];
     let cloud = Cloud::embedded(Settings { environment, ..Settings::default() }).await;
     let client = cloud.client().await;
     let mut body = client.create_body("many", json!({})).await;

@@ -156,6 +156,7 @@ impl Deployment {
             .env("NOVELLA_ADMIN_PASSWORD", self.password.expose())
             .env("NOVELLA_LOG__FILTER", "error,lapin=off")
             // Room for all that is booted, and a hypervisor that takes no time.
+            .env("NOVELLA_NETWORK__QUOTA_PORT", "-1")
             .env("NOVELLA_COMPUTE__FAKE__VCPUS", "100000")
             .env("NOVELLA_COMPUTE__FAKE__MEMORY_MB", "100000000")
             .env("NOVELLA_COMPUTE__FAKE__DISK_GB", "1000000")
