@@ -152,7 +152,6 @@ on_both! {
         let demo = cloud.demo().await;
         let uuid = cloud.active_server(&demo, "s", "host-1").await;
         for (path, what) in [
-            ("/compute/v2.1/images/0123".to_owned(), "images"),
             ("/identity/v3/s3tokens".to_owned(), "s3tokens"),
             ("/image/v2/nothing".to_owned(), "nothing"),
         ] {
