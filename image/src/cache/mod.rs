@@ -42,7 +42,7 @@ pub(crate) struct Cache {
     stalled: Duration,
     known: Mutex<Known>,
     /// One image is put in at a time.
-    turn: Arc<Semaphore>,
+    permit: Arc<Semaphore>,
 }
 
 /// What the folder does not say.
@@ -106,7 +106,7 @@ impl Cache {
             most: config.image_cache_max_size,
             stalled: config.upload_lease,
             known: Mutex::default(),
-            turn: Arc::new(Semaphore::new(1)),
+            permit: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -133,9 +133,9 @@ impl Cache {
         if !self.known().queue(&image.id) {
             return;
         }
-        let (images, image, turn) = (images.clone(), image.clone(), Arc::clone(&self.turn));
+        let (images, image, permit) = (images.clone(), image.clone(), Arc::clone(&self.permit));
         let work = async move {
-            let _turn = turn.acquire_owned().await;
+            let _permit = permit.acquire_owned().await;
             let cache = &images.cache;
             // Taken out of the queue meanwhile, or put in by another process.
             let waits = cache.known().queued.contains(&image.id);
