@@ -3,6 +3,8 @@
 //!
 //! Answered by the Networking component of the same process, or by one elsewhere over HTTP.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::{
@@ -31,6 +33,15 @@ pub enum NetworkError {
 
 /// The answer to a question.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, NetworkError>>;
+
+/// Waits for an answer no longer than `limit`.
+///
+/// # Errors
+/// That of the answer; [`NetworkError::Unavailable`] if there is none by then.
+pub async fn within<T>(limit: Duration, answer: Answer<'_, T>) -> Result<T, NetworkError> {
+    let late = |_| Err(NetworkError::Unavailable(format!("no answer within {} s", limit.as_secs())));
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(late)
+}
 
 /// Who asks: a user for what is theirs, or Compute itself.
 #[derive(Clone, Copy, Debug)]

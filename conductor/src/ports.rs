@@ -17,7 +17,7 @@ use novella_common::{
         instances::{self, ports},
     },
     ids::InstanceUuid,
-    networks::NetworkError,
+    networks,
 };
 
 use crate::shared::Shared;
@@ -92,8 +92,7 @@ impl Ports {
 
     /// Whether Networking has taken all of them.
     async fn give_back(&self, owners: &[(InstanceUuid, Vec<String>)]) -> bool {
-        let asked = tokio::time::timeout(NETWORKING_TIMEOUT, self.shared.networks.deallocate(owners)).await;
-        match asked.unwrap_or_else(|_| Err(NetworkError::Unavailable("it does not answer".into()))) {
+        match networks::within(NETWORKING_TIMEOUT, self.shared.networks.deallocate(owners)).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, instances = owners.len(), "ports are given back later");

@@ -58,7 +58,7 @@ where
 #[derive(Clone)]
 pub struct HttpClient {
     connections: Connections<Full<Bytes>>,
-    patience: Duration,
+    timeout: Duration,
     largest: usize,
 }
 
@@ -114,12 +114,12 @@ impl From<hyper_util::client::legacy::Error> for HttpClientError {
 }
 
 impl HttpClient {
-    /// For the service at this URL. Each answer may take as long as `patience`.
+    /// For the service at this URL. Each answer may take as long as `timeout`.
     ///
     /// # Errors
     /// As [`connections`].
-    pub fn new(url: &str, verify: &Verify, patience: Duration) -> Result<Self, HttpClientError> {
-        Ok(Self { connections: connections(url, verify)?, patience, largest: LARGEST })
+    pub fn new(url: &str, verify: &Verify, timeout: Duration) -> Result<Self, HttpClientError> {
+        Ok(Self { connections: connections(url, verify)?, timeout, largest: LARGEST })
     }
 
     /// Reads answers of so many bytes.
@@ -141,7 +141,7 @@ impl HttpClient {
         body: Option<Bytes>,
     ) -> Result<HttpAnswer, HttpClientError> {
         let answered = async { self.read(self.ask(method, uri, headers, body).await?).await };
-        tokio::time::timeout(self.patience, answered).await.map_err(|_| HttpClientError::Late(self.patience))?
+        tokio::time::timeout(self.timeout, answered).await.map_err(|_| HttpClientError::Late(self.timeout))?
     }
 
     /// The same, and leaves the answer's body to be read as it comes.
@@ -155,7 +155,7 @@ impl HttpClient {
         headers: Vec<(HeaderName, HeaderValue)>,
     ) -> Result<Response<Incoming>, HttpClientError> {
         let answered = self.ask(method, uri, headers, None);
-        tokio::time::timeout(self.patience, answered).await.map_err(|_| HttpClientError::Late(self.patience))?
+        tokio::time::timeout(self.timeout, answered).await.map_err(|_| HttpClientError::Late(self.timeout))?
     }
 
     /// Reads an answer to its end.
@@ -188,7 +188,7 @@ impl HttpClient {
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClient").field("patience", &self.patience).finish_non_exhaustive()
+        f.debug_struct("HttpClient").field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }
 

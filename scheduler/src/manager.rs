@@ -19,7 +19,7 @@ use novella_common::{
     db::instances::ports,
     ids::InstanceUuid,
     models::{Fault, InstanceSpec, NetworkInfo, RequestedNetworks},
-    networks::{NetworkError, Networks, PortsWanted},
+    networks::{self, NetworkError, Networks, PortsWanted},
 };
 use novella_compute::rpcapi::{BuildRequest, ComputeClient};
 use novella_messaging::{CallError, MessagingError, Transport, trace};
@@ -33,9 +33,11 @@ use crate::{
 /// How long a build waits for a host to take work, at first; each wait is twice as long as the one before.
 const NO_LIVE_HOST_WAIT: Duration = Duration::from_millis(50);
 
-/// How long Networking may take to make an instance's ports. Shorter than what a conductor waits before it takes an
-/// instance's ports for given back ([`ports::SETTLED_AFTER`]).
+/// How long Networking may take to make an instance's ports.
 const NETWORKING_TIMEOUT: Duration = Duration::from_secs(40);
+
+// Less than a conductor waits before it takes an instance's ports for given back.
+const _: () = assert!(NETWORKING_TIMEOUT.as_secs() < ports::SETTLED_AFTER.as_secs());
 
 /// The scheduler's manager.
 pub struct SchedulerManager {
@@ -76,9 +78,7 @@ impl SchedulerManager {
             zone: assigned.zone.clone(),
             requested: assigned.spec.networks.clone(),
         };
-        let asked = tokio::time::timeout(NETWORKING_TIMEOUT, self.networks.allocate(&wanted)).await;
-        let asked = asked.unwrap_or_else(|_| Err(NetworkError::Unavailable("it does not answer".into())));
-        match asked {
+        match networks::within(NETWORKING_TIMEOUT, self.networks.allocate(&wanted)).await {
             Ok(info) => {
                 let info = with_requests(info, &wanted.requested);
                 if self.placer.allocated(assigned, info.clone()).await? {
@@ -119,7 +119,8 @@ impl SchedulerManager {
     async fn deallocate(&self, assigned: &Assignment) {
         let kept = ports::kept(&assigned.instance.network_info, &assigned.spec);
         let instance = assigned.instance.uuid;
-        if let Err(error) = self.networks.deallocate(&[(instance, kept)]).await {
+        let given_back = networks::within(NETWORKING_TIMEOUT, self.networks.deallocate(&[(instance, kept)])).await;
+        if let Err(error) = given_back {
             tracing::warn!(%instance, %error, "the ports of a build that was given up are given back later");
         }
     }

@@ -21,7 +21,7 @@ pub(crate) use events::Event;
 const MICROVERSION: &str = "compute 2.59";
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The largest answer that is read, in bytes: a list of some ten thousands.
 const LARGEST: usize = 256 << 20;
@@ -170,7 +170,7 @@ impl Client {
 }
 
 fn client(url: &str, verify: &Verify) -> Result<HttpClient> {
-    Ok(HttpClient::new(url, verify, PATIENCE)?.largest(LARGEST))
+    Ok(HttpClient::new(url, verify, REQUEST_TIMEOUT)?.largest(LARGEST))
 }
 
 fn is_https(url: &str) -> bool {

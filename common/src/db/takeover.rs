@@ -163,7 +163,8 @@ pub async fn untold_hosts(
 ) -> Result<Vec<String>, DbError> {
     let mut waiting = sql!("deleted_at IS NULL AND owner IS NULL AND updated_at < "(since));
     waiting.push(" AND task_state").is_in(TaskState::kept_by(Keeper::Host));
-    let hosts: Vec<String> = sql!("UPDATE instances SET updated_at = " (Timestamp::now()) " WHERE uuid IN (SELECT uuid FROM instances WHERE ")
+    let hosts: Vec<String> = sql!("UPDATE instances SET updated_at = "(Timestamp::now()))
+        .push(" WHERE uuid IN (SELECT uuid FROM instances WHERE ")
         .append(waiting)
         .push(" AND host IS NOT NULL AND NOT ")
         .append(host_is_down("instances.host", fresh_since))

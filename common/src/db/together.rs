@@ -163,14 +163,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_writing_that_breaks_says_so_and_the_next_one_is_written() {
-        let turn = Arc::new(AtomicUsize::new(0));
+        let round = Arc::new(AtomicUsize::new(0));
         let together = Together::new(
             1,
             |_| 1,
             move |items: Vec<usize>| {
-                let turn = turn.fetch_add(1, Ordering::Relaxed);
+                let round = round.fetch_add(1, Ordering::Relaxed);
                 async move {
-                    assert!(turn > 0, "the first one breaks");
+                    assert!(round > 0, "the first one breaks");
                     items
                 }
                 .boxed()

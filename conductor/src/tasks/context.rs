@@ -8,7 +8,7 @@ use novella_common::{
     db::{DbError, allocations, instances, migrations, migrations::transitions, services},
     lifecycle::{PowerState, VmState},
     models::{ActionEvent, Binary, Instance, Migration, MigrationStatus},
-    networks::{Binding, NetworkError},
+    networks::{self, Binding, NetworkError},
 };
 use novella_compute::rpcapi::{ComputeError, MigrateData, MigrationSpec};
 use novella_messaging::{CallError, MessagingError};
@@ -196,11 +196,7 @@ impl TaskContext {
         if !has_ports {
             return Ok(());
         }
-        let call = || async {
-            let asked = self.shared.networks.bind(migration.instance, binding);
-            let asked = tokio::time::timeout(NETWORKING_TIMEOUT, asked).await;
-            asked.unwrap_or_else(|_| Err(NetworkError::Unavailable("it does not answer".into())))
-        };
+        let call = || networks::within(NETWORKING_TIMEOUT, self.shared.networks.bind(migration.instance, binding));
         self.retry(call, |error| matches!(error, NetworkError::Unavailable(_))).await
     }
 

@@ -1,6 +1,8 @@
 //! What Networking says of instances now, written into their rows.
 
-use super::ports;
+use std::collections::HashMap;
+
+use super::{lock_in_order, ports};
 use crate::{
     db::{Database, DbError, Json},
     ids::InstanceUuid,
@@ -46,16 +48,28 @@ pub async fn refresh(
                 .await?
         };
         let uuids: Vec<InstanceUuid> = seen.iter().map(|(uuid, _)| *uuid).collect();
-        let mut now = networks.describe(&uuids).await?;
+        let mut now: HashMap<InstanceUuid, NetworkInfo> = networks.describe(&uuids).await?.into_iter().collect();
+        let changed: Vec<(InstanceUuid, NetworkInfo, NetworkInfo)> = seen
+            .into_iter()
+            .filter_map(|(uuid, Json(seen))| {
+                let described = seen.refreshed(now.remove(&uuid).unwrap_or_default());
+                (described != seen).then_some((uuid, seen, described))
+            })
+            .collect();
         left.clear();
-        for (uuid, Json(seen)) in seen {
-            let index = now.iter().position(|(other, _)| *other == uuid);
-            let described = index.map(|index| now.swap_remove(index).1).unwrap_or_default();
-            let described = seen.refreshed(described);
-            if described != seen && !ports::swap(&mut *database.write().await?, uuid, &seen, &described).await? {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        // All of them for one commit.
+        let mut transaction = database.begin().await?;
+        let uuids: Vec<InstanceUuid> = changed.iter().map(|(uuid, ..)| *uuid).collect();
+        lock_in_order(&mut transaction, &uuids).await?;
+        for (uuid, seen, described) in changed {
+            if !ports::swap(&mut transaction, uuid, &seen, &described).await? {
                 left.push(uuid);
             }
         }
+        transaction.commit().await?;
     }
     tracing::info!(
         instances = left.len(),

@@ -76,6 +76,7 @@ pub async fn to_give_back(
         "has_ports AND deleted_at IS NOT NULL AND (network_info <> " (Json(&nothing)) " OR deleted_at < " (settled)
         ") ORDER BY deleted_at LIMIT " (limit)
     );
+    // The state as text: an index is of these rows alone, and SQLite looks no value up to see that it serves.
     let failed = sql!(
         "has_ports AND deleted_at IS NULL AND vm_state = 'error' AND host IS NULL AND task_state IS NULL \
          AND (network_info <> " (Json(&nothing)) " OR updated_at < " (settled) ") ORDER BY updated_at LIMIT " (limit)
