@@ -32,7 +32,7 @@ use crate::{
     openapi::{self, Documented},
     places::{self, Place, Places},
     policy::{Policy, PolicyError},
-    request_id, time_limit,
+    request_id, time_limit, unread_body,
 };
 
 /// How a discovery document is written.
@@ -154,6 +154,7 @@ impl Server {
                 })
                 .collect(),
         );
+        let longest_body = config.max_body_bytes;
         let root_config = Arc::clone(&config);
         let has_page = page.is_some();
         let versions = services.iter().filter(|(service, _)| service.kind == "identity").flat_map(|(service, _)| {
@@ -206,6 +207,7 @@ impl Server {
         Router::new()
             .fallback_service(plain)
             .layer(from_fn_with_state(envelope, write_envelope))
+            .layer(from_fn_with_state(longest_body, unread_body::read_or_close))
             .layer(trace)
             .layer(from_fn(request_id::assign))
     }
