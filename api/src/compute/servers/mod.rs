@@ -23,6 +23,7 @@ mod tags;
 mod topology;
 mod update;
 mod view;
+mod volumes;
 
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
 use novella_rest::{ApiError, Operation, delete, get, policy::Target, post, put};
@@ -41,6 +42,7 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     operations.push(get("/servers/{server_id}/diagnostics", policy::SERVER_DIAGNOSTICS, diagnostics::show));
     operations.extend(actions::operations());
     operations.extend(attachments::operations());
+    operations.extend(volumes::operations());
     operations.extend(consoles::operations());
     operations.extend(password::operations());
     operations.extend(topology::operations());
