@@ -41,3 +41,4 @@ mod soft_delete;
 mod tags;
 mod text;
 mod usage;
+mod whole_answers;
