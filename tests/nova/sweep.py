@@ -23,7 +23,7 @@ from rules import Rules, Violation, text_of
 WORKERS = 3
 # How many cases of one operation at one version, of which there are more: where something changes, in a whole sweep and in
 # a quick one; at the other versions; and of an action that takes anything.
-MANY, PART, FEW = 200, 40, 4
+MANY, PART, FEW = 80, 40, 2
 # OpenStack's services take bodies of 112 KiB.
 LONGEST = 110_000
 
