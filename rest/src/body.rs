@@ -16,7 +16,7 @@ use utoipa::{
     openapi::{RefOr, schema::Schema},
 };
 
-use crate::{ApiError, FieldTable, Microversion};
+use crate::{ApiError, FieldTable, Microversion, json_reader::JsonReader};
 
 /// A request's body. Described with [`body!`](crate::body).
 pub trait Body: Sized + Send + 'static {
@@ -287,7 +287,7 @@ pub fn as_object(body: &Value) -> Result<&Map<String, Value>, ApiError> {
 /// # Errors
 /// 400 that names the field, its value and what would be right.
 pub fn typed<T: DeserializeOwned>(place: &str, value: &Value) -> Result<T, ApiError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(JsonReader(value)).map_err(|error| {
         let reason = error.inner().to_string();
         let mut field = place.to_owned();
         let mut found = Some(value);

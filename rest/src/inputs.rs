@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IntoDeserializer},
+};
 
 use crate::query::truth;
 
@@ -92,6 +95,32 @@ fn is_printable(character: char) -> bool {
     !(character.is_control() || formats || separates_lines)
 }
 
+/// A text of 1 to `LONGEST` characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text<const LONGEST: usize = { usize::MAX }>(pub String);
+
+impl<'de, const LONGEST: usize> Deserialize<'de> for Text<LONGEST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Err(de::Error::custom("'' is too short"));
+        }
+        if text.chars().count() > LONGEST {
+            return Err(de::Error::custom(format!("it is longer than {LONGEST} characters")));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// Reads a field that may be missing and must not be null, for what is below the fields of a
+/// [`body!`](crate::body): with `#[serde(default, deserialize_with = "not_null")]`.
+///
+/// # Errors
+/// For what is no `T`.
+pub fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// A name: 1 to 255 printable characters, with no space at either end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(pub String);
@@ -111,6 +140,17 @@ impl<'de> Deserialize<'de> for Name {
             ));
         }
         Ok(Self(text))
+    }
+}
+
+/// A name whose spaces at both ends are taken off, where Nova takes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpacedName(pub String);
+
+impl<'de> Deserialize<'de> for SpacedName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::<255>::deserialize(deserializer)?.0;
+        Name::deserialize(text.trim().into_deserializer()).map(|Name(name)| Self(name))
     }
 }
 
@@ -173,6 +213,8 @@ documented_as! {
     Flag => Boolean;
     Integer<LEAST> where (const LEAST: i64) => Integer;
     Name => String;
+    SpacedName => String;
+    Text<LONGEST> where (const LONGEST: usize) => String;
     Description<LONGEST> where (const LONGEST: usize) => String;
     UuidText => String;
 }
@@ -225,5 +267,25 @@ mod tests {
         ] {
             assert!(refused::<Name>(value));
         }
+        assert_eq!(from_value::<SpacedName>(json!(" a b ")).unwrap(), SpacedName("a b".into()));
+        assert!(refused::<SpacedName>(json!("  ")) && refused::<SpacedName>(json!("a\u{7}b")));
+    }
+
+    #[test]
+    fn a_text_has_bounds() {
+        assert!(from_value::<Text<3>>(json!(" ä ")).is_ok());
+        assert!(refused::<Text<3>>(json!("")) && refused::<Text<3>>(json!("four")) && refused::<Text>(json!(1)));
+    }
+
+    #[test]
+    fn a_field_below_others_may_be_missing_and_not_null() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Inner {
+            #[serde(default, deserialize_with = "not_null")]
+            count: Option<Integer<1>>,
+        }
+        assert_eq!(from_value::<Inner>(json!({})).unwrap(), Inner { count: None });
+        assert_eq!(from_value::<Inner>(json!({"count": 2})).unwrap(), Inner { count: Some(Integer(2)) });
+        assert!(refused::<Inner>(json!({"count": null})));
     }
 }

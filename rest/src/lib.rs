@@ -25,6 +25,7 @@ mod faults;
 mod handler;
 mod http_client;
 pub mod inputs;
+mod json_reader;
 pub mod keystone;
 mod links;
 pub mod list;
@@ -47,6 +48,7 @@ mod text;
 mod time_limit;
 pub mod times;
 mod tls;
+mod unread_body;
 
 pub use authentication::{AccessRule, ApplicationCredential, Authenticator, Named, Token, TokenWatch, Trust, token_in};
 pub use body::{Body, Nullable, as_object, object, only_value, read_field, refuse_unknown, typed, wrong};

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
-use crate::{ApiError, body::MissingField};
+use crate::{ApiError, body::MissingField, json_reader::JsonReader};
 
 /// Describes a request's body as [`body!`](crate::body) does. Fields that are not named are in `extra`.
 ///
@@ -87,7 +87,7 @@ pub fn read_open<T: DeserializeOwned>(key: &str, object: &Map<String, Value>, na
         };
         return T::deserialize(MissingField).map_err(missing);
     };
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(JsonReader(value)).map_err(|error| {
         let (mut field, mut found) = (name.to_owned(), Some(value));
         for segment in error.path().iter() {
             match segment {

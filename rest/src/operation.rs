@@ -141,6 +141,12 @@ impl<S> Operation<S> {
         self.parameters(list.parameters(), strict_since)
     }
 
+    /// Its query may hold anything, at every version, and means nothing.
+    #[must_use]
+    pub fn any_query(self) -> Self {
+        self.parameters(Vec::new(), u16::MAX)
+    }
+
     fn parameters(mut self, parameters: Vec<FieldRule>, strict_since: u16) -> Self {
         self.described.query(&parameters);
         self.query = Some(Query { parameters, strict_since });

@@ -33,7 +33,7 @@ use crate::{
     policy::{Policy, PolicyError},
     request_id,
     request_limiter::{self, RequestLimiter, RequestPermit},
-    time_limit,
+    time_limit, unread_body,
 };
 
 /// How a discovery document is written.
@@ -155,6 +155,7 @@ impl Server {
                 })
                 .collect(),
         );
+        let longest_body = config.max_body_bytes;
         let root_config = Arc::clone(&config);
         let has_page = page.is_some();
         let versions = services.iter().filter(|(service, _)| service.kind == "identity").flat_map(|(service, _)| {
@@ -207,6 +208,7 @@ impl Server {
         Router::new()
             .fallback_service(plain)
             .layer(from_fn_with_state(envelope, write_envelope))
+            .layer(from_fn_with_state(longest_body, unread_body::read_or_close))
             .layer(trace)
             .layer(from_fn(request_id::assign))
     }

@@ -1,7 +1,7 @@
 //! `/os-assisted-volume-snapshots`: snapshots of volumes that a hypervisor helps to make. There are no volumes.
 
 use axum::response::Response;
-use novella_rest::{ApiError, FieldTable, Operation, Path, body, delete, field, inputs::UuidText, post};
+use novella_rest::{ApiError, FieldTable, Operation, Path, body, delete, field, inputs::Text, post};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
 body! {
     /// `POST /os-assisted-volume-snapshots`.
     struct NewSnapshot in "snapshot" {
-        volume_id: UuidText = "volume_id",
+        volume_id: Text = "volume_id",
         create_info: CreateInfo = "create_info",
     }
 }
@@ -30,17 +30,17 @@ body! {
 #[derive(Debug, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "fields whose presence is all there is to check")]
 struct CreateInfo {
-    snapshot_id: String,
+    snapshot_id: Text,
     #[serde(rename = "type")]
     kind: String,
-    new_file: String,
+    new_file: Text,
     #[schema(value_type = Object)]
     #[serde(flatten)]
     others: Map<String, Value>,
 }
 
 async fn create(_: Request, NewSnapshot { volume_id, .. }: NewSnapshot) -> Result<Response, ApiError> {
-    Err(no_volume(&volume_id.0.to_string()))
+    Err(no_volume(&volume_id.0))
 }
 
 async fn remove(request: Request, Path(_): Path<String>) -> Result<Response, ApiError> {

@@ -1,13 +1,17 @@
 //! `/os-console-auth-tokens`: what a remote console's token is for. No driver has remote consoles yet, so there is none.
 
 use axum::response::Response;
-use novella_rest::{ApiError, Operation, Path, get};
+use novella_rest::{ApiError, FieldTable, Operation, Path, get};
 
 use crate::{Request, policy, state::Api};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
-    vec![get("/os-console-auth-tokens/{console_token}", policy::CONSOLE_AUTH_TOKENS, show).status(404)]
+    vec![
+        get("/os-console-auth-tokens/{console_token}", policy::CONSOLE_AUTH_TOKENS, show)
+            .query(FieldTable(&[]), 99)
+            .status(404),
+    ]
 }
 
 /// Until 2.30 only for consoles by RDP, which Nova has no more.

@@ -10,7 +10,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use novella_common::{db::instances, ids::InstanceUuid};
-use novella_rest::{ApiError, Microversion, Operation, body, inputs::UuidText, post, wrong};
+use novella_rest::{
+    ApiError, Microversion, Operation, body,
+    inputs::{UuidText, not_null},
+    post, wrong,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -47,7 +51,9 @@ body! {
 struct Event {
     name: String,
     server_uuid: UuidText,
+    #[serde(default, deserialize_with = "not_null")]
     status: Option<Status>,
+    #[serde(default, deserialize_with = "not_null")]
     tag: Option<String>,
 }
 

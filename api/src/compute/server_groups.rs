@@ -16,7 +16,7 @@ use novella_common::{
 };
 use novella_rest::{
     ApiError, FieldTable, Operation, Path, body, delete, field, get,
-    inputs::{Integer, Name},
+    inputs::{Integer, Name, not_null},
     list::{ListDescription, own},
     paging,
     policy::Target,
@@ -81,6 +81,7 @@ novella_rest::documented_as! {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rules {
+    #[serde(default, deserialize_with = "not_null")]
     max_server_per_host: Option<Integer<1>>,
 }
 

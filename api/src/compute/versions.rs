@@ -15,7 +15,7 @@ pub(super) const DOCUMENTS: &[Document] = &[
 
 /// The same by its name, as an operation.
 pub(super) fn operations() -> Vec<Operation<Api>> {
-    vec![get("/versions/{version}", EVERYBODY, show).summary("Show a version.")]
+    vec![get("/versions/{version}", EVERYBODY, show).any_query().summary("Show a version.")]
 }
 
 async fn show(request: Request, Path(version): Path<String>) -> Result<axum::Json<Value>, ApiError> {

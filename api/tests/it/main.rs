@@ -47,3 +47,4 @@ mod soft_delete;
 mod tags;
 mod text;
 mod usage;
+mod whole_answers;

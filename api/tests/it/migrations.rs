@@ -19,7 +19,7 @@ async fn only_migration(cloud: &Cloud) -> Migration {
 }
 
 /// A server of demo's that is being migrated from host-1, with its migration in this status.
-async fn migrating(cloud: &Cloud, admin: &Client<'_>, status: &'static str) -> (InstanceUuid, Migration) {
+pub(crate) async fn migrating(cloud: &Cloud, admin: &Client<'_>, status: &'static str) -> (InstanceUuid, Migration) {
     cloud.start_host("host-1").await;
     let demo = cloud.demo().await;
     let uuid = cloud.active_server(&demo, "s", "host-1").await;

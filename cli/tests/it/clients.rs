@@ -10,7 +10,7 @@ use crate::support::{
     openstackclient::{OpenStack, installed},
 };
 
-async fn a_server_is_led_through_its_life_by_openstackclient(cloud: Cloud) {
+pub(crate) async fn a_server_is_led_through_its_life_by_openstackclient(cloud: Cloud) {
     let (client, openstack) = (cloud.client().await, OpenStack::of(&cloud).await);
     let create = ["server", "create", "--flavor", "m1.tiny", "--image", "cirros", "--nic", "none", "--wait", "led"];
     let server = openstack.json(&create).await;
@@ -45,7 +45,7 @@ async fn a_server_is_led_through_its_life_by_openstackclient(cloud: Cloud) {
     cloud.assert_claims_add_up().await;
 }
 
-async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) {
+pub(crate) async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) {
     let openstack = OpenStack::of(&cloud).await;
     let why = ["compute", "service", "set", "--disable", "--disable-reason", "a new disk", "host-1", "nova-compute"];
     openstack.print(&why).await;
@@ -83,7 +83,7 @@ async fn an_operator_sees_hosts_and_services_with_openstackclient(cloud: Cloud) 
 }
 
 /// Aggregates and the zones they make, private flavors, usage, and what is done to a server by who runs the cloud.
-async fn an_operator_divides_hosts_and_flavors_with_openstackclient(cloud: Cloud) {
+pub(crate) async fn an_operator_divides_hosts_and_flavors_with_openstackclient(cloud: Cloud) {
     let (client, openstack) = (cloud.client().await, OpenStack::of(&cloud).await);
     let made = openstack.json(&["aggregate", "create", "--zone", "west", "--property", "ssd=true", "fast"]).await;
     assert_eq!((&made["name"], &made["availability_zone"]), (&"fast".into(), &"west".into()), "{made}");
@@ -334,7 +334,7 @@ async fn images_are_looked_after_with_openstackclient(cloud: Cloud) {
 }
 
 /// What clients send, ask and name in good faith.
-async fn clients_are_taken_at_their_word(cloud: Cloud) {
+pub(crate) async fn clients_are_taken_at_their_word(cloud: Cloud) {
     let openstack = OpenStack::of(&cloud).await;
     for url in [cloud.endpoint.clone(), format!("{}/", cloud.endpoint), format!("{}/identity/v3", cloud.endpoint)] {
         assert!(openstack.print_at(&url, &["flavor", "list"]).await.contains("m1.tiny"), "{url}");

@@ -124,6 +124,42 @@ async fn connections_that_say_nothing_keep_nobody_out(mut cloud: Cloud) {
     drop((silent, halves));
 }
 
+/// An answer that was made before the body was read leaves the connection good for the next request, or says that it ends.
+async fn a_body_that_nobody_reads_spoils_no_connection(cloud: Cloud) {
+    let head = |size: usize| {
+        format!("POST /compute/v2.1/no-such-thing HTTP/1.1\r\nHost: cloud\r\nContent-Length: {size}\r\n\r\n")
+    };
+    let mut socket = connect(&cloud, 1).await.unwrap();
+    for _ in 0..3 {
+        socket.write_all(head(2).as_bytes()).await.unwrap();
+        socket.write_all(b"{}").await.unwrap();
+        let (head, _) = answer(&mut socket).await;
+        assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+        assert!(!head.to_lowercase().contains("connection: close"), "{head}");
+    }
+    // One that does not come, and one that is too much to be read for nothing.
+    for size in [2, 100_000_000] {
+        let mut socket = connect(&cloud, 1).await.unwrap();
+        socket.write_all(head(size).as_bytes()).await.unwrap();
+        let mut rest = String::new();
+        socket.read_to_string(&mut rest).await.unwrap();
+        assert!(rest.starts_with("HTTP/1.1 401") && rest.to_lowercase().contains("connection: close"), "{rest}");
+    }
+}
+
+/// The head and the body of one answer.
+async fn answer(socket: &mut TcpStream) -> (String, Vec<u8>) {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        text.push(socket.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(text).unwrap();
+    let size = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; size.unwrap_or(0)];
+    socket.read_exact(&mut body).await.unwrap();
+    (head, body)
+}
+
 /// Guesses the passwords of `user`, from `127.0.0.2`, on many connections, until the sender is dropped.
 fn guess(cloud: &Cloud, connections: usize, users: &[&'static str], stop: &watch::Receiver<()>) -> JoinSet<usize> {
     let mut guesses = JoinSet::new();
@@ -160,6 +196,12 @@ async fn guessed_passwords_lock_nobody_out(cloud: Cloud) {
 }
 
 behaviours!(few_permits(); bodies_that_do_not_end_take_no_permit_from_others);
+
+mod with_unread_bodies {
+    use super::*;
+
+    behaviours!(Settings::default(); a_body_that_nobody_reads_spoils_no_connection);
+}
 
 mod with_all_places {
     use super::*;

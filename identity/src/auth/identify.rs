@@ -70,7 +70,7 @@ pub(super) async fn identify(request: &Request, identity: Identity) -> Result<Id
             Some(_) => return Err(ApiError::Unauthorized),
         });
     }
-    let found = found.ok_or_else(|| expecting("methods", "identity"))?;
+    let found = found.ok_or(ApiError::Unauthorized)?;
     if !enough_methods(&found.user, &found.methods) {
         return Err(ApiError::Unauthorized);
     }

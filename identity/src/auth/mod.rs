@@ -141,11 +141,11 @@ async fn revoke(request: Request) -> Result<StatusCode, ApiError> {
 async fn catalog(request: Request) -> Result<Json<Value>, ApiError> {
     let token = request.token.as_ref().ok_or(ApiError::Unauthorized)?;
     if token.project.is_none() {
-        return Err(ApiError::Forbidden("A project-scoped token is required to produce a service catalog.".into()));
+        return Err(ApiError::Forbidden("You are not authorized to perform the requested action.".into()));
     }
     let own = request.links.to("auth/catalog");
     let catalog = request.state.cache.catalog(&request.state.database).await?.view(token, &request.links);
-    Ok(Json(json!({"catalog": catalog, "links": {"self": own, "previous": null, "next": null}})))
+    Ok(Json(json!({"catalog": catalog, "links": {"self": own}})))
 }
 
 /// The condition that a project can be worked in.

@@ -175,7 +175,7 @@ async fn by_trust(connection: &mut Connection, identified: &Identified, id: &str
     let (trust, roles) =
         tokens::trust(connection, id, Timestamp::now()).await?.ok_or_else(|| denied("Could not find trust."))?;
     if trust.trustee != identified.user.id {
-        return Err(denied("User is not a trustee."));
+        return Err(denied("You are not authorized to perform the requested action."));
     }
     let (project, until): (Option<String>, Option<Timestamp>) =
         sql!("SELECT project_id, expires_at FROM trusts WHERE id = "(id)).fetch_one(connection).await?;

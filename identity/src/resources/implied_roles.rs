@@ -16,7 +16,7 @@ use novella_rest::{ApiError, Links, Operation, Path, delete, get, head, policy::
 use serde_json::{Value, json};
 
 use super::roles::existing;
-use crate::{Request, db::Role, policy, resource::collection};
+use crate::{Request, db::Role, policy};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<crate::Identity>> {
@@ -130,5 +130,5 @@ async fn inferences(request: Request) -> Result<Response, ApiError> {
         let implied: Vec<Value> = group.iter().filter_map(|(_, implied)| named(implied)).collect();
         inferences.push(json!({"prior_role": named(&group[0].0), "implies": implied}));
     }
-    Ok(collection(&request, "role_inferences", inferences, "role_inferences"))
+    Ok(request.plain("role_inferences", inferences))
 }

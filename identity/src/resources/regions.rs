@@ -132,8 +132,8 @@ async fn create(request: Request, new: NewRegion) -> Result<Response, ApiError> 
 }
 
 async fn create_named(request: Request, Path(id): Path<String>, new: NewRegion) -> Result<Response, ApiError> {
-    if new.id.as_ref().is_some_and(|given| *given != id) {
-        return Err(ApiError::bad_request("The region ID in the body does not match the one in the URL."));
+    if let Some(given) = new.id.as_ref().filter(|given| **given != id) {
+        return Err(ApiError::bad_request(format!("Conflicting region IDs specified: \"{id}\" != \"{given}\"")));
     }
     written(&request, id, new).await
 }

@@ -8,7 +8,7 @@ use novella_common::{
     db::{Transaction, aggregates, services, table},
     models::{Aggregate, Binary},
 };
-use novella_rest::{ApiError, Nullable, Path, body, inputs::Name, wrong};
+use novella_rest::{ApiError, Nullable, Path, body, inputs::SpacedName, wrong};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ use crate::Request;
 body! {
     /// `PUT /os-aggregates/{id}`.
     pub(super) struct Change in "aggregate" {
-        name: Option<Name> = "name",
+        name: Option<SpacedName> = "name",
         availability_zone: Nullable<ZoneName> = "availability_zone".nullable(),
     }
 }
@@ -74,7 +74,7 @@ pub(super) async fn update(request: Request, Path(id): Path<String>, change: Cha
     }
     let mut transaction = begin(&request).await?;
     let mut aggregate = find(&mut transaction, &id).await?;
-    if let Some(Name(name)) = change.name {
+    if let Some(SpacedName(name)) = change.name {
         aggregate.name = name;
     }
     if let Some(zone) = change.availability_zone.change() {

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use novella_common::{db::flavors, models::Flavor};
-use novella_rest::{ApiError, Operation, Path, body, get, inputs::Name, post};
+use novella_rest::{ApiError, Operation, Path, body, get, inputs::Text, post};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,14 +25,14 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
 body! {
     /// `addTenantAccess`.
     struct Add in "addTenantAccess" {
-        tenant: Name = "tenant",
+        tenant: Text<255> = "tenant",
     }
 }
 
 body! {
     /// `removeTenantAccess`.
     struct Remove in "removeTenantAccess" {
-        tenant: Name = "tenant",
+        tenant: Text<255> = "tenant",
     }
 }
 
@@ -53,7 +53,7 @@ async fn index(request: Request, Path(id): Path<String>) -> Result<Response, Api
 async fn add(
     request: Request,
     Path(id): Path<String>,
-    Add { tenant: Name(project) }: Add,
+    Add { tenant: Text(project) }: Add,
 ) -> Result<Response, ApiError> {
     if !request.state.projects.exists(&request.context, &project).await? {
         return Err(ApiError::bad_request(format!("Project ID {project} is not a valid project.")));
@@ -77,7 +77,7 @@ async fn add(
 async fn remove(
     request: Request,
     Path(id): Path<String>,
-    Remove { tenant: Name(project) }: Remove,
+    Remove { tenant: Text(project) }: Remove,
 ) -> Result<Response, ApiError> {
     let flavor = find(&request, &id).await?;
     if !flavors::remove_access(&mut *request.state.database.write().await?, &flavor.id, &project).await? {

@@ -2,7 +2,6 @@
 
 mod actions;
 mod addresses;
-mod attachments;
 mod consoles;
 mod create;
 mod delete;
@@ -25,6 +24,7 @@ mod tags;
 mod topology;
 mod update;
 mod view;
+mod volumes;
 
 use novella_common::{db::instances, ids::InstanceUuid, models::Instance};
 use novella_rest::{ApiError, Operation, delete, get, policy::Target, post, put};
@@ -44,7 +44,7 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     operations.extend(actions::operations());
     operations.extend(security_groups::operations());
     operations.extend(interfaces::operations());
-    operations.extend(attachments::operations());
+    operations.extend(volumes::operations());
     operations.extend(consoles::operations());
     operations.extend(password::operations());
     operations.extend(topology::operations());

@@ -26,13 +26,24 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     const ALL: &str = "/servers/{server_id}/tags";
     const ONE: &str = "/servers/{server_id}/tags/{tag}";
     vec![
-        get(ALL, policy::SERVER_TAGS_INDEX, index).since(26).answers::<Tags>("tags"),
+        get(ALL, policy::SERVER_TAGS_INDEX, index).since(26).any_query().answers::<Tags>("tags"),
         put(ALL, policy::SERVER_TAGS_UPDATE_ALL, replace).since(26).answers::<Tags>("tags"),
         delete(ALL, policy::SERVER_TAGS_DELETE_ALL, remove_all).since(26).status(204),
-        get(ONE, policy::SERVER_TAGS_SHOW, show).since(26).status(204),
+        get(ONE, policy::SERVER_TAGS_SHOW, show).since(26).any_query().status(204),
         put(ONE, policy::SERVER_TAGS_UPDATE, add).since(26).status(201),
         delete(ONE, policy::SERVER_TAGS_DELETE, remove).since(26).status(204),
     ]
+}
+
+/// A tag of 1 to 60 characters, without a slash or a comma.
+#[derive(Debug)]
+pub(super) struct Tag;
+
+impl<'de> Deserialize<'de> for Tag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if is_tag(&text) { Ok(Self) } else { Err(de::Error::custom(format!("'{text}' is no tag: {RIGHT}"))) }
+    }
 }
 
 /// A server's tags: each of 1 to 60 characters, without a slash or a comma.
@@ -53,6 +64,7 @@ impl<'de> Deserialize<'de> for Tags {
 }
 
 novella_rest::documented_as! {
+    Tag => String;
     Tags => Array;
 }
 

@@ -1,8 +1,11 @@
 //! Beside real services of OpenStack's, from PyPI: a part of this cloud in place of theirs, and one of theirs in place of
-//! this cloud's. They take minutes to install, and memory: `./test --full` runs these.
+//! this cloud's. They take minutes to install, and memory: `./test --full` runs
+//! these, but for the quick one of `sweep`.
 
 mod neutron;
+mod oracle;
 mod schemathesis;
+mod sweep;
 
 use std::{
     path::{Path, PathBuf},

@@ -228,6 +228,14 @@ impl Cloud {
         self.processes.push(process);
     }
 
+    /// From now on clients reach it at another URL, behind which it is.
+    pub fn reached_at(&mut self, url: &str) {
+        let file = self.data_folder().join("clouds.yaml");
+        let text = std::fs::read_to_string(&file).unwrap().replace(&self.endpoint, url);
+        std::fs::write(&file, text).unwrap();
+        url.clone_into(&mut self.endpoint);
+    }
+
     /// The process of this name; of the embedded cloud there is one, whatever the name.
     pub fn process(&mut self, name: &str) -> &mut Process {
         if self.processes.len() == 1 {
