@@ -22,18 +22,18 @@ use axum::{
 use http_body_util::BodyExt;
 
 /// How long the rest of a body is waited for. Whoever sends it is doing so already.
-const PATIENCE: Duration = Duration::from_secs(1);
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a body is put that was not read to its end.
 type Left = Arc<Mutex<Option<Body>>>;
 
 /// A body that is put aside when its reader stops before its end.
-struct Lent {
+struct PutAside {
     body: Option<Body>,
     left: Left,
 }
 
-impl HttpBody for Lent {
+impl HttpBody for PutAside {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -58,7 +58,7 @@ impl HttpBody for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for PutAside {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
@@ -76,8 +76,8 @@ pub(crate) async fn read_or_close(State(longest): State<usize>, request: Request
     // Whoever asks first whether to send it has not sent it, and hears now that it is not wanted.
     let asks_first = parts.headers.contains_key(header::EXPECT);
     let left = Left::default();
-    let lent = Body::new(Lent { body: Some(body), left: Arc::clone(&left) });
-    let mut response = next.run(Request::from_parts(parts, lent)).await;
+    let body = Body::new(PutAside { body: Some(body), left: Arc::clone(&left) });
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     let unread = left.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(body) = unread {
         let refused = matches!(response.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
@@ -102,5 +102,5 @@ async fn ends(mut body: Body, longest: usize) -> bool {
         }
         true
     };
-    tokio::time::timeout(PATIENCE, read).await.unwrap_or(false)
+    tokio::time::timeout(UNREAD_TIMEOUT, read).await.unwrap_or(false)
 }

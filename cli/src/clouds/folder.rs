@@ -19,7 +19,8 @@ pub(super) const NAMED: &str = "clouds";
 const LOCK: &str = "cloud.lock";
 const RECORD: &str = "cloud.json";
 const LOG: &str = "novella.log";
-const DATABASE: &str = "novella.db";
+/// The file that the database of `novella up` is in.
+pub(crate) const DATABASE: &str = "novella.db";
 /// Marks the data as that of a cloud that keeps nothing: what a crash left of it may go.
 const EPHEMERAL: &str = "ephemeral";
 /// How long `up` waits for the lock: another command may have it for a moment, to see whether the cloud runs.

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use etcetera::BaseStrategy;
 
 pub(crate) use environment::{Access, Logins, clouds_yaml, openrc, variables};
-pub(crate) use folder::{CloudFolder, RunLock, State, write_private};
+pub(crate) use folder::{CloudFolder, DATABASE, RunLock, State, write_private};
 pub(crate) use merge::{merge, unmerge, users_clouds_yaml};
 pub(crate) use private::make_files_private;
 pub(crate) use record::Record;

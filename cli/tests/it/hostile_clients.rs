@@ -71,11 +71,12 @@ fn log_in_body(user: &str, password: &str) -> Value {
         "scope": { "project": { "name": "admin", "domain": domain } } } })
 }
 
-/// The status of a log-in on a new connection from `127.0.0.N`.
-async fn log_in(cloud: &Cloud, from: u8, user: &str, password: &str) -> reqwest::Result<StatusCode> {
-    let http = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, from])).build()?;
+/// The answer to a log-in on a new connection from `127.0.0.N`.
+async fn log_in(cloud: &Cloud, from: u8, user: &str, password: &str) -> (StatusCode, String) {
+    let http = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, from])).build().unwrap();
     let request = http.post(format!("{}/identity/v3/auth/tokens", cloud.endpoint)).json(&log_in_body(user, password));
-    Ok(request.send().await?.status())
+    let answer = request.send().await.unwrap();
+    (answer.status(), answer.text().await.unwrap())
 }
 
 /// Healthy clients, from the attacker's own address: each logs in and lists on a new connection, and lists on an old one,
@@ -189,7 +190,8 @@ async fn guessed_passwords_lock_nobody_out(cloud: Cloud) {
     // Of the user who logs in meanwhile, too: from another address.
     let guesses = guess(&cloud, 100, &["admin", "somebody", "nobody"], &stop);
     for _ in 0..2 * ROUNDS {
-        assert_eq!(log_in(&cloud, 1, "admin", PASSWORD).await.unwrap(), StatusCode::CREATED);
+        let (status, body) = log_in(&cloud, 1, "admin", PASSWORD).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
     }
     drop(going);
     guesses.join_all().await;

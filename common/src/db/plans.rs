@@ -59,7 +59,7 @@ impl Plan {
                 table.split_whitespace().next()
             })
             // What the query itself brings along.
-            .filter(|table| !matches!(*table, "v" | "u" | "(subquery"))
+            .filter(|table| !matches!(*table, "v" | "u" | "(subquery" | "json_each"))
             .filter(|_| !in_order)
             .collect()
     }
@@ -69,26 +69,28 @@ impl Sql {
     /// Keeps the query's plan, if the connection keeps plans.
     pub(super) async fn explain(&self, connection: &mut Connection) -> Result<(), DbError> {
         let Some(mut plans) = connection.plans.take() else { return Ok(()) };
-        let mut query = self.clone();
-        let (text, steps) = match connection.raw()? {
+        match connection.raw()? {
+            // With its lists in both forms.
             Raw::Sqlite(connection) => {
-                let (text, arguments) = query.for_sqlite()?;
-                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
-                let rows = sqlx::query_with(explain, arguments).fetch_all(connection).await?;
-                let read = |row| {
-                    let mut row = Row::sqlite(row);
-                    row.read::<(i64, i64, i64, String)>().map(|(_, _, _, step)| step)
-                };
-                (text, rows.iter().map(read).collect::<Result<_, _>>()?)
+                for few in [0, usize::MAX] {
+                    let (text, arguments) = self.clone().for_sqlite(few)?;
+                    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+                    let rows = sqlx::query_with(explain, arguments).fetch_all(&mut *connection).await?;
+                    let read = |row| {
+                        let mut row = Row::sqlite(row);
+                        row.read::<(i64, i64, i64, String)>().map(|(_, _, _, step)| step)
+                    };
+                    plans.push(Plan { query: text, steps: rows.iter().map(read).collect::<Result<_, _>>()? });
+                }
             }
             Raw::Postgres(connection) => {
-                let (text, arguments) = query.for_postgres()?;
+                let (text, arguments) = self.clone().for_postgres()?;
                 let explain = AssertSqlSafe(format!("EXPLAIN {text}"));
                 let rows = sqlx::query_with(explain, arguments).fetch_all(connection).await?;
-                (text, rows.iter().map(|row| Row::postgres(row).read()).collect::<Result<_, _>>()?)
+                let steps = rows.iter().map(|row| Row::postgres(row).read()).collect::<Result<_, _>>()?;
+                plans.push(Plan { query: text, steps });
             }
-        };
-        plans.push(Plan { query: text, steps });
+        }
         connection.plans = Some(plans);
         Ok(())
     }

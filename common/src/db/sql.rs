@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Values never become text: each is bound, with the type that it has in the database. The text of a query does not
-//! depend on the values, and on PostgreSQL not on how many there are in a list either, so that a statement is prepared
+//! depend on the values, and beyond a few not on how many there are in a list either, so that a statement is prepared
 //! once for each connection.
 
 use std::fmt::Write as _;
@@ -46,6 +46,10 @@ enum Part {
     /// A table of values, row by row.
     Rows(Vec<Vec<Value>>),
 }
+
+/// As many values of a list SQLite is given one by one. More are given as one, a JSON array: each parameter of a statement
+/// is looked up by name among all when it is bound, and a text with another number of them is another statement.
+pub(super) const FEW: usize = 8;
 
 /// What is done with each row.
 pub(super) type TakeRow<'t> = dyn FnMut(&mut Row<'_>) -> Result<(), DbError> + Send + 't;
@@ -174,7 +178,7 @@ impl Sql {
         self.explain(connection).await?;
         match connection.raw()? {
             Raw::Sqlite(connection) => {
-                let (text, arguments) = self.for_sqlite()?;
+                let (text, arguments) = self.for_sqlite(FEW)?;
                 // Row by row, while SQLite's thread looks for the next ones.
                 let mut rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch(connection);
                 while let Some(row) = rows.try_next().await? {
@@ -233,7 +237,7 @@ impl Sql {
         self.explain(connection).await?;
         match connection.raw()? {
             Raw::Sqlite(connection) => {
-                let (text, arguments) = self.for_sqlite()?;
+                let (text, arguments) = self.for_sqlite(FEW)?;
                 let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_optional(connection).await?;
                 row.map_or(Ok(()), |row| take(&mut Row::sqlite(&row)))
             }
@@ -274,7 +278,7 @@ impl Sql {
         self.explain(connection).await?;
         Ok(match connection.raw()? {
             Raw::Sqlite(connection) => {
-                let (text, arguments) = self.for_sqlite()?;
+                let (text, arguments) = self.for_sqlite(FEW)?;
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await?.rows_affected()
             }
             Raw::Postgres(connection) => {
@@ -292,7 +296,8 @@ impl Sql {
         Ok(self.execute(connection).await? == 1)
     }
 
-    pub(super) fn for_sqlite(&mut self) -> Result<(String, SqliteArguments), DbError> {
+    /// Its text and its values. Lists of more than `few` values are one value each.
+    pub(super) fn for_sqlite(&mut self, few: usize) -> Result<(String, SqliteArguments), DbError> {
         let mut text = String::new();
         let mut arguments = SqliteArguments::default();
         let mut bound = 0;
@@ -302,6 +307,12 @@ impl Sql {
                 Part::Value(value) => {
                     placeholder(&mut text, &mut bound);
                     sqlite::add(&mut arguments, value)?;
+                }
+                Part::AnyOf(_, values) if values.len() > few => {
+                    text.push_str(" IN (SELECT value FROM json_each(");
+                    placeholder(&mut text, &mut bound);
+                    text.push_str("))");
+                    sqlite::add_array(&mut arguments, &values)?;
                 }
                 Part::AnyOf(_, values) => {
                     text.push_str(" IN (");

@@ -1,5 +1,7 @@
 //! What clients see of things.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     response::{IntoResponse, Response},
@@ -74,12 +76,16 @@ pub(crate) async fn views<R: Resource>(
     }
     R::complete(rows, &mut views, wanted, request, connection).await?;
     let guarded: Vec<_> = attributes::<R>().filter_map(|attribute| Some((attribute.name, attribute.seeing?))).collect();
+    // What is of one project is seen by the same rules.
+    let mut hidden: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (row, view) in rows.iter().zip(&mut views) {
-        let target = Target { project: Some(row.project_id()), ..Target::default() };
-        for (name, rule) in &guarded {
-            if !granted(request, *rule, &target) {
-                view.remove(*name);
-            }
+        let hidden = hidden.entry(row.project_id()).or_insert_with(|| {
+            let target = Target { project: Some(row.project_id()), ..Target::default() };
+            let seen = |rule| granted(request, rule, &target);
+            guarded.iter().filter(|(_, rule)| !seen(*rule)).map(|(name, _)| *name).collect()
+        });
+        for name in hidden {
+            view.remove(*name);
         }
         if !wanted.fields.is_empty() {
             view.retain(|name, _| wanted.has(name));

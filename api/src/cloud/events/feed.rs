@@ -1,7 +1,7 @@
 //! What changes in the whole cloud, read once for all who follow it in this process, and not at all while nobody does.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Weak},
     time::Duration,
@@ -76,7 +76,7 @@ impl fmt::Display for Position {
 }
 
 /// What an event is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Key {
     Server(InstanceUuid),
     Migration(MigrationUuid),
@@ -152,8 +152,8 @@ struct Inner {
 struct Shared {
     /// There while somebody follows.
     batches: Option<broadcast::WeakSender<Arc<Batch>>>,
-    /// The hosts and services, as they were last told of.
-    hosts: HashMap<Key, Event>,
+    /// The hosts and services, as they were last told of: the hosts first.
+    hosts: BTreeMap<Key, Event>,
     /// Who follows, by where from.
     followers: HashMap<ClientAddress, usize>,
 }

@@ -37,6 +37,8 @@ struct Process {
 pub(super) struct Deployment {
     address: SocketAddr,
     pub(super) endpoint: String,
+    /// The URL of its database.
+    pub(super) database: String,
     /// When its first process was started.
     pub(super) started: Instant,
     /// After how long the API answered.
@@ -95,6 +97,7 @@ impl Deployment {
         Ok(Self {
             address,
             endpoint: format!("http://{address}"),
+            database: String::new(),
             started: Instant::now(),
             ready_after: Duration::ZERO,
             up_after: Duration::ZERO,
@@ -108,12 +111,14 @@ impl Deployment {
 
     fn start_embedded(&mut self, hosts: usize) -> Result<()> {
         let data = self.folder.path().join("data");
+        self.database = format!("sqlite://{}", data.join(crate::clouds::DATABASE).display());
         let arguments = ["up", "--quiet", "--listen", &self.address.to_string(), "--hosts", &hosts.to_string()];
         self.started = Instant::now();
         self.spawn("up", &arguments, &[("NOVELLA_DATA", data.to_string_lossy().as_ref())])
     }
 
     async fn start_apart(&mut self, servers: &RunServers, hosts: usize, computes: usize) -> Result<()> {
+        self.database.clone_from(&servers.database);
         let images = format!("file://{}", self.folder.path().join("images").display());
         let common = [
             ("NOVELLA_BUS__URL", servers.bus.as_str()),

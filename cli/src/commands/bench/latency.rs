@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{BenchOptions, deployment::on_new_cloud, environment::Shape, load, report::Column};
+use super::{BenchOptions, deployment::on_new_cloud, environment::Shape, load, report::Column, tokens};
 
 const HOSTS: usize = 3;
 /// The number of compute processes whose memory at rest is measured.
@@ -25,6 +25,7 @@ pub(super) async fn measure(shape: &Shape, options: &BenchOptions, column: &mut 
         column.duration("process start to first server ACTIVE", cloud.started.elapsed());
         load::delete_all(&client, &[first.id]).await?;
 
+        tokens::measure(cloud, client.token(), column).await?;
         let samples = load::boot_sequentially(&client, &template, options.samples).await?;
         column.percentiles("POST /servers to 202", &samples.accepted);
         column.percentiles("POST /servers to ACTIVE", &samples.active);

@@ -15,6 +15,7 @@ mod memory;
 mod report;
 mod scale;
 mod streams;
+mod tokens;
 
 use anyhow::{Result, bail};
 use clap::Args;

@@ -26,6 +26,10 @@ impl Column {
         self.rows.push((what.to_owned(), milliseconds(took.as_secs_f64() * 1e3)));
     }
 
+    pub(super) fn microseconds(&mut self, what: &str, took: Duration) {
+        self.rows.push((what.to_owned(), format!("{:.2} µs", took.as_secs_f64() * 1e6)));
+    }
+
     /// A histogram in microseconds.
     pub(super) fn percentiles(&mut self, what: &str, histogram: &Histogram<u64>) {
         #[allow(clippy::cast_precision_loss, reason = "microseconds of a benchmark")]
