@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use self::checks::Check;
+use crate::resource::View;
 
 /// What an attribute is that was not given.
 #[derive(Clone, Copy, Debug)]
@@ -217,7 +218,7 @@ pub(crate) trait Fields: Sized {
     /// As [`Fields::from_values`].
     fn assign(&mut self, name: &str, value: Value) -> Result<(), ApiError>;
     /// The values of all attributes that clients see.
-    fn values(&self) -> Map<String, Value>;
+    fn values(&self) -> View;
 }
 
 /// A value of a body as the model has it. What it may be has been checked, so what can't be read is a defect.
@@ -324,10 +325,11 @@ macro_rules! resource {
                 Ok(())
             }
 
-            fn values(&self) -> ::serde_json::Map<String, ::serde_json::Value> {
-                let mut values = ::serde_json::Map::new();
+            fn values(&self) -> $crate::resource::View {
+                // With what every thing has beside them.
+                let mut values = $crate::resource::View::with_capacity(Self::FIELDS.len() + 16);
                 $(if const { $attribute.shown } {
-                    values.insert($attribute.name.to_owned(), $crate::attributes::shown(&self.$field));
+                    values.add(const { $attribute.name }, $crate::attributes::shown(&self.$field));
                 })+
                 values
             }

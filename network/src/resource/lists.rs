@@ -9,10 +9,11 @@ use novella_common::db::{
     list::{Condition, Direction, List, SortKey},
 };
 use novella_rest::{ApiError, Path, policy::Target, truth};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Value, json};
 
 use super::{
-    Resource, filters,
+    Resource, View, filters,
     filters::{Filters, PAGING},
     find,
     views::{Wanted, views},
@@ -81,18 +82,31 @@ pub(super) async fn index_of<R: Resource>(request: &Request, only: Option<Condit
     }
     let wanted = Wanted::by(request);
     let views = views(request, &mut connection, &rows, &wanted).await?;
-    // Moved, not copied: there may be many.
-    let views: Vec<Value> = views.into_iter().map(Value::Object).collect();
-    let mut answer = Map::from_iter([(R::ABOUT.many.to_owned(), Value::Array(views))]);
+    let mut list = Listed { many: R::ABOUT.many, views, links: Vec::new() };
     if let Some(limit) = limit {
         let ends = rows.first().zip(rows.last()).map(|(first, last)| (first.id(), last.id()));
         let full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= limit);
-        let links = links(request, R::ABOUT.collection, ends, full || reverse);
-        if !links.is_empty() {
-            answer.insert(format!("{}_links", R::ABOUT.many), links.into());
-        }
+        list.links = links(request, R::ABOUT.collection, ends, full || reverse);
     }
-    Ok(Json(answer).into_response())
+    Ok(Json(list).into_response())
+}
+
+/// `{"networks": [...], "networks_links": [...]}`.
+struct Listed {
+    many: &'static str,
+    views: Vec<View>,
+    links: Vec<Value>,
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.many, &self.views)?;
+        if !self.links.is_empty() {
+            map.serialize_entry(&format!("{}_links", self.many), &self.links)?;
+        }
+        map.end()
+    }
 }
 
 /// How many are asked for; `None`: all.

@@ -29,6 +29,7 @@ mod lists;
 pub(crate) mod parts;
 mod policies;
 mod tags;
+mod view;
 mod views;
 
 use std::{collections::BTreeMap, future::Future};
@@ -44,7 +45,7 @@ use novella_rest::{
     ApiError, Operation,
     policy::{Rule, Target},
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::Instrument;
 
 pub(crate) use self::{
@@ -57,6 +58,7 @@ pub(crate) use self::{
     lists::{index, names, show},
     policies::{SharedAs, check_rules, granted, is_admin, is_service, shared_with},
     tags::{operations_at as tag_operations, write as write_tags},
+    view::View,
     views::{Wanted, shown, views},
 };
 use crate::{
@@ -267,7 +269,7 @@ pub(crate) trait Resource: Table + Fields + Clone + PartialEq + Send + Sync + 's
     /// Adds what clients see beside the columns, for all rows of an answer together.
     fn complete(
         _rows: &[Self],
-        _views: &mut [Map<String, Value>],
+        _views: &mut [View],
         _wanted: &Wanted<'_>,
         _request: &Request,
         _connection: &mut Connection,

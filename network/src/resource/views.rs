@@ -8,9 +8,9 @@ use axum::{
 };
 use novella_common::{db::Connection, sql};
 use novella_rest::{ApiError, times::Seconds};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::{AT_ONCE, Resource, attributes, granted, grouped};
+use super::{AT_ONCE, Resource, View, attributes, granted, grouped};
 use crate::Request;
 use novella_rest::policy::Target;
 
@@ -49,20 +49,20 @@ pub(crate) async fn views<R: Resource>(
     connection: &mut Connection,
     rows: &[R],
     wanted: &Wanted<'_>,
-) -> Result<Vec<Map<String, Value>>, ApiError> {
+) -> Result<Vec<View>, ApiError> {
     let about = R::ABOUT;
-    let mut views: Vec<Map<String, Value>> = rows
+    let mut views: Vec<View> = rows
         .iter()
         .map(|row| {
             let mut view = row.values();
-            view.insert("id".to_owned(), row.id().into());
-            view.insert("project_id".to_owned(), row.project_id().into());
-            view.insert("tenant_id".to_owned(), row.project_id().into());
+            view.add("id", row.id());
+            view.add("project_id", row.project_id());
+            view.add("tenant_id", row.project_id());
             if about.stamped {
                 let (created, updated) = row.times();
-                view.insert("created_at".to_owned(), json!(Seconds(created)));
-                view.insert("updated_at".to_owned(), json!(Seconds(updated)));
-                view.insert("revision_number".to_owned(), row.revision_number().into());
+                view.add("created_at", json!(Seconds(created)));
+                view.add("updated_at", json!(Seconds(updated)));
+                view.add("revision_number", row.revision_number());
             }
             view
         })
@@ -71,7 +71,7 @@ pub(crate) async fn views<R: Resource>(
         let ids: Vec<&str> = rows.iter().map(|row| row.id()).collect();
         let mut tags = grouped(tags_of(connection, &ids).await?);
         for (row, view) in rows.iter().zip(&mut views) {
-            view.insert("tags".to_owned(), tags.remove(row.id()).unwrap_or_default().into());
+            view.insert("tags", tags.remove(row.id()).unwrap_or_default().into());
         }
     }
     R::complete(rows, &mut views, wanted, request, connection).await?;
@@ -85,10 +85,10 @@ pub(crate) async fn views<R: Resource>(
             guarded.iter().filter(|(_, rule)| !seen(*rule)).map(|(name, _)| *name).collect()
         });
         for name in hidden {
-            view.remove(*name);
+            view.remove(name);
         }
         if !wanted.fields.is_empty() {
-            view.retain(|name, _| wanted.has(name));
+            view.retain(|name| wanted.has(name));
         }
     }
     Ok(views)

@@ -7,7 +7,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation, Path, put};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::sharing;
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     },
     errors::{conflict, missing, refused},
     policy,
-    resource::{self, About, Resource, SharedAs, Wanted, Whose, Work, locked_for, swap, views},
+    resource::{self, About, Resource, SharedAs, View, Wanted, Whose, Work, locked_for, swap, views},
 };
 
 crate::resource! {
@@ -85,7 +85,7 @@ impl Resource for AddressGroup {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         _: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -93,7 +93,7 @@ impl Resource for AddressGroup {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
         for (row, view) in rows.iter().zip(views) {
-            view.insert("shared".to_owned(), shared.contains(&row.id).into());
+            view.insert("shared", shared.contains(&row.id).into());
         }
         Ok(())
     }

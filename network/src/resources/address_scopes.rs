@@ -5,7 +5,6 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation};
-use serde_json::{Map, Value};
 
 use super::sharing;
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
     },
     errors::conflict,
     policy,
-    resource::{self, About, Given, Resource, SharedAs, Wanted, Whose, Work},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work},
 };
 
 crate::resource! {
@@ -105,7 +104,7 @@ impl Resource for AddressScope {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         _: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -113,7 +112,7 @@ impl Resource for AddressScope {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
         for (row, view) in rows.iter().zip(views) {
-            view.insert("shared".to_owned(), shared.contains(&row.id).into());
+            view.insert("shared", shared.contains(&row.id).into());
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ impl Resource for DefaultRule {
 
     async fn complete(
         _: &[Self],
-        views: &mut [serde_json::Map<String, Value>],
+        views: &mut [resource::View],
         _: &resource::Wanted<'_>,
         _: &Request,
         _: &mut Connection,

@@ -7,7 +7,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation, get};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     networks::{self, Network},
@@ -26,7 +26,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, missing, refused},
     policy,
-    resource::{self, About, Given, Resource, Wanted, Work, bump, delete_row, find, grouped, look_up, rows_by},
+    resource::{self, About, Given, Resource, View, Wanted, Work, bump, delete_row, find, grouped, look_up, rows_by},
 };
 
 crate::resource! {
@@ -150,7 +150,7 @@ impl Resource for FloatingIp {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         wanted: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,
@@ -171,10 +171,10 @@ impl Resource for FloatingIp {
                     "device_owner": port.device_owner,
                 })
             });
-            view.insert("port_details".to_owned(), json!(details));
+            view.insert("port_details", json!(details));
             let of_row = forwardings.remove(&row.id).unwrap_or_default();
             let of_row: Vec<Value> = of_row.iter().map(PortForwarding::in_floating_ip).collect();
-            view.insert("port_forwardings".to_owned(), json!(of_row));
+            view.insert("port_forwardings", json!(of_row));
         }
         Ok(())
     }

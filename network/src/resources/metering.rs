@@ -20,7 +20,7 @@ use crate::{
     },
     errors::{conflict, invalid_input},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, Wanted, Work, find, is_admin, rows_by},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, find, is_admin, rows_by},
 };
 
 crate::resource! {
@@ -115,7 +115,7 @@ impl Resource for MeteringLabel {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [serde_json::Map<String, Value>],
+        views: &mut [View],
         _: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -123,7 +123,7 @@ impl Resource for MeteringLabel {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
         for (row, view) in rows.iter().zip(views) {
-            view.insert("shared".to_owned(), shared.contains(&row.id).into());
+            view.insert("shared", shared.contains(&row.id).into());
         }
         Ok(())
     }

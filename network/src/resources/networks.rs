@@ -5,7 +5,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{segmentation, sharing, subnets::Subnet};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     errors::{conflict, invalid_input},
     policy,
     resource::{
-        self, About, Given, Resource, SharedAs, Wanted, Whose, Work, delete_row, grouped, is_admin, is_service,
+        self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work, delete_row, grouped, is_admin, is_service,
         rows_by, shared_with,
     },
 };
@@ -202,7 +202,7 @@ impl Resource for Network {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         wanted: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -226,16 +226,16 @@ impl Resource for Network {
                     .filter(|subnet| subnet.ip_version == version)
                     .find_map(|subnet| scopes.get(subnet.subnetpool_id.as_deref()?).cloned().flatten())
             };
-            view.insert("ipv4_address_scope".to_owned(), shown(&scope(4)));
-            view.insert("ipv6_address_scope".to_owned(), shown(&scope(6)));
+            view.insert("ipv4_address_scope", shown(&scope(4)));
+            view.insert("ipv6_address_scope", shown(&scope(6)));
             let zones: &[&str] = if subnets.iter().any(|subnet| subnet.enable_dhcp) { &[super::ZONE] } else { &[] };
-            view.insert("availability_zones".to_owned(), json!(zones));
+            view.insert("availability_zones", json!(zones));
             let subnets: Vec<&str> = subnets.iter().map(|subnet| subnet.id.as_str()).collect();
-            view.insert("subnets".to_owned(), json!(subnets));
-            view.insert("shared".to_owned(), shared.contains(&row.id).into());
-            view.insert("l2_adjacency".to_owned(), true.into());
+            view.insert("subnets", json!(subnets));
+            view.insert("shared", shared.contains(&row.id).into());
+            view.insert("l2_adjacency", true.into());
             if row.external || wanted.new {
-                view.insert("is_default".to_owned(), row.is_default.into());
+                view.insert("is_default", row.is_default.into());
             }
         }
         Ok(())

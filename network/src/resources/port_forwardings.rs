@@ -5,7 +5,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     floating_ips::{self, FloatingIp},
@@ -21,7 +21,7 @@ use crate::{
     errors::{bad_request_of, conflict, invalid_input},
     policy,
     resource::{
-        About, Given, Resource, Wanted, Whose, Work, bump, find, is_admin, locked, look_up,
+        About, Given, Resource, View, Wanted, Whose, Work, bump, find, is_admin, locked, look_up,
         parts::{self, Part},
         rows_by,
     },
@@ -134,7 +134,7 @@ impl Resource for PortForwarding {
 
     async fn complete(
         _: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         _: &Wanted<'_>,
         _: &Request,
         _: &mut Connection,

@@ -5,7 +5,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation, Path, get};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{qos_rules, sharing};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     },
     errors::{conflict, missing},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, Wanted, Whose, Work},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work},
 };
 
 crate::resource! {
@@ -112,7 +112,7 @@ impl Resource for QosPolicy {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         wanted: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -124,8 +124,8 @@ impl Resource for QosPolicy {
             false => std::collections::BTreeMap::new(),
         };
         for (row, view) in rows.iter().zip(views) {
-            view.insert("shared".to_owned(), shared.contains(&row.id).into());
-            view.insert("rules".to_owned(), json!(rules.remove(&row.id).unwrap_or_default()));
+            view.insert("shared", shared.contains(&row.id).into());
+            view.insert("rules", json!(rules.remove(&row.id).unwrap_or_default()));
         }
         Ok(())
     }

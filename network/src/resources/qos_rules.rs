@@ -7,7 +7,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::qos::QosPolicy;
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     errors::conflict,
     policy,
     resource::{
-        About, Given, Resource, Wanted, Whose, Work, bump, find, is_admin, look_up,
+        About, Given, Resource, View, Wanted, Whose, Work, bump, find, is_admin, look_up,
         parts::{self, Part},
         rows_by,
     },
@@ -144,7 +144,7 @@ macro_rules! rules {
 
             async fn complete(
                 _: &[Self],
-                views: &mut [Map<String, Value>],
+                views: &mut [View],
                 _: &Wanted<'_>,
                 _: &Request,
                 _: &mut Connection,
@@ -259,10 +259,10 @@ pub(super) async fn of_policies(
         let rules: Vec<P> = rows_by(connection, "policy_id", policies).await?;
         for rule in rules {
             let mut view = rule.values();
-            view.insert("id".to_owned(), json!(rule.id()));
-            view.insert("type".to_owned(), json!(kind));
-            view.insert("qos_policy_id".to_owned(), json!(rule.whole()));
-            all.entry(rule.whole().to_owned()).or_default().push(Value::Object(view));
+            view.insert("id", json!(rule.id()));
+            view.insert("type", json!(kind));
+            view.insert("qos_policy_id", json!(rule.whole()));
+            all.entry(rule.whole().to_owned()).or_default().push(json!(view));
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, disallowed, refused},
     policy,
-    resource::{self, About, Given, Resource, Wanted, Work, grouped, is_admin, locked_for, rows_by, swap, views},
+    resource::{self, About, Given, Resource, View, Wanted, Work, grouped, is_admin, locked_for, rows_by, swap, views},
 };
 
 crate::resource! {
@@ -175,7 +175,7 @@ impl Resource for Router {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         _: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,
@@ -190,8 +190,8 @@ impl Resource for Router {
                 json!({"network_id": network, "external_fixed_ips": fixed, "enable_snat": row.enable_snat})
             });
             let zones: &[&str] = if info.is_some() { &[super::ZONE] } else { &[] };
-            view.insert("availability_zones".to_owned(), json!(zones));
-            view.insert("external_gateway_info".to_owned(), json!(info));
+            view.insert("availability_zones", json!(zones));
+            view.insert("external_gateway_info", json!(info));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     address_groups::AddressGroup,
@@ -24,7 +24,8 @@ use crate::{
     errors::{conflict, refused},
     policy,
     resource::{
-        self, About, Given, Resource, Wanted, Whose, Work, bump, by_default, insert_row, is_admin, look_up, rows_by,
+        self, About, Given, Resource, View, Wanted, Whose, Work, bump, by_default, insert_row, is_admin, look_up,
+        rows_by,
     },
 };
 
@@ -225,7 +226,7 @@ impl Resource for SecurityGroupRule {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         wanted: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,
@@ -239,8 +240,8 @@ impl Resource for SecurityGroupRule {
         }
         for (row, view) in rows.iter().zip(views) {
             let network = row.remote_ip_prefix.as_deref().and_then(|prefix| prefix.parse::<IpNet>().ok());
-            view.insert("normalized_cidr".to_owned(), json!(network.map(|network| network.trunc())));
-            view.insert("belongs_to_default_sg".to_owned(), of_default.contains(&row.security_group_id).into());
+            view.insert("normalized_cidr", json!(network.map(|network| network.trunc())));
+            view.insert("belongs_to_default_sg", of_default.contains(&row.security_group_id).into());
         }
         Ok(())
     }

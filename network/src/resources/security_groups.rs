@@ -5,7 +5,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     security_group_rules::{self as rules, SecurityGroupRule},
@@ -22,7 +22,8 @@ use crate::{
     errors::conflict,
     policy,
     resource::{
-        self, About, Given, Resource, SharedAs, Wanted, Whose, Work, by_default, grouped, is_admin, rows_by, views,
+        self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work, by_default, grouped, is_admin, rows_by,
+        views,
     },
 };
 
@@ -200,7 +201,7 @@ impl Resource for SecurityGroup {
 
     async fn complete(
         rows: &[Self],
-        view_of: &mut [Map<String, Value>],
+        view_of: &mut [View],
         wanted: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -214,8 +215,8 @@ impl Resource for SecurityGroup {
             of_groups = grouped(all.into_iter().map(|rule| rule.security_group_id).zip(shown));
         }
         for (row, view) in rows.iter().zip(view_of) {
-            view.insert("shared".to_owned(), shared.contains(&row.id).into());
-            view.insert("security_group_rules".to_owned(), json!(of_groups.remove(&row.id).unwrap_or_default()));
+            view.insert("shared", shared.contains(&row.id).into());
+            view.insert("security_group_rules", json!(of_groups.remove(&row.id).unwrap_or_default()));
         }
         Ok(())
     }

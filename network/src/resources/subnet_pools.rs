@@ -8,7 +8,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, Operation, Path, put};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{address_scopes::AddressScope, sharing, subnets::Subnet};
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, invalid_input, refused},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, Wanted, Whose, Work, locked_for, rows_by, swap},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work, locked_for, rows_by, swap},
 };
 
 crate::resource! {
@@ -141,7 +141,7 @@ impl Resource for SubnetPool {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         _: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -149,11 +149,11 @@ impl Resource for SubnetPool {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
         for (row, view) in rows.iter().zip(views) {
-            view.insert("shared".to_owned(), shared.contains(&row.id).into());
+            view.insert("shared", shared.contains(&row.id).into());
             for name in ["default_prefixlen", "min_prefixlen", "max_prefixlen"] {
                 // As texts, as Neutron has them.
                 if let Some(length) = view.get(name).and_then(Value::as_i64) {
-                    view.insert(name.to_owned(), length.to_string().into());
+                    view.insert(name, length.to_string().into());
                 }
             }
         }

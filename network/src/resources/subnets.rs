@@ -13,7 +13,7 @@ use novella_common::{
 };
 use novella_rest::{ApiError, Operation, list::nothing};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{
     networks::{self, Network},
@@ -30,7 +30,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, invalid_input},
     policy,
-    resource::{self, About, Given, Resource, Wanted, Whose, Work, bump, is_admin, is_service},
+    resource::{self, About, Given, Resource, View, Wanted, Whose, Work, bump, is_admin, is_service},
 };
 
 /// A range of addresses that are given out.
@@ -219,7 +219,7 @@ impl Resource for Subnet {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         wanted: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,
@@ -233,7 +233,7 @@ impl Resource for Subnet {
         let external = external.page(connection).await?.unwrap_or_default();
         for (row, view) in rows.iter().zip(views) {
             let is = external.iter().any(|network| network.id == row.network_id);
-            view.insert("router:external".to_owned(), json!(is));
+            view.insert("router:external", json!(is));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use novella_common::{
 };
 use novella_rest::{ApiError, Operation, Path, get, put};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::ports::Port;
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     errors::{conflict, missing},
     policy,
     resource::{
-        self, About, Given, Resource, Wanted, Work, find, found_for, grouped, locked_for, rows_by, swap, views,
+        self, About, Given, Resource, View, Wanted, Work, find, found_for, grouped, locked_for, rows_by, swap, views,
     },
 };
 
@@ -146,7 +146,7 @@ impl Resource for Trunk {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         _: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,
@@ -154,7 +154,7 @@ impl Resource for Trunk {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let mut subs = grouped(subs_of(connection, &ids).await?);
         for (row, view) in rows.iter().zip(views) {
-            view.insert("sub_ports".to_owned(), json!(subs.remove(&row.id).unwrap_or_default()));
+            view.insert("sub_ports", json!(subs.remove(&row.id).unwrap_or_default()));
         }
         Ok(())
     }

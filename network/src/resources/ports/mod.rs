@@ -31,8 +31,8 @@ use crate::{
     errors::{conflict, disallowed, refused},
     policy,
     resource::{
-        self, About, Given, Resource, Wanted, Whose, Work, bump, check_rules, grouped, in_table, is_admin, is_service,
-        look_up, rows_by, write_tags,
+        self, About, Given, Resource, View, Wanted, Whose, Work, bump, check_rules, grouped, in_table, is_admin,
+        is_service, look_up, rows_by, write_tags,
     },
 };
 
@@ -276,7 +276,7 @@ impl Resource for Port {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [Map<String, Value>],
+        views: &mut [View],
         wanted: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -298,18 +298,18 @@ impl Resource for Port {
         let domain = &request.state.config.dns_domain;
         for (row, view) in rows.iter().zip(views) {
             let addresses = addresses.remove(&row.id).unwrap_or_default();
-            view.insert("dns_assignment".to_owned(), super::names::assignment(&addresses, &row.dns_name, domain));
-            view.insert("fixed_ips".to_owned(), addresses.iter().map(FixedIp::view).collect());
-            view.insert("security_groups".to_owned(), json!(groups.remove(&row.id).unwrap_or_default()));
+            view.insert("dns_assignment", super::names::assignment(&addresses, &row.dns_name, domain));
+            view.insert("fixed_ips", addresses.iter().map(FixedIp::view).collect());
+            view.insert("security_groups", json!(groups.remove(&row.id).unwrap_or_default()));
             for pair in view.get_mut("allowed_address_pairs").and_then(Value::as_array_mut).into_iter().flatten() {
                 if pair["mac_address"].is_null() {
                     pair["mac_address"] = row.mac().into();
                 }
             }
             let policy = networks.iter().find(|network| network.id == row.network_id);
-            view.insert("qos_network_policy_id".to_owned(), json!(policy.and_then(|n| n.qos_policy_id.as_ref())));
+            view.insert("qos_network_policy_id", json!(policy.and_then(|n| n.qos_policy_id.as_ref())));
             if let Some(details) = details.remove(&row.id) {
-                view.insert("trunk_details".to_owned(), details);
+                view.insert("trunk_details", details);
             }
         }
         Ok(())
