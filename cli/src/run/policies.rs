@@ -39,3 +39,9 @@ pub(crate) fn load(config: &Config) -> Result<Vec<ServicePolicy<'_>>> {
     });
     policies.collect()
 }
+
+/// That of one service.
+pub(crate) fn of(service: &Service, policies: &[ServicePolicy<'_>]) -> Policy {
+    let own = policies.iter().find(|of| of.service.kind == service.kind);
+    own.map(|of| of.policy.clone()).unwrap_or_default()
+}

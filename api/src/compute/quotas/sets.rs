@@ -82,7 +82,7 @@ impl NewLimits {
 
 /// Refuses a project that does not exist, as Nova does, which asks Identity.
 async fn check_project(request: &Request, project: &str) -> Result<(), ApiError> {
-    if request.state.projects.exists(&request.context, project).await? {
+    if request.state.projects.exists(project).await? {
         return Ok(());
     }
     Err(ApiError::bad_request(format!("Project ID {project} is not a valid project.")))
