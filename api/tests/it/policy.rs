@@ -12,7 +12,7 @@ use novella_rest::{
 };
 use serde_json::json;
 
-use crate::support::{Client, Cloud, On};
+use crate::support::{Client, Cloud};
 
 fn rules_of<S>(operations: &[Operation<S>]) -> BTreeSet<&'static str> {
     operations

@@ -33,25 +33,6 @@ use tower::ServiceExt;
 pub const IMAGE: &str = "c1227000-0000-4000-8000-000000000001";
 pub const PASSWORD: &str = "s3cret";
 
-/// Each behaviour on both databases.
-macro_rules! on_both {
-    ($($(#[$attribute:meta])* async fn $name:ident($cloud:ident: Cloud) $body:block)*) => {
-        $(async fn $name($cloud: Cloud) $body)*
-        mod on_sqlite {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] $(#[$attribute])* async fn $name() {
-                super::$name(Cloud::new(On::Sqlite).await).await;
-            })*
-        }
-        mod on_postgres {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] $(#[$attribute])* async fn $name() {
-                super::$name(Cloud::new(On::Postgres).await).await;
-            })*
-        }
-    };
-}
-
 /// A message that a recorder took.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cast {
