@@ -21,7 +21,7 @@ use novella_rest::{
     AccessRule, ApiError, Links, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED},
     open_body,
-    policy::Target,
+    policy::{Denied, Target},
     post,
     times::{self, Micros},
 };
@@ -232,7 +232,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     // For oneself only: an administrator may delete others', not make them.
     if request.user() != user {
-        return Err(ApiError::Forbidden((request.service.denied)(request.rule.name)));
+        return Err(Denied(request.rule).into());
     }
     request.check_target(&of(&user))?;
     check_delegation(&request, true)?;

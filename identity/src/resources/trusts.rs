@@ -17,7 +17,7 @@ use novella_rest::{
     ApiError, Links, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED},
     open_body,
-    policy::Target,
+    policy::{Denied, Target},
     post,
     times::MicrosUtc,
 };
@@ -162,7 +162,7 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
     let user = request.user().to_owned();
     // An administrator, too, gives only what is his own.
     if user != new.trustor_user_id {
-        return Err(ApiError::Forbidden((request.service.denied)(request.rule.name)));
+        return Err(Denied(request.rule).into());
     }
     request.check_target(&of(&user))?;
     only_primary(&request, true)?;

@@ -27,7 +27,7 @@ struct Here {
 }
 
 fn images(components: &Components, policy: &str) -> Arc<dyn Images> {
-    let policy = Policy::read(&IMAGE.policy, Path::new("policy.yaml"), policy).unwrap();
+    let policy = Policy::read(IMAGE.policy, Path::new("policy.yaml"), policy).unwrap();
     Arc::new(ImagesHere::new(components.images.clone(), Arc::new(components.identity.clone()), policy))
 }
 

@@ -57,7 +57,7 @@ impl Settings {
         let networking = Networking::new(database.clone(), NetworkConfig::default());
         let rest = config.rest();
         let tokens: Arc<dyn Authenticator> = Arc::new(identity.clone());
-        let described = |service: &Service| Policy::of(&service.policy).unwrap();
+        let described = |service: &Service| Policy::of(service.policy).unwrap();
         let neighbours = Neighbours {
             images: Arc::new(ImagesHere::new(images.clone(), Arc::clone(&tokens), described(&IMAGES))),
             projects: Arc::new(ProjectsHere(identity.clone())),
@@ -69,7 +69,7 @@ impl Settings {
         let readiness = Readiness::new().bus(transport).database(database);
         let server = Server::new(rest, Arc::new(identity.clone()));
         let server = policies.iter().fold(server, |server, (service, file)| {
-            server.policy(service.kind, Policy::read(&service.policy, Path::new("policy.yaml"), file).unwrap())
+            server.policy(service.kind, Policy::read(service.policy, Path::new("policy.yaml"), file).unwrap())
         });
         server
             .service(&COMPUTE, api.clone(), novella_api::compute::operations())
