@@ -156,6 +156,24 @@ impl Claim {
 }
 
 impl<'t> Target<'t> {
+    /// Something of this user's.
+    #[must_use]
+    pub fn of_user(user: &'t str) -> Self {
+        Self { user: Some(user), ..Self::default() }
+    }
+
+    /// Something of this project's; `None`: of none.
+    #[must_use]
+    pub fn of_project(project: Option<&'t str>) -> Self {
+        Self { project, ..Self::default() }
+    }
+
+    /// Something in this domain; `None`: in none.
+    #[must_use]
+    pub fn of_domain(domain: Option<&'t str>) -> Self {
+        Self { domain, ..Self::default() }
+    }
+
     /// What checks can name of it, in Nova's words and in Keystone's.
     fn attribute(&self, name: &str) -> Option<&'t str> {
         match name {
@@ -244,7 +262,7 @@ impl Rule {
     /// # Errors
     /// [`Denied`] if it is not granted.
     pub fn check_user(&self, caller: &Caller, user: &str) -> Result<(), Denied> {
-        self.check_target(caller, &Target { user: Some(user), ..Target::default() })
+        self.check_target(caller, &Target::of_user(user))
     }
 
     /// As [`Rule::check`], for this.
@@ -268,7 +286,7 @@ impl Rule {
 fn about<'t>(caller: &Caller, project: Option<&'t str>) -> About<'t> {
     match project {
         Some(project) if caller.project_id.as_deref() == Some(project) => About::Own,
-        project => About::Thing(Target { project, ..Target::default() }),
+        project => About::Thing(Target::of_project(project)),
     }
 }
 
