@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     suite::elsewhere::keystone,
-    support::{Components, On, PASSWORD},
+    support::{Components, On, PASSWORD, of_each_kind},
 };
 
 /// An Identity that is asked in two ways: by Compute's trait, and by its REST API.
@@ -44,21 +44,6 @@ impl Asked {
         let admin = Client::login(&identity, &identity, ("admin", PASSWORD), "admin").await;
         Self { projects, admin, components }
     }
-}
-
-/// Each behaviour, for each kind of Identity on each database.
-macro_rules! of_each_kind {
-    ($(async fn $name:ident($asked:ident: Asked) $body:block)*) => {
-        $(async fn $name($asked: Asked) $body)*
-        mod here {
-            use super::Here;
-            novella_testing::on_both! { $(async fn $name(here: Here) { super::$name(here.0).await; })* }
-        }
-        mod elsewhere {
-            use super::Elsewhere;
-            novella_testing::on_both! { $(async fn $name(elsewhere: Elsewhere) { super::$name(elsewhere.0).await; })* }
-        }
-    };
 }
 
 of_each_kind! {

@@ -54,6 +54,24 @@ async fn prepare(url: String) {
     database.close().await;
 }
 
+/// Each behaviour of a component that is asked in two ways, for the one of the same process, `Here`, and for one `Elsewhere`,
+/// on each database.
+macro_rules! of_each_kind {
+    ($(async fn $name:ident($asked:ident: Asked) $body:block)*) => {
+        $(async fn $name($asked: Asked) $body)*
+        mod here {
+            use super::Here;
+            novella_testing::on_both! { $(async fn $name(here: Here) { super::$name(here.0).await; })* }
+        }
+        mod elsewhere {
+            use super::Elsewhere;
+            novella_testing::on_both! { $(async fn $name(elsewhere: Elsewhere) { super::$name(elsewhere.0).await; })* }
+        }
+    };
+}
+
+pub(crate) use of_each_kind;
+
 /// The components, and where they listen.
 pub(crate) struct Components {
     pub(crate) database: Database,
