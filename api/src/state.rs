@@ -5,9 +5,11 @@ use std::{fmt, ops::Deref, sync::Arc};
 use novella_common::{
     config::ServiceConfig,
     db::{Connection, Database, DbError, listening},
+    images::Images,
     models::FreshSince,
     networking_api::NetworkingApi,
     networks::Networks,
+    projects::Projects,
 };
 use novella_compute::rpcapi::{ComputeClient, ComputeLiveMigrationClient};
 use novella_conductor::rpcapi::ConductorClient;
@@ -19,7 +21,7 @@ use crate::{
     compute::ServerWriter,
     config::{ApiConfig, QuotaConfig},
     host_calls::HostCalls,
-    neighbours::{Bus, Images, Neighbours, Projects},
+    neighbours::{Bus, Neighbours},
 };
 
 /// What every handler is given. Clones share it.

@@ -159,7 +159,7 @@ fn granted<R: Resource>(request: &Request, found: Option<R>, id: &str) -> Result
 /// 403.
 pub(crate) fn check_list(request: &Request) -> Result<(), ApiError> {
     let domain = request.token.as_ref().and_then(|token| token.domain.as_ref()).map(|domain| domain.id.as_str());
-    request.check_target(&Target { domain, ..Target::default() })
+    request.check_target(&Target::of_domain(domain))
 }
 
 /// `GET` of one.

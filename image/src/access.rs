@@ -10,11 +10,11 @@ use novella_common::{
 };
 use novella_rest::{
     ApiError,
-    policy::{Caller, Denied, Rule},
+    policy::{Caller, Rule},
 };
 
 use crate::{
-    IMAGE, Request,
+    Request,
     db::{self, Image},
     status::{MemberStatus, Visibility},
 };
@@ -74,12 +74,7 @@ pub(crate) async fn find_locked(caller: &Caller, transaction: &mut Connection, i
 /// # Errors
 /// 403.
 pub(crate) fn check(caller: &Caller, rule: Rule, image: &Image) -> Result<(), ApiError> {
-    rule.check(caller, image.owner.as_deref()).map_err(denied)
-}
-
-/// 403 in Glance's words.
-pub(crate) fn denied(Denied { rule }: Denied) -> ApiError {
-    ApiError::Forbidden((IMAGE.denied)(rule))
+    Ok(rule.check(caller, image.owner.as_deref())?)
 }
 
 /// The image of this id, to be changed by whoever the rule is granted to.

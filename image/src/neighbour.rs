@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use novella_rest::{ApiError, Parameters, policy::Caller};
 
 use crate::{
-    Images, access,
+    Images,
     db::Image,
     list, policy,
     records::{properties, remove},
@@ -17,7 +17,7 @@ impl Images {
     /// # Errors
     /// 400 for a query that is none, 403.
     pub async fn list(&self, caller: &Caller, query: &Parameters, limit: i64) -> Result<Vec<Image>, ApiError> {
-        policy::GET_IMAGES.check_own(caller).map_err(access::denied)?;
+        policy::GET_IMAGES.check_own(caller)?;
         list::find(self, caller, query, limit).await
     }
 

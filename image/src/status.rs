@@ -13,50 +13,11 @@
 //!
 //! An image can be deleted in each of them.
 
-use std::{fmt, str::FromStr};
-
-use novella_common::name_columns;
-
-macro_rules! named {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$doc])* $variant,)+
-        }
-
-        impl $name {
-            /// Its name in the API and in the database.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($text => Ok(Self::$variant),)+
-                    other => Err(format!("'{other}' is none of {:?}", [$($text),+])),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
+use novella_common::{name_columns, named};
 
 named! {
     /// The state of an image.
-    Status {
+    pub enum Status {
         /// A record without bytes.
         Queued = "queued",
         /// Its bytes are being uploaded.
@@ -74,7 +35,7 @@ named! {
 
 named! {
     /// Who sees an image.
-    Visibility {
+    pub enum Visibility {
         /// Everybody; only administrators can say so.
         Public = "public",
         /// Everybody who asks for it; it is in nobody else's list.
@@ -88,7 +49,7 @@ named! {
 
 named! {
     /// What a project says of an image that was shared with it.
-    MemberStatus {
+    pub enum MemberStatus {
         /// Nothing yet.
         Pending = "pending",
         /// It wants to see the image in its lists.
@@ -100,7 +61,7 @@ named! {
 
 named! {
     /// What becomes of bytes in the store.
-    ObjectState {
+    pub enum ObjectState {
         /// Somebody writes them.
         Writing = "writing",
         /// They wait for an import.
@@ -114,7 +75,7 @@ named! {
 
 named! {
     /// The state of a task.
-    TaskStatus {
+    pub enum TaskStatus {
         /// Not begun.
         Pending = "pending",
         /// Under way.

@@ -28,13 +28,9 @@ impl NetworkingApiHere {
         networking: Networking,
         config: RestConfig,
         authenticator: Arc<dyn Authenticator>,
-        policy: Option<Policy>,
+        policy: Policy,
     ) -> Self {
-        let server = Server::new(config, authenticator);
-        let server = match policy {
-            Some(policy) => server.policy(NETWORK.kind, policy),
-            None => server,
-        };
+        let server = Server::new(config, authenticator).policy(NETWORK.kind, policy);
         Self(server.service(&NETWORK, networking, novella_network::operations()).router(Readiness::new()))
     }
 

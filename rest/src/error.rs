@@ -12,7 +12,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use novella_common::db::DbError;
+use novella_common::{db::DbError, neighbours::Refusal};
 use serde_json::{Value, json};
 
 use crate::policy::Denied;
@@ -172,6 +172,29 @@ impl From<DbError> for ApiError {
 impl From<Denied> for ApiError {
     fn from(denied: Denied) -> Self {
         Self::Forbidden(denied.to_string())
+    }
+}
+
+/// What one component says to another in the same process: what it says to its users.
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { status: error.status().as_u16(), message: error.to_string() }
+    }
+}
+
+/// What another component says, passed on in its own words.
+impl From<Refusal> for ApiError {
+    fn from(Refusal { status, message }: Refusal) -> Self {
+        match status {
+            400 => Self::BadRequest(message),
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden(message),
+            404 => Self::NotFound(message),
+            409 => Self::Conflict(message),
+            413 => Self::OverLimit(message),
+            504 => Self::Unknown(message),
+            _ => Self::Unavailable(message),
+        }
     }
 }
 

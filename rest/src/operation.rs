@@ -235,7 +235,7 @@ impl<S> Operation<S> {
             if request.token.is_none() {
                 return Err(ApiError::Unauthorized);
             }
-            self.rule.check_beforehand(&request.context).map_err(|denied| request.denied(denied))?;
+            self.rule.check_beforehand(&request.context)?;
         }
         request.check_text()?;
         match &self.query {

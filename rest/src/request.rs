@@ -24,7 +24,7 @@ use crate::{
     ApiError, FieldTable, Links, Microversion, Parameters, RestConfig, Service, Token,
     answer::Answer,
     authentication::TokenWatch,
-    policy::{Caller, Denied, Policy, Rule, Target, Who},
+    policy::{Caller, NOBODY, Policy, Rule, Target},
     request_id,
     request_limiter::RequestPermit,
     text,
@@ -83,7 +83,7 @@ impl<S> Request<S> {
             token: context.token().cloned(),
             context,
             client: parts.extensions.get::<ClientAddress>().copied().unwrap_or(ClientAddress::NONE),
-            rule: Rule { name: "", who: Who::Admin, permits: "" },
+            rule: NOBODY,
             version: parts.extensions.get::<Microversion>().copied().unwrap_or(Microversion::NONE),
             links: Links::of_request(&parts, &config, service)?,
             query: Parameters::of_uri(&parts.uri)?,
@@ -107,7 +107,7 @@ impl<S> Request<S> {
             token: None,
             context: Caller::inside(context),
             client: ClientAddress::NONE,
-            rule: Rule { name: "", who: Who::Admin, permits: "" },
+            rule: NOBODY,
             version: Microversion::NONE,
             links: Links::inside(service),
             query: Parameters::default(),
@@ -163,12 +163,7 @@ impl<S> Request<S> {
         if let Some(held) = &self.held {
             held.store(true, Ordering::Relaxed);
         }
-        rule.check_target(&self.context, target).map_err(|denied| self.denied(denied))
-    }
-
-    /// 403 in the service's words.
-    pub(crate) fn denied(&self, denied: Denied) -> ApiError {
-        ApiError::Forbidden((self.service.denied)(denied.rule))
+        Ok(rule.check_target(&self.context, target)?)
     }
 
     /// For answers that take long: looks again at the token. `None` for public operations.

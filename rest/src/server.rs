@@ -244,7 +244,7 @@ async fn document(of: Arc<(Vec<Documented>, OnceCell<Bytes>)>) -> Result<Respons
 
 /// The policy that a service describes. A test sees to it that there is nothing wrong with it.
 fn described(service: &Service) -> Policy {
-    Policy::of(&service.policy).unwrap_or_else(|error: PolicyError| {
+    Policy::of(service.policy).unwrap_or_else(|error: PolicyError| {
         tracing::error!(%error, service = service.kind, "the policy is broken; nothing is granted to anybody");
         Policy::default()
     })

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::{Family, Links, error::Envelope, policy::PolicyDescription};
+use crate::{Family, Links, error::Envelope, policy::Rule};
 
 /// A REST service of the cloud: Compute, Identity, Image.
 #[derive(Debug)]
@@ -22,10 +22,8 @@ pub struct Service {
     pub microversions: Option<Family>,
     /// The form of its errors.
     pub envelope: Envelope,
-    /// Who may do what.
-    pub policy: PolicyDescription,
-    /// The text of a 403 for a policy rule of this name.
-    pub denied: fn(&str) -> String,
+    /// Who may do what: every rule, those that only others name among them.
+    pub policy: &'static [Rule],
     /// Whether a token is asked for before the router looks at the path, so that strangers can't tell which paths exist.
     /// Where not, each operation that is not public asks for it.
     pub token_first: bool,

@@ -8,6 +8,25 @@ use uuid::Uuid;
 
 use crate::{environment, teardown, template};
 
+/// A test of each behaviour on each database: `on_both! { async fn behaviour(cloud: Cloud) { ... } }`, where `Cloud::new`
+/// makes what it needs.
+#[macro_export]
+macro_rules! on_both {
+    ($($(#[$attribute:meta])* async fn $name:ident($($cloud:ident)+: $Cloud:ident) $body:block)*) => {
+        $($(#[$attribute])* async fn $name($($cloud)+: $Cloud) $body)*
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() {
+                super::$name(super::$Cloud::new($crate::On::Sqlite).await).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() {
+                super::$name(super::$Cloud::new($crate::On::Postgres).await).await;
+            })*
+        }
+    };
+}
+
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {

@@ -13,7 +13,8 @@
 //! fails with a text that says how to get one; it is never skipped in silence. So that `./test --embedded` can leave
 //! such tests out by name, they live in a module `on_rabbitmq`, `on_postgres` or `on_rabbitmq_and_postgres`.
 //!
-//! Apart from these, [`python`] installs what is written in Python.
+//! Apart from these, [`rest`] has a client of OpenStack's APIs, [`on_both`] makes a test on SQLite and on PostgreSQL of each
+//! behaviour, and [`python`] installs what is written in Python.
 //!
 //! This crate is a dev-dependency only.
 #![allow(
@@ -29,6 +30,7 @@ mod ports;
 mod postgres;
 mod proxy;
 pub mod python;
+pub mod rest;
 mod teardown;
 mod template;
 mod vhost;

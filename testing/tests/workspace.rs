@@ -23,7 +23,7 @@ const COMPONENTS: &[(&str, &[&str])] = &[
 /// The crate that answers what one component asks of others, and so knows what each offers; of Compute, what is shared.
 const BRIDGE: &str = "novella-neighbours";
 /// What it knows of others.
-const BRIDGED: &[&str] = &["novella-network"];
+const BRIDGED: &[&str] = &["novella-identity", "novella-image", "novella-network"];
 /// The program, in which the components meet.
 const PROGRAM: &str = "novella";
 /// Crates of others of which only the interface is needed.

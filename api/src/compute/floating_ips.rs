@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
-    networking::{ask, caller, failed, is_not_found, is_refused_as, query_text},
+    networking::{ask, failed, is_not_found, is_refused_as, query_text},
     networks::UNTIL,
 };
-use crate::{Request, policy, state::Api};
+use crate::{Request, neighbours::caller, policy, state::Api};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {

@@ -7,13 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Request, state::Api};
-
-/// Whoever asks, as Networking is asked for them.
-pub(super) fn caller(request: &Request) -> Caller<'_> {
-    let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
-    Caller { context: &request.context, token }
-}
+use crate::state::Api;
 
 /// What it comes to that Networking refuses or can't be asked, where Nova has no words of its own for it.
 pub(super) fn failed(error: NetworkError) -> ApiError {

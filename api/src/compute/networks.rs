@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::networking::{caller, failed};
-use crate::{Request, policy, state::Api};
+use super::networking::failed;
+use crate::{Request, neighbours::caller, policy, state::Api};
 
 /// The last minor version that has them.
 pub(super) const UNTIL: u16 = 35;

@@ -3,7 +3,7 @@
 use novella_common::{db::services, ids::Incarnation, models::Binary, sql};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, IMAGE, On};
+use crate::support::{Client, Cloud, IMAGE};
 
 const AGGREGATES: &str = "/compute/v2.1/os-aggregates";
 

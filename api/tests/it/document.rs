@@ -7,7 +7,7 @@ use http::Method;
 use novella_common::{db::migrations, sql};
 use serde_json::{Value, json};
 
-use crate::support::{Cloud, IMAGE, On};
+use crate::support::{Cloud, IMAGE};
 
 fn operations(document: &Value) -> Vec<(Method, String, Value)> {
     let mut all = Vec::new();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use novella_common::sql;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Cloud, On, PASSWORD, password};
+use crate::support::{Answer, Client, Cloud, PASSWORD, password};
 
 const TOKENS: &str = "/identity/v3/auth/tokens";
 

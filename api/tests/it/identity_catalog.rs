@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     identity_resources::{id, make},
-    support::{Client, Cloud, On},
+    support::{Client, Cloud},
 };
 
 const V3: &str = "/identity/v3";

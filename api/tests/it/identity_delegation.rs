@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     identity_resources::{id, make, role},
-    support::{Client, Cloud, On, PASSWORD, password},
+    support::{Client, Cloud, PASSWORD, password},
 };
 
 const V3: &str = "/identity/v3";

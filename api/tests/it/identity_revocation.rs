@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     identity_resources::{id, make, role},
-    support::{Client, Cloud, On},
+    support::{Client, Cloud},
 };
 
 const V3: &str = "/identity/v3";

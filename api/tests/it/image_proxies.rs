@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Cloud, IMAGE, On};
+use crate::support::{Answer, Client, Cloud, IMAGE};
 
 const PROXY: &str = "/compute/v2.1/images";
 const IMAGES: &str = "/image/v2/images";

@@ -5,7 +5,7 @@ use novella_common::sql;
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::support::{Cloud, IMAGE, On};
+use crate::support::{Cloud, IMAGE};
 
 const IMAGES: &str = "/image/v2/images";
 

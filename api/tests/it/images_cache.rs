@@ -9,7 +9,7 @@ use novella_image::ImageConfig;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{Answer, Client, Cloud, On};
+use crate::support::{Answer, Client, Cloud};
 
 const IMAGES: &str = "/image/v2/images";
 const CACHE: &str = "/image/v2/cache";

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Cloud, On, PASSWORD};
+use crate::support::{Answer, Client, Cloud, PASSWORD};
 
 const IMAGES: &str = "/image/v2/images";
 const PATCH: &str = "application/openstack-images-v2.1-json-patch";

@@ -9,7 +9,7 @@ use novella_image::{ImageConfig, StoreConfig};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{Answer, Client, Cloud, IMAGE, On};
+use crate::support::{Answer, Client, Cloud, IMAGE};
 
 const IMAGES: &str = "/image/v2/images";
 

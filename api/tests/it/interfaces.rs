@@ -7,7 +7,7 @@ use novella_common::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, On};
+use crate::support::{Client, Cloud};
 
 const SERVERS: &str = "/compute/v2.1/servers";
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";

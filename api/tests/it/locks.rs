@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Cloud, On};
+use crate::support::Cloud;
 
 on_both! {
     async fn a_locked_server_is_changed_by_administrators_only(cloud: Cloud) {

@@ -1,8 +1,8 @@
 //! The API by itself: its router, a database and a bus, and nobody else.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "a test that cannot go on fails")]
 
-#[macro_use]
-mod support;
+#[macro_use(on_both)]
+extern crate novella_testing;
 
 mod aggregates;
 mod attachments;
@@ -44,6 +44,7 @@ mod server_parts;
 mod servers;
 mod services_hypervisors_limits;
 mod soft_delete;
+mod support;
 mod tags;
 mod text;
 mod usage;

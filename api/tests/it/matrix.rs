@@ -11,7 +11,7 @@ use novella_rest::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, On, PASSWORD};
+use crate::support::{Client, Cloud, PASSWORD};
 
 /// Whom a rule of this name is granted to that a file changes: whoever holds these roles, `None` with a token for no project.
 type Changed = (&'static str, fn(Option<&[&str]>) -> bool);

@@ -3,7 +3,7 @@
 use novella_common::{db::migrations as rows, ids::InstanceUuid, lifecycle::TaskState, models::Migration, sql};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, On};
+use crate::support::{Client, Cloud};
 
 const SERVERS: &str = "/compute/v2.1/servers";
 

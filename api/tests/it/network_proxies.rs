@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Cloud, On};
+use crate::support::Cloud;
 
 const V2_1: &str = "/compute/v2.1";
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";

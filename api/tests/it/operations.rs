@@ -7,7 +7,7 @@ use novella_common::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Cloud, On};
+use crate::support::Cloud;
 
 const SERVERS: &str = "/compute/v2.1/servers";
 

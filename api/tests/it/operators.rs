@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Cloud, On};
+use crate::support::Cloud;
 
 const SERVICES: &str = "/compute/v2.1/os-services";
 const HYPERVISORS: &str = "/compute/v2.1/os-hypervisors";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, IMAGE, On, create};
+use crate::support::{Client, Cloud, IMAGE, create};
 
 const SERVERS: &str = "/compute/v2.1/servers";
 

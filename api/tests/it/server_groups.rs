@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Cloud, On, create};
+use crate::support::{Cloud, create};
 
 const GROUPS: &str = "/compute/v2.1/os-server-groups";
 const SERVERS: &str = "/compute/v2.1/servers";

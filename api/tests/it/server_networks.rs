@@ -7,7 +7,7 @@ use novella_common::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, On, create};
+use crate::support::{Client, Cloud, create};
 
 const SERVERS: &str = "/compute/v2.1/servers";
 

@@ -3,7 +3,7 @@
 use novella_common::lifecycle::TaskState;
 use serde_json::json;
 
-use crate::support::{Cloud, On};
+use crate::support::Cloud;
 
 const SERVERS: &str = "/compute/v2.1/servers";
 

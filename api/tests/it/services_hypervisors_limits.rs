@@ -7,7 +7,7 @@ use novella_common::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Cloud, On};
+use crate::support::{Answer, Client, Cloud};
 
 const SERVICES: &str = "/compute/v2.1/os-services";
 const HYPERVISORS: &str = "/compute/v2.1/os-hypervisors";

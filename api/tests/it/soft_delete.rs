@@ -8,7 +8,7 @@ use novella_common::{
 };
 use serde_json::json;
 
-use crate::support::{Cloud, On};
+use crate::support::Cloud;
 
 const SERVERS: &str = "/compute/v2.1/servers";
 const LATER: Duration = Duration::from_secs(3600);

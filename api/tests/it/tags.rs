@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Method;
 use serde_json::json;
 
-use crate::support::{Cloud, On, create};
+use crate::support::{Cloud, create};
 
 const SERVERS: &str = "/compute/v2.1/servers";
 

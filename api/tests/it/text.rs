@@ -5,7 +5,7 @@ use axum::body::Body;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Client, Cloud, On};
+use crate::support::{Client, Cloud};
 
 const METHODS: [(&str, Method); 6] = [
     ("get", Method::GET),

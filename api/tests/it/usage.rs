@@ -3,7 +3,7 @@
 use novella_common::{ids::InstanceUuid, sql};
 use serde_json::{Value, json};
 
-use crate::support::{Cloud, On};
+use crate::support::Cloud;
 
 const USAGE: &str = "/compute/v2.1/os-simple-tenant-usage";
 

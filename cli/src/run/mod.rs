@@ -4,7 +4,6 @@ pub(crate) mod cloud;
 pub(crate) mod faults;
 pub(crate) mod figures;
 pub(crate) mod hosts;
-mod images;
 pub(crate) mod listener;
 pub(crate) mod policies;
 pub(crate) mod rest;

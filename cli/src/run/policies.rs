@@ -7,10 +7,7 @@ use novella_api::{CLOUD, COMPUTE};
 use novella_identity::IDENTITY;
 use novella_image::IMAGE;
 use novella_network::NETWORK;
-use novella_rest::{
-    Service,
-    policy::{Policy, PolicyDescription},
-};
+use novella_rest::{Service, policy::Policy};
 
 use crate::config::{Config, PolicyConfig};
 
@@ -30,12 +27,17 @@ pub(crate) fn load(config: &Config) -> Result<Vec<ServicePolicy<'_>>> {
     // The Cloud API shows what Compute has, by Compute's rules.
     let files = [(&COMPUTE, compute), (&IDENTITY, identity), (&IMAGE, image), (&NETWORK, network), (&CLOUD, compute)];
     let policies = files.into_iter().map(|(service, file)| {
-        let description: &PolicyDescription = &service.policy;
         let policy = match file {
-            Some(file) => Policy::load(description, file)?,
-            None => Policy::of(description)?,
+            Some(file) => Policy::load(service.policy, file)?,
+            None => Policy::of(service.policy)?,
         };
         Ok(ServicePolicy { service, file: file.as_deref(), policy })
     });
     policies.collect()
+}
+
+/// That of one service.
+pub(crate) fn of(service: &Service, policies: &[ServicePolicy<'_>]) -> Policy {
+    let own = policies.iter().find(|of| of.service.kind == service.kind);
+    own.map(|of| of.policy.clone()).unwrap_or_default()
 }

@@ -8,27 +8,27 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use novella_api::{
     Api, ApiConfig, CLOUD, COMPUTE,
-    neighbours::{Bus, Neighbours, Projects},
+    neighbours::{Bus, Neighbours},
 };
 use novella_common::{
-    RequestContext,
     db::Database,
     faults::Faults,
     networking_api::NetworkingApi,
     networks::Networks,
+    projects::Projects,
     service::{Readiness, Shutdown},
 };
 use novella_identity::{IDENTITY, Identity};
 use novella_image::{IMAGE, Stores};
 use novella_messaging::{BusReport, Transport};
-use novella_neighbours::{NetworkingApiHere, NetworksElsewhere, NetworksHere, ServersElsewhere, ServersHere};
-use novella_network::{NETWORK, Networking};
-use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keystone::Keystone};
-
-use super::{
-    images::ImagesHere,
-    policies::{self, ServicePolicy},
+use novella_neighbours::{
+    ImagesHere, NetworkingApiHere, NetworksElsewhere, NetworksHere, ProjectsElsewhere, ProjectsHere, ServersElsewhere,
+    ServersHere,
 };
+use novella_network::{NETWORK, Networking};
+use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keystone::Keystone, policy::Policy};
+
+use super::policies::{self, ServicePolicy};
 use crate::config::Config;
 
 /// In place of a URL: where the catalog says.
@@ -138,12 +138,11 @@ fn networking_api(
     config: &Config,
     database: &Database,
     authenticator: &Arc<dyn Authenticator>,
+    policy: Policy,
 ) -> Result<Arc<dyn NetworkingApi>> {
     if let Some(elsewhere) = networks_elsewhere(config)? {
         return Ok(elsewhere);
     }
-    let policies = policies::load(config)?;
-    let policy = policies.into_iter().find(|policy| policy.service.kind == NETWORK.kind).map(|of| of.policy);
     let networking = networking_here(config, database);
     Ok(Arc::new(NetworkingApiHere::new(networking, config.api.rest(), Arc::clone(authenticator), policy)))
 }
@@ -174,10 +173,14 @@ pub(crate) fn router(
         database.clone(),
         transport,
         Neighbours {
-            images: Arc::new(ImagesHere::new(images.clone(), &policies)),
+            images: Arc::new(ImagesHere::new(
+                images.clone(),
+                Arc::clone(&authenticator),
+                policies::of(&IMAGE, &policies),
+            )),
             projects,
             networks: networks(config, database)?,
-            networking: networking_api(config, database, &authenticator)?,
+            networking: networking_api(config, database, &authenticator, policies::of(&NETWORK, &policies))?,
         },
         Arc::new(BusHere(crate::bus::Bus::of_process(transport, &config.bus))),
         config.api.clone(),
@@ -264,23 +267,5 @@ impl Bus for BusHere {
                 Err(error) => Err(ApiError::Unavailable(format!("The bus can't be asked: {error:#}"))),
             }
         })
-    }
-}
-
-/// The Identity component of the same process, likewise.
-struct ProjectsHere(Identity);
-
-impl Projects for ProjectsHere {
-    fn exists<'a>(&'a self, _: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
-        Box::pin(self.0.has_project(id))
-    }
-}
-
-/// An Identity service elsewhere, likewise.
-struct ProjectsElsewhere(Arc<Keystone>);
-
-impl Projects for ProjectsElsewhere {
-    fn exists<'a>(&'a self, _: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
-        Box::pin(self.0.has_project(id))
     }
 }

@@ -10,13 +10,12 @@ use super::{Connection, DbError, FromRow, Json, Row, compute_nodes};
 use crate::{
     ids::{HostIdentity, Incarnation},
     models::{Binary, Inventory, MigrationStatus, Resources},
-    named::named,
-    sql,
+    named, sql,
 };
 
 named! {
     /// Why somebody who says hello waits for an operator.
-    Refusal {
+    pub enum Refusal {
         /// The name is that of another machine.
         Identity = "identity",
         /// Nobody has heard of the host yet.

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::named::named;
+use crate::named;
 
 named! {
     /// What the instance is, as far as users are concerned, when nothing is being done to it.
-    VmState {
+    pub enum VmState {
         /// Not built yet.
         Building = "building",
         /// Running.
@@ -30,7 +30,7 @@ named! {
 
 named! {
     /// What is being done to the instance.
-    TaskState {
+    pub enum TaskState {
         /// A host is being chosen.
         Scheduling = "scheduling",
         /// A host has been chosen and prepares disks.

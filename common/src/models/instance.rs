@@ -9,7 +9,7 @@ use super::{Flavor, NetworkInfo, RequestedNetworks};
 use crate::{
     ids::{Incarnation, InstanceUuid, TaskId},
     lifecycle::{PowerState, TaskState, VmState},
-    named::named,
+    named,
 };
 
 /// An instance as the database knows it.
@@ -96,7 +96,7 @@ pub struct Instance {
 
 named! {
     /// Who has locked a server.
-    LockedBy {
+    pub enum LockedBy {
         /// A user of its project.
         Owner = "owner",
         /// An administrator, for another project: users can't unlock it.

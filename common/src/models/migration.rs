@@ -1,110 +1,58 @@
 //! A migration: an instance's way from one host to another, with its progress.
 
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId};
+use crate::{
+    ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
+    named,
+};
 
-/// What kind of move it is, under the names that `os-migrations` shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MigrationKind {
-    /// The guest runs on while its memory is copied.
-    LiveMigration,
-    /// The guest is powered off, and its disks are moved.
-    Migration,
-}
-
-impl MigrationKind {
-    /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::LiveMigration, Self::Migration];
-
-    /// The name in the API and the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::LiveMigration => "live-migration",
-            Self::Migration => "migration",
-        }
+named! {
+    /// What kind of move it is, under the names that `os-migrations` shows.
+    pub enum MigrationKind {
+        /// The guest runs on while its memory is copied.
+        LiveMigration = "live-migration",
+        /// The guest is powered off, and its disks are moved.
+        Migration = "migration",
     }
 }
 
-impl FromStr for MigrationKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "live-migration" => Ok(Self::LiveMigration),
-            "migration" => Ok(Self::Migration),
-            other => Err(format!("unknown migration type '{other}'")),
-        }
+named! {
+    /// How far a migration is, under Nova's names.
+    pub enum MigrationStatus {
+        /// Written down by the API, cast to a conductor.
+        Accepted = "accepted",
+        /// Has its destination and its claim; waits for a free slot on the source.
+        Queued = "queued",
+        /// The hosts are checked and the destination is made ready.
+        Preparing = "preparing",
+        /// Cold: has its destination and its claim; the destination is made ready.
+        PreMigrating = "pre-migrating",
+        /// The source copies.
+        Running = "running",
+        /// Cold: the source moves the disks.
+        Migrating = "migrating",
+        /// Live: the guest runs on the destination, and what is left of it on the source is being removed. Cold: the disks are
+        /// on the destination, where the guest is made of them.
+        Finishing = "post-migrating",
+        /// Cold: waits for a person to confirm or revert it.
+        Finished = "finished",
+        /// Cold: what is left on the source is being removed.
+        Confirming = "confirming",
+        /// Being undone: after a failure or an abort, before the switch; or because a person has reverted it.
+        Reverting = "reverting",
+        /// Cold: done, the server is on its destination.
+        Confirmed = "confirmed",
+        /// Cold: undone because a person asked for it.
+        Reverted = "reverted",
+        /// Done.
+        Completed = "completed",
+        /// Aborted by a person; the guest stayed where it was.
+        Cancelled = "cancelled",
+        /// Could not be done; the guest stayed where it was.
+        Error = "error",
     }
-}
-
-macro_rules! statuses {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal),* $(,)?) => {
-        /// How far a migration is, under Nova's names.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum MigrationStatus { $($(#[$doc])* #[serde(rename = $text)] $variant),* }
-
-        impl MigrationStatus {
-            /// Every status.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The name in the API and the database.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-        }
-
-        impl FromStr for MigrationStatus {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($text => Ok(Self::$variant),)*
-                    other => Err(format!("unknown migration status '{other}'")),
-                }
-            }
-        }
-    };
-}
-
-statuses! {
-    /// Written down by the API, cast to a conductor.
-    Accepted = "accepted",
-    /// Has its destination and its claim; waits for a free slot on the source.
-    Queued = "queued",
-    /// The hosts are checked and the destination is made ready.
-    Preparing = "preparing",
-    /// Cold: has its destination and its claim; the destination is made ready.
-    PreMigrating = "pre-migrating",
-    /// The source copies.
-    Running = "running",
-    /// Cold: the source moves the disks.
-    Migrating = "migrating",
-    /// Live: the guest runs on the destination, and what is left of it on the source is being removed. Cold: the disks are
-    /// on the destination, where the guest is made of them.
-    Finishing = "post-migrating",
-    /// Cold: waits for a person to confirm or revert it.
-    Finished = "finished",
-    /// Cold: what is left on the source is being removed.
-    Confirming = "confirming",
-    /// Being undone: after a failure or an abort, before the switch; or because a person has reverted it.
-    Reverting = "reverting",
-    /// Cold: done, the server is on its destination.
-    Confirmed = "confirmed",
-    /// Cold: undone because a person asked for it.
-    Reverted = "reverted",
-    /// Done.
-    Completed = "completed",
-    /// Aborted by a person; the guest stayed where it was.
-    Cancelled = "cancelled",
-    /// Could not be done; the guest stayed where it was.
-    Error = "error",
 }
 
 /// Whose a long task is by its status, as far as its row's `owner` does not say.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::named::named;
+use crate::named;
 
 /// A group of servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct ServerGroup {
 
 named! {
     /// Where the servers of a group are to be.
-    GroupPolicy {
+    pub enum GroupPolicy {
         /// All on one host.
         Affinity = "affinity",
         /// Each on another host.

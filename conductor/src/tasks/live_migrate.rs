@@ -16,58 +16,28 @@ use novella_messaging::{CallError, MessagingError};
 use super::{
     context::{DELETED, End, TaskContext, request_context},
     events,
-    step::{Next, Step, Worker},
+    step::{Next, Step, step_list},
 };
 use crate::shared::Shared;
 
-pub(super) static STEPS: &[Step] = &[
-    Step::new(Status::Accepted, Worker::Conductor, "select_destinations", |task, migration| {
-        Box::pin(select_destinations(task, migration))
-    })
-    .undone_by("end_as_before"),
+pub(super) static STEPS: &[Step] = step_list! {
+    Accepted, Conductor: select_destinations, undone by end_as_before;
     // Waits to be let in, and is driven only to be cancelled.
-    Step::new(Status::Queued, Worker::Conductor, "cancel", |task, migration| Box::pin(task.cancel(migration, None))),
-    Step::new(Status::Preparing, Worker::Destination, "check_can_live_migrate_destination", |task, migration| {
-        Box::pin(check_can_live_migrate_destination(task, migration))
-    }),
-    Step::new(Status::Preparing, Worker::Source, "check_can_live_migrate_source", |task, migration| {
-        Box::pin(check_can_live_migrate_source(task, migration))
-    }),
-    Step::new(Status::Preparing, Worker::Conductor, "add_port_bindings", |task, migration| {
-        Box::pin(add_port_bindings(task, migration))
-    })
-    .undone_by("remove_port_bindings"),
-    Step::new(Status::Preparing, Worker::Destination, "pre_live_migration", |task, migration| {
-        Box::pin(pre_live_migration(task, migration))
-    })
-    .undone_by("rollback_live_migration_at_destination"),
-    Step::new(Status::Running, Worker::SourceAlone, "live_migration", |task, migration| {
-        Box::pin(live_migration(task, migration))
-    })
-    .undone_by("rollback_live_migration"),
-    Step::new(Status::Finishing, Worker::Conductor, "move_port_bindings", |task, migration| {
-        Box::pin(move_port_bindings(task, migration))
-    }),
-    Step::new(Status::Finishing, Worker::Destination, "post_live_migration_at_destination", |task, migration| {
-        Box::pin(post_live_migration_at_destination(task, migration))
-    }),
-    Step::new(Status::Finishing, Worker::Source, "post_live_migration", |task, migration| {
-        Box::pin(post_live_migration(task, migration))
-    }),
-    Step::new(Status::Finishing, Worker::Conductor, "complete", |task, migration| Box::pin(complete(task, migration))),
-    Step::new(Status::Reverting, Worker::Destination, "rollback_live_migration_at_destination", |task, migration| {
-        Box::pin(rollback_live_migration_at_destination(task, migration))
-    }),
-    Step::new(Status::Reverting, Worker::Source, "rollback_live_migration", |task, migration| {
-        Box::pin(rollback_live_migration(task, migration))
-    }),
-    Step::new(Status::Reverting, Worker::Conductor, "remove_port_bindings", |task, migration| {
-        Box::pin(remove_port_bindings(task, migration))
-    }),
-    Step::new(Status::Reverting, Worker::Conductor, "end_as_before", |task, migration| {
-        Box::pin(end_as_before(task, migration))
-    }),
-];
+    Queued, Conductor: cancel;
+    Preparing, Destination: check_can_live_migrate_destination;
+    Preparing, Source: check_can_live_migrate_source;
+    Preparing, Conductor: add_port_bindings, undone by remove_port_bindings;
+    Preparing, Destination: pre_live_migration, undone by rollback_live_migration_at_destination;
+    Running, SourceAlone: live_migration, undone by rollback_live_migration;
+    Finishing, Conductor: move_port_bindings;
+    Finishing, Destination: post_live_migration_at_destination;
+    Finishing, Source: post_live_migration;
+    Finishing, Conductor: complete;
+    Reverting, Destination: rollback_live_migration_at_destination;
+    Reverting, Source: rollback_live_migration;
+    Reverting, Conductor: remove_port_bindings;
+    Reverting, Conductor: end_as_before;
+};
 
 fn host(task: &TaskContext, host: &str) -> ComputeLiveMigrationClient {
     task.shared.live_migration.server(host)
@@ -81,6 +51,10 @@ async fn select_destinations(task: &mut TaskContext, migration: &Migration) -> R
     }
     task.record(migration, events::event(events::task(migration.kind), None, migration.created_at, None)).await?;
     task.choose_destination(migration, Status::Queued).await
+}
+
+async fn cancel(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
+    task.cancel(migration, None).await
 }
 
 // preparing -----------------------------------------------------------------------------------------------------------

@@ -21,57 +21,26 @@ use novella_messaging::CallError;
 use super::{
     context::{DELETED, End, TaskContext, request_context},
     events,
-    step::{Next, Step, Worker},
+    step::{Next, Step, step_list},
 };
 use crate::shared::Shared;
 
-pub(super) static STEPS: &[Step] = &[
-    Step::new(Status::Accepted, Worker::Conductor, "select_destinations", |task, migration| {
-        Box::pin(select_destinations(task, migration))
-    })
-    .undone_by("end_reverted"),
-    Step::new(Status::PreMigrating, Worker::Destination, "prep_resize", |task, migration| {
-        Box::pin(prep_resize(task, migration))
-    })
-    .undone_by("revert_resize"),
-    Step::new(Status::Migrating, Worker::SourceAlone, "resize_instance", |task, migration| {
-        Box::pin(resize_instance(task, migration))
-    })
-    .undone_by("finish_revert_resize"),
-    Step::new(Status::Finishing, Worker::Conductor, "move_port_bindings", |task, migration| {
-        Box::pin(move_port_bindings(task, migration))
-    })
-    .undone_by("return_port_bindings"),
-    Step::new(Status::Finishing, Worker::Destination, "finish_resize", |task, migration| {
-        Box::pin(finish_resize(task, migration))
-    })
-    .undone_by("revert_resize"),
+pub(super) static STEPS: &[Step] = step_list! {
+    Accepted, Conductor: select_destinations, undone by end_reverted;
+    PreMigrating, Destination: prep_resize, undone by revert_resize;
+    Migrating, SourceAlone: resize_instance, undone by finish_revert_resize;
+    Finishing, Conductor: move_port_bindings, undone by return_port_bindings;
+    Finishing, Destination: finish_resize, undone by revert_resize;
     // Waits for a person, and is driven only when the server was deleted, or was given another state by hand.
-    Step::new(Status::Finished, Worker::Conductor, "wait_for_confirmation", |task, migration| {
-        Box::pin(wait_for_confirmation(task, migration))
-    }),
-    Step::new(Status::Confirming, Worker::Source, "confirm_resize", |task, migration| {
-        Box::pin(confirm_resize(task, migration))
-    }),
-    Step::new(Status::Confirming, Worker::Conductor, "end_confirmed", |task, migration| {
-        Box::pin(end_confirmed(task, migration))
-    }),
-    Step::new(Status::Reverting, Worker::Destination, "revert_resize", |task, migration| {
-        Box::pin(revert_resize(task, migration))
-    }),
-    Step::new(Status::Reverting, Worker::Conductor, "return_to_source", |task, migration| {
-        Box::pin(return_to_source(task, migration))
-    }),
-    Step::new(Status::Reverting, Worker::Conductor, "return_port_bindings", |task, migration| {
-        Box::pin(return_port_bindings(task, migration))
-    }),
-    Step::new(Status::Reverting, Worker::Source, "finish_revert_resize", |task, migration| {
-        Box::pin(finish_revert_resize(task, migration))
-    }),
-    Step::new(Status::Reverting, Worker::Conductor, "end_reverted", |task, migration| {
-        Box::pin(end_reverted(task, migration))
-    }),
-];
+    Finished, Conductor: wait_for_confirmation;
+    Confirming, Source: confirm_resize;
+    Confirming, Conductor: end_confirmed;
+    Reverting, Destination: revert_resize;
+    Reverting, Conductor: return_to_source;
+    Reverting, Conductor: return_port_bindings;
+    Reverting, Source: finish_revert_resize;
+    Reverting, Conductor: end_reverted;
+};
 
 fn host(task: &TaskContext, host: &str) -> ComputeMigrationClient {
     task.shared.migration.server(host)

@@ -63,6 +63,24 @@ impl Step {
     }
 }
 
+/// Describes a long task: `Status, Worker: step;` for each of its steps, in the order in which they are done. What does a
+/// step is the function of its name.
+macro_rules! step_list {
+    ($($status:ident, $worker:ident: $step:ident $(, undone by $undoing:ident)?;)*) => {
+        &[$(
+            Step::new(
+                ::novella_common::models::MigrationStatus::$status,
+                $crate::tasks::step::Worker::$worker,
+                stringify!($step),
+                |task, migration| Box::pin($step(task, migration)),
+            )
+            $(.undone_by(stringify!($undoing)))?
+        ),*]
+    };
+}
+
+pub(super) use step_list;
+
 /// The steps of the task of this kind.
 #[must_use]
 pub fn steps(kind: MigrationKind) -> &'static [Step] {

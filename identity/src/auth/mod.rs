@@ -114,7 +114,7 @@ async fn subject(request: &Request) -> Result<(String, Arc<Token>), ApiError> {
     let hash = db::token_hash(subject);
     let token = request.state.cache.validated(&request.state.database, &hash).await?;
     let token = token.ok_or_else(|| ApiError::not_found("Failed to validate token"))?;
-    request.check_target(&Target { user: Some(&token.user.id), ..Target::default() })?;
+    request.check_target(&Target::of_user(&token.user.id))?;
     Ok((hash, token))
 }
 

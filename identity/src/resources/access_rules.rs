@@ -76,12 +76,8 @@ impl Resource for AccessRuleRow {
     }
 }
 
-fn of(user: &str) -> Target<'_> {
-    Target { user: Some(user), ..Target::default() }
-}
-
 async fn index(request: Request, Path(user): Path<String>) -> Result<Response, ApiError> {
-    request.check_target(&of(&user))?;
+    request.check_target(&Target::of_user(&user))?;
     check_delegation(&request, false)?;
     let listing = listing::<AccessRuleRow>(&request)?.visible(Condition::equal("user_id", &user));
     page(&request, listing, &format!("users/{user}/access_rules")).await
@@ -93,7 +89,7 @@ async fn existing(
     user: &str,
     id: &str,
 ) -> Result<AccessRuleRow, ApiError> {
-    request.check_target(&of(user))?;
+    request.check_target(&Target::of_user(user))?;
     let found: Option<AccessRuleRow> = look_up(connection, id).await?;
     found.filter(|found| found.user_id == user).ok_or_else(|| not_found(AccessRuleRow::CALLED, id))
 }

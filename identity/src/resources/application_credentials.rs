@@ -21,7 +21,7 @@ use novella_rest::{
     AccessRule, ApiError, Links, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED},
     open_body,
-    policy::Target,
+    policy::{Denied, Target},
     post,
     times::{self, Micros},
 };
@@ -146,7 +146,7 @@ impl Resource for ApplicationCredential {
     }
 
     fn target(&self) -> Target<'_> {
-        Target { user: Some(&self.user_id), ..Target::default() }
+        Target::of_user(&self.user_id)
     }
 }
 
@@ -191,12 +191,8 @@ pub(super) fn check_delegation(request: &Request, changes: bool) -> Result<(), A
     Ok(())
 }
 
-fn of(user: &str) -> Target<'_> {
-    Target { user: Some(user), ..Target::default() }
-}
-
 async fn index(request: Request, Path(user): Path<String>) -> Result<Response, ApiError> {
-    request.check_target(&of(&user))?;
+    request.check_target(&Target::of_user(&user))?;
     check_delegation(&request, false)?;
     let listing = listing::<ApplicationCredential>(&request)?.visible(Condition::equal("user_id", &user));
     let mut connection = request.state.database.read().await?;
@@ -232,9 +228,9 @@ async fn create(
 ) -> Result<Response, ApiError> {
     // For oneself only: an administrator may delete others', not make them.
     if request.user() != user {
-        return Err(ApiError::Forbidden((request.service.denied)(request.rule.name)));
+        return Err(Denied(request.rule).into());
     }
-    request.check_target(&of(&user))?;
+    request.check_target(&Target::of_user(&user))?;
     check_delegation(&request, true)?;
     let project = request.project()?.to_owned();
     let expires_at = expiry(new.expires_at.as_deref())?;
@@ -354,7 +350,7 @@ async fn existing(
 ) -> Result<ApplicationCredential, ApiError> {
     let found: Option<ApplicationCredential> = look_up(connection, id).await?;
     let owner = found.as_ref().map_or(user, |found| found.user_id.as_str());
-    request.check_target(&of(owner))?;
+    request.check_target(&Target::of_user(owner))?;
     found.ok_or_else(|| not_found(ApplicationCredential::CALLED, id))
 }
 

@@ -117,7 +117,7 @@ async fn index(request: Request) -> Result<Response, ApiError> {
     let wanted = Wanted::of(&request)?;
     if let (true, Some(project)) = (wanted.subtree, wanted.project) {
         let project = existing_project(&mut connection, project).await?;
-        let target = Target { domain: Some(project.domain()), ..Target::default() };
+        let target = Target::of_domain(Some(project.domain()));
         request.check_rule(policy::LIST_ROLE_ASSIGNMENTS_FOR_TREE, &target)?;
     }
     check_list(&request)?;

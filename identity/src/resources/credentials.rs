@@ -110,7 +110,7 @@ impl Resource for Credential {
     }
 
     fn target(&self) -> Target<'_> {
-        Target { user: Some(&self.user_id), ..Target::default() }
+        Target::of_user(&self.user_id)
     }
 }
 
@@ -159,7 +159,7 @@ pub(super) fn ec2_id(access: &str) -> String {
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {
-    request.check_target(&Target { user: Some(request.user()), ..Target::default() })?;
+    request.check_target(&Target::of_user(request.user()))?;
     only_primary(&request)?;
     let mut listing = listing::<Credential>(&request)?;
     if !sees_all(&request) {
@@ -169,7 +169,7 @@ async fn index(request: Request) -> Result<Response, ApiError> {
 }
 
 async fn create(request: Request, new: NewCredential) -> Result<Response, ApiError> {
-    request.check_target(&Target { user: Some(&new.user_id), ..Target::default() })?;
+    request.check_target(&Target::of_user(&new.user_id))?;
     only_primary(&request)?;
     let is_ec2 = new.kind.0.eq_ignore_ascii_case("ec2");
     if is_ec2 && new.project_id.is_none() {

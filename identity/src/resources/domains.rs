@@ -89,7 +89,7 @@ fn shown(request: &Request, domain: &Project) -> Response {
 }
 
 fn target(domain: &str) -> Target<'_> {
-    Target { domain: Some(domain), ..Target::default() }
+    Target::of_domain(Some(domain))
 }
 
 async fn index(request: Request) -> Result<Response, ApiError> {

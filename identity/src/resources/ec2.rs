@@ -44,12 +44,8 @@ fn view(credential: &Credential, links: &Links) -> Result<Value, ApiError> {
     }))
 }
 
-fn of(user: &str) -> Target<'_> {
-    Target { user: Some(user), ..Target::default() }
-}
-
 async fn index(request: Request, Path(user): Path<String>) -> Result<Response, ApiError> {
-    request.check_target(&of(&user))?;
+    request.check_target(&Target::of_user(&user))?;
     only_primary(&request)?;
     let mut connection = request.state.database.read().await?;
     users::existing(&mut connection, &user).await?;
@@ -61,7 +57,7 @@ async fn index(request: Request, Path(user): Path<String>) -> Result<Response, A
 }
 
 async fn create(mut request: Request, Path(user): Path<String>) -> Result<Response, ApiError> {
-    request.check_target(&of(&user))?;
+    request.check_target(&Target::of_user(&user))?;
     only_primary(&request)?;
     let body: Map<String, Value> = novella_rest::as_object(request.json().await?)?.clone();
     let project: String = read_open("tenant_id", &body, "tenant_id")?;
@@ -90,7 +86,7 @@ async fn existing(
     user: &str,
     access: &str,
 ) -> Result<Credential, ApiError> {
-    request.check_target(&of(user))?;
+    request.check_target(&Target::of_user(user))?;
     only_primary(request)?;
     let id = ec2_id(access);
     let found: Option<Credential> = look_up(connection, &id).await?;

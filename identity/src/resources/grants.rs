@@ -168,7 +168,7 @@ impl Named {
             });
             there && role
         });
-        request.check_target(&Target { domain, ..Target::default() })
+        request.check_target(&Target::of_domain(domain))
     }
 
     fn actor_is_there(&self) -> Result<(), ApiError> {

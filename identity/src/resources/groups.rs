@@ -80,7 +80,7 @@ impl Resource for Group {
     }
 
     fn target(&self) -> Target<'_> {
-        Target { domain: Some(&self.domain_id), ..Target::default() }
+        Target::of_domain(Some(&self.domain_id))
     }
 }
 
@@ -91,7 +91,7 @@ async fn index(request: Request) -> Result<Response, ApiError> {
 }
 
 async fn create(request: Request, new: NewGroup) -> Result<Response, ApiError> {
-    request.check_target(&Target { domain: new.domain_id.as_deref(), ..Target::default() })?;
+    request.check_target(&Target::of_domain(new.domain_id.as_deref()))?;
     let mut transaction = request.state.database.begin().await?;
     let group = Group {
         id: db::new_id(),

@@ -60,7 +60,7 @@ async fn both(request: &Request, connection: &mut Connection, group: &str, user:
         (Some(group), Some(user)) if group.domain_id == user.domain_id => Some(group.domain_id.as_str()),
         _ => None,
     };
-    request.check_target(&Target { domain, ..Target::default() })?;
+    request.check_target(&Target::of_domain(domain))?;
     match found {
         (None, _) => Err(not_found("group", group)),
         (_, None) => Err(not_found("user", user)),

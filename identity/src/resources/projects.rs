@@ -205,7 +205,7 @@ async fn create(request: Request, new: NewProject) -> Result<Response, ApiError>
     let is_domain = new.is_domain.is_some_and(|flag| flag.0);
     let domain_id =
         if is_domain { None } else { Some(new.domain_id.clone().unwrap_or_else(|| domain_of_caller(&request))) };
-    request.check_target(&Target { domain: new.domain_id.as_deref(), ..Target::default() })?;
+    request.check_target(&Target::of_domain(new.domain_id.as_deref()))?;
     let mut project = Project {
         name: new.name.0,
         // A domain is in none, and refused below if its request names one: the manager of that one may make projects

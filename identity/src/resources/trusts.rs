@@ -17,7 +17,7 @@ use novella_rest::{
     ApiError, Links, Operation, Path, delete, get,
     list::{self, ListDescription, PAGED},
     open_body,
-    policy::Target,
+    policy::{Denied, Target},
     post,
     times::MicrosUtc,
 };
@@ -130,10 +130,6 @@ impl Resource for Trust {
     }
 }
 
-fn of(user: &str) -> Target<'_> {
-    Target { user: Some(user), ..Target::default() }
-}
-
 /// Refuses tokens that somebody was lent.
 fn only_primary(request: &Request, by_trust: bool) -> Result<(), ApiError> {
     let Some(token) = &request.token else { return Ok(()) };
@@ -150,7 +146,7 @@ fn denied(what: &str) -> ApiError {
 async fn index(request: Request) -> Result<Response, ApiError> {
     let given = |name: &str| request.query.get(name);
     match given("trustor_user_id").or(given("trustee_user_id")) {
-        Some(user) => request.check_target(&of(user))?,
+        Some(user) => request.check_target(&Target::of_user(user))?,
         None => request.check_target(&Target::default())?,
     }
     only_primary(&request, false)?;
@@ -162,9 +158,9 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
     let user = request.user().to_owned();
     // An administrator, too, gives only what is his own.
     if user != new.trustor_user_id {
-        return Err(ApiError::Forbidden((request.service.denied)(request.rule.name)));
+        return Err(Denied(request.rule).into());
     }
-    request.check_target(&of(&user))?;
+    request.check_target(&Target::of_user(&user))?;
     only_primary(&request, true)?;
     let asked = new.roles.unwrap_or_default();
     if new.project_id.is_some() && asked.is_empty() {
@@ -252,8 +248,8 @@ async fn existing(request: &Request, connection: &mut Connection, id: &str) -> R
     let now = Timestamp::now();
     let found = found.filter(|trust| trust.expires_at.is_none_or(|until| until > now));
     let trust = found.ok_or_else(|| not_found("trust", id))?;
-    let as_giver = request.check_target(&of(&trust.trustor_user_id));
-    as_giver.or_else(|_| request.check_target(&of(&trust.trustee_user_id)))?;
+    let as_giver = request.check_target(&Target::of_user(&trust.trustor_user_id));
+    as_giver.or_else(|_| request.check_target(&Target::of_user(&trust.trustee_user_id)))?;
     Ok(trust)
 }
 
@@ -269,7 +265,7 @@ async fn remove(request: Request, Path(id): Path<String>) -> Result<StatusCode, 
     let mut transaction = request.state.database.begin().await?;
     let found: Option<Trust> = look_up(&mut transaction, &id).await?;
     let trust = found.ok_or_else(|| not_found("trust", &id))?;
-    request.check_target(&of(&trust.trustor_user_id))?;
+    request.check_target(&Target::of_user(&trust.trustor_user_id))?;
     only_primary(&request, false)?;
     delete_row::<Trust>(&mut transaction, &trust.id).await?;
     request.state.commit(transaction).await?;

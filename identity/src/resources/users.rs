@@ -168,7 +168,7 @@ pub(super) fn password_expiry(request: &Request) -> Result<Option<Condition>, Ap
 }
 
 async fn create(request: Request, new: NewUser) -> Result<Response, ApiError> {
-    request.check_target(&Target { domain: new.domain_id.as_deref(), ..Target::default() })?;
+    request.check_target(&Target::of_domain(new.domain_id.as_deref()))?;
     let mut user = User::new(&new.name.0, "");
     user.enabled = new.enabled.is_none_or(|flag| flag.0);
     user.default_project_id = new.default_project_id;

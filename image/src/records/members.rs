@@ -9,7 +9,7 @@ use novella_common::{
     db::{Connection, table},
     sql,
 };
-use novella_rest::{ApiError, Operation, Path, delete, get, post, put, times::Seconds};
+use novella_rest::{ApiError, Operation, Path, delete, get, policy::Denied, post, put, times::Seconds};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -156,7 +156,7 @@ async fn update(
     let image = shared(&request, &mut transaction, &id, || not_allowed("update", &id)).await?;
     let mut row = look_up(&request, &mut transaction, &image, &member).await?;
     if !request.context.is_admin && request.context.project_id.as_deref() != Some(&member) {
-        return Err(ApiError::Forbidden((request.service.denied)(policy::MODIFY_MEMBER.name)));
+        return Err(Denied(policy::MODIFY_MEMBER).into());
     }
     let parsed = status.as_str().and_then(|text| text.parse().ok());
     row.status = parsed.ok_or_else(|| {

@@ -5,30 +5,23 @@ use crate::{
     support::On,
 };
 
-/// Times in answers over HTTP are in seconds, so that nobody elsewhere can know the order.
-async fn ports_are_described_in_the_order_in_which_they_were_asked_for(world: World) {
-    let (network, _) = world.demo.network("net", "10.1.0.0/24").await;
-    let wanted = world.wanted("host-1", &[network.as_str(); 12]);
-    let info = world.networks.allocate(&wanted).await.unwrap();
-    assert_eq!(world.networks.describe(&[wanted.instance]).await.unwrap(), [(wanted.instance, info.clone())]);
-    let again = world.networks.allocate(&wanted).await.unwrap();
-    assert_eq!(ids(&again), ids(&info));
-}
+struct Here(World);
 
-mod on_sqlite {
-    use super::*;
-
-    #[tokio::test]
-    async fn ports_are_described_in_the_order_in_which_they_were_asked_for() {
-        super::ports_are_described_in_the_order_in_which_they_were_asked_for(World::here(On::Sqlite).await).await;
+impl Here {
+    async fn new(on: On) -> Self {
+        Self(World::here(on).await)
     }
 }
 
-mod on_postgres {
-    use super::*;
-
-    #[tokio::test]
-    async fn ports_are_described_in_the_order_in_which_they_were_asked_for() {
-        super::ports_are_described_in_the_order_in_which_they_were_asked_for(World::here(On::Postgres).await).await;
+novella_testing::on_both! {
+    /// Times in answers over HTTP are in seconds, so that nobody elsewhere can know the order.
+    async fn ports_are_described_in_the_order_in_which_they_were_asked_for(here: Here) {
+        let world = here.0;
+        let (network, _) = world.demo.network("net", "10.1.0.0/24").await;
+        let wanted = world.wanted("host-1", &[network.as_str(); 12]);
+        let info = world.networks.allocate(&wanted).await.unwrap();
+        assert_eq!(world.networks.describe(&[wanted.instance]).await.unwrap(), [(wanted.instance, info.clone())]);
+        let again = world.networks.allocate(&wanted).await.unwrap();
+        assert_eq!(ids(&again), ids(&info));
     }
 }

@@ -6,6 +6,8 @@
 )]
 
 mod here;
+mod images;
+mod projects;
 mod seed;
 mod servers;
 #[path = "../suite/mod.rs"]

@@ -1,6 +1,6 @@
 //! Servers show what Networking has changed, once the request that has changed it is answered.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use novella_common::{
     db::instances,
@@ -16,31 +16,27 @@ use crate::{
     support::{Components, On},
 };
 
-/// Each behaviour on both databases.
-macro_rules! on_both {
-    ($(async fn $name:ident($world:ident: World) $body:block)*) => {
-        $(async fn $name($world: World) $body)*
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() {
-                super::$name(super::watched(super::On::Sqlite).await).await;
-            })*
-        }
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() {
-                super::$name(super::watched(super::On::Postgres).await).await;
-            })*
-        }
-    };
+/// Networking, with servers that follow it.
+struct Watched(World);
+
+impl Deref for Watched {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.0
+    }
 }
 
-async fn watched(on: On) -> World {
-    let components = Components::watched(on, |database| {
-        let networks = NetworksHere::new(Networking::new(database.clone(), NetworkConfig::default()));
-        Some(Arc::new(ServersHere::new(database.clone(), Arc::new(networks))))
-    });
-    let components = components.await;
-    let networks = Arc::new(NetworksHere::new(components.networking.clone()));
-    components.world(networks).await
+impl Watched {
+    async fn new(on: On) -> Self {
+        let components = Components::watched(on, |database| {
+            let networks = NetworksHere::new(Networking::new(database.clone(), NetworkConfig::default()));
+            Some(Arc::new(ServersHere::new(database.clone(), Arc::new(networks))))
+        });
+        let components = components.await;
+        let networks = Arc::new(NetworksHere::new(components.networking.clone()));
+        Self(components.world(networks).await)
+    }
 }
 
 /// A server with a port on each of these networks, and what it shows.
@@ -60,8 +56,8 @@ async fn shown(world: &World, instance: InstanceUuid) -> Vec<Vif> {
     instances::get(connection, instance).await.unwrap().unwrap().network_info.0
 }
 
-on_both! {
-    async fn a_network_that_is_renamed_is_renamed_in_all_its_servers(world: World) {
+novella_testing::on_both! {
+    async fn a_network_that_is_renamed_is_renamed_in_all_its_servers(world: Watched) {
         let (network, _) = world.demo.network("net", "10.1.0.0/24").await;
         let (other, _) = world.demo.network("other", "10.2.0.0/24").await;
         let (first, _) = server(&world, &[&network, &other]).await;
@@ -74,7 +70,7 @@ on_both! {
         assert_eq!(names(second).await, ["new"]);
     }
 
-    async fn a_port_that_gets_other_addresses_or_is_deleted_changes_its_server(world: World) {
+    async fn a_port_that_gets_other_addresses_or_is_deleted_changes_its_server(world: Watched) {
         let (network, subnet) = world.demo.network("net", "10.1.0.0/24").await;
         let (instance, info) = server(&world, &[&network, &network]).await;
         let port = format!("/ports/{}", ids(&info)[0]);
@@ -86,7 +82,7 @@ on_both! {
         assert_eq!(left, info.0[1..]);
     }
 
-    async fn a_port_that_is_given_to_a_server_or_taken_from_it_is_seen_at_once(world: World) {
+    async fn a_port_that_is_given_to_a_server_or_taken_from_it_is_seen_at_once(world: Watched) {
         let (network, _) = world.demo.network("net", "10.1.0.0/24").await;
         let (instance, _) = server(&world, &[&network]).await;
         let port = world.demo.make("/ports", "port", json!({"network_id": network})).await;
@@ -98,7 +94,7 @@ on_both! {
         assert_eq!(shown(&world, instance).await.len(), 1);
     }
 
-    async fn a_floating_ip_is_shown_while_it_leads_to_a_port(world: World) {
+    async fn a_floating_ip_is_shown_while_it_leads_to_a_port(world: Watched) {
         let (network, subnet) = world.demo.network("net", "10.1.0.0/24").await;
         let outside = json!({"name": "out", "router:external": true});
         let outside = id(&world.admin.make("/networks", "network", outside).await);

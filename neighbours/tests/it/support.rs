@@ -1,4 +1,4 @@
-//! Networking and Identity on a database of the test's own, listening.
+//! Identity, Image and Networking on a database of the test's own, listening.
 
 use std::sync::Arc;
 
@@ -9,15 +9,20 @@ use novella_common::{
     service::Readiness,
 };
 use novella_identity::{IDENTITY, Identity, IdentityConfig, SecurityComplianceConfig, seed};
+use novella_image::{IMAGE, ImageConfig, Images, Stores};
 use novella_neighbours::NetworksHere;
 use novella_network::{DeviceWatcher, NETWORK, NetworkConfig, Networking};
 use novella_rest::{RestConfig, Server};
 pub(crate) use novella_testing::On;
-use tokio::{net::TcpListener, task::JoinHandle};
+use novella_testing::rest::Serving;
+use tempfile::TempDir;
 
-use crate::suite::{elsewhere::elsewhere, world::World};
+use crate::suite::{
+    elsewhere::elsewhere,
+    world::{Rest, World},
+};
 
-const PASSWORD: &str = "s3cret";
+pub(crate) const PASSWORD: &str = "s3cret";
 
 async fn connect(url: &str) -> Database {
     let config = DatabaseConfig { url: SecretUrl::new(url), ..DatabaseConfig::default() };
@@ -49,22 +54,33 @@ async fn prepare(url: String) {
     database.close().await;
 }
 
-/// Stops with the test.
-struct Serving(JoinHandle<()>);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// Each behaviour of a component that is asked in two ways, for the one of the same process, `Here`, and for one `Elsewhere`,
+/// on each database.
+macro_rules! of_each_kind {
+    ($(async fn $name:ident($asked:ident: Asked) $body:block)*) => {
+        $(async fn $name($asked: Asked) $body)*
+        mod here {
+            use super::Here;
+            novella_testing::on_both! { $(async fn $name(here: Here) { super::$name(here.0).await; })* }
+        }
+        mod elsewhere {
+            use super::Elsewhere;
+            novella_testing::on_both! { $(async fn $name(elsewhere: Elsewhere) { super::$name(elsewhere.0).await; })* }
+        }
+    };
 }
+
+pub(crate) use of_each_kind;
 
 /// The components, and where they listen.
 pub(crate) struct Components {
     pub(crate) database: Database,
+    pub(crate) identity: Identity,
+    pub(crate) images: Images,
     pub(crate) networking: Networking,
-    url: String,
+    serving: Serving,
+    _folder: TempDir,
     // Last, so that it is dropped after everything that uses it.
-    _serving: Serving,
     _own: novella_testing::Database,
 }
 
@@ -80,23 +96,35 @@ impl Components {
             Some(watcher) => Networking::watched(kept, config, watcher),
             None => Networking::new(kept, config),
         };
+        let (folder, config) = (TempDir::new().unwrap(), ImageConfig::default());
+        let images = Images::new(database.clone(), Stores::open(&config, folder.path()).unwrap(), config);
         let router = Server::new(RestConfig::default(), Arc::new(identity.clone()))
-            .service(&IDENTITY, identity, novella_identity::operations())
+            .service(&IDENTITY, identity.clone(), novella_identity::operations())
+            .service(&IMAGE, images.clone(), novella_image::operations())
             .service(&NETWORK, networking.clone(), novella_network::operations())
             .router(Readiness::new().database(&database));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { database, networking, url, _serving: Serving(serving), _own: own }
+        let serving = Serving::new(router).await;
+        Self { database, identity, images, networking, serving, _folder: folder, _own: own }
     }
 
     pub(crate) async fn start(on: On) -> Self {
         Self::watched(on, |_| None).await
     }
 
+    /// The URL of a component, as its clients know it.
+    pub(crate) fn url(&self, component: &str) -> String {
+        format!("{}/{component}", self.serving.url())
+    }
+
     /// The URLs of Identity and of Networking.
     fn urls(&self) -> (String, String) {
-        (format!("{}/identity/v3", self.url), format!("{}/networking", self.url))
+        (self.url("identity/v3"), self.url("networking"))
+    }
+
+    /// Somebody in the project of the same name.
+    pub(crate) async fn login(&self, user: &str) -> Rest {
+        let (identity, networking) = self.urls();
+        Rest::login(&identity, &networking, user, PASSWORD).await
     }
 
     pub(crate) async fn world(self, networks: Arc<dyn Networks>) -> World {

@@ -40,7 +40,7 @@ pub async fn a_port_is_given_back_alone_and_only_by_the_server_that_has_it(world
     world.networks.remove(wanted.instance, second, true).await.unwrap();
     let left = world.admin.ports_of(wanted.instance).await;
     assert_eq!(left.iter().map(id).collect::<Vec<_>>(), [third]);
-    assert_eq!(world.admin.send("GET", &format!("/ports/{first}"), None).await.status, 404);
+    assert_eq!(world.admin.client.get(&format!("/ports/{first}")).await.status, 404);
     let kept = world.admin.get(&format!("/ports/{second}")).await["port"].clone();
     assert_eq!((&kept["device_id"], &kept["device_owner"], &kept["status"]), (&json!(""), &json!(""), &json!("DOWN")));
     world.demo.delete(&format!("/ports/{second}")).await;

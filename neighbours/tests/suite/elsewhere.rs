@@ -5,10 +5,17 @@ use std::{sync::Arc, time::Duration};
 use novella_common::{config::Secret, networks::Networks};
 use novella_neighbours::NetworksElsewhere;
 use novella_rest::keystone::{Keystone, KeystoneConfig};
+use novella_testing::rest::Client;
 use serde_json::{Value, json};
 
 /// Makes the user, at the Identity of this URL, and asks Networking as him.
 pub async fn elsewhere(identity: &str, networking: &str, admin_password: &str) -> Arc<dyn Networks> {
+    let keystone = keystone(identity, admin_password).await;
+    Arc::new(NetworksElsewhere::new(Some(networking), None, keystone).unwrap())
+}
+
+/// Makes the user, at the Identity of this URL, and asks it as him.
+pub async fn keystone(identity: &str, admin_password: &str) -> Arc<Keystone> {
     make_user(identity, admin_password).await;
     let keystone = Keystone::new(KeystoneConfig {
         url: identity.to_owned(),
@@ -20,27 +27,16 @@ pub async fn elsewhere(identity: &str, networking: &str, admin_password: &str) -
         authority: None,
         cache_time: Duration::from_secs(10),
     });
-    Arc::new(NetworksElsewhere::new(Some(networking), None, Arc::new(keystone.unwrap())).unwrap())
+    Arc::new(keystone.unwrap())
 }
 
 /// As Nova's user is: with the roles `admin` and `service` in the project `service`.
 async fn make_user(identity: &str, admin_password: &str) {
-    let http = reqwest::Client::new();
-    let domain = json!({"id": "default"});
-    let body = json!({"auth": {
-        "identity": {"methods": ["password"], "password": {
-            "user": {"name": "admin", "domain": domain, "password": admin_password},
-        }},
-        "scope": {"project": {"name": "admin", "domain": domain}},
-    }});
-    let answer = http.post(format!("{identity}/auth/tokens")).json(&body).send().await.unwrap();
-    let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
+    let admin = Client::login(identity, identity, ("admin", admin_password), "admin").await;
     let send = async |method: &str, path: &str, body: Value| {
-        let request = http.request(method.parse().unwrap(), format!("{identity}{path}"));
-        let answer = request.header("x-auth-token", &token).json(&body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        let text = answer.text().await.unwrap();
-        serde_json::from_str::<Value>(&text).unwrap_or_default()
+        let answer = admin.send(method.parse().unwrap(), path, Some(&body), &[]).await;
+        assert!(answer.status < 300, "{path}: {answer:?}");
+        answer.body
     };
     let project = send("POST", "/projects", json!({"project": {"name": "service", "domain_id": "default"}})).await;
     let user = json!({"user": {"name": "nova", "domain_id": "default", "password": "nova's"}});

@@ -9,6 +9,8 @@ use novella_common::{
     models::{NetworkInfo, RequestedNetworks, RequestedVif},
     networks::{Caller, NetworkError, Networks, PortsWanted},
 };
+use novella_testing::rest::Client;
+pub use novella_testing::rest::id;
 use serde_json::{Value, json};
 
 /// See the module's head.
@@ -26,100 +28,60 @@ pub struct World {
 /// Somebody who asks the REST API.
 #[derive(Clone)]
 pub struct Rest {
-    http: reqwest::Client,
-    url: String,
-    token: String,
+    pub client: Client,
     pub context: RequestContext,
-}
-
-/// An answer.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Value,
 }
 
 impl Rest {
     /// Logs in at the Identity of this URL.
     pub async fn login(identity: &str, networking: &str, user: &str, password: &str) -> Self {
-        let http = reqwest::Client::new();
-        let domain = json!({"id": "default"});
-        let body = json!({"auth": {
-            "identity": {"methods": ["password"], "password": {
-                "user": {"name": user, "domain": domain, "password": password},
-            }},
-            "scope": {"project": {"name": user, "domain": domain}},
-        }});
-        let answer = http.post(format!("{identity}/auth/tokens")).json(&body).send().await.unwrap();
-        assert_eq!(answer.status(), 201);
-        let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
-        let body: Value = answer.json().await.unwrap();
+        let client = Client::login(identity, &format!("{networking}/v2.0"), (user, password), user).await;
+        let about = client.about();
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
         let roles: Vec<String> =
-            body["token"]["roles"].as_array().unwrap().iter().filter_map(|role| text(&role["name"])).collect();
+            about["roles"].as_array().unwrap().iter().filter_map(|role| text(&role["name"])).collect();
         let context = RequestContext {
             request_id: new_request_id(),
             global_request_id: None,
-            user_id: text(&body["token"]["user"]["id"]),
-            project_id: text(&body["token"]["project"]["id"]),
+            user_id: text(&about["user"]["id"]),
+            project_id: text(&about["project"]["id"]),
             is_admin: roles.iter().any(|role| role == "admin"),
             roles,
         };
-        Self { http, url: format!("{networking}/v2.0"), token, context }
+        Self { client, context }
     }
 
     /// The project that it is for.
     pub fn project(&self) -> &str {
-        self.context.project_id.as_deref().unwrap()
+        self.client.project()
     }
 
     /// For the trait.
     pub fn caller(&self) -> Caller<'_> {
-        Caller { context: &self.context, token: Some(&self.token) }
-    }
-
-    pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
-        let request = request.header("x-auth-token", &self.token);
-        let request = match body {
-            Some(body) => request.json(&body),
-            None => request,
-        };
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        let text = answer.text().await.unwrap();
-        Answer { status, body: serde_json::from_str(&text).unwrap_or_default() }
+        Caller { context: &self.context, token: self.client.token() }
     }
 
     pub async fn get(&self, path: &str) -> Value {
-        let answer = self.send("GET", path, None).await;
-        assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
-        answer.body
+        self.client.get(path).await.with(200)
     }
 
     pub async fn put(&self, path: &str, body: Value) -> Value {
-        let answer = self.send("PUT", path, Some(body)).await;
-        assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
-        answer.body
+        self.client.put(path, &body).await.with(200)
     }
 
     pub async fn delete(&self, path: &str) {
-        let answer = self.send("DELETE", path, None).await;
-        assert_eq!(answer.status, 204, "{path}: {:?}", answer.body);
+        self.client.delete(path).await.with(204);
     }
 
     /// Makes one, and returns it.
     pub async fn make(&self, path: &str, one: &str, values: Value) -> Value {
-        let answer = self.send("POST", path, Some(json!({ one: values }))).await;
-        assert_eq!(answer.status, 201, "{path}: {:?}", answer.body);
-        answer.body[one].clone()
+        self.client.make(path, one, values).await
     }
 
     /// A network with one subnet, and the ids of both.
     pub async fn network(&self, name: &str, cidr: &str) -> (String, String) {
-        let network = id(&self.make("/networks", "network", json!({"name": name})).await);
-        let values = json!({"network_id": network, "ip_version": 4, "cidr": cidr});
-        let subnet = id(&self.make("/subnets", "subnet", values).await);
+        let network = self.client.network(json!({"name": name})).await;
+        let subnet = self.client.subnet(&network, cidr).await;
         (network, subnet)
     }
 
@@ -186,11 +148,6 @@ pub fn at(network: &str, address: &str) -> RequestedVif {
 /// This port.
 pub fn brought(port: &Value) -> RequestedVif {
     RequestedVif { port_id: Some(id(port)), ..on(port["network_id"].as_str().unwrap()) }
-}
-
-/// The id of what was made.
-pub fn id(thing: &Value) -> String {
-    thing["id"].as_str().unwrap().to_owned()
 }
 
 /// The first address of an interface.

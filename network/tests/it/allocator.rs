@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use novella_common::sql;
 use serde_json::json;
 
-use crate::support::{Client, Cloud, On};
+use crate::support::{Client, Cloud};
 
 /// What the database says of a subnet: the addresses that are given out, and the free ranges.
 async fn books(cloud: &Cloud, subnet: &str) -> (Vec<u32>, Vec<(u32, u32)>) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     routers::{connect, outside, router},
-    support::{Client, Cloud, On, id},
+    support::{Client, Cloud, id},
 };
 
 /// A port behind a router to the outside.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Cloud, On, texts};
+use crate::support::{Cloud, texts};
 
 on_both! {
     async fn a_list_is_filtered_by_any_of_several_values_and_shows_what_is_asked_for(cloud: Cloud) {
@@ -13,7 +13,7 @@ on_both! {
         let list = demo.get("/networks?name=a&name=c&fields=name&sort_key=name&sort_dir=desc").await;
         assert_eq!(list.body, json!({"networks": [{"name": "c"}, {"name": "a"}]}));
         assert_eq!(demo.get("/networks?fields=bogus&name=a").await.body, json!({"networks": [{}]}));
-        let project = demo.get(&format!("/networks?tenant_id={}&shared=False", demo.project)).await;
+        let project = demo.get(&format!("/networks?tenant_id={}&shared=False", demo.project())).await;
         assert_eq!(project.body["networks"].as_array().unwrap().len(), 3);
         assert_eq!(demo.get("/networks?admin_state_up=0").await.body, json!({"networks": []}));
     }

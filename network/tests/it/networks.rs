@@ -3,13 +3,13 @@
 use http::Method;
 use serde_json::json;
 
-use crate::support::{Cloud, On, id};
+use crate::support::{Cloud, id};
 
 on_both! {
     async fn a_network_is_made_changed_and_deleted(cloud: Cloud) {
         let demo = cloud.demo().await;
         let made = demo.make("/networks", "network", json!({"name": "n"})).await;
-        assert_eq!(made["project_id"], demo.project);
+        assert_eq!(made["project_id"], demo.project());
         assert_eq!((&made["status"], &made["mtu"], &made["shared"]), (&json!("ACTIVE"), &json!(1450), &json!(false)));
         // What is below is for administrators.
         assert!(made.get("provider:network_type").is_none());

@@ -4,7 +4,7 @@ use http::Method;
 use novella_network::operations;
 use serde_json::json;
 
-use crate::support::{Cloud, On, id};
+use crate::support::{Cloud, id};
 
 on_both! {
     async fn what_belongs_to_others_is_not_there(cloud: Cloud) {
@@ -25,7 +25,7 @@ on_both! {
             assert_eq!(demo.put(&path, &json!({ one: {"name": "x"} })).await.status, 404, "{path}");
             assert_eq!(demo.delete(&path).await.status, 404, "{path}");
             let all = path.rsplit_once('/').unwrap().0;
-            let seen = demo.get(&format!("{all}?project_id={}", admin.project)).await.body;
+            let seen = demo.get(&format!("{all}?project_id={}", admin.project())).await.body;
             assert_eq!(seen.as_object().unwrap().values().next().unwrap(), &json!([]), "{path}");
             assert_eq!(admin.get(&path).await.status, 200, "{path}");
         }
@@ -73,7 +73,7 @@ on_both! {
         let (demo, admin) = (cloud.demo().await, cloud.admin().await);
         let network = admin.network(json!({})).await;
         let policy = json!({"object_type": "network", "object_id": network, "action": "access_as_shared",
-            "target_tenant": demo.project});
+            "target_tenant": demo.project()});
         let made = admin.make("/rbac-policies", "rbac_policy", policy.clone()).await;
         let again = admin.post("/rbac-policies", &json!({"rbac_policy": policy})).await;
         assert_eq!((again.status, again.kind()), (409, "DuplicateRbacPolicy"));
@@ -91,7 +91,7 @@ on_both! {
 
     async fn who_has_no_token_is_told_nothing(cloud: Cloud) {
         let demo = cloud.demo().await;
-        let nobody = crate::support::Client::without_token(&demo);
+        let nobody = demo.without_token();
         for operation in operations() {
             let (method, path) = operation.route();
             let path = path.replace(['{', '}'], "");

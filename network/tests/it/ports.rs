@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Cloud, On, id, texts};
+use crate::support::{Cloud, id, texts};
 
 on_both! {
     async fn a_port_has_an_address_a_mac_and_the_default_group_at_once(cloud: Cloud) {
@@ -143,7 +143,7 @@ on_both! {
 
     async fn a_thousand_ports_are_listed_in_as_many_queries_as_one(cloud: Cloud) {
         let admin = cloud.admin().await;
-        assert_eq!(admin.put(&format!("/quotas/{}", admin.project), &json!({"quota": {"port": -1}})).await.status, 200);
+        assert_eq!(admin.put(&format!("/quotas/{}", admin.project()), &json!({"quota": {"port": -1}})).await.status, 200);
         let network = admin.network(json!({})).await;
         admin.subnet(&network, "10.0.0.0/16").await;
         for _ in 0..10 {

@@ -3,12 +3,12 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Cloud, On};
+use crate::support::Cloud;
 
 on_both! {
     async fn of_many_at_once_no_more_are_made_than_a_project_may_have(cloud: Cloud) {
         let (demo, admin) = (cloud.demo().await, cloud.admin().await);
-        let path = format!("/quotas/{}", demo.project);
+        let path = format!("/quotas/{}", demo.project());
         let set = admin.put(&path, &json!({"quota": {"network": 3}})).await;
         assert_eq!((set.status, &set.body["quota"]["network"]), (200, &json!(3)));
         let body = json!({"network": {}});
@@ -28,11 +28,11 @@ on_both! {
 
     async fn everybody_sees_his_own_limits_and_administrators_all(cloud: Cloud) {
         let (demo, admin) = (cloud.demo().await, cloud.admin().await);
-        assert_eq!(demo.get(&format!("/quotas/{}", demo.project)).await.body["quota"]["port"], 500);
-        assert_eq!(demo.get(&format!("/quotas/{}", admin.project)).await.status, 403);
+        assert_eq!(demo.get(&format!("/quotas/{}", demo.project())).await.body["quota"]["port"], 500);
+        assert_eq!(demo.get(&format!("/quotas/{}", admin.project())).await.status, 403);
         assert_eq!(demo.get("/quotas").await.status, 403);
         let own = json!({"quota": {"port": 5}});
-        assert_eq!(demo.put(&format!("/quotas/{}", demo.project), &own).await.status, 403);
+        assert_eq!(demo.put(&format!("/quotas/{}", demo.project()), &own).await.status, 403);
         assert_eq!(admin.put("/quotas/some", &own).await.status, 200);
         assert_eq!(admin.get("/quotas").await.body["quotas"][0]["project_id"], "some");
         for (quota, text) in [

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, On, id, texts};
+use crate::support::{Client, Cloud, id, texts};
 
 /// An external network with a subnet.
 pub(crate) async fn outside(cloud: &Cloud) -> String {
@@ -66,7 +66,7 @@ on_both! {
         let added = connect(&demo, &router, json!({"subnet_id": first})).await;
         assert_eq!(added.status, 200);
         let interface = added.body["port_id"].as_str().unwrap().to_owned();
-        assert_eq!(added.body, json!({"id": router, "project_id": demo.project, "port_id": interface,
+        assert_eq!(added.body, json!({"id": router, "project_id": demo.project(), "port_id": interface,
             "network_id": one, "subnet_id": first, "subnet_ids": [first]}));
         let port = demo.get(&format!("/ports/{interface}")).await.body;
         assert_eq!(port["port"]["fixed_ips"], json!([{"subnet_id": first, "ip_address": "10.1.0.1"}]));
@@ -135,7 +135,7 @@ on_both! {
 
     async fn a_topology_is_made_when_it_is_first_asked_for(cloud: Cloud) {
         let (demo, admin) = (cloud.demo().await, cloud.admin().await);
-        let path = format!("/auto-allocated-topology/{}", demo.project);
+        let path = format!("/auto-allocated-topology/{}", demo.project());
         let none = demo.get(&path).await;
         assert_eq!(
             (none.status, none.message()),

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, On, id};
+use crate::support::{Client, Cloud, id};
 
 async fn rule(client: &Client, group: &str, values: Value) -> crate::support::Answer {
     let mut body = json!({"security_group_id": group, "direction": "ingress"});

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{Cloud, On, id};
+use crate::support::{Cloud, id};
 
 on_both! {
     async fn a_subnet_says_itself_what_nobody_has_said(cloud: Cloud) {

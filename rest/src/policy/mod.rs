@@ -44,6 +44,15 @@ pub const SERVICE: &str = "service";
 /// The roles that every cloud has. Each but the last implies the one after it, until [`READER`].
 pub const ROLES: [&str; 5] = [ADMIN, MANAGER, MEMBER, READER, SERVICE];
 
+/// Whoever has this role in the project that the thing belongs to, and administrators.
+pub const READERS: Who = Who::Role(READER);
+/// As [`READERS`].
+pub const MEMBERS: Who = Who::Role(MEMBER);
+/// As [`READERS`].
+pub const MANAGERS: Who = Who::Role(MANAGER);
+/// Services, and administrators.
+pub const SERVICES: Who = Who::AnyOf(&[Claim::Role(SERVICE)]);
+
 /// Who a rule is granted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -147,6 +156,24 @@ impl Claim {
 }
 
 impl<'t> Target<'t> {
+    /// Something of this user's.
+    #[must_use]
+    pub fn of_user(user: &'t str) -> Self {
+        Self { user: Some(user), ..Self::default() }
+    }
+
+    /// Something of this project's; `None`: of none.
+    #[must_use]
+    pub fn of_project(project: Option<&'t str>) -> Self {
+        Self { project, ..Self::default() }
+    }
+
+    /// Something in this domain; `None`: in none.
+    #[must_use]
+    pub fn of_domain(domain: Option<&'t str>) -> Self {
+        Self { domain, ..Self::default() }
+    }
+
     /// What checks can name of it, in Nova's words and in Keystone's.
     fn attribute(&self, name: &str) -> Option<&'t str> {
         match name {
@@ -175,7 +202,7 @@ impl<'t> Target<'t> {
 }
 
 /// One rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// OpenStack's name of it.
     pub name: &'static str,
@@ -183,18 +210,23 @@ pub struct Rule {
     pub who: Who,
     /// What it permits, in a sentence.
     pub permits: &'static str,
+    /// The policy that it is of.
+    pub policy: &'static PolicyDescription,
 }
 
 /// Granted to everybody, whatever a file says: of operations that OpenStack asks for no rule.
-pub const EVERYBODY: Rule = Rule { name: "@", who: Who::Anyone, permits: "What everybody may who has a token." };
+pub const EVERYBODY: Rule =
+    Rule { name: "@", who: Who::Anyone, permits: "What everybody may who has a token.", policy: &NO_SERVICES };
 
-/// A rule that is not granted. The text is Nova's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Policy doesn't allow {rule} to be performed.")]
-pub struct Denied {
-    /// The rule's name.
-    pub rule: &'static str,
-}
+/// Granted to nobody: of a request that has no operation yet.
+pub(crate) const NOBODY: Rule = Rule { name: "", who: Who::Admin, permits: "", policy: &NO_SERVICES };
+
+static NO_SERVICES: PolicyDescription = PolicyDescription::DEFAULT;
+
+/// A rule that is not granted, in its service's words.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{}", (.0.policy.denied)(.0.name))]
+pub struct Denied(pub Rule);
 
 impl Rule {
     /// Whether it is granted for something of `project`; `None`: for something that belongs to no project.
@@ -230,7 +262,7 @@ impl Rule {
     /// # Errors
     /// [`Denied`] if it is not granted.
     pub fn check_user(&self, caller: &Caller, user: &str) -> Result<(), Denied> {
-        self.check_target(caller, &Target { user: Some(user), ..Target::default() })
+        self.check_target(caller, &Target::of_user(user))
     }
 
     /// As [`Rule::check`], for this.
@@ -254,28 +286,71 @@ impl Rule {
 fn about<'t>(caller: &Caller, project: Option<&'t str>) -> About<'t> {
     match project {
         Some(project) if caller.project_id.as_deref() == Some(project) => About::Own,
-        project => About::Thing(Target { project, ..Target::default() }),
+        project => About::Thing(Target::of_project(project)),
     }
 }
 
 /// Describes the rules of a component: a constant for each, and `ALL`.
 ///
-/// A row is `CONSTANT = "the rule's name", who it is granted to, "What it permits.";`. The last text is also what the
-/// documentation says of an operation with this rule.
+/// ```text
+/// rules! { POLICY, "identity:":
+///     LIST_USERS: READERS, "List users.";
+/// }
+/// ```
+///
+/// The first line names the policy that they are of, and what their names begin with. A row is a constant, who the rule is
+/// granted to, and what it permits, which is also what the documentation says of an operation with this rule. Its name is
+/// that of the constant in small letters, `identity:list_users`; or the text behind `=`, with the same beginning; or that
+/// behind `==`, with none.
 #[macro_export]
 macro_rules! rules {
-    ($($constant:ident = $name:literal, $who:expr, $permits:literal;)*) => {
+    ($policy:ident, $prefix:literal:
+     $($constant:ident $(= $name:literal)? $(== $whole:literal)?: $who:expr, $permits:literal;)*) => {
         $(
             #[doc = $permits]
             #[allow(unreachable_pub, reason = "who else sees a component's rules is its own matter")]
-            pub const $constant: $crate::policy::Rule =
-                $crate::policy::Rule { name: $name, who: $who, permits: $permits };
+            pub const $constant: $crate::policy::Rule = $crate::policy::Rule {
+                name: $crate::rule_name!($prefix, $constant $(= $name)? $(== $whole)?),
+                who: $who,
+                permits: $permits,
+                policy: &$policy,
+            };
         )*
 
         /// Every rule.
         #[allow(unreachable_pub, dead_code, reason = "for tests, and for who else sees a component's rules")]
         pub const ALL: &[$crate::policy::Rule] = &[$($constant),*];
     };
+}
+
+/// The name of a rule, for [`rules!`](crate::rules).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! rule_name {
+    ($prefix:literal, $constant:ident) => {{
+        const TEXT: &str = concat!($prefix, stringify!($constant));
+        const NAME: [u8; TEXT.len()] = $crate::policy::small_letters(TEXT);
+        match ::core::str::from_utf8(&NAME) {
+            Ok(name) => name,
+            Err(_) => panic!("a constant's name is ASCII"),
+        }
+    }};
+    ($prefix:literal, $constant:ident = $name:literal) => {
+        concat!($prefix, $name)
+    };
+    ($prefix:literal, $constant:ident == $whole:literal) => {
+        $whole
+    };
+}
+
+/// A text of this length in small letters, for [`rules!`](crate::rules).
+#[doc(hidden)]
+#[must_use]
+pub const fn small_letters<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
+    let mut letters = [0; LENGTH];
+    letters.copy_from_slice(text.as_bytes());
+    letters.make_ascii_lowercase();
+    letters
 }
 
 #[cfg(test)]

@@ -14,17 +14,27 @@ use super::{
     parse::parse,
 };
 
-/// What a component says of its policy.
+/// What a component says of all its rules.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyDescription {
-    /// Every rule, those that only others name among them.
-    pub rules: &'static [Rule],
     /// The rule that says who is an administrator: who may do everything, in every project.
     pub admin: &'static str,
     /// The check for who holds a role in the project that the thing belongs to, and for administrators.
     pub in_project: fn(&str) -> String,
     /// The attributes of things that its rules may name: `project_id`.
     pub attributes: &'static [&'static str],
+    /// The text of a 403 for the rule of this name.
+    pub denied: fn(&str) -> String,
+}
+
+impl PolicyDescription {
+    /// As most of OpenStack's services have it, with Nova's text.
+    pub const DEFAULT: Self = Self {
+        admin: "context_is_admin",
+        in_project: |role| format!("rule:context_is_admin or (role:{role} and project_id:%(project_id)s)"),
+        attributes: &["project_id"],
+        denied: |rule| format!("Policy doesn't allow {rule} to be performed."),
+    };
 }
 
 /// The rules of a component in force. The default has none, and grants nothing.
@@ -86,34 +96,35 @@ impl Policy {
     ///
     /// # Errors
     /// The description is at odds with itself.
-    pub fn of(description: &PolicyDescription) -> Result<Self, PolicyError> {
-        Self::with(description, Path::new("(default)"), (Vec::new(), Vec::new()))
+    pub fn of(rules: &[Rule]) -> Result<Self, PolicyError> {
+        Self::with(rules, Path::new("(default)"), (Vec::new(), Vec::new()))
     }
 
     /// The same with what a file changes.
     ///
     /// # Errors
     /// The file can't be read, or something in it is no rule or no check: all that is, with its line.
-    pub fn load(description: &PolicyDescription, path: &Path) -> Result<Self, PolicyError> {
+    pub fn load(rules: &[Rule], path: &Path) -> Result<Self, PolicyError> {
         let unreadable = |source| PolicyError::Unreadable { path: path.to_owned(), source };
-        Self::read(description, path, &std::fs::read_to_string(path).map_err(unreadable)?)
+        Self::read(rules, path, &std::fs::read_to_string(path).map_err(unreadable)?)
     }
 
     /// The same with the text of a file, which errors name by `path`.
     ///
     /// # Errors
     /// As [`Policy::load`].
-    pub fn read(description: &PolicyDescription, path: &Path, text: &str) -> Result<Self, PolicyError> {
-        Self::with(description, path, file::read(text))
+    pub fn read(rules: &[Rule], path: &Path, text: &str) -> Result<Self, PolicyError> {
+        Self::with(rules, path, file::read(text))
     }
 
     fn with(
-        description: &PolicyDescription,
+        described: &[Rule],
         path: &Path,
         (entries, mut problems): (Vec<Entry>, Vec<Problem>),
     ) -> Result<Self, PolicyError> {
+        let description = described.first().map_or(&PolicyDescription::DEFAULT, |rule| rule.policy);
         let mut rules: Vec<InForce> = Vec::new();
-        for rule in description.rules {
+        for rule in described {
             match parse(&rule.who.text(description)) {
                 Ok(check) => rules.push(InForce {
                     name: rule.name.to_owned(),

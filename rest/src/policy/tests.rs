@@ -6,23 +6,21 @@ use novella_common::RequestContext;
 use super::*;
 use crate::{Named, Token};
 
-rules! {
-    CONTEXT_IS_ADMIN = "context_is_admin", Who::Check("role:admin"), "Be an administrator.";
-    SERVERS_INDEX = "os_compute_api:servers:index", Who::Role(READER), "List servers.";
-    SERVERS_SHOW = "os_compute_api:servers:show", Who::Role(READER), "Show a server.";
-    SERVERS_CREATE = "os_compute_api:servers:create", Who::Role(MEMBER), "Make a server.";
-    SERVICES_LIST = "os_compute_api:os-services:list", Who::Admin, "List services.";
-    AVAILABILITY_ZONE_LIST = "os_compute_api:os-availability-zone:list", Who::Anyone, "List availability zones.";
-    KEYPAIRS_SHOW = "os_compute_api:os-keypairs:show", Who::Owner, "Show a key pair.";
-    GET_USER = "identity:get_user", Who::AnyOf(&[Claim::System(READER), Claim::Domain(READER), Claim::User]), "Show a user.";
-    LIST_SERVICES = "identity:list_services", Who::AnyOf(&[Claim::System(READER)]), "List services.";
+rules! { POLICY, "":
+    CONTEXT_IS_ADMIN: Who::Check("role:admin"), "Be an administrator.";
+    SERVERS_INDEX = "os_compute_api:servers:index": READERS, "List servers.";
+    SERVERS_SHOW = "os_compute_api:servers:show": READERS, "Show a server.";
+    SERVERS_CREATE = "os_compute_api:servers:create": MEMBERS, "Make a server.";
+    SERVICES_LIST = "os_compute_api:os-services:list": Who::Admin, "List services.";
+    AVAILABILITY_ZONE_LIST = "os_compute_api:os-availability-zone:list": Who::Anyone, "List availability zones.";
+    KEYPAIRS_SHOW = "os_compute_api:os-keypairs:show": Who::Owner, "Show a key pair.";
+    GET_USER = "identity:get_user": Who::AnyOf(&[Claim::System(READER), Claim::Domain(READER), Claim::User]), "Show a user.";
+    LIST_SERVICES = "identity:list_services": Who::AnyOf(&[Claim::System(READER)]), "List services.";
 }
 
-const DESCRIPTION: PolicyDescription = PolicyDescription {
-    rules: ALL,
-    admin: CONTEXT_IS_ADMIN.name,
-    in_project: |role| format!("rule:context_is_admin or (role:{role} and project_id:%(project_id)s)"),
+static POLICY: PolicyDescription = PolicyDescription {
     attributes: &["project_id", "user_id", "target.user.id", "target.domain_id"],
+    ..PolicyDescription::DEFAULT
 };
 
 fn named(id: &str) -> Named {
@@ -50,7 +48,7 @@ fn token(roles: &[&str]) -> Token {
 }
 
 fn caller(file: &str, token: Token) -> Caller {
-    let policy = Policy::read(&DESCRIPTION, Path::new("policy.yaml"), file).unwrap();
+    let policy = Policy::read(ALL, Path::new("policy.yaml"), file).unwrap();
     Caller::new(RequestContext::internal(), Arc::new(token), Arc::new(policy))
 }
 
@@ -61,7 +59,7 @@ fn holder(role: &str) -> Caller {
 }
 
 fn wrong(file: &str) -> String {
-    Policy::read(&DESCRIPTION, Path::new("policy.yaml"), file).map(|_| ()).unwrap_err().to_string()
+    Policy::read(ALL, Path::new("policy.yaml"), file).map(|_| ()).unwrap_err().to_string()
 }
 
 #[test]
@@ -148,7 +146,7 @@ os_compute_api:servers:create: [["role:reader", "rule:mine"], ["role:auditor"]]
 mine: "project_id:%(project_id)s"
 identity:list_services: []
 "#;
-    let policy = Policy::read(&DESCRIPTION, Path::new("policy.yaml"), file).unwrap();
+    let policy = Policy::read(ALL, Path::new("policy.yaml"), file).unwrap();
     let shown = |name: &str| policy.rule(name).map(|rule| (rule.check.to_string(), rule.line));
     assert_eq!(shown("os_compute_api:servers:index"), Some(("@".into(), Some(3))));
     assert_eq!(
@@ -163,9 +161,9 @@ identity:list_services: []
     assert_eq!(shown("identity:list_services"), Some(("@".into(), Some(11))));
     assert_eq!(shown("identity:get_user").and_then(|(_, line)| line), None);
     let json = "{\"os_compute_api:servers:index\": \"!\"}";
-    assert!(Policy::read(&DESCRIPTION, Path::new("policy.json"), json).is_ok());
+    assert!(Policy::read(ALL, Path::new("policy.json"), json).is_ok());
     for empty in ["", "# nothing\n", "---\n", "{}"] {
-        assert!(Policy::read(&DESCRIPTION, Path::new("policy.yaml"), empty).is_ok(), "{empty:?}");
+        assert!(Policy::read(ALL, Path::new("policy.yaml"), empty).is_ok(), "{empty:?}");
     }
 }
 
@@ -225,7 +223,7 @@ fn rules_that_name_themselves_are_told_from_those_that_share_others() {
         file.push_str(&format!("a{number}: \"rule:a{next} or rule:a{next}\"\n", next = number + 1));
     }
     file.push_str("a60: \"@\"");
-    assert!(Policy::read(&DESCRIPTION, Path::new("policy.yaml"), &file).is_ok());
+    assert!(Policy::read(ALL, Path::new("policy.yaml"), &file).is_ok());
     let mut file = String::from("os_compute_api:servers:show: \"rule:a0\"\n");
     for number in 0..2000 {
         file.push_str(&format!("a{number}: \"rule:a{}\"\n", number + 1));

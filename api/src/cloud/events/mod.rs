@@ -53,8 +53,7 @@ struct Viewer {
 async fn follow(request: Request) -> Result<Response, ApiError> {
     let all = request.query.boolean("all_projects").transpose()?.unwrap_or(false);
     if all {
-        let denied = |error: novella_rest::policy::Denied| ApiError::Forbidden(error.to_string());
-        policy::EVENTS_ALL.check_own(&request.context).map_err(denied)?;
+        policy::EVENTS_ALL.check_own(&request.context)?;
     }
     // A token for the system is for no project, and may follow all.
     let project = if all { None } else { Some(request.project()?.to_owned()) };

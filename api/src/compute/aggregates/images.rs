@@ -5,7 +5,7 @@ use novella_rest::{ApiError, Path, body, inputs::UuidText};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::Request;
+use crate::{Request, neighbours::caller};
 
 body! {
     /// `POST /os-aggregates/{id}/images`.
@@ -36,7 +36,7 @@ pub(super) async fn cache(
         return Err(ApiError::bad_request("Duplicate images in request"));
     }
     super::find(&mut *request.state.database.read().await?, &id).await?;
-    let found = request.state.images.find_many(&request.context, ids.clone()).await?;
+    let found = request.state.images.find_many(caller(&request), ids.clone()).await?;
     if let Some(absent) = ids.iter().find(|id| !found.iter().any(|image| image.id == **id)) {
         return Err(ApiError::bad_request(format!("Image {absent} could not be found.")));
     }

@@ -55,7 +55,7 @@ async fn add(
     Path(id): Path<String>,
     Add { tenant: Text(project) }: Add,
 ) -> Result<Response, ApiError> {
-    if !request.state.projects.exists(&request.context, &project).await? {
+    if !request.state.projects.exists(&project).await? {
         return Err(ApiError::bad_request(format!("Project ID {project} is not a valid project.")));
     }
     let flavor = find(&request, &id).await?;

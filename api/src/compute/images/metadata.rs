@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::{http::StatusCode, response::Response};
+use novella_common::neighbours::Refusal;
 use novella_rest::{ApiError, Operation, Path, delete, get, policy::EVERYBODY, post, put};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{find, not_found, view};
-use crate::{Request, compute::quotas::Limits, state::Api};
+use crate::{Request, compute::quotas::Limits, neighbours::caller, state::Api};
 
 /// The last minor version that has them.
 const UNTIL: u16 = 38;
@@ -132,9 +133,9 @@ async fn change(
 ) -> Result<(), ApiError> {
     let limits = Limits::of_caller(&mut *request.state.database.read().await?, request).await?;
     limits.check_metadata(count).map_err(|_| ApiError::Forbidden("Image metadata limit exceeded".into()))?;
-    match request.state.images.change_properties(&request.context, id, set, removed).await {
-        Err(ApiError::NotFound(_)) => Err(not_found()),
-        Err(ApiError::Forbidden(_)) => Err(ApiError::Forbidden(format!("Not authorized for image {id}."))),
-        outcome => outcome,
+    match request.state.images.change_properties(caller(request), id, set, removed).await {
+        Err(Refusal { status: 404, .. }) => Err(not_found()),
+        Err(Refusal { status: 403, .. }) => Err(ApiError::Forbidden(format!("Not authorized for image {id}."))),
+        outcome => Ok(outcome?),
     }
 }

@@ -8,13 +8,14 @@ mod metadata;
 mod view;
 
 use axum::{http::StatusCode, response::Response};
+use novella_common::{images::ImageRecord, neighbours::Refusal};
 use novella_rest::{
     ApiError, FieldTable, Operation, Parameters, Path, delete, field, get,
     paging::{NextLink, Page, count},
     policy::EVERYBODY,
 };
 
-use crate::{Request, neighbours::ImageRecord, state::Api};
+use crate::{Request, neighbours::caller, state::Api};
 use view::{Brief, Detail};
 
 /// The last minor version that has them.
@@ -55,7 +56,7 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
 
 /// The image of this id, if whoever asks may see it.
 async fn find(request: &Request, id: &str) -> Result<ImageRecord, ApiError> {
-    let found = request.state.images.find_many(&request.context, vec![id.to_owned()]).await?.pop();
+    let found = request.state.images.find_many(caller(request), vec![id.to_owned()]).await?.pop();
     found.ok_or_else(not_found)
 }
 
@@ -79,11 +80,11 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiE
 }
 
 async fn remove(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    match request.state.images.delete(&request.context, &id).await {
+    match request.state.images.delete(caller(&request), &id).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(ApiError::NotFound(_)) => Err(not_found()),
-        Err(ApiError::Forbidden(_)) => Err(ApiError::Forbidden("You are not allowed to delete the image.".into())),
-        Err(other) => Err(other),
+        Err(Refusal { status: 404, .. }) => Err(not_found()),
+        Err(Refusal { status: 403, .. }) => Err(ApiError::Forbidden("You are not allowed to delete the image.".into())),
+        Err(other) => Err(other.into()),
     }
 }
 
@@ -97,15 +98,15 @@ async fn page(request: &Request, collection: &str) -> Result<(Vec<ImageRecord>, 
     if page.limit == 0 {
         page.limit = most.into();
     }
-    let images = request.state.images.list(&request.context, asked(&request.query), page.limit).await?;
+    let images = request.state.images.list(caller(request), asked(&request.query), page.limit).await?;
     let last = images.last().map(|image| image.id.as_str());
     let next = page.next_link(&request.query, &request.links, collection, images.len(), last);
     Ok((images, next))
 }
 
 /// A query in the words of the Image API.
-fn asked(query: &Parameters) -> Parameters {
-    let mut asked: Vec<(String, String)> = Vec::new();
+fn asked(query: &Parameters) -> Vec<(String, String)> {
+    let mut asked = Vec::new();
     for (name, value) in query.iter() {
         let (name, value) = match name {
             "name" | "marker" => (name, value.to_owned()),
@@ -123,7 +124,7 @@ fn asked(query: &Parameters) -> Parameters {
         };
         asked.push((name.to_owned(), value));
     }
-    asked.into_iter().collect()
+    asked
 }
 
 #[cfg(test)]
@@ -144,6 +145,6 @@ mod tests {
             ("min_ram", "64"),
             ("os_type", "linux"),
         ];
-        assert_eq!(asked.iter().collect::<Vec<_>>(), pairs);
+        assert_eq!(asked, pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use axum::response::Response;
+use novella_common::images::ImageRecord;
 use novella_rest::{Link, Links, paging::NextLink, times::Seconds, truth};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{Request, neighbours::ImageRecord};
+use crate::Request;
 
 /// Properties that hold JSON, which is shown as what it is.
 const JSON: [&str; 2] = ["block_device_mapping", "mappings"];

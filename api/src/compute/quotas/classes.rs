@@ -3,7 +3,7 @@
 
 use axum::response::Response;
 use novella_common::db::quotas;
-use novella_rest::{ApiError, Operation, Path, body, get, inputs::Integer, put};
+use novella_rest::{ApiError, Operation, Path, get, inputs::Integer, put};
 
 use super::{
     Amounts, Resource,
@@ -20,24 +20,9 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     ]
 }
 
-body! {
+new_limits! {
     /// `PUT /os-quota-class-sets/{quota_class}`.
-    struct NewLimits in "quota_class_set" {
-        cores: Option<Integer<-1>> = "cores",
-        fixed_ips: Option<Integer<-1>> = "fixed_ips".until(49),
-        floating_ips: Option<Integer<-1>> = "floating_ips".until(49),
-        injected_file_content_bytes: Option<Integer<-1>> = "injected_file_content_bytes".until(56),
-        injected_file_path_bytes: Option<Integer<-1>> = "injected_file_path_bytes".until(56),
-        injected_files: Option<Integer<-1>> = "injected_files".until(56),
-        instances: Option<Integer<-1>> = "instances",
-        key_pairs: Option<Integer<-1>> = "key_pairs",
-        metadata_items: Option<Integer<-1>> = "metadata_items",
-        ram: Option<Integer<-1>> = "ram",
-        security_group_rules: Option<Integer<-1>> = "security_group_rules".until(49),
-        security_groups: Option<Integer<-1>> = "security_groups".until(49),
-        server_group_members: Option<Integer<-1>> = "server_group_members",
-        server_groups: Option<Integer<-1>> = "server_groups",
-    }
+    "quota_class_set", network until 49
 }
 
 /// The names of classes that can be kept.
@@ -56,23 +41,7 @@ async fn update(request: Request, Path(class): Path<String>, new: NewLimits) -> 
             class.chars().count()
         )));
     }
-    let all = [
-        (Resource::Cores, new.cores),
-        (Resource::FixedIps, new.fixed_ips),
-        (Resource::FloatingIps, new.floating_ips),
-        (Resource::InjectedFileContentBytes, new.injected_file_content_bytes),
-        (Resource::InjectedFilePathBytes, new.injected_file_path_bytes),
-        (Resource::InjectedFiles, new.injected_files),
-        (Resource::Instances, new.instances),
-        (Resource::KeyPairs, new.key_pairs),
-        (Resource::MetadataItems, new.metadata_items),
-        (Resource::Ram, new.ram),
-        (Resource::SecurityGroupRules, new.security_group_rules),
-        (Resource::SecurityGroups, new.security_groups),
-        (Resource::ServerGroupMembers, new.server_group_members),
-        (Resource::ServerGroups, new.server_groups),
-    ];
-    let changes: Vec<_> = all.into_iter().filter_map(|(resource, limit)| Some((resource.name(), limit?.0))).collect();
+    let changes: Vec<_> = new.changes().into_iter().map(|(resource, limit)| (resource.as_str(), limit)).collect();
     let mut connection = request.state.database.write().await?;
     quotas::set_class(&mut connection, &class, &changes).await?;
     let set = quotas::of_class(&mut connection, &class).await?;

@@ -10,6 +10,56 @@
 //! | `classes` | `/os-quota-class-sets` |
 //! | `servers` | whether a project may have so many more servers |
 
+/// The body that sets limits, under a key. Those of what belongs to the network are known until one version here and another
+/// there.
+macro_rules! new_limits {
+    ($(#[$doc:meta])* $key:literal, network until $until:literal $(, $flag:ident: $type:ty = $name:literal)?) => {
+        novella_rest::body! {
+            $(#[$doc])*
+            struct NewLimits in $key {
+                $($flag: $type = $name,)?
+                cores: Option<Integer<-1>> = "cores",
+                fixed_ips: Option<Integer<-1>> = "fixed_ips".until($until),
+                floating_ips: Option<Integer<-1>> = "floating_ips".until($until),
+                injected_file_content_bytes: Option<Integer<-1>> = "injected_file_content_bytes".until(56),
+                injected_file_path_bytes: Option<Integer<-1>> = "injected_file_path_bytes".until(56),
+                injected_files: Option<Integer<-1>> = "injected_files".until(56),
+                instances: Option<Integer<-1>> = "instances",
+                key_pairs: Option<Integer<-1>> = "key_pairs",
+                metadata_items: Option<Integer<-1>> = "metadata_items",
+                ram: Option<Integer<-1>> = "ram",
+                security_group_rules: Option<Integer<-1>> = "security_group_rules".until($until),
+                security_groups: Option<Integer<-1>> = "security_groups".until($until),
+                server_group_members: Option<Integer<-1>> = "server_group_members",
+                server_groups: Option<Integer<-1>> = "server_groups",
+            }
+        }
+
+        impl NewLimits {
+            /// What is to be changed.
+            fn changes(&self) -> Vec<(Resource, i64)> {
+                let all = [
+                    (Resource::Cores, self.cores),
+                    (Resource::FixedIps, self.fixed_ips),
+                    (Resource::FloatingIps, self.floating_ips),
+                    (Resource::InjectedFileContentBytes, self.injected_file_content_bytes),
+                    (Resource::InjectedFilePathBytes, self.injected_file_path_bytes),
+                    (Resource::InjectedFiles, self.injected_files),
+                    (Resource::Instances, self.instances),
+                    (Resource::KeyPairs, self.key_pairs),
+                    (Resource::MetadataItems, self.metadata_items),
+                    (Resource::Ram, self.ram),
+                    (Resource::SecurityGroupRules, self.security_group_rules),
+                    (Resource::SecurityGroups, self.security_groups),
+                    (Resource::ServerGroupMembers, self.server_group_members),
+                    (Resource::ServerGroups, self.server_groups),
+                ];
+                all.into_iter().filter_map(|(resource, limit)| Some((resource, limit?.0))).collect()
+            }
+        }
+    };
+}
+
 mod classes;
 pub(super) mod servers;
 mod sets;
@@ -17,9 +67,12 @@ mod view;
 
 use std::ops::{Index, IndexMut};
 
-use novella_common::db::{
-    Connection, DbError,
-    quotas::{self, Of},
+use novella_common::{
+    db::{
+        Connection, DbError,
+        quotas::{self, Of},
+    },
+    named,
 };
 use novella_rest::{ApiError, Operation};
 
@@ -30,67 +83,27 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     sets::operations().into_iter().chain(classes::operations()).collect()
 }
 
-/// What is limited, in the order in which Nova shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resource {
-    Cores,
-    FixedIps,
-    FloatingIps,
-    InjectedFileContentBytes,
-    InjectedFilePathBytes,
-    InjectedFiles,
-    Instances,
-    KeyPairs,
-    MetadataItems,
-    Ram,
-    SecurityGroupRules,
-    SecurityGroups,
-    ServerGroupMembers,
-    ServerGroups,
+named! {
+    /// What is limited, in the order in which Nova shows it.
+    pub(super) enum Resource {
+        Cores = "cores",
+        FixedIps = "fixed_ips",
+        FloatingIps = "floating_ips",
+        InjectedFileContentBytes = "injected_file_content_bytes",
+        InjectedFilePathBytes = "injected_file_path_bytes",
+        InjectedFiles = "injected_files",
+        Instances = "instances",
+        KeyPairs = "key_pairs",
+        MetadataItems = "metadata_items",
+        Ram = "ram",
+        SecurityGroupRules = "security_group_rules",
+        SecurityGroups = "security_groups",
+        ServerGroupMembers = "server_group_members",
+        ServerGroups = "server_groups",
+    }
 }
 
 impl Resource {
-    const ALL: [Self; 14] = [
-        Self::Cores,
-        Self::FixedIps,
-        Self::FloatingIps,
-        Self::InjectedFileContentBytes,
-        Self::InjectedFilePathBytes,
-        Self::InjectedFiles,
-        Self::Instances,
-        Self::KeyPairs,
-        Self::MetadataItems,
-        Self::Ram,
-        Self::SecurityGroupRules,
-        Self::SecurityGroups,
-        Self::ServerGroupMembers,
-        Self::ServerGroups,
-    ];
-
-    /// Nova's name of it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Cores => "cores",
-            Self::FixedIps => "fixed_ips",
-            Self::FloatingIps => "floating_ips",
-            Self::InjectedFileContentBytes => "injected_file_content_bytes",
-            Self::InjectedFilePathBytes => "injected_file_path_bytes",
-            Self::InjectedFiles => "injected_files",
-            Self::Instances => "instances",
-            Self::KeyPairs => "key_pairs",
-            Self::MetadataItems => "metadata_items",
-            Self::Ram => "ram",
-            Self::SecurityGroupRules => "security_group_rules",
-            Self::SecurityGroups => "security_groups",
-            Self::ServerGroupMembers => "server_group_members",
-            Self::ServerGroups => "server_groups",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|resource| resource.name() == name)
-    }
-
     /// Whether a limit is the project's even where a user is named (nova/db/main/api.py, `PER_PROJECT_QUOTAS`).
     const fn is_per_project(self) -> bool {
         matches!(self, Self::FixedIps | Self::FloatingIps)
@@ -128,7 +141,7 @@ impl Amounts {
 
     /// The limits of the configuration. What belongs to the network is none of Compute's any more and has none.
     fn configured(config: &QuotaConfig) -> Self {
-        Self(Resource::ALL.map(|resource| match resource {
+        let limit = |resource| match resource {
             Resource::Cores => config.cores,
             Resource::InjectedFileContentBytes => config.injected_file_content_bytes,
             Resource::InjectedFilePathBytes => config.injected_file_path_length,
@@ -142,12 +155,15 @@ impl Amounts {
             Resource::FixedIps | Resource::FloatingIps | Resource::SecurityGroupRules | Resource::SecurityGroups => {
                 UNLIMITED
             }
-        }))
+        };
+        let mut limits = Self::NOTHING;
+        Resource::ALL.iter().for_each(|resource| limits[*resource] = limit(*resource));
+        limits
     }
 
     fn with(mut self, limits: impl IntoIterator<Item = (String, i64)>) -> Self {
         for (name, limit) in limits {
-            if let Some(resource) = Resource::named(&name) {
+            if let Ok(resource) = name.parse::<Resource>() {
                 self[resource] = limit;
             }
         }

@@ -112,7 +112,7 @@ impl ServerQuota {
         let joined = |text: &dyn Fn(Resource) -> String| {
             over.iter().map(|resource| text(*resource)).collect::<Vec<_>>().join(", ")
         };
-        let names = joined(&|resource| resource.name().to_owned());
+        let names = joined(&|resource| resource.as_str().to_owned());
         let requested = joined(&|resource| match resource {
             Resource::Instances if wanted.least < wanted.most => format!("{}-{}", wanted.least, wanted.most),
             resource => self.size(resource).saturating_mul(wanted.most.into()).to_string(),

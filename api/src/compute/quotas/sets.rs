@@ -6,7 +6,7 @@ use novella_common::db::{
     quotas::{self, ServersInUse},
 };
 use novella_rest::{
-    ApiError, FieldTable, Operation, Path, body, delete, field, get,
+    ApiError, FieldTable, Operation, Path, delete, field, get,
     inputs::{Flag, Integer},
     put,
 };
@@ -36,53 +36,14 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     ]
 }
 
-body! {
+new_limits! {
     /// `PUT /os-quota-sets/{project_id}`.
-    struct NewLimits in "quota_set" {
-        force: Option<Flag> = "force",
-        cores: Option<Integer<-1>> = "cores",
-        fixed_ips: Option<Integer<-1>> = "fixed_ips".until(35),
-        floating_ips: Option<Integer<-1>> = "floating_ips".until(35),
-        injected_file_content_bytes: Option<Integer<-1>> = "injected_file_content_bytes".until(56),
-        injected_file_path_bytes: Option<Integer<-1>> = "injected_file_path_bytes".until(56),
-        injected_files: Option<Integer<-1>> = "injected_files".until(56),
-        instances: Option<Integer<-1>> = "instances",
-        key_pairs: Option<Integer<-1>> = "key_pairs",
-        metadata_items: Option<Integer<-1>> = "metadata_items",
-        ram: Option<Integer<-1>> = "ram",
-        security_group_rules: Option<Integer<-1>> = "security_group_rules".until(35),
-        security_groups: Option<Integer<-1>> = "security_groups".until(35),
-        server_group_members: Option<Integer<-1>> = "server_group_members",
-        server_groups: Option<Integer<-1>> = "server_groups",
-    }
-}
-
-impl NewLimits {
-    /// What is to be changed.
-    fn changes(&self) -> Vec<(Resource, i64)> {
-        let all = [
-            (Resource::Cores, self.cores),
-            (Resource::FixedIps, self.fixed_ips),
-            (Resource::FloatingIps, self.floating_ips),
-            (Resource::InjectedFileContentBytes, self.injected_file_content_bytes),
-            (Resource::InjectedFilePathBytes, self.injected_file_path_bytes),
-            (Resource::InjectedFiles, self.injected_files),
-            (Resource::Instances, self.instances),
-            (Resource::KeyPairs, self.key_pairs),
-            (Resource::MetadataItems, self.metadata_items),
-            (Resource::Ram, self.ram),
-            (Resource::SecurityGroupRules, self.security_group_rules),
-            (Resource::SecurityGroups, self.security_groups),
-            (Resource::ServerGroupMembers, self.server_group_members),
-            (Resource::ServerGroups, self.server_groups),
-        ];
-        all.into_iter().filter_map(|(resource, limit)| Some((resource, limit?.0))).collect()
-    }
+    "quota_set", network until 35, force: Option<Flag> = "force"
 }
 
 /// Refuses a project that does not exist, as Nova does, which asks Identity.
 async fn check_project(request: &Request, project: &str) -> Result<(), ApiError> {
-    if request.state.projects.exists(&request.context, project).await? {
+    if request.state.projects.exists(project).await? {
         return Ok(());
     }
     Err(ApiError::bad_request(format!("Project ID {project} is not a valid project.")))
@@ -150,7 +111,7 @@ async fn update(request: Request, Path(project): Path<String>, new: NewLimits) -
     }
     let named = |per_project: bool| -> Vec<(&str, i64)> {
         let chosen = changes.iter().filter(|(resource, _)| resource.is_per_project() == per_project);
-        chosen.map(|(resource, limit)| (resource.name(), *limit)).collect()
+        chosen.map(|(resource, limit)| (resource.as_str(), *limit)).collect()
     };
     quotas::set(&mut transaction, &project, user, &named(false)).await?;
     quotas::set(&mut transaction, &project, None, &named(true)).await?;
@@ -189,7 +150,7 @@ impl Bounds {
             .collect();
         let own = Amounts::NOTHING.with(own);
         let (mut least, mut most) = (in_use, Amounts([UNLIMITED; Resource::ALL.len()]));
-        for resource in Resource::ALL {
+        for resource in Resource::ALL.iter().copied() {
             match user {
                 None => least[resource] = least[resource].max(given[resource]),
                 Some(_) if limits.project[resource] == UNLIMITED => {}
@@ -202,7 +163,7 @@ impl Bounds {
 
     fn check(&self, resource: Resource, limit: i64) -> Result<(), ApiError> {
         let endless = |limit: i64| if limit == UNLIMITED { i64::MAX } else { limit };
-        let (name, least, most) = (resource.name(), self.least[resource], self.most[resource]);
+        let (name, least, most) = (resource.as_str(), self.least[resource], self.most[resource]);
         if endless(limit) < least {
             return Err(ApiError::bad_request(format!(
                 "Quota limit {limit} for {name} must be greater than or equal to already used and reserved {least}."

@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 use self::rules::{Rule, RuleView};
 use super::{
-    networking::{ask, caller, failed, query_text},
+    networking::{ask, failed, query_text},
     networks::UNTIL,
 };
-use crate::{Request, policy, state::Api};
+use crate::{Request, neighbours::caller, policy, state::Api};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {

@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 use super::{RemoteGroup, checked_id, find, over_limit, with_rules};
 use crate::{
     Request,
-    compute::networking::{ask, caller, failed},
+    compute::networking::{ask, failed},
+    neighbours::caller,
 };
 
 /// Any address.

@@ -17,11 +17,7 @@ use novella_rest::{
 };
 
 use super::view::ROOT_DEVICE;
-use crate::{
-    Request,
-    compute::networking::{caller, failed},
-    policy,
-};
+use crate::{Request, compute::networking::failed, neighbours::caller, policy};
 
 /// The filters that everybody may use count for everybody; the others for administrators only, and for others from 2.83 on
 /// or never, as in Nova.

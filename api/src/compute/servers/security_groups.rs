@@ -17,9 +17,10 @@ use utoipa::ToSchema;
 use crate::{
     Request,
     compute::{
-        networking::{NoGroup, ask, caller, failed, group_ids},
+        networking::{NoGroup, ask, failed, group_ids},
         security_groups::{Group, SecurityGroup, with_rules},
     },
+    neighbours::caller,
     policy,
     state::Api,
 };

@@ -2,7 +2,6 @@
 //! the other services recorders that take every message and do nothing.
 
 mod events;
-mod images;
 mod networks;
 mod settings;
 
@@ -11,12 +10,8 @@ use std::sync::{Arc, Mutex};
 use axum::{Router, body::Body};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, StatusCode};
-use novella_api::{
-    ApiConfig, CLOUD, COMPUTE, QuotaConfig,
-    neighbours::{Bus, Projects},
-};
+use novella_api::{ApiConfig, CLOUD, COMPUTE, QuotaConfig, neighbours::Bus};
 use novella_common::{
-    RequestContext,
     config::{DatabaseConfig, Secret, SecretUrl},
     db::{Database, Sql, compute_nodes, flavors, instances, services},
     ids::{Incarnation, InstanceUuid},
@@ -37,25 +32,6 @@ use tower::ServiceExt;
 
 pub const IMAGE: &str = "c1227000-0000-4000-8000-000000000001";
 pub const PASSWORD: &str = "s3cret";
-
-/// Each behaviour on both databases.
-macro_rules! on_both {
-    ($($(#[$attribute:meta])* async fn $name:ident($cloud:ident: Cloud) $body:block)*) => {
-        $(async fn $name($cloud: Cloud) $body)*
-        mod on_sqlite {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] $(#[$attribute])* async fn $name() {
-                super::$name(Cloud::new(On::Sqlite).await).await;
-            })*
-        }
-        mod on_postgres {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] $(#[$attribute])* async fn $name() {
-                super::$name(Cloud::new(On::Postgres).await).await;
-            })*
-        }
-    };
-}
 
 /// A message that a recorder took.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,15 +74,6 @@ pub struct Cloud {
     settings: Settings,
     // Last, so that it is dropped after everything that uses it.
     _own: novella_testing::Database,
-}
-
-/// The Identity component beside this API.
-struct ProjectsHere(Identity);
-
-impl Projects for ProjectsHere {
-    fn exists<'a>(&'a self, _: &'a RequestContext, id: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
-        Box::pin(self.0.has_project(id))
-    }
 }
 
 /// The bus of this process, which knows all of itself.

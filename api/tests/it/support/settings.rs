@@ -8,14 +8,12 @@ use novella_common::{config::ServiceConfig, db::Database, service::Readiness};
 use novella_identity::{IDENTITY, Identity, IdentityConfig, SecurityComplianceConfig};
 use novella_image::{IMAGE as IMAGES, ImageConfig, Stores};
 use novella_messaging::Transport;
-use novella_neighbours::{NetworkingApiHere, NetworksHere};
+use novella_neighbours::{ImagesHere, NetworkingApiHere, NetworksHere, ProjectsHere};
 use novella_network::{NETWORK, NetworkConfig, Networking};
 use novella_rest::{Authenticator, Server, Service, policy::Policy};
 
 use super::{
-    BusHere, ProjectsHere, identity_config,
-    images::ImagesHere,
-    many_servers,
+    BusHere, identity_config, many_servers,
     networks::{Counted, Questions},
 };
 
@@ -59,18 +57,19 @@ impl Settings {
         let networking = Networking::new(database.clone(), NetworkConfig::default());
         let rest = config.rest();
         let tokens: Arc<dyn Authenticator> = Arc::new(identity.clone());
+        let described = |service: &Service| Policy::of(service.policy).unwrap();
         let neighbours = Neighbours {
-            images: Arc::new(ImagesHere::new(images.clone())),
+            images: Arc::new(ImagesHere::new(images.clone(), Arc::clone(&tokens), described(&IMAGES))),
             projects: Arc::new(ProjectsHere(identity.clone())),
             networks: Arc::new(Counted { networks: NetworksHere::new(networking.clone()), questions }),
-            networking: Arc::new(NetworkingApiHere::new(networking.clone(), rest.clone(), tokens, None)),
+            networking: Arc::new(NetworkingApiHere::new(networking.clone(), rest.clone(), tokens, described(&NETWORK))),
         };
         let bus = Arc::new(BusHere(transport.clone()));
         let api = Api::new(database.clone(), transport, neighbours, bus, config, quota, service);
         let readiness = Readiness::new().bus(transport).database(database);
         let server = Server::new(rest, Arc::new(identity.clone()));
         let server = policies.iter().fold(server, |server, (service, file)| {
-            server.policy(service.kind, Policy::read(&service.policy, Path::new("policy.yaml"), file).unwrap())
+            server.policy(service.kind, Policy::read(service.policy, Path::new("policy.yaml"), file).unwrap())
         });
         server
             .service(&COMPUTE, api.clone(), novella_api::compute::operations())

@@ -32,23 +32,6 @@ use novella_network::{NetworkConfig, Networking};
 use novella_scheduler::{SchedulerConfig, SchedulerService};
 pub use novella_testing::On;
 
-/// Each test on both databases.
-macro_rules! on_both {
-    ($($(#[$attribute:meta])* async fn $name:ident($($cloud:ident)+: Cloud) $body:block)*) => {
-        $($(#[$attribute])* async fn $name($($cloud)+: Cloud) $body)*
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
-                super::$name(crate::support::Cloud::new(crate::support::On::Sqlite).await).await;
-            })*
-        }
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() {
-                super::$name(crate::support::Cloud::new(crate::support::On::Postgres).await).await;
-            })*
-        }
-    };
-}
-
 pub struct Cloud {
     pub database: Database,
     pub transport: Transport,

@@ -25,28 +25,7 @@ use novella_messaging::{Transport, TransportOptions};
 use novella_neighbours::NetworksHere;
 use novella_network::{NetworkConfig, Networking};
 use novella_scheduler::{SchedulerConfig, SchedulerService, rpcapi::SchedulerClient};
-pub use novella_testing::On;
-
-/// Each behaviour on both databases.
-macro_rules! on_both {
-    ($($(#[$attribute:meta])* async fn $name:ident($cloud:ident: Cloud) $body:block)*) => {
-        $(async fn $name($cloud: Cloud) $body)*
-        mod on_sqlite {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] $(#[$attribute])* async fn $name() {
-                super::$name(Cloud::new($crate::support::On::Sqlite).await).await;
-            })*
-        }
-        mod on_postgres {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread")] $(#[$attribute])* async fn $name() {
-                super::$name(Cloud::new($crate::support::On::Postgres).await).await;
-            })*
-        }
-    };
-}
-
-pub(crate) use on_both;
+pub use novella_testing::{On, on_both};
 
 pub struct Cloud {
     pub database: Database,

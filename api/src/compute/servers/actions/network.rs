@@ -14,8 +14,9 @@ use crate::{
     Request,
     compute::{
         floating_ips::{lead, of_address, show_now},
-        networking::{ask, caller, failed, is_refused_as},
+        networking::{ask, failed, is_refused_as},
     },
+    neighbours::caller,
     policy,
     state::Api,
 };

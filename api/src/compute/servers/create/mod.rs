@@ -28,6 +28,7 @@ use novella_common::{
     RequestContext,
     db::{Connection, services},
     ids::{InstanceUuid, TaskId},
+    images::ImageRecord,
     lifecycle::{PowerState, TaskState, VmState},
     models::{Binary, Flavor, Instance, NetworkInfo, RequestSpec},
 };
@@ -53,7 +54,7 @@ use super::{
     },
     operation::{hand_over, uninterrupted},
 };
-use crate::{Request, neighbours::ImageRecord, policy, state::Api};
+use crate::{Request, neighbours::caller, policy, state::Api};
 
 /// Messages that are on their way to the bus at once, where one request makes many servers.
 const CASTS_AT_ONCE: usize = 32;
@@ -209,7 +210,7 @@ fn placement(request: &Request, wanted: &ServerRequest) -> Result<RequestedDesti
 
 /// The image of this id, if the caller may use it.
 async fn usable_image(request: &Request, id: &str) -> Result<Option<ImageRecord>, ApiError> {
-    Ok(request.state.images.find_many(&request.context, vec![id.to_owned()]).await?.pop())
+    Ok(request.state.images.find_many(caller(request), vec![id.to_owned()]).await?.pop())
 }
 
 /// Whether servers of this flavor can be made from this image.

@@ -17,9 +17,10 @@ use super::super::tags;
 use crate::{
     Request,
     compute::{
-        networking::{NoGroup, caller, failed, group_ids},
+        networking::{NoGroup, failed, group_ids},
         quotas::servers::Wanted,
     },
+    neighbours::caller,
     policy,
 };
 

@@ -34,7 +34,8 @@ use super::{
 };
 use crate::{
     Request,
-    compute::networking::{caller, failed, is_not_found, is_refused_as},
+    compute::networking::{failed, is_not_found, is_refused_as},
+    neighbours::caller,
 };
 
 body! {

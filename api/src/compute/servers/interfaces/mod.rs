@@ -22,13 +22,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{create::networks::no_port, hosts, operation};
-use crate::{
-    Request,
-    compute::networking::{caller, failed},
-    host_calls::HostCall,
-    policy,
-    state::Api,
-};
+use crate::{Request, compute::networking::failed, host_calls::HostCall, neighbours::caller, policy, state::Api};
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Api>> {
