@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use novella_common::{RequestContext, networking_api::NetworkingApi, networks::Networks};
 use novella_messaging::BusReport;
-use novella_rest::{ApiError, Parameters, policy::Caller};
+use novella_rest::{ApiError, Parameters, Request, policy::Caller, token_in};
 
 /// An image, as far as Compute cares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,21 @@ pub struct ImageRecord {
     pub properties: BTreeMap<String, String>,
 }
 
+/// Who asks Image: whoever has sent the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Who.
+    pub caller: &'a Caller,
+    /// Their token: an Image elsewhere is asked with it, so that its own rules hold.
+    pub token: Option<&'a str>,
+}
+
+impl<'a, S> From<&'a Request<S>> for Asker<'a> {
+    fn from(request: &'a Request<S>) -> Self {
+        Self { caller: &request.context, token: token_in(request.headers(), "x-auth-token") }
+    }
+}
+
 /// The Image component.
 pub trait Images: Send + Sync + 'static {
     /// The images of these ids that whoever asks may use, in no order.
@@ -43,7 +58,7 @@ pub trait Images: Send + Sync + 'static {
     /// 503 if the component can't be asked.
     fn find_many<'a>(
         &'a self,
-        context: &'a RequestContext,
+        asker: Asker<'a>,
         ids: Vec<String>,
     ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>>;
 
@@ -53,7 +68,7 @@ pub trait Images: Send + Sync + 'static {
     /// 400 for a query that is none, 503 if the component can't be asked.
     fn list<'a>(
         &'a self,
-        caller: &'a Caller,
+        asker: Asker<'a>,
         query: Parameters,
         limit: i64,
     ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>>;
@@ -64,7 +79,7 @@ pub trait Images: Send + Sync + 'static {
     /// 404 and 403 as the component says, 503 if it can't be asked.
     fn change_properties<'a>(
         &'a self,
-        caller: &'a Caller,
+        asker: Asker<'a>,
         id: &'a str,
         set: BTreeMap<String, String>,
         removed: Vec<String>,
@@ -74,7 +89,7 @@ pub trait Images: Send + Sync + 'static {
     ///
     /// # Errors
     /// 404 and 403 as the component says, 503 if it can't be asked.
-    fn delete<'a>(&'a self, caller: &'a Caller, id: &'a str) -> BoxFuture<'a, Result<(), ApiError>>;
+    fn delete<'a>(&'a self, asker: Asker<'a>, id: &'a str) -> BoxFuture<'a, Result<(), ApiError>>;
 }
 
 /// What the Identity component knows of projects.

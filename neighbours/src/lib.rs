@@ -15,3 +15,4 @@ pub use networks_elsewhere::NetworksElsewhere;
 pub use networks_here::NetworksHere;
 pub use servers_elsewhere::ServersElsewhere;
 pub use servers_here::ServersHere;
+pub use service_elsewhere::{As, Away, ServiceElsewhere};

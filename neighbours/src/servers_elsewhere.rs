@@ -28,7 +28,7 @@ impl ServersElsewhere {
     /// # Errors
     /// The URL is none, or the authority's file can't be used.
     pub fn new(url: Option<&str>, authority: Option<&Path>, keystone: Arc<Keystone>) -> Result<Self, HttpClientError> {
-        Ok(Self { compute: ServiceElsewhere::new("compute", url, authority, keystone)? })
+        Ok(Self { compute: ServiceElsewhere::new("compute", url, authority, Some(keystone))? })
     }
 
     async fn send(&self, events: &[Value]) {

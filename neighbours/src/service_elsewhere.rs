@@ -23,7 +23,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(300);
 
 /// Who a request is from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum As<'a> {
+pub enum As<'a> {
     /// The user whose token this is.
     User(&'a str),
     /// This service.
@@ -33,18 +33,21 @@ pub(crate) enum As<'a> {
 /// It can't be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Away(String);
+pub struct Away(String);
 
 impl Away {
-    pub(crate) fn because(why: impl ToString) -> Self {
+    /// For this reason.
+    #[must_use]
+    pub fn because(why: impl ToString) -> Self {
         Self(why.to_string())
     }
 }
 
-/// See the module's head.
-pub(crate) struct ServiceElsewhere {
+/// A service of this cloud that is not in this process.
+pub struct ServiceElsewhere {
     http: HttpClient,
-    keystone: Arc<Keystone>,
+    /// Whose catalog says where it is, and whose user this service is; `None`: neither is needed.
+    keystone: Option<Arc<Keystone>>,
     /// Its type in the catalog.
     kind: &'static str,
     /// Where it is; `None`: where the catalog says.
@@ -59,20 +62,33 @@ impl fmt::Debug for ServiceElsewhere {
 }
 
 impl ServiceElsewhere {
-    pub(crate) fn new(
+    /// Of this type in the catalog, at this URL, or where the catalog says. `authority` has signed its certificate; by
+    /// default somebody whom the system trusts.
+    ///
+    /// # Errors
+    /// The URL is none, or the authority's file can't be used.
+    pub fn new(
         kind: &'static str,
         url: Option<&str>,
         authority: Option<&Path>,
-        keystone: Arc<Keystone>,
+        keystone: Option<Arc<Keystone>>,
     ) -> Result<Self, HttpClientError> {
         let verify = authority.map_or(Verify::System, |file| Verify::Authority(file.to_owned()));
-        let http = HttpClient::new(url.unwrap_or(keystone.url()), &verify, REQUEST_TIMEOUT)?.largest(LARGEST);
+        let known = url.or(keystone.as_ref().map(|keystone| keystone.url())).unwrap_or_default();
+        let http = HttpClient::new(known, &verify, REQUEST_TIMEOUT)?.largest(LARGEST);
         let url = url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(Self { http, keystone, kind, url, found: Mutex::default() })
     }
 
+    fn keystone(&self) -> Result<&Keystone, Away> {
+        self.keystone.as_deref().ok_or_else(|| Away("no Identity is known that could be asked".into()))
+    }
+
     /// Where it is, without a slash at its end.
-    pub(crate) async fn base(&self) -> Result<String, Away> {
+    ///
+    /// # Errors
+    /// That can't be found out.
+    pub async fn base(&self) -> Result<String, Away> {
         if let Some(url) = &self.url {
             return Ok(url.clone());
         }
@@ -83,35 +99,56 @@ impl ServiceElsewhere {
         {
             return Ok(url.clone());
         }
-        let url = self.keystone.endpoint(self.kind).await.map_err(Away::because)?;
+        let url = self.keystone()?.endpoint(self.kind).await.map_err(Away::because)?;
         let url = url.ok_or_else(|| Away(format!("the catalog has no endpoint of type '{}'", self.kind)))?;
         *found = Some((url.clone(), Instant::now()));
         Ok(url)
     }
 
     /// Sends a request, and reads the answer.
-    pub(crate) async fn send(
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn send(
         &self,
         who: As<'_>,
         method: Method,
         url: &str,
         body: Option<&Value>,
     ) -> Result<HttpAnswer, Away> {
+        self.send_as(who, method, url, body, "application/json").await
+    }
+
+    /// The same with a body of this media type.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn send_as(
+        &self,
+        who: As<'_>,
+        method: Method,
+        url: &str,
+        body: Option<&Value>,
+        media_type: &'static str,
+    ) -> Result<HttpAnswer, Away> {
         let uri: Uri = url.parse().map_err(Away::because)?;
         let mut refused = None;
         loop {
             let token = match who {
-                As::Service => self.keystone.service_token(refused.as_ref()).await.map_err(Away::because)?,
+                As::Service => self.keystone()?.service_token(refused.as_ref()).await.map_err(Away::because)?,
                 As::User(token) => {
                     let mut token = HeaderValue::from_str(token).map_err(Away::because)?;
                     token.set_sensitive(true);
                     token
                 }
             };
-            let headers = vec![
+            let mut headers = vec![
                 (HeaderName::from_static("x-auth-token"), token.clone()),
                 (header::ACCEPT, HeaderValue::from_static("application/json")),
             ];
+            if body.is_some() {
+                headers.push((header::CONTENT_TYPE, HeaderValue::from_static(media_type)));
+            }
             let body = body.map(|body| body.to_string().into());
             let answer = self.http.send(method.clone(), uri.clone(), headers, body).await.map_err(|error| {
                 tracing::warn!(%error, service = self.kind, url, "a service elsewhere can't be asked");

@@ -129,7 +129,7 @@ impl HttpClient {
         self
     }
 
-    /// Sends a request, with a body of JSON if there is one, and reads the answer.
+    /// Sends a request, with a body if there is one, of JSON unless the headers say what it is, and reads the answer.
     ///
     /// # Errors
     /// There is no answer, or it is too large.
@@ -180,7 +180,8 @@ impl HttpClient {
         (*request.method_mut(), *request.uri_mut()) = (method, uri);
         request.headers_mut().extend(headers);
         if body.is_some() {
-            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().entry(header::CONTENT_TYPE).or_insert(json);
         }
         Ok(self.connections.request(request).await?)
     }

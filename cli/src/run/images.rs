@@ -3,13 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use novella_api::neighbours::{ImageRecord, Images};
-use novella_common::RequestContext;
+use novella_api::neighbours::{Asker, ImageRecord, Images};
 use novella_image::IMAGE;
-use novella_rest::{
-    ApiError, Parameters,
-    policy::{Caller, Policy},
-};
+use novella_rest::{ApiError, Parameters, policy::Policy};
 
 use super::policies::ServicePolicy;
 
@@ -43,38 +39,38 @@ fn record(image: novella_image::db::Image) -> ImageRecord {
 impl Images for ImagesHere {
     fn find_many<'a>(
         &'a self,
-        context: &'a RequestContext,
+        asker: Asker<'a>,
         ids: Vec<String>,
     ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
-        Box::pin(async move { Ok(self.images.find_many(context, ids).await?.into_iter().map(record).collect()) })
+        Box::pin(async move { Ok(self.images.find_many(asker.caller, ids).await?.into_iter().map(record).collect()) })
     }
 
     fn list<'a>(
         &'a self,
-        caller: &'a Caller,
+        asker: Asker<'a>,
         query: Parameters,
         limit: i64,
     ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>> {
         Box::pin(async move {
-            let caller = caller.before(Arc::clone(&self.policy));
+            let caller = asker.caller.before(Arc::clone(&self.policy));
             Ok(self.images.list(&caller, &query, limit).await?.into_iter().map(record).collect())
         })
     }
 
     fn change_properties<'a>(
         &'a self,
-        caller: &'a Caller,
+        asker: Asker<'a>,
         id: &'a str,
         set: BTreeMap<String, String>,
         removed: Vec<String>,
     ) -> BoxFuture<'a, Result<(), ApiError>> {
         Box::pin(async move {
-            let caller = caller.before(Arc::clone(&self.policy));
+            let caller = asker.caller.before(Arc::clone(&self.policy));
             self.images.change_properties(&caller, id, set, &removed).await
         })
     }
 
-    fn delete<'a>(&'a self, caller: &'a Caller, id: &'a str) -> BoxFuture<'a, Result<(), ApiError>> {
-        Box::pin(async move { self.images.delete(&caller.before(Arc::clone(&self.policy)), id).await })
+    fn delete<'a>(&'a self, asker: Asker<'a>, id: &'a str) -> BoxFuture<'a, Result<(), ApiError>> {
+        Box::pin(async move { self.images.delete(&asker.caller.before(Arc::clone(&self.policy)), id).await })
     }
 }

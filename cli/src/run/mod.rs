@@ -5,6 +5,7 @@ pub(crate) mod faults;
 pub(crate) mod figures;
 pub(crate) mod hosts;
 mod images;
+mod images_elsewhere;
 pub(crate) mod listener;
 pub(crate) mod policies;
 pub(crate) mod rest;

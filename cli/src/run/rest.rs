@@ -8,7 +8,7 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use novella_api::{
     Api, ApiConfig, CLOUD, COMPUTE,
-    neighbours::{Bus, Neighbours, Projects},
+    neighbours::{Bus, Images, Neighbours, Projects},
 };
 use novella_common::{
     RequestContext,
@@ -27,6 +27,7 @@ use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keyst
 
 use super::{
     images::ImagesHere,
+    images_elsewhere::ImagesElsewhere,
     policies::{self, ServicePolicy},
 };
 use crate::config::Config;
@@ -34,10 +35,13 @@ use crate::config::Config;
 /// In place of a URL: where the catalog says.
 const CATALOG: &str = "catalog";
 
-/// What is served, for the catalog. Where a Networking elsewhere is, administrators say there.
+/// What is served, for the catalog. Where a Networking or an Image elsewhere is, administrators say there.
 pub(crate) fn catalog(config: &Config) -> Vec<CatalogEntry> {
     let served = [&COMPUTE, &IDENTITY, &IMAGE, &NETWORK, &CLOUD].map(|service| service.catalog_entry());
-    let here = |entry: &CatalogEntry| config.api.network_url.is_none() || entry.kind != NETWORK.kind;
+    let here = |entry: &CatalogEntry| {
+        (config.api.network_url.is_none() || entry.kind != NETWORK.kind)
+            && (config.api.image_url.is_none() || entry.kind != IMAGE.kind)
+    };
     served.into_iter().filter(here).collect()
 }
 
@@ -89,6 +93,18 @@ fn images_here(config: &Config, database: &Database, stores: Stores, shutdown: &
     let images = novella_image::Images::new(database.clone(), stores, config.image.clone());
     images.sweep(shutdown);
     images
+}
+
+/// The Image elsewhere, if the configuration names one.
+fn images_elsewhere(config: &Config) -> Result<Option<ImagesElsewhere>> {
+    let Some(url) = &config.api.image_url else { return Ok(None) };
+    let url = Some(url.as_str()).filter(|url| *url != CATALOG);
+    let keystone = match url {
+        Some(_) => None,
+        None => Some(identity_elsewhere(&config.api)?.context("api.image_url is 'catalog', but api.identity_url is unset")?),
+    };
+    let images = ImagesElsewhere::new(url, config.api.image_authority.as_deref(), keystone);
+    Ok(Some(images.context("api.image_url")?))
 }
 
 /// The Networking component of this process, whose servers show what it changes.
@@ -154,11 +170,11 @@ fn with_policies(server: Server, policies: Vec<ServicePolicy<'_>>) -> Server {
     policies.fold(server, |server, ServicePolicy { service, policy, .. }| server.policy(service.kind, policy))
 }
 
-/// All services as one router; Identity and Networking only if they are not elsewhere. What they do from time to time goes on until
-/// `shutdown` is requested.
+/// All services as one router; Identity, Image and Networking only if they are not elsewhere. What they do from time to time
+/// goes on until `shutdown` is requested.
 ///
 /// # Errors
-/// What the configuration says of an Identity elsewhere can't be used.
+/// What the configuration says of services elsewhere can't be used.
 pub(crate) fn router(
     config: &Config,
     database: &Database,
@@ -169,12 +185,18 @@ pub(crate) fn router(
     shutdown: &Shutdown,
 ) -> Result<Router> {
     let Tokens { identity, authenticator, projects } = Tokens::of(config, database, shutdown)?;
-    let images = images_here(config, database, images, shutdown);
+    let (images, asked): (Option<novella_image::Images>, Arc<dyn Images>) = match images_elsewhere(config)? {
+        Some(elsewhere) => (None, Arc::new(elsewhere)),
+        None => {
+            let here = images_here(config, database, images, shutdown);
+            (Some(here.clone()), Arc::new(ImagesHere::new(here, &policies)))
+        }
+    };
     let compute = Api::new(
         database.clone(),
         transport,
         Neighbours {
-            images: Arc::new(ImagesHere::new(images.clone(), &policies)),
+            images: asked,
             projects,
             networks: networks(config, database)?,
             networking: networking_api(config, database, &authenticator)?,
@@ -197,8 +219,11 @@ pub(crate) fn router(
         Some(_) => server,
         None => server.service(&NETWORK, networking_here(config, database), novella_network::operations()),
     };
+    let server = match images {
+        Some(images) => server.service(&IMAGE, images, novella_image::operations()),
+        None => server,
+    };
     Ok(server
-        .service(&IMAGE, images, novella_image::operations())
         .service(&CLOUD, compute, novella_api::cloud::operations())
         .page(novella_web::router())
         .router(Readiness::new().bus(transport).database(database)))

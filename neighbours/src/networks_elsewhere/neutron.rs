@@ -58,7 +58,7 @@ impl Neutron {
         authority: Option<&Path>,
         keystone: Arc<Keystone>,
     ) -> Result<Self, HttpClientError> {
-        let service = ServiceElsewhere::new("network", url, authority, keystone)?;
+        let service = ServiceElsewhere::new("network", url, authority, Some(keystone))?;
         Ok(Self { service, extensions: Mutex::default() })
     }
 

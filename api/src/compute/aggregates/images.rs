@@ -36,7 +36,7 @@ pub(super) async fn cache(
         return Err(ApiError::bad_request("Duplicate images in request"));
     }
     super::find(&mut *request.state.database.read().await?, &id).await?;
-    let found = request.state.images.find_many(&request.context, ids.clone()).await?;
+    let found = request.state.images.find_many((&request).into(), ids.clone()).await?;
     if let Some(absent) = ids.iter().find(|id| !found.iter().any(|image| image.id == **id)) {
         return Err(ApiError::bad_request(format!("Image {absent} could not be found.")));
     }

@@ -132,7 +132,7 @@ async fn change(
 ) -> Result<(), ApiError> {
     let limits = Limits::of_caller(&mut *request.state.database.read().await?, request).await?;
     limits.check_metadata(count).map_err(|_| ApiError::Forbidden("Image metadata limit exceeded".into()))?;
-    match request.state.images.change_properties(&request.context, id, set, removed).await {
+    match request.state.images.change_properties(request.into(), id, set, removed).await {
         Err(ApiError::NotFound(_)) => Err(not_found()),
         Err(ApiError::Forbidden(_)) => Err(ApiError::Forbidden(format!("Not authorized for image {id}."))),
         outcome => outcome,

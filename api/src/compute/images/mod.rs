@@ -55,7 +55,7 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
 
 /// The image of this id, if whoever asks may see it.
 async fn find(request: &Request, id: &str) -> Result<ImageRecord, ApiError> {
-    let found = request.state.images.find_many(&request.context, vec![id.to_owned()]).await?.pop();
+    let found = request.state.images.find_many(request.into(), vec![id.to_owned()]).await?.pop();
     found.ok_or_else(not_found)
 }
 
@@ -79,7 +79,7 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Response, ApiE
 }
 
 async fn remove(request: Request, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    match request.state.images.delete(&request.context, &id).await {
+    match request.state.images.delete((&request).into(), &id).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(ApiError::NotFound(_)) => Err(not_found()),
         Err(ApiError::Forbidden(_)) => Err(ApiError::Forbidden("You are not allowed to delete the image.".into())),
@@ -97,7 +97,7 @@ async fn page(request: &Request, collection: &str) -> Result<(Vec<ImageRecord>, 
     if page.limit == 0 {
         page.limit = most.into();
     }
-    let images = request.state.images.list(&request.context, asked(&request.query), page.limit).await?;
+    let images = request.state.images.list(request.into(), asked(&request.query), page.limit).await?;
     let last = images.last().map(|image| image.id.as_str());
     let next = page.next_link(&request.query, &request.links, collection, images.len(), last);
     Ok((images, next))

@@ -438,6 +438,6 @@ async fn image_properties(
     let mut ids: Vec<_> = instances.iter().filter_map(|instance| instance.image_ref.clone()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let found = request.state.images.find_many(&request.context, ids).await?;
+    let found = request.state.images.find_many(request.into(), ids).await?;
     Ok(found.into_iter().map(|image| (image.id, image.properties)).collect())
 }

@@ -209,7 +209,7 @@ fn placement(request: &Request, wanted: &ServerRequest) -> Result<RequestedDesti
 
 /// The image of this id, if the caller may use it.
 async fn usable_image(request: &Request, id: &str) -> Result<Option<ImageRecord>, ApiError> {
-    Ok(request.state.images.find_many(&request.context, vec![id.to_owned()]).await?.pop())
+    Ok(request.state.images.find_many(request.into(), vec![id.to_owned()]).await?.pop())
 }
 
 /// Whether servers of this flavor can be made from this image.
