@@ -114,6 +114,12 @@ pub struct ApiConfig {
     pub network_identity_url: Option<String>,
     /// Who has signed the certificate of `network_url` (PEM file). Unset: who the system trusts.
     pub network_authority: Option<PathBuf>,
+    /// The URL of an Image elsewhere, a Glance or `novella image`: `https://glance.example.org:9292`; or `catalog`: where the
+    /// catalog of `identity_url` says. Servers are made of its images, and no Image is served here. It is asked with the
+    /// user's token.
+    pub image_url: Option<String>,
+    /// Who has signed the certificate of `image_url` (PEM file). Unset: who the system trusts.
+    pub image_authority: Option<PathBuf>,
 }
 
 impl Default for ApiConfig {
@@ -151,6 +157,8 @@ impl Default for ApiConfig {
             network_url: None,
             network_identity_url: None,
             network_authority: None,
+            image_url: None,
+            image_authority: None,
         }
     }
 }

@@ -27,6 +27,13 @@ pub struct ConductorConfig {
     /// Seconds after which a build that waits for a scheduler is cast again.
     #[serde(with = "seconds")]
     pub reschedule_after: Duration,
+    /// Seconds between two looks at what Networking says of servers, of which each is for as many as
+    /// `network_refresh_batch`, one after the other through all: so what was not told, or was lost on its way, shows in the
+    /// end. 0: never.
+    #[serde(with = "seconds")]
+    pub network_refresh_interval: Duration,
+    /// How many servers Networking is asked for at once then.
+    pub network_refresh_batch: usize,
     /// Seconds between two readings of the gauges of the whole cloud at `/metrics`.
     #[serde(with = "seconds")]
     pub gauges_interval: Duration,
@@ -56,6 +63,8 @@ impl Default for ConductorConfig {
             reconcile_concurrency: 16,
             takeover_interval: Duration::from_secs(5),
             reschedule_after: Duration::from_secs(30),
+            network_refresh_interval: Duration::from_secs(60),
+            network_refresh_batch: 100,
             gauges_interval: Duration::from_secs(15),
             auto_approve: false,
             report_batch: 500,

@@ -15,6 +15,7 @@ mod config;
 mod gauges;
 mod manager;
 pub mod metrics;
+mod network_refresh;
 mod one_each;
 mod ports;
 mod reconcile;

@@ -125,7 +125,7 @@ impl Reconciler {
     }
 
     /// The hosts that are up and this conductor's share: each host belongs to one of the conductors that are up.
-    async fn hosts_to_look_after(&self) -> Result<Vec<String>, DbError> {
+    pub(crate) async fn hosts_to_look_after(&self) -> Result<Vec<String>, DbError> {
         let services = {
             let mut connection = self.shared.database.read().await?;
             services::list(&mut connection, None, None).await?

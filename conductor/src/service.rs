@@ -15,6 +15,7 @@ use crate::{
     ConductorConfig,
     gauges::Gauges,
     manager::ConductorManager,
+    network_refresh::NetworkRefresh,
     ports::Ports,
     reconcile::Reconciler,
     reports::{self, Reports},
@@ -95,6 +96,7 @@ impl ConductorService {
             .start()
             .await?;
         shutdown.spawn(takeover.run(bus_was_empty));
+        shutdown.spawn(NetworkRefresh::new(Arc::clone(&shared), Arc::clone(&reconciler)).run());
         shutdown.spawn(Gauges::new(Arc::clone(&shared), transport.clone()).run());
         tracing::info!(host = identity.host, incarnation = %identity.incarnation, "conductor started");
         Ok(Self {

@@ -119,7 +119,13 @@ async fn show(request: Request, Path(id): Path<String>) -> Result<Json<Value>, A
 }
 
 async fn remove(_: Request, Path(_): Path<String>) -> Result<StatusCode, ApiError> {
-    Err(ApiError::MethodNotAllowed)
+    Err(ApiError::Typed {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        kind: "",
+        text: "This operation is currently not permitted on Glance Tasks. They are auto deleted after reaching the time based \
+               on their expires_at property."
+            .into(),
+    })
 }
 
 async fn create(mut request: Request) -> Result<Response, ApiError> {

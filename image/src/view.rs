@@ -81,7 +81,8 @@ pub(crate) async fn shown_one(images: &Images, image: Image) -> Result<ImageView
 impl ImageView {
     /// `stores`: where its bytes are, if they are somewhere.
     pub(crate) fn new(image: Image, stores: Option<String>) -> Self {
-        let stored = matches!(image.status, Status::Active | Status::Deactivated);
+        // Of those that are deactivated nobody is told.
+        let stored = image.status == Status::Active;
         Self {
             own: format!("/v2/images/{}", image.id),
             file: format!("/v2/images/{}/file", image.id),

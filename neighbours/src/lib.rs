@@ -21,4 +21,3 @@ pub use networks_here::NetworksHere;
 pub use projects::{ProjectsElsewhere, ProjectsHere};
 pub use servers_elsewhere::ServersElsewhere;
 pub use servers_here::ServersHere;
-pub use service_elsewhere::{As, Away, ServiceElsewhere};

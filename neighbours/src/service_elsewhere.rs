@@ -23,7 +23,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(300);
 
 /// Who a request is from.
 #[derive(Clone, Copy, Debug)]
-pub enum As<'a> {
+pub(crate) enum As<'a> {
     /// The user whose token this is.
     User(&'a str),
     /// This service.
@@ -33,18 +33,18 @@ pub enum As<'a> {
 /// It can't be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Away(String);
+pub(crate) struct Away(String);
 
 impl Away {
     /// For this reason.
     #[must_use]
-    pub fn because(why: impl ToString) -> Self {
+    pub(crate) fn because(why: impl ToString) -> Self {
         Self(why.to_string())
     }
 }
 
 /// A service of this cloud that is not in this process.
-pub struct ServiceElsewhere {
+pub(crate) struct ServiceElsewhere {
     http: HttpClient,
     /// Whose catalog says where it is, and whose user this service is; `None`: neither is needed.
     keystone: Option<Arc<Keystone>>,
@@ -67,7 +67,7 @@ impl ServiceElsewhere {
     ///
     /// # Errors
     /// The URL is none, or the authority's file can't be used.
-    pub fn new(
+    pub(crate) fn new(
         kind: &'static str,
         url: Option<&str>,
         authority: Option<&Path>,
@@ -88,7 +88,7 @@ impl ServiceElsewhere {
     ///
     /// # Errors
     /// That can't be found out.
-    pub async fn base(&self) -> Result<String, Away> {
+    pub(crate) async fn base(&self) -> Result<String, Away> {
         if let Some(url) = &self.url {
             return Ok(url.clone());
         }
@@ -109,7 +109,13 @@ impl ServiceElsewhere {
     ///
     /// # Errors
     /// There is none.
-    pub async fn send(&self, who: As<'_>, method: Method, url: &str, body: Option<&Value>) -> Result<HttpAnswer, Away> {
+    pub(crate) async fn send(
+        &self,
+        who: As<'_>,
+        method: Method,
+        url: &str,
+        body: Option<&Value>,
+    ) -> Result<HttpAnswer, Away> {
         self.send_as(who, method, url, body, "application/json").await
     }
 
@@ -117,7 +123,7 @@ impl ServiceElsewhere {
     ///
     /// # Errors
     /// There is none.
-    pub async fn send_as(
+    pub(crate) async fn send_as(
         &self,
         who: As<'_>,
         method: Method,

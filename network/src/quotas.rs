@@ -199,8 +199,7 @@ async fn details(request: Request, Path(project): Path<String>) -> Result<Json<V
 async fn update(mut request: Request, Path(project): Path<String>) -> Result<Json<Value>, ApiError> {
     let given = body_of(request.json().await?, "quota")?.clone();
     let known = request.state.config.limits();
-    let check_limit = given.get("check_limit").map(checks::boolean).transpose();
-    let check_limit = check_limit.map_err(|refusal| refusal.of("check_limit"))?.and_then(|flag| flag.as_bool());
+    let force = given.get("force") == Some(&Value::Bool(true));
     let mut new: Vec<(&'static str, i64)> = Vec::new();
     let others = ["check_limit", "force", "project_id", "tenant_id"];
     let unknown: Vec<&str> = given
@@ -218,12 +217,12 @@ async fn update(mut request: Request, Path(project): Path<String>) -> Result<Jso
         }
     }
     let mut transaction = request.state.database.begin().await?;
-    if check_limit == Some(true) {
+    if !force {
         for (name, limit) in &new {
             let Some((_, table)) = COUNTED.iter().find(|(counted, _)| counted == name) else { continue };
             let used = in_use(&mut transaction, table, &project).await?;
             if *limit >= 0 && *limit < used {
-                return Err(crate::errors::invalid_input(format!(
+                return Err(ApiError::bad_request(format!(
                     "Quota limit {limit} for {name} must be greater than or equal to already used {used}"
                 )));
             }

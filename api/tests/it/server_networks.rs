@@ -108,7 +108,8 @@ on_both! {
         cloud.allocate(user, "host-1").await;
         let address = demo.shown_port(&used).await["fixed_ips"][0]["ip_address"].as_str().unwrap().to_owned();
         let admins = admin.port(&foreign).await;
-        let addressless = demo.make("ports", "port", json!({"network_id": bare})).await;
+        let addressless = demo.make("ports", "port", json!({"network_id": bare, "fixed_ips": []})).await;
+        let unaddressed = demo.make("ports", "port", json!({"network_id": bare})).await;
         let unknown = "00000000-0000-4000-8000-000000000000";
         let groups = with("security_groups", &json!([{"name": "web"}]));
         demo.make("security-groups", "security_group", json!({"name": "web"})).await;
@@ -124,6 +125,7 @@ on_both! {
             (400, networks(json!([{"port": admins}])), format!("Port id {admins} could not be found.")),
             (409, networks(json!([{"port": port}, {"port": used}])), format!("Port {used} is still in use.")),
             (400, networks(json!([{"port": addressless}])), "Network requires port_security_enabled and subnet".into()),
+            (400, networks(json!([{"port": unaddressed}])), format!("Port {unaddressed} requires a FixedIP in order to be used.")),
             (400, networks(json!([{"uuid": net, "fixed_ip": address}])),
                 format!("Fixed IP address {address} is already in use on instance {user}.")),
             (400, on_open, "Network requires port_security_enabled and subnet associated in order to apply".into()),
@@ -133,6 +135,8 @@ on_both! {
             let answer = demo.post(SERVERS, &body).await;
             assert!(answer.status == status && answer.message().starts_with(&said), "{body}: {:?}", answer.body);
         }
+        // Whether an address is one of the network's is Networking's to say, when the port is made: as in Nova.
+        made(&demo, &networks(json!([{"uuid": net, "fixed_ip": "10.9.0.1"}]))).await;
         // Whoever may, may.
         let by_admin = made(&admin, &networks(json!([{"uuid": out}]))).await;
         assert_eq!(cloud.requested(by_admin).await.vifs, [on(&out)]);

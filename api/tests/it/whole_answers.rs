@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     migrations::migrating,
-    support::{Client, Cloud, On},
+    support::{Client, Cloud},
 };
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+t0DEHBPW7iOD23TUiYLio me@host";

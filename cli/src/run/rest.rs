@@ -13,6 +13,7 @@ use novella_api::{
 use novella_common::{
     db::Database,
     faults::Faults,
+    images::Images,
     networking_api::NetworkingApi,
     networks::Networks,
     projects::Projects,
@@ -22,8 +23,8 @@ use novella_identity::{IDENTITY, Identity};
 use novella_image::{IMAGE, Stores};
 use novella_messaging::{BusReport, Transport};
 use novella_neighbours::{
-    ImagesHere, NetworkingApiHere, NetworksElsewhere, NetworksHere, ProjectsElsewhere, ProjectsHere, ServersElsewhere,
-    ServersHere,
+    ImagesElsewhere, ImagesHere, NetworkingApiHere, NetworksElsewhere, NetworksHere, ProjectsElsewhere, ProjectsHere,
+    ServersElsewhere, ServersHere,
 };
 use novella_network::{NETWORK, Networking};
 use novella_rest::{ApiError, Authenticator, CatalogEntry, Server, Service, keystone::Keystone, policy::Policy};
@@ -34,10 +35,13 @@ use crate::config::Config;
 /// In place of a URL: where the catalog says.
 const CATALOG: &str = "catalog";
 
-/// What is served, for the catalog. Where a Networking elsewhere is, administrators say there.
+/// What is served, for the catalog. Where a Networking or an Image elsewhere is, administrators say there.
 pub(crate) fn catalog(config: &Config) -> Vec<CatalogEntry> {
     let served = [&COMPUTE, &IDENTITY, &IMAGE, &NETWORK, &CLOUD].map(|service| service.catalog_entry());
-    let here = |entry: &CatalogEntry| config.api.network_url.is_none() || entry.kind != NETWORK.kind;
+    let here = |entry: &CatalogEntry| {
+        (config.api.network_url.is_none() || entry.kind != NETWORK.kind)
+            && (config.api.image_url.is_none() || entry.kind != IMAGE.kind)
+    };
     served.into_iter().filter(here).collect()
 }
 
@@ -89,6 +93,20 @@ fn images_here(config: &Config, database: &Database, stores: Stores, shutdown: &
     let images = novella_image::Images::new(database.clone(), stores, config.image.clone());
     images.sweep(shutdown);
     images
+}
+
+/// The Image elsewhere, if the configuration names one.
+fn images_elsewhere(config: &Config) -> Result<Option<ImagesElsewhere>> {
+    let Some(url) = &config.api.image_url else { return Ok(None) };
+    let url = Some(url.as_str()).filter(|url| *url != CATALOG);
+    let keystone = match url {
+        Some(_) => None,
+        None => Some(
+            identity_elsewhere(&config.api)?.context("api.image_url is 'catalog', but api.identity_url is unset")?,
+        ),
+    };
+    let images = ImagesElsewhere::new(url, config.api.image_authority.as_deref(), keystone);
+    Ok(Some(images.context("api.image_url")?))
 }
 
 /// The Networking component of this process, whose servers show what it changes.
@@ -153,11 +171,11 @@ fn with_policies(server: Server, policies: Vec<ServicePolicy<'_>>) -> Server {
     policies.fold(server, |server, ServicePolicy { service, policy, .. }| server.policy(service.kind, policy))
 }
 
-/// All services as one router; Identity and Networking only if they are not elsewhere. What they do from time to time goes on until
-/// `shutdown` is requested.
+/// All services as one router; Identity, Image and Networking only if they are not elsewhere. What they do from time to time
+/// goes on until `shutdown` is requested.
 ///
 /// # Errors
-/// What the configuration says of an Identity elsewhere can't be used.
+/// What the configuration says of services elsewhere can't be used.
 pub(crate) fn router(
     config: &Config,
     database: &Database,
@@ -168,16 +186,19 @@ pub(crate) fn router(
     shutdown: &Shutdown,
 ) -> Result<Router> {
     let Tokens { identity, authenticator, projects } = Tokens::of(config, database, shutdown)?;
-    let images = images_here(config, database, images, shutdown);
+    let (images, asked): (Option<novella_image::Images>, Arc<dyn Images>) = match images_elsewhere(config)? {
+        Some(elsewhere) => (None, Arc::new(elsewhere)),
+        None => {
+            let here = images_here(config, database, images, shutdown);
+            let asked = ImagesHere::new(here.clone(), Arc::clone(&authenticator), policies::of(&IMAGE, &policies));
+            (Some(here), Arc::new(asked))
+        }
+    };
     let compute = Api::new(
         database.clone(),
         transport,
         Neighbours {
-            images: Arc::new(ImagesHere::new(
-                images.clone(),
-                Arc::clone(&authenticator),
-                policies::of(&IMAGE, &policies),
-            )),
+            images: asked,
             projects,
             networks: networks(config, database)?,
             networking: networking_api(config, database, &authenticator, policies::of(&NETWORK, &policies))?,
@@ -200,8 +221,11 @@ pub(crate) fn router(
         Some(_) => server,
         None => server.service(&NETWORK, networking_here(config, database), novella_network::operations()),
     };
+    let server = match images {
+        Some(images) => server.service(&IMAGE, images, novella_image::operations()),
+        None => server,
+    };
     Ok(server
-        .service(&IMAGE, images, novella_image::operations())
         .service(&CLOUD, compute, novella_api::cloud::operations())
         .page(novella_web::router())
         .router(Readiness::new().bus(transport).database(database)))

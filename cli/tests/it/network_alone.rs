@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     cloud::{Cloud, PASSWORD, Settings, free_address, wait_for},
+    component::ComponentAlone,
     identity::{IdentityAlone, wait_for_answer},
     process::{Process, novella},
 };
@@ -81,27 +82,10 @@ async fn compute_elsewhere_is_told_what_has_changed_for_its_servers() {
         send(Method::PATCH, format!("{endpoints}/{}", id(endpoint)), url).await;
     }
 
-    let folder = TempDir::with_prefix("novella-network-").unwrap();
-    let environment: BTreeMap<String, String> = [
-        ("NOVELLA_DATABASE__URL", format!("sqlite://{}", folder.path().join("network.db").display())),
-        ("NOVELLA_ADMIN_PASSWORD", PASSWORD.to_owned()),
-        ("NOVELLA_API__IDENTITY_URL", identity.url.clone()),
-        ("NOVELLA_API__IDENTITY_USER", "admin".to_owned()),
-        ("NOVELLA_API__IDENTITY_PASSWORD", PASSWORD.to_owned()),
-        ("NOVELLA_API__IDENTITY_PROJECT", "admin".to_owned()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into();
-    let synced = novella().args(["db", "sync"]).envs(&environment).output().unwrap();
-    assert!(synced.status.success(), "db sync: {}", String::from_utf8_lossy(&synced.stderr));
-    let (address, management) = (free_address(), free_address());
-    let arguments = ["network", "--listen", &address, "--management", &management];
-    let _process = Process::start("network", &arguments, &environment, None, folder.path());
-    wait_for_answer(&format!("http://{management}/readyz")).await;
-
+    let networking = ComponentAlone::on_sqlite("network", &identity).await;
     let server = client.create("s", json!({})).await;
     client.wait_for_status(&server, "ACTIVE").await;
-    let networking = format!("http://{address}/networking/v2.0");
+    let networking = format!("{}/networking/v2.0", networking.url);
     let network = send(Method::POST, format!("{networking}/networks"), json!({"network": {"name": "net"}})).await;
     let taken = || {
         let logs = cloud.logs();

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{DatabaseConfig, SecretUrl},
-    db::instances::ports,
+    db::instances::{network_refresh, ports},
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, VmState},
     models::{
@@ -259,6 +259,9 @@ async fn lists_are_read_by_an_index(connection: &mut Connection) {
         .await
         .unwrap();
     let hosts = ["host-1".to_owned(), "host-2".to_owned()];
+    for after in [None, Some((hosts[0].clone(), instance))] {
+        network_refresh::at_rest_after(connection, &hosts, after.as_ref(), 10).await.unwrap();
+    }
     aggregates::hosts(connection, [1, 2]).await.unwrap();
     aggregates::zones_of(connection, &hosts).await.unwrap();
     aggregates::write_zones(connection, &hosts).await.unwrap();

@@ -1,5 +1,7 @@
 //! Ports of instances: they move with the guest, and are given back when it ends.
 
+use std::time::Duration;
+
 use novella_common::{
     RequestContext,
     db::instances::ports,
@@ -9,6 +11,7 @@ use novella_common::{
     networks::{Caller, NetworkError, Networks, Port, PortFilter, PortsWanted},
     sql,
 };
+use novella_conductor::ConductorConfig;
 use novella_fakes::Copying;
 
 use crate::support::{Cloud, big, idle};
@@ -208,6 +211,36 @@ on_both! {
         cloud.start_conductor().await;
         cloud.until(uuid, |instance| instance.deleted_at.is_some()).await;
         until_no_ports(&cloud, uuid).await;
+        cloud.stop().await;
+    }
+
+    async fn what_nobody_has_told_of_a_servers_ports_shows_after_a_while(cloud: Cloud) {
+        cloud.start_host("host-1", big()).await;
+        let mut servers = Vec::new();
+        for _ in 0..3 {
+            servers.push(with_ports(&cloud, "host-1", 1).await);
+        }
+        // One that is under way is left alone.
+        let busy = servers.pop().unwrap();
+        cloud.begin(busy, novella_common::lifecycle::TaskState::Rebooting).await;
+        for uuid in servers.iter().chain([&busy]) {
+            for port in ports_of(&cloud, *uuid).await {
+                cloud.networks.remove(*uuid, &port.id, false).await.unwrap();
+            }
+        }
+        cloud.networks.fail(away());
+        let config = ConductorConfig {
+            network_refresh_interval: Duration::from_millis(20),
+            network_refresh_batch: 1,
+            ..cloud.config.clone()
+        };
+        let conductor = cloud.conductor_with("conductor-1", config, false).await;
+        cloud.networks.fail(None);
+        for uuid in servers {
+            cloud.until(uuid, |instance| instance.network_info.0.is_empty()).await;
+        }
+        assert_eq!(cloud.instance(busy).await.network_info.0.len(), 1);
+        conductor.service.stop().await;
         cloud.stop().await;
     }
 

@@ -73,7 +73,7 @@ pub async fn the_quota_says_how_many_ports_are_left(world: World) {
     assert_eq!(left().await, Some(5));
     world.networks.allocate(&world.wanted("host-1", &[&network, &network])).await.unwrap();
     assert_eq!(left().await, Some(3));
-    world.admin.put(&quota, json!({"quota": {"port": 1}})).await;
+    world.admin.put(&quota, json!({"quota": {"port": 1, "force": true}})).await;
     assert_eq!(left().await, Some(0));
     world.admin.put(&quota, json!({"quota": {"port": -1}})).await;
     assert_eq!(left().await, None);

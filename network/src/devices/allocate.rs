@@ -263,7 +263,7 @@ fn choose_sources<'k>(known: &'k Known, planned: &mut [Planned<'k>], wanted: &De
                     .ok_or_else(|| invalid_attribute("fixed_ips", &format!("'{text}' is not a valid IP address")))?;
                 let wish = Wish { subnet: None, address: Some(address) };
                 let (subnet, _) = ports::place(&planned.port, subnets, &wish)?;
-                vec![Source::This(subnet, address)]
+                ports::sources_with(&planned.port, subnets, (subnet, address))?
             }
         };
     }
@@ -306,10 +306,7 @@ async fn write(work: &mut Work<'_>, plans: &Plans<'_>) -> Result<(), ApiError> {
     if !new.is_empty() {
         let rows: Vec<Port> = new
             .iter()
-            .map(|planned| Port {
-                ip_allocation: allocation(!planned.addresses.is_empty()).to_owned(),
-                ..planned.port.clone()
-            })
+            .map(|planned| Port { ip_allocation: allocation(true).to_owned(), ..planned.port.clone() })
             .collect();
         several::insert(work, &rows).await?;
     }

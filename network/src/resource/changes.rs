@@ -52,6 +52,7 @@ pub(super) async fn create_of<R: Resource>(
 }
 
 async fn try_create<'r, R: Resource>(request: &'r Request, given: &[Given]) -> Result<(Vec<R>, Work<'r>), ApiError> {
+    R::check_together(given)?;
     let mut work = Work::begin(request).await?;
     let mut rows = Vec::new();
     for given in given {

@@ -218,6 +218,11 @@ pub(crate) trait Resource: Table + Fields + Clone + PartialEq + Send + Sync + 's
         async move { Ok(Whose::of(project)) }
     }
 
+    /// What must be so of those that one request asks for together.
+    fn check_together(_given: &[Given]) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     /// Whether the rule of an attribute is asked for when it is given this value.
     fn asks(_attribute: &Attribute, _value: &Value) -> bool {
         true

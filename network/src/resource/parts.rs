@@ -18,6 +18,11 @@ pub(crate) trait Part: Resource {
 
     /// The id of what it is a part of.
     fn whole(&self) -> &str;
+
+    /// 404: there is none of this id in this whole.
+    fn missing_in(_whole: &str, id: &str) -> ApiError {
+        Self::missing(id)
+    }
 }
 
 /// The five operations on parts.
@@ -39,8 +44,11 @@ pub(crate) fn operations<P: Part>() -> Vec<Operation<Networking>> {
 async fn check<P: Part>(request: &Request, whole: &str, id: &str) -> Result<P, ApiError> {
     let mut connection = request.state.database.read().await?;
     find::<P::Whole>(request, &mut connection, whole).await?;
-    let part = find::<P>(request, &mut connection, id).await?;
-    if part.whole() == whole { Ok(part) } else { Err(P::missing(id)) }
+    match find::<P>(request, &mut connection, id).await {
+        Ok(part) if part.whole() == whole => Ok(part),
+        Ok(_) | Err(ApiError::Typed { status: StatusCode::NOT_FOUND, .. }) => Err(P::missing_in(whole, id)),
+        Err(error) => Err(error),
+    }
 }
 
 async fn index<P: Part>(request: Request, Path(whole): Path<String>) -> Result<Response, ApiError> {

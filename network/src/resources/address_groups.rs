@@ -79,7 +79,7 @@ impl Resource for AddressGroup {
         }
         Err(conflict(
             "AddressGroupInUse",
-            format!("Address group {} is in use on one or more security group rules", self.id),
+            format!("Address group {} is in use on one or more security group rules.", self.id),
         ))
     }
 
@@ -111,12 +111,17 @@ async fn addresses_in(request: &mut Request) -> Result<Vec<IpNet>, ApiError> {
     if addresses.as_array().is_none_or(Vec::is_empty) {
         return Err(refused("AddressesNotSpecified", "At least one address must be specified."));
     }
+    let is_none = |address: &&Value| address.as_str().and_then(checks::parse_cidr).is_none();
+    if let Some(none) = addresses.as_array().into_iter().flatten().find(is_none) {
+        return Err(refused("AddrFormatError", format!("invalid IPNetwork {}", checks::plain(none))));
+    }
     let addresses = checks::subnets(&addresses).map_err(|refusal| refusal.of("addresses"))?;
     crate::attributes::read("addresses", &addresses)
 }
 
 fn listed(addresses: &[&IpNet]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    let addresses: Vec<String> = addresses.iter().map(|address| format!("'{address}'")).collect();
+    format!("[{}]", addresses.join(", "))
 }
 
 async fn changed(request: &Request, mut work: Work<'_>, mut group: AddressGroup) -> Result<Json<Value>, ApiError> {

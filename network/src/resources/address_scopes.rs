@@ -15,7 +15,7 @@ use crate::{
         attribute,
         checks::{self, boolean, name},
     },
-    errors::conflict,
+    errors::{conflict, refused},
     policy,
     resource::{self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work},
 };
@@ -34,7 +34,7 @@ static ADDRESS_SCOPES: About = About {
     collection: "/address-scopes",
     member: "/address-scopes/{address_scope_id}",
     tags: None,
-    missing: ("AddressScopeNotFound", "Address scope ", " could not be found"),
+    missing: ("AddressScopeNotFound", "Address scope ", " could not be found."),
     get: policy::GET_ADDRESS_SCOPE,
     create: policy::CREATE_ADDRESS_SCOPE,
     update: Some(policy::UPDATE_ADDRESS_SCOPE),
@@ -80,7 +80,17 @@ impl Resource for AddressScope {
     async fn before_update(&mut self, _: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         match given.flag("shared") {
             Some(true) => sharing::share(work, &SHARED, &self.id, &self.project_id).await,
-            Some(false) => sharing::unshare(work, &SHARED, &self.id).await,
+            Some(false)
+                if !sharing::shared_now(work.request, &mut work.transaction, &SHARED, &[&self.id])
+                    .await?
+                    .is_empty() =>
+            {
+                Err(refused(
+                    "AddressScopeUpdateError",
+                    format!("Unable to update address scope {} : Shared address scope can't be unshared.", self.id),
+                ))
+            }
+            Some(false) => Ok(()),
             None => Ok(()),
         }
     }
@@ -97,7 +107,7 @@ impl Resource for AddressScope {
             "AddressScopeInUse",
             format!(
                 "Unable to complete operation on address scope {id}. There are one or more subnet pools in use on the \
-                     address scope"
+                 address scope."
             ),
         ))
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Networking, Request,
     attributes::Fields as _,
-    errors::{conflict, missing},
+    errors::{conflict, typed},
     policy,
     resource::{
         Resource as _, Whose, Work, by_default, check_rules, delete_row, is_admin, look_up, make, rows_by, swap,
@@ -47,10 +47,7 @@ fn project_of(request: &Request, given: &str) -> Result<String, ApiError> {
     if is_admin(request) || Some(&project) == request.context.project_id.as_ref() {
         return Ok(project);
     }
-    Err(missing(
-        "AutoAllocatedTopologyNotFound",
-        format!("Auto allocated topology for project {project} could not be found."),
-    ))
+    Err(typed(StatusCode::FORBIDDEN, "NotAuthorized", "Not authorized."))
 }
 
 /// The router of a project's topology with its network, if it is there.

@@ -8,7 +8,7 @@ use super::protocols;
 use crate::{
     Networking, Request,
     attributes::{
-        Otherwise::{Flag, Null, Text},
+        Otherwise::{Null, Text},
         attribute,
         checks::{self, boolean, name},
     },
@@ -31,8 +31,8 @@ crate::resource! {
         remote_group_id: Option<String> = attribute("remote_group_id", checks::id_or_null).given_or(Null).filter();
         remote_address_group_id: Option<String> = attribute("remote_address_group_id", checks::id_or_null).given_or(Null).filter();
         description: String = attribute("description", name).given_or(Text("")).filter();
-        used_in_default_sg: bool = attribute("used_in_default_sg", boolean).given_or(Flag(false)).filter();
-        used_in_non_default_sg: bool = attribute("used_in_non_default_sg", boolean).given_or(Flag(true)).filter();
+        used_in_default_sg: bool = attribute("used_in_default_sg", boolean).required().filter();
+        used_in_non_default_sg: bool = attribute("used_in_non_default_sg", boolean).required().filter();
     }
 }
 

@@ -120,22 +120,18 @@ impl Resource for FloatingIp {
             self.port_id = None;
             self.fixed_ip_address = None;
         } else if !given.has("port_id") {
-            if given.has("fixed_ip_address") && old.port_id.is_none() {
-                return Err(without_port());
-            }
-            if !given.has("fixed_ip_address") {
-                return Ok(());
-            }
-        } else if !given.has("fixed_ip_address") && self.port_id != old.port_id {
+            return if given.has("fixed_ip_address") { Err(without_port()) } else { Ok(()) };
+        } else if !given.has("fixed_ip_address") {
             self.fixed_ip_address = None;
         }
+        self.associate(work).await?;
         if self.port_id.is_some() && self.is_forwarded(work).await? {
             return Err(conflict(
                 "FipInUseByPortForwarding",
                 format!("Floating IP {} in use by Port Forwarding resources.", self.id),
             ));
         }
-        self.associate(work).await
+        Ok(())
     }
 
     async fn before_delete(&self, work: &mut Work<'_>) -> Result<(), ApiError> {
@@ -180,6 +176,16 @@ impl Resource for FloatingIp {
     }
 }
 
+fn several_addresses(port: &str) -> ApiError {
+    bad_request_of(
+        "floatingip",
+        &format!(
+            "Port {port} has multiple fixed IPv4 addresses.  Must provide a specific IPv4 address when assigning a \
+             floating IP"
+        ),
+    )
+}
+
 fn without_port() -> ApiError {
     bad_request_of("floatingip", "fixed_ip_address cannot be specified without a port_id")
 }
@@ -189,8 +195,15 @@ impl FloatingIp {
     async fn subnet(&self, work: &mut Work<'_>, given: &Given) -> Result<String, ApiError> {
         let subnets = super::subnets::of_network(&mut work.transaction, &self.floating_network_id).await?;
         if let Some(id) = given.text("subnet_id") {
-            let found = subnets.iter().find(|subnet| subnet.id == id).ok_or_else(|| Subnet::missing(id))?;
-            return Ok(found.id.clone());
+            let elsewhere = look_up::<Subnet>(&mut work.transaction, id).await?.is_some();
+            return match subnets.iter().find(|subnet| subnet.id == id) {
+                Some(found) => Ok(found.id.clone()),
+                None if elsewhere => Err(crate::errors::invalid_input(format!(
+                    "Failed to create port on network {}, because fixed_ips included invalid subnet {id}",
+                    self.floating_network_id
+                ))),
+                None => Err(Subnet::missing(id)),
+            };
         }
         let network = &self.floating_network_id;
         if let Some(text) = &self.floating_ip_address {
@@ -261,12 +274,19 @@ impl FloatingIp {
                 .into_iter()
                 .find(|fixed| fixed.ip_address == *wanted)
                 .ok_or_else(|| bad_request_of("floatingip", &format!("Port {id} does not have fixed ip {wanted}")))?,
-            None => addresses.into_iter().find(|fixed| !fixed.ip_address.contains(':')).ok_or_else(|| {
-                bad_request_of(
-                    "floatingip",
-                    &format!("Cannot add floating IP to port {id} that has no fixed IPv4 addresses"),
-                )
-            })?,
+            None => {
+                let mut of_ipv4 = addresses.into_iter().filter(|fixed| !fixed.ip_address.contains(':'));
+                match (of_ipv4.next(), of_ipv4.next()) {
+                    (Some(only), None) => only,
+                    (None, _) => {
+                        return Err(bad_request_of(
+                            "floatingip",
+                            &format!("Cannot add floating IP to port {id} that has no fixed IPv4 addresses"),
+                        ));
+                    }
+                    (Some(_), Some(_)) => return Err(several_addresses(&id)),
+                }
+            }
         };
         let (router, _) = reach(work, &self.floating_network_id, &fixed.subnet_id, &id).await?;
         let other: Option<String> = sql!(

@@ -50,7 +50,11 @@ async fn of_networks(
     let mut views = Vec::new();
     for network in networks {
         let (mut total, mut sum, mut each) = (0u128, 0, Vec::new());
-        for subnet in subnets.remove(&network.id).unwrap_or_default() {
+        let own = subnets.remove(&network.id);
+        if version.is_some() && own.is_none() {
+            continue;
+        }
+        for subnet in own.unwrap_or_default() {
             let size = subnet.pools()?.iter().fold(0u128, |sum, pool| sum.saturating_add(pool.size()));
             let given = used.iter().find(|(id, _)| *id == subnet.id).map_or(0, |(_, given)| *given);
             total = total.saturating_add(size);

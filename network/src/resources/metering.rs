@@ -18,7 +18,7 @@ use crate::{
         attribute,
         checks::{Checked, boolean, cidr_or_null, name, one_of, uuid},
     },
-    errors::{conflict, invalid_input},
+    errors::{conflict, refused},
     policy,
     resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, find, is_admin, rows_by},
 };
@@ -54,7 +54,7 @@ static LABELS: About = About {
     collection: "/metering/metering-labels",
     member: "/metering/metering-labels/{label_id}",
     tags: None,
-    missing: ("MeteringLabelNotFound", "Metering label ", " does not exist."),
+    missing: ("MeteringLabelNotFound", "Metering label '", "' does not exist."),
     get: policy::GET_METERING_LABEL,
     create: policy::CREATE_METERING_LABEL,
     update: None,
@@ -73,7 +73,7 @@ static RULES: About = About {
     collection: "/metering/metering-label-rules",
     member: "/metering/metering-label-rules/{rule_id}",
     tags: None,
-    missing: ("MeteringLabelRuleNotFound", "Metering label rule ", " does not exist."),
+    missing: ("MeteringLabelRuleNotFound", "Metering label rule '", "' does not exist."),
     get: policy::GET_METERING_LABEL_RULE,
     create: policy::CREATE_METERING_LABEL_RULE,
     update: None,
@@ -147,8 +147,10 @@ impl Resource for MeteringLabelRule {
         let label = find::<MeteringLabel>(work.request, &mut work.transaction, &self.metering_label_id).await?;
         let prefixes = [&self.remote_ip_prefix, &self.source_ip_prefix, &self.destination_ip_prefix];
         if prefixes.iter().all(|prefix| prefix.is_none()) {
-            return Err(invalid_input(
-                "You must define at least one of the following parameters: source_ip_prefix, destination_ip_prefix",
+            return Err(refused(
+                "Invalid",
+                "You must define at least one of the following parameters 'remote_ip_prefix', or 'source_ip_prefix' or \
+                 'destination_ip_prefix'.",
             ));
         }
         let others: Vec<Self> = rows_by(&mut work.transaction, "metering_label_id", [&label.id]).await?;
@@ -170,5 +172,19 @@ impl Resource for MeteringLabelRule {
 
     fn filter(_: &Request, _: &str, _: &[&str]) -> Result<Option<Condition>, ApiError> {
         Ok(None)
+    }
+
+    async fn complete(
+        _: &[Self],
+        views: &mut [View],
+        _: &Wanted<'_>,
+        _: &Request,
+        _: &mut Connection,
+    ) -> Result<(), ApiError> {
+        for view in views {
+            view.remove("project_id");
+            view.remove("tenant_id");
+        }
+        Ok(())
     }
 }

@@ -98,8 +98,8 @@ impl Resource for QosPolicy {
 
     async fn before_delete(&self, work: &mut Work<'_>) -> Result<(), ApiError> {
         let used: Option<(String, String)> = sql!(
-            "SELECT 'network', id FROM networks WHERE qos_policy_id = " (self.id)
-            " UNION ALL SELECT 'port', id FROM ports WHERE qos_policy_id = " (self.id)
+            "SELECT 'port', id FROM ports WHERE qos_policy_id = " (self.id)
+            " UNION ALL SELECT 'network', id FROM networks WHERE qos_policy_id = " (self.id)
             " UNION ALL SELECT 'floatingip', id FROM floating_ips WHERE qos_policy_id = " (self.id) " LIMIT 1"
         )
         .fetch_optional(&mut work.transaction)

@@ -18,7 +18,7 @@ use crate::{
         attribute,
         checks::{Checked, Refusal, any, int, one_of, plain, range},
     },
-    errors::conflict,
+    errors::{conflict, missing},
     policy,
     resource::{
         About, Given, Resource, View, Wanted, Whose, Work, bump, find, is_admin, look_up,
@@ -91,6 +91,10 @@ macro_rules! rules {
             fn whole(&self) -> &str {
                 &self.policy_id
             }
+
+            fn missing_in(whole: &str, id: &str) -> ApiError {
+                missing("QosRuleNotFound", format!("QoS rule {id} for policy {whole} could not be found."))
+            }
         }
 
         impl Resource for $model {
@@ -115,6 +119,7 @@ macro_rules! rules {
 
             async fn before_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
                 let values = self.values();
+                check_bandwidth(work, &self.policy_id, &values).await?;
                 let others: Vec<Self> = rows_by(&mut work.transaction, "policy_id", [&self.policy_id]).await?;
                 let same = |other: &&Self| other.values().get("direction") == values.get("direction");
                 if let Some(other) = others.iter().find(same) {
@@ -126,6 +131,7 @@ macro_rules! rules {
                         ),
                     ));
                 }
+                check_packet_rates(work, &self.policy_id, &self.id, &values).await?;
                 bump::<QosPolicy>(&mut work.transaction, &self.policy_id, work.now).await
             }
 
@@ -135,6 +141,9 @@ macro_rules! rules {
                 work: &mut Work<'_>,
                 _: &Given,
             ) -> Result<(), ApiError> {
+                let values = self.values();
+                check_bandwidth(work, &self.policy_id, &values).await?;
+                check_packet_rates(work, &self.policy_id, &self.id, &values).await?;
                 bump::<QosPolicy>(&mut work.transaction, &self.policy_id, work.now).await
             }
 
@@ -167,7 +176,7 @@ rules! {
     {
         max_kbps: i64 = attribute("max_kbps", range::<0, MOST>).required().changed().filter().sort();
         max_burst_kbps: i64 = attribute("max_burst_kbps", range::<0, MOST>).given_or(Int(0)).changed().filter().sort();
-        direction: String = attribute("direction", direction).given_or(Text("egress")).changed().filter().sort();
+        direction: String = attribute("direction", direction).given_or(Text("egress")).changed().sort();
     }
 }
 
@@ -188,7 +197,7 @@ rules! {
      DELETE_POLICY_MINIMUM_BANDWIDTH_RULE],
     {
         min_kbps: i64 = attribute("min_kbps", range::<0, MOST>).required().changed().filter().sort();
-        direction: String = attribute("direction", direction).given_or(Text("egress")).changed().filter().sort();
+        direction: String = attribute("direction", direction).given_or(Text("egress")).changed().sort();
     }
 }
 
@@ -200,7 +209,7 @@ rules! {
     {
         max_kpps: i64 = attribute("max_kpps", range::<0, MOST>).required().changed().filter().sort();
         max_burst_kpps: i64 = attribute("max_burst_kpps", range::<0, MOST>).given_or(Int(0)).changed().filter().sort();
-        direction: String = attribute("direction", direction).given_or(Text("egress")).changed().filter().sort();
+        direction: String = attribute("direction", direction).given_or(Text("egress")).changed().sort();
     }
 }
 
@@ -211,7 +220,50 @@ rules! {
      DELETE_POLICY_MINIMUM_PACKET_RATE_RULE],
     {
         min_kpps: i64 = attribute("min_kpps", range::<0, MOST>).required().changed().filter().sort();
-        direction: String = attribute("direction", direction_or_any).required().changed().filter().sort();
+        direction: String = attribute("direction", direction_or_any).required().changed().sort();
+    }
+}
+
+/// 409: a rule says the opposite of another.
+fn contradiction(policy: &str, value: impl std::fmt::Display, kind: &str, other: impl std::fmt::Display) -> ApiError {
+    conflict(
+        "QoSRuleParameterConflict",
+        format!(
+            "Unable to add the rule with value {value} to the policy {policy} as the existing rule of type {kind} has value \
+             {other}."
+        ),
+    )
+}
+
+/// 409 if less may pass than must be able to, in one direction.
+async fn check_bandwidth(work: &mut Work<'_>, policy: &str, values: &View) -> Result<(), ApiError> {
+    let number = |name: &str| values.get(name).and_then(Value::as_i64);
+    let same = |direction: &str| values.get("direction").and_then(Value::as_str) == Some(direction);
+    if let Some(most) = number("max_kbps") {
+        let others: Vec<MinimumBandwidthRule> = rows_by(&mut work.transaction, "policy_id", [policy]).await?;
+        if let Some(other) = others.iter().find(|other| same(&other.direction) && other.min_kbps > most) {
+            return Err(contradiction(policy, most, "minimum_bandwidth", other.min_kbps));
+        }
+    }
+    if let Some(least) = number("min_kbps") {
+        let others: Vec<BandwidthLimitRule> = rows_by(&mut work.transaction, "policy_id", [policy]).await?;
+        if let Some(other) = others.iter().find(|other| same(&other.direction) && other.max_kbps < least) {
+            return Err(contradiction(policy, least, "bandwidth_limit", other.max_kbps));
+        }
+    }
+    Ok(())
+}
+
+/// 409 if packets are counted in one direction and in both.
+async fn check_packet_rates(work: &mut Work<'_>, policy: &str, id: &str, values: &View) -> Result<(), ApiError> {
+    let (Some(_), Some(direction)) = (values.get("min_kpps"), values.get("direction").and_then(Value::as_str)) else {
+        return Ok(());
+    };
+    let others: Vec<MinimumPacketRateRule> = rows_by(&mut work.transaction, "policy_id", [policy]).await?;
+    let other = others.iter().find(|other| other.id != id && (other.direction == "any") != (direction == "any"));
+    match other {
+        None => Ok(()),
+        Some(other) => Err(contradiction(policy, direction, "minimum_packet_rate", &other.direction)),
     }
 }
 

@@ -68,13 +68,13 @@ impl Resource for RbacPolicy {
     const ABOUT: &'static About = &RBAC_POLICIES;
 
     fn missing(id: &str) -> ApiError {
-        crate::errors::missing("RbacPolicyNotFound", format!("RBAC policy of type rbac_policy with ID {id} not found"))
+        crate::errors::missing("RbacPolicyNotFound", format!("RBAC policy of type unknown with ID {id} not found"))
     }
 
     async fn before_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
         self.check_everybody(work, "create_rbac_policy")?;
         let valid: &[&str] = match self.object_type.as_str() {
-            "network" => &["access_as_external", "access_as_shared"],
+            "network" => &["access_as_shared", "access_as_external"],
             _ => &["access_as_shared"],
         };
         if !valid.contains(&self.action.as_str()) {
@@ -82,10 +82,11 @@ impl Resource for RbacPolicy {
             return Err(refused(
                 "InvalidActionForType",
                 format!(
-                    "Invalid action '{}' for object type '{}'. Valid actions: [{}]",
+                    "Invalid action '{}' for object type '{}'. Valid actions: ({}{})",
                     self.action,
                     self.object_type,
-                    valid.join(", ")
+                    valid.join(", "),
+                    if valid.len() == 1 { "," } else { "" }
                 ),
             ));
         }
@@ -97,9 +98,6 @@ impl Resource for RbacPolicy {
             ));
         }
         if self.action == "access_as_external" {
-            if !is_admin(work.request) {
-                return Err(disallowed("rule:create_rbac_policy"));
-            }
             sql!("UPDATE networks SET external = " (true) " WHERE id = " (self.object_id))
                 .execute(&mut work.transaction)
                 .await?;

@@ -43,6 +43,11 @@ async fn named(request: &mut Request) -> Result<Named, ApiError> {
     let body = request.json().await?;
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
     let named = Named { subnet: text("subnet_id"), port: text("port_id") };
+    for id in [&named.port, &named.subnet].into_iter().flatten() {
+        if uuid::Uuid::try_parse(id).is_err() {
+            return Err(bad_request_of("router", &format!("'{id}' is not a valid UUID")));
+        }
+    }
     if named.subnet.is_none() && named.port.is_none() {
         return Err(bad_request_of("router", "Either subnet_id or port_id must be specified"));
     }

@@ -153,6 +153,18 @@ impl Resource for SecurityGroupRule {
     const OTHERS: &'static [Attribute] =
         &[attribute("normalized_cidr", any).filter().sort(), attribute("belongs_to_default_sg", any).filter()];
 
+    fn check_together(given: &[Given]) -> Result<(), ApiError> {
+        let mut groups = given.iter().map(|given| given.text("security_group_id"));
+        let first = groups.next();
+        if groups.all(|other| Some(other) == first) {
+            return Ok(());
+        }
+        Err(refused(
+            "SecurityGroupNotSingleGroupRules",
+            "Only allowed to update rules for one security profile at a time",
+        ))
+    }
+
     fn visible(request: &Request) -> Option<Condition> {
         if is_admin(request) {
             return None;
@@ -262,10 +274,9 @@ impl SecurityGroupRule {
         let number = protocols::number_of(protocol);
         let of_ipv6 = protocols::is_ipv6_only(&number);
         if of_ipv6 && self.ethertype == "IPv4" {
-            let shown = if number == "58" { "icmpv6" } else { protocol };
             return Err(refused(
                 "SecurityGroupEthertypeConflictWithProtocol",
-                format!("Invalid ethertype IPv4 for protocol {shown}."),
+                format!("Invalid ethertype IPv4 for protocol {protocol}."),
             ));
         }
         match number.as_str() {

@@ -142,8 +142,8 @@ pub(super) fn check_change(old: &Network, given: &Given) -> Result<(), ApiError>
         return Ok(());
     }
     Err(invalid_input(
-        "Plugin does not support updating the following provider network attributes: network_type, \
-                       physical_network, segmentation_id",
+        // Neutron's text has this second full stop.
+        "Only VLAN type networks can be updated.",
     ))
 }
 

@@ -59,7 +59,7 @@ pub(super) fn complete(subnet: &mut Subnet, given: &Given) -> Result<(), ApiErro
     let network = network.trunc();
     subnet.cidr = network.to_string();
     if !given.has("gateway_ip") {
-        subnet.gateway_ip = Some(default_gateway(&network).to_string());
+        subnet.gateway_ip = Some(default_gateway(&network, subnet.subnetpool_id.is_some()).to_string());
     }
     check_gateway(subnet, &network, given.has("gateway_ip"))?;
     if subnet.allocation_pools.is_empty() {
@@ -119,11 +119,11 @@ fn check_block(subnet: &Subnet, network: &IpNet) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The first address in IPv4, the address of the network itself in IPv6.
-fn default_gateway(network: &IpNet) -> IpAddr {
+/// The first address in IPv4; the address of the network itself in IPv6, unless it is cut from a pool.
+fn default_gateway(network: &IpNet, of_pool: bool) -> IpAddr {
     match network {
-        IpNet::V4(_) => address_in(network, number(network.network()).wrapping_add(1)),
-        IpNet::V6(_) => network.network(),
+        IpNet::V6(_) if !of_pool => network.network(),
+        _ => address_in(network, number(network.network()).wrapping_add(1)),
     }
 }
 

@@ -182,7 +182,7 @@ impl SubnetPool {
             return Err(illegal("min_prefixlen", min, "max_prefixlen", max));
         }
         if max > bits {
-            return Err(illegal("max_prefixlen", max, "max prefix bound", bits));
+            return Err(illegal("max_prefixlen", max, "ip_version_max", bits));
         }
         if default < min {
             return Err(illegal("default_prefixlen", default, "min_prefixlen", min));
@@ -239,7 +239,7 @@ impl SubnetPool {
         }
         Err(refused(
             "IllegalSubnetPoolPrefixUpdate",
-            "Illegal update to prefixes: existing prefixes must be a subset of the new prefixes.",
+            "Illegal update to prefixes: Existing prefixes must be a subset of the new prefixes.",
         ))
     }
 }
@@ -293,7 +293,8 @@ pub(super) async fn choose(work: &mut Work<'_>, subnet: &mut Subnet, given: &Giv
     resource::find::<SubnetPool>(work.request, &mut work.transaction, &id).await?;
     let pool = resource::locked::<SubnetPool>(work, &id).await?;
     if pool.ip_version != version {
-        return Err(bad_request_of("subnets", "Cannot allocate requested subnet from the available set of prefixes"));
+        let text = format!("Cannot allocate IPv{version} subnet from IPv{} subnet pool", pool.ip_version);
+        return Err(bad_request_of("subnets", &text));
     }
     let length = match (length, subnet.cidr.is_empty()) {
         (Some(length), _) => length,

@@ -189,10 +189,10 @@ impl Resource for Subnet {
     }
 
     async fn before_update(&mut self, old: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
-        layout::check_change(self, given)?;
         if given.has("gateway_ip") && self.gateway_ip != old.gateway_ip {
             super::router_interfaces::check_gateway_unused(work, old).await?;
         }
+        layout::check_change(self, given)?;
         if self.allocation_pools != old.allocation_pools {
             allocations::reset(&mut work.transaction, &self.id, &self.pools()?).await?;
         }

@@ -21,7 +21,7 @@ use crate::{
         checks::{self, Checked, Refusal, any, boolean, name, plain, uuid},
         read,
     },
-    errors::{conflict, missing},
+    errors::{conflict, invalid_input, missing},
     policy,
     resource::{
         self, About, Given, Resource, View, Wanted, Work, find, found_for, grouped, locked_for, rows_by, swap, views,
@@ -97,14 +97,19 @@ fn sub_ports(value: &Value) -> Checked {
         }
         let (kind, number) = (item.get("segmentation_type"), item.get("segmentation_id"));
         let (Some(kind), Some(number)) = (kind, number) else {
-            return Err(reason(format!(
+            return Err(Refusal::Error(invalid_input(format!(
                 "Invalid subport details '{}': missing segmentation information. Must specify both segmentation_id and \
                  segmentation_type",
                 plain(&Value::Object(item.clone()))
-            )));
+            ))));
         };
-        let number = checks::range::<1, 4094>(number)?;
-        checks::one_of(kind, &["vlan"])?;
+        if kind != "vlan" {
+            return Err(Refusal::Error(invalid_input(format!("Unknown segmentation_type '{}'", plain(kind)))));
+        }
+        let Ok(number) = checks::range::<1, 4094>(number) else {
+            let text = format!("Segmentation ID '{}' is not in range", plain(number));
+            return Err(Refusal::Error(invalid_input(text)));
+        };
         if found.iter().any(|other| other["segmentation_id"] == number) {
             return Err(reason(format!("Segmentation ID '{}' for '{}' is not unique", plain(&number), plain(port))));
         }
@@ -119,12 +124,9 @@ impl Resource for Trunk {
 
     async fn before_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
         let port = find::<Port>(work.request, &mut work.transaction, &self.port_id).await?;
-        check_free(work, &port.id).await?;
+        check_eligible(work, &port.id).await?;
         if !port.device_id.is_empty() && port.vif_type != "unbound" {
-            return Err(conflict(
-                "ParentPortInUse",
-                format!("Port {} is currently in use and is not eligible for use as a parent port.", port.id),
-            ));
+            return Err(parent_in_use(&port.id));
         }
         self.status = if port.status == "ACTIVE" { "ACTIVE" } else { "DOWN" }.to_owned();
         Ok(())
@@ -179,6 +181,29 @@ async fn subs_of(connection: &mut Connection, trunks: &[&str]) -> Result<Vec<(St
             (trunk, SubPort { port_id, segmentation_type, segmentation_id })
         })
         .collect())
+}
+
+/// 409 if a port that a trunk is to have is in a trunk already, or carries one.
+async fn check_eligible(work: &mut Work<'_>, port: &str) -> Result<(), ApiError> {
+    let carries: Option<String> =
+        sql!("SELECT id FROM trunks WHERE port_id = "(port)).fetch_optional(&mut work.transaction).await?;
+    if carries.is_some() {
+        return Err(parent_in_use(port));
+    }
+    let within: Option<String> = sql!("SELECT trunk_id FROM trunk_subports WHERE port_id = "(port))
+        .fetch_optional(&mut work.transaction)
+        .await?;
+    match within {
+        None => Ok(()),
+        Some(_) => Err(conflict("TrunkPortInUse", format!("Port {port} is in use by another trunk."))),
+    }
+}
+
+fn parent_in_use(port: &str) -> ApiError {
+    conflict(
+        "ParentPortInUse",
+        format!("Port {port} is currently in use and is not eligible for use as a parent port."),
+    )
 }
 
 /// 409 if a port is in a trunk, or carries one.
@@ -249,7 +274,7 @@ impl Trunk {
         let there = subs_of(&mut work.transaction, &[&self.id]).await?;
         for sub in subs {
             let port = find::<Port>(work.request, &mut work.transaction, &sub.port_id).await?;
-            check_free(work, &port.id).await?;
+            check_eligible(work, &port.id).await?;
             let same = |other: &SubPort| {
                 other.segmentation_type == sub.segmentation_type && other.segmentation_id == sub.segmentation_id
             };
@@ -285,7 +310,7 @@ impl Trunk {
             if !gone {
                 return Err(missing(
                     "SubPortNotFound",
-                    format!("SubPort on trunk {} with parent port {} could not be found.", self.id, port),
+                    format!("SubPort {port} on trunk {} could not be found.", self.id),
                 ));
             }
             sql!("UPDATE ports SET device_owner = " ("") ", device_id = " ("") " WHERE id = " (port))
@@ -293,6 +318,14 @@ impl Trunk {
                 .await?;
         }
         Ok(())
+    }
+
+    /// 409 while it is switched off: then it stays as it is.
+    fn check_enabled(&self) -> Result<(), ApiError> {
+        if self.admin_state_up {
+            return Ok(());
+        }
+        Err(conflict("TrunkDisabled", format!("Trunk {} is currently disabled.", self.id)))
     }
 
     /// Writes the change down, and answers with the bare trunk.
@@ -316,24 +349,28 @@ async fn get_subports(request: Request, Path(id): Path<String>) -> Result<Json<V
 
 async fn add_subports(mut request: Request, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let given = request.json().await?.get("sub_ports").cloned().unwrap_or_default();
-    let subs = sub_ports(&given).map_err(|refusal| refusal.of("sub_ports"))?;
-    let subs: Vec<SubPort> = read("sub_ports", &subs)?;
     let mut work = Work::begin(&request).await?;
     let trunk = locked_for::<Trunk>(&mut work, policy::ADD_SUBPORTS, &id).await?;
+    trunk.check_enabled()?;
+    let subs = sub_ports(&given).map_err(|refusal| match refusal {
+        Refusal::Reason(text) | Refusal::Convert(text) => invalid_input(text),
+        Refusal::Error(error) => error,
+    })?;
+    let subs: Vec<SubPort> = read("sub_ports", &subs)?;
     trunk.add(&mut work, &subs).await?;
     trunk.changed(work).await
 }
 
 async fn remove_subports(mut request: Request, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let given = request.json().await?.get("sub_ports").cloned().unwrap_or_default();
-    let ports: Vec<String> = given
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|sub| sub.get("port_id").and_then(Value::as_str).map(ToOwned::to_owned))
-        .collect();
+    let Some(given) = given.as_array() else {
+        return Err(invalid_input(format!("Invalid data format for subports: '{}' is not a list", plain(&given))));
+    };
+    let ports: Vec<String> =
+        given.iter().filter_map(|sub| sub.get("port_id").and_then(Value::as_str).map(ToOwned::to_owned)).collect();
     let mut work = Work::begin(&request).await?;
     let trunk = locked_for::<Trunk>(&mut work, policy::REMOVE_SUBPORTS, &id).await?;
+    trunk.check_enabled()?;
     trunk.remove(&mut work, ports.into_iter()).await?;
     trunk.changed(work).await
 }

@@ -168,9 +168,9 @@ on_both! {
         let shown = demo.get(&format!("/ports/{}", id(&parent))).await.body;
         assert_eq!(shown["port"]["trunk_details"]["sub_ports"][0]["mac_address"], sub["mac_address"]);
         assert_eq!(demo.delete(&format!("/ports/{}", id(&parent))).await.kind(), "PortInUseAsTrunkParent");
-        assert_eq!(demo.delete(&format!("/ports/{}", id(&sub))).await.kind(), "PortInUseAsSubPort");
+        assert_eq!(demo.delete(&format!("/ports/{}", id(&sub))).await.kind(), "TrunkPortInUse");
         let again = json!({"trunk": {"port_id": sub["id"]}});
-        assert_eq!(demo.post("/trunks", &again).await.kind(), "PortInUseAsSubPort");
+        assert_eq!(demo.post("/trunks", &again).await.kind(), "TrunkPortInUse");
         let path = format!("/trunks/{}", id(&trunk));
         let out = json!({"sub_ports": [{"port_id": sub["id"]}]});
         assert_eq!(demo.put(&format!("{path}/remove_subports"), &out).await.body["sub_ports"], json!([]));

@@ -17,7 +17,9 @@ use crate::config::Config;
 /// Fills the database. Several processes may do so at once.
 pub(crate) async fn run(database: &Database, config: &Config, file: &SeedFile) -> Result<Seeded> {
     flavors::seed(database).await?;
-    novella_image::seed::run(database, &file.images).await?;
+    if config.api.image_url.is_none() {
+        novella_image::seed::run(database, &file.images).await?;
+    }
     let seed = SeedConfig {
         admin_password: config.admin_password.clone(),
         demo_password: config.demo_password.clone(),

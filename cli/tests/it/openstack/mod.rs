@@ -200,9 +200,8 @@ async fn compute_stands_behind_a_real_keystone(mut keystone: Service, cloud: Clo
 /// A real Glance lets in whom Novella's Identity names.
 async fn a_real_glance_takes_the_tokens_of_identity(identity: IdentityAlone) {
     let admin = Administrator::of(&identity.url).await;
-    admin.user("glance", "service", "service").await;
     admin.user("reader", "reader", "demo").await;
-    let glance = Service::start("glance", &GLANCE, "", Some(&identity.url)).await;
+    let glance = glance(&identity).await;
     let images = format!("{}/v2/images", glance.url);
     let token = async |user: &str| {
         Client::connect_by(&identity.url, &identity.url, user, PASSWORD, "demo").await.secret().to_owned()
@@ -227,6 +226,12 @@ async fn a_real_glance_takes_the_tokens_of_identity(identity: IdentityAlone) {
     let ended = admin.http.delete(&tokens).header("X-Auth-Token", &demo).header("X-Subject-Token", &demo);
     assert_eq!(ended.send().await.unwrap().status(), StatusCode::NO_CONTENT);
     wait_for("the end of a token", async || list(&demo).await.status() == StatusCode::UNAUTHORIZED).await;
+}
+
+/// Glance with the users of a Novella's Identity.
+async fn glance(identity: &IdentityAlone) -> Service {
+    Administrator::of(&identity.url).await.user("glance", "service", "service").await;
+    Service::start("glance", &GLANCE, "", Some(&identity.url)).await
 }
 
 async fn keystone() -> Service {

@@ -1,4 +1,4 @@
-//! The real Neutron in place of this cloud's Networking.
+//! The real Neutron in place of this cloud's Networking, and the real Glance in place of its Image.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use novella_rest::keystone::{Keystone, KeystoneConfig};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Administrator, Service};
+use super::{Administrator, Service, glance};
 use crate::support::{
     client::Client,
     cloud::{Cloud, PASSWORD, Settings, wait_for},
@@ -24,7 +24,7 @@ use crate::support::{
 const NEUTRON: [&str; 2] = ["neutron==29.0.0", "waitress==3.0.2"];
 
 /// Neutron with the users of a Novella's Identity. The administrator is a service, too, as Nova's user is.
-async fn neutron(identity: &IdentityAlone) -> Service {
+pub(super) async fn neutron(identity: &IdentityAlone) -> Service {
     let admin = Administrator::of(&identity.url).await;
     admin.user("neutron", "service", "service").await;
     let project = admin.find_or_make("project", json!({"name": "admin"})).await;
@@ -227,19 +227,71 @@ async fn what_compute_asks_of_networking_a_real_neutron_answers(identity: Identi
     }
 }
 
-/// Servers with ports of the real Neutron: made, changed, moved, deleted; and no port is left behind.
-async fn servers_have_ports_of_a_real_neutron(identity: IdentityAlone, cloud: Cloud, neutron: Service) {
+/// An image of this name with bytes in Glance, and one without; both can be used by a server of that much memory.
+async fn images_of(glance: &Service, client: &Client, name: &str, min_ram: i64) -> (String, String) {
+    let (http, images) = (reqwest::Client::new(), format!("{}/v2/images", glance.url));
+    let token = client.secret();
+    let mut made = Vec::new();
+    for name in [name, "empty"] {
+        let body = json!({
+            "name": name, "disk_format": "raw", "container_format": "bare", "min_ram": min_ram, "os_type": "linux",
+        });
+        let answer = http.post(&images).header("X-Auth-Token", token).json(&body).send().await.unwrap();
+        made.push(text(&answer.json::<Value>().await.unwrap()["id"]));
+    }
+    let upload = http.put(format!("{images}/{}/file", made[0])).header("X-Auth-Token", token).body("bytes");
+    let uploaded = upload.header("Content-Type", "application/octet-stream").send().await.unwrap();
+    assert_eq!(uploaded.status(), 204);
+    (made.remove(0), made.remove(0))
+}
+
+/// What Compute passes on of Image comes from Glance, and goes there.
+async fn compute_shows_images_of_glance(client: &Client, image: &str, empty: &str) {
+    let list = client.get("/images/detail?limit=1").await;
+    assert_eq!(list["images"].as_array().unwrap().len(), 1);
+    let list = client.get("/images?name=theirs").await;
+    assert_eq!((text(&list["images"][0]["id"]), list["images"].as_array().unwrap().len()), (image.to_owned(), 1));
+    let shown = client.get(&format!("/images/{image}")).await["image"].take();
+    assert_eq!((&shown["status"], &shown["metadata"]["os_type"]), (&json!("ACTIVE"), &json!("linux")));
+    let metadata = format!("/images/{empty}/metadata");
+    let body = json!({"metadata": {"a_b": "c"}});
+    let (status, answer) = client.request(Method::PUT, &metadata, Some(&body)).await;
+    assert_eq!((status.as_u16(), &answer), (200, &body));
+    assert_eq!(client.get(&metadata).await, body);
+    assert_eq!(client.request(Method::DELETE, &format!("/images/{empty}"), None).await.0, 204);
+    assert_eq!(client.request(Method::GET, &format!("/images/{empty}"), None).await.0, 404);
+}
+
+/// Servers of images of the real Glance with ports of the real Neutron: made, changed, moved, deleted; and no port is left
+/// behind.
+async fn servers_have_images_of_a_real_glance_and_ports_of_a_real_neutron(
+    identity: IdentityAlone,
+    cloud: Cloud,
+    neutron: Service,
+    glance: Service,
+) {
     let api = Api::of(&neutron, &identity, "admin").await;
     let network = api.network("10.9.0.0/24").await;
     let kept = text(&api.make("port", json!({"network_id": network})).await["id"]);
     let client = cloud.client().await;
-    let image = client.image().await;
-    let body = json!({"server": {
-        "name": "s", "flavorRef": "1", "imageRef": image, "networks": [{"uuid": network}, {"port": kept}],
-    }});
-    let (status, made) = client.request(Method::POST, "/servers", Some(&body)).await;
+    let (image, empty) = images_of(&glance, &client, "theirs", 64).await;
+    let create = async |image: &str| {
+        let body = json!({"server": {
+            "name": "s", "flavorRef": "1", "imageRef": image, "networks": [{"uuid": network}, {"port": kept}],
+        }});
+        client.request(Method::POST, "/servers", Some(&body)).await
+    };
+    for unusable in
+        [&*empty, &images_of(&glance, &client, "large", 1 << 20).await.0, &InstanceUuid::random().to_string()]
+    {
+        let (status, refused) = create(unusable).await;
+        assert_eq!(status, 400, "{refused}");
+    }
+    let (status, made) = create(&image).await;
     assert_eq!(status, 202, "{made}");
     let id = text(&made["server"]["id"]);
+    assert_eq!(client.server(&id).await["image"]["id"], *image);
+    compute_shows_images_of_glance(&client, &image, &empty).await;
     let server = client.wait_for_status(&id, "ACTIVE").await;
     let shown = |server: &Value| {
         let mut shown: Vec<String> =
@@ -292,11 +344,14 @@ async fn servers_have_ports_of_a_real_neutron(identity: IdentityAlone, cloud: Cl
     assert_eq!(left, [kept]);
 }
 
-/// Its users and its networks are elsewhere.
-fn settings(identity: &IdentityAlone, neutron: &Service) -> Settings {
+/// Its users, its networks and its images are elsewhere.
+fn settings(identity: &IdentityAlone, neutron: &Service, glance: &Service) -> Settings {
     Settings {
         identity: Some(identity.url.clone()),
-        environment: vec![("NOVELLA_API__NETWORK_URL", neutron.url.clone())],
+        environment: vec![
+            ("NOVELLA_API__NETWORK_URL", neutron.url.clone()),
+            ("NOVELLA_API__IMAGE_URL", glance.url.clone()),
+        ],
         ..Settings::default()
     }
 }
@@ -312,11 +367,11 @@ mod embedded {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "takes minutes to install; ./test --full runs it"]
-    async fn servers_have_ports_of_a_real_neutron() {
+    async fn servers_have_images_of_a_real_glance_and_ports_of_a_real_neutron() {
         let identity = IdentityAlone::on_sqlite().await;
-        let neutron = neutron(&identity).await;
-        let cloud = Cloud::embedded(settings(&identity, &neutron)).await;
-        super::servers_have_ports_of_a_real_neutron(identity, cloud, neutron).await;
+        let (neutron, glance) = (neutron(&identity).await, glance(&identity).await);
+        let cloud = Cloud::embedded(settings(&identity, &neutron, &glance)).await;
+        super::servers_have_images_of_a_real_glance_and_ports_of_a_real_neutron(identity, cloud, neutron, glance).await;
     }
 }
 
@@ -325,10 +380,10 @@ mod on_rabbitmq_and_postgres {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "takes minutes to install; ./test --full runs it"]
-    async fn servers_have_ports_of_a_real_neutron() {
+    async fn servers_have_images_of_a_real_glance_and_ports_of_a_real_neutron() {
         let identity = IdentityAlone::on_postgres().await;
-        let neutron = neutron(&identity).await;
-        let cloud = Cloud::apart(settings(&identity, &neutron)).await;
-        super::servers_have_ports_of_a_real_neutron(identity, cloud, neutron).await;
+        let (neutron, glance) = (neutron(&identity).await, glance(&identity).await);
+        let cloud = Cloud::apart(settings(&identity, &neutron, &glance)).await;
+        super::servers_have_images_of_a_real_glance_and_ports_of_a_real_neutron(identity, cloud, neutron, glance).await;
     }
 }

@@ -80,7 +80,8 @@ def neutron():
     write(CONFIGURATION, {
         'DEFAULT': {
             'log_file': f'{FOLDER}/neutron.log', 'state_path': FOLDER, 'core_plugin': 'ml2',
-            'service_plugins': 'router,auto_allocate,port_forwarding,timestamp,revisions,tag', 'transport_url': 'fake://',
+            'service_plugins': 'router,trunk,qos,metering,auto_allocate,network_ip_availability,port_forwarding,'
+                               'segments,timestamp,revisions,tag', 'transport_url': 'fake://',
             'dns_domain': 'example.org.', 'api_paste_config': f'{ENVIRONMENT}/etc/neutron/api-paste.ini',
             'rpc_response_timeout': '3', 'notify_nova_on_port_status_changes': 'false',
             'notify_nova_on_port_data_changes': 'false'},
@@ -88,7 +89,7 @@ def neutron():
         'oslo_concurrency': {'lock_path': f'{FOLDER}/lock'},
         'keystone_authtoken': identity('neutron'),
         'ml2': {'type_drivers': 'flat,vxlan', 'project_network_types': 'vxlan', 'mechanism_drivers': 'openvswitch',
-                'extension_drivers': 'port_security,dns'},
+                'extension_drivers': 'port_security,qos,dns'},
         'ml2_type_vxlan': {'vni_ranges': '1:1000'},
     })
     # In a process of its own: what makes the tables must not be what serves.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{lock_in_order, ports};
 use crate::{
-    db::{Database, DbError, Json},
+    db::{Connection, Database, DbError, Json},
     ids::InstanceUuid,
     models::NetworkInfo,
     networks::{NetworkError, Networks},
@@ -23,6 +23,30 @@ pub enum RefreshError {
     /// Networking does not say.
     #[error(transparent)]
     Network(#[from] NetworkError),
+}
+
+/// A host and an instance on it.
+pub type Place = (String, InstanceUuid);
+
+/// Instances that are at rest on these hosts, by host and by id, behind `after`, at most `limit`.
+///
+/// # Errors
+/// The database can't be read.
+pub async fn at_rest_after(
+    connection: &mut Connection,
+    hosts: &[String],
+    after: Option<&Place>,
+    limit: i64,
+) -> Result<Vec<Place>, DbError> {
+    if hosts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = sql!("SELECT host, uuid FROM instances WHERE deleted_at IS NULL AND task_state IS NULL");
+    if let Some((host, instance)) = after {
+        found.append(sql!(" AND (host > " (host) " OR (host = " (host) " AND uuid > " (instance) "))"));
+    }
+    found.push(" AND host").is_in(hosts);
+    found.append(sql!(" ORDER BY host, uuid LIMIT "(limit))).fetch_all(connection).await
 }
 
 /// Asks Networking what these instances have, and writes it where it is not what the rows say. Rows are read before

@@ -17,7 +17,7 @@ use crate::{
     },
     attributes::checks::{self, Checked, Refusal, plain},
     errors::{conflict, invalid_input, refused},
-    resource::{Given, Resource as _, Work, held},
+    resource::{Given, Resource as _, Work, held, look_up},
     resources::{
         subnet_layout::is_usable,
         subnets::{self, Subnet},
@@ -208,6 +208,59 @@ pub(crate) enum Source<'s> {
     This(&'s Subnet, IpAddr),
 }
 
+/// The subnets of a port's network in which its device makes an address itself.
+fn own_subnets<'s>(port: &Port, all: &'s [Subnet]) -> impl Iterator<Item = &'s Subnet> {
+    let routers = is_routers(port);
+    all.iter()
+        .filter(move |subnet| !routers && subnet.makes_own_addresses())
+        .filter(move |subnet| subnet.service_types.is_empty() || subnet.service_types.contains(&port.device_owner))
+}
+
+/// Gives a port that has another hardware address the addresses that follow from it.
+pub(super) async fn follow_mac(work: &mut Work<'_>, port: &Port) -> Result<(), ApiError> {
+    let subnets = subnets::of_network(&mut work.transaction, &port.network_id).await?;
+    let own: Vec<&str> = own_subnets(port, &subnets).map(|subnet| subnet.id.as_str()).collect();
+    let (own, others): (Vec<FixedIp>, Vec<FixedIp>) = super::addresses_of(&mut work.transaction, &port.id)
+        .await?
+        .into_iter()
+        .partition(|fixed| own.contains(&fixed.subnet_id.as_str()));
+    if own.is_empty() {
+        return Ok(());
+    }
+    let wish = |fixed: FixedIp| Wish { subnet: Some(fixed.subnet_id), address: fixed.ip_address.parse().ok() };
+    let wishes: Vec<Wish> = others.into_iter().map(wish).collect();
+    change(work, port, &wishes).await?;
+    Ok(())
+}
+
+/// What a port gets that asks for one address: that one, and those that its device makes itself.
+pub(crate) fn sources_with<'s>(
+    port: &Port,
+    all: &'s [Subnet],
+    (subnet, address): (&'s Subnet, IpAddr),
+) -> Result<Vec<Source<'s>>, ApiError> {
+    let mut sources = vec![Source::This(subnet, address)];
+    for own in own_subnets(port, all).filter(|own| own.id != subnet.id) {
+        if let Some(address) = eui64(&own.network()?, port.mac()) {
+            sources.push(Source::This(own, address));
+        }
+    }
+    Ok(sources)
+}
+
+/// 400 for a subnet of another network.
+async fn check_subnets(work: &mut Work<'_>, port: &Port, own: &[Subnet], wishes: &[Wish]) -> Result<(), ApiError> {
+    for id in wishes.iter().filter_map(|wish| wish.subnet.as_ref()) {
+        if own.iter().all(|subnet| subnet.id != *id) && look_up::<Subnet>(&mut work.transaction, id).await?.is_some() {
+            return Err(invalid_input(format!(
+                "Failed to create port on network {}, because fixed_ips included invalid subnet {id}",
+                port.network_id
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// What a port gets that asks for nothing in particular: an address of IPv4, one of IPv6, and one in each subnet where
 /// devices make theirs themselves. `all` are the subnets of its network.
 pub(crate) fn default_sources<'s>(port: &Port, all: &'s [Subnet]) -> Result<Vec<Source<'s>>, ApiError> {
@@ -267,9 +320,16 @@ async fn give_first(
 pub(super) async fn change(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) -> Result<Vec<FixedIp>, ApiError> {
     let subnets = subnets::of_network(&mut work.transaction, &port.network_id).await?;
     let mut had = super::addresses_of(&mut work.transaction, &port.id).await?;
-    let mut kept: Vec<Option<FixedIp>> = vec![None; wishes.len()];
-    let places: Vec<(&Subnet, Option<IpAddr>)> =
+    check_subnets(work, port, &subnets, wishes).await?;
+    let mut places: Vec<(&Subnet, Option<IpAddr>)> =
         wishes.iter().map(|wish| place(port, &subnets, wish)).collect::<Result<_, _>>()?;
+    // Where devices make their addresses themselves they do so, whatever else is asked for.
+    for subnet in own_subnets(port, &subnets) {
+        if places.iter().all(|(other, _)| other.id != subnet.id) {
+            places.push((subnet, eui64(&subnet.network()?, port.mac())));
+        }
+    }
+    let mut kept: Vec<Option<FixedIp>> = vec![None; places.len()];
     // First those that are named, then any of their subnet.
     for named in [true, false] {
         for (index, (subnet, address)) in places.iter().enumerate() {

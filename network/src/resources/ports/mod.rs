@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    fixed_ips::{Source, Wish, default_sources, filter as fixed_ips_filter, none_left, place},
+    fixed_ips::{Source, Wish, default_sources, filter as fixed_ips_filter, none_left, place, sources_with},
     options::AddressPair,
 };
 pub(super) use self::{
@@ -196,11 +196,12 @@ impl Resource for Port {
 
     async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         self.choose_mac(work).await?;
-        let addresses = match fixed_ips::wished(given)? {
-            Some(wishes) => fixed_ips::give(work, self, &wishes).await?,
+        let wished = fixed_ips::wished(given)?;
+        match &wished {
+            Some(wishes) => fixed_ips::give(work, self, wishes).await?,
             None => fixed_ips::give_default(work, self).await?,
         };
-        self.ip_allocation = allocation(!addresses.is_empty()).to_owned();
+        self.ip_allocation = allocation(wished.as_deref() != Some(&[])).to_owned();
         sql!(
             "UPDATE ports SET ip_allocation = " (self.ip_allocation) " WHERE id = " (self.id)
         )
@@ -232,9 +233,10 @@ impl Resource for Port {
                     [policy::UPDATE_PORT, policy::UPDATE_PORT_FIXED_IPS, policy::UPDATE_PORT_FIXED_IPS_IP_ADDRESS];
                 check_rules(work.request, &rules, &whose.target())?;
             }
-            let addresses = fixed_ips::change(work, self, &wishes).await?;
-            self.ip_allocation = allocation(!addresses.is_empty()).to_owned();
+            fixed_ips::change(work, self, &wishes).await?;
             changed = true;
+        } else if self.mac_address != old.mac_address {
+            fixed_ips::follow_mac(work, self).await?;
         }
         if given.has("security_groups") || given.has("port_security_enabled") {
             self.set_groups(work, given, false).await?;
@@ -326,7 +328,7 @@ pub(crate) async fn groups_of(connection: &mut Connection, ports: &[&str]) -> Re
     Ok(groups)
 }
 
-/// How its addresses are given to a port that has some, or none.
+/// How its addresses are given to a new port that is to have some, or none.
 pub(crate) const fn allocation(some: bool) -> &'static str {
     if some { "immediate" } else { "none" }
 }
@@ -504,7 +506,7 @@ pub(super) async fn make_port(
     given.values.insert("port_security_enabled".to_owned(), json!(false));
     let port = resource::make::<Port>(work, &given).await?;
     let addresses = fixed_ips::give(work, &port, wishes).await?;
-    sql!("UPDATE ports SET ip_allocation = " (allocation(!addresses.is_empty())) " WHERE id = " (port.id))
+    sql!("UPDATE ports SET ip_allocation = " (allocation(!wishes.is_empty())) " WHERE id = " (port.id))
         .execute(&mut work.transaction)
         .await?;
     Ok((port, addresses))

@@ -2,6 +2,8 @@
 //!
 //! What is asked is resolved here, so that the ports themselves need no more decisions: a scheduler has them made for the host
 //! that it chooses. Nova finds some of it out only then, on a host, and puts the server into ERROR; here that is refused.
+//! But whether an address is one of a network's, and is still free then, only Networking can say: such a server goes into
+//! ERROR, as in Nova (`_ports_needed_per_instance` in nova/network/neutron.py looks only whether a port has the address).
 
 use std::{collections::BTreeSet, net::IpAddr};
 
