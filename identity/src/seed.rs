@@ -135,8 +135,10 @@ pub async fn run(database: &Database, config: &SeedConfig) -> Result<Seeded, See
 async fn seed(database: &Database, config: &SeedConfig) -> Result<Seeded, SeedError> {
     // Hashing takes a while: not with the database's write lock in hand.
     let cost = config.password_cost;
-    let admin = Prepared::new(database, "admin", config.admin_password.as_ref(), cost).await?;
-    let demo = Prepared::new(database, "demo", config.demo_password.as_ref(), cost).await?;
+    let (admin, demo) = tokio::try_join!(
+        Prepared::new(database, "admin", config.admin_password.as_ref(), cost),
+        Prepared::new(database, "demo", config.demo_password.as_ref(), cost),
+    )?;
     let mut users = Vec::new();
     for user in &config.users {
         if let Some(role) = user.roles.values().find(|role| !ROLES.contains(&role.as_str())) {
