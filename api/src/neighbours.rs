@@ -12,7 +12,7 @@ use novella_common::{
     projects::Projects,
 };
 use novella_messaging::BusReport;
-use novella_rest::ApiError;
+use novella_rest::{ApiError, token_in};
 
 use crate::Request;
 
@@ -37,8 +37,7 @@ impl fmt::Debug for Neighbours {
 
 /// Whoever asks Compute, as other components are asked for them.
 pub(crate) fn caller(request: &Request) -> Caller<'_> {
-    let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
-    Caller { context: &request.context, token }
+    Caller { context: &request.context, token: token_in(request.headers(), "x-auth-token") }
 }
 
 /// How the bus is looked at, beyond what AMQP tells.
