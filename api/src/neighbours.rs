@@ -56,11 +56,8 @@ pub trait Images: Send + Sync + 'static {
     ///
     /// # Errors
     /// 503 if the component can't be asked.
-    fn find_many<'a>(
-        &'a self,
-        asker: Asker<'a>,
-        ids: Vec<String>,
-    ) -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>>;
+    fn find_many<'a>(&'a self, asker: Asker<'a>, ids: Vec<String>)
+    -> BoxFuture<'a, Result<Vec<ImageRecord>, ApiError>>;
 
     /// The images that whoever asks may list, by a query of the Image API, at most so many.
     ///

@@ -109,13 +109,7 @@ impl ServiceElsewhere {
     ///
     /// # Errors
     /// There is none.
-    pub async fn send(
-        &self,
-        who: As<'_>,
-        method: Method,
-        url: &str,
-        body: Option<&Value>,
-    ) -> Result<HttpAnswer, Away> {
+    pub async fn send(&self, who: As<'_>, method: Method, url: &str, body: Option<&Value>) -> Result<HttpAnswer, Away> {
         self.send_as(who, method, url, body, "application/json").await
     }
 

@@ -68,7 +68,13 @@ impl ImagesElsewhere {
         Ok(Self(ServiceElsewhere::new("image", url, authority, keystone)?))
     }
 
-    async fn ask(&self, asker: Asker<'_>, method: Method, path: &str, patch: Option<&Value>) -> Result<Value, ApiError> {
+    async fn ask(
+        &self,
+        asker: Asker<'_>,
+        method: Method,
+        path: &str,
+        patch: Option<&Value>,
+    ) -> Result<Value, ApiError> {
         let token = asker.token.ok_or(ApiError::Unauthorized)?;
         let answer = async {
             let url = format!("{}{path}", versioned(&self.0.base().await?));

@@ -101,7 +101,9 @@ fn images_elsewhere(config: &Config) -> Result<Option<ImagesElsewhere>> {
     let url = Some(url.as_str()).filter(|url| *url != CATALOG);
     let keystone = match url {
         Some(_) => None,
-        None => Some(identity_elsewhere(&config.api)?.context("api.image_url is 'catalog', but api.identity_url is unset")?),
+        None => Some(
+            identity_elsewhere(&config.api)?.context("api.image_url is 'catalog', but api.identity_url is unset")?,
+        ),
     };
     let images = ImagesElsewhere::new(url, config.api.image_authority.as_deref(), keystone);
     Ok(Some(images.context("api.image_url")?))

@@ -81,7 +81,11 @@ impl Resource for AddressScope {
     async fn before_update(&mut self, _: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         match given.flag("shared") {
             Some(true) => sharing::share(work, &SHARED, &self.id, &self.project_id).await,
-            Some(false) if !sharing::shared_now(work.request, &mut work.transaction, &SHARED, &[&self.id]).await?.is_empty() => {
+            Some(false)
+                if !sharing::shared_now(work.request, &mut work.transaction, &SHARED, &[&self.id])
+                    .await?
+                    .is_empty() =>
+            {
                 Err(refused(
                     "AddressScopeUpdateError",
                     format!("Unable to update address scope {} : Shared address scope can't be unshared.", self.id),

@@ -366,10 +366,8 @@ async fn remove_subports(mut request: Request, Path(id): Path<String>) -> Result
     let Some(given) = given.as_array() else {
         return Err(invalid_input(format!("Invalid data format for subports: '{}' is not a list", plain(&given))));
     };
-    let ports: Vec<String> = given
-        .iter()
-        .filter_map(|sub| sub.get("port_id").and_then(Value::as_str).map(ToOwned::to_owned))
-        .collect();
+    let ports: Vec<String> =
+        given.iter().filter_map(|sub| sub.get("port_id").and_then(Value::as_str).map(ToOwned::to_owned)).collect();
     let mut work = Work::begin(&request).await?;
     let trunk = locked_for::<Trunk>(&mut work, policy::REMOVE_SUBPORTS, &id).await?;
     trunk.check_enabled()?;

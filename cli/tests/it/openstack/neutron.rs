@@ -281,7 +281,9 @@ async fn servers_have_images_of_a_real_glance_and_ports_of_a_real_neutron(
         }});
         client.request(Method::POST, "/servers", Some(&body)).await
     };
-    for unusable in [&*empty, &images_of(&glance, &client, "large", 1 << 20).await.0, &InstanceUuid::random().to_string()] {
+    for unusable in
+        [&*empty, &images_of(&glance, &client, "large", 1 << 20).await.0, &InstanceUuid::random().to_string()]
+    {
         let (status, refused) = create(unusable).await;
         assert_eq!(status, 400, "{refused}");
     }

@@ -46,7 +46,7 @@ pub async fn at_rest_after(
         found.append(sql!(" AND (host > " (host) " OR (host = " (host) " AND uuid > " (instance) "))"));
     }
     found.push(" AND host").is_in(hosts);
-    found.append(sql!(" ORDER BY host, uuid LIMIT " (limit))).fetch_all(connection).await
+    found.append(sql!(" ORDER BY host, uuid LIMIT "(limit))).fetch_all(connection).await
 }
 
 /// Asks Networking what these instances have, and writes it where it is not what the rows say. Rows are read before

@@ -211,9 +211,9 @@ pub(crate) enum Source<'s> {
 /// The subnets of a port's network in which its device makes an address itself.
 fn own_subnets<'s>(port: &Port, all: &'s [Subnet]) -> impl Iterator<Item = &'s Subnet> {
     let routers = is_routers(port);
-    all.iter().filter(move |subnet| !routers && subnet.makes_own_addresses()).filter(move |subnet| {
-        subnet.service_types.is_empty() || subnet.service_types.contains(&port.device_owner)
-    })
+    all.iter()
+        .filter(move |subnet| !routers && subnet.makes_own_addresses())
+        .filter(move |subnet| subnet.service_types.is_empty() || subnet.service_types.contains(&port.device_owner))
 }
 
 /// Gives a port that has another hardware address the addresses that follow from it.
@@ -251,9 +251,7 @@ pub(crate) fn sources_with<'s>(
 /// 400 for a subnet of another network.
 async fn check_subnets(work: &mut Work<'_>, port: &Port, own: &[Subnet], wishes: &[Wish]) -> Result<(), ApiError> {
     for id in wishes.iter().filter_map(|wish| wish.subnet.as_ref()) {
-        if own.iter().all(|subnet| subnet.id != *id)
-            && look_up::<Subnet>(&mut work.transaction, id).await?.is_some()
-        {
+        if own.iter().all(|subnet| subnet.id != *id) && look_up::<Subnet>(&mut work.transaction, id).await?.is_some() {
             return Err(invalid_input(format!(
                 "Failed to create port on network {}, because fixed_ips included invalid subnet {id}",
                 port.network_id

@@ -14,12 +14,7 @@ use serde_json::Value;
 
 use self::side::{Compared, ONE_ALONE_HAS, SCHEMAS, Side, Step};
 use super::{Administrator, glance, keystone, neutron::neutron};
-use crate::support::{
-    client::Client,
-    cloud::PASSWORD,
-    component::ComponentAlone,
-    identity::IdentityAlone,
-};
+use crate::support::{client::Client, cloud::PASSWORD, component::ComponentAlone, identity::IdentityAlone};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
