@@ -166,6 +166,20 @@ pub async fn an_address_that_is_named_is_no_other_ports_by_chance(world: World) 
     world.assert_free(&network, 13).await;
 }
 
+pub async fn who_names_an_address_has_those_that_follow_from_the_mac_too(world: World) {
+    let (network, _) = world.demo.network("net", "10.9.0.0/24").await;
+    let six = json!({
+        "network_id": network, "ip_version": 6, "cidr": "fd09::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac",
+    });
+    world.demo.make("/subnets", "subnet", six).await;
+    let mut wanted = world.wanted("host-1", &[]);
+    wanted.requested.vifs = vec![at(&network, "10.9.0.9"), on(&network)];
+    for vif in world.networks.allocate(&wanted).await.unwrap().0 {
+        let of_ipv6 = vif.fixed_ips.iter().filter(|fixed| fixed.address.starts_with("fd09::")).count();
+        assert_eq!((vif.fixed_ips.len(), of_ipv6), (2, 1), "{vif:?}");
+    }
+}
+
 pub async fn a_refused_server_takes_nothing_from_those_that_ask_with_it(world: World) {
     let (network, _) = world.demo.network("net", "10.9.0.0/26").await;
     let mut wanted: Vec<_> = (0..20).map(|_| world.wanted("host-1", &[&network])).collect();

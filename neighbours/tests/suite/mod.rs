@@ -20,6 +20,7 @@ macro_rules! for_each_behaviour {
             allocate: who_is_dropped_in_the_midst_loses_no_address,
             allocate: a_refused_port_leaves_nothing_of_the_others_behind,
             allocate: an_address_that_is_named_is_no_other_ports_by_chance,
+            allocate: who_names_an_address_has_those_that_follow_from_the_mac_too,
             allocate: a_refused_server_takes_nothing_from_those_that_ask_with_it,
             allocate: refusals_are_neutrons,
             allocate: a_quota_is_kept_by_many_at_once,

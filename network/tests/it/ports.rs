@@ -48,6 +48,26 @@ on_both! {
         }
     }
 
+    async fn a_port_has_the_addresses_that_follow_from_its_mac_whatever_it_asks_for(cloud: Cloud) {
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        let network = demo.network(json!({})).await;
+        demo.subnet(&network, "10.1.0.0/24").await;
+        let six = json!({"network_id": network, "ip_version": 6, "cidr": "fd03::/64", "ipv6_ra_mode": "slaac",
+            "ipv6_address_mode": "slaac"});
+        demo.make("/subnets", "subnet", six).await;
+        let addresses = |port: &Value| texts(&port["fixed_ips"], "ip_address");
+        let named = json!({"mac_address": "fa:16:3e:00:00:01", "fixed_ips": [{"ip_address": "10.1.0.9"}]});
+        let port = demo.port(&network, named).await;
+        assert_eq!(addresses(&port), ["10.1.0.9", "fd03::f816:3eff:fe00:1"]);
+        let path = format!("/ports/{}", id(&port));
+        let mac = json!({"port": {"mac_address": "fa:16:3e:00:00:02"}});
+        assert_eq!(addresses(&admin.put(&path, &mac).await.body["port"]), ["10.1.0.9", "fd03::f816:3eff:fe00:2"]);
+        let other = json!({"port": {"fixed_ips": [{"ip_address": "10.1.0.7"}]}});
+        assert_eq!(addresses(&demo.put(&path, &other).await.body["port"]), ["10.1.0.7", "fd03::f816:3eff:fe00:2"]);
+        let none = demo.port(&network, json!({"fixed_ips": []})).await;
+        assert_eq!((addresses(&none).len(), &none["ip_allocation"]), (1, &json!("none")));
+    }
+
     async fn a_change_of_addresses_keeps_what_stays(cloud: Cloud) {
         let demo = cloud.demo().await;
         let network = demo.network(json!({})).await;
@@ -168,11 +188,14 @@ on_both! {
         let shown = demo.get(&format!("/ports/{}", id(&parent))).await.body;
         assert_eq!(shown["port"]["trunk_details"]["sub_ports"][0]["mac_address"], sub["mac_address"]);
         assert_eq!(demo.delete(&format!("/ports/{}", id(&parent))).await.kind(), "PortInUseAsTrunkParent");
-        assert_eq!(demo.delete(&format!("/ports/{}", id(&sub))).await.kind(), "TrunkPortInUse");
+        assert_eq!(demo.delete(&format!("/ports/{}", id(&sub))).await.kind(), "PortInUseAsSubPort");
         let again = json!({"trunk": {"port_id": sub["id"]}});
         assert_eq!(demo.post("/trunks", &again).await.kind(), "TrunkPortInUse");
         let path = format!("/trunks/{}", id(&trunk));
         let out = json!({"sub_ports": [{"port_id": sub["id"]}]});
+        demo.put(&path, &json!({"trunk": {"admin_state_up": false}})).await;
+        assert_eq!(demo.put(&format!("{path}/remove_subports"), &out).await.kind(), "TrunkDisabled");
+        demo.put(&path, &json!({"trunk": {"admin_state_up": true}})).await;
         assert_eq!(demo.put(&format!("{path}/remove_subports"), &out).await.body["sub_ports"], json!([]));
         assert_eq!(demo.delete(&path).await.status, 204);
         assert_eq!(demo.delete(&format!("/ports/{}", id(&parent))).await.status, 204);

@@ -336,6 +336,14 @@ async fn servers_have_images_of_a_real_glance_and_ports_of_a_real_neutron(
     .await;
     bound_to(&after).await;
 
+    // This Neutron tells nobody of what it changes.
+    let renamed = json!({"network": {"name": "renamed"}});
+    api.send(Method::PUT, &format!("/networks/{network}"), Some(&renamed)).await;
+    wait_for("the network's new name", async || {
+        client.server(&id).await["addresses"]["renamed"].as_array().is_some_and(|addresses| addresses.len() == 3)
+    })
+    .await;
+
     client.delete(&id).await;
     client.wait_until_gone(&id).await;
     wait_for("the ports to be given back", async || api.ports_of(&id).await.is_empty()).await;
@@ -351,6 +359,7 @@ fn settings(identity: &IdentityAlone, neutron: &Service, glance: &Service) -> Se
         environment: vec![
             ("NOVELLA_API__NETWORK_URL", neutron.url.clone()),
             ("NOVELLA_API__IMAGE_URL", glance.url.clone()),
+            ("NOVELLA_CONDUCTOR__NETWORK_REFRESH_INTERVAL", "0.5".to_owned()),
         ],
         ..Settings::default()
     }

@@ -29,7 +29,7 @@ const BY_CHANCE: [&str; 12] = [
 ];
 
 /// What one of the two alone has, by the row of docs/compatibility.md that says so.
-pub(super) const ONE_ALONE_HAS: [(&str, &[&str]); 4] = [
+pub(super) const ONE_ALONE_HAS: [(&str, &[&str]); 5] = [
     (
         "`resource_request` of ports, `segment_id` of subnets, `numa_affinity_policy`, `ip_availability_details`, ranges of ports that \
          are forwarded",
@@ -59,6 +59,8 @@ pub(super) const ONE_ALONE_HAS: [(&str, &[&str]); 4] = [
         &[".address_group.shared", ".address_groups[].shared", ".address_group.standard_attr_id"],
     ),
     ("`availability_zones` of networks and routers", &[".availability_zones"]),
+    // Until the last moment of the task.
+    ("import by `glance-direct`", &[".os_glance_import_task"]),
 ];
 
 /// The row by which the text that refuses a body ends with its reason.
