@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! delivered ─┬─ cannot be read, or is too large ─────────────────────────▶ dead_letters, with all the others that can't
-//!            ├─ the first time: with others, in a batch ─────────────────▶ acknowledged, or given back
-//!            └─ redelivered ─┬─ marked max_deliveries times ─────────────▶ dead_letters
-//!                            └─ else: marked, and in a batch by itself ──▶ acknowledged, and its markers removed
+//!            ├─ the first time, or again here: with others, in a batch ──▶ acknowledged, or given back
+//!            └─ redelivered, ┬─ marked max_deliveries times ─────────────▶ dead_letters
+//!               had elsewhere └─ else: marked, and in a batch by itself ──▶ acknowledged, and its markers removed
 //! ```
 //!
 //! What kills each listener that takes it is found by that: after a crash each notification that was in hand is taken
-//! alone. Who gives one back on purpose wants it again, however often.
+//! alone. What comes again because its connection was lost has killed nobody: a listener that has had it in hand, and lives
+//! on, takes it with others. Who gives one back on purpose wants it again, however often.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use super::known::KnownIds;
 use super::{Priority, queue, route};
 use crate::error::MessagingError;
 use crate::excerpt::Excerpt;
@@ -88,6 +90,8 @@ pub struct NotificationListener {
     subscriber: Subscriber,
     /// How many were taken from the subscription.
     taken: u64,
+    /// What it has had in hand.
+    known: KnownIds,
     /// Taken, and left for the next batch.
     left: Option<Delivery>,
     /// Taken, and given back by a batch: to be taken again before anything newer, so that the order
@@ -107,6 +111,8 @@ struct Unacknowledged {
     delivery: Delivery,
     /// Those of the deliveries that ended badly, and of this one after them.
     markers: Vec<String>,
+    /// It is to be in a batch by itself.
+    alone: bool,
 }
 
 /// One that is to be set aside, and why.
@@ -145,7 +151,7 @@ impl NotificationListener {
                     break;
                 };
                 // By itself.
-                if first.delivery.redelivered && !batch.is_empty() {
+                if first.alone && !batch.is_empty() {
                     break;
                 }
                 if let Some(marker) = first.markers.last()
@@ -179,7 +185,7 @@ impl NotificationListener {
                     break;
                 };
                 // By itself.
-                if delivery.redelivered && !batch.is_empty() {
+                if self.is_doubtful(&delivery) && !batch.is_empty() {
                     self.left = Some(delivery);
                     break;
                 }
@@ -205,9 +211,19 @@ impl NotificationListener {
         remove(&self.transport, markers).await;
     }
 
+    /// Whether whoever had this may have died of it.
+    fn is_doubtful(&self, delivery: &Delivery) -> bool {
+        let is_known = |message: Arc<NotificationMessage>| self.known.contains(&message.unique_id);
+        delivery.redelivered && !delivery.message.content.notification().is_ok_and(is_known)
+    }
+
     async fn take(&mut self, delivery: Delivery, batch: &mut Batch, unreadable: &mut Vec<SetAside>) {
+        let alone = self.is_doubtful(&delivery);
         // It comes again, and in the order of the queue, with what was in hand when the connection was lost.
         if delivery.is_void() {
+            if let Ok(message) = delivery.message.content.notification() {
+                self.known.insert(&message.unique_id);
+            }
             return;
         }
         let read = Notification::read(&delivery, self.serializer.as_deref());
@@ -217,7 +233,7 @@ impl NotificationListener {
             Err(error) => return unreadable.push((delivery, Why::Unreadable, error.to_string())),
         };
         let mut markers = Vec::new();
-        if let Some(redelivered) = delivery.0.as_ref().filter(|delivery| delivery.redelivered) {
+        if let Some(redelivered) = delivery.0.as_ref().filter(|_| alone) {
             match self.mark(&redelivered.queue, &id, &mut markers).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -231,7 +247,8 @@ impl NotificationListener {
         }
         if let Some(delivery) = delivery.keep() {
             self.taken += 1;
-            batch.push(Unacknowledged { sequence: self.taken, notification, delivery, markers });
+            self.known.insert(&id);
+            batch.push(Unacknowledged { sequence: self.taken, notification, delivery, markers, alone });
         }
     }
 
@@ -412,6 +429,7 @@ impl NotificationListenerBuilder {
             serializer: self.serializer,
             subscriber,
             taken: 0,
+            known: KnownIds::default(),
             left: None,
             again: BTreeMap::new(),
             given_back,
@@ -465,9 +483,9 @@ impl Batch {
     }
 
     fn push(&mut self, unacknowledged: Unacknowledged) {
-        let Unacknowledged { sequence, notification, delivery, markers } = unacknowledged;
+        let Unacknowledged { sequence, notification, delivery, markers, alone } = unacknowledged;
         self.bytes += delivery.message.content.size();
-        self.alone |= delivery.redelivered;
+        self.alone |= alone;
         self.notifications.push(notification);
         self.deliveries.push((sequence, delivery, markers));
     }
@@ -528,6 +546,7 @@ impl Drop for Batch {
                 notification,
                 delivery,
                 markers,
+                alone: self.alone,
             })
             .collect();
         // A listener that is gone has returned them to the queue already.

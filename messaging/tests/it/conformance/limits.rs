@@ -101,6 +101,27 @@ pub async fn a_notification_that_is_given_back_is_never_set_aside(bus: &impl Bus
     assert_eq!(transport.dead_letters(10).await.unwrap(), []);
 }
 
+/// What a broker gives a listener ahead is hundreds of notifications, and none of them has killed anybody when their
+/// connection is cut: one by one they would hold up all that comes after them.
+pub async fn what_a_listener_had_in_hand_when_its_connection_was_cut_comes_again_in_batches(vhost: &Vhost) {
+    let transport = vhost.connect().await;
+    let mut listener = listen(&transport).await;
+    let events = (0..100).map(|number| (number.to_string(), Value::Null));
+    Notifier::new(&transport, "reports", "p").info_many(&context(), events).await.unwrap();
+    let first = within(listener.next_batch(1)).await.unwrap();
+    assert!(vhost.close_connections().await > 0);
+    drop(first);
+    let (mut batches, mut taken) = (0, std::collections::BTreeSet::new());
+    while taken.len() < 100 {
+        let batch = within(listener.next_batch(500)).await.unwrap();
+        batches += 1;
+        taken.extend(batch.notifications().iter().map(|it| it.event_type.clone()));
+        batch.ack().await;
+    }
+    assert!(batches < 50, "{batches} batches");
+    assert_eq!(transport.dead_letters(10).await.unwrap(), []);
+}
+
 /// Read, each of these takes thirty times its bytes.
 pub async fn messages_that_are_too_large_are_set_aside_unread_and_take_no_memory(vhost: &Vhost) {
     let transport = vhost.connect().await;

@@ -147,6 +147,7 @@ mod on_rabbitmq {
     }
     suite! { novella_testing::Vhost, limits:
         messages_that_are_too_large_are_set_aside_unread_and_take_no_memory
+        what_a_listener_had_in_hand_when_its_connection_was_cut_comes_again_in_batches
         a_flood_of_malformed_notifications_holds_up_nobody_for_long
         the_dead_letters_queue_of_an_earlier_version_is_used_as_it_is
         a_message_that_is_too_large_is_not_sent
