@@ -114,9 +114,10 @@ impl Client {
         self.get_of("compute", path).await
     }
 
-    /// `GET path`, and the length of the answer's body, which is read to its end and not understood.
-    pub(crate) async fn read(&self, path: &str) -> Result<usize> {
-        Ok(self.succeed("compute", Method::GET, path, None).await?.body.len())
+    /// `GET path`, relative to the endpoint of a service type, and the length of the answer's body, which is read to its end
+    /// and not understood.
+    pub(crate) async fn read_of(&self, service: &str, path: &str) -> Result<usize> {
+        Ok(self.succeed(service, Method::GET, path, None).await?.body.len())
     }
 
     /// `GET path`, relative to the endpoint of another service type.

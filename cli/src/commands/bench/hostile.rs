@@ -97,7 +97,7 @@ async fn healthy(cloud: &Deployment, client: &Client) -> Result<Met> {
         let mut met = Met { list: load::histogram()?, log_in: load::histogram()?, answered: 0, refused: 0 };
         while Instant::now() < until {
             let begun = Instant::now();
-            let listed = client.read("/servers?limit=1").await;
+            let listed = client.read_of("compute", "/servers?limit=1").await;
             met.list.record(load::micros(begun.elapsed()))?;
             let begun = Instant::now();
             let logged_in = cloud.client().await;

@@ -1,5 +1,5 @@
 //! `--images`: how fast an image comes and goes, beside a plain copy of as many bytes through a socket into a file and out of
-//! it, and beside their digests alone; and how much more memory the API holds at its peak.
+//! it, and how much more memory the API holds at its peak.
 
 use std::{
     path::Path,
@@ -7,9 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use md5::Md5;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha512};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,8 +33,6 @@ pub(super) async fn measure(shape: &Shape, mib: usize, column: &mut Column) -> R
         tokio::fs::remove_file(&file).await?;
         column.rate("MiB/s, through a socket into a file", mib, floor.0);
         column.rate("MiB/s, out of the file through a socket", mib, floor.1);
-        let digests = tokio::task::spawn_blocking(move || digests(mib)).await?;
-        column.rate("MiB/s, MD5 and SHA-512 of bytes in memory, at once", mib, digests);
         let image = new_image(cloud, client.token()).await?;
         let head = |method: &str, more: &str| {
             let (host, token) = (cloud.endpoint.trim_start_matches("http://"), client.token());
@@ -53,7 +49,6 @@ pub(super) async fn measure(shape: &Shape, mib: usize, column: &mut Column) -> R
         let took = send(cloud, &upload, mib, "204").await?;
         column.rate("MiB/s, PUT /images/ID/file", mib, took);
         column.share("upload, of the plain copy", took, floor.0);
-        column.share("upload, of the digests alone", took, digests);
         column.growth("resident memory of the API at its peak, beyond that before, upload", began, peak(api)?);
         let began = Memory::of("api", api)?.rss;
         forget_peak(api)?;
@@ -64,25 +59,6 @@ pub(super) async fn measure(shape: &Shape, mib: usize, column: &mut Column) -> R
         Ok(())
     })
     .await
-}
-
-/// How long the digests take that an image has, each in a thread of its own.
-fn digests(mib: usize) -> Duration {
-    let piece = vec![7; MIB];
-    let begun = Instant::now();
-    std::thread::scope(|scope| {
-        scope.spawn(|| std::hint::black_box(digest::<Md5>(&piece, mib)));
-        scope.spawn(|| std::hint::black_box(digest::<Sha512>(&piece, mib)));
-    });
-    begun.elapsed()
-}
-
-fn digest<D: Digest>(piece: &[u8], pieces: usize) -> Vec<u8> {
-    let mut digest = D::new();
-    for _ in 0..pieces {
-        digest.update(piece);
-    }
-    digest.finalize().to_vec()
 }
 
 /// Two ends of a connection on this machine.
