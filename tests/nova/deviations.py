@@ -22,6 +22,9 @@ KNOWN = [
     (r'^GET /(servers|os-volumes_boot)(/detail)?: Nova takes .*\(\''
      r'(block_device_mapping|info_cache|metadata|pci_devices|security_groups|services|system_metadata)\'',
      "Nova's schema has these names, and its handler refuses them with 400"),
+    (r'^POST /flavors: Nova takes .*rxtx_factor\. Value: "?0"?\.', 'Nova finds out when it makes the flavor, and says 400 then'),
+    (r"^PUT /servers/\{server_id\}/tags/\{id\}: Nova refuses .* is not of type 'null'",
+     'what comes with a tag is not looked at: all is said by the path'),
     (r'^GET /: the version is not echoed', 'the documents are the same at every version'),
     (r'addFixedIp: Nova takes .*networkId', 'the id of a network is a UUID; Nova finds out by asking Networking'),
     (r'(add|remove)SecurityGroup: Nova takes .*can not start or end with whitespace',

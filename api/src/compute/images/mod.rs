@@ -90,8 +90,11 @@ async fn remove(request: Request, Path(id): Path<String>) -> Result<StatusCode, 
 
 /// A page of images, and the link to the next.
 async fn page(request: &Request, collection: &str) -> Result<(Vec<ImageRecord>, Option<NextLink>), ApiError> {
-    for name in ["page_size", "offset"] {
-        count(&request.query, name)?;
+    count(&request.query, "offset")?;
+    if count(&request.query, "page_size")? == Some(0) {
+        return Err(ApiError::bad_request(
+            "Invalid input for query parameters page_size. Value: 0. It must be an integer from 1 on.",
+        ));
     }
     let most = request.config.max_limit;
     let mut page = Page::from_query(&request.query, most)?;

@@ -36,8 +36,15 @@ async fn every_answer_is_one_that_the_document_has(cloud: Cloud) {
     // It was let in all the time, and the cloud is well.
     let logs = cloud.logs();
     assert!(!logs.contains("a handler broke") && !logs.contains("panicked"), "{logs}");
-    let id = admin.create("after", json!({})).await;
-    admin.wait_for_status(&id, "ACTIVE").await;
+    let mut body = admin.create_body("after", json!({})).await;
+    // Of the networks that are there by now.
+    let networks = reqwest::Client::new().get(format!("{}/networking/v2.0/networks?name=private", cloud.endpoint));
+    let answer = networks.header("X-Auth-Token", admin.secret()).send().await.unwrap();
+    let networks: serde_json::Value = answer.json().await.unwrap();
+    body["server"]["networks"] = json!([{"uuid": networks["networks"][0]["id"]}]);
+    let (status, made) = admin.request(reqwest::Method::POST, "/servers", Some(&body)).await;
+    assert_eq!(status, 202, "{made}");
+    admin.wait_for_status(made["server"]["id"].as_str().unwrap(), "ACTIVE").await;
 }
 
 mod embedded {

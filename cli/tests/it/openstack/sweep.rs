@@ -120,7 +120,6 @@ mod embedded {
         hear(clients::a_server_is_led_through_its_life_by_openstackclient).await;
         hear(clients::an_operator_sees_hosts_and_services_with_openstackclient).await;
         hear(clients::an_operator_divides_hosts_and_flavors_with_openstackclient).await;
-        hear(clients::clients_are_taken_at_their_word).await;
     }
 
     /// What clients do on a cloud of its own is recorded, and held against Nova's schemas.
