@@ -11,7 +11,7 @@ KNOWN = [
     (r'^PUT /os-security-groups/.*Security group .* not found', 'none is there, whatever is to be changed of it'),
     (r'^GET /os-instance_usage_audit_log.*: the answer: .* is not a \'uuid\'',
      "Nova's schema calls the names of hosts UUIDs, which Nova itself does not answer with"),
-    (r'^POST /os-keypairs: the answer: .* user_id\. Value: .* does not match',
+    (r'^POST /os-keypairs: the answer: .* user_id\. Value: .* (does not match|should be non-empty)',
      "Nova's schema takes any user_id in the request and not in the answer"),
     (r'^GET /os-server-groups: the answer: .* Value: soft-',
      'a group of a later version is listed at an earlier one, as by Nova, whose schema does not know that'),
