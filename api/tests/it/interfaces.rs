@@ -273,8 +273,8 @@ on_both! {
             (409, format!("Floating IP {floating} is not associated with instance {uuid}.").as_str()));
         assert_eq!((act(other, "removeFloatingIp", json!({"address": floating})).await.status, addresses(other).await.len()), (202, 1));
         for (status, key, body, said) in [
-            (404, "addFloatingIp", json!({"address": "192.0.2.250"}), "floating IP not found".to_owned()),
-            (404, "removeFloatingIp", json!({"address": "192.0.2.250"}), "Floating IP not found for address 192.0.2.250.".into()),
+            (404, "addFloatingIp", json!({"address": "203.0.113.9"}), "floating IP not found".to_owned()),
+            (404, "removeFloatingIp", json!({"address": "203.0.113.9"}), "Floating IP not found for address 203.0.113.9.".into()),
             (400, "addFloatingIp", json!({"address": floating, "fixed_address": "10.1.0.250"}),
                 "Specified fixed address not assigned to instance".into()),
             (400, "removeFixedIp", json!({"address": "10.1.0.250"}), format!("Instance {uuid} does not have fixed IP '10.1.0.250'.")),
