@@ -26,6 +26,28 @@ on_both! {
         assert_eq!((&shown["locked"], &shown["locked_reason"]), (&json!(false), &Value::Null));
     }
 
+    async fn a_lock_is_in_the_servers_history_and_a_second_one_changes_nothing(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let path = format!("/compute/v2.1/servers/{uuid}");
+        for (action, argument) in [("lock", json!({"locked_reason": "first"})), ("lock", json!({"locked_reason": "second"}))] {
+            assert_eq!(demo.at("2.73").action(uuid, &json!({action: argument})).await.status, 202);
+        }
+        assert_eq!(demo.at("2.73").get(&path).await.body["server"]["locked_reason"], "first");
+        assert_eq!(demo.action(uuid, &json!({"unlock": null})).await.status, 202);
+        let history = admin.get(&format!("{path}/os-instance-actions")).await.body["instanceActions"].clone();
+        let named = |name: &str| {
+            let all = history.as_array().unwrap().iter().filter(|action| action["action"] == name).collect::<Vec<_>>();
+            assert_eq!(all.len(), 1, "{name}: {history}");
+            all[0]["request_id"].as_str().unwrap().to_owned()
+        };
+        for (action, event) in [("lock", "api_lock"), ("unlock", "api_unlock")] {
+            let shown = admin.get(&format!("{path}/os-instance-actions/{}", named(action))).await.body;
+            let events = &shown["instanceAction"]["events"];
+            assert_eq!((&events[0]["event"], &events[0]["result"]), (&json!(event), &json!("Success")), "{shown}");
+        }
+    }
+
     async fn what_an_administrator_has_locked_its_user_cannot_unlock(cloud: Cloud) {
         let (admin, demo) = (cloud.admin().await, cloud.demo().await);
         let uuid = cloud.active_server(&demo, "s", "host-1").await;

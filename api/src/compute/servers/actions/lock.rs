@@ -1,10 +1,14 @@
 //! `lock`, `unlock`: nobody but administrators changes a locked server.
 
 use http::StatusCode;
-use novella_common::{db::instances::edits, models::LockedBy};
+use novella_common::{
+    db::{actions, instances::edits},
+    models::{EventResult, Instance, LockedBy},
+};
 use novella_rest::{ApiError, Path, wrong};
 use serde_json::Value;
 
+use super::super::operation::{action_row, event_of};
 use crate::{Request, policy};
 
 /// `lock`. Until 2.72 what stands behind the name is ignored; from 2.73 on it may say why.
@@ -14,9 +18,12 @@ pub(super) async fn lock(mut request: Request, Path(id): Path<String>) -> Result
     let instance = super::super::find(&request, &id).await?;
     // An administrator's lock on one's own server is a user's lock.
     let own = request.context.project_id.as_ref() == Some(&instance.project_id);
+    // As in Nova: what is locked already stays as it was locked, but for administrators of another project.
+    if own && instance.locked_by.is_some() {
+        return Ok(StatusCode::ACCEPTED);
+    }
     let by = if own { LockedBy::Owner } else { LockedBy::Admin };
-    edits::set_lock(&mut *request.state.database.write().await?, instance.uuid, Some(by), reason.as_deref()).await?;
-    Ok(StatusCode::ACCEPTED)
+    write(&request, &instance, "lock", Some(by), reason.as_deref()).await
 }
 
 /// `unlock`.
@@ -25,7 +32,24 @@ pub(super) async fn unlock(request: Request, Path(id): Path<String>) -> Result<S
     if instance.locked_by == Some(LockedBy::Admin) {
         policy::UNLOCK_OVERRIDE.check_own(&request.context)?;
     }
-    edits::set_lock(&mut *request.state.database.write().await?, instance.uuid, None, None).await?;
+    write(&request, &instance, "unlock", None, None).await
+}
+
+/// Writes the lock, and into the server's history who has set or taken it.
+async fn write(
+    request: &Request,
+    instance: &Instance,
+    action: &str,
+    by: Option<LockedBy>,
+    reason: Option<&str>,
+) -> Result<StatusCode, ApiError> {
+    let mut transaction = request.state.database.begin().await?;
+    edits::set_lock(&mut transaction, instance.uuid, by, reason).await?;
+    actions::start(&mut transaction, &[action_row(&request.context, instance.uuid, action)]).await?;
+    let done = Some((EventResult::Success, None));
+    let event = event_of(&request.context, instance.uuid, &format!("api_{action}"), None, done);
+    actions::record_events(&mut transaction, &[event]).await?;
+    transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)
 }
 
