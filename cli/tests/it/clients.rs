@@ -6,7 +6,7 @@ use novella_testing::python;
 use serde_json::Value;
 
 use crate::support::{
-    cloud::{Cloud, Settings},
+    cloud::{Cloud, PASSWORD, Settings},
     openstackclient::{OpenStack, installed},
 };
 
@@ -179,36 +179,18 @@ async fn an_operator_looks_after_users_with_openstackclient(cloud: Cloud) {
     assert_eq!(users[0]["Name"], "bob");
 
     // As somebody else: what he leaves with programs and with others.
-    let bob = async |arguments: &[&str]| {
-        let mut command = openstack.command(arguments);
-        let url = format!("{}/identity/v3", cloud.endpoint);
-        for (name, value) in [
-            ("OS_AUTH_URL", url.as_str()),
-            ("OS_IDENTITY_API_VERSION", "3"),
-            ("OS_USERNAME", "bob"),
-            ("OS_PASSWORD", "pw"),
-            ("OS_PROJECT_NAME", "build"),
-            ("OS_USER_DOMAIN_NAME", "Default"),
-            ("OS_PROJECT_DOMAIN_NAME", "Default"),
-            ("OS_CLIENT_CONFIG_FILE", "/nonexistent"),
-        ] {
-            command.env(name, value);
-        }
-        tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap()
-    };
-    let made = bob(&["application", "credential", "create", "--role", "reader", "robot", "-f", "json"]).await;
-    let made: Value = serde_json::from_str(&made).unwrap();
+    let url = format!("{}/identity/v3", cloud.endpoint);
+    let bob = openstack.at(&url, "bob", "pw", "build");
+    let made = bob.json(&["application", "credential", "create", "--role", "reader", "robot"]).await;
     assert!(made["Secret"].as_str().unwrap().len() > 60, "{made}");
-    assert!(bob(&["application", "credential", "list", "-f", "value", "-c", "Name"]).await.contains("robot"));
-    let mut command = openstack.command(&["server", "list", "-f", "json"]);
-    command
-        .env("OS_AUTH_TYPE", "v3applicationcredential")
-        .env("OS_AUTH_URL", format!("{}/identity/v3", cloud.endpoint))
-        .env("OS_APPLICATION_CREDENTIAL_ID", made["ID"].as_str().unwrap())
-        .env("OS_APPLICATION_CREDENTIAL_SECRET", made["Secret"].as_str().unwrap())
-        .env("OS_CLIENT_CONFIG_FILE", "/nonexistent");
-    let servers = tokio::task::spawn_blocking(move || python::run(&mut command)).await.unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&servers).unwrap(), Value::Array(vec![]));
+    assert!(bob.print(&["application", "credential", "list", "-f", "value", "-c", "Name"]).await.contains("robot"));
+    let robot = openstack.without_file().with(&[
+        ("OS_AUTH_TYPE", "v3applicationcredential"),
+        ("OS_AUTH_URL", &url),
+        ("OS_APPLICATION_CREDENTIAL_ID", made["ID"].as_str().unwrap()),
+        ("OS_APPLICATION_CREDENTIAL_SECRET", made["Secret"].as_str().unwrap()),
+    ]);
+    assert_eq!(robot.json(&["server", "list"]).await, Value::Array(vec![]));
     // The client looks names up, which a member may not.
     let create = ["trust", "create", "--project", "admin", "--role", "member", "--impersonate", "admin", "demo"];
     let trust = openstack.json(&create).await;
@@ -216,8 +198,8 @@ async fn an_operator_looks_after_users_with_openstackclient(cloud: Cloud) {
     let trust = trust["id"].as_str().unwrap();
     assert_eq!(openstack.json(&["trust", "show", trust]).await["is_impersonation"], true);
     openstack.print(&["trust", "delete", trust]).await;
-    bob(&["application", "credential", "delete", "robot"]).await;
-    bob(&["user", "password", "set", "--password", "new", "--original-password", "pw"]).await;
+    bob.print(&["application", "credential", "delete", "robot"]).await;
+    bob.print(&["user", "password", "set", "--password", "new", "--original-password", "pw"]).await;
 
     // The user demo, as the file that `novella up` writes has him.
     let token = openstack.as_demo().json(&["token", "issue"]).await;
@@ -337,7 +319,10 @@ async fn images_are_looked_after_with_openstackclient(cloud: Cloud) {
 pub(crate) async fn clients_are_taken_at_their_word(cloud: Cloud) {
     let openstack = OpenStack::of(&cloud).await;
     for url in [cloud.endpoint.clone(), format!("{}/", cloud.endpoint), format!("{}/identity/v3", cloud.endpoint)] {
-        assert!(openstack.print_at(&url, &["flavor", "list"]).await.contains("m1.tiny"), "{url}");
+        assert!(
+            openstack.at(&url, "admin", PASSWORD, "admin").print(&["flavor", "list"]).await.contains("m1.tiny"),
+            "{url}"
+        );
     }
     let forwarded = [("x-forwarded-proto", "https"), ("x-forwarded-host", "cloud.example.org")];
     let mut request = reqwest::Client::new().get(format!("{}/compute", cloud.endpoint));
@@ -436,61 +421,6 @@ mod embedded {
         let cloud = Cloud::embedded(Settings { environment: vec![trusted], ..Settings::default() }).await;
         super::clients_are_taken_at_their_word(cloud).await;
     }
-}
-
-/// The SDK deletes a server that has become active without an address, and says so.
-const WAITS: &str = "
-import openstack
-cloud = openstack.connect()
-server = cloud.create_server('waited', image='cirros', flavor='m1.tiny', wait=True, timeout=60)
-assert server.status == 'ACTIVE' and server.public_v4, server
-cloud.delete_server('waited', wait=True)
-assert cloud.get_server('waited') is None
-";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_sdk_makes_a_server_and_waits_for_its_address() {
-    run_with_the_sdk(WAITS).await;
-}
-
-/// Images as programs have them: found again, changed, read in pieces, imported, and shared.
-const IMAGES: &str = "
-import io, hashlib, openstack
-cloud = openstack.connect()
-data = bytes(range(256)) * 5000
-image = cloud.create_image('mine', data=data, disk_format='raw', container_format='bare', wait=True, k='v', tags=['t'])
-assert image.status == 'active' and image.size == len(data) and image.hash_algo == 'sha512', image
-assert image.hash_value == hashlib.sha512(data).hexdigest() and image.checksum == hashlib.md5(data).hexdigest()
-assert cloud.image.find_image('mine').id == image.id
-assert [found.id for found in cloud.image.images(tag='t', status='active')] == [image.id]
-sink = io.BytesIO()
-cloud.download_image('mine', output_file=sink)
-assert sink.getvalue() == data
-assert b''.join(cloud.image.download_image(image, stream=True).iter_content(100000)) == data
-cloud.update_image_properties(image, k='w', min_ram=7)
-assert cloud.image.get_image(image.id).min_ram == 7
-cloud.image.deactivate_image(image)
-cloud.image.reactivate_image(image)
-cloud.image.add_tag(image, 'u')
-member = cloud.image.add_member(image, member_id='some-project')
-assert [m.member_id for m in cloud.image.members(image)] == ['some-project']
-cloud.image.remove_member(member, image)
-staged = cloud.image.create_image('staged', data=data, disk_format='raw', container_format='bare', use_import=True)
-staged = cloud.image.get_image(staged.id)
-assert staged.status == 'active' and staged.checksum == image.checksum, staged
-assert len(list(cloud.image.images(limit=1, paginated=True))) == 5
-cloud.image.delete_image(staged)
-assert cloud.delete_image('mine', wait=True) and cloud.image.find_image('mine') is None
-";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_sdk_makes_reads_and_shares_images() {
-    run_with_the_sdk(IMAGES).await;
-}
-
-async fn run_with_the_sdk(text: &str) {
-    let cloud = Cloud::embedded(Settings::default()).await;
-    OpenStack::of(&cloud).await.script(text).await;
 }
 
 /// A script runs all commands of the README's first sections in one shell, as a new user would copy them.

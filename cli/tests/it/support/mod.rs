@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod cloud;
+pub mod commands;
 pub mod component;
 pub mod identity;
 pub mod openstackclient;

@@ -1,4 +1,4 @@
-//! The real client: python-openstackclient with the SDK, from PyPI, as a user of a cloud has it.
+//! The real clients: python-openstackclient with the SDK, and python-novaclient, from PyPI, as a user of a cloud has them.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,10 +8,13 @@ use std::{
 use novella_testing::python;
 use serde_json::Value;
 
-use super::cloud::{Cloud, PASSWORD};
+use super::{
+    cloud::{Cloud, PASSWORD},
+    commands::{self, Ended},
+};
 
 /// What is installed.
-const PACKAGES: [&str; 2] = ["python-openstackclient==10.5.0", "openstacksdk==4.22.0"];
+const PACKAGES: [&str; 3] = ["python-openstackclient==10.5.0", "openstacksdk==4.22.0", "python-novaclient==18.13.1"];
 
 /// The client in a virtual environment of its own.
 pub fn installed() -> PathBuf {
@@ -46,66 +49,78 @@ pub fn clouds_file(cloud: &Cloud) -> PathBuf {
     path
 }
 
-/// The client as a user of this cloud has it.
+/// The clients as a user of this cloud has them.
+#[derive(Clone)]
 pub struct OpenStack {
     client: PathBuf,
-    clouds: PathBuf,
-    cloud: &'static str,
+    /// What says which cloud, and who asks.
+    environment: Vec<(String, String)>,
 }
 
 impl OpenStack {
     /// The administrator's.
     pub async fn of(cloud: &Cloud) -> Self {
         let client = tokio::task::spawn_blocking(installed).await.unwrap();
-        Self { client, clouds: clouds_file(cloud), cloud: "novella" }
+        let clouds = clouds_file(cloud).to_str().unwrap().to_owned();
+        let environment = [("OS_CLIENT_CONFIG_FILE", clouds.as_str()), ("OS_CLOUD", "novella")];
+        Self { client, environment: Vec::new() }.with(&environment)
     }
 
     /// That of the user demo, who is a member of the project demo.
     pub fn as_demo(&self) -> Self {
-        Self { client: self.client.clone(), clouds: self.clouds.clone(), cloud: "novella-demo" }
+        self.with(&[("OS_CLOUD", "novella-demo")])
     }
 
-    /// A command that does not know yet which cloud.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program(&self.client);
-        command.args(arguments);
-        command
-    }
-
-    fn here(&self, mut command: Command) -> Command {
-        command.env("OS_CLIENT_CONFIG_FILE", &self.clouds).env("OS_CLOUD", self.cloud);
-        command
-    }
-
-    /// Runs one command and returns what it prints.
-    pub async fn print(&self, arguments: &[&str]) -> String {
-        run(self.here(self.command(arguments))).await
-    }
-
-    /// Runs one command as somebody does who has no file, only this URL. Returns what it prints.
-    pub async fn print_at(&self, auth_url: &str, arguments: &[&str]) -> String {
-        let mut command = self.command(arguments);
-        for (name, value) in [
+    /// That of a user who has no file, only this URL and a password.
+    pub fn at(&self, auth_url: &str, user: &str, password: &str, project: &str) -> Self {
+        self.without_file().with(&[
             ("OS_AUTH_URL", auth_url),
-            ("OS_USERNAME", "admin"),
-            ("OS_PASSWORD", PASSWORD),
-            ("OS_PROJECT_NAME", "admin"),
+            ("OS_USERNAME", user),
+            ("OS_PASSWORD", password),
+            ("OS_PROJECT_NAME", project),
             ("OS_USER_DOMAIN_NAME", "Default"),
             ("OS_PROJECT_DOMAIN_NAME", "Default"),
-            // Not a file that happens to be in the folder.
-            ("OS_CLIENT_CONFIG_FILE", "/nonexistent"),
-        ] {
-            command.env(name, value);
+        ])
+    }
+
+    /// The client of somebody of whom nothing is known yet, not even from a file that happens to be in the folder.
+    pub fn without_file(&self) -> Self {
+        Self { client: self.client.clone(), environment: Vec::new() }.with(&[("OS_CLIENT_CONFIG_FILE", "/nonexistent")])
+    }
+
+    /// With more, or other, variables of the environment.
+    pub fn with(&self, variables: &[(&str, &str)]) -> Self {
+        let mut environment = self.environment.clone();
+        for (name, value) in variables {
+            environment.retain(|(known, _)| known != name);
+            environment.push(((*name).into(), (*value).into()));
         }
-        run(command).await
+        Self { client: self.client.clone(), environment }
+    }
+
+    /// Runs one command of the client and returns what it prints.
+    pub async fn print(&self, arguments: &[&str]) -> String {
+        self.succeeding("openstack", arguments).await
+    }
+
+    /// Runs one command of novaclient and returns what it prints.
+    pub async fn nova(&self, arguments: &[&str]) -> String {
+        self.succeeding("nova", arguments).await
     }
 
     /// Runs one command that must fail, and returns what it says.
     pub async fn failing(&self, arguments: &[&str]) -> String {
-        let mut command = self.here(self.command(arguments));
-        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-        assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
-        String::from_utf8(output.stderr).unwrap()
+        self.refused("openstack", arguments).await
+    }
+
+    /// Runs one command of novaclient that must fail, and returns what it says.
+    pub async fn nova_failing(&self, arguments: &[&str]) -> String {
+        self.refused("nova", arguments).await
+    }
+
+    /// Runs a command that can print JSON.
+    pub async fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.print(&[arguments, &["-f", "json"]].concat()).await).unwrap()
     }
 
     /// Runs a script that uses the SDK, and returns what it prints.
@@ -117,13 +132,27 @@ impl OpenStack {
     pub async fn python(&self, arguments: &[&str]) -> String {
         let mut python = program(&self.client.with_file_name("python"));
         // The tests leave nothing among the sources.
-        python.args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
-        run(self.here(python)).await
+        python.args(arguments).envs(self.environment.clone()).env("PYTHONDONTWRITEBYTECODE", "1");
+        run(python).await
     }
 
-    /// Runs a command that can print JSON.
-    pub async fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.print(&[arguments, &["-f", "json"]].concat()).await).unwrap()
+    async fn succeeding(&self, program: &'static str, arguments: &[&str]) -> String {
+        let ended = self.run(program, arguments).await;
+        let Ended { status, stdout, stderr } = ended;
+        assert_eq!(status, 0, "{program} {arguments:?}\n{stdout}{stderr}");
+        stdout
+    }
+
+    async fn refused(&self, program: &'static str, arguments: &[&str]) -> String {
+        let ended = self.run(program, arguments).await;
+        assert_ne!(ended.status, 0, "{program} {arguments:?}: {}", ended.stdout);
+        ended.stderr
+    }
+
+    async fn run(&self, program: &'static str, arguments: &[&str]) -> Ended {
+        let (python, environment) = (self.client.with_file_name("python"), self.environment.clone());
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        tokio::task::spawn_blocking(move || commands::run(&python, program, &arguments, &environment)).await.unwrap()
     }
 }
 
