@@ -41,6 +41,7 @@ pub static IDENTITY: Service = Service {
     token_first: false,
     project_in_path: false,
     no_query_since: None,
+    refused_methods: &[auth::delegation::EC2],
     documents: &[
         // 300 with the versions, as Keystone.
         Document {

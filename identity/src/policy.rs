@@ -3,7 +3,7 @@
 use novella_rest::{
     policy::{
         Claim::{Domain, InDomain, Own, Project, Role, System, User},
-        MANAGER, MEMBER, PolicyDescription, READER, SERVICE,
+        MANAGER, MEMBER, PolicyDescription, READER, SERVICE, SERVICES,
         Who::{self, Admin, AnyOf, Anyone, Check},
     },
     rules,
@@ -61,6 +61,8 @@ rules! { POLICY, "identity:":
     VALIDATE_TOKEN: AnyOf(&[System(READER), Role(SERVICE), User]), "Show a token.";
     CHECK_TOKEN: READ_OWN, "Say whether a token is valid.";
     REVOKE_TOKEN: OWN, "End a token.";
+    EC2TOKENS_VALIDATE: SERVICES, "Say whose a request with a signature of EC2's kind is, with a token.";
+    S3TOKENS_VALIDATE: SERVICES, "Say whose a request with a signature of S3's kind is.";
     AUTH_CATALOG = "get_auth_catalog": Anyone, "Show the catalog.";
     AUTH_PROJECTS = "get_auth_projects": Anyone, "List the projects that the caller can get a token for.";
     AUTH_DOMAINS = "get_auth_domains": Anyone, "List the domains that the caller can get a token for.";

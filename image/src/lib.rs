@@ -50,6 +50,7 @@ pub static IMAGE: Service = Service {
     token_first: true,
     project_in_path: false,
     no_query_since: None,
+    refused_methods: &[],
     documents: &[
         Document { path: "", write: |links| (StatusCode::MULTIPLE_CHOICES, versions(links)) },
         Document { path: "/versions", write: |links| (StatusCode::OK, versions(links)) },

@@ -40,6 +40,7 @@ pub static NETWORK: Service = Service {
     token_first: true,
     project_in_path: false,
     no_query_since: None,
+    refused_methods: &[],
     documents: &[Document { path: "", write: versions }],
 };
 

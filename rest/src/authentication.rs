@@ -151,6 +151,9 @@ async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<(Caller, TokenWa
         None => asked.await?,
     };
     let token = token.ok_or(ApiError::Unauthorized)?;
+    if token.methods.iter().any(|method| tokens.service.refused_methods.contains(&method.as_str())) {
+        return Err(ApiError::Forbidden("You are not authorized to perform the requested action.".into()));
+    }
     let rules = token.application_credential.as_ref().and_then(|credential| credential.access_rules.as_ref());
     if rules.is_some_and(|rules| !rules.iter().any(|rule| rule.covers(tokens.service, parts))) {
         return Err(ApiError::Unauthorized);

@@ -31,6 +31,8 @@ pub struct Service {
     pub project_in_path: bool,
     /// The minor version from which an operation without a query refuses any parameter; `None`: they are ignored.
     pub no_query_since: Option<u16>,
+    /// The methods of tokens that are good for the other services alone: they are refused here.
+    pub refused_methods: &'static [&'static str],
     /// What is answered without a token: clients ask for versions before they have one.
     pub documents: &'static [Document],
 }

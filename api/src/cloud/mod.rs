@@ -27,6 +27,7 @@ pub static CLOUD: Service = Service {
     token_first: true,
     project_in_path: false,
     no_query_since: Some(0),
+    refused_methods: &[],
     documents: &[Document { path: "", write: versions }, Document { path: "/v1", write: versions }],
 };
 

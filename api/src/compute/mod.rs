@@ -51,6 +51,7 @@ pub static COMPUTE: Service = Service {
     token_first: true,
     project_in_path: true,
     no_query_since: Some(102),
+    refused_methods: &[],
     documents: versions::DOCUMENTS,
 };
 

@@ -177,4 +177,58 @@ on_both! {
         assert!(refused.body["error"]["message"].as_str().unwrap().contains("'project_id' is a required property"));
         assert_eq!((demo.delete(&format!("{all}/{access}")).await.status, demo.get(&format!("{all}/{access}")).await.status), (204, 404));
     }
+
+    async fn a_service_learns_whose_a_signed_request_is_and_the_token_is_good_for_other_services_alone(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let (user, project) = who(&demo).await;
+        let key = |blob: Value| json!({"credential": {"type": "ec2", "blob": blob.to_string(), "user_id": user, "project_id": project}});
+        let made = demo.post(&format!("{V3}/credentials"), &key(json!({"access": "key", "secret": "verysecret"}))).await;
+        assert_eq!(made.status, 201, "{:?}", made.body);
+        let signed = |access: &str, signature: &str| json!({"credentials": {
+            "access": access, "verb": "GET", "host": "ec2.example.org:8788", "path": "/services/Cloud", "body_hash": "", "headers": {},
+            "params": {"SignatureVersion": "2", "Action": "X"}, "signature": signature,
+        }});
+        let right = "5aFhqJ0TdG3X1xQOEA1hHaFSp2D8GmlVYvb/1eP7GQQ=";
+        let path = format!("{V3}/ec2tokens");
+        assert_eq!(demo.post(&path, &signed("key", right)).await.status, 403);
+        for (access, signature, status) in [("key", "AAAA", 401), ("key", "", 401), ("none", right, 404)] {
+            assert_eq!(admin.post(&path, &signed(access, signature)).await.status, status, "{access} {signature}");
+        }
+        let answer = admin.post(&path, &signed("key", right)).await;
+        let token = &answer.body["token"];
+        assert_eq!((answer.status, &token["methods"], &token["user"]["id"], &token["project"]["id"]),
+            (200, &json!(["ec2credential"]), &json!(user), &json!(project)));
+        let lent = demo.with_token(answer.headers["x-subject-token"].to_str().unwrap());
+        assert_eq!(lent.get("/compute/v2.1/servers").await.status, 200);
+        for refused in ["auth/tokens", "auth/projects", "credentials"] {
+            assert_eq!(lent.get(&format!("{V3}/{refused}")).await.status, 403, "{refused}");
+        }
+        // What says that it was lent is no key; and a text that S3's clients sign gives no token at all.
+        for lender in ["trust_id", "app_cred_id", "access_token_id"] {
+            let made = demo.post(&format!("{V3}/credentials"), &key(json!({"access": lender, "secret": "verysecret", lender: "x"}))).await;
+            assert_eq!(made.status, 201);
+            assert_eq!(admin.post(&path, &signed(lender, right)).await.status, 401, "{lender}");
+        }
+        let text = json!({"credentials": {"access": "key", "signature": "Nd1oHdHuZi1yGLH5wpbeTaE2P6E=",
+            "token": "R0VUCgoKVGh1LCAxNyBOb3YgMjAwNSAxODo0OTo1OCBHTVQKL2J1Y2tldC8_PsOp"}});
+        let answer = admin.post(&format!("{V3}/s3tokens"), &text).await;
+        assert_eq!((answer.status, &answer.body["token"]["user"]["id"]), (200, &json!(user)));
+        assert!(answer.headers.get("x-subject-token").is_none());
+    }
+
+    async fn a_token_of_an_application_credential_is_exchanged_for_no_other(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let (user, _) = who(&demo).await;
+        let path = format!("{V3}/users/{user}/application_credentials");
+        let made = demo.post(&path, &json!({"application_credential": {"name": "robot"}})).await.body["application_credential"].clone();
+        let log_in = json!({"auth": {"identity": {"methods": ["application_credential"],
+            "application_credential": {"id": made["id"], "secret": made["secret"]}}}});
+        let token = cloud.anonymous().post(&format!("{V3}/auth/tokens"), &log_in).await;
+        assert_eq!(token.status, 201);
+        let again = json!({"auth": {"identity": {"methods": ["token"],
+            "token": {"id": token.headers["x-subject-token"].to_str().unwrap()}}}});
+        let refused = cloud.anonymous().post(&format!("{V3}/auth/tokens"), &again).await;
+        assert_eq!(refused.status, 403);
+        assert!(refused.body["error"]["message"].as_str().unwrap().contains("Using a delegated token"), "{:?}", refused.body);
+    }
 }

@@ -215,7 +215,10 @@ const ORIGINALS: [Original; 3] = [
             ),
             ("POST /OS-OAUTH1/consumers", "kept and shown; access by OAuth 1 is not given"),
             ("POST /policies", "kept and shown; associations with endpoints are not"),
-            ("POST /users/{user_id}/credentials/OS-EC2", "kept and shown; `POST /ec2tokens` is not served"),
+            (
+                "POST /ec2tokens",
+                "signatures of the versions 2 and 4; the versions 0 and 1 protect nothing and are refused",
+            ),
         ],
     },
     Original {

@@ -11,6 +11,7 @@ use novella_rest::{ApiError, Token};
 use serde_json::Value;
 use tracing::Instrument as _;
 
+use super::delegation;
 use super::request::{ApplicationCredentialMethod, Identity, NamedUser, PasswordMethod, TokenMethod, reference};
 use crate::{
     Request,
@@ -30,7 +31,7 @@ pub(super) struct Identified {
     pub(super) methods: Vec<String>,
     /// The token that was shown, if it was by one.
     pub(super) parent: Option<Arc<Token>>,
-    /// The application credential that it was by, now or before, and the project that it is for.
+    /// The application credential that it was by, and the project that it is for.
     pub(super) application_credential_id: Option<String>,
     /// See above.
     pub(super) application_credential_project: Option<String>,
@@ -175,16 +176,21 @@ async fn by_token(component: &state::Identity, method: TokenMethod) -> Result<Id
                 .into(),
         ));
     }
+    if delegation::is_delegated(&token) {
+        return Err(ApiError::Forbidden(
+            "You are not authorized to perform the requested action: Using a delegated token to create another token is \
+             not allowed.."
+                .into(),
+        ));
+    }
     let which = Reference::Id(token.user.id.clone());
     let user = db::user(&mut *component.database.read().await?, &which).await?;
     let (user, _) = user.filter(|(user, _)| user.enabled).ok_or(ApiError::Unauthorized)?;
-    let credential = token.application_credential.as_ref().map(|credential| credential.id.clone());
-    let project = token.project.as_ref().map(|project| project.id.clone());
     Ok(Identified {
         user,
         methods: joined(vec!["token".to_owned()], token.methods.clone()),
-        application_credential_project: project.filter(|_| credential.is_some()),
-        application_credential_id: credential,
+        application_credential_project: None,
+        application_credential_id: None,
         // Never renewed: else a token that leaked would be good for ever.
         until: Some(token.expires_at),
         parent: Some(token),

@@ -1,8 +1,11 @@
 //! `/auth`: tokens are given out, shown and ended; and what one can get them for.
 
+pub(crate) mod delegation;
+mod ec2;
 mod identify;
 mod request;
 mod scope;
+mod signatures;
 
 use std::sync::Arc;
 
@@ -12,13 +15,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::{SignedDuration, Timestamp};
-use novella_common::db::list::Condition;
+use novella_common::db::{Transaction, list::Condition};
 use novella_rest::{
     ApiError, Operation, Token, delete, get, head, list::ListDescription, policy::Target, post, token_in,
 };
 use serde_json::{Value, json};
 
-use self::{identify::Identified, request::Auth};
+use self::{identify::Identified, request::Auth, scope::Scoped};
 use crate::{
     Request,
     db::{
@@ -41,7 +44,7 @@ static SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 pub(crate) fn operations() -> Vec<Operation<Identity>> {
     const TOKENS: &str = "/auth/tokens";
     let projects: &ListDescription = Project::LIST;
-    vec![
+    let mut operations = vec![
         post(TOKENS, policy::ISSUE_TOKEN, issue).public().status(201),
         get(TOKENS, policy::VALIDATE_TOKEN, validate),
         head(TOKENS, policy::CHECK_TOKEN, validate),
@@ -50,7 +53,9 @@ pub(crate) fn operations() -> Vec<Operation<Identity>> {
         get("/auth/projects", policy::AUTH_PROJECTS, own_projects).list(projects, u16::MAX),
         get("/auth/domains", policy::AUTH_DOMAINS, own_domains).list(projects, u16::MAX),
         get("/auth/system", policy::AUTH_SYSTEM, own_system),
-    ]
+    ];
+    operations.extend(ec2::operations());
+    operations
 }
 
 /// Gives out a token.
@@ -59,7 +64,18 @@ async fn issue(request: Request, Auth(auth): Auth) -> Result<Response, ApiError>
     let wanted = scope::wanted(auth.scope.as_ref().map(|scope| &scope.0))?;
     let identified = identify::identify(&request, auth.identity).await?;
     let scoped = scope::scoped(identity, &identified, wanted).await?;
+    let (transaction, secret, token) = prepared(identity, identified, scoped).await?;
+    transaction.commit().await?;
+    let shown = TokenBody::new(&token, catalog_of(&request, &token).await?);
+    Ok((StatusCode::CREATED, [(SUBJECT_TOKEN.clone(), secret)], Json(shown)).into_response())
+}
 
+/// Writes a token. It is there when the transaction is committed.
+async fn prepared(
+    identity: &Identity,
+    identified: Identified,
+    scoped: Scoped,
+) -> Result<(Transaction, String, Token), ApiError> {
     let issued_at = Timestamp::now();
     let ttl = SignedDuration::try_from(identity.token_ttl).unwrap_or(SignedDuration::MAX);
     let full = issued_at.saturating_add(ttl).unwrap_or(Timestamp::MAX);
@@ -87,10 +103,7 @@ async fn issue(request: Request, Auth(auth): Auth) -> Result<Response, ApiError>
     tokens::insert(&mut transaction, &hash, &written).await?;
     // Read as it will be read: so a token is never given out that would be refused.
     let token = tokens::valid(&mut transaction, &hash, issued_at).await?.ok_or(ApiError::Unauthorized)?;
-    transaction.commit().await?;
-
-    let shown = TokenBody::new(&token, catalog_of(&request, &token).await?);
-    Ok((StatusCode::CREATED, [(SUBJECT_TOKEN.clone(), secret)], Json(shown)).into_response())
+    Ok((transaction, secret, token))
 }
 
 /// A time as tokens have it.

@@ -41,6 +41,13 @@ pub(super) enum Wanted {
     Trust(String),
 }
 
+impl Wanted {
+    /// The project with this id.
+    pub(super) fn project(id: String) -> Self {
+        Self::Project(NamedProject { id: Some(id), name: None, domain: None })
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct NamedProject {
     id: Option<String>,
@@ -109,21 +116,13 @@ pub(super) async fn scoped(
     let scoped = |scope| Ok(Scoped { user_id: user_id.clone(), scope, trust_id: None, until: None });
     // An application credential is for one project.
     if let Some(project) = &identified.application_credential_project {
-        let fits = match &wanted {
-            Wanted::Default => true,
-            // Only where a token is shown that says so already.
-            Wanted::Project(named) if identified.parent.is_some() => {
-                find_project(&mut connection, named).await?.is_some_and(|found| found.id == *project)
-            }
-            _ => false,
-        };
-        return match fits {
-            true => scoped(Scope::Project(project.clone())),
-            false => Err(ApiError::Refused(
+        if !matches!(wanted, Wanted::Default) {
+            return Err(ApiError::Refused(
                 "Error authenticating with application credential: Application credentials cannot request a scope."
                     .into(),
-            )),
-        };
+            ));
+        }
+        return scoped(Scope::Project(project.clone()));
     }
     match wanted {
         Wanted::Unscoped => scoped(Scope::Unscoped),

@@ -32,6 +32,7 @@ use utoipa::ToSchema;
 use super::access_rules::AccessRuleRow;
 use crate::{
     Request,
+    auth::delegation::is_delegated,
     db::{self, Role, roles, tokens},
     inputs::{NOT_UNDERSTOOD, Name, SecretText},
     policy,
@@ -172,11 +173,11 @@ pub(super) fn rule_view(rule: &AccessRule) -> Value {
     json!({"id": rule.id, "service": rule.service, "path": rule.path, "method": rule.method})
 }
 
-/// Refuses tokens that somebody was lent by a trust; and, of those of application credentials, the restricted ones where
+/// Refuses tokens that somebody was lent by a trust or an access key; and, of those of application credentials, the restricted ones where
 /// something is to be changed.
 pub(super) fn check_delegation(request: &Request, changes: bool) -> Result<(), ApiError> {
     let Some(token) = &request.token else { return Ok(()) };
-    if token.trust.is_some() {
+    if is_delegated(token) && token.application_credential.is_none() {
         return Err(ApiError::Forbidden(
             "Cannot manage application credentials with a token issued via delegation.".into(),
         ));

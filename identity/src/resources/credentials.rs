@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use super::{projects, users};
 use crate::{
     Request,
+    auth::delegation::is_delegated,
     db::{self, sha256_hex},
     inputs::{NOT_UNDERSTOOD, Name},
     policy,
@@ -119,9 +120,7 @@ impl Resource for Credential {
 /// # Errors
 /// 403.
 pub(super) fn only_primary(request: &Request) -> Result<(), ApiError> {
-    let lent =
-        request.token.as_ref().is_some_and(|token| token.trust.is_some() || token.application_credential.is_some());
-    if lent {
+    if request.token.as_ref().is_some_and(|token| is_delegated(token)) {
         return Err(ApiError::Forbidden(
             "You are not authorized to perform the requested action: Delegated tokens cannot access credentials \
              directly."
@@ -143,7 +142,7 @@ pub(super) fn sees_all(request: &Request) -> bool {
 ///
 /// # Errors
 /// 400 if it is none.
-pub(super) fn ec2_blob(blob: &str) -> Result<Map<String, Value>, ApiError> {
+pub(crate) fn ec2_blob(blob: &str) -> Result<Map<String, Value>, ApiError> {
     let wrong = || ApiError::bad_request("Invalid blob in credential");
     let blob: Value = serde_json::from_str(blob).map_err(|_| wrong())?;
     let Value::Object(blob) = blob else { return Err(wrong()) };
@@ -154,7 +153,7 @@ pub(super) fn ec2_blob(blob: &str) -> Result<Map<String, Value>, ApiError> {
 }
 
 /// The id of an EC2 credential with this access key.
-pub(super) fn ec2_id(access: &str) -> String {
+pub(crate) fn ec2_id(access: &str) -> String {
     sha256_hex(access.as_bytes())
 }
 

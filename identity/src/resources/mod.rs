@@ -29,7 +29,11 @@ pub(crate) mod users;
 use novella_rest::Operation;
 
 pub(crate) use self::{
-    application_credentials::ApplicationCredential, endpoints::Endpoint, regions::Region, services::Service,
+    application_credentials::ApplicationCredential,
+    credentials::{Credential, ec2_blob, ec2_id},
+    endpoints::Endpoint,
+    regions::Region,
+    services::Service,
 };
 
 use crate::state::Identity;

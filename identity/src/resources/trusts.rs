@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     Request,
+    auth::delegation::is_delegated,
     db::{self, Role, roles::AssignmentTarget, tokens},
     policy,
     resource::{self, Resource, delete_row, listing, look_up, no_marker, not_found, page},
@@ -133,7 +134,7 @@ impl Resource for Trust {
 /// Refuses tokens that somebody was lent.
 fn only_primary(request: &Request, by_trust: bool) -> Result<(), ApiError> {
     let Some(token) = &request.token else { return Ok(()) };
-    if token.application_credential.is_some() || (!by_trust && token.trust.is_some()) {
+    if is_delegated(token) && !(by_trust && token.trust.is_some()) {
         return Err(denied("Delegated tokens cannot manage trusts."));
     }
     Ok(())
