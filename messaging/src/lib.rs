@@ -13,6 +13,7 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inspection;
+mod latest_ids;
 pub mod metrics;
 mod notify;
 mod permissions;

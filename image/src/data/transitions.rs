@@ -101,8 +101,8 @@ pub(super) async fn most(
 /// What a row of the bytes' says after they have come.
 pub(super) fn kept(images: &Images, image: &Image, (store, object): (&str, Uuid), received: Received) -> Object {
     // Bytes in a container are the container's format.
-    let verdict = match (image.container_format.as_deref(), &image.disk_format) {
-        (Some("bare"), Some(format)) => received.inspection.verdict(format, images.config.require_image_format_match),
+    let findings = match (image.container_format.as_deref(), &image.disk_format) {
+        (Some("bare"), Some(format)) => received.inspection.findings(format, images.config.require_image_format_match),
         _ => Default::default(),
     };
     Object {
@@ -114,8 +114,8 @@ pub(super) fn kept(images: &Images, image: &Image, (store, object): (&str, Uuid)
         size: i64::try_from(received.size).ok(),
         checksum: Some(received.checksum),
         os_hash_value: Some(received.os_hash_value),
-        virtual_size: verdict.virtual_size.and_then(|size| i64::try_from(size).ok()),
-        refusal: verdict.refusal,
+        virtual_size: findings.virtual_size.and_then(|size| i64::try_from(size).ok()),
+        refusal: findings.refusal,
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct Inspection {
 
 /// What an inspection comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct Findings {
     /// Bytes of the disk, if that could be found out.
     pub(crate) virtual_size: Option<u64>,
     /// Why the bytes can't be an image's.
@@ -98,14 +98,14 @@ impl Inspection {
 
     /// Holds what was found against what the image is said to be. `strict`: a format that does not match is refused, not only
     /// one that is unsafe.
-    pub(crate) fn verdict(&self, disk_format: &str, strict: bool) -> Verdict {
+    pub(crate) fn findings(&self, disk_format: &str, strict: bool) -> Findings {
         let mut found = self.found();
         let names: Vec<&str> = found.iter().map(|found| found.format).collect();
         // A disk that can be written on a stick has a boot record in front of its ISO.
         if names == ["iso", "gpt"] {
             found.truncate(1);
         }
-        let lenient = |text: String| Verdict { refusal: strict.then_some(text), virtual_size: None };
+        let lenient = |text: String| Findings { refusal: strict.then_some(text), virtual_size: None };
         let only = match found.as_slice() {
             [] => Found { format: "raw", virtual_size: self.total, safety: Safety::Safe },
             [only] => only.clone(),
@@ -123,17 +123,17 @@ impl Inspection {
         };
         let known = Some(virtual_size).filter(|size| *size > 0);
         match only.safety {
-            Safety::Safe => Verdict { virtual_size: known, refusal: None },
+            Safety::Safe => Findings { virtual_size: known, refusal: None },
             Safety::Incomplete => {
-                Verdict { virtual_size: known, ..lenient("Incomplete file cannot be safety checked".into()) }
+                Findings { virtual_size: known, ..lenient("Incomplete file cannot be safety checked".into()) }
             }
             // Kernels and their first disks are no disks, and may look like a boot record.
             Safety::Unsafe(_) if only.format == "gpt" && matches!(disk_format, "aki" | "ari") => {
-                Verdict { virtual_size: known, refusal: None }
+                Findings { virtual_size: known, refusal: None }
             }
             Safety::Unsafe(reason) => {
                 tracing::warn!(format = only.format, reason, "an image was refused");
-                Verdict { virtual_size: None, refusal: Some("Image failed safety checks".into()) }
+                Findings { virtual_size: None, refusal: Some("Image failed safety checks".into()) }
             }
         }
     }

@@ -5,24 +5,24 @@ use proptest::prelude::*;
 use super::*;
 
 /// Looks at bytes in pieces of this size.
-fn verdict_in(pieces: usize, bytes: &[u8], disk_format: &str, strict: bool) -> Verdict {
+fn findings_in(pieces: usize, bytes: &[u8], disk_format: &str, strict: bool) -> Findings {
     let mut inspection = Inspection::new();
     bytes.chunks(pieces).for_each(|piece| inspection.look(piece));
-    inspection.verdict(disk_format, strict)
+    inspection.findings(disk_format, strict)
 }
 
-fn verdict(bytes: &[u8], disk_format: &str) -> Verdict {
-    let whole = verdict_in(usize::MAX, bytes, disk_format, true);
-    assert_eq!(verdict_in(61, bytes, disk_format, true), whole, "{disk_format}");
+fn findings(bytes: &[u8], disk_format: &str) -> Findings {
+    let whole = findings_in(usize::MAX, bytes, disk_format, true);
+    assert_eq!(findings_in(61, bytes, disk_format, true), whole, "{disk_format}");
     whole
 }
 
 fn refusal(bytes: &[u8], disk_format: &str) -> String {
-    verdict(bytes, disk_format).refusal.unwrap_or_default()
+    findings(bytes, disk_format).refusal.unwrap_or_default()
 }
 
-fn accepted(virtual_size: u64) -> Verdict {
-    Verdict { virtual_size: Some(virtual_size), refusal: None }
+fn accepted(virtual_size: u64) -> Findings {
+    Findings { virtual_size: Some(virtual_size), refusal: None }
 }
 
 fn put(bytes: &mut [u8], at: usize, what: &[u8]) {
@@ -89,23 +89,23 @@ fn iso() -> Vec<u8> {
 
 #[test]
 fn an_image_of_the_format_that_it_says_is_taken_with_the_size_of_its_disk() {
-    assert_eq!(verdict(&qcow2(3, 0, 0), "qcow2"), accepted(1 << 30));
-    assert_eq!(verdict(&qcow2(2, 0, 0), "qcow2"), accepted(1 << 30));
-    assert_eq!(verdict(&vmdk(SPARSE), "vmdk"), accepted(1 << 20));
-    assert_eq!(verdict(&vhdx(), "vhdx"), accepted(3 << 30));
-    assert_eq!(verdict(&iso(), "iso"), accepted(40 * 1024));
+    assert_eq!(findings(&qcow2(3, 0, 0), "qcow2"), accepted(1 << 30));
+    assert_eq!(findings(&qcow2(2, 0, 0), "qcow2"), accepted(1 << 30));
+    assert_eq!(findings(&vmdk(SPARSE), "vmdk"), accepted(1 << 20));
+    assert_eq!(findings(&vhdx(), "vhdx"), accepted(3 << 30));
+    assert_eq!(findings(&iso(), "iso"), accepted(40 * 1024));
     let mut vhd = vec![0; 512];
     put(&mut vhd, 0, b"conectix");
     put(&mut vhd, 40, &77u64.to_be_bytes());
-    assert_eq!(verdict(&vhd, "vhd"), accepted(77));
+    assert_eq!(findings(&vhd, "vhd"), accepted(77));
     let mut vdi = vec![0; 512];
     put(&mut vdi, 0x40, &0xbeda_107fu32.to_le_bytes());
     put(&mut vdi, 0x170, &88u64.to_le_bytes());
-    assert_eq!(verdict(&vdi, "vdi"), accepted(88));
-    assert_eq!(verdict(&[7; 1000], "raw"), accepted(1000));
-    assert_eq!(verdict(&boot_record(0x83), "raw"), accepted(4096));
-    assert_eq!(verdict(b"", "raw"), Verdict::default());
-    assert_eq!(verdict(b"kernel", "aki"), Verdict::default());
+    assert_eq!(findings(&vdi, "vdi"), accepted(88));
+    assert_eq!(findings(&[7; 1000], "raw"), accepted(1000));
+    assert_eq!(findings(&boot_record(0x83), "raw"), accepted(4096));
+    assert_eq!(findings(b"", "raw"), Findings::default());
+    assert_eq!(findings(b"kernel", "aki"), Findings::default());
 }
 
 #[test]
@@ -113,8 +113,8 @@ fn an_image_of_another_format_is_refused_and_raw_takes_anything_that_is_safe() {
     assert_eq!(refusal(&[7; 1000], "qcow2"), "Image disk_format qcow2 does not match stream data raw");
     assert_eq!(refusal(&qcow2(3, 0, 0), "vmdk"), "Image disk_format vmdk does not match stream data qcow2");
     assert_eq!(refusal(&boot_record(0x83), "qcow2"), "Image disk_format qcow2 does not match stream data gpt");
-    assert_eq!(verdict(&qcow2(3, 0, 0), "raw"), accepted(1024));
-    assert_eq!(verdict_in(100, &[7; 1000], "qcow2", false).refusal, None);
+    assert_eq!(findings(&qcow2(3, 0, 0), "raw"), accepted(1024));
+    assert_eq!(findings_in(100, &[7; 1000], "qcow2", false).refusal, None);
     let mut both = qcow2(3, 0, 0);
     put(&mut both, 510, &[0x55, 0xaa]);
     assert_eq!(refusal(&both, "qcow2"), "Multiple formats detected: qcow2,gpt");
@@ -142,12 +142,12 @@ fn an_image_that_leads_elsewhere_is_refused_whatever_it_says() {
     ] {
         for disk_format in [own, "raw"] {
             assert_eq!(refusal(&bytes, disk_format), UNSAFE, "{what} as {disk_format}");
-            assert_eq!(verdict_in(100, &bytes, disk_format, false).refusal.as_deref(), Some(UNSAFE), "{what}");
+            assert_eq!(findings_in(100, &bytes, disk_format, false).refusal.as_deref(), Some(UNSAFE), "{what}");
         }
     }
     assert_eq!(refusal(&boot_record(0), "raw"), UNSAFE);
     let mut guids = boot_record(0xee);
-    assert_eq!(verdict(&guids, "raw"), accepted(4096));
+    assert_eq!(findings(&guids, "raw"), accepted(4096));
     put(&mut guids, 466, &[0x83]);
     assert_eq!(refusal(&guids, "raw"), UNSAFE);
     assert_eq!(refusal(&boot_record(0), "aki"), "Image disk_format aki does not match stream data gpt");
@@ -167,7 +167,7 @@ fn a_footer_must_say_what_the_header_says() {
         bytes.extend(end);
         bytes
     };
-    assert_eq!(verdict(&with_footer(1), "vmdk"), accepted(1 << 20));
+    assert_eq!(findings(&with_footer(1), "vmdk"), accepted(1 << 20));
     assert_eq!(refusal(&with_footer(2), "vmdk"), "Image failed safety checks");
 }
 
@@ -175,7 +175,7 @@ fn a_footer_must_say_what_the_header_says() {
 fn a_disk_for_sticks_is_an_iso_with_a_boot_record() {
     let mut bytes = iso();
     put(&mut bytes, 446, &boot_record(0x83)[446..512]);
-    assert_eq!(verdict(&bytes, "iso"), accepted(40 * 1024));
+    assert_eq!(findings(&bytes, "iso"), accepted(40 * 1024));
 }
 
 #[test]
@@ -205,8 +205,8 @@ proptest! {
         image[at..end].copy_from_slice(&bytes[..end - at]);
         image.truncate(cut.max(1));
         for disk_format in ["raw", "qcow2", "vmdk"] {
-            let whole = verdict_in(usize::MAX, &image, disk_format, true);
-            prop_assert_eq!(verdict_in(pieces, &image, disk_format, true), whole);
+            let whole = findings_in(usize::MAX, &image, disk_format, true);
+            prop_assert_eq!(findings_in(pieces, &image, disk_format, true), whole);
         }
     }
 }

@@ -18,10 +18,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use super::known::KnownIds;
 use super::{Priority, queue, route};
 use crate::error::MessagingError;
 use crate::excerpt::Excerpt;
+use crate::latest_ids::LatestIds;
 use crate::serializer::Serializer;
 use crate::server::attempts::marker_name;
 use crate::target::Target;
@@ -91,7 +91,7 @@ pub struct NotificationListener {
     /// How many were taken from the subscription.
     taken: u64,
     /// What it has had in hand.
-    known: KnownIds,
+    known: LatestIds,
     /// Taken, and left for the next batch.
     left: Option<Delivery>,
     /// Taken, and given back by a batch: to be taken again before anything newer, so that the order
@@ -222,7 +222,7 @@ impl NotificationListener {
         // It comes again, and in the order of the queue, with what was in hand when the connection was lost.
         if delivery.is_void() {
             if let Ok(message) = delivery.message.content.notification() {
-                self.known.insert(&message.unique_id);
+                self.known.insert(&*message.unique_id);
             }
             return;
         }
@@ -247,7 +247,7 @@ impl NotificationListener {
         }
         if let Some(delivery) = delivery.keep() {
             self.taken += 1;
-            self.known.insert(&id);
+            self.known.insert(&*id);
             batch.push(Unacknowledged { sequence: self.taken, notification, delivery, markers, alone });
         }
     }
@@ -429,7 +429,7 @@ impl NotificationListenerBuilder {
             serializer: self.serializer,
             subscriber,
             taken: 0,
-            known: KnownIds::default(),
+            known: LatestIds::default(),
             left: None,
             again: BTreeMap::new(),
             given_back,

@@ -14,7 +14,6 @@ use crate::target::Target;
 use crate::transport::{Content, Lifetime, Message, Publication, QueueSpec, Route, Transport};
 use crate::wire::{self, NotificationMessage};
 
-mod known;
 mod listener;
 
 pub use listener::{Batch, Notification, NotificationListener, NotificationListenerBuilder};

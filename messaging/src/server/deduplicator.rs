@@ -1,13 +1,10 @@
 //! Which requests run and which were completed lately, so that a duplicate is recognised.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 
-/// How many completed requests are remembered. A duplicate comes right after a broken connection, so a few seconds'
-/// worth suffice.
-const MAX_COMPLETED: usize = 4096;
+use crate::latest_ids::LatestIds;
 
 /// What to do with a delivery.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,14 +23,12 @@ pub(super) enum Occurrence<D> {
 #[derive(Debug)]
 pub(super) struct Deduplicator<D> {
     running: HashMap<Arc<str>, Vec<D>>,
-    completed: HashSet<Arc<str>>,
-    /// The same ids, oldest first.
-    order: VecDeque<Arc<str>>,
+    completed: LatestIds,
 }
 
 impl<D> Deduplicator<D> {
     pub(super) fn new() -> Self {
-        Self { running: HashMap::default(), completed: HashSet::default(), order: VecDeque::new() }
+        Self { running: HashMap::default(), completed: LatestIds::default() }
     }
 
     /// Looks at a delivery and, if it is new, notes that it runs.
@@ -58,13 +53,8 @@ impl<D> Deduplicator<D> {
 
     /// Ends what runs; returns the deliveries of the same request that came meanwhile, to be settled like the first.
     pub(super) fn end(&mut self, id: &Arc<str>, completed: bool) -> Vec<D> {
-        if completed && self.completed.insert(Arc::clone(id)) {
-            self.order.push_back(Arc::clone(id));
-            if self.order.len() > MAX_COMPLETED
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.completed.remove(&oldest);
-            }
+        if completed {
+            self.completed.insert(Arc::clone(id));
         }
         self.running.remove(id).unwrap_or_default()
     }
@@ -101,17 +91,5 @@ mod tests {
         assert_eq!(deduplicator.begin(&"a".into(), 1), Occurrence::New(1));
         assert!(deduplicator.end(&"a".into(), false).is_empty());
         assert_eq!(deduplicator.begin(&"a".into(), 2), Occurrence::New(2));
-    }
-
-    #[test]
-    fn only_the_latest_are_remembered() {
-        let mut deduplicator = Deduplicator::new();
-        for number in 0..=MAX_COMPLETED {
-            let id = number.to_string().into();
-            deduplicator.begin(&id, number);
-            deduplicator.end(&id, true);
-        }
-        assert_eq!(deduplicator.begin(&"0".into(), 7), Occurrence::New(7));
-        assert_eq!(deduplicator.begin(&"1".into(), 8), Occurrence::Completed(8));
     }
 }

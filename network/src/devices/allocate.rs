@@ -32,7 +32,7 @@ use crate::{
     resources::{
         names,
         networks::Network,
-        ports::{self, Port, Source, Wish, allocation, several},
+        ports::{self, Port, RequestedIp, Source, allocation, several},
         security_groups::SecurityGroup,
     },
 };
@@ -261,8 +261,8 @@ fn choose_sources<'k>(known: &'k Known, planned: &mut [Planned<'k>], wanted: &De
                 let address = checks::address(&json!(text)).ok().and_then(|text| text.as_str()?.parse().ok());
                 let address = address
                     .ok_or_else(|| invalid_attribute("fixed_ips", &format!("'{text}' is not a valid IP address")))?;
-                let wish = Wish { subnet: None, address: Some(address) };
-                let (subnet, _) = ports::place(&planned.port, subnets, &wish)?;
+                let requested_ip = RequestedIp { subnet: None, address: Some(address) };
+                let (subnet, _) = ports::place(&planned.port, subnets, &requested_ip)?;
                 ports::sources_with(&planned.port, subnets, (subnet, address))?
             }
         };

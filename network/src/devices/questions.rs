@@ -15,13 +15,12 @@ use crate::{
     Request,
     addresses::allocations,
     quotas,
-    resource::{Resource, Work, bump_many, grouped, retried, rows_by, shared_with},
+    resource::{Resource, Work, bump_many, grouped, retried, rows_by, shared_with, sharing},
     resources::{
         auto_allocation,
         networks::{self, Network},
         ports::{self, Port, fixed_ips_filter},
         security_groups::{self, SecurityGroup},
-        sharing,
         subnets::Subnet,
     },
 };

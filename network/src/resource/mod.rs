@@ -28,6 +28,7 @@ mod filters;
 mod lists;
 pub(crate) mod parts;
 mod policies;
+pub(crate) mod sharing;
 mod tags;
 mod view;
 mod views;
@@ -56,7 +57,8 @@ pub(crate) use self::{
     },
     filters::{flags, in_table},
     lists::{index, names, show},
-    policies::{SharedAs, check_rules, granted, is_admin, is_service, shared_with},
+    policies::{check_rules, granted, is_admin, is_service},
+    sharing::{SharedAs, shared_with},
     tags::{operations_at as tag_operations, write as write_tags},
     view::View,
     views::{Wanted, shown, views},
@@ -95,8 +97,8 @@ pub(crate) struct About {
     pub(crate) stamped: bool,
     /// The revision that a new one has.
     pub(crate) first_revision: i64,
-    /// What policies of sharing call it.
-    pub(crate) shared: Option<SharedAs>,
+    /// How they are shared with other projects, where they can be; then each shows whether it is.
+    pub(crate) shared: Option<&'static SharedAs>,
 }
 
 /// Whose something is.
@@ -194,18 +196,28 @@ pub(crate) trait Resource: Table + Fields + Clone + PartialEq + Send + Sync + 's
     ///
     /// # Errors
     /// 400 for a value that can't be.
-    fn filter(_request: &Request, _name: &str, _values: &[&str]) -> Result<Option<Condition>, ApiError> {
-        Ok(None)
+    fn filter(request: &Request, name: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
+        match Self::ABOUT.shared.filter(|_| name == "shared") {
+            Some(shared) => sharing::filter(request, shared, values),
+            None => Ok(None),
+        }
     }
 
     /// Whose it is.
     fn whose(
         &self,
-        _request: &Request,
-        _connection: &mut Connection,
+        request: &Request,
+        connection: &mut Connection,
     ) -> impl Future<Output = Result<Whose, ApiError>> + Send {
-        let project = self.project_id().to_owned();
-        async move { Ok(Whose::of(project)) }
+        async move {
+            let shared = match Self::ABOUT.shared {
+                Some(shared) => {
+                    sharing::shared_now(request, connection, shared, &[self.id()]).await?.contains(self.id())
+                }
+                None => false,
+            };
+            Ok(Whose { shared, ..Whose::of(self.project_id().to_owned()) })
+        }
     }
 
     /// Whose a new one would be.
@@ -318,8 +330,8 @@ pub(crate) fn visible_rows(request: &Request, about: &About) -> Option<Condition
     }
     let project = request.context.project_id.as_deref().unwrap_or_default();
     let mut sql = novella_common::sql!("project_id = "(project));
-    if let Some(shared) = &about.shared {
-        sql.push(" OR id IN (").append(shared_with(shared, project)).push(")");
+    if let Some(shared) = about.shared {
+        sql.push(" OR id IN (").append(sharing::seen_by(shared, project)).push(")");
     }
     Some(Condition::raw(sql))
 }

@@ -10,7 +10,7 @@ use novella_common::{db::Connection, sql};
 use novella_rest::{ApiError, times::Seconds};
 use serde_json::json;
 
-use super::{AT_ONCE, Resource, View, attributes, granted, grouped};
+use super::{AT_ONCE, Resource, View, attributes, granted, grouped, sharing};
 use crate::Request;
 use novella_rest::policy::Target;
 
@@ -67,6 +67,13 @@ pub(crate) async fn views<R: Resource>(
             view
         })
         .collect();
+    if let Some(shared) = about.shared.filter(|_| wanted.has("shared")) {
+        let ids: Vec<&str> = rows.iter().map(|row| row.id()).collect();
+        let with = sharing::shared_now(request, connection, shared, &ids).await?;
+        for (row, view) in rows.iter().zip(&mut views) {
+            view.insert("shared", with.contains(row.id()).into());
+        }
+    }
     if about.tags.is_some() && wanted.has("tags") {
         let ids: Vec<&str> = rows.iter().map(|row| row.id()).collect();
         let mut tags = grouped(tags_of(connection, &ids).await?);

@@ -2,14 +2,10 @@
 
 use axum::Json;
 use ipnet::IpNet;
-use novella_common::{
-    db::{Connection, list::Condition},
-    sql,
-};
+use novella_common::sql;
 use novella_rest::{ApiError, Operation, Path, put};
 use serde_json::{Value, json};
 
-use super::sharing;
 use crate::{
     Networking, Request,
     attributes::{
@@ -20,7 +16,7 @@ use crate::{
     },
     errors::{conflict, missing, refused},
     policy,
-    resource::{self, About, Resource, SharedAs, View, Wanted, Whose, Work, locked_for, swap, views},
+    resource::{self, About, Resource, SharedAs, Wanted, Work, locked_for, swap, views},
 };
 
 crate::resource! {
@@ -46,10 +42,10 @@ static ADDRESS_GROUPS: About = About {
     quota: None,
     stamped: true,
     first_revision: 0,
-    shared: Some(SharedAs { object_type: "address_group", actions: &["access_as_shared"] }),
+    shared: Some(&SHARED),
 };
 
-pub(super) static SHARED: SharedAs = SharedAs { object_type: "address_group", actions: &["access_as_shared"] };
+pub(super) static SHARED: SharedAs = SharedAs::of("address_group");
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Networking>> {
@@ -65,11 +61,6 @@ impl Resource for AddressGroup {
     const ABOUT: &'static About = &ADDRESS_GROUPS;
     const OTHERS: &'static [Attribute] = &[attribute("shared", any)];
 
-    async fn whose(&self, request: &Request, connection: &mut Connection) -> Result<Whose, ApiError> {
-        let shared = sharing::shared_now(request, connection, &SHARED, &[&self.id]).await?;
-        Ok(Whose { shared: !shared.is_empty(), ..Whose::of(self.project_id.clone()) })
-    }
-
     async fn before_delete(&self, work: &mut Work<'_>) -> Result<(), ApiError> {
         let used: i64 = sql!("SELECT COUNT(*) FROM security_group_rules WHERE remote_address_group_id = "(self.id))
             .fetch_one(&mut work.transaction)
@@ -81,25 +72,6 @@ impl Resource for AddressGroup {
             "AddressGroupInUse",
             format!("Address group {} is in use on one or more security group rules.", self.id),
         ))
-    }
-
-    async fn complete(
-        rows: &[Self],
-        views: &mut [View],
-        _: &Wanted<'_>,
-        request: &Request,
-        connection: &mut Connection,
-    ) -> Result<(), ApiError> {
-        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
-        for (row, view) in rows.iter().zip(views) {
-            view.insert("shared", shared.contains(&row.id).into());
-        }
-        Ok(())
-    }
-
-    fn filter(_: &Request, _: &str, _: &[&str]) -> Result<Option<Condition>, ApiError> {
-        Ok(None)
     }
 }
 

@@ -1,14 +1,10 @@
 //! `/address-scopes`: within one, no address is there twice.
 
-use novella_common::{
-    db::{Connection, list::Condition},
-    sql,
-};
+use novella_common::sql;
 use novella_rest::{ApiError, Operation};
 
-use super::sharing;
 use crate::{
-    Networking, Request,
+    Networking,
     attributes::{
         Attribute,
         Otherwise::{Flag, Text},
@@ -17,7 +13,7 @@ use crate::{
     },
     errors::{conflict, refused},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work},
+    resource::{self, About, Given, Resource, SharedAs, Work, sharing},
 };
 
 crate::resource! {
@@ -42,10 +38,10 @@ static ADDRESS_SCOPES: About = About {
     quota: None,
     stamped: false,
     first_revision: 0,
-    shared: Some(SharedAs { object_type: "address_scope", actions: &["access_as_shared"] }),
+    shared: Some(&SHARED),
 };
 
-pub(super) static SHARED: SharedAs = SharedAs { object_type: "address_scope", actions: &["access_as_shared"] };
+pub(super) static SHARED: SharedAs = SharedAs::of("address_scope");
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Networking>> {
@@ -60,15 +56,6 @@ impl Resource for AddressScope {
         .filter()
         .creating(policy::CREATE_ADDRESS_SCOPE_SHARED)
         .updating(policy::UPDATE_ADDRESS_SCOPE_SHARED)];
-
-    fn filter(request: &Request, _: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
-        sharing::filter(request, &SHARED, values)
-    }
-
-    async fn whose(&self, request: &Request, connection: &mut Connection) -> Result<Whose, ApiError> {
-        let shared = sharing::shared_now(request, connection, &SHARED, &[&self.id]).await?;
-        Ok(Whose { shared: !shared.is_empty(), ..Whose::of(self.project_id.clone()) })
-    }
 
     async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         if given.flag("shared") == Some(true) {
@@ -110,20 +97,5 @@ impl Resource for AddressScope {
                  address scope."
             ),
         ))
-    }
-
-    async fn complete(
-        rows: &[Self],
-        views: &mut [View],
-        _: &Wanted<'_>,
-        request: &Request,
-        connection: &mut Connection,
-    ) -> Result<(), ApiError> {
-        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
-        for (row, view) in rows.iter().zip(views) {
-            view.insert("shared", shared.contains(&row.id).into());
-        }
-        Ok(())
     }
 }

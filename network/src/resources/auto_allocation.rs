@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     networks::Network,
-    ports::{self, Port, Wish},
+    ports::{self, Port, RequestedIp},
     router_interfaces::INTERFACE,
     routers::Router,
     subnet_pools::{self, SubnetPool},
@@ -112,11 +112,11 @@ pub(crate) async fn topology(request: &Request, project: &str, dry: bool) -> Res
             "ip_version": pool.ip_version, "subnetpool_id": pool.id,
         });
         let subnet = make::<Subnet>(&mut work, &by_default::<Subnet>(project, values)).await?;
-        let wish = Wish { subnet: Some(subnet.id.clone()), address: subnet.gateway() };
+        let requested_ip = RequestedIp { subnet: Some(subnet.id.clone()), address: subnet.gateway() };
         let values = json!({
             "network_id": network.id, "device_id": router.id, "device_owner": INTERFACE, "status": "ACTIVE",
         });
-        ports::make_port(&mut work, project, values, &[wish]).await?;
+        ports::make_port(&mut work, project, values, &[requested_ip]).await?;
     }
     sql!(
         "INSERT INTO auto_allocated_topologies (project_id, network_id, router_id) VALUES (" (project) ", " (network.id)

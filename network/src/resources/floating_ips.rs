@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     networks::{self, Network},
     port_forwardings::PortForwarding,
-    ports::{self, Port, Wish},
+    ports::{self, Port, RequestedIp},
     router_interfaces::INTERFACE,
     subnets::Subnet,
 };
@@ -97,7 +97,7 @@ impl Resource for FloatingIp {
             ));
         }
         super::qos::check_policy(work, self.qos_policy_id.as_deref()).await?;
-        let wish = Wish {
+        let requested_ip = RequestedIp {
             subnet: Some(self.subnet(work, given).await?),
             address: self.floating_ip_address.as_deref().and_then(|address| address.parse().ok()),
         };
@@ -106,7 +106,7 @@ impl Resource for FloatingIp {
             "admin_state_up": true,
         });
         // Only administrators know of it.
-        let (port, addresses) = ports::make_port(work, "", values, &[wish]).await?;
+        let (port, addresses) = ports::make_port(work, "", values, &[requested_ip]).await?;
         self.floating_port_id = Some(port.id);
         self.floating_ip_address = addresses.into_iter().next().map(|fixed| fixed.ip_address);
         self.associate(work).await

@@ -8,7 +8,6 @@ use novella_common::{
 use novella_rest::{ApiError, Operation};
 use serde_json::Value;
 
-use super::sharing;
 use crate::{
     Networking, Request,
     addresses::overlap,
@@ -20,7 +19,7 @@ use crate::{
     },
     errors::{conflict, refused},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, find, is_admin, rows_by},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, find, is_admin, rows_by, sharing},
 };
 
 crate::resource! {
@@ -62,10 +61,10 @@ static LABELS: About = About {
     quota: None,
     stamped: false,
     first_revision: 0,
-    shared: Some(SharedAs { object_type: "metering_label", actions: &["access_as_shared"] }),
+    shared: Some(&SHARED),
 };
 
-static SHARED: SharedAs = SharedAs { object_type: "metering_label", actions: &["access_as_shared"] };
+static SHARED: SharedAs = SharedAs::of("metering_label");
 
 static RULES: About = About {
     one: "metering_label_rule",
@@ -95,10 +94,6 @@ impl Resource for MeteringLabel {
     const ABOUT: &'static About = &LABELS;
     const OTHERS: &'static [Attribute] = &[attribute("shared", boolean).given_or(Flag(false)).filter()];
 
-    fn filter(request: &Request, _: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
-        sharing::filter(request, &SHARED, values)
-    }
-
     async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         if given.flag("shared") == Some(true) {
             sharing::share(work, &SHARED, &self.id, &self.project_id).await?;
@@ -110,21 +105,6 @@ impl Resource for MeteringLabel {
         sql!("DELETE FROM metering_label_rules WHERE metering_label_id = "(self.id))
             .execute(&mut work.transaction)
             .await?;
-        Ok(())
-    }
-
-    async fn complete(
-        rows: &[Self],
-        views: &mut [View],
-        _: &Wanted<'_>,
-        request: &Request,
-        connection: &mut Connection,
-    ) -> Result<(), ApiError> {
-        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
-        for (row, view) in rows.iter().zip(views) {
-            view.insert("shared", shared.contains(&row.id).into());
-        }
         Ok(())
     }
 }
@@ -168,10 +148,6 @@ impl Resource for MeteringLabelRule {
             }
         }
         Ok(())
-    }
-
-    fn filter(_: &Request, _: &str, _: &[&str]) -> Result<Option<Condition>, ApiError> {
-        Ok(None)
     }
 
     async fn complete(

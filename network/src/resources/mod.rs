@@ -21,7 +21,6 @@ pub(crate) mod routers;
 mod security_group_rules;
 pub(crate) mod security_groups;
 mod segmentation;
-pub(crate) mod sharing;
 mod subnet_layout;
 mod subnet_pools;
 pub(crate) mod subnets;

@@ -7,7 +7,7 @@ use novella_common::{
 use novella_rest::{ApiError, Operation};
 use serde_json::{Value, json};
 
-use super::{segmentation, sharing, subnets::Subnet};
+use super::{segmentation, subnets::Subnet};
 use crate::{
     Networking, Request,
     attributes::{
@@ -21,7 +21,7 @@ use crate::{
     policy,
     resource::{
         self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work, delete_row, grouped, is_admin, is_service,
-        rows_by, shared_with,
+        rows_by, sharing,
     },
 };
 
@@ -74,11 +74,13 @@ static NETWORKS: About = About {
     quota: Some("network"),
     stamped: true,
     first_revision: 1,
-    shared: Some(SharedAs { object_type: "network", actions: &["access_as_shared", "access_as_external"] }),
+    shared: Some(&SHARED),
 };
 
-/// With whom networks are shared, to have ports on them.
-pub(crate) static SHARED: SharedAs = SharedAs { object_type: "network", actions: &["access_as_shared"] };
+/// With whom networks are shared, to have ports on them. External ones are seen by all.
+pub(crate) static SHARED: SharedAs = SharedAs { seen_by: &[EXTERNAL.action], ..SharedAs::of("network") };
+
+const EXTERNAL: SharedAs = SharedAs { action: "access_as_external", ..SharedAs::of("network") };
 
 /// Owners of ports that go with their network.
 pub(super) const GOES_WITH_NETWORK: [&str; 3] =
@@ -107,13 +109,6 @@ impl Resource for Network {
 
     fn visible(request: &Request) -> Option<Condition> {
         if is_service(request) { None } else { resource::visible_rows(request, &NETWORKS) }
-    }
-
-    fn filter(request: &Request, name: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
-        if name != "shared" {
-            return Ok(None);
-        }
-        sharing::filter(request, &SHARED, values)
     }
 
     async fn before_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
@@ -204,7 +199,7 @@ impl Resource for Network {
         rows: &[Self],
         views: &mut [View],
         wanted: &Wanted<'_>,
-        request: &Request,
+        _request: &Request,
         connection: &mut Connection,
     ) -> Result<(), ApiError> {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
@@ -216,7 +211,6 @@ impl Resource for Network {
             std::collections::BTreeMap::new()
         };
         let scopes = super::subnet_pools::scopes_of(connection, subnets.values().flatten()).await?;
-        let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
         for (row, view) in rows.iter().zip(views) {
             let mut subnets = subnets.remove(&row.id).unwrap_or_default();
             subnets.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
@@ -232,7 +226,6 @@ impl Resource for Network {
             view.insert("availability_zones", json!(zones));
             let subnets: Vec<&str> = subnets.iter().map(|subnet| subnet.id.as_str()).collect();
             view.insert("subnets", json!(subnets));
-            view.insert("shared", shared.contains(&row.id).into());
             view.insert("l2_adjacency", true.into());
             if row.external || wanted.new {
                 view.insert("is_default", row.is_default.into());
@@ -257,8 +250,7 @@ impl Network {
 
     /// Everybody sees an external network.
     async fn share_external(&self, work: &mut Work<'_>) -> Result<(), ApiError> {
-        let external = SharedAs { object_type: "network", actions: &["access_as_external"] };
-        sharing::share(work, &external, &self.id, &self.project_id).await
+        sharing::share(work, &EXTERNAL, &self.id, &self.project_id).await
     }
 
     /// At most one external network is the default.
@@ -347,8 +339,6 @@ pub(super) fn on_visible(request: &Request) -> Option<Sql> {
     }
     let project = request.context.project_id.as_deref().unwrap_or_default();
     let mut sql = sql!("network_id IN (SELECT id FROM networks WHERE project_id = " (project) ")");
-    if let Some(shared) = &NETWORKS.shared {
-        sql.push(" OR network_id IN (").append(shared_with(shared, project)).push(")");
-    }
+    sql.push(" OR network_id IN (").append(sharing::seen_by(&SHARED, project)).push(")");
     Some(sql)
 }

@@ -1,13 +1,10 @@
 //! `/qos/policies`: what quality ports and networks are to have. They are kept as records.
 
-use novella_common::{
-    db::{Connection, list::Condition},
-    sql,
-};
+use novella_common::{db::Connection, sql};
 use novella_rest::{ApiError, Operation, Path, get};
 use serde_json::{Value, json};
 
-use super::{qos_rules, sharing};
+use super::qos_rules;
 use crate::{
     Networking, Request,
     attributes::{
@@ -18,7 +15,7 @@ use crate::{
     },
     errors::{conflict, missing},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, sharing},
 };
 
 crate::resource! {
@@ -44,10 +41,10 @@ static QOS_POLICIES: About = About {
     quota: None,
     stamped: true,
     first_revision: 0,
-    shared: Some(SharedAs { object_type: "qos_policy", actions: &["access_as_shared"] }),
+    shared: Some(&SHARED),
 };
 
-pub(super) static SHARED: SharedAs = SharedAs { object_type: "qos_policy", actions: &["access_as_shared"] };
+pub(super) static SHARED: SharedAs = SharedAs::of("qos_policy");
 
 /// The operations.
 pub(super) fn operations() -> Vec<Operation<Networking>> {
@@ -69,15 +66,6 @@ impl Resource for QosPolicy {
     const ABOUT: &'static About = &QOS_POLICIES;
     const OTHERS: &'static [Attribute] =
         &[attribute("shared", boolean).given_or(Flag(false)).changed().filter(), attribute("rules", any)];
-
-    fn filter(request: &Request, _: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
-        sharing::filter(request, &SHARED, values)
-    }
-
-    async fn whose(&self, request: &Request, connection: &mut Connection) -> Result<Whose, ApiError> {
-        let shared = sharing::shared_now(request, connection, &SHARED, &[&self.id]).await?;
-        Ok(Whose { shared: !shared.is_empty(), ..Whose::of(self.project_id.clone()) })
-    }
 
     async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         self.check_default(work).await?;
@@ -114,17 +102,15 @@ impl Resource for QosPolicy {
         rows: &[Self],
         views: &mut [View],
         wanted: &Wanted<'_>,
-        request: &Request,
+        _request: &Request,
         connection: &mut Connection,
     ) -> Result<(), ApiError> {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
         let mut rules = match wanted.has("rules") {
             true => qos_rules::of_policies(connection, &ids).await?,
             false => std::collections::BTreeMap::new(),
         };
         for (row, view) in rows.iter().zip(views) {
-            view.insert("shared", shared.contains(&row.id).into());
             view.insert("rules", json!(rules.remove(&row.id).unwrap_or_default()));
         }
         Ok(())

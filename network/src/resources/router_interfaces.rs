@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     networks,
-    ports::{self, Port, Wish},
+    ports::{self, Port, RequestedIp},
     routers::{GATEWAY, Router},
-    sharing,
     subnets::Subnet,
 };
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
     attributes::Fields as _,
     errors::{bad_request_of, conflict, missing, refused},
     policy,
-    resource::{Work, find, is_admin, locked, locked_for, look_up, retried, rows_by, swap},
+    resource::{Work, find, is_admin, locked, locked_for, look_up, retried, rows_by, sharing, swap},
 };
 
 /// The owner of such a port.
@@ -119,28 +118,28 @@ async fn add_subnet(work: &mut Work<'_>, router: &Router, id: &str) -> Result<(P
     }
     check_owned(work, &subnet).await?;
     check_new(work, router, &subnet).await?;
-    let wish = Wish { subnet: Some(subnet.id.clone()), address: Some(gateway) };
+    let requested_ip = RequestedIp { subnet: Some(subnet.id.clone()), address: Some(gateway) };
     let subnets = vec![subnet.id.clone()];
     if subnet.ip_version == 6
         && let Some(port) = port_of_ipv6(work, router, &subnet.network_id).await?
     {
         // One port for all subnets of IPv6 of a network.
         let had = ports::addresses_of(&mut work.transaction, &port.id).await?;
-        let mut wishes: Vec<Wish> = had.iter().map(wish_of).collect();
-        wishes.push(wish);
-        ports::set_addresses(work, &port, &wishes).await?;
+        let mut requested_ips: Vec<RequestedIp> = had.iter().map(requested_ip_of).collect();
+        requested_ips.push(requested_ip);
+        ports::set_addresses(work, &port, &requested_ips).await?;
         return Ok((port, subnets));
     }
     let values = json!({
         "network_id": subnet.network_id, "device_id": router.id, "device_owner": INTERFACE, "admin_state_up": true,
         "status": "ACTIVE",
     });
-    let (port, _) = ports::make_port(work, &router.project_id, values, &[wish]).await?;
+    let (port, _) = ports::make_port(work, &router.project_id, values, &[requested_ip]).await?;
     Ok((port, subnets))
 }
 
-fn wish_of(fixed: &FixedIp) -> Wish {
-    Wish { subnet: Some(fixed.subnet_id.clone()), address: fixed.ip_address.parse().ok() }
+fn requested_ip_of(fixed: &FixedIp) -> RequestedIp {
+    RequestedIp { subnet: Some(fixed.subnet_id.clone()), address: fixed.ip_address.parse().ok() }
 }
 
 /// Others' subnets are connected by administrators only, unless their network is shared.
@@ -256,8 +255,8 @@ async fn try_remove(request: &Request, id: &str, named: &Named) -> Result<Json<V
     if left.is_empty() {
         ports::remove_port(&mut work, &port).await?;
     } else {
-        let wishes: Vec<Wish> = left.iter().map(wish_of).collect();
-        ports::set_addresses(&mut work, &port, &wishes).await?;
+        let requested_ips: Vec<RequestedIp> = left.iter().map(requested_ip_of).collect();
+        ports::set_addresses(&mut work, &port, &requested_ips).await?;
     }
     let seen = router.revision_number;
     router.bump(work.now);

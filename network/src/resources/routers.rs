@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     networks::{self, Network},
-    ports::{self, Port, Wish},
+    ports::{self, Port, RequestedIp},
     subnets::Route,
 };
 use crate::{
@@ -223,8 +223,8 @@ impl Router {
         if !network.external {
             return Err(bad_request_of("router", &format!("Network {id} is not an external network")));
         }
-        let wishes = match info.get("external_fixed_ips").and_then(Value::as_array) {
-            Some(items) => Some(ports::wishes_in(items)?),
+        let requested_ips = match info.get("external_fixed_ips").and_then(Value::as_array) {
+            Some(items) => Some(ports::requested_ips_in(items)?),
             None => None,
         };
         if let Some(snat) = info.get("enable_snat").and_then(Value::as_bool) {
@@ -235,23 +235,23 @@ impl Router {
         if self.gateway_network_id.as_deref() == Some(id)
             && let Some(port) = self.gateway_port_id.clone()
         {
-            if let Some(wishes) = wishes
+            if let Some(requested_ips) = requested_ips
                 && let Some(port) = resource::look_up::<Port>(&mut work.transaction, &port).await?
             {
-                ports::set_addresses(work, &port, &wishes).await?;
+                ports::set_addresses(work, &port, &requested_ips).await?;
             }
             return Ok(());
         }
         self.clear_gateway(work).await?;
-        let wishes = match wishes {
-            Some(wishes) => wishes,
+        let requested_ips = match requested_ips {
+            Some(requested_ips) => requested_ips,
             None => first_subnets(work, &network).await?,
         };
         let values = json!({
             "network_id": id, "device_id": self.id, "device_owner": GATEWAY, "admin_state_up": true,
         });
         // Only administrators know of it.
-        let (port, _) = ports::make_port(work, "", values, &wishes).await?;
+        let (port, _) = ports::make_port(work, "", values, &requested_ips).await?;
         self.gateway_network_id = Some(id.to_owned());
         self.gateway_port_id = Some(port.id);
         Ok(())
@@ -336,9 +336,9 @@ impl Router {
 }
 
 /// An address of IPv4 and one of IPv6 on an external network, as far as it has subnets of them.
-async fn first_subnets(work: &mut Work<'_>, network: &Network) -> Result<Vec<Wish>, ApiError> {
+async fn first_subnets(work: &mut Work<'_>, network: &Network) -> Result<Vec<RequestedIp>, ApiError> {
     let subnets = super::subnets::of_network(&mut work.transaction, &network.id).await?;
-    let mut wishes = Vec::new();
+    let mut requested_ips = Vec::new();
     for version in [4, 6] {
         let usable = subnets
             .iter()
@@ -358,9 +358,9 @@ async fn first_subnets(work: &mut Work<'_>, network: &Network) -> Result<Vec<Wis
                 break;
             }
         }
-        wishes.extend(chosen.map(|subnet| Wish { subnet: Some(subnet), address: None }));
+        requested_ips.extend(chosen.map(|subnet| RequestedIp { subnet: Some(subnet), address: None }));
     }
-    Ok(wishes)
+    Ok(requested_ips)
 }
 
 async fn routes_in(request: &mut Request) -> Result<Vec<Route>, ApiError> {

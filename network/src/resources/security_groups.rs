@@ -1,16 +1,13 @@
 //! `/security-groups`: rules that ports have in common. Each project has one named `default` from its first use on.
 
 use novella_common::{
-    db::{Connection, list::Condition, table::select},
+    db::{Connection, table::select},
     sql,
 };
 use novella_rest::{ApiError, Operation};
 use serde_json::{Value, json};
 
-use super::{
-    security_group_rules::{self as rules, SecurityGroupRule},
-    sharing,
-};
+use super::security_group_rules::{self as rules, SecurityGroupRule};
 use crate::{
     Networking, Request,
     attributes::{
@@ -22,7 +19,7 @@ use crate::{
     errors::conflict,
     policy,
     resource::{
-        self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work, by_default, grouped, is_admin, rows_by,
+        self, About, Given, Resource, SharedAs, View, Wanted, Work, by_default, grouped, is_admin, rows_by, sharing,
         views,
     },
 };
@@ -53,10 +50,10 @@ static SECURITY_GROUPS: About = About {
     quota: Some("security_group"),
     stamped: true,
     first_revision: 1,
-    shared: Some(SharedAs { object_type: "security_group", actions: &["access_as_shared"] }),
+    shared: Some(&SHARED),
 };
 
-pub(crate) static SHARED: SharedAs = SharedAs { object_type: "security_group", actions: &["access_as_shared"] };
+pub(crate) static SHARED: SharedAs = SharedAs::of("security_group");
 
 /// A name that is not the default group's.
 fn not_default(value: &Value) -> Checked {
@@ -153,15 +150,6 @@ impl Resource for SecurityGroup {
     const OTHERS: &'static [Attribute] =
         &[attribute("shared", boolean).filter(), attribute("security_group_rules", any)];
 
-    fn filter(request: &Request, _: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
-        sharing::filter(request, &SHARED, values)
-    }
-
-    async fn whose(&self, request: &Request, connection: &mut Connection) -> Result<Whose, ApiError> {
-        let shared = sharing::shared_now(request, connection, &SHARED, &[&self.id]).await?;
-        Ok(Whose { shared: !shared.is_empty(), ..Whose::of(self.project_id.clone()) })
-    }
-
     async fn before_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
         ensure_default(work, &self.project_id).await?;
         Ok(())
@@ -207,7 +195,6 @@ impl Resource for SecurityGroup {
         connection: &mut Connection,
     ) -> Result<(), ApiError> {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
         let mut of_groups = std::collections::BTreeMap::new();
         if wanted.has("security_group_rules") {
             let all: Vec<SecurityGroupRule> = rows_by(connection, "security_group_id", &ids).await?;
@@ -215,7 +202,6 @@ impl Resource for SecurityGroup {
             of_groups = grouped(all.into_iter().map(|rule| rule.security_group_id).zip(shown));
         }
         for (row, view) in rows.iter().zip(view_of) {
-            view.insert("shared", shared.contains(&row.id).into());
             view.insert("security_group_rules", json!(of_groups.remove(&row.id).unwrap_or_default()));
         }
         Ok(())

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
-use novella_common::{
-    db::{Connection, list::Condition},
-    sql,
-};
+use novella_common::{db::Connection, sql};
 use novella_rest::{ApiError, Operation, Path, put};
 use serde_json::{Value, json};
 
-use super::{address_scopes::AddressScope, sharing, subnets::Subnet};
+use super::{address_scopes::AddressScope, subnets::Subnet};
 use crate::{
     Networking, Request,
     addresses::overlap,
@@ -22,7 +19,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, invalid_input, refused},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Whose, Work, locked_for, rows_by, swap},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, locked_for, rows_by, sharing, swap},
 };
 
 crate::resource! {
@@ -62,10 +59,10 @@ static SUBNET_POOLS: About = About {
     quota: Some("subnetpool"),
     stamped: true,
     first_revision: 0,
-    shared: Some(SharedAs { object_type: "subnetpool", actions: &["access_as_shared"] }),
+    shared: Some(&SHARED),
 };
 
-pub(super) static SHARED: SharedAs = SharedAs { object_type: "subnetpool", actions: &["access_as_shared"] };
+pub(super) static SHARED: SharedAs = SharedAs::of("subnetpool");
 
 /// The pool that takes what IPv6 is delegated; none here.
 const DELEGATED: &str = "prefix_delegation";
@@ -94,15 +91,6 @@ impl Resource for SubnetPool {
     const ABOUT: &'static About = &SUBNET_POOLS;
     const OTHERS: &'static [Attribute] =
         &[attribute("shared", boolean).given_or(Flag(false)).filter().creating(policy::CREATE_SUBNETPOOL_SHARED)];
-
-    fn filter(request: &Request, _: &str, values: &[&str]) -> Result<Option<Condition>, ApiError> {
-        sharing::filter(request, &SHARED, values)
-    }
-
-    async fn whose(&self, request: &Request, connection: &mut Connection) -> Result<Whose, ApiError> {
-        let shared = sharing::shared_now(request, connection, &SHARED, &[&self.id]).await?;
-        Ok(Whose { shared: !shared.is_empty(), ..Whose::of(self.project_id.clone()) })
-    }
 
     async fn before_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
         self.prefixes = compact(&self.prefixes)?;
@@ -140,16 +128,13 @@ impl Resource for SubnetPool {
     }
 
     async fn complete(
-        rows: &[Self],
+        _: &[Self],
         views: &mut [View],
         _: &Wanted<'_>,
-        request: &Request,
-        connection: &mut Connection,
+        _: &Request,
+        _: &mut Connection,
     ) -> Result<(), ApiError> {
-        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let shared = sharing::shared_now(request, connection, &SHARED, &ids).await?;
-        for (row, view) in rows.iter().zip(views) {
-            view.insert("shared", shared.contains(&row.id).into());
+        for view in views {
             for name in ["default_prefixlen", "min_prefixlen", "max_prefixlen"] {
                 // As texts, as Neutron has them.
                 if let Some(length) = view.get(name).and_then(Value::as_i64) {

@@ -26,7 +26,7 @@ use crate::{
 
 /// One address that is asked for: of this subnet, this one, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct RequestedIp {
     pub(crate) subnet: Option<String>,
     pub(crate) address: Option<IpAddr>,
 }
@@ -55,22 +55,22 @@ pub(in crate::resources) fn check(value: &Value) -> Checked {
 }
 
 /// What a request asks for; `None`: nothing in particular.
-pub(super) fn wished(given: &Given) -> Result<Option<Vec<Wish>>, ApiError> {
+pub(super) fn requested_ips(given: &Given) -> Result<Option<Vec<RequestedIp>>, ApiError> {
     let Some(items) = given.get("fixed_ips").and_then(Value::as_array) else { return Ok(None) };
-    wishes_in(items).map(Some)
+    requested_ips_in(items).map(Some)
 }
 
-/// The wishes of a list that was checked.
-pub(in crate::resources) fn wishes_in(items: &[Value]) -> Result<Vec<Wish>, ApiError> {
-    let wish = |item: &Value| Wish {
+/// The addresses that a list asks for. It was checked.
+pub(in crate::resources) fn requested_ips_in(items: &[Value]) -> Result<Vec<RequestedIp>, ApiError> {
+    let requested_ip = |item: &Value| RequestedIp {
         subnet: item.get("subnet_id").and_then(Value::as_str).map(ToOwned::to_owned),
         address: item.get("ip_address").and_then(Value::as_str).and_then(|text| text.parse().ok()),
     };
-    let wishes: Vec<Wish> = items.iter().map(wish).collect();
-    if wishes.contains(&Wish::default()) {
+    let requested_ips: Vec<RequestedIp> = items.iter().map(requested_ip).collect();
+    if requested_ips.contains(&RequestedIp::default()) {
         return Err(invalid_input("IP allocation requires subnet_id or ip_address"));
     }
-    Ok(wishes)
+    Ok(requested_ips)
 }
 
 /// `fixed_ips=ip_address=A`, `=subnet_id=S`, `=ip_address_substr=1.2`.
@@ -112,10 +112,11 @@ fn is_routers(port: &Port) -> bool {
 pub(crate) fn place<'s>(
     port: &Port,
     subnets: &'s [Subnet],
-    wish: &Wish,
+    requested_ip: &RequestedIp,
 ) -> Result<(&'s Subnet, Option<IpAddr>), ApiError> {
-    let Some(id) = &wish.subnet else {
-        let address = wish.address.ok_or_else(|| invalid_input("IP allocation requires subnet_id or ip_address"))?;
+    let Some(id) = &requested_ip.subnet else {
+        let address =
+            requested_ip.address.ok_or_else(|| invalid_input("IP allocation requires subnet_id or ip_address"))?;
         for subnet in subnets {
             if is_usable(&subnet.network()?, address) {
                 check_own(port, subnet, address)?;
@@ -131,7 +132,7 @@ pub(crate) fn place<'s>(
     let Some(subnet) = subnet else {
         return Err(Subnet::missing(id));
     };
-    let Some(address) = wish.address else { return Ok((subnet, None)) };
+    let Some(address) = requested_ip.address else { return Ok((subnet, None)) };
     if !is_usable(&subnet.network()?, address) {
         return Err(refused(
             "InvalidIpForSubnet",
@@ -162,8 +163,12 @@ pub(crate) fn none_left(port: &Port) -> ApiError {
 }
 
 /// Gives a port what is asked for.
-pub(super) async fn give(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) -> Result<Vec<FixedIp>, ApiError> {
-    change(work, port, wishes).await
+pub(super) async fn give(
+    work: &mut Work<'_>,
+    port: &Port,
+    requested_ips: &[RequestedIp],
+) -> Result<Vec<FixedIp>, ApiError> {
+    change(work, port, requested_ips).await
 }
 
 /// Gives a port one address.
@@ -227,9 +232,10 @@ pub(super) async fn follow_mac(work: &mut Work<'_>, port: &Port) -> Result<(), A
     if own.is_empty() {
         return Ok(());
     }
-    let wish = |fixed: FixedIp| Wish { subnet: Some(fixed.subnet_id), address: fixed.ip_address.parse().ok() };
-    let wishes: Vec<Wish> = others.into_iter().map(wish).collect();
-    change(work, port, &wishes).await?;
+    let requested_ip =
+        |fixed: FixedIp| RequestedIp { subnet: Some(fixed.subnet_id), address: fixed.ip_address.parse().ok() };
+    let requested_ips: Vec<RequestedIp> = others.into_iter().map(requested_ip).collect();
+    change(work, port, &requested_ips).await?;
     Ok(())
 }
 
@@ -249,8 +255,13 @@ pub(crate) fn sources_with<'s>(
 }
 
 /// 400 for a subnet of another network.
-async fn check_subnets(work: &mut Work<'_>, port: &Port, own: &[Subnet], wishes: &[Wish]) -> Result<(), ApiError> {
-    for id in wishes.iter().filter_map(|wish| wish.subnet.as_ref()) {
+async fn check_subnets(
+    work: &mut Work<'_>,
+    port: &Port,
+    own: &[Subnet],
+    requested_ips: &[RequestedIp],
+) -> Result<(), ApiError> {
+    for id in requested_ips.iter().filter_map(|requested_ip| requested_ip.subnet.as_ref()) {
         if own.iter().all(|subnet| subnet.id != *id) && look_up::<Subnet>(&mut work.transaction, id).await?.is_some() {
             return Err(invalid_input(format!(
                 "Failed to create port on network {}, because fixed_ips included invalid subnet {id}",
@@ -317,12 +328,16 @@ async fn give_first(
 }
 
 /// Gives a port what is asked for, and keeps of what it has what fits.
-pub(super) async fn change(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) -> Result<Vec<FixedIp>, ApiError> {
+pub(super) async fn change(
+    work: &mut Work<'_>,
+    port: &Port,
+    requested_ips: &[RequestedIp],
+) -> Result<Vec<FixedIp>, ApiError> {
     let subnets = subnets::of_network(&mut work.transaction, &port.network_id).await?;
     let mut had = super::addresses_of(&mut work.transaction, &port.id).await?;
-    check_subnets(work, port, &subnets, wishes).await?;
+    check_subnets(work, port, &subnets, requested_ips).await?;
     let mut places: Vec<(&Subnet, Option<IpAddr>)> =
-        wishes.iter().map(|wish| place(port, &subnets, wish)).collect::<Result<_, _>>()?;
+        requested_ips.iter().map(|requested_ip| place(port, &subnets, requested_ip)).collect::<Result<_, _>>()?;
     // Where devices make their addresses themselves they do so, whatever else is asked for.
     for subnet in own_subnets(port, &subnets) {
         if places.iter().all(|(other, _)| other.id != subnet.id) {

@@ -37,11 +37,11 @@ use crate::{
 };
 
 pub(crate) use self::{
-    fixed_ips::{Source, Wish, default_sources, filter as fixed_ips_filter, none_left, place, sources_with},
+    fixed_ips::{RequestedIp, Source, default_sources, filter as fixed_ips_filter, none_left, place, sources_with},
     options::AddressPair,
 };
 pub(super) use self::{
-    fixed_ips::{check as check_fixed_ips, wishes_in},
+    fixed_ips::{check as check_fixed_ips, requested_ips_in},
     several::remove_port,
 };
 
@@ -171,8 +171,8 @@ impl Resource for Port {
     async fn before_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         check_profile(work, given, "create_port")?;
         let network = networks::seen(work, &self.network_id).await?;
-        let wished = fixed_ips::wished(given)?;
-        if wished.iter().flatten().any(|wish| wish.address.is_some()) {
+        let requested_ips = fixed_ips::requested_ips(given)?;
+        if requested_ips.iter().flatten().any(|requested_ip| requested_ip.address.is_some()) {
             let whose = Self::whose_new(given, work.request, &mut work.transaction).await?;
             let rules = [policy::CREATE_PORT, policy::CREATE_PORT_FIXED_IPS, policy::CREATE_PORT_FIXED_IPS_IP_ADDRESS];
             check_rules(work.request, &rules, &whose.target())?;
@@ -196,12 +196,12 @@ impl Resource for Port {
 
     async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         self.choose_mac(work).await?;
-        let wished = fixed_ips::wished(given)?;
-        match &wished {
-            Some(wishes) => fixed_ips::give(work, self, wishes).await?,
+        let requested_ips = fixed_ips::requested_ips(given)?;
+        match &requested_ips {
+            Some(requested_ips) => fixed_ips::give(work, self, requested_ips).await?,
             None => fixed_ips::give_default(work, self).await?,
         };
-        self.ip_allocation = allocation(wished.as_deref() != Some(&[])).to_owned();
+        self.ip_allocation = allocation(requested_ips.as_deref() != Some(&[])).to_owned();
         sql!(
             "UPDATE ports SET ip_allocation = " (self.ip_allocation) " WHERE id = " (self.id)
         )
@@ -226,14 +226,14 @@ impl Resource for Port {
         }
         self.check_pairs()?;
         let mut changed = false;
-        if let Some(wishes) = fixed_ips::wished(given)? {
-            if wishes.iter().any(|wish| wish.address.is_some()) {
+        if let Some(requested_ips) = fixed_ips::requested_ips(given)? {
+            if requested_ips.iter().any(|requested_ip| requested_ip.address.is_some()) {
                 let whose = self.whose(work.request, &mut work.transaction).await?;
                 let rules =
                     [policy::UPDATE_PORT, policy::UPDATE_PORT_FIXED_IPS, policy::UPDATE_PORT_FIXED_IPS_IP_ADDRESS];
                 check_rules(work.request, &rules, &whose.target())?;
             }
-            fixed_ips::change(work, self, &wishes).await?;
+            fixed_ips::change(work, self, &requested_ips).await?;
             changed = true;
         } else if self.mac_address != old.mac_address {
             fixed_ips::follow_mac(work, self).await?;
@@ -498,15 +498,15 @@ pub(super) async fn make_port(
     work: &mut Work<'_>,
     project: &str,
     values: Value,
-    wishes: &[Wish],
+    requested_ips: &[RequestedIp],
 ) -> Result<(Port, Vec<FixedIp>), ApiError> {
     let mut given = resource::by_default::<Port>(project, values);
     given.values.insert("fixed_ips".to_owned(), json!([]));
     given.values.insert("security_groups".to_owned(), json!([]));
     given.values.insert("port_security_enabled".to_owned(), json!(false));
     let port = resource::make::<Port>(work, &given).await?;
-    let addresses = fixed_ips::give(work, &port, wishes).await?;
-    sql!("UPDATE ports SET ip_allocation = " (allocation(!wishes.is_empty())) " WHERE id = " (port.id))
+    let addresses = fixed_ips::give(work, &port, requested_ips).await?;
+    sql!("UPDATE ports SET ip_allocation = " (allocation(!requested_ips.is_empty())) " WHERE id = " (port.id))
         .execute(&mut work.transaction)
         .await?;
     Ok((port, addresses))
@@ -518,8 +518,12 @@ pub(super) async fn addresses_of(connection: &mut Connection, port: &str) -> Res
 }
 
 /// Other addresses for a port, on behalf of a router.
-pub(super) async fn set_addresses(work: &mut Work<'_>, port: &Port, wishes: &[Wish]) -> Result<Vec<FixedIp>, ApiError> {
-    let addresses = fixed_ips::change(work, port, wishes).await?;
+pub(super) async fn set_addresses(
+    work: &mut Work<'_>,
+    port: &Port,
+    requested_ips: &[RequestedIp],
+) -> Result<Vec<FixedIp>, ApiError> {
+    let addresses = fixed_ips::change(work, port, requested_ips).await?;
     bump::<Port>(&mut work.transaction, &port.id, work.now).await?;
     Ok(addresses)
 }
