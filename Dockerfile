@@ -10,7 +10,7 @@ WORKDIR /src
 COPY . .
 # p12-keystore stays whole: lapin, a dependency, is compiled with it.
 RUN find . -type f -regextype posix-extended ! -regex \
-        '.*/(Cargo\.(toml|lock)|src/(lib|main)\.rs|tests/[^/]+\.rs|benches/[^/]+/main\.rs|p12-keystore/.*)' -delete \
+        '.*/(Cargo\.(toml|lock)|\.cargo/config\.toml|src/(lib|main)\.rs|tests/[^/]+\.rs|benches/[^/]+/main\.rs|p12-keystore/.*)' -delete \
     && echo 'fn main() {}' | tee $(find . -name '*.rs' ! -path '*/p12-keystore/*') >/dev/null
 
 FROM ${RUST_IMAGE} AS build
