@@ -1,7 +1,8 @@
 //! Answers: an object or a list under its key, in the form of the version.
 
 use axum::{
-    Json,
+    body::Body,
+    http::{HeaderValue, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use serde::{
@@ -9,7 +10,25 @@ use serde::{
     ser::{SerializeMap, SerializeSeq},
 };
 
-use crate::{links::NextLink, microversion::Shaped};
+use crate::{ApiError, links::NextLink, microversion::Shaped};
+
+/// The answer to a request for many things has some bytes; one for few is given back.
+const FIRST_BYTES: usize = 4096;
+
+/// `value` as JSON: axum's `Json` for long lists, of which the way through its buffer takes a tenth of the time.
+pub fn written<T: Serialize>(value: &T) -> Response {
+    let mut text = Vec::with_capacity(FIRST_BYTES);
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => {
+            let kind = HeaderValue::from_static("application/json");
+            ([(CONTENT_TYPE, kind)], Body::from(text)).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            ApiError::Broken.into_response()
+        }
+    }
+}
 
 /// An answer in the form of one version.
 #[derive(Debug)]
@@ -31,12 +50,12 @@ impl Answer {
 
     /// `{"key": ...}`.
     pub fn object<T: Serialize>(&self, key: &'static str, whole: T) -> Response {
-        Json(Keyed { key, value: MaybeShaped { whole, hidden: &self.hidden } }).into_response()
+        written(&Keyed { key, value: MaybeShaped { whole, hidden: &self.hidden } })
     }
 
     /// `{"key": [...]}`, with Nova's and Neutron's `key_links` where there is a next page.
     pub fn list<T: Serialize>(&self, key: &'static str, items: &[T], next: Option<NextLink>) -> Response {
-        Json(List { key, items, hidden: &self.hidden, next, links: &format!("{key}_links") }).into_response()
+        written(&List { key, items, hidden: &self.hidden, next, links: &format!("{key}_links") })
     }
 
     /// The same with another name for the links.
@@ -47,7 +66,7 @@ impl Answer {
         links: &str,
         next: Option<NextLink>,
     ) -> Response {
-        Json(List { key, items, hidden: &self.hidden, next, links }).into_response()
+        written(&List { key, items, hidden: &self.hidden, next, links })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use sqlx::{Column as _, Row as _, postgres::PgRow, sqlite::SqliteRow};
+use sqlx::{Column as _, Decode, Row as _, Sqlite, ValueRef as _, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
@@ -75,6 +75,17 @@ macro_rules! next {
     }};
 }
 
+/// A text of SQLite's. Whether the column's type fits is not asked: everything can be read as text there, and the question
+/// takes longer than the reading.
+fn sqlite_text(row: &SqliteRow, at: usize) -> Result<Option<&str>, DbError> {
+    let value = row.try_get_raw(at)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let text = <&str as Decode<Sqlite>>::decode(value);
+    Ok(Some(text.map_err(|source| sqlx::Error::ColumnDecode { index: at.to_string(), source })?))
+}
+
 impl<'r> Row<'r> {
     pub(super) fn sqlite(row: &'r SqliteRow) -> Self {
         Self { source: Source::Sqlite(row), next: 0 }
@@ -97,7 +108,12 @@ impl<'r> Row<'r> {
     /// # Errors
     /// It is something else.
     pub fn text(&mut self) -> Result<Option<&'r str>, DbError> {
-        Ok(next!(self, &'r str, &'r str))
+        let at = self.next;
+        self.next += 1;
+        match self.source {
+            Source::Sqlite(row) => sqlite_text(row, at),
+            Source::Postgres(row) => Ok(row.try_get(at)?),
+        }
     }
 
     /// Reads the next column as an integer.
@@ -142,10 +158,12 @@ impl<'r> Row<'r> {
     /// # Errors
     /// It is something else.
     pub fn json(&mut self) -> Result<Option<&'r [u8]>, DbError> {
-        Ok(match next!(self, &'r str, PgJson<'r>) {
-            Some(PgJson(text)) => Some(text),
-            None => None,
-        })
+        let at = self.next;
+        self.next += 1;
+        match self.source {
+            Source::Sqlite(row) => Ok(sqlite_text(row, at)?.map(str::as_bytes)),
+            Source::Postgres(row) => Ok(row.try_get::<Option<PgJson<'r>>, _>(at)?.map(|PgJson(text)| text)),
+        }
     }
 
     /// Reads the next column as a value that can be bound again.

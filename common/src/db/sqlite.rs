@@ -1,23 +1,33 @@
 //! How values are bound on SQLite, which has texts and 64-bit integers.
 
+use serde::{Serialize, Serializer, ser::SerializeSeq};
 use sqlx::{Arguments, sqlite::SqliteArguments};
 
 use super::{DbError, Value};
 
 /// Adds values to a query's arguments as one, a JSON array.
 pub(super) fn add_array(arguments: &mut SqliteArguments, values: &[Value]) -> Result<(), DbError> {
-    let json: Vec<serde_json::Value> = values.iter().map(plain).collect();
-    arguments.add(serde_json::Value::from(json).to_string()).map_err(|error| DbError::Sqlx(sqlx::Error::Encode(error)))
+    let json = serde_json::to_string(&Plain(values)).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    arguments.add(json).map_err(|error| DbError::Sqlx(sqlx::Error::Encode(error)))
 }
 
-/// A value as its column has it.
-fn plain(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Null(_) => serde_json::Value::Null,
-        Value::Text(text) | Value::Json(text) => text.as_str().into(),
-        Value::Int(number) | Value::Time(number) => (*number).into(),
-        Value::Bool(flag) => i64::from(*flag).into(),
-        Value::Uuid(uuid) => uuid.to_string().into(),
+/// Values as their column has them, in JSON.
+struct Plain<'v>(&'v [Value]);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for value in self.0 {
+            match value {
+                Value::Null(_) => list.serialize_element(&()),
+                Value::Text(text) | Value::Json(text) => list.serialize_element(text),
+                Value::Int(number) | Value::Time(number) => list.serialize_element(number),
+                Value::Bool(flag) => list.serialize_element(&i64::from(*flag)),
+                // As a text, which is what UUIDs are in JSON.
+                Value::Uuid(uuid) => list.serialize_element(uuid),
+            }?;
+        }
+        list.end()
     }
 }
 

@@ -1,14 +1,11 @@
 //! `GET` of one and of many: filters, order, pages with links in both directions, and the fields that are asked for.
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 use novella_common::db::{
     Connection,
     list::{Condition, Direction, List, SortKey},
 };
-use novella_rest::{ApiError, Path, policy::Target, truth};
+use novella_rest::{ApiError, Path, answer::written, policy::Target, truth};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json};
 
@@ -88,7 +85,7 @@ pub(super) async fn index_of<R: Resource>(request: &Request, only: Option<Condit
         let full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= limit);
         list.links = links(request, R::ABOUT.collection, ends, full || reverse);
     }
-    Ok(Json(list).into_response())
+    Ok(written(&list))
 }
 
 /// `{"networks": [...], "networks_links": [...]}`.

@@ -5,6 +5,8 @@ mod fixed_ips;
 mod options;
 pub(crate) mod several;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use novella_common::{
     db::{Connection, Sql, list::Condition},
     sql,
@@ -292,26 +294,27 @@ impl Resource for Port {
         let mut addresses = grouped(addresses);
         let mut groups =
             if wanted.has("security_groups") { grouped(groups_of(connection, &ids).await?) } else { grouped([]) };
-        let networks: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.network_id.as_str()).collect();
+        let networks: BTreeSet<&str> = rows.iter().map(|row| row.network_id.as_str()).collect();
         let networks: Vec<Network> =
             if wanted.has("qos_network_policy_id") { rows_by(connection, "id", networks).await? } else { Vec::new() };
+        let policies: BTreeMap<&str, &Option<String>> =
+            networks.iter().map(|network| (network.id.as_str(), &network.qos_policy_id)).collect();
         let mut details =
             if wanted.has("trunk_details") { trunks::details_of(connection, &ids).await? } else { Default::default() };
         let domain = &request.state.config.dns_domain;
         for (row, view) in rows.iter().zip(views) {
             let addresses = addresses.remove(&row.id).unwrap_or_default();
-            view.insert("dns_assignment", super::names::assignment(&addresses, &row.dns_name, domain));
-            view.insert("fixed_ips", addresses.iter().map(FixedIp::view).collect());
-            view.insert("security_groups", json!(groups.remove(&row.id).unwrap_or_default()));
+            view.add("dns_assignment", super::names::assignment(&addresses, &row.dns_name, domain));
+            view.add("fixed_ips", addresses.iter().map(FixedIp::view).collect::<Value>());
+            view.add("security_groups", json!(groups.remove(&row.id).unwrap_or_default()));
             for pair in view.get_mut("allowed_address_pairs").and_then(Value::as_array_mut).into_iter().flatten() {
                 if pair["mac_address"].is_null() {
                     pair["mac_address"] = row.mac().into();
                 }
             }
-            let policy = networks.iter().find(|network| network.id == row.network_id);
-            view.insert("qos_network_policy_id", json!(policy.and_then(|n| n.qos_policy_id.as_ref())));
+            view.add("qos_network_policy_id", json!(policies.get(row.network_id.as_str())));
             if let Some(details) = details.remove(&row.id) {
-                view.insert("trunk_details", details);
+                view.add("trunk_details", details);
             }
         }
         Ok(())
