@@ -152,7 +152,7 @@ on_both! {
         let demo = cloud.demo().await;
         let uuid = cloud.active_server(&demo, "s", "host-1").await;
         for (path, what) in [
-            ("/identity/v3/OS-FEDERATION/mappings".to_owned(), "OS-FEDERATION"),
+            ("/identity/v3/trusts".to_owned(), "trusts"),
             ("/image/v2/nothing".to_owned(), "nothing"),
         ] {
             let answer = demo.get(&path).await;
