@@ -12,7 +12,7 @@ use serde::{
 
 use crate::{ApiError, links::NextLink, microversion::Shaped};
 
-/// The answer to a request for many things has some bytes; one for few is given back.
+/// Room for an answer of one thing or of a few; it grows for more.
 const FIRST_BYTES: usize = 4096;
 
 /// `value` as JSON: axum's `Json` for long lists, of which the way through its buffer takes a tenth of the time.

@@ -66,8 +66,7 @@ tuples! {
 /// Reads the next column as `$type` of the database that the row is from.
 macro_rules! next {
     ($row:ident, $sqlite:ty, $postgres:ty) => {{
-        let at = $row.next;
-        $row.next += 1;
+        let at = $row.advance();
         match $row.source {
             Source::Sqlite(source) => source.try_get::<Option<$sqlite>, _>(at)?.map(Into::into),
             Source::Postgres(source) => source.try_get::<Option<$postgres>, _>(at)?.map(Into::into),
@@ -95,6 +94,12 @@ impl<'r> Row<'r> {
         Self { source: Source::Postgres(row), next: 0 }
     }
 
+    /// Where the next column is. It is passed with that.
+    fn advance(&mut self) -> usize {
+        self.next += 1;
+        self.next - 1
+    }
+
     /// Reads the next columns.
     ///
     /// # Errors
@@ -108,8 +113,7 @@ impl<'r> Row<'r> {
     /// # Errors
     /// It is something else.
     pub fn text(&mut self) -> Result<Option<&'r str>, DbError> {
-        let at = self.next;
-        self.next += 1;
+        let at = self.advance();
         match self.source {
             Source::Sqlite(row) => sqlite_text(row, at),
             Source::Postgres(row) => Ok(row.try_get(at)?),
@@ -138,8 +142,7 @@ impl<'r> Row<'r> {
     /// It is something else.
     pub fn uuid(&mut self) -> Result<Option<Uuid>, DbError> {
         if let Source::Postgres(row) = self.source {
-            self.next += 1;
-            return Ok(row.try_get(self.next - 1)?);
+            return Ok(row.try_get(self.advance())?);
         }
         let Some(text) = self.text()? else { return Ok(None) };
         Uuid::try_parse(text).map(Some).map_err(|error| self.corrupt(text, error))
@@ -158,8 +161,7 @@ impl<'r> Row<'r> {
     /// # Errors
     /// It is something else.
     pub fn json(&mut self) -> Result<Option<&'r [u8]>, DbError> {
-        let at = self.next;
-        self.next += 1;
+        let at = self.advance();
         match self.source {
             Source::Sqlite(row) => Ok(sqlite_text(row, at)?.map(str::as_bytes)),
             Source::Postgres(row) => Ok(row.try_get::<Option<PgJson<'r>>, _>(at)?.map(|PgJson(text)| text)),

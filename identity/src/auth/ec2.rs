@@ -46,14 +46,7 @@ async fn of_request(mut request: Request) -> Result<Response, ApiError> {
     if signature.is_empty() {
         return Err(refused("no signature"));
     }
-    let signed = SignedRequest {
-        verb: text("verb"),
-        host: text("host"),
-        path: text("path"),
-        params: given.get("params").and_then(Value::as_object),
-        headers: given.get("headers").and_then(Value::as_object),
-        body_hash: text("body_hash"),
-    };
+    let signed = SignedRequest::read(&given);
     let owner = owner(&request, text("access"), |secret| signatures::signs_request(secret, &signed, signature));
     let owner = owner.await?;
     check_age(&signed)?;
@@ -69,11 +62,7 @@ async fn of_text(mut request: Request) -> Result<Response, ApiError> {
     let owner =
         owner(&request, text("access"), |secret| signatures::signs_text(secret, text("token"), text("signature")));
     let owner = owner.await?;
-    check_age(&SignedRequest {
-        params: given.get("params").and_then(Value::as_object),
-        headers: given.get("headers").and_then(Value::as_object),
-        ..SignedRequest::default()
-    })?;
+    check_age(&SignedRequest::read(&given))?;
     let (_, _, shown) = token(&request, owner).await?;
     Ok(Json(shown).into_response())
 }

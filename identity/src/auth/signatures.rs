@@ -10,7 +10,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
+
+use crate::db::sha256_hex;
 
 type HmacSha1 = Hmac<Sha1>;
 type HmacSha256 = Hmac<Sha256>;
@@ -27,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// A request that was signed, as far as its signature is about it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SignedRequest<'a> {
     pub(super) verb: &'a str,
     /// With the port, if it is in the URL.
@@ -112,7 +114,7 @@ fn signs_v4(secret: &str, request: &SignedRequest<'_>, signature: &str) -> Optio
         request.body_hash,
     ]
     .join("\n");
-    let text = format!("{V4}\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+    let text = format!("{V4}\n{date}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
     Some(signs_with_derived_key(secret, [day, region, service], &text, signature))
 }
 
@@ -142,10 +144,6 @@ fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes().chunks_exact(2);
     if !digits.remainder().is_empty() {
@@ -154,7 +152,21 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
 }
 
-impl SignedRequest<'_> {
+impl<'a> SignedRequest<'a> {
+    /// What is handed on of it. What is missing is empty, which no signature fits.
+    pub(super) fn read(given: &'a Map<String, Value>) -> Self {
+        let text = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
+        let map = |name: &str| given.get(name).and_then(Value::as_object);
+        Self {
+            verb: text("verb"),
+            host: text("host"),
+            path: text("path"),
+            params: map("params"),
+            headers: map("headers"),
+            body_hash: text("body_hash"),
+        }
+    }
+
     pub(super) fn param(&self, name: &str) -> Option<String> {
         self.params?.get(name).map(text_of)
     }

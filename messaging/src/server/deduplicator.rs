@@ -63,6 +63,7 @@ impl<D> Deduplicator<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latest_ids::CAPACITY;
 
     #[test]
     fn a_repetition_of_a_running_request_is_settled_with_the_first() {
@@ -91,5 +92,17 @@ mod tests {
         assert_eq!(deduplicator.begin(&"a".into(), 1), Occurrence::New(1));
         assert!(deduplicator.end(&"a".into(), false).is_empty());
         assert_eq!(deduplicator.begin(&"a".into(), 2), Occurrence::New(2));
+    }
+
+    #[test]
+    fn only_the_latest_are_remembered() {
+        let mut deduplicator = Deduplicator::new();
+        for number in 0..=CAPACITY {
+            let id = number.to_string().into();
+            deduplicator.begin(&id, number);
+            deduplicator.end(&id, true);
+        }
+        assert_eq!(deduplicator.begin(&"0".into(), 7), Occurrence::New(7));
+        assert_eq!(deduplicator.begin(&"1".into(), 8), Occurrence::Completed(8));
     }
 }

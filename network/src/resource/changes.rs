@@ -14,7 +14,7 @@ use novella_rest::{ApiError, Path, policy::Rule};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{AT_ONCE, Given, New, Resource, Wanted, Work, attributes, check_rules, find, locked, views};
+use super::{AT_ONCE, Given, New, Resource, Wanted, Work, attributes, check_rules, find, locked, sharing, views};
 use crate::{
     Request,
     attributes::{Base, Fields},
@@ -88,6 +88,9 @@ pub(crate) async fn make<R: Resource>(work: &mut Work<'_>, given: &Given) -> Res
     row.before_create(work, given).await?;
     row.write(work, given).await?;
     row.after_create(work, given).await?;
+    if let Some(shared) = R::ABOUT.shared.filter(|_| given.flag("shared") == Some(true)) {
+        sharing::share(work, shared, row.id(), row.project_id()).await?;
+    }
     Ok(row)
 }
 

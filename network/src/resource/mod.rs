@@ -97,7 +97,7 @@ pub(crate) struct About {
     pub(crate) stamped: bool,
     /// The revision that a new one has.
     pub(crate) first_revision: i64,
-    /// How they are shared with other projects, where they can be; then each shows whether it is.
+    /// How they are shared with other projects, where they can be; then each shows whether it is, and may be made so.
     pub(crate) shared: Option<&'static SharedAs>,
 }
 

@@ -57,13 +57,6 @@ impl Resource for AddressScope {
         .creating(policy::CREATE_ADDRESS_SCOPE_SHARED)
         .updating(policy::UPDATE_ADDRESS_SCOPE_SHARED)];
 
-    async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
-        if given.flag("shared") == Some(true) {
-            sharing::share(work, &SHARED, &self.id, &self.project_id).await?;
-        }
-        Ok(())
-    }
-
     async fn before_update(&mut self, _: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         match given.flag("shared") {
             Some(true) => sharing::share(work, &SHARED, &self.id, &self.project_id).await,
@@ -77,8 +70,7 @@ impl Resource for AddressScope {
                     format!("Unable to update address scope {} : Shared address scope can't be unshared.", self.id),
                 ))
             }
-            Some(false) => Ok(()),
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     },
     errors::{conflict, refused},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, find, is_admin, rows_by, sharing},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, find, is_admin, rows_by},
 };
 
 crate::resource! {
@@ -93,13 +93,6 @@ pub(super) fn operations() -> Vec<Operation<Networking>> {
 impl Resource for MeteringLabel {
     const ABOUT: &'static About = &LABELS;
     const OTHERS: &'static [Attribute] = &[attribute("shared", boolean).given_or(Flag(false)).filter()];
-
-    async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
-        if given.flag("shared") == Some(true) {
-            sharing::share(work, &SHARED, &self.id, &self.project_id).await?;
-        }
-        Ok(())
-    }
 
     async fn before_delete(&self, work: &mut Work<'_>) -> Result<(), ApiError> {
         sql!("DELETE FROM metering_label_rules WHERE metering_label_id = "(self.id))

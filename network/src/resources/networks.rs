@@ -123,10 +123,7 @@ impl Resource for Network {
         Ok(())
     }
 
-    async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
-        if given.flag("shared") == Some(true) {
-            sharing::share(work, &SHARED, &self.id, &self.project_id).await?;
-        }
+    async fn after_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
         if self.external {
             self.share_external(work).await?;
         }
@@ -199,7 +196,7 @@ impl Resource for Network {
         rows: &[Self],
         views: &mut [View],
         wanted: &Wanted<'_>,
-        _request: &Request,
+        _: &Request,
         connection: &mut Connection,
     ) -> Result<(), ApiError> {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();

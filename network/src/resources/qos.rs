@@ -67,12 +67,8 @@ impl Resource for QosPolicy {
     const OTHERS: &'static [Attribute] =
         &[attribute("shared", boolean).given_or(Flag(false)).changed().filter(), attribute("rules", any)];
 
-    async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
-        self.check_default(work).await?;
-        if given.flag("shared") == Some(true) {
-            sharing::share(work, &SHARED, &self.id, &self.project_id).await?;
-        }
-        Ok(())
+    async fn after_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
+        self.check_default(work).await
     }
 
     async fn before_update(&mut self, _: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
@@ -102,7 +98,7 @@ impl Resource for QosPolicy {
         rows: &[Self],
         views: &mut [View],
         wanted: &Wanted<'_>,
-        _request: &Request,
+        _: &Request,
         connection: &mut Connection,
     ) -> Result<(), ApiError> {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();

@@ -125,7 +125,7 @@ async fn add_subnet(work: &mut Work<'_>, router: &Router, id: &str) -> Result<(P
     {
         // One port for all subnets of IPv6 of a network.
         let had = ports::addresses_of(&mut work.transaction, &port.id).await?;
-        let mut requested_ips: Vec<RequestedIp> = had.iter().map(requested_ip_of).collect();
+        let mut requested_ips: Vec<RequestedIp> = had.iter().map(RequestedIp::from).collect();
         requested_ips.push(requested_ip);
         ports::set_addresses(work, &port, &requested_ips).await?;
         return Ok((port, subnets));
@@ -136,10 +136,6 @@ async fn add_subnet(work: &mut Work<'_>, router: &Router, id: &str) -> Result<(P
     });
     let (port, _) = ports::make_port(work, &router.project_id, values, &[requested_ip]).await?;
     Ok((port, subnets))
-}
-
-fn requested_ip_of(fixed: &FixedIp) -> RequestedIp {
-    RequestedIp { subnet: Some(fixed.subnet_id.clone()), address: fixed.ip_address.parse().ok() }
 }
 
 /// Others' subnets are connected by administrators only, unless their network is shared.
@@ -255,7 +251,7 @@ async fn try_remove(request: &Request, id: &str, named: &Named) -> Result<Json<V
     if left.is_empty() {
         ports::remove_port(&mut work, &port).await?;
     } else {
-        let requested_ips: Vec<RequestedIp> = left.iter().map(requested_ip_of).collect();
+        let requested_ips: Vec<RequestedIp> = left.iter().map(RequestedIp::from).collect();
         ports::set_addresses(&mut work, &port, &requested_ips).await?;
     }
     let seen = router.revision_number;

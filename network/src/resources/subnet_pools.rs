@@ -19,7 +19,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, invalid_input, refused},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, locked_for, rows_by, sharing, swap},
+    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, locked_for, rows_by, swap},
 };
 
 crate::resource! {
@@ -98,13 +98,6 @@ impl Resource for SubnetPool {
         self.complete_lengths()?;
         self.check_default(work).await?;
         self.check_scope(work).await
-    }
-
-    async fn after_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
-        if given.flag("shared") == Some(true) {
-            sharing::share(work, &SHARED, &self.id, &self.project_id).await?;
-        }
-        Ok(())
     }
 
     async fn before_update(&mut self, old: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::operation::{self, action_row, uninterrupted};
+use super::operation::{self, uninterrupted};
 use crate::{Request, policy, state::Api};
 
 /// The operations.
@@ -223,8 +223,6 @@ async fn begin_request(
     action: &str,
     event: &str,
 ) -> Result<(), DbError> {
-    let instance = migration.instance;
-    actions::start(connection, &[action_row(context, instance, action)]).await?;
-    let begun = operation::event_of(context, instance, event, Some(&migration.source), None);
-    actions::record_events(connection, &[begun]).await
+    let begun = operation::event_of(context, migration.instance, event, Some(&migration.source), None);
+    operation::record_action(connection, context, action, begun).await
 }

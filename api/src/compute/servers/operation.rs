@@ -184,6 +184,20 @@ pub(super) async fn end_overtaken(
     actions::end_open(connection, instance.uuid, request_id, event, &details).await
 }
 
+/// Writes into a server's history what a request asks for, with its first event as it stands now.
+///
+/// # Errors
+/// The database can't be written.
+pub(super) async fn record_action(
+    connection: &mut Connection,
+    context: &RequestContext,
+    action: &str,
+    event: EventOf,
+) -> Result<(), DbError> {
+    actions::start(connection, &[action_row(context, event.instance, action)]).await?;
+    actions::record_events(connection, &[event]).await
+}
+
 /// An event of a request's action that the API does itself, or begins for others to end.
 pub(super) fn event_of(
     context: &RequestContext,

@@ -31,6 +31,13 @@ pub(crate) struct RequestedIp {
     pub(crate) address: Option<IpAddr>,
 }
 
+/// The address that a port has, to be had again.
+impl From<&FixedIp> for RequestedIp {
+    fn from(fixed: &FixedIp) -> Self {
+        Self { subnet: Some(fixed.subnet_id.clone()), address: fixed.ip_address.parse().ok() }
+    }
+}
+
 /// `[{"subnet_id", "ip_address"}]`, either or both.
 pub(in crate::resources) fn check(value: &Value) -> Checked {
     let bad = |value: &Value| Refusal::Reason(format!("Invalid data format for fixed IP: '{}'", plain(value)));
@@ -232,9 +239,7 @@ pub(super) async fn follow_mac(work: &mut Work<'_>, port: &Port) -> Result<(), A
     if own.is_empty() {
         return Ok(());
     }
-    let requested_ip =
-        |fixed: FixedIp| RequestedIp { subnet: Some(fixed.subnet_id), address: fixed.ip_address.parse().ok() };
-    let requested_ips: Vec<RequestedIp> = others.into_iter().map(requested_ip).collect();
+    let requested_ips: Vec<RequestedIp> = others.iter().map(RequestedIp::from).collect();
     change(work, port, &requested_ips).await?;
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use http::StatusCode;
 use novella_common::{
-    db::{actions, instances::edits},
+    db::instances::edits,
     models::{EventResult, Instance, LockedBy},
 };
 use novella_rest::{ApiError, Path, wrong};
 use serde_json::Value;
 
-use super::super::operation::{action_row, event_of};
+use super::super::operation::{event_of, record_action};
 use crate::{Request, policy};
 
 /// `lock`. Until 2.72 what stands behind the name is ignored; from 2.73 on it may say why.
@@ -45,10 +45,9 @@ async fn write(
 ) -> Result<StatusCode, ApiError> {
     let mut transaction = request.state.database.begin().await?;
     edits::set_lock(&mut transaction, instance.uuid, by, reason).await?;
-    actions::start(&mut transaction, &[action_row(&request.context, instance.uuid, action)]).await?;
     let done = Some((EventResult::Success, None));
     let event = event_of(&request.context, instance.uuid, &format!("api_{action}"), None, done);
-    actions::record_events(&mut transaction, &[event]).await?;
+    record_action(&mut transaction, &request.context, action, event).await?;
     transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)
 }

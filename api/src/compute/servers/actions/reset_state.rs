@@ -1,16 +1,12 @@
 //! `os-resetState`: an administrator says what state a server is in.
 
 use http::StatusCode;
-use novella_common::{
-    db::{actions, instances::edits},
-    lifecycle::VmState,
-    models::EventResult,
-};
+use novella_common::{db::instances::edits, lifecycle::VmState, models::EventResult};
 use novella_rest::{ApiError, Path, body};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::super::operation::{self, action_row};
+use super::super::operation;
 use crate::Request;
 
 body! {
@@ -44,9 +40,8 @@ pub(super) async fn reset_state(
     }
     let (context, uuid) = (&request.context, instance.uuid);
     operation::end_overtaken(&mut transaction, context, &instance, "resetState").await?;
-    actions::start(&mut transaction, &[action_row(context, uuid, "resetState")]).await?;
     let done = operation::event_of(context, uuid, "api_reset_state", None, Some((EventResult::Success, None)));
-    actions::record_events(&mut transaction, &[done]).await?;
+    operation::record_action(&mut transaction, context, "resetState", done).await?;
     transaction.commit().await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -130,8 +130,7 @@ impl Change {
         let name = format!("compute_{}", self.name);
         let mut event = operation::event_of(context, uuid, &name, Some(&self.host), None);
         let mut transaction = self.api.database.begin().await?;
-        actions::start(&mut transaction, &[operation::action_row(context, uuid, self.name)]).await?;
-        actions::record_events(&mut transaction, std::slice::from_ref(&event)).await?;
+        operation::record_action(&mut transaction, context, self.name, event.clone()).await?;
         transaction.commit().await?;
         // What has begun is not begun again: see `uninterrupted`.
         let done = work.await.map_err(|error| match error {
