@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
-    cloud::{Cloud, PASSWORD, Settings, wait_for},
+    cloud::{Cloud, Settings, wait_for},
     openstackclient::OpenStack,
 };
 
@@ -327,7 +327,7 @@ async fn what_is_there_is_listed_for_whoever_may(cloud: Cloud) {
 }
 
 behaviours! {
-    Settings { environment: vec![("NOVELLA_DEMO_PASSWORD", PASSWORD.to_owned())], ..Settings::default() };
+    Settings::with_demo();
     servers_are_created_and_listed_with_each_option,
     servers_are_changed_with_each_command,
     servers_are_moved_with_each_command,

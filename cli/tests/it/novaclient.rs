@@ -278,7 +278,7 @@ async fn an_operator_divides_and_bounds_with_novaclient(cloud: Cloud) {
 }
 
 behaviours! {
-    Settings { environment: vec![("NOVELLA_DEMO_PASSWORD", PASSWORD.to_owned())], ..Settings::default() };
+    Settings::with_demo();
     a_server_is_led_through_its_life_by_novaclient,
     an_operator_moves_servers_between_hosts_with_novaclient,
     an_operator_divides_and_bounds_with_novaclient,

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    cloud::{Cloud, PASSWORD, Settings},
+    cloud::{Cloud, Settings},
     openstackclient::OpenStack,
 };
 
@@ -212,12 +212,8 @@ async fn interfaces_and_addresses_of_servers_are_changed_by_openstackclient(clou
     cloud.assert_ports_add_up().await;
 }
 
-fn with_demo() -> Settings {
-    Settings { environment: vec![("NOVELLA_DEMO_PASSWORD", PASSWORD.to_owned())], ..Settings::default() }
-}
-
 behaviours! {
-    with_demo();
+    Settings::with_demo();
     servers_are_made_on_networks_by_openstackclient,
     interfaces_and_addresses_of_servers_are_changed_by_openstackclient,
 }

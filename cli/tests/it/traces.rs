@@ -217,8 +217,7 @@ mod of_processes {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_project_has_asked_for_is_nobodys_business() {
-    let environment = vec![("NOVELLA_DEMO_PASSWORD", PASSWORD.into())];
-    let cloud = Cloud::embedded(Settings { environment, ..Settings::default() }).await;
+    let cloud = Cloud::embedded(Settings::with_demo()).await;
     let admin = cloud.client().await;
     let (id, request) = create(&cloud, &admin).await;
     admin.wait_for_status(&id, "ACTIVE").await;

@@ -2,7 +2,7 @@
 //! is wrong.
 
 use crate::support::{
-    cloud::{Cloud, PASSWORD, Settings},
+    cloud::{Cloud, Settings},
     openstackclient::OpenStack,
 };
 
@@ -27,7 +27,7 @@ async fn a_program_makes_reads_and_shares_images(cloud: Cloud) {
 }
 
 behaviours! {
-    Settings { environment: vec![("NOVELLA_DEMO_PASSWORD", PASSWORD.to_owned())], ..Settings::default() };
+    Settings::with_demo();
     a_program_leads_a_server_through_its_life,
     a_program_does_what_an_operator_does,
     a_program_makes_reads_and_shares_images,

@@ -58,6 +58,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// With the user demo, who has the password of the tests.
+    pub fn with_demo() -> Self {
+        Self { environment: vec![("NOVELLA_DEMO_PASSWORD", PASSWORD.to_owned())], ..Self::default() }
+    }
+
     /// What a process is told that has a user of its own, if it has.
     fn as_user(&self, name: &str, environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut environment = environment.clone();

@@ -2,7 +2,7 @@
 //! what terraform-provider-openstack asks, `life.py` is the text that is applied, changed and destroyed.
 
 use crate::support::{
-    cloud::{Cloud, PASSWORD, Settings},
+    cloud::{Cloud, Settings},
     openstackclient::OpenStack,
 };
 
@@ -15,11 +15,7 @@ async fn terraform_applies_changes_and_destroys_without_drift(cloud: Cloud) {
     cloud.assert_ports_add_up().await;
 }
 
-fn with_demo() -> Settings {
-    Settings { environment: vec![("NOVELLA_DEMO_PASSWORD", PASSWORD.to_owned())], ..Settings::default() }
-}
-
 behaviours! {
-    with_demo();
+    Settings::with_demo();
     terraform_applies_changes_and_destroys_without_drift,
 }
