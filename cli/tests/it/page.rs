@@ -137,21 +137,24 @@ async fn a_person_makes_moves_and_understands_servers(cloud: Cloud) {
     browser.see("[data-action=os-migrateLive]").await;
     browser.click("[data-action=os-migrateLive]").await;
     go(&browser, "hosts").await;
+    // Noted by the page itself: it goes on while it is looked at.
+    let note = "
+        window.parts = [];
+        const note = () => {
+            const track = document.querySelector('.flight-track');
+            if (track) window.parts.push(Number(track.dataset.part));
+        };
+        new MutationObserver(note).observe(document.body, {attributes: true, childList: true, subtree: true});
+        note();";
+    browser.run(note, json!([])).await;
     browser.see(".flight").await;
     is_accessible(&browser, &axe, "hosts").await;
-    let mut seen: Vec<i64> = Vec::new();
     wait_for("the end of the migration", async || {
-        let script =
-            "const track = document.querySelector('.flight-track'); return track ? Number(track.dataset.part) : null";
-        match browser.run(script, json!([])).await {
-            Value::Null => true,
-            part => {
-                seen.extend(part.as_i64());
-                false
-            }
-        }
+        browser.run("return document.querySelector('.flight-track')", json!([])).await.is_null()
     })
     .await;
+    let parts = browser.run("return window.parts", json!([])).await;
+    let mut seen: Vec<i64> = parts.as_array().unwrap().iter().filter_map(Value::as_i64).collect();
     seen.dedup();
     assert!(seen.len() >= 4 && seen.iter().any(|part| (1..100).contains(part)), "the block was seen at {seen:?}");
     let on_another = format!(".host:not([data-host={source}]) [data-server='{id}']");
