@@ -83,12 +83,14 @@ impl ConcurrencyLimiter {
 
     async fn acquire_unless_stopping<'a>(&self, semaphore: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
         tokio::select! {
+            // A stop cuts off what runs as well, and so brings a permit in the same moment.
+            biased;
+            () = self.stopping.cancelled() => None,
             permit = tokio::time::timeout(MAX_WAIT, semaphore.acquire()) => match permit.ok()? {
                 Ok(permit) => Some(permit),
                 // To be told that there is no permit, it would give its message back, which nobody does who dies.
                 Err(_closed) => std::future::pending().await,
             },
-            () = self.stopping.cancelled() => None,
         }
     }
 

@@ -114,9 +114,7 @@ impl Consumers {
             && let Some(group) = self.groups.pop_if(|group| limit - group.prefetch >= wanted)
         {
             limit -= group.prefetch;
-            for consumer in group.consumers {
-                self.channel().basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-            }
+            self.cancel_each(group.consumers).await?;
         }
         Ok(())
     }
@@ -138,12 +136,26 @@ impl Consumers {
         Ok(())
     }
 
+    /// Ends the consumers of one queue, which are [lacking](Self::lacks) then.
+    pub(super) async fn cancel_queue(&mut self, queue: usize) -> lapin::Result<()> {
+        let consumers = self.groups.iter().flat_map(|group| &group.consumers);
+        let of_queue: Vec<_> = consumers.copied().filter(|consumer| consumer.queue == queue).collect();
+        self.cancel_each(of_queue).await
+    }
+
     /// Has the broker send no more; what it had sent already still comes out of [`Consumers::next`], then the end.
     pub(super) async fn cancel(&mut self) -> lapin::Result<()> {
         let ending = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.consumers);
-        let channel = self.channel();
-        let cancels = ending.map(|consumer| channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()));
-        future::try_join_all(cancels).await.map(drop)
+        self.cancel_each(ending).await
+    }
+
+    fn cancel_each(&self, consumers: impl IntoIterator<Item = Consumer>) -> impl Future<Output = lapin::Result<()>> {
+        let channel = self.channel().clone();
+        let tags: Vec<_> = consumers.into_iter().map(Consumer::tag).collect();
+        async move {
+            let cancels = tags.into_iter().map(|tag| channel.basic_cancel(tag, BasicCancelOptions::default()));
+            future::try_join_all(cancels).await.map(drop)
+        }
     }
 
     async fn add_group(

@@ -217,7 +217,7 @@ impl AmqpBus {
         {
             // It is there, which is enough to take from it.
             Err(error) if errors::is_declared_otherwise(&error) => connection.create_channel().await?,
-            declared => declared?,
+            declared => declared?.channel,
         };
         let intake = Intake { user: self.user.clone(), limit: self.options.max_message_bytes };
         let acks = Acks::new(channel.clone());

@@ -375,7 +375,8 @@ impl PublisherSession {
         {
             let declare = async {
                 let channel = self.declaring().await?;
-                topology::declare_queues(&self.connection, channel, &[spec], options, refusals).await
+                let declared = topology::declare_queues(&self.connection, channel, &[spec], options, refusals).await?;
+                Ok(declared.channel)
             };
             let mut declared = errors::in_time(declare).await;
             if declared.as_ref().is_err_and(errors::is_declared_otherwise) {

@@ -6,7 +6,8 @@
 //! | the connection is lost | with the next one: declare and consume again |
 //! | the channel is closed by an error | on a new channel: declare and consume again |
 //! | a consumer is cancelled (its queue was deleted, a node left) | that queue is declared and consumed again |
-//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REDECLARE_INTERVAL`], or [`MAX_REDECLARATIONS_PER_SECOND`] |
+//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REDECLARE_INTERVAL`], or [`MAX_REDECLARATIONS_PER_SECOND`]; while that fails, health says so |
+//! | a queue is deleted and declared by somebody else at once: RabbitMQ may move its consumers to the new one, without a word, and forget them when that one is deleted | the same; a queue that turns out to have no consumer is consumed again |
 //! | the connection has no room for another channel | another connection is used, see [`connection_pool`](super::connection_pool) |
 //! | the connection stands, but something above failed | health says so; again, after a growing pause |
 
@@ -28,7 +29,7 @@ use super::errors;
 use super::handle::{self, CLOSE_TIMEOUT, Phase, SubscriptionHandle};
 use super::properties::Intake;
 use super::subscription_health::HealthEntry;
-use super::topology::{self, Refusals};
+use super::topology::{self, Declared, Refusals};
 use crate::error::MessagingError;
 use crate::excerpt::Excerpt;
 use crate::transport::subscriber::Delivery;
@@ -312,7 +313,7 @@ impl SubscriptionTask {
                     let channel = connection.create_channel().await?;
                     topology::bind_queue(connection, channel, spec, options, refusals).await
                 }
-                declared => declared,
+                declared => declared.map(|declared| declared.channel),
             };
             match declared {
                 Ok(channel) => channel.close(200, "OK".into()).await?,
@@ -342,19 +343,19 @@ impl SubscriptionTask {
     }
 
     /// Declares queues, on a channel that is not the consumers': a declaration that fails breaks the channel, and that
-    /// must not hit what is being worked on.
+    /// must not hit what is being worked on. Returns those that nobody consumes.
     async fn declare(
         &mut self,
         connection: &Connection,
         permit: &DeclaringPermit,
         numbers: Range<usize>,
-    ) -> lapin::Result<()> {
+    ) -> lapin::Result<Vec<String>> {
         let channel = permit.channel(connection).await?;
         let specs: Vec<_> = self.queues[numbers.clone()].iter().map(|queue| &queue.spec).collect();
         match topology::declare_queues(connection, channel, &specs, &self.options, &self.refusals).await {
-            Ok(channel) => {
+            Ok(Declared { channel, unconsumed }) => {
                 permit.put_back(channel);
-                Ok(())
+                Ok(unconsumed)
             }
             Err(error)
                 if errors::is_declared_otherwise(&error)
@@ -367,11 +368,13 @@ impl SubscriptionTask {
     }
 
     /// Declares queues one after the other, to find those that were declared without a single active consumer.
-    async fn declare_each(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<()> {
+    async fn declare_each(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<Vec<String>> {
         let mut channel = connection.create_channel().await?;
+        let mut unconsumed = Vec::new();
         let (options, refusals) = (&self.options, &*self.refusals);
         for queue in &mut self.queues[numbers] {
-            channel = match topology::declare_queues(connection, channel, &[&queue.spec], options, refusals).await {
+            let declared = match topology::declare_queues(connection, channel, &[&queue.spec], options, refusals).await
+            {
                 Err(error) if queue.spec.single_active && errors::is_declared_otherwise(&error) => {
                     channel = connection.create_channel().await?;
                     queue.spec.single_active = false;
@@ -386,8 +389,11 @@ impl SubscriptionTask {
                 }
                 declared => declared?,
             };
+            channel = declared.channel;
+            unconsumed.extend(declared.unconsumed);
         }
-        channel.close(200, "OK".into()).await
+        channel.close(200, "OK".into()).await?;
+        Ok(unconsumed)
     }
 
     /// Passes deliveries on until the session ends one way or another.
@@ -425,7 +431,9 @@ impl SubscriptionTask {
                     }
                 }
                 () = &mut redeclare => {
-                    self.redeclare(&session.connection).await;
+                    if let Err(error) = self.redeclare(session).await {
+                        return SubscriptionExit::Broken(error.to_string());
+                    }
                     redeclare.as_mut().reset(tokio::time::Instant::now() + self.redeclare_interval());
                     // Only now and then, since what is not wanted at this moment may be at the next.
                     let wanted = *self.prefetch_target.borrow();
@@ -447,7 +455,7 @@ impl SubscriptionTask {
         }
         let number = consumer.queue;
         let queue = &*self.queues[number].consumed.name;
-        tracing::warn!(queue, "the broker cancelled a consumer; declaring and consuming again");
+        tracing::warn!(queue, "the broker lost or cancelled a consumer; declaring and consuming again");
         let permit = self.lease.declaring().acquire().await;
         let again = async {
             self.declare(&session.connection, &permit, number..number + 1).await?;
@@ -463,15 +471,32 @@ impl SubscriptionTask {
         REDECLARE_INTERVAL.max(at_most).mul_f64(rand::random_range(0.5..1.0))
     }
 
-    async fn redeclare(&mut self, connection: &Connection) {
+    async fn redeclare(&mut self, session: &mut SubscriptionSession) -> lapin::Result<()> {
         let permit = self.lease.declaring().acquire().await;
-        let declare = async {
-            self.declare(connection, &permit, 0..self.queues.len()).await?;
-            self.declare_besides(connection).await
+        let declared = errors::in_time(async {
+            let unconsumed = self.declare(&session.connection, &permit, 0..self.queues.len()).await?;
+            self.declare_besides(&session.connection).await?;
+            Ok(unconsumed)
+        });
+        let declared = declared.await;
+        drop(permit);
+        let unconsumed = match declared {
+            Ok(unconsumed) => unconsumed,
+            Err(error) => {
+                tracing::warn!(%error, queue = self.label(), "the queues could not be declared again");
+                self.health.fail(&format!("`{}` could not be declared again: {error}", self.label()));
+                return Ok(());
+            }
         };
-        if let Err(error) = errors::in_time(declare).await {
-            tracing::warn!(%error, queue = self.label(), "the queues could not be declared again");
+        self.health.recover();
+        if self.recipient.is_some() {
+            let lost = self.queues.iter().enumerate().filter(|(_, queue)| unconsumed.contains(&queue.spec.name));
+            for (number, _) in lost {
+                // That it ends is told as if the broker had ended it.
+                errors::in_time(session.consumers.cancel_queue(number)).await?;
+            }
         }
+        Ok(())
     }
 
     fn deliver(&self, session: &SubscriptionSession, queue: usize, delivery: Box<lapin::message::Delivery>) {

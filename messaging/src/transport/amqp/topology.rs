@@ -208,20 +208,26 @@ impl Request<'_> {
         }
     }
 
-    async fn send(&self, channel: &Channel, options: &TransportOptions) -> lapin::Result<()> {
+    /// Returns the queue that it was about, if that has no consumer.
+    async fn send(&self, channel: &Channel, options: &TransportOptions) -> lapin::Result<Option<String>> {
         match self {
-            Self::Exchange(exchange) => exchange.declare(channel, options, false).await,
-            Self::LookForExchange(exchange) => exchange.declare(channel, options, true).await,
+            Self::Exchange(exchange) => exchange.declare(channel, options, false).await?,
+            Self::LookForExchange(exchange) => exchange.declare(channel, options, true).await?,
             Self::Queue(spec) => {
                 let (flags, arguments) = properties(spec, options);
-                channel.queue_declare(short(&spec.name), flags, arguments).await.map(drop)
+                let queue = channel.queue_declare(short(&spec.name), flags, arguments).await?;
+                return Ok((queue.consumer_count() == 0).then(|| spec.name.clone()));
             }
-            Self::LookForQueue(name) => exists(channel, name).await,
+            Self::LookForQueue(name) => {
+                let queue = look_at(channel, name).await?;
+                return Ok((queue.consumers == 0).then_some(queue.name));
+            }
             Self::Bind { queue, exchange, key } => {
                 let (queue, exchange, key) = (short(queue), short(&exchange.name), short(key));
-                channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await
+                channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await?;
             }
         }
+        Ok(None)
     }
 }
 
@@ -249,24 +255,39 @@ fn requests<'a>(spec: &'a QueueSpec, there: bool, refusals: &Refusals) -> Vec<Re
     requests
 }
 
+/// What came of declaring.
+pub(super) struct Declared {
+    /// Good for more, unlike one on which something was refused.
+    pub(super) channel: Channel,
+    /// The queues among them that nobody consumes.
+    pub(super) unconsumed: Vec<String>,
+}
+
 /// Has the broker do all that `requests` lists. All is sent before the first answer is awaited, so that it takes the time
-/// of one question. What the user may not declare is remembered, and the list asked for anew. Returns the channel that is
-/// good for more: a refusal breaks the one it is on.
+/// of one question. What the user may not declare is remembered, and the list asked for anew, on another channel: a refusal
+/// breaks the one it is on.
 async fn carry_out<'a>(
     connection: &Connection,
     mut channel: Channel,
     options: &TransportOptions,
     refusals: &Refusals,
     requests: impl Fn() -> Vec<Request<'a>>,
-) -> lapin::Result<Channel> {
+) -> lapin::Result<Declared> {
     loop {
         let requests = requests();
         // Each sends its frame when it is polled first, which happens in this order; and so the first that fails is the
         // one that broke the channel.
         let answers = future::join_all(requests.iter().map(|request| request.send(&channel, options))).await;
-        let failed = requests.iter().zip(answers).find_map(|(request, answer)| Some((request, answer.err()?)));
+        let mut unconsumed = Vec::new();
+        let failed = requests.iter().zip(answers).find_map(|(request, answer)| match answer {
+            Ok(without_consumer) => {
+                unconsumed.extend(without_consumer);
+                None
+            }
+            Err(error) => Some((request, error)),
+        });
         match failed {
-            None => return Ok(channel),
+            None => return Ok(Declared { channel, unconsumed }),
             Some((request, error)) => match request.declares() {
                 Some(name) if errors::is_forbidden(&error) => {
                     tracing::info!(name, "this user may not declare it; it is looked for instead");
@@ -286,7 +307,7 @@ pub(super) async fn declare_queues(
     specs: &[&QueueSpec],
     options: &TransportOptions,
     refusals: &Refusals,
-) -> lapin::Result<Channel> {
+) -> lapin::Result<Declared> {
     let all = || specs.iter().flat_map(|spec| requests(spec, false, refusals)).collect();
     carry_out(connection, channel, options, refusals, all).await
 }
@@ -299,7 +320,8 @@ pub(super) async fn bind_queue(
     options: &TransportOptions,
     refusals: &Refusals,
 ) -> lapin::Result<Channel> {
-    carry_out(connection, channel, options, refusals, || requests(spec, true, refusals)).await
+    let declared = carry_out(connection, channel, options, refusals, || requests(spec, true, refusals)).await?;
+    Ok(declared.channel)
 }
 
 /// Makes sure that a route's exchange is there, and that a queue's own leads to it.
@@ -318,7 +340,7 @@ pub(super) async fn declare_exchange(
         }
         requests
     };
-    carry_out(connection, channel, options, refusals, all).await
+    Ok(carry_out(connection, channel, options, refusals, all).await?.channel)
 }
 
 /// oslo.messaging binds a fanout queue with the topic as its key, and sends with none; a fanout exchange asks for neither.
