@@ -8,12 +8,11 @@ use novella_common::{
     sql,
 };
 use novella_rest::ApiError;
-use serde_json::{Value, json};
 
 use super::{key, number, pool, ranges::Range};
 use crate::{
     errors,
-    resource::{AT_ONCE, held_many},
+    resource::{AT_ONCE, View, held_many},
     resources::subnets::Subnet,
 };
 
@@ -33,9 +32,11 @@ impl FixedIp {
         self.ip_address.parse().ok().map(number)
     }
 
-    /// What clients see.
-    pub(crate) fn view(&self) -> Value {
-        json!({"subnet_id": self.subnet_id, "ip_address": self.ip_address})
+}
+
+impl From<FixedIp> for View<'_> {
+    fn from(fixed: FixedIp) -> Self {
+        Self::from([("ip_address", fixed.ip_address), ("subnet_id", fixed.subnet_id)])
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod checks;
 use jiff::Timestamp;
 use novella_common::db::{Kind, list::SortKey};
 use novella_rest::{ApiError, policy::Rule};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use self::checks::Check;
@@ -218,7 +218,7 @@ pub(crate) trait Fields: Sized {
     /// As [`Fields::from_values`].
     fn assign(&mut self, name: &str, value: Value) -> Result<(), ApiError>;
     /// The values of all attributes that clients see.
-    fn values(&self) -> View;
+    fn values(&self) -> View<'_>;
 }
 
 /// A value of a body as the model has it. What it may be has been checked, so what can't be read is a defect.
@@ -227,11 +227,6 @@ pub(crate) fn read<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, 
         tracing::error!(attribute = name, %error, "a value that was checked can't be read");
         ApiError::Broken
     })
-}
-
-/// A value for an answer. What can't be written as JSON is in no model.
-pub(crate) fn shown<T: Serialize>(value: &T) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
 }
 
 /// Describes a resource: its model, with a line for each attribute that is a column.
@@ -325,11 +320,11 @@ macro_rules! resource {
                 Ok(())
             }
 
-            fn values(&self) -> $crate::resource::View {
+            fn values(&self) -> $crate::resource::View<'_> {
                 // With what every thing has beside them.
                 let mut values = $crate::resource::View::with_capacity(Self::FIELDS.len() + 16);
                 $(if const { $attribute.shown } {
-                    values.add(const { $attribute.name }, $crate::attributes::shown(&self.$field));
+                    values.add(const { $attribute.name }, $crate::resource::Show::show(&self.$field));
                 })+
                 values
             }

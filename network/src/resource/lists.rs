@@ -89,13 +89,13 @@ pub(super) async fn index_of<R: Resource>(request: &Request, only: Option<Condit
 }
 
 /// `{"networks": [...], "networks_links": [...]}`.
-struct Listed {
+struct Listed<'r> {
     many: &'static str,
-    views: Vec<View>,
+    views: Vec<View<'r>>,
     links: Vec<Value>,
 }
 
-impl Serialize for Listed {
+impl Serialize for Listed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(self.many, &self.views)?;

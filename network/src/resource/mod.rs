@@ -60,7 +60,7 @@ pub(crate) use self::{
     policies::{check_rules, granted, is_admin, is_service},
     sharing::{SharedAs, shared_with},
     tags::{operations_at as tag_operations, write as write_tags},
-    view::View,
+    view::{Show, Shown, View},
     views::{Wanted, shown, views},
 };
 use crate::{
@@ -286,7 +286,7 @@ pub(crate) trait Resource: Table + Fields + Clone + PartialEq + Send + Sync + 's
     /// Adds what clients see beside the columns, for all rows of an answer together.
     fn complete(
         _rows: &[Self],
-        _views: &mut [View],
+        _views: &mut [View<'_>],
         _wanted: &Wanted<'_>,
         _request: &Request,
         _connection: &mut Connection,
@@ -411,8 +411,8 @@ pub(crate) async fn rows_by<R: Table>(
 pub(crate) const AT_ONCE: usize = 10_000;
 
 /// Pairs by the first of them.
-pub(crate) fn grouped<T>(pairs: impl IntoIterator<Item = (String, T)>) -> BTreeMap<String, Vec<T>> {
-    let mut groups: BTreeMap<String, Vec<T>> = BTreeMap::new();
+pub(crate) fn grouped<K: Ord, T>(pairs: impl IntoIterator<Item = (K, T)>) -> BTreeMap<K, Vec<T>> {
+    let mut groups: BTreeMap<K, Vec<T>> = BTreeMap::new();
     for (key, value) in pairs {
         groups.entry(key).or_default().push(value);
     }

@@ -8,7 +8,7 @@ use axum::{
 };
 use novella_common::{db::Connection, sql};
 use novella_rest::{ApiError, times::Seconds};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{AT_ONCE, Resource, View, attributes, granted, grouped, sharing};
 use crate::Request;
@@ -44,14 +44,14 @@ impl<'q> Wanted<'q> {
 }
 
 /// What clients see of these rows.
-pub(crate) async fn views<R: Resource>(
+pub(crate) async fn views<'r, R: Resource>(
     request: &Request,
     connection: &mut Connection,
-    rows: &[R],
+    rows: &'r [R],
     wanted: &Wanted<'_>,
-) -> Result<Vec<View>, ApiError> {
+) -> Result<Vec<View<'r>>, ApiError> {
     let about = R::ABOUT;
-    let mut views: Vec<View> = rows
+    let mut views: Vec<View<'r>> = rows
         .iter()
         .map(|row| {
             let mut view = row.values();
@@ -71,14 +71,14 @@ pub(crate) async fn views<R: Resource>(
         let ids: Vec<&str> = rows.iter().map(|row| row.id()).collect();
         let with = sharing::shared_now(request, connection, shared, &ids).await?;
         for (row, view) in rows.iter().zip(&mut views) {
-            view.insert("shared", with.contains(row.id()).into());
+            view.insert("shared", with.contains(row.id()));
         }
     }
     if about.tags.is_some() && wanted.has("tags") {
         let ids: Vec<&str> = rows.iter().map(|row| row.id()).collect();
         let mut tags = grouped(tags_of(connection, &ids).await?);
         for (row, view) in rows.iter().zip(&mut views) {
-            view.insert("tags", tags.remove(row.id()).unwrap_or_default().into());
+            view.insert("tags", Value::from(tags.remove(row.id()).unwrap_or_default()));
         }
     }
     R::complete(rows, &mut views, wanted, request, connection).await?;

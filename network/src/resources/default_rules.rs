@@ -72,7 +72,7 @@ impl Resource for DefaultRule {
 
     async fn complete(
         _: &[Self],
-        views: &mut [resource::View],
+        views: &mut [resource::View<'_>],
         _: &resource::Wanted<'_>,
         _: &Request,
         _: &mut Connection,

@@ -146,7 +146,7 @@ impl Resource for FloatingIp {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         wanted: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,

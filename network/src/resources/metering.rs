@@ -145,7 +145,7 @@ impl Resource for MeteringLabelRule {
 
     async fn complete(
         _: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         _: &Wanted<'_>,
         _: &Request,
         _: &mut Connection,

@@ -1,10 +1,11 @@
 //! Names in the DNS: what they may be, and which each address of a port has.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     addresses::allocations::FixedIp,
     attributes::checks::{Checked, Refusal, plain},
+    resource::View,
 };
 
 /// Characters of the longest full name.
@@ -89,7 +90,7 @@ pub(super) fn floating(value: &Value) -> Checked {
 }
 
 /// The name of each address of a port, in the cloud's domain.
-pub(super) fn assignment(addresses: &[FixedIp], name: &str, domain: &str) -> Value {
+pub(super) fn assignment(addresses: &[FixedIp], name: &str, domain: &str) -> Vec<View<'static>> {
     let domain = domain.trim_end_matches('.');
     let each = addresses.iter().map(|fixed| {
         let own = format!("host-{}", fixed.ip_address.replace(['.', ':'], "-"));
@@ -98,13 +99,15 @@ pub(super) fn assignment(addresses: &[FixedIp], name: &str, domain: &str) -> Val
             Some(_) => host.to_owned(),
             None => format!("{host}.{domain}."),
         };
-        json!({"ip_address": fixed.ip_address, "hostname": host, "fqdn": full})
+        View::from([("fqdn", full), ("hostname", host.to_owned()), ("ip_address", fixed.ip_address.clone())])
     });
     each.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -125,8 +128,8 @@ mod tests {
     #[test]
     fn an_address_has_a_name_of_its_own_or_that_of_its_port() {
         let fixed = FixedIp { subnet_id: "s".into(), ip_address: "10.0.0.5".into() };
-        let own = assignment(std::slice::from_ref(&fixed), "", "example.org.");
+        let own = json!(assignment(std::slice::from_ref(&fixed), "", "example.org."));
         assert_eq!(own[0]["fqdn"], "host-10-0-0-5.example.org.");
-        assert_eq!(assignment(&[fixed], "web", "example.org.")[0]["fqdn"], "web.example.org.");
+        assert_eq!(json!(assignment(&[fixed], "web", "example.org."))[0]["fqdn"], "web.example.org.");
     }
 }

@@ -15,7 +15,6 @@ use crate::{
         Otherwise::{Flag, Int, List, Null, Text},
         attribute,
         checks::{self, any, boolean, name, non_negative, uuid_or_null},
-        shown,
     },
     errors::{conflict, invalid_input},
     policy,
@@ -194,7 +193,7 @@ impl Resource for Network {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         wanted: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,
@@ -217,15 +216,15 @@ impl Resource for Network {
                     .filter(|subnet| subnet.ip_version == version)
                     .find_map(|subnet| scopes.get(subnet.subnetpool_id.as_deref()?).cloned().flatten())
             };
-            view.insert("ipv4_address_scope", shown(&scope(4)));
-            view.insert("ipv6_address_scope", shown(&scope(6)));
+            view.insert("ipv4_address_scope", json!(scope(4)));
+            view.insert("ipv6_address_scope", json!(scope(6)));
             let zones: &[&str] = if subnets.iter().any(|subnet| subnet.enable_dhcp) { &[super::ZONE] } else { &[] };
             view.insert("availability_zones", json!(zones));
             let subnets: Vec<&str> = subnets.iter().map(|subnet| subnet.id.as_str()).collect();
             view.insert("subnets", json!(subnets));
-            view.insert("l2_adjacency", true.into());
+            view.insert("l2_adjacency", true);
             if row.external || wanted.new {
-                view.insert("is_default", row.is_default.into());
+                view.insert("is_default", row.is_default);
             }
         }
         Ok(())

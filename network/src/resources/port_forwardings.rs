@@ -134,7 +134,7 @@ impl Resource for PortForwarding {
 
     async fn complete(
         _: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         _: &Wanted<'_>,
         _: &Request,
         _: &mut Connection,

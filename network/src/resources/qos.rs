@@ -96,7 +96,7 @@ impl Resource for QosPolicy {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         wanted: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,

@@ -21,7 +21,7 @@ use crate::{
     errors::{conflict, missing},
     policy,
     resource::{
-        About, Given, Resource, View, Wanted, Whose, Work, bump, find, is_admin, look_up,
+        About, Given, Resource, Shown, View, Wanted, Whose, Work, bump, find, is_admin, look_up,
         parts::{self, Part},
         rows_by,
     },
@@ -153,7 +153,7 @@ macro_rules! rules {
 
             async fn complete(
                 _: &[Self],
-                views: &mut [View],
+                views: &mut [View<'_>],
                 _: &Wanted<'_>,
                 _: &Request,
                 _: &mut Connection,
@@ -236,9 +236,9 @@ fn contradiction(policy: &str, value: impl std::fmt::Display, kind: &str, other:
 }
 
 /// 409 if less may pass than must be able to, in one direction.
-async fn check_bandwidth(work: &mut Work<'_>, policy: &str, values: &View) -> Result<(), ApiError> {
-    let number = |name: &str| values.get(name).and_then(Value::as_i64);
-    let same = |direction: &str| values.get("direction").and_then(Value::as_str) == Some(direction);
+async fn check_bandwidth(work: &mut Work<'_>, policy: &str, values: &View<'_>) -> Result<(), ApiError> {
+    let number = |name: &str| values.get(name).and_then(Shown::as_i64);
+    let same = |direction: &str| values.get("direction").and_then(Shown::as_str) == Some(direction);
     if let Some(most) = number("max_kbps") {
         let others: Vec<MinimumBandwidthRule> = rows_by(&mut work.transaction, "policy_id", [policy]).await?;
         if let Some(other) = others.iter().find(|other| same(&other.direction) && other.min_kbps > most) {
@@ -255,8 +255,8 @@ async fn check_bandwidth(work: &mut Work<'_>, policy: &str, values: &View) -> Re
 }
 
 /// 409 if packets are counted in one direction and in both.
-async fn check_packet_rates(work: &mut Work<'_>, policy: &str, id: &str, values: &View) -> Result<(), ApiError> {
-    let (Some(_), Some(direction)) = (values.get("min_kpps"), values.get("direction").and_then(Value::as_str)) else {
+async fn check_packet_rates(work: &mut Work<'_>, policy: &str, id: &str, values: &View<'_>) -> Result<(), ApiError> {
+    let (Some(_), Some(direction)) = (values.get("min_kpps"), values.get("direction").and_then(Shown::as_str)) else {
         return Ok(());
     };
     let others: Vec<MinimumPacketRateRule> = rows_by(&mut work.transaction, "policy_id", [policy]).await?;

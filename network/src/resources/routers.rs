@@ -175,7 +175,7 @@ impl Resource for Router {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         _: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,
@@ -186,7 +186,7 @@ impl Resource for Router {
         for (row, view) in rows.iter().zip(views) {
             let info = row.gateway_network_id.as_ref().map(|network| {
                 let fixed = row.gateway_port_id.as_ref().and_then(|port| addresses.remove(port)).unwrap_or_default();
-                let fixed: Vec<Value> = fixed.iter().map(FixedIp::view).collect();
+                let fixed: Vec<View<'_>> = fixed.into_iter().map(View::from).collect();
                 json!({"network_id": network, "external_fixed_ips": fixed, "enable_snat": row.enable_snat})
             });
             let zones: &[&str] = if info.is_some() { &[super::ZONE] } else { &[] };

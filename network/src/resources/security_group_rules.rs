@@ -238,7 +238,7 @@ impl Resource for SecurityGroupRule {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         wanted: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,
@@ -253,7 +253,7 @@ impl Resource for SecurityGroupRule {
         for (row, view) in rows.iter().zip(views) {
             let network = row.remote_ip_prefix.as_deref().and_then(|prefix| prefix.parse::<IpNet>().ok());
             view.insert("normalized_cidr", json!(network.map(|network| network.trunc())));
-            view.insert("belongs_to_default_sg", of_default.contains(&row.security_group_id).into());
+            view.insert("belongs_to_default_sg", of_default.contains(&row.security_group_id));
         }
         Ok(())
     }

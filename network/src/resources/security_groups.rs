@@ -189,20 +189,20 @@ impl Resource for SecurityGroup {
 
     async fn complete(
         rows: &[Self],
-        view_of: &mut [View],
+        view_of: &mut [View<'_>],
         wanted: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
     ) -> Result<(), ApiError> {
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let mut of_groups = std::collections::BTreeMap::new();
-        if wanted.has("security_group_rules") {
-            let all: Vec<SecurityGroupRule> = rows_by(connection, "security_group_id", &ids).await?;
-            let shown = views(request, connection, &all, &Wanted::all()).await?;
-            of_groups = grouped(all.into_iter().map(|rule| rule.security_group_id).zip(shown));
-        }
+        let rules: Vec<SecurityGroupRule> = match wanted.has("security_group_rules") {
+            true => rows_by(connection, "security_group_id", &ids).await?,
+            false => Vec::new(),
+        };
+        let shown = views(request, connection, &rules, &Wanted::all()).await?;
+        let mut of_groups = grouped(rules.iter().map(|rule| rule.security_group_id.as_str()).zip(shown));
         for (row, view) in rows.iter().zip(view_of) {
-            view.insert("security_group_rules", json!(of_groups.remove(&row.id).unwrap_or_default()));
+            view.insert("security_group_rules", json!(of_groups.remove(row.id.as_str()).unwrap_or_default()));
         }
         Ok(())
     }

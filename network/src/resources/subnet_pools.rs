@@ -19,7 +19,7 @@ use crate::{
     },
     errors::{bad_request_of, conflict, invalid_input, refused},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, View, Wanted, Work, locked_for, rows_by, swap},
+    resource::{self, About, Given, Resource, SharedAs, Shown, View, Wanted, Work, locked_for, rows_by, swap},
 };
 
 crate::resource! {
@@ -122,7 +122,7 @@ impl Resource for SubnetPool {
 
     async fn complete(
         _: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         _: &Wanted<'_>,
         _: &Request,
         _: &mut Connection,
@@ -130,8 +130,8 @@ impl Resource for SubnetPool {
         for view in views {
             for name in ["default_prefixlen", "min_prefixlen", "max_prefixlen"] {
                 // As texts, as Neutron has them.
-                if let Some(length) = view.get(name).and_then(Value::as_i64) {
-                    view.insert(name, length.to_string().into());
+                if let Some(length) = view.get(name).and_then(Shown::as_i64) {
+                    view.insert(name, length.to_string());
                 }
             }
         }

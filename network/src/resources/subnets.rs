@@ -219,7 +219,7 @@ impl Resource for Subnet {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         wanted: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,

@@ -148,7 +148,7 @@ impl Resource for Trunk {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         _: &Wanted<'_>,
         _: &Request,
         connection: &mut Connection,

@@ -20,15 +20,22 @@ use novella_common::{
 use novella_rest::ApiError;
 use serde_json::json;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use tokio::{sync::broadcast, time::MissedTickBehavior};
+use tokio::{sync::broadcast, time::Instant};
 
 use super::views;
 
-/// How often the rows are looked at.
+/// How often the rows are looked at, while few follow.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Hosts and services change often and by little, so of these it is every so many looks.
-const LOOKS_FOR_HOSTS: u32 = 5;
+/// To wake a client and to write to it costs more than what is written. So with more followers than this there is more time
+/// between two looks, in proportion, until it is [`MAX_INTERVAL`].
+const FEW_FOLLOWERS: usize = 100;
+
+/// How often the rows are looked at, however many follow.
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Hosts and services change often and by little, so they are looked at less often.
+const HOSTS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A row may be there only some time after the moment that it says it was changed: its transaction takes that long, or the
 /// clock of who wrote it is behind. So much of the past is looked through each time.
@@ -276,6 +283,12 @@ async fn read(connection: &mut Connection, keys: &[(Key, Timestamp)]) -> Result<
     Ok(events)
 }
 
+/// The time from one look to the next.
+fn interval(followers: usize) -> Duration {
+    let times = u32::try_from(followers.div_ceil(FEW_FOLLOWERS)).unwrap_or(u32::MAX);
+    INTERVAL.saturating_mul(times).clamp(INTERVAL, MAX_INTERVAL)
+}
+
 /// Reads the rows, while somebody follows.
 struct Reader {
     feed: Weak<Inner>,
@@ -291,29 +304,33 @@ impl Reader {
     }
 
     async fn run(mut self) {
-        let mut clock = tokio::time::interval(INTERVAL);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for look in 0_u32.. {
-            clock.tick().await;
-            let Some(feed) = self.feed.upgrade() else { return };
-            if self.batches.receiver_count() == 0 {
-                return;
-            }
+        let mut hosts_due = Instant::now();
+        while let Some(feed) = self.feed.upgrade()
+            && self.batches.receiver_count() > 0
+        {
             let mut outcome = self.look(&feed.database).await;
-            if outcome.is_ok() && look.is_multiple_of(LOOKS_FOR_HOSTS) {
+            if outcome.is_ok() && hosts_due <= Instant::now() {
+                hosts_due = Instant::now() + HOSTS_INTERVAL;
                 outcome = self.look_at_hosts(&feed).await;
             }
-            let stale = outcome.is_err();
-            if let Err(error) = outcome
-                && !self.stale
-            {
-                tracing::warn!(%error, "what changes can't be read; who follows it is told so");
-                self.send(Batch::Notice(views::frame("stale", &json!({"since": Timestamp::now().to_string()}))));
-            } else if self.stale && !stale {
-                self.send(Batch::Notice(views::frame("current", &json!({}))));
-            }
-            self.stale = stale;
+            drop(feed);
+            self.note(outcome);
+            tokio::time::sleep(interval(self.batches.receiver_count())).await;
         }
+    }
+
+    /// Tells who follows when the rows can't be read, and when they can be again.
+    fn note(&mut self, outcome: Result<(), DbError>) {
+        let stale = outcome.is_err();
+        if let Err(error) = outcome
+            && !self.stale
+        {
+            tracing::warn!(%error, "what changes can't be read; who follows it is told so");
+            self.send(Batch::Notice(views::frame("stale", &json!({"since": Timestamp::now().to_string()}))));
+        } else if self.stale && !stale {
+            self.send(Batch::Notice(views::frame("current", &json!({}))));
+        }
+        self.stale = stale;
     }
 
     fn send(&self, batch: Batch) {
@@ -384,6 +401,12 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_more_follow_the_less_often_they_are_told_but_each_second() {
+        let milliseconds = [0, 1, 100, 101, 250, 500, 10_000].map(|followers| interval(followers).as_millis());
+        assert_eq!(milliseconds, [200, 200, 200, 400, 600, 1000, 1000]);
+    }
 
     #[test]
     fn a_position_is_read_as_it_is_written_and_nothing_else_is() {

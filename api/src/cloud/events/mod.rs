@@ -1,7 +1,7 @@
 //! `/events`: what changes, as it changes, as server-sent events.
 //!
 //! ```text
-//!   the database ◀── each 0.2 s, while somebody follows ── Feed ──batches──▶ Follower ──▶ a client
+//!   the database ◀── each 0.2 to 1 s, while somebody follows ── Feed ──batches──▶ Follower ──▶ a client
 //!                ◀── what a client has missed ───────────────────────────── Follower
 //! ```
 //!

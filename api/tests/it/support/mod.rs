@@ -302,11 +302,16 @@ impl Cloud {
         uuid
     }
 
-    /// Makes a server by the API.
+    /// Makes a server by the API, and waits for the message about it.
     pub async fn new_server(&self, client: &Client<'_>, name: &str) -> InstanceUuid {
         let answer = client.post("/compute/v2.1/servers", &create(name)).await;
         assert_eq!(answer.status, 202, "{:?}", answer.body);
-        answer.body["server"]["id"].as_str().unwrap().parse().unwrap()
+        let id = answer.body["server"]["id"].as_str().unwrap();
+        // Who counts messages counts from here on.
+        while !self.taken.lock().unwrap().iter().any(|cast| cast.arguments.to_string().contains(id)) {
+            tokio::task::yield_now().await;
+        }
+        id.parse().unwrap()
     }
 
     /// Writes what a scheduler and a host would have written.

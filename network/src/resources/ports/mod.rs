@@ -280,7 +280,7 @@ impl Resource for Port {
 
     async fn complete(
         rows: &[Self],
-        views: &mut [View],
+        views: &mut [View<'_>],
         wanted: &Wanted<'_>,
         request: &Request,
         connection: &mut Connection,
@@ -305,12 +305,11 @@ impl Resource for Port {
         for (row, view) in rows.iter().zip(views) {
             let addresses = addresses.remove(&row.id).unwrap_or_default();
             view.add("dns_assignment", super::names::assignment(&addresses, &row.dns_name, domain));
-            view.add("fixed_ips", addresses.iter().map(FixedIp::view).collect::<Value>());
+            view.add("fixed_ips", addresses.into_iter().map(View::from).collect::<Vec<_>>());
             view.add("security_groups", json!(groups.remove(&row.id).unwrap_or_default()));
-            for pair in view.get_mut("allowed_address_pairs").and_then(Value::as_array_mut).into_iter().flatten() {
-                if pair["mac_address"].is_null() {
-                    pair["mac_address"] = row.mac().into();
-                }
+            if !row.allowed_address_pairs.is_empty() {
+                let pairs = row.allowed_address_pairs.iter().map(|pair| pair.shown(row.mac()));
+                view.insert("allowed_address_pairs", pairs.collect::<Vec<_>>());
             }
             view.add("qos_network_policy_id", json!(policies.get(row.network_id.as_str())));
             if let Some(details) = details.remove(&row.id) {

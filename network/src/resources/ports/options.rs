@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     attributes::checks::{self, Checked, Refusal, one_of, plain},
     errors::{invalid_input, refused},
+    resource::View,
 };
 use novella_rest::{ApiError, repr};
 
@@ -16,6 +17,14 @@ pub(crate) struct AddressPair {
     #[serde(default)]
     pub(crate) mac_address: Option<String>,
     pub(crate) ip_address: String,
+}
+
+impl AddressPair {
+    /// What clients see, if the port has this MAC.
+    pub(super) fn shown(&self, of_port: &str) -> View<'static> {
+        let mac = self.mac_address.as_deref().unwrap_or(of_port);
+        View::from([("ip_address", self.ip_address.clone()), ("mac_address", mac.to_owned())])
+    }
 }
 
 fn bad(text: impl Into<String>) -> Refusal {
