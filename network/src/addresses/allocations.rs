@@ -31,7 +31,6 @@ impl FixedIp {
     pub(crate) fn number(&self) -> Option<u128> {
         self.ip_address.parse().ok().map(number)
     }
-
 }
 
 impl From<FixedIp> for View<'_> {
