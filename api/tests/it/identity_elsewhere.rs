@@ -34,7 +34,8 @@ struct Served {
 
 impl Served {
     async fn new(router: &Router) -> Self {
-        Self::at(router, "127.0.0.1:0".parse().unwrap()).await
+        // Not one that others may be given while it is free for a while.
+        Self::at(router, ([127, 0, 0, 1], novella_testing::free_port()).into()).await
     }
 
     async fn at(router: &Router, address: SocketAddr) -> Self {

@@ -309,7 +309,7 @@ async fn slow_uploads_keep_nobody_from_asking_and_take_longer_than_a_request_may
         max_in_flight: 2,
         max_in_flight_per_address: 2,
         max_in_flight_per_route: 2,
-        request_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_secs(3),
         ..ApiConfig::default()
     };
     let cloud = Cloud::configured(On::Sqlite, config).await;
@@ -327,7 +327,7 @@ async fn slow_uploads_keep_nobody_from_asking_and_take_longer_than_a_request_may
         assert!(matches!(future::select(uploads.next(), saving).await, future::Either::Right(_)));
     }
     // Longer than a request may take.
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(3500)).await;
     for sender in senders {
         assert_eq!(demo.get(IMAGES).await.status, 200);
         sender.send(Ok(Bytes::from_static(b"x"))).unwrap();

@@ -8,13 +8,13 @@ use crate::support::{
     cloud::{Cloud, Settings, wait_for},
 };
 
-/// A build takes 1.5 s and a live migration about 2 s: time to die in.
+/// A build takes 1.5 s and a live migration about 4 s: time to die in.
 fn slow() -> Settings {
     Settings {
         environment: vec![
             ("NOVELLA_COMPUTE__FAKE__BOOT_SECONDS_MIN", "1.5".into()),
             ("NOVELLA_COMPUTE__FAKE__BOOT_SECONDS_MAX", "1.5".into()),
-            ("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "300".into()),
+            ("NOVELLA_COMPUTE__FAKE__BANDWIDTH_MIB", "130".into()),
             ("NOVELLA_COMPUTE__FAKE__DIRTY_RATE_MIB", "20".into()),
             ("NOVELLA_CONDUCTOR__MAX_CONCURRENT_LIVE_MIGRATIONS", "4".into()),
         ],
@@ -93,8 +93,10 @@ async fn in_the_middle_of_builds(mut cloud: Cloud, victim: Victim) {
     for number in 0..6 {
         servers.push(client.create(&format!("build-{number}"), json!({})).await);
     }
-    client.wait_for_task(&servers[0], "spawning").await;
-    let source = client.host_of(&servers[0]).await;
+    // The first may be through by now.
+    let last = servers[5].clone();
+    client.wait_for_task(&last, "spawning").await;
+    let source = client.host_of(&last).await;
     let names = victim.names(&source, &source);
     // Some more, so that each service has work in every stage when it dies.
     for number in 6..9 {

@@ -30,10 +30,13 @@ fn service_list(cloud: &Cloud) -> Vec<Value> {
 }
 
 async fn every_service_is_listed_as_up(cloud: Cloud) {
-    let list = service_list(&cloud);
-    assert!(list.iter().all(|service| service["state"] == "up"), "{list:?}");
-    let binaries: HashSet<&str> = list.iter().map(|service| service["binary"].as_str().unwrap()).collect();
-    assert_eq!(binaries, HashSet::from(["nova-scheduler", "nova-conductor", "nova-compute", "nova-api"]));
+    wait_for("every service to be up", async || {
+        let list = service_list(&cloud);
+        let binaries: HashSet<&str> = list.iter().map(|service| service["binary"].as_str().unwrap()).collect();
+        binaries == HashSet::from(["nova-scheduler", "nova-conductor", "nova-compute", "nova-api"])
+            && list.iter().all(|service| service["state"] == "up")
+    })
+    .await;
 
     let table =
         novella().args(["service", "list"]).env("NOVELLA_DATABASE__URL", cloud.database_url()).output().unwrap();

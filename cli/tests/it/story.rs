@@ -145,7 +145,8 @@ async fn at_debug_a_create_and_a_live_migration_can_be_followed_by_their_request
     }
 }
 
-async fn with_a_filter_that_lets_only_warnings_through_they_have_their_request_id_too(mut cloud: Cloud) {
+async fn with_a_filter_that_lets_only_warnings_through_they_have_their_request_id_too(cloud: Cloud) {
+    let mut cloud = crate::bus::listening(cloud).await;
     let mut command = novella();
     command.args(["rpc", "cast", "compute.host-1", "go_faster"]);
     if cloud.is_embedded() {

@@ -122,6 +122,12 @@ mod on_postgres {
         let proxy = Proxy::before(own.url()).await;
         let database = open(proxy.url()).await;
         one_row(&database).await;
+        // A log-in takes its time, and a transaction may not wait for the others' long.
+        let mut connected = Vec::new();
+        for _ in 0..5 {
+            connected.push(database.read().await.unwrap());
+        }
+        drop(connected);
         let mut transaction = database.begin().await.unwrap();
         sql!("UPDATE t SET n = n + 1").execute(&mut transaction).await.unwrap();
         let mut idle = database.begin().await.unwrap();

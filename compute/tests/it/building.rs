@@ -15,7 +15,7 @@ use crate::cloud::{Cloud, ctx, instant, server};
 #[tokio::test]
 async fn a_build_is_reported_step_by_step_and_ends_active() {
     let cloud = Cloud::new().await;
-    let pace = std::time::Duration::from_millis(30);
+    let pace = std::time::Duration::from_millis(300);
     let fake = FakeConfig { network_seconds: pace, disk_seconds: pace, ..FakeConfig::default() };
     let _host = cloud.start("host-1", ComputeConfig { fake, ..ComputeConfig::default() }).await;
     let spec = server(&[]);

@@ -48,7 +48,7 @@ async fn switching(pair: &Pair, instance: InstanceUuid) {
     let copied = |row: &Row| !row.progress.is_empty();
     pair.here.until(instance, "is about to switch", copied).await;
     // The stillness is four seconds long; there is no event to wait for on the way into it.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
 #[tokio::test]

@@ -358,7 +358,7 @@ pub async fn a_connection_that_hangs_silently_is_noticed_and_replaced(vhost: &Vh
     proxy.set(Network::Silent);
     let silent = Instant::now();
     let reason = until_unwell(&transport).await;
-    assert!(silent.elapsed() < 5 * HEARTBEAT, "it was noticed only after {:?}", silent.elapsed());
+    assert!(silent.elapsed() < 15 * HEARTBEAT, "it was noticed only after {:?}", silent.elapsed());
     assert!(reason.contains("heartbeat"), "{reason}");
     assert!(!sending.is_finished(), "nothing was under way");
     proxy.set(Network::Up);

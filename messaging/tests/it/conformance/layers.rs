@@ -99,7 +99,7 @@ pub async fn middleware_may_refuse(bus: &impl Bus) {
     let (transport, mut workers) = (bus.connect().await, Workers::new());
     let server = RpcServer::builder(&transport, Target::new("work").server("host-1"))
         .endpoint(WorkEndpoint::new(workers.manager("host-1")))
-        .layer(TimeoutLayer::new(Duration::from_millis(200)));
+        .layer(TimeoutLayer::new(Duration::from_secs(2)));
     let _server = server.start().await.unwrap();
     let client = RpcClient::new(&transport, Target::new("work"));
     let late = client.call(json!(context()), "wait", Map::new()).await;

@@ -141,7 +141,7 @@ pub async fn a_call_that_waits_for_its_turn_hears_that_its_server_lives(bus: &im
     let call = |client: WorkClient| tokio::spawn(async move { client.wait(&context()).await });
     let first = call(client.clone());
     assert_eq!(workers.next_text().await, "wait");
-    let silence = Duration::from_secs(2);
+    let silence = Duration::from_secs(4);
     let second = call(client.call_monitor_timeout(silence).timeout(Duration::from_secs(20)));
     // Twice as long as it would wait for a server that says nothing: time itself is what is tested.
     tokio::time::sleep(2 * silence).await;

@@ -146,7 +146,7 @@ pub async fn what_a_rust_server_does_not_serve_is_an_error_in_python_that_says_s
 pub async fn a_rust_server_gives_a_python_client_signs_of_life(bus: &Bus) {
     let (_rust, python) = (Served::start(bus, "host-1").await, bus.python().await);
     let fields = json!({
-        "target": { "topic": "work" }, "method": "take_time", "args": { "seconds": 4 }, "timeout": 60, "monitor": 2,
+        "target": { "topic": "work" }, "method": "take_time", "args": { "seconds": 8 }, "timeout": 60, "monitor": 4,
     });
     assert_eq!(python.ask("call", fields).await.unwrap(), "done");
 }

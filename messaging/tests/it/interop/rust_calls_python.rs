@@ -214,13 +214,13 @@ pub async fn what_a_python_server_does_not_serve_is_an_error_of_its_own_in_rust(
 
 pub async fn a_python_server_gives_a_rust_client_signs_of_life(bus: &Bus) {
     let (_python, (typed, untyped)) = (serve(bus).await, clients(bus).await);
-    let silence = Duration::from_secs(2);
+    let silence = Duration::from_secs(4);
     let typed = typed.call_monitor_timeout(silence);
     let untyped = untyped.call_monitor_timeout(silence);
     let context = context();
     let (by_typed, by_untyped) = tokio::join!(
-        typed.take_time(&context, 4.0),
-        untyped.call(context.clone(), "take_time", args(json!({ "seconds": 4 })))
+        typed.take_time(&context, 8.0),
+        untyped.call(context.clone(), "take_time", args(json!({ "seconds": 8 })))
     );
     assert_eq!(by_typed.unwrap(), "done");
     assert_eq!(by_untyped.unwrap(), "done");
