@@ -1,6 +1,11 @@
 //! Security groups as devices have them.
 
-use novella_common::{RequestContext, db::list::Condition};
+use std::collections::BTreeMap;
+
+use novella_common::{
+    RequestContext,
+    db::list::{Condition, List, SortKey},
+};
 use novella_rest::ApiError;
 
 use super::{
@@ -8,7 +13,7 @@ use super::{
     questions::{SecurityGroupView, listed},
 };
 use crate::{
-    resource::grouped,
+    resource::{Resource, grouped},
     resources::{
         ports::{self, Port},
         security_groups::SecurityGroup,
@@ -29,25 +34,32 @@ impl Devices {
         let request = self.on_behalf(context);
         let mut connection = request.state.database.read().await?;
         let of_devices = Condition::is_in("device_id", devices.iter().filter(|device| !device.is_empty()));
-        let ports: Vec<Port> = listed(&request, &mut connection, Some(of_devices), true).await?;
-        let ids: Vec<&str> = ports.iter().map(|port| port.id.as_str()).collect();
+        // Lists of servers ask this for thousands, so no whole port is read.
+        let ports = List::<(String, String)>::select("id, device_id", "ports", SortKey::text("id"));
+        let mut ports = ports.filter(of_devices);
+        if let Some(visible) = Port::visible(&request) {
+            ports = ports.visible(visible);
+        }
+        let ports = ports.page(&mut connection).await?.unwrap_or_default();
+        let ids: Vec<&str> = ports.iter().map(|(port, _)| port.as_str()).collect();
         let mut of_ports = grouped(ports::groups_of(&mut connection, &ids).await?);
         let mut wanted: Vec<&String> = of_ports.values().flatten().collect();
         wanted.sort_unstable();
         wanted.dedup();
         let named = Condition::is_in("id", wanted);
         let groups: Vec<SecurityGroup> = listed(&request, &mut connection, Some(named), true).await?;
+        let groups: BTreeMap<&str, &SecurityGroup> = groups.iter().map(|group| (group.id.as_str(), group)).collect();
         let mut pairs = Vec::new();
-        for port in ports {
-            for id in of_ports.remove(&port.id).unwrap_or_default() {
-                if let Some(group) = groups.iter().find(|group| group.id == id) {
+        for (port, device) in ports {
+            for id in of_ports.remove(&port).unwrap_or_default() {
+                if let Some(group) = groups.get(id.as_str()) {
                     let view = SecurityGroupView {
                         id,
                         name: group.name.clone(),
                         description: group.description.clone(),
                         project: group.project_id.clone(),
                     };
-                    pairs.push((port.device_id.clone(), view));
+                    pairs.push((device.clone(), view));
                 }
             }
         }
