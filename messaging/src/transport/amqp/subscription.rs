@@ -6,7 +6,7 @@
 //! | the connection is lost | with the next one: declare and consume again |
 //! | the channel is closed by an error | on a new channel: declare and consume again |
 //! | a consumer is cancelled (its queue was deleted, a node left) | that queue is declared and consumed again |
-//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`REDECLARE_INTERVAL`], or [`MAX_REDECLARATIONS_PER_SECOND`]; while that fails, health says so |
+//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`redeclare_interval`](TransportOptions::redeclare_interval), or [`MAX_REDECLARATIONS_PER_SECOND`]; while that fails, health says so |
 //! | a queue is deleted and declared by somebody else at once: RabbitMQ may move its consumers to the new one, without a word, and forget them when that one is deleted | the same; a queue that turns out to have no consumer is consumed again |
 //! | the connection has no room for another channel | another connection is used, see [`connection_pool`](super::connection_pool) |
 //! | the connection stands, but something above failed | health says so; again, after a growing pause |
@@ -35,11 +35,8 @@ use crate::excerpt::Excerpt;
 use crate::transport::subscriber::Delivery;
 use crate::transport::{Lifetime, QueueSpec, Replies, Subscription, TransportOptions};
 
-/// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
-const REDECLARE_INTERVAL: Duration = Duration::from_secs(5);
-/// How many of a transport's subscriptions do that in a second at most; where there are more than a few hundred, each does
-/// it less often.
-const MAX_REDECLARATIONS_PER_SECOND: f64 = 50.0;
+/// How many of a transport's subscriptions declare all again in a second at most.
+const MAX_REDECLARATIONS_PER_SECOND: f64 = 10.0;
 /// How often a listener on standby looks whether the queue is free, where the broker cannot tell
 /// it.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
@@ -468,7 +465,7 @@ impl SubscriptionTask {
     fn redeclare_interval(&self) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "a number of subscriptions")]
         let at_most = Duration::from_secs_f64(self.lease.subscriptions() as f64 / MAX_REDECLARATIONS_PER_SECOND);
-        REDECLARE_INTERVAL.max(at_most).mul_f64(rand::random_range(0.5..1.0))
+        self.options.redeclare_interval.max(at_most).mul_f64(rand::random_range(0.5..1.0))
     }
 
     async fn redeclare(&mut self, session: &mut SubscriptionSession) -> lapin::Result<()> {

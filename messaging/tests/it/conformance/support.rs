@@ -23,7 +23,8 @@ pub trait Bus {
     fn url(&self) -> String;
 
     fn options(&self) -> TransportOptions {
-        TransportOptions::default()
+        // Who waits for what was deleted to come back need not wait for long.
+        TransportOptions { redeclare_interval: Duration::from_secs(4), ..TransportOptions::default() }
     }
 
     async fn connect(&self) -> Transport {
