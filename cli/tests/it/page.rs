@@ -156,7 +156,7 @@ async fn a_person_makes_moves_and_understands_servers(cloud: Cloud) {
     let parts = browser.run("return window.parts", json!([])).await;
     let mut seen: Vec<i64> = parts.as_array().unwrap().iter().filter_map(Value::as_i64).collect();
     seen.dedup();
-    assert!(seen.len() >= 3 && seen.iter().any(|part| (1..100).contains(part)), "the block was seen at {seen:?}");
+    assert!(seen.len() >= 4 && seen.iter().any(|part| (1..100).contains(part)), "the block was seen at {seen:?}");
     let on_another = format!(".host:not([data-host={source}]) [data-server='{id}']");
     browser.see(&on_another).await;
 

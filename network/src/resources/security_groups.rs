@@ -199,7 +199,10 @@ impl Resource for SecurityGroup {
             true => rows_by(connection, "security_group_id", &ids).await?,
             false => Vec::new(),
         };
-        let shown = views(request, connection, &rules, &Wanted::all()).await?;
+        let shown = match rules.is_empty() {
+            true => Vec::new(),
+            false => views(request, connection, &rules, &Wanted::all()).await?,
+        };
         let mut of_groups = grouped(rules.iter().map(|rule| rule.security_group_id.as_str()).zip(shown));
         for (row, view) in rows.iter().zip(view_of) {
             view.insert("security_group_rules", json!(of_groups.remove(row.id.as_str()).unwrap_or_default()));

@@ -468,14 +468,16 @@ impl SubscriptionTask {
         self.options.redeclare_interval.max(at_most).mul_f64(rand::random_range(0.5..1.0))
     }
 
+    /// Declares all again, and ends the consumers of queues that have lost them, so that these are consumed again. Health
+    /// says whether it could be declared.
     async fn redeclare(&mut self, session: &mut SubscriptionSession) -> lapin::Result<()> {
         let permit = self.lease.declaring().acquire().await;
         let declared = errors::in_time(async {
             let unconsumed = self.declare(&session.connection, &permit, 0..self.queues.len()).await?;
             self.declare_besides(&session.connection).await?;
             Ok(unconsumed)
-        });
-        let declared = declared.await;
+        })
+        .await;
         drop(permit);
         let unconsumed = match declared {
             Ok(unconsumed) => unconsumed,

@@ -274,8 +274,9 @@ pub async fn a_server_that_cannot_get_its_queue_back_is_not_healthy(vhost: &Vhos
         }
     })
     .await;
-    // Or it "could not be declared again", where the broker moved the consumer to the new queue.
-    assert!(reason.contains("`work` ") && reason.contains("durable"), "{reason}");
+    // The second where the broker moved the consumer to the new queue.
+    let says = ["`work` is not consumed", "`work` could not be declared again"];
+    assert!(says.iter().any(|text| reason.contains(text)) && reason.contains("durable"), "{reason}");
     vhost.delete_queue("work").await;
     everything_works(&client, &mut workers).await;
     eventually(async || match transport.health() {
@@ -358,7 +359,7 @@ pub async fn a_connection_that_hangs_silently_is_noticed_and_replaced(vhost: &Vh
     proxy.set(Network::Silent);
     let silent = Instant::now();
     let reason = until_unwell(&transport).await;
-    assert!(silent.elapsed() < 15 * HEARTBEAT, "it was noticed only after {:?}", silent.elapsed());
+    assert!(silent.elapsed() < 5 * HEARTBEAT, "it was noticed only after {:?}", silent.elapsed());
     assert!(reason.contains("heartbeat"), "{reason}");
     assert!(!sending.is_finished(), "nothing was under way");
     proxy.set(Network::Up);

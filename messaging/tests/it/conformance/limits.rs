@@ -159,7 +159,7 @@ pub async fn a_flood_of_malformed_notifications_holds_up_nobody_for_long(vhost: 
     let transport = vhost.connect().await;
     listen(&transport).await.stop().await;
     let (_connection, channel) = peer(vhost.url()).await;
-    send(&channel, "reports.info", b"[]", 3 * DeadLetter::MAX_KEPT as usize, BasicProperties::default()).await;
+    send(&channel, "reports.info", b"[]", 120_000, BasicProperties::default()).await;
     Notifier::new(&transport, "reports", "p").info(&context(), "heartbeat", &()).await.unwrap();
     let started = Instant::now();
     let mut listener = listen(&transport).await;
