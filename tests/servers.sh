@@ -1,7 +1,10 @@
 # shellcheck shell=bash
 # A RabbitMQ and a PostgreSQL that belong to one run of the tests. To be sourced after machine.sh.
 #
-#   servers_start FOLDER   begins to start both in an existing, empty folder, and does not wait
+#   servers_start FOLDER PURPOSE
+#                          begins to start both in an existing, empty folder, and does not wait. PURPOSE is `tests`, which
+#                          wait for the counts of the broker's queues and need nothing on the disk, or `benchmarks`, which
+#                          measure both servers as they come
 #   servers_wait           returns when both answer, and fails when one has ended
 #   servers_exports        prints the variables for the tests, one `export NAME=VALUE` a line
 #   servers_stop           ends both at once, and returns when they are gone; harmless at any time, and twice
@@ -10,6 +13,7 @@
 # data, log, configuration, plugins. Nothing of /etc/rabbitmq or /etc/postgresql is read.
 
 servers_folder=
+servers_purpose=
 servers_password=
 amqp_port=
 management_port=
@@ -25,6 +29,7 @@ postgres_as=()
 
 servers_start() {
     servers_folder=$1
+    servers_purpose=$2
     # PostgreSQL may run as another user, and must get through to its folder.
     chmod 711 "$servers_folder"
     servers_password=$(random_password)
@@ -88,11 +93,15 @@ default_pass = $servers_password
 default_user_tags.administrator = true
 loopback_users.novella = false
 log.file.level = warning
+END
+    if [ "$servers_purpose" = tests ]; then
+        cat >>"$home/rabbitmq.conf" <<END
 vm_memory_high_watermark.absolute = 3GiB
 disk_free_limit.absolute = 50MB
 # How old a count in the management API may be, in milliseconds.
 collect_statistics_interval = 200
 END
+    fi
     printf '[rabbitmq_management].\n' >"$home/plugins"
 
     # The port mapper is ours from the start: one that Erlang starts by itself outlives it.
@@ -151,10 +160,14 @@ postgres_start() {
     postgres_port=$(free_port "$amqp_port" "$management_port")
     local options=(
         -D "$home/data" -k "$home" -h 127.0.0.1 -p "$postgres_port"
-        -c max_connections=500 -c shared_buffers=64MB -c autovacuum=off
-        # A crash of the machine ends the tests as well: nothing has to be on the disk.
-        -c fsync=off -c synchronous_commit=off -c full_page_writes=off
+        -c max_connections=500
     )
+    if [ "$servers_purpose" = tests ]; then
+        # A crash of the machine ends the tests as well: nothing has to be on the disk.
+        options+=(
+            -c shared_buffers=64MB -c autovacuum=off -c fsync=off -c synchronous_commit=off -c full_page_writes=off
+        )
+    fi
     # The user first: a change of user unties.
     "${postgres_as[@]}" "${tied[@]}" QUIT "$(find_command postgres)" "${options[@]}" \
         >>"$servers_folder/postgres.log" 2>&1 </dev/null &

@@ -16,7 +16,7 @@ use super::{
     flavors,
     instances::{
         self,
-        transitions::{self as builds, Placement, Reported},
+        transitions::{self as builds, FailedBuild, Placement, Reported, RescheduledBuild, RevertedAttempt},
     },
     list::{Condition, Direction, List, SortKey},
     migrations::{self, transitions},
@@ -30,8 +30,8 @@ use crate::{
     ids::{Incarnation, InstanceUuid, MigrationUuid, TaskId},
     lifecycle::{PowerState, VmState},
     models::{
-        Binary, Flavor, Instance, Migration, MigrationProgress, MigrationStatus, NetworkInfo, RequestSpec, Resources,
-        RxtxFactor,
+        Binary, Fault, Flavor, Instance, Migration, MigrationProgress, MigrationStatus, NetworkInfo, RequestSpec,
+        Resources, RxtxFactor,
     },
     sql,
 };
@@ -370,6 +370,65 @@ async fn a_page_in_the_middle_of_a_projects_servers_is_found_by_an_index(connect
     assert_indexed(connection, &[]);
 }
 
+/// Many wait for a host or are under way, and PostgreSQL believes that none does, since it has counted when none did.
+async fn swaps_find_their_rows_by_their_keys_whatever_the_statistics_say(connection: &mut Connection) {
+    const ROWS: usize = 2000;
+    let at_rest = || Instance { host: Some("host-1".into()), ..instance() };
+    let instances: Vec<_> = std::iter::repeat_with(at_rest).take(ROWS).collect();
+    connection.plans = None;
+    for some in instances.chunks(500) {
+        instances::insert(connection, some, &RequestSpec::default()).await.unwrap();
+    }
+    Sql::new("ANALYZE").execute(connection).await.unwrap();
+    connection.plans = Some(Vec::new());
+    let (owner, task) = (Incarnation::random(), TaskId::random());
+    let uuids = || instances.iter().map(|instance| instance.uuid).take(10);
+    let place = |instance| Placement {
+        instance,
+        seen_task: None,
+        seen_owner: Some(owner),
+        host: "host-2".into(),
+        zone: "nova".into(),
+        attempt: task,
+    };
+    let placements: Vec<_> = uuids().map(place).collect();
+    builds::place(connection, &placements, owner).await.unwrap();
+    builds::revert_placements(connection, &placements.iter().collect::<Vec<_>>()).await.unwrap();
+    builds::hand_over(connection, &uuids().map(|uuid| (uuid, task)).collect::<Vec<_>>(), owner).await.unwrap();
+    let report = |instance| Reported {
+        instance,
+        host: "host-2".into(),
+        seen_task: None,
+        seq: 1,
+        vm_state: VmState::Active,
+        task_state: None,
+        power_state: PowerState::Running,
+        launched: true,
+    };
+    builds::apply(connection, &uuids().map(report).collect::<Vec<_>>()).await.unwrap();
+    let allocate = |instance| ports::Allocated { instance, attempt: task, network_info: NetworkInfo::default() };
+    ports::allocated(connection, &uuids().map(allocate).collect::<Vec<_>>(), owner).await.unwrap();
+    let (instance, host) = (instances[0].uuid, String::from("host-2"));
+    builds::adopt(connection, instance, task, owner, owner).await.unwrap();
+    builds::switch_host(connection, instance, task, &host, "host-3", "nova").await.unwrap();
+    let spec = RequestSpec::default();
+    let reverted = RevertedAttempt { instance, attempt: task, host: host.clone(), spec: spec.clone(), counts: true };
+    builds::revert_attempt(connection, &reverted, owner).await.unwrap();
+    builds::reschedule(connection, &RescheduledBuild { instance, host, attempt: task, spec }).await.unwrap();
+    let message = "No valid host was found.".to_owned();
+    let fault = Fault { code: 500, message, details: None, created_at: Timestamp::now() };
+    let failed = FailedBuild { instance, seen_task: None, seen_owner: None, fault };
+    builds::fail_build(connection, &failed).await.unwrap();
+    let plans = connection.plans.replace(Vec::new()).unwrap();
+    assert!(plans.len() >= 10);
+    for plan in plans {
+        let steps = plan.steps.join("\n");
+        let keys = ["instances_pkey", "sqlite_autoindex_instances_1", "PRIMARY KEY"];
+        assert!(keys.iter().any(|key| steps.contains(key)), "{}\n{steps}", plan.query);
+        assert!(!steps.contains("instances_by") && !steps.contains("instances_under"), "{}\n{steps}", plan.query);
+    }
+}
+
 /// No row is read, however large the project.
 async fn a_projects_servers_are_counted_by_an_index_alone(connection: &mut Connection) {
     let instance = instance();
@@ -410,6 +469,7 @@ on_both! {
     lists_are_read_by_an_index,
     a_page_in_the_middle_of_a_projects_servers_is_found_by_an_index,
     a_projects_servers_are_counted_by_an_index_alone,
+    swaps_find_their_rows_by_their_keys_whatever_the_statistics_say,
 }
 
 #[test]

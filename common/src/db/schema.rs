@@ -47,6 +47,7 @@ const STEPS: &[Step] = steps! {
     22 "ports_of_instances" "0022_ports_of_instances.sql";
     23 "image_stores" "0023_image_stores.sql";
     24 "request_spans" "0024_request_spans.sql";
+    25 "instances_by_host" "0025_instances_by_host.sql";
 };
 
 /// The version of a database that has had every step.

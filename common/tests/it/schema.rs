@@ -182,6 +182,14 @@ const RELEASED: &[(&str, &str)] = &[
         "sqlite/0024_request_spans.sql",
         "d33a7f9b2a3a9e8abfad514fcfdd6fe4730d99117c6e23f7aee372b798bd74a8e362ae0885ab7fe1785117f77cbc7574",
     ),
+    (
+        "postgres/0025_instances_by_host.sql",
+        "e9dc5ce71f0a5323aa5f4b9f88108be75f59c47bb1622e9c5ec999276053f9ef177b0268f97161708321e9cdf96bac56",
+    ),
+    (
+        "sqlite/0025_instances_by_host.sql",
+        "e9dc5ce71f0a5323aa5f4b9f88108be75f59c47bb1622e9c5ec999276053f9ef177b0268f97161708321e9cdf96bac56",
+    ),
 ];
 
 fn folder() -> &'static Path {

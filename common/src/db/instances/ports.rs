@@ -41,7 +41,7 @@ pub async fn allocated(
             cells.bind(&new.instance).bind(&new.attempt).bind(&Json(&new.network_info));
         })
         .append(sql!(
-            ") AS v WHERE uuid = v.column1 AND task_id = v.column2 AND owner = " (owner)
+            ") AS v WHERE uuid = v.column1 AND task_id = v.column2 AND owner IS NOT DISTINCT FROM " (owner)
             " AND deleted_at IS NULL RETURNING uuid"
         ))
         .fetch_all(connection)

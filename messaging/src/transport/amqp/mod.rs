@@ -31,6 +31,7 @@ mod handle;
 mod markers;
 mod properties;
 mod publisher;
+mod redeclaration;
 mod subscription;
 mod subscription_health;
 mod topology;

@@ -6,7 +6,7 @@
 //! | the connection is lost | with the next one: declare and consume again |
 //! | the channel is closed by an error | on a new channel: declare and consume again |
 //! | a consumer is cancelled (its queue was deleted, a node left) | that queue is declared and consumed again |
-//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`redeclare_interval`](TransportOptions::redeclare_interval), or [`MAX_REDECLARATIONS_PER_SECOND`]; while that fails, health says so |
+//! | an exchange or a binding is deleted, which nobody is told | all is declared again every [`redeclare_interval`](TransportOptions::redeclare_interval), see [`redeclaration`](super::redeclaration); while that fails, health says so, and it is tried again after a growing pause |
 //! | a queue is deleted and declared by somebody else at once: RabbitMQ may move its consumers to the new one, without a word, and forget them when that one is deleted | the same; a queue that turns out to have no consumer is consumed again |
 //! | the connection has no room for another channel | another connection is used, see [`connection_pool`](super::connection_pool) |
 //! | the connection stands, but something above failed | health says so; again, after a growing pause |
@@ -28,6 +28,7 @@ use super::consumers::{ConsumedQueue, Consumer, ConsumerEvent, Consumers};
 use super::errors;
 use super::handle::{self, CLOSE_TIMEOUT, Phase, SubscriptionHandle};
 use super::properties::Intake;
+use super::redeclaration::RedeclarationSchedule;
 use super::subscription_health::HealthEntry;
 use super::topology::{self, Declared, Refusals};
 use crate::error::MessagingError;
@@ -35,8 +36,6 @@ use crate::excerpt::Excerpt;
 use crate::transport::subscriber::Delivery;
 use crate::transport::{Lifetime, QueueSpec, Replies, Subscription, TransportOptions};
 
-/// How many of a transport's subscriptions declare all again in a second at most.
-const MAX_REDECLARATIONS_PER_SECOND: f64 = 10.0;
 /// How often a listener on standby looks whether the queue is free, where the broker cannot tell
 /// it.
 const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
@@ -395,7 +394,9 @@ impl SubscriptionTask {
 
     /// Passes deliveries on until the session ends one way or another.
     async fn follow(&mut self, session: &mut SubscriptionSession) -> SubscriptionExit {
-        let mut redeclare = pin!(tokio::time::sleep(self.redeclare_interval()));
+        let mut schedule =
+            RedeclarationSchedule::new(self.options.redeclare_interval, self.options.rabbit_interval_max);
+        let mut redeclare = pin!(tokio::time::sleep(schedule.after_success(self.lease.subscriptions())));
         loop {
             tokio::select! {
                 changed = self.phase.changed() => {
@@ -428,10 +429,12 @@ impl SubscriptionTask {
                     }
                 }
                 () = &mut redeclare => {
-                    if let Err(error) = self.redeclare(session).await {
-                        return SubscriptionExit::Broken(error.to_string());
-                    }
-                    redeclare.as_mut().reset(tokio::time::Instant::now() + self.redeclare_interval());
+                    let pause = match self.redeclare(session).await {
+                        Ok(true) => schedule.after_success(self.lease.subscriptions()),
+                        Ok(false) => schedule.after_failure(),
+                        Err(error) => return SubscriptionExit::Broken(error.to_string()),
+                    };
+                    redeclare.as_mut().reset(tokio::time::Instant::now() + pause);
                     // Only now and then, since what is not wanted at this moment may be at the next.
                     let wanted = *self.prefetch_target.borrow();
                     if let Err(error) = errors::in_time(session.consumers.shrink(wanted)).await {
@@ -461,16 +464,9 @@ impl SubscriptionTask {
         errors::in_time(again).await.map_err(|error| error.to_string())
     }
 
-    /// Until the queues are declared again.
-    fn redeclare_interval(&self) -> Duration {
-        #[expect(clippy::cast_precision_loss, reason = "a number of subscriptions")]
-        let at_most = Duration::from_secs_f64(self.lease.subscriptions() as f64 / MAX_REDECLARATIONS_PER_SECOND);
-        self.options.redeclare_interval.max(at_most).mul_f64(rand::random_range(0.5..1.0))
-    }
-
-    /// Declares all again, and ends the consumers of queues that have lost them, so that these are consumed again. Health
-    /// says whether it could be declared.
-    async fn redeclare(&mut self, session: &mut SubscriptionSession) -> lapin::Result<()> {
+    /// Declares all again, and ends the consumers of queues that have lost them, so that these are consumed again. Whether
+    /// it could be declared, which health says as well.
+    async fn redeclare(&mut self, session: &mut SubscriptionSession) -> lapin::Result<bool> {
         let permit = self.lease.declaring().acquire().await;
         let declared = errors::in_time(async {
             let unconsumed = self.declare(&session.connection, &permit, 0..self.queues.len()).await?;
@@ -484,7 +480,7 @@ impl SubscriptionTask {
             Err(error) => {
                 tracing::warn!(%error, queue = self.label(), "the queues could not be declared again");
                 self.health.fail(&format!("`{}` could not be declared again: {error}", self.label()));
-                return Ok(());
+                return Ok(false);
             }
         };
         self.health.recover();
@@ -495,7 +491,7 @@ impl SubscriptionTask {
                 errors::in_time(session.consumers.cancel_queue(number)).await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn deliver(&self, session: &SubscriptionSession, queue: usize, delivery: Box<lapin::message::Delivery>) {

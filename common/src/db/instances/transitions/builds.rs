@@ -120,7 +120,7 @@ pub async fn hand_over(
     if attempts.is_empty() {
         return Ok(());
     }
-    sql!("UPDATE instances SET owner = NULL WHERE owner = " (owner) " AND (uuid, task_id) IN (")
+    sql!("UPDATE instances SET owner = NULL WHERE owner IS NOT DISTINCT FROM " (owner) " AND (uuid, task_id) IN (")
         .rows(attempts, |(instance, attempt), cells| {
             cells.bind(instance).bind(attempt);
         })
@@ -156,8 +156,8 @@ pub async fn revert_attempt(
     let done = sql!(
         "UPDATE instances SET host = NULL, availability_zone = NULL, report_seq = 0, owner = NULL, request_spec = "
         (Json(&reverted.spec)) ", attempts = attempts - " (uncounted) ", updated_at = " (Timestamp::now())
-        " WHERE uuid = " (reverted.instance) " AND task_id = " (reverted.attempt) " AND host = " (reverted.host)
-        " AND owner = " (owner) " AND report_seq = 0 AND "
+        " WHERE uuid = " (reverted.instance) " AND task_id = " (reverted.attempt) " AND host IS NOT DISTINCT FROM "
+        (reverted.host) " AND owner IS NOT DISTINCT FROM " (owner) " AND report_seq = 0 AND "
     )
     .append(scheduling())
     .execute_one(connection)
@@ -210,7 +210,7 @@ pub async fn adopt(
 ) -> Result<bool, DbError> {
     sql!(
         "UPDATE instances SET owner = " (owner) " WHERE uuid = " (instance) " AND task_id = " (attempt)
-        " AND owner = " (seen_owner) " AND host IS NOT NULL AND "
+        " AND owner IS NOT DISTINCT FROM " (seen_owner) " AND host IS NOT NULL AND "
     )
     .append(scheduling())
     .execute_one(connection)
@@ -236,6 +236,7 @@ pub async fn hosts_of(
 /// The condition that the build is a scheduler's, or waits for one.
 fn scheduling() -> Sql {
     sql!(
-        "deleted_at IS NULL AND vm_state = " (VmState::Building) " AND task_state = " (TaskState::Scheduling)
+        "deleted_at IS NULL AND vm_state = " (VmState::Building)
+        " AND task_state IS NOT DISTINCT FROM " (TaskState::Scheduling)
     )
 }

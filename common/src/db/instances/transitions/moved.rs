@@ -20,8 +20,8 @@ pub async fn switch_host(
 ) -> Result<bool, DbError> {
     sql!(
         "UPDATE instances SET host = " (to) ", availability_zone = " (zone) ", report_seq = 0, updated_at = "
-        (Timestamp::now()) " WHERE uuid = " (instance) " AND task_id = " (task_id) " AND host = " (from)
-        " AND deleted_at IS NULL"
+        (Timestamp::now()) " WHERE uuid = " (instance) " AND task_id = " (task_id) " AND host IS NOT DISTINCT FROM "
+        (from) " AND deleted_at IS NULL"
     )
     .execute_one(connection)
     .await

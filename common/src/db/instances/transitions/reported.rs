@@ -116,7 +116,7 @@ pub async fn apply(connection: &mut Connection, reported: &[Reported]) -> Result
         cells.bind(&new.task_state).bind(&new.power_state).bind(&new.launched.then_some(now));
     })
     .push(
-        ") AS v WHERE uuid = v.column1 AND host = v.column2 AND task_id IS NOT DISTINCT FROM v.column3 \
+        ") AS v WHERE uuid = v.column1 AND host IS NOT DISTINCT FROM v.column2 AND task_id IS NOT DISTINCT FROM v.column3 \
          AND report_seq < v.column4 AND deleted_at IS NULL RETURNING uuid",
     )
     .fetch_all(connection)
@@ -144,8 +144,8 @@ pub async fn reschedule(connection: &mut Connection, build: &RescheduledBuild) -
         "UPDATE instances SET host = NULL, availability_zone = NULL, task_state = " (TaskState::Scheduling)
         ", task_id = " (TaskId::random()) ", owner = NULL, report_seq = 0, power_state = " (PowerState::NoState)
         ", request_spec = " (Json(&build.spec)) ", updated_at = " (Timestamp::now())
-        " WHERE uuid = " (build.instance) " AND task_id = " (build.attempt) " AND host = " (build.host)
-        " AND vm_state = " (VmState::Building) " AND deleted_at IS NULL"
+        " WHERE uuid = " (build.instance) " AND task_id = " (build.attempt) " AND host IS NOT DISTINCT FROM "
+        (build.host) " AND vm_state = " (VmState::Building) " AND deleted_at IS NULL"
     )
     .execute_one(connection)
     .await?;
