@@ -2,7 +2,7 @@
 
 use novella_rest::{
     policy::{
-        Claim::{Domain, InDomain, Own, Project, Role, System, User},
+        Grantee::{Domain, InDomain, Own, Project, Role, System, User},
         MANAGER, MEMBER, PolicyDescription, READER, SERVICE, SERVICES,
         Who::{self, Admin, AnyOf, Anyone, Check},
     },

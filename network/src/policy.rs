@@ -2,7 +2,7 @@
 
 use novella_rest::{
     policy::{
-        Claim::{InParent, InProject, Role, Shared},
+        Grantee::{InParent, InProject, Role, Shared},
         MANAGER, MEMBER, PolicyDescription, READER, SERVICE, SERVICES,
         Who::{self, Admin, AnyOf, Check},
     },

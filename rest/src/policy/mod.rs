@@ -51,7 +51,7 @@ pub const MEMBERS: Who = Who::Role(MEMBER);
 /// As [`READERS`].
 pub const MANAGERS: Who = Who::Role(MANAGER);
 /// Services, and administrators.
-pub const SERVICES: Who = Who::AnyOf(&[Claim::Role(SERVICE)]);
+pub const SERVICES: Who = Who::AnyOf(&[Grantee::Role(SERVICE)]);
 
 /// Who a rule is granted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,16 +65,16 @@ pub enum Who {
     Owner,
     /// Whoever fulfils one of these, and administrators. The row of an operation lets a token pass that could fulfil one
     /// for some thing; where that depends on the thing, the handler checks it by [`Rule::check_target`].
-    AnyOf(&'static [Claim]),
+    AnyOf(&'static [Grantee]),
     /// Administrators.
     Admin,
     /// Who this check is granted to, in oslo.policy's language.
     Check(&'static str),
 }
 
-/// What a token can be good for beside its project: the checks of Keystone's policy.
+/// Who a rule can be granted to beside administrators, by what the token is for: the checks of Keystone's policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum Grantee {
     /// This role, with a token for the system.
     System(&'static str),
     /// This role, with a token for the domain that the thing belongs to.
@@ -120,8 +120,8 @@ impl Who {
             Self::Anyone => "@".to_owned(),
             Self::Role(role) => (description.in_project)(role),
             Self::Owner => format!("rule:{admin} or user_id:%(user_id)s"),
-            Self::AnyOf(claims) => {
-                claims.iter().fold(format!("rule:{admin}"), |text, claim| format!("{text} or {}", claim.text()))
+            Self::AnyOf(grantees) => {
+                grantees.iter().fold(format!("rule:{admin}"), |text, grantee| format!("{text} or {}", grantee.text()))
             }
             Self::Admin => format!("rule:{admin}"),
             Self::Check(check) => check.to_owned(),
@@ -130,11 +130,11 @@ impl Who {
 
     /// Whether handlers hold it against the thing, so that it is enough for the row that it could be granted.
     pub(crate) fn depends_on_the_thing(self) -> bool {
-        matches!(self, Self::AnyOf(claims) if claims.iter().any(|claim| claim.depends_on_the_thing()))
+        matches!(self, Self::AnyOf(grantees) if grantees.iter().any(|grantee| grantee.depends_on_the_thing()))
     }
 }
 
-impl Claim {
+impl Grantee {
     fn text(self) -> String {
         match self {
             Self::System(role) => format!("(role:{role} and system_scope:all)"),

@@ -14,8 +14,8 @@ rules! { POLICY, "":
     SERVICES_LIST = "os_compute_api:os-services:list": Who::Admin, "List services.";
     AVAILABILITY_ZONE_LIST = "os_compute_api:os-availability-zone:list": Who::Anyone, "List availability zones.";
     KEYPAIRS_SHOW = "os_compute_api:os-keypairs:show": Who::Owner, "Show a key pair.";
-    GET_USER = "identity:get_user": Who::AnyOf(&[Claim::System(READER), Claim::Domain(READER), Claim::User]), "Show a user.";
-    LIST_SERVICES = "identity:list_services": Who::AnyOf(&[Claim::System(READER)]), "List services.";
+    GET_USER = "identity:get_user": Who::AnyOf(&[Grantee::System(READER), Grantee::Domain(READER), Grantee::User]), "Show a user.";
+    LIST_SERVICES = "identity:list_services": Who::AnyOf(&[Grantee::System(READER)]), "List services.";
 }
 
 static POLICY: PolicyDescription = PolicyDescription {
