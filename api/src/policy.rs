@@ -42,6 +42,7 @@ rules! { POLICY, "os_compute_api:":
     SERVERS_CREATE_REQUESTED == "compute:servers:create:requested_destination": Admin, "Make a server on a named host.";
     SERVERS_CREATE_ATTACH_NETWORK = "servers:create:attach_network": MEMBERS, "Make a server that is on networks.";
     NETWORK_ATTACH_EXTERNAL == "network:attach_external_network": Admin, "Put a server on an external network that is not shared.";
+    SERVERS_CREATE_ZERO_DISK = "servers:create:zero_disk_flavor": Admin, "Make a server of a flavor that has no disk.";
     SERVERS_CREATE_TRUSTED_CERTS = "servers:create:trusted_certs": MEMBERS, "Name the certificates that a server's image may be verified by.";
     SERVERS_UPDATE = "servers:update": MEMBERS, "Change a server's name and description.";
     SERVERS_DELETE = "servers:delete": MEMBERS, "Delete a server.";

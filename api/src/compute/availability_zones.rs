@@ -29,7 +29,7 @@ struct Zone {
     name: String,
     #[serde(rename = "zoneState")]
     state: ZoneState,
-    /// Services by host and name; null in the brief list.
+    /// Services by host and name; null in the brief list, and where all are disabled.
     #[schema(value_type = Object)]
     hosts: Option<BTreeMap<String, BTreeMap<&'static str, ServiceState>>>,
 }
@@ -60,26 +60,36 @@ fn available(services: &[Service]) -> ZoneState {
     ZoneState { available: services.iter().any(|service| !service.disabled) }
 }
 
+/// As in Nova: by name, those that can be asked for before the others.
+fn in_order(zones: impl Iterator<Item = Zone>) -> Vec<Zone> {
+    let mut zones: Vec<_> = zones.collect();
+    zones.sort_by_key(|zone| !zone.state.available);
+    zones
+}
+
 async fn index(request: Request) -> Result<Response, ApiError> {
     let zones = by_zone(&request.state).await?.into_iter().filter(|(name, _)| name != Binary::INTERNAL_ZONE);
     let zones = zones.map(|(name, services)| Zone { name, state: available(&services), hosts: None });
-    Ok(request.plain("availabilityZoneInfo", zones.collect::<Vec<_>>()))
+    Ok(request.plain("availabilityZoneInfo", in_order(zones)))
 }
 
+/// What is disabled is not named, nor are APIs, as in Nova.
 async fn detail(request: Request) -> Result<Response, ApiError> {
     let fresh_since = request.state.fresh_since(&mut *request.state.database.read().await?).await?;
     let zone = |(name, services): (String, Vec<Service>)| {
+        let state = available(&services);
         let mut hosts: BTreeMap<String, BTreeMap<&'static str, ServiceState>> = BTreeMap::new();
-        for service in &services {
+        for service in services.iter().filter(|service| !service.disabled && service.binary != Binary::Api) {
             let state = ServiceState {
                 available: service.is_up(&fresh_since),
-                active: !service.disabled,
+                active: true,
                 updated_at: Some(Micros(service.last_seen)),
             };
             hosts.entry(service.host.clone()).or_default().insert(service.binary.as_str(), state);
         }
-        Zone { name, state: available(&services), hosts: Some(hosts) }
+        let hosts = state.available.then_some(hosts);
+        Zone { name, state, hosts }
     };
     let zones = by_zone(&request.state).await?.into_iter().map(zone);
-    Ok(request.plain("availabilityZoneInfo", zones.collect::<Vec<_>>()))
+    Ok(request.plain("availabilityZoneInfo", in_order(zones)))
 }

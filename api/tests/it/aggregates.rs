@@ -133,6 +133,39 @@ on_both! {
         assert_eq!(zone_of("host-1").await, "nova");
     }
 
+    async fn zones_in_which_all_is_disabled_come_last_and_show_no_hosts(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        for (host, zone) in [("host-1", "alpha"), ("host-2", "beta"), ("host-3", "beta")] {
+            cloud.write_host(host, zone).await;
+        }
+        for binary in [Binary::Api, Binary::Scheduler] {
+            let mut connection = cloud.database.write().await.unwrap();
+            let zone = Binary::INTERNAL_ZONE;
+            services::heartbeat(&mut connection, binary, "control-1", zone, Incarnation::random()).await.unwrap();
+        }
+        for host in ["host-1", "host-3"] {
+            let body = json!({"host": host, "binary": "nova-compute"});
+            assert_eq!(admin.put("/compute/v2.1/os-services/disable", &body).await.status, 200);
+        }
+        assert_eq!(zones(&demo).await, ["beta", "alpha"]);
+        let detail = admin.get("/compute/v2.1/os-availability-zone/detail").await.body["availabilityZoneInfo"].clone();
+        let mut shown = Vec::new();
+        for zone in detail.as_array().unwrap() {
+            let mut services = Vec::new();
+            for (host, of_host) in zone["hosts"].as_object().into_iter().flatten() {
+                services.extend(of_host.as_object().unwrap().keys().map(|binary| format!("{binary} on {host}")));
+            }
+            let name = zone["zoneName"].as_str().unwrap();
+            shown.push((name, zone["zoneState"]["available"] == true, services.join(", ")));
+        }
+        assert_eq!(shown, [
+            ("beta", true, "nova-compute on host-2".to_owned()),
+            ("internal", true, "nova-scheduler on control-1".to_owned()),
+            ("alpha", false, String::new()),
+        ]);
+        assert_eq!(detail[2]["hosts"], Value::Null);
+    }
+
     async fn servers_never_change_their_zone(cloud: Cloud) {
         let (admin, demo) = (cloud.admin().await, cloud.demo().await);
         cloud.write_host("host-1", "nova").await;

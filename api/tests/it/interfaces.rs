@@ -284,6 +284,11 @@ on_both! {
             assert_eq!((refused.status, refused.message()), (status, said.as_str()), "{key}");
         }
         assert_eq!((act(uuid, "addFixedIp", json!({"networkId": net})).await.status, addresses(uuid).await.len()), (202, 2));
+        // All fixed ones come before all floating ones.
+        let first = addresses(uuid).await[0].clone();
+        let added = act(uuid, "addFloatingIp", json!({"address": floating, "fixed_address": first})).await;
+        assert_eq!((added.status, addresses(uuid).await.get(2)), (202, Some(&floating)));
+        assert_eq!(act(uuid, "removeFloatingIp", json!({"address": floating})).await.status, 202);
         assert_eq!(act(uuid, "removeFixedIp", json!({"address": "10.1.0.9"})).await.status, 202);
         let left = addresses(uuid).await;
         assert!(left.len() == 1 && left[0] != "10.1.0.9", "{left:?}");

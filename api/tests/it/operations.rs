@@ -95,7 +95,8 @@ on_both! {
         let missing = demo.action(uuid, &json!({"revertResize": null})).await;
         assert_eq!((missing.status, missing.message()), (400, "Instance has not been resized."));
         cloud.execute(sql!("UPDATE migrations SET status = 'finished'")).await;
-        assert_eq!(demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"]["status"], "VERIFY_RESIZE");
+        let shown = demo.get(&format!("{SERVERS}/{uuid}")).await.body["server"].clone();
+        assert_eq!((&shown["status"], &shown["progress"]), (&json!("VERIFY_RESIZE"), &json!(0)));
         let (confirm, revert) = (json!({"confirmResize": null}), json!({"revertResize": null}));
         let (a, b) = tokio::join!(demo.action(uuid, &confirm), demo.action(uuid, &revert));
         assert!(matches!((a.status, b.status), (204, 400 | 409) | (400 | 409, 202)), "{} {}", a.status, b.status);
@@ -261,7 +262,28 @@ on_both! {
             assert_eq!(demo.put(&path, &body).await.status, 400, "{body}");
         }
         let building = cloud.new_server(&demo, "new").await;
-        let early = demo.post(&format!("{SERVERS}/{building}/metadata"), &json!({"metadata": {"a": "1"}})).await;
-        assert_eq!(early.status, 409);
+        let path = format!("{SERVERS}/{building}/metadata");
+        let early = demo.post(&path, &json!({"metadata": {"a": "1"}})).await;
+        let text = |verb: &str| format!("Cannot '{verb} metadata' instance {building} while it is in vm_state building");
+        assert_eq!((early.status, early.message()), (409, text("update").as_str()));
+        let early = demo.delete(&format!("{path}/a")).await;
+        assert_eq!((early.status, early.message()), (409, text("delete").as_str()));
+    }
+
+    async fn metadata_beyond_the_quota_can_be_taken_away_one_by_one(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let path = format!("{SERVERS}/{uuid}/metadata");
+        let three = json!({"metadata": {"a": "1", "b": "2", "c": "3"}});
+        assert_eq!(demo.post(&path, &three).await.status, 200);
+        let project = cloud.instance(uuid).await.unwrap().project_id;
+        let quota = json!({"quota_set": {"metadata_items": 1}});
+        assert_eq!(admin.put(&format!("/compute/v2.1/os-quota-sets/{project}"), &quota).await.status, 200);
+        let refused = demo.put(&format!("{path}/a"), &json!({"meta": {"a": "4"}})).await;
+        assert_eq!((refused.status, refused.message()), (403, "Maximum number of metadata items exceeds 1"));
+        for key in ["a", "b"] {
+            assert_eq!(demo.delete(&format!("{path}/{key}")).await.status, 204);
+        }
+        assert_eq!(demo.get(&path).await.body, json!({"metadata": {"c": "3"}}));
     }
 }

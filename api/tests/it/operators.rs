@@ -62,6 +62,22 @@ on_both! {
         }
     }
 
+    async fn a_server_shows_that_its_host_is_declared_down_before_that_it_is_taken_out_of_scheduling(cloud: Cloud) {
+        cloud.start_host("host-1").await;
+        let (admin, demo) = (cloud.admin().await.at("2.16"), cloud.demo().await);
+        let uuid = cloud.active_server(&demo, "s", "host-1").await;
+        let path = format!("/compute/v2.1/servers/{uuid}");
+        let status = async || admin.get(&path).await.body["server"]["host_status"].clone();
+        let host = json!({"host": "host-1", "binary": "nova-compute"});
+        assert_eq!(status().await, "UP");
+        assert_eq!(admin.put(&format!("{SERVICES}/disable"), &host).await.status, 200);
+        assert_eq!(status().await, "MAINTENANCE");
+        cloud.force_down("host-1").await;
+        assert_eq!(status().await, "DOWN");
+        assert_eq!(admin.put(&format!("{SERVICES}/enable"), &host).await.status, 200);
+        assert_eq!(status().await, "DOWN");
+    }
+
     async fn hypervisors_are_shown_with_what_they_give(cloud: Cloud) {
         cloud.start_host("host-1").await;
         cloud.write_host("host-2", "nova").await;

@@ -87,6 +87,17 @@ on_both! {
         }
     }
 
+    async fn each_hint_is_shown_as_a_list(cloud: Cloud) {
+        let demo = cloud.demo().await.at("2.100");
+        let mut body = with(json!({"networks": "none"}));
+        body["os:scheduler_hints"] = json!({"of_the_operator": "x", "several": ["a", "b"], "more": {"k": 1}});
+        let answer = demo.post(SERVERS, &body).await;
+        assert_eq!(answer.status, 202, "{:?}", answer.body);
+        let id = answer.body["server"]["id"].as_str().unwrap();
+        let shown = demo.get(&format!("{SERVERS}/{id}")).await.body["server"]["scheduler_hints"].clone();
+        assert_eq!(shown, json!({"of_the_operator": ["x"], "several": ["a", "b"], "more": [{"k": 1}]}));
+    }
+
     async fn a_field_is_taken_at_the_versions_that_nova_takes_it_at(cloud: Cloud) {
         let demo = cloud.demo().await;
         for (field, value, first, last) in [
@@ -130,6 +141,21 @@ on_both! {
         let several = with(json!({"networks": "none", "hostname": "web", "min_count": 2}));
         let answer = demo.at("2.90").post(SERVERS, &several).await;
         assert_eq!(answer.message(), "Unable to allocate a single hostname to multiple instances");
+        // Whoever has no disk of a size takes as much as the image has: that is for administrators.
+        let admin = cloud.admin().await;
+        let flavor = json!({"flavor": {"name": "diskless", "id": "diskless", "ram": 64, "vcpus": 1, "disk": 0}});
+        assert_eq!(admin.post("/compute/v2.1/flavors", &flavor).await.status, 200);
+        let diskless = with(json!({"flavorRef": "diskless"}));
+        let refused = demo.post(SERVERS, &diskless).await;
+        let text = "Only volume-backed servers are allowed for flavors with zero disk.";
+        assert_eq!((refused.status, refused.message()), (403, text));
+        assert_eq!(admin.post(SERVERS, &diskless).await.status, 202);
+        cloud.execute(novella_common::sql!("UPDATE images SET min_disk_gb = 2")).await;
+        let answer = demo.post(SERVERS, &with(json!({}))).await;
+        let text = "Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is 1073741824 \
+            bytes, minimum size is 2147483648 bytes.";
+        assert_eq!((answer.status, answer.message()), (400, text));
+        cloud.execute(novella_common::sql!("UPDATE images SET min_disk_gb = 0")).await;
         cloud
             .execute(novella_common::sql!("UPDATE images SET properties = '{\"auto_disk_config\": \"Disabled\"}'"))
             .await;

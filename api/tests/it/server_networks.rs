@@ -254,6 +254,10 @@ on_both! {
         let building = shown(&uuid.to_string()).await["server"].clone();
         assert_eq!((&building["addresses"], building.get("security_groups")), (&json!({}), None));
         let info = cloud.allocate(uuid, "host-1").await;
+        // Not before it is built; the list of its addresses has them at once.
+        let of_one = json!({"net": [{"version": 4, "addr": "10.1.0.9"}], "six": [{"version": 6, "addr": "2001:db8::9"}]});
+        assert_eq!(shown(&uuid.to_string()).await["server"]["addresses"], json!({}));
+        assert_eq!(shown(&format!("{uuid}/ips")).await, json!({"addresses": of_one}));
         cloud.place(uuid, "host-1", "active", 1).await;
         let alone = cloud.new_server_with(&demo, "alone", &json!([{"uuid": net}])).await;
         let server = shown(&uuid.to_string()).await["server"].clone();
@@ -265,8 +269,13 @@ on_both! {
         let listed = shown("detail").await["servers"].clone();
         let groups: Vec<_> = listed.as_array().unwrap().iter().map(|server| (&server["name"], server.get("security_groups"))).collect();
         assert_eq!(groups, [(&json!("alone"), None), (&json!("s"), Some(&json!([{"name": "web"}, {"name": "web"}])))]);
-        let of_one = json!({"net": [{"version": 4, "addr": "10.1.0.9"}], "six": [{"version": 6, "addr": "2001:db8::9"}]});
         assert_eq!(shown(&format!("{uuid}/ips")).await, json!({"addresses": of_one}));
+        // Before 2.75 the answer to a change says no more of each than that list.
+        for (version, addresses) in [("2.74", &of_one), ("2.75", &server["addresses"])] {
+            let path = format!("{SERVERS}/{uuid}");
+            let changed = demo.at(version).put(&path, &json!({"server": {"name": "s"}})).await;
+            assert_eq!((changed.status, &changed.body["server"]["addresses"]), (200, addresses), "{version}");
+        }
         assert_eq!(shown(&format!("{uuid}/ips/net")).await, json!({"net": of_one["net"]}));
         assert_eq!(demo.get(&format!("{SERVERS}/{uuid}/ips/other")).await.status, 404);
         assert_eq!(shown(&format!("{alone}/ips")).await, json!({"addresses": {}}));
@@ -286,6 +295,7 @@ on_both! {
         let (net, _) = demo.network(json!({"name": "net"}), "10.1.0.0/24").await;
         let uuid = cloud.new_server_with(&demo, "s", &json!([{"uuid": net}])).await;
         cloud.allocate(uuid, "host-1").await;
+        cloud.place(uuid, "host-1", "active", 1).await;
         cloud.silence_networking(true);
         for networks in [json!("auto"), json!([{"uuid": net}])] {
             assert_eq!(demo.post(SERVERS, &with("networks", &networks)).await.status, 503, "{networks}");

@@ -4,7 +4,7 @@ use novella_api::ApiConfig;
 use novella_common::lifecycle::{TaskState, VmState};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cloud, IMAGE, On, create};
+use crate::support::{Answer, Client, Cloud, IMAGE, On, create};
 
 const SERVERS: &str = "/compute/v2.1/servers";
 
@@ -69,6 +69,31 @@ on_both! {
         let reservation = answer.body["reservation_id"].as_str().unwrap();
         let same = admin.get(&format!("{SERVERS}?all_tenants=1&reservation_id={reservation}")).await;
         assert_eq!(same.body["servers"].as_array().unwrap().len(), 3);
+    }
+
+    async fn servers_of_one_name_get_host_names_that_tell_them_apart(cloud: Cloud) {
+        let demo = cloud.demo().await.at("2.90");
+        let long = "a".repeat(70);
+        for (name, count, expected) in [
+            ("My Web.", 1, vec!["my-web".to_owned()]),
+            ("My Web.", 2, vec!["my-web-1".to_owned(), "my-web-2".to_owned()]),
+            (long.as_str(), 2, vec![format!("{}-1", "a".repeat(61)), format!("{}-2", "a".repeat(61))]),
+            ("ü", 2, vec![]),
+        ] {
+            let mut body = create(name);
+            (body["server"]["min_count"], body["server"]["networks"]) = (json!(count), json!("none"));
+            body["server"]["return_reservation_id"] = json!(true);
+            let answer = demo.post(SERVERS, &body).await;
+            assert_eq!(answer.status, 202, "{:?}", answer.body);
+            let reservation = answer.body["reservation_id"].as_str().unwrap();
+            let path = format!("{SERVERS}/detail?reservation_id={reservation}&sort_key=launch_index&sort_dir=asc");
+            let servers = demo.get(&path).await.body["servers"].as_array().unwrap().clone();
+            assert_eq!(servers.len(), count);
+            for (index, server) in servers.iter().enumerate() {
+                let fallback = format!("Server-{}", server["id"].as_str().unwrap());
+                assert_eq!(server["OS-EXT-SRV-ATTR:hostname"], *expected.get(index).unwrap_or(&fallback), "{name}");
+            }
+        }
     }
 
     async fn a_list_is_walked_page_by_page_without_gaps_or_repetitions(cloud: Cloud) {
@@ -180,6 +205,10 @@ on_both! {
             assert_eq!(names(&admin, query).await, expected, "{query}");
         }
         assert_eq!(names(&admin, &format!("all_tenants=1&uuid={web}")).await, "web-1");
+        // Everybody sees host names from 2.90 on, and may ask for them.
+        for (version, expected) in [("2.89", "db-1 web-1 web-2"), ("2.90", "web-1")] {
+            assert_eq!(names(&demo.at(version), "hostname=^web-1$").await, expected, "{version}");
+        }
         assert_eq!(demo.get(&format!("{SERVERS}?all_tenants=1")).await.status, 403);
         // A direction alone is that of the time of creation; the first is that of all keys without their own.
         let first = async |query: &str| demo.get(&format!("{SERVERS}?limit=1&{query}")).await.body["servers"][0]["name"].clone();
@@ -342,10 +371,21 @@ on_both! {
         body["server"]["availability_zone"] = json!("nova:host-1");
         let answer = admin.post(SERVERS, &body).await;
         assert_eq!(answer.status, 202);
-        let uuid = answer.body["server"]["id"].as_str().unwrap().parse().unwrap();
-        let mut connection = cloud.database.read().await.unwrap();
-        let spec = novella_common::db::instances::request_spec(&mut connection, uuid).await.unwrap().unwrap();
-        assert_eq!((spec.availability_zone.as_deref(), spec.requested_host.as_deref()), (Some("nova"), Some("host-1")));
+        let spec = async |answer: &Answer| {
+            let uuid = answer.body["server"]["id"].as_str().unwrap().parse().unwrap();
+            let mut connection = cloud.database.read().await.unwrap();
+            let spec = novella_common::db::instances::request_spec(&mut connection, uuid).await.unwrap().unwrap();
+            (spec.availability_zone, spec.requested_host)
+        };
+        assert_eq!(spec(&answer).await, (Some("nova".into()), Some("host-1".into())));
+        // A zone that is not the host's own counts for nothing, there or not.
+        cloud.write_host("host-2", "west").await;
+        for zone in ["west", "mars"] {
+            body["server"]["availability_zone"] = json!(format!("{zone}:host-1"));
+            let answer = admin.post(SERVERS, &body).await;
+            assert_eq!(answer.status, 202, "{:?}", answer.body);
+            assert_eq!(spec(&answer).await, (None, Some("host-1".into())), "{zone}");
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// A server's addresses by the name of the network, in the order of its interfaces.
-#[derive(Clone, Debug, ToSchema)]
+#[derive(Clone, Debug, Default, ToSchema)]
 #[schema(value_type = std::collections::BTreeMap<String, Vec<Address>>)]
 pub(super) struct Addresses<'i>(Vec<(&'i str, Vec<Address<'i>>)>);
 
@@ -34,16 +34,15 @@ impl<'i> Addresses<'i> {
     }
 
     fn of(info: &'i NetworkInfo, extended: bool) -> Self {
-        let mut networks: Vec<(&str, Vec<Address<'i>>)> = Vec::new();
+        let mut networks: Vec<(&'i str, Vec<&'i Vif>)> = Vec::new();
         // One without a hardware address is on its way here: Networking has not said what it is.
         for vif in info.0.iter().filter(|vif| !vif.mac_address.is_empty()) {
-            let addresses = addresses_of(vif, extended);
             match networks.iter_mut().find(|(name, _)| *name == vif.network_name) {
-                Some((_, known)) => known.extend(addresses),
-                None => networks.push((&vif.network_name, addresses.collect())),
+                Some((_, vifs)) => vifs.push(vif),
+                None => networks.push((&vif.network_name, vec![vif])),
             }
         }
-        Self(networks)
+        Self(networks.into_iter().map(|(name, vifs)| (name, addresses_of(&vifs, extended))).collect())
     }
 
     /// Those on the network of this name; `None`: the server is not on it.
@@ -52,18 +51,23 @@ impl<'i> Addresses<'i> {
     }
 }
 
-/// An interface's addresses, each with the floating ones that lead to it behind it.
-fn addresses_of(vif: &Vif, extended: bool) -> impl Iterator<Item = Address<'_>> {
-    let all = vif.fixed_ips.iter().flat_map(|fixed| {
-        let floating = fixed.floating_ips.iter().map(|floating| (&**floating, "floating"));
-        std::iter::once((&*fixed.address, "fixed")).chain(floating)
-    });
-    all.map(move |(addr, kind)| Address {
+/// Those of the interfaces that are on one network: all fixed ones, and behind them all floating ones, as in Nova.
+fn addresses_of<'i>(vifs: &[&'i Vif], extended: bool) -> Vec<Address<'i>> {
+    let address = |vif: &'i Vif, addr: &'i str, kind: &'static str| Address {
         version: if addr.parse::<IpAddr>().is_ok_and(|addr| addr.is_ipv6()) { 6 } else { 4 },
         addr,
         kind: extended.then_some(kind),
         mac: extended.then_some(&*vif.mac_address),
-    })
+    };
+    let (mut addresses, mut floating) = (Vec::new(), Vec::new());
+    for &vif in vifs {
+        for fixed in &vif.fixed_ips {
+            addresses.push(address(vif, &fixed.address, "fixed"));
+            floating.extend(fixed.floating_ips.iter().map(|addr| address(vif, addr, "floating")));
+        }
+    }
+    addresses.append(&mut floating);
+    addresses
 }
 
 impl Serialize for Addresses<'_> {

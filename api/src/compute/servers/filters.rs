@@ -37,7 +37,7 @@ pub(super) static SERVERS: ListDescription = ListDescription {
         list::text("image", "image_ref"),
         list::matching_constant("kernel_id", "").for_admins(),
         list::matching_constant("ramdisk_id", "").for_admins(),
-        list::matching("hostname", "hostname").for_admins(),
+        list::matching("hostname", "hostname").for_others_since(90),
         list::matching("key_name", "key_name").for_others_since(83),
         list::matching_value("power_state", SortKey::int("power_state")).for_others_since(83),
         own("vm_state").for_others_since(83),

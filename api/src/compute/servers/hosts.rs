@@ -89,7 +89,8 @@ fn untold(instance: &Instance, error: &CallError<ComputeError>) -> ApiError {
     }
 }
 
-/// `host_status` of the hosts that these servers are on, by name.
+/// `host_status` of the hosts that these servers are on, by name. As in Nova, one that an operator has declared down is
+/// down, whether or not it is taken out of scheduling too.
 ///
 /// # Errors
 /// The database can't be read.
@@ -103,12 +104,12 @@ pub(super) async fn statuses(
     let hosts: Vec<&str> = hosts.into_iter().collect();
     let services = services::of_compute_hosts(connection, &hosts).await?;
     let status = |service: &Service| {
-        if service.disabled {
+        if service.forced_down {
+            "DOWN"
+        } else if service.disabled {
             "MAINTENANCE"
         } else if service.is_up(&fresh_since) {
             "UP"
-        } else if service.forced_down {
-            "DOWN"
         } else {
             "UNKNOWN"
         }

@@ -26,6 +26,25 @@ pub(super) fn operations() -> Vec<Operation<Api>> {
     ]
 }
 
+/// What is done to a server's metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// Pairs are written, as many as there may be.
+    Update,
+    /// A pair is taken away, however many there are.
+    Delete,
+}
+
+impl Change {
+    /// As Nova calls it.
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Update => "update metadata",
+            Self::Delete => "delete metadata",
+        }
+    }
+}
+
 novella_rest::value_body! {
     /// Pairs to be added or to replace those that are there.
     struct All(Metadata) in "metadata";
@@ -42,7 +61,7 @@ async fn index(request: Request, Path(id): Path<String>) -> Result<Response, Api
 }
 
 async fn merge(request: Request, Path(id): Path<String>, All(Metadata(new)): All) -> Result<Response, ApiError> {
-    let metadata = change(&request, &id, |mut metadata| {
+    let metadata = change(&request, &id, Change::Update, |mut metadata| {
         metadata.extend(new.clone());
         Ok(metadata)
     });
@@ -50,7 +69,7 @@ async fn merge(request: Request, Path(id): Path<String>, All(Metadata(new)): All
 }
 
 async fn replace(request: Request, Path(id): Path<String>, All(Metadata(new)): All) -> Result<Response, ApiError> {
-    let metadata = change(&request, &id, |_| Ok(new.clone())).await?;
+    let metadata = change(&request, &id, Change::Update, |_| Ok(new.clone())).await?;
     Ok(request.plain("metadata", metadata))
 }
 
@@ -71,7 +90,7 @@ async fn set_one(
     if !meta.contains_key(&key) {
         return Err(ApiError::bad_request("Request body and URI mismatch"));
     }
-    let changed = change(&request, &id, |mut metadata| {
+    let changed = change(&request, &id, Change::Update, |mut metadata| {
         metadata.extend(meta.clone());
         Ok(metadata)
     });
@@ -80,7 +99,7 @@ async fn set_one(
 }
 
 async fn delete_one(request: Request, Path((id, key)): Path<(String, String)>) -> Result<StatusCode, ApiError> {
-    let changed = change(&request, &id, |mut metadata| match metadata.remove(&key) {
+    let changed = change(&request, &id, Change::Delete, |mut metadata| match metadata.remove(&key) {
         Some(_) => Ok(metadata),
         None => Err(no_such_item()),
     });
@@ -93,17 +112,19 @@ fn no_such_item() -> ApiError {
 }
 
 /// Changes a server's metadata by compare-and-swap: two changes at once both come to be.
-async fn change<F>(request: &Request, id: &str, change: F) -> Result<BTreeMap<String, String>, ApiError>
+async fn change<F>(request: &Request, id: &str, what: Change, change: F) -> Result<BTreeMap<String, String>, ApiError>
 where
     F: Fn(BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError>,
 {
     for _ in 0..ATTEMPTS {
         let instance = super::find(request, id).await?;
         check_unlocked(&request.context, &instance)?;
-        check_state(&instance)?;
+        check_state(&instance, what)?;
         let metadata = change(instance.metadata.clone())?;
-        let limits = Limits::of_caller(&mut *request.state.database.read().await?, request).await?;
-        limits.check_metadata(metadata.len())?;
+        if what == Change::Update {
+            let limits = Limits::of_caller(&mut *request.state.database.read().await?, request).await?;
+            limits.check_metadata(metadata.len())?;
+        }
         if edits::replace_metadata(&mut *request.state.database.write().await?, &instance, &metadata).await? {
             return Ok(metadata);
         }
@@ -112,11 +133,12 @@ where
 }
 
 /// As in Nova: once it runs, or ran, and is not broken.
-fn check_state(instance: &Instance) -> Result<(), ApiError> {
+fn check_state(instance: &Instance, what: Change) -> Result<(), ApiError> {
     match instance.vm_state {
         VmState::Active | VmState::Paused | VmState::Suspended | VmState::Stopped => Ok(()),
         state => Err(ApiError::Conflict(format!(
-            "Cannot 'update metadata' instance {} while it is in vm_state {state}",
+            "Cannot '{}' instance {} while it is in vm_state {state}",
+            what.verb(),
             instance.uuid
         ))),
     }

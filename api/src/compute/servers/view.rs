@@ -6,7 +6,7 @@ use axum::response::Response;
 use novella_common::{
     db::{instances, server_groups},
     ids::InstanceUuid,
-    lifecycle::{TaskState, server_status},
+    lifecycle::{TaskState, VmState, server_status},
     models::{Fault, Flavor, Instance, RequestSpec, SchedulerHints},
 };
 use novella_rest::{
@@ -17,6 +17,7 @@ use novella_rest::{
     times::{Micros, Seconds},
 };
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha224};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -142,7 +143,7 @@ pub(super) struct Detail<'i> {
     server_groups: &'i [Uuid],
     pinned_availability_zone: Option<&'i str>,
     #[schema(value_type = Object)]
-    scheduler_hints: Option<&'i SchedulerHints>,
+    scheduler_hints: Option<BTreeMap<&'i str, &'i [Value]>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host_status: Option<&'static str>,
     #[serde(rename = "OS-EXT-SRV-ATTR:hostname", skip_serializing_if = "Option::is_none")]
@@ -235,6 +236,8 @@ pub(super) struct View<'a> {
     request: &'a Request,
     hidden: Vec<&'static str>,
     extended: bool,
+    /// Whether the kind and the hardware address of each address are shown: before 2.75 not by the answer to a change.
+    extended_addresses: bool,
     faults: HashMap<InstanceUuid, Fault>,
     host_status: Option<HashMap<String, &'static str>>,
     specs: HashMap<InstanceUuid, RequestSpec>,
@@ -296,7 +299,20 @@ impl<'a> View<'a> {
             false => HashMap::new(),
         };
         let extended = policy::EXTENDED_SERVER_ATTRIBUTES.allows(&request.context, own);
-        Ok(Self { request, extended, hidden, faults, host_status, specs, tags, image_properties, groups, server_group })
+        let extended_addresses = occasion != Occasion::Change || request.version.at_least(75);
+        Ok(Self {
+            request,
+            hidden,
+            extended,
+            extended_addresses,
+            faults,
+            host_status,
+            specs,
+            tags,
+            image_properties,
+            groups,
+            server_group,
+        })
     }
 
     pub(super) fn one(self, instance: &Instance) -> Response {
@@ -320,7 +336,7 @@ impl<'a> View<'a> {
             name: &instance.name,
             links: self.request.links.of(&format!("servers/{}", instance.uuid)),
             status,
-            progress: matches!(status, "ACTIVE" | "BUILD" | "MIGRATING").then_some(0),
+            progress: matches!(status, "ACTIVE" | "BUILD" | "RESIZE" | "VERIFY_RESIZE" | "MIGRATING").then_some(0),
             fault: self.faults.get(&instance.uuid).map(|fault| self.fault(fault)),
             tenant_id: &instance.project_id,
             user_id: &instance.user_id,
@@ -330,7 +346,7 @@ impl<'a> View<'a> {
             flavor: self.flavor(&instance.flavor),
             created: Seconds(instance.created_at),
             updated: Seconds(instance.updated_at),
-            addresses: Addresses::in_server(&instance.network_info),
+            addresses: self.addresses(instance),
             access_ip_v4: instance.access_ip_v4.as_deref().unwrap_or_default(),
             access_ip_v6: instance.access_ip_v6.as_deref().unwrap_or_default(),
             disk_config: DiskConfig::shown(instance.auto_disk_config),
@@ -351,7 +367,7 @@ impl<'a> View<'a> {
             trusted_image_certificates: Some(instance.trusted_certs.as_slice()).filter(|ids| !ids.is_empty()),
             server_groups: self.server_group.as_slice(),
             pinned_availability_zone: instance.requested_zone.as_deref(),
-            scheduler_hints: self.specs.get(&instance.uuid).map(|spec| &spec.hints),
+            scheduler_hints: self.specs.get(&instance.uuid).map(|spec| hints(&spec.hints)),
             host_status: self
                 .host_status
                 .as_ref()
@@ -367,6 +383,15 @@ impl<'a> View<'a> {
             ramdisk_id: extended(""),
             root_device_name: extended(ROOT_DEVICE),
             user_data: self.extended.then_some(instance.user_data.as_deref()),
+        }
+    }
+
+    /// None while the server is being built, as in Nova; the list of its addresses shows them all the same.
+    fn addresses<'i>(&self, instance: &'i Instance) -> Addresses<'i> {
+        match instance.vm_state {
+            VmState::Building => Addresses::default(),
+            _ if self.extended_addresses => Addresses::in_server(&instance.network_info),
+            _ => Addresses::in_list(&instance.network_info),
         }
     }
 
@@ -409,8 +434,21 @@ static EMPTY: BTreeMap<String, String> = BTreeMap::new();
 
 /// Nova shows a fault in these states only; one of an operation that failed without harm stays in the table.
 fn shows_fault(instance: &Instance) -> bool {
-    use novella_common::lifecycle::VmState;
     matches!(instance.vm_state, VmState::Error | VmState::Deleted)
+}
+
+/// Hints as Nova keeps them: what is no list is one of a single value.
+fn hints(hints: &SchedulerHints) -> BTreeMap<&str, &[Value]> {
+    hints
+        .iter()
+        .map(|(name, hint)| {
+            let values = match hint {
+                Value::Array(values) => values.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            (name.as_str(), values)
+        })
+        .collect()
 }
 
 /// The zone of the host; before there is one, the zone that was asked for.

@@ -30,7 +30,7 @@ use novella_common::{
     ids::{InstanceUuid, TaskId},
     images::ImageRecord,
     lifecycle::{PowerState, TaskState, VmState},
-    models::{Binary, Flavor, Instance, NetworkInfo, RequestSpec},
+    models::{Binary, Flavor, Instance, NetworkInfo, RequestSpec, Service},
 };
 use novella_messaging::MessagingError;
 use novella_rest::{ApiError, Link, truth};
@@ -81,7 +81,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let (version, most) = (request.version, request.state.config.max_servers_per_request);
     let wanted = request::read(request.json().await?, version, most)?;
     let project = request.project()?.to_owned();
-    let placement = placement(&request, &wanted)?;
+    let mut placement = placement(&request, &wanted)?;
     if !wanted.trusted_certs.is_empty() {
         policy::SERVERS_CREATE_TRUSTED_CERTS.check_own(&request.context)?;
     }
@@ -95,7 +95,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     let flavor =
         flavor.ok_or_else(|| ApiError::bad_request(format!("Flavor {} could not be found.", wanted.flavor_id)))?;
     let image = image.ok_or_else(|| ApiError::bad_request("Can not find requested image"))?;
-    check_image(&image, &flavor)?;
+    check_image(&request, &image, &flavor)?;
     wanted.devices.check(&flavor)?;
     let auto_disk_config = auto_disk_config(&image, wanted.disk_config)?;
     if let Some(name) = &wanted.key_name
@@ -107,12 +107,7 @@ pub(super) async fn create(mut request: Request) -> Result<Response, ApiError> {
     limits.check_metadata(wanted.metadata.len())?;
     wanted.files.check(&limits)?;
     let group = group(&mut connection, &request, &wanted, limits).await?;
-    if let Some(zone) = &placement.zone {
-        check_zone(&mut connection, zone).await?;
-    }
-    if let Some(host) = &placement.host {
-        check_host(&mut connection, host).await?;
-    }
+    check_placement(&mut connection, &mut placement).await?;
     // Networking in the same process takes a connection for itself.
     drop(connection);
     let resolved =
@@ -213,8 +208,9 @@ async fn usable_image(request: &Request, id: &str) -> Result<Option<ImageRecord>
     Ok(request.state.images.find_many(caller(request), vec![id.to_owned()]).await?.pop())
 }
 
-/// Whether servers of this flavor can be made from this image.
-fn check_image(image: &ImageRecord, flavor: &Flavor) -> Result<(), ApiError> {
+/// Whether servers of this flavor can be made from this image by this caller: with a flavor that has no root disk, the
+/// image may be of any size.
+fn check_image(request: &Request, image: &ImageRecord, flavor: &Flavor) -> Result<(), ApiError> {
     const GIB: i64 = 1 << 30;
     if image.status != "active" {
         return Err(ApiError::bad_request(format!("Image {} is not active.", image.id)));
@@ -222,12 +218,25 @@ fn check_image(image: &ImageRecord, flavor: &Flavor) -> Result<(), ApiError> {
     if flavor.memory_mb < image.min_ram_mb {
         return Err(ApiError::bad_request("Flavor's memory is too small for requested image."));
     }
-    // A flavor with no root disk takes the image's size, as in Nova.
-    let smallest = image.size.unwrap_or(0).max(image.min_disk_gb.saturating_mul(GIB));
+    if flavor.disk_gb == 0 {
+        return match policy::SERVERS_CREATE_ZERO_DISK.allows_own(&request.context) {
+            true => Ok(()),
+            false => {
+                Err(ApiError::Forbidden("Only volume-backed servers are allowed for flavors with zero disk.".into()))
+            }
+        };
+    }
     let disk = flavor.disk_gb.saturating_mul(GIB);
-    if flavor.disk_gb > 0 && disk < smallest {
+    let (size, smallest) = (image.size.unwrap_or(0), image.min_disk_gb.saturating_mul(GIB));
+    if disk < size {
         return Err(ApiError::bad_request(format!(
-            "Flavor's disk is too small for requested image. Flavor disk is {disk} bytes, image is {smallest} bytes."
+            "Flavor's disk is too small for requested image. Flavor disk is {disk} bytes, image is {size} bytes."
+        )));
+    }
+    if disk < smallest {
+        return Err(ApiError::bad_request(format!(
+            "Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is {disk} bytes, \
+             minimum size is {smallest} bytes."
         )));
     }
     Ok(())
@@ -246,6 +255,26 @@ fn auto_disk_config(image: &ImageRecord, asked: Option<DiskConfig>) -> Result<bo
     }
 }
 
+/// Checks the zone and the host that are asked for. A host that is forced is where it is: as in Nova, a zone that is
+/// not its own counts for nothing.
+async fn check_placement(connection: &mut Connection, placement: &mut RequestedDestination) -> Result<(), ApiError> {
+    if placement.forced
+        && let Some(host) = &placement.host
+    {
+        let own = find_host(connection, host).await?.zone;
+        if placement.zone.as_deref() != Some(own.as_str()) {
+            placement.zone = None;
+        }
+    }
+    if let Some(zone) = &placement.zone {
+        check_zone(connection, zone).await?;
+    }
+    if let Some(host) = &placement.host {
+        find_host(connection, host).await?;
+    }
+    Ok(())
+}
+
 async fn check_zone(connection: &mut Connection, zone: &str) -> Result<(), ApiError> {
     if services::zone_takes_work(connection, zone).await? {
         return Ok(());
@@ -253,11 +282,9 @@ async fn check_zone(connection: &mut Connection, zone: &str) -> Result<(), ApiEr
     Err(ApiError::bad_request(format!("The requested availability zone is not available: {zone}")))
 }
 
-async fn check_host(connection: &mut Connection, host: &str) -> Result<(), ApiError> {
-    match services::find(connection, Binary::Compute, host).await? {
-        Some(_) => Ok(()),
-        None => Err(ApiError::bad_request(format!("Compute host {host} could not be found."))),
-    }
+async fn find_host(connection: &mut Connection, host: &str) -> Result<Service, ApiError> {
+    let service = services::find(connection, Binary::Compute, host).await?;
+    service.ok_or_else(|| ApiError::bad_request(format!("Compute host {host} could not be found.")))
 }
 
 /// What servers are made from.
@@ -282,17 +309,14 @@ fn instances_for(
         .map(|index| {
             let uuid = InstanceUuid::random();
             // Several of one name are told apart by their number, as by Nova.
-            let numbered = |text: &str| match count {
-                1 => text.to_owned(),
-                _ => format!("{text}-{}", index + 1),
-            };
+            let number = if count == 1 { String::new() } else { format!("-{}", index + 1) };
             Instance {
                 uuid,
                 project_id: project.to_owned(),
                 user_id: request.user().to_owned(),
-                name: numbered(&wanted.name),
+                name: format!("{}{number}", wanted.name),
                 description: wanted.description.clone(),
-                hostname: wanted.hostname.clone().unwrap_or_else(|| hostname_from(&numbered(&wanted.name), uuid)),
+                hostname: wanted.hostname.clone().unwrap_or_else(|| hostname_from(&wanted.name, &number, uuid)),
                 image_ref: Some(image.id.clone()),
                 flavor: flavor.clone(),
                 metadata: wanted.metadata.clone(),
@@ -330,19 +354,20 @@ fn instances_for(
         .collect()
 }
 
-/// A host name made of a name: letters, digits and dashes, at most 63, and never nothing.
-fn hostname_from(name: &str, uuid: InstanceUuid) -> String {
+/// A host name made of a name, with what tells several servers apart behind it: letters, digits and dashes, at most 63.
+/// As in Nova, a name of which nothing is left is replaced by the server's id, which needs no number.
+fn hostname_from(name: &str, number: &str, uuid: InstanceUuid) -> String {
     const LONGEST: usize = 63;
     let plain: String = name
         .to_lowercase()
         .chars()
         .map(|c| if matches!(c, ' ' | '_' | '.') { '-' } else { c })
         .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .take(LONGEST)
+        .take(LONGEST.saturating_sub(number.len()))
         .collect();
     match plain.trim_matches('-') {
-        "" => format!("server-{uuid}"),
-        plain => plain.to_owned(),
+        "" => format!("Server-{uuid}"),
+        plain => format!("{plain}{number}"),
     }
 }
 
@@ -369,8 +394,12 @@ mod tests {
     #[test]
     fn a_host_name_is_made_of_any_name() {
         let uuid = InstanceUuid(uuid::Uuid::nil());
-        assert_eq!(hostname_from("My Server_1", uuid), "my-server-1");
-        assert_eq!(hostname_from("-ü-", uuid), "server-00000000-0000-0000-0000-000000000000");
-        assert_eq!(hostname_from(&"a".repeat(255), uuid).len(), 63);
+        assert_eq!(hostname_from("My Server_1", "", uuid), "my-server-1");
+        assert_eq!(hostname_from("web.", "-2", uuid), "web-2");
+        for number in ["", "-2"] {
+            assert_eq!(hostname_from("-ü-", number, uuid), "Server-00000000-0000-0000-0000-000000000000");
+        }
+        assert_eq!(hostname_from(&"a".repeat(255), "", uuid).len(), 63);
+        assert_eq!(hostname_from(&"a".repeat(255), "-10", uuid), format!("{}-10", "a".repeat(60)));
     }
 }
