@@ -6,7 +6,7 @@ use novella_common::{
     config::ServiceConfig,
     db::{Database, DbError, takeover},
     networks::Networks,
-    service::{self, Readiness, ServiceIdentity, Shutdown},
+    service::{self, Grace, Readiness, ServiceIdentity, Shutdown},
     traces,
 };
 use novella_messaging::{MessagingError, RpcServer, Target, Transport};
@@ -116,10 +116,16 @@ impl ConductorService {
 
     /// Takes no more requests and reports, and stops its tasks between two steps; another conductor goes on with them.
     pub async fn stop(self) {
-        let Self { server, shared, shutdown, grace, .. } = self;
-        server.stop(grace).await;
+        let grace = Grace::begin(self.grace);
+        self.stop_within(grace).await;
+    }
+
+    /// The same within what is left of a grace.
+    pub async fn stop_within(self, grace: Grace) {
+        let Self { server, shared, shutdown, .. } = self;
+        server.stop(grace.left()).await;
         shutdown.request();
-        shutdown.finished(grace).await;
+        shutdown.finished(grace.left()).await;
         if let Err(error) = retire(&shared).await {
             tracing::warn!(%error, "what was in hand is taken over only when the last heartbeat is old");
         }

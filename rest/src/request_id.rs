@@ -7,8 +7,13 @@ use axum::{
     response::Response,
 };
 use novella_common::{RequestContext, context::new_request_id};
-use novella_messaging::trace::{self, Span, SpanKind, TraceContext};
+use novella_messaging::{
+    Excerpt,
+    trace::{self, Span, SpanKind, TraceContext},
+};
 use uuid::Uuid;
+
+use crate::logging::method_name;
 
 /// The ids of one request.
 #[derive(Clone, Debug)]
@@ -81,7 +86,8 @@ impl Traced {
         Some(Self {
             current: trace::Current { context, service: "api".into(), host: None },
             parent: client.map(|client| client.span_id),
-            name: format!("{} {}", request.method(), request.uri().path()),
+            // Kept, whoever has asked.
+            name: format!("{} {}", method_name(request.method()), Excerpt(request.uri().path())),
             request_id: request_id.to_owned(),
             start: trace::now(),
         })
@@ -111,6 +117,8 @@ impl Traced {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     fn global(value: &str) -> Option<String> {
@@ -125,5 +133,17 @@ mod tests {
         assert_eq!(global(id).as_deref(), Some(id));
         assert_eq!(global("req-nonsense"), None);
         assert_eq!(global("8a1b2c3d-0000-4000-8000-000000000000"), None);
+    }
+
+    fn name_of_span(method: &str, path: &str) -> String {
+        let request = axum::http::Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        Traced::begin(&request, "req-8a1b2c3d-0000-4000-8000-000000000001").unwrap().name
+    }
+
+    #[test]
+    fn of_a_strangers_request_no_more_than_an_excerpt_is_kept() {
+        assert_eq!(name_of_span("POST", "/compute/v2.1/servers"), "POST /compute/v2.1/servers");
+        let long = name_of_span("INVENTED", &format!("/{}", "a".repeat(60_000)));
+        assert!(long.starts_with("other /aaa") && long.len() < 300, "{long}");
     }
 }

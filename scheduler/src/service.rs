@@ -7,7 +7,7 @@ use novella_common::{
     db::{Database, DbError, takeover},
     ids::Incarnation,
     networks::Networks,
-    service::{self, Readiness, ServiceIdentity, Shutdown},
+    service::{self, Grace, Readiness, ServiceIdentity, Shutdown},
     traces,
 };
 use novella_messaging::{MessagingError, RpcServer, Target, Transport};
@@ -95,10 +95,16 @@ impl SchedulerService {
     /// Takes no more requests, finishes those in hand within `graceful_shutdown_timeout`, and ends the heartbeat last,
     /// so that what is still in hand is not taken for orphaned.
     pub async fn stop(self) {
-        let Self { server, database, incarnation, shutdown, grace, .. } = self;
-        server.stop(grace).await;
+        let grace = Grace::begin(self.grace);
+        self.stop_within(grace).await;
+    }
+
+    /// The same within what is left of a grace.
+    pub async fn stop_within(self, grace: Grace) {
+        let Self { server, database, incarnation, shutdown, .. } = self;
+        server.stop(grace.left()).await;
         shutdown.request();
-        shutdown.finished(grace).await;
+        shutdown.finished(grace.left()).await;
         if let Err(error) = retire(&database, incarnation).await {
             tracing::warn!(%error, "what was in hand is taken over only when the last heartbeat is old");
         }

@@ -1,9 +1,8 @@
 //! A stopped cloud as one file: its database, its hosts' files, its images, its passwords.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{BufReader, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Component, Path},
 };
 
@@ -24,11 +23,10 @@ impl CloudFolder {
         if !self.database().exists() {
             bail!("there is no cloud in {}", self.path().display());
         }
-        let temporary = file.with_extension("part");
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let write = || -> std::io::Result<()> {
-            // It holds password hashes and tokens.
-            let archive =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            // It holds password hashes and tokens: made with mode 0600, and by a name that nobody can have taken before.
+            let archive = tempfile::NamedTempFile::new_in(folder)?;
             let mut archive = tar::Builder::new(BufWriter::new(archive));
             for name in SAVED {
                 let path = self.path().join(name);
@@ -40,8 +38,10 @@ impl CloudFolder {
             }
             let mut file_of = archive.into_inner()?;
             file_of.flush()?;
-            file_of.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-            fs::rename(&temporary, file)
+            let written = file_of.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            written.as_file().sync_all()?;
+            written.persist(file)?;
+            Ok(())
         };
         write().with_context(|| format!("can't save the cloud to {}", file.display()))
     }
@@ -96,11 +96,32 @@ impl CloudFolder {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt, symlink},
+    };
+
     use super::*;
     use crate::clouds::CloudName;
 
     fn folder(path: &Path) -> CloudFolder {
         CloudFolder::new(CloudName::default(), path.to_owned())
+    }
+
+    #[test]
+    fn a_cloud_is_saved_for_its_owner_alone_and_past_what_lies_in_its_way() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(folder(there.path()).database(), "rows").unwrap();
+        let (file, victim) = (here.path().join("x.tar"), here.path().join("victim"));
+        fs::write(&victim, "untouched").unwrap();
+        symlink(&victim, here.path().join("x.part")).unwrap();
+        folder(there.path()).save(&file).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+        let saved = fs::symlink_metadata(&file).unwrap();
+        assert!(saved.is_file() && saved.len() > 0);
+        assert_eq!(saved.permissions().mode() & 0o777, 0o600);
+        // The three of this test, and nothing half written.
+        assert_eq!(fs::read_dir(here.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -30,11 +30,12 @@ pub(crate) fn users_clouds_yaml() -> Result<PathBuf> {
 /// Puts the cloud into the file, in place of what an earlier run put there.
 ///
 /// # Errors
-/// The file can't be read, is no `clouds.yaml`, or has a cloud of that name that Novella did not put there.
+/// The file can't be read, is no `clouds.yaml`, has a cloud of that name that Novella did not put there, or lacks the line
+/// at which ends what an earlier run put there.
 pub(crate) fn merge(path: &Path, name: &CloudName, logins: &Logins<'_>) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
-    let text = without(&read(path)?, name);
+    let text = without(path, &read(path)?, name)?;
     let merged = with(&text, name, logins).with_context(|| format!("can't merge into {}", path.display()))?;
     write(path, &merged)
 }
@@ -42,10 +43,10 @@ pub(crate) fn merge(path: &Path, name: &CloudName, logins: &Logins<'_>) -> Resul
 /// Takes out what [`merge`] put in.
 ///
 /// # Errors
-/// The file can't be read or written.
+/// The file can't be read or written, or lacks the line at which that ends.
 pub(crate) fn unmerge(path: &Path, name: &CloudName) -> Result<()> {
     let text = read(path)?;
-    let rest = without(&text, name);
+    let rest = without(path, &text, name)?;
     if rest == text { Ok(()) } else { write(path, &rest) }
 }
 
@@ -70,18 +71,29 @@ fn end(name: &CloudName) -> String {
     format!("# novella up --merge: end of {name}")
 }
 
-fn without(text: &str, name: &CloudName) -> String {
+/// The text of the file but for what is between the two comments. Without the second one nobody knows what is the user's.
+fn without(path: &Path, text: &str, name: &CloudName) -> Result<String> {
     let (begin, end) = (begin(name), end(name));
     let mut inside = false;
     let mut rest = String::with_capacity(text.len());
+    let mut endless = false;
     for line in text.split_inclusive('\n') {
-        inside |= line.trim() == begin;
+        let begins = line.trim() == begin;
+        endless |= inside && begins;
+        inside |= begins;
         if !inside {
             rest.push_str(line);
         }
         inside &= line.trim() != end;
     }
-    rest
+    if endless || inside {
+        bail!(
+            "{} has a line `{begin}`, but after it none `{end}`, so it is not known what is not yours; it stays as it is. \
+             Remove the first line and what `novella up --merge` put below it, then try again",
+            path.display()
+        );
+    }
+    Ok(rest)
 }
 
 fn with(text: &str, name: &CloudName, logins: &Logins<'_>) -> Result<String> {
@@ -161,7 +173,7 @@ mod tests {
                 assert_eq!(read[0]["clouds"]["work"]["auth"]["auth_url"].as_str(), Some("https://x/"));
                 assert!(merged.contains("work:  # production"));
             }
-            let rest = without(&merged, &name());
+            let rest = without(Path::new("clouds.yaml"), &merged, &name()).unwrap();
             assert!(rest == text || rest == format!("{text}clouds:\n"), "{rest}");
         }
     }
@@ -176,6 +188,26 @@ mod tests {
         assert!(!text.contains("first") && text.contains("http://second/identity/v3"), "{text}");
         unmerge(&path, &name()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "clouds:\n");
+    }
+
+    #[test]
+    fn without_the_line_that_ends_what_was_put_there_nothing_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clouds.yaml");
+        let merged = with(USERS, &name(), &at("http://here", "pass")).unwrap();
+        let end = format!("    {}\n", end(&name()));
+        let endless = merged.replace(&end, "");
+        assert!(endless != merged && endless.contains("work:  # production"), "{endless}");
+        let put = &merged[merged.find("    #").unwrap()..];
+        let twice = endless.replace("        auth:\n            auth_url: https://x/\n", put);
+        for text in [endless, twice] {
+            fs::write(&path, &text).unwrap();
+            for result in [merge(&path, &name(), &at("http://there", "pass")), unmerge(&path, &name())] {
+                let error = result.unwrap_err().to_string();
+                assert!(error.contains(end.trim()) && error.contains(&path.display().to_string()), "{error}");
+                assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use novella_common::{
     db::Database,
-    service::{Readiness, Shutdown, serve_management},
+    service::{Grace, Readiness, Shutdown, serve_management},
     telemetry,
 };
 
@@ -79,12 +79,13 @@ pub(crate) async fn run(global: &GlobalOptions, component: Component, options: C
 
     signals.next().await;
     let grace = config.service.graceful_shutdown_timeout;
+    let shared = Grace::begin(grace);
     let stop = async {
         shutdown.request();
-        shutdown.finished(grace).await;
+        shutdown.finished(shared.left()).await;
         database.close().await;
         management_shutdown.request();
-        management_shutdown.finished(grace).await;
+        management_shutdown.finished(shared.left()).await;
     };
     signals.finish(stop, grace).await
 }

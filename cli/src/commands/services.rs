@@ -9,7 +9,7 @@ use novella_common::{
     db::Database,
     faults::Faults,
     models::Binary,
-    service::{Readiness, ServiceIdentity, Shutdown, serve_management},
+    service::{Grace, Readiness, ServiceIdentity, Shutdown, serve_management},
     telemetry,
     traces::history,
 };
@@ -249,13 +249,14 @@ impl Process {
         let Self { mut signals, shutdown, config, .. } = self;
         signals.next().await;
         let grace = config.service.graceful_shutdown_timeout;
+        let shared = Grace::begin(grace);
         let stop_all = async {
             shutdown.request();
-            shutdown.finished(grace).await;
+            shutdown.finished(shared.left()).await;
             stop.await;
             transport.close().await;
             management_shutdown.request();
-            management_shutdown.finished(grace).await;
+            management_shutdown.finished(shared.left()).await;
         };
         signals.finish(stop_all, grace).await
     }

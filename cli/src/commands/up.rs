@@ -10,7 +10,7 @@ use clap::Args;
 use jiff::Timestamp;
 use novella_common::{
     config::{Secret, SecretUrl},
-    service::{Shutdown, serve_management},
+    service::{Grace, Shutdown, serve_management},
     telemetry,
 };
 use novella_messaging::Transport;
@@ -190,17 +190,18 @@ pub(crate) async fn run(global: &GlobalOptions, options: UpOptions) -> Result<()
     }
     signals.next().await;
     folder.cloud.remove_record()?;
-    if let Some(path) = &record.merged_into {
-        clouds::unmerge(path, name)?;
-    }
+    // Said when the cloud has stopped, which it is to do even if its user's file is not as it was left.
+    let unmerged = record.merged_into.as_ref().map_or(Ok(()), |path| clouds::unmerge(path, name));
     drop(admin);
     let grace = config.service.graceful_shutdown_timeout;
+    let shared = Grace::begin(grace);
     let stop = async {
         cloud.stop().await;
         management_shutdown.request();
-        management_shutdown.finished(grace).await;
+        management_shutdown.finished(shared.left()).await;
     };
-    signals.finish(stop, grace).await
+    signals.finish(stop, grace).await?;
+    unmerged
 }
 
 /// Serves `/healthz`, `/readyz` and `/metrics` of the whole cloud.

@@ -7,7 +7,7 @@ use novella_api::ApiService;
 use novella_common::{
     db::Database,
     models::Binary,
-    service::{Readiness, ServiceIdentity, Shutdown},
+    service::{Grace, Readiness, ServiceIdentity, Shutdown},
 };
 use novella_compute::{ComputeService, Stores};
 use novella_conductor::{ConductorConfig, ConductorService};
@@ -143,16 +143,18 @@ impl Cloud {
         &self.transport
     }
 
-    /// Stops everything, from the left to the right: no new requests, then no new work, then the work itself.
+    /// Stops everything, from the left to the right: no new requests, then no new work, then the work itself. All of it
+    /// shares one grace.
     pub(crate) async fn stop(self) {
+        let grace = Grace::begin(self.grace);
         self.api.request();
-        self.api.finished(self.grace).await;
-        self.scheduler.stop().await;
+        self.api.finished(grace.left()).await;
+        self.scheduler.stop_within(grace).await;
         self.hosts.request();
-        self.hosts.finished(self.grace).await;
+        self.hosts.finished(grace.left()).await;
         drop(self.computes);
         // Last, since it writes down what the hosts still had to say.
-        self.conductor.stop().await;
+        self.conductor.stop_within(grace).await;
         self.transport.close().await;
         self.database.close().await;
     }

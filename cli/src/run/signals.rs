@@ -11,6 +11,11 @@ const GOES_ON: &str = "what was under way goes on at the next start";
 /// After so long a stop says what it waits for.
 const NOTICE: Duration = Duration::from_secs(1);
 
+/// How much longer than the grace a stop may take: for what comes after the work that the grace is for, which is to say
+/// goodbye and to close the bus and the database. What kills a process that does not stop is to wait longer still
+/// (`stop_grace_period`, `terminationGracePeriodSeconds`).
+const MARGIN: Duration = Duration::from_secs(15);
+
 /// The two signals, listened to from the moment this is made.
 pub(crate) struct StopSignals {
     interrupt: Signal,
@@ -40,9 +45,10 @@ impl StopSignals {
         }
     }
 
-    /// Runs `stop` to its end, but no longer than `grace`, and not on after another signal.
+    /// Runs `stop` to its end, but no longer than `grace` and a [margin](MARGIN), and not on after another signal.
     pub(crate) async fn finish(mut self, stop: impl Future<Output = ()>, grace: Duration) -> Result<()> {
         tracing::info!("stopping");
+        let longest = grace.saturating_add(MARGIN);
         let notice = async {
             tokio::time::sleep(NOTICE).await;
             tracing::warn!(
@@ -54,14 +60,30 @@ impl StopSignals {
         };
         tokio::select! {
             never = notice => never,
-            ended = tokio::time::timeout(grace, stop) => {
+            ended = tokio::time::timeout(longest, stop) => {
                 if ended.is_err() {
-                    bail!("not everything had ended after {} s; {GOES_ON}", grace.as_secs_f64());
+                    bail!("not everything had ended after {} s; {GOES_ON}", longest.as_secs_f64());
                 }
                 tracing::info!("stopped");
                 Ok(())
             }
             () = self.next() => bail!("stopped at once on a second signal; {GOES_ON}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_a_step_that_takes_the_whole_grace_is_reached() {
+        let grace = Duration::from_secs(30);
+        let stop = async {
+            tokio::time::sleep(grace).await;
+            // Goodbye is said, and the bus is closed.
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        };
+        StopSignals::listen().unwrap().finish(stop, grace).await.unwrap();
     }
 }

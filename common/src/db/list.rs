@@ -290,9 +290,13 @@ impl<R: FromRow> List<R> {
         }
     }
 
-    /// Sorted by this, after the keys that were given before.
+    /// Sorted by this, after the keys that were given before. A column that is among them already has no say but in the
+    /// direction of ties: a query's length grows with the columns, and not with how often a request names them.
     pub fn sort(mut self, key: SortKey, direction: Direction) -> Self {
-        self.query.order.push((key, direction));
+        if self.query.order.iter().all(|(given, _)| given.column != key.column) {
+            self.query.order.push((key, direction));
+        }
+        self.query.ties = direction;
         self
     }
 

@@ -1,5 +1,6 @@
 //! What makes a process a service: its identity, its health, and the way it stops.
 
+mod grace;
 mod health;
 #[cfg(feature = "database")]
 mod heartbeat;
@@ -8,6 +9,7 @@ mod shutdown;
 
 use crate::{ids::Incarnation, models::Binary};
 
+pub use grace::Grace;
 pub use health::{Check, Readiness, management_router, serve_management};
 #[cfg(feature = "database")]
 pub use heartbeat::{announce, keep_alive};

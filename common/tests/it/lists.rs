@@ -270,6 +270,14 @@ async fn an_expression_finds_the_same_on_every_page(database: Database) {
     assert_eq!(numbers.count(&mut connection).await.unwrap(), 2);
 }
 
+async fn a_column_that_is_named_a_thousand_times_is_sorted_by_once(database: Database) {
+    let mut connection = database.write().await.unwrap();
+    let things: Vec<Thing> = (1..=7).map(|id| named(id, Some("same"))).collect();
+    fill(&mut connection, &things).await;
+    let order: Order = (0..500).flat_map(|_| [(By::Name, false), (By::Flag, true)]).collect();
+    assert_eq!(by_pages(&mut connection, &order, false, 2).await, in_memory(&things, &order, false));
+}
+
 async fn columns_can_be_chosen(database: Database) {
     let mut connection = database.write().await.unwrap();
     fill(&mut connection, &[named(1, Some("a")), named(2, None)]).await;
@@ -304,5 +312,6 @@ behaviours! {
     a_marker_that_is_not_there_or_not_visible_is_no_marker,
     each_condition_lets_through_what_it_says,
     an_expression_finds_the_same_on_every_page,
+    a_column_that_is_named_a_thousand_times_is_sorted_by_once,
     columns_can_be_chosen,
 }

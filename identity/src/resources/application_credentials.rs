@@ -235,6 +235,8 @@ async fn create(
     check_delegation(&request, true)?;
     let project = request.project()?.to_owned();
     let expires_at = expiry(new.expires_at.as_deref())?;
+    let access_rules = new.access_rules.unwrap_or_default();
+    check_size(&access_rules)?;
     let secret = match new.secret {
         Some(SecretText(secret)) => secret,
         None => Secret::new(secrets::long()?),
@@ -253,7 +255,7 @@ async fn create(
         unrestricted: new.unrestricted.unwrap_or(false),
     };
     resource::insert(&mut transaction, &credential).await?;
-    for rule in new.access_rules.unwrap_or_default() {
+    for rule in access_rules {
         let rule = access_rule(&mut transaction, &credential.user_id, rule).await?;
         sql!(
             "INSERT INTO application_credential_access_rules (application_credential_id, access_rule_id) VALUES ("
@@ -300,6 +302,36 @@ pub(super) async fn role_id(connection: &mut Connection, role: RoleReference) ->
         (None, Some(name)) => roles::by_name(connection, &name).await?.ok_or_else(|| not_found("role", &name)),
         (None, None) => Err(ApiError::bad_request(format!("Expecting to find id or name in role. {NOT_UNDERSTOOD}"))),
     }
+}
+
+/// The most access rules of an application credential: all are held against each request.
+const MAX_ACCESS_RULES: usize = 100;
+
+/// The longest service and path of an access rule, in characters (keystone/application_credential/schema.py).
+const LONGEST_SERVICE: usize = 64;
+const LONGEST_PATH: usize = 225;
+
+/// Refuses too many access rules, and one with a text that is too long. That is not repeated in the answer.
+fn check_size(rules: &[NewAccessRule]) -> Result<(), ApiError> {
+    let count = rules.len();
+    if count > MAX_ACCESS_RULES {
+        return Err(ApiError::bad_request(format!(
+            "Invalid input for field/attribute access_rules. There are {count}; {MAX_ACCESS_RULES} are allowed at most."
+        )));
+    }
+    for rule in rules {
+        for (field, text, longest) in [("service", &rule.service, LONGEST_SERVICE), ("path", &rule.path, LONGEST_PATH)]
+        {
+            let length = text.as_ref().map_or(0, |text| text.chars().count());
+            if length > longest {
+                return Err(ApiError::bad_request(format!(
+                    "Invalid input for field/attribute {field}. It has {length} characters; {longest} are allowed at \
+                     most."
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The id of an access rule: one that the user has, or a new one.
@@ -362,4 +394,28 @@ async fn remove(request: Request, Path((user, id)): Path<(String, String)>) -> R
     delete_row::<ApplicationCredential>(&mut transaction, &credential.id).await?;
     request.state.commit(transaction).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(service: &str, path: &str) -> NewAccessRule {
+        let text = |text: &str| Some(text.to_owned());
+        NewAccessRule { id: None, service: text(service), method: text("GET"), path: text(path) }
+    }
+
+    #[test]
+    fn access_rules_are_neither_more_nor_longer_than_each_request_bears() {
+        let longest = format!("/{}", "ä".repeat(LONGEST_PATH - 1));
+        check_size(&vec![rule(&"a".repeat(LONGEST_SERVICE), &longest); MAX_ACCESS_RULES]).unwrap();
+        for (rules, expected) in [
+            (vec![rule("compute", &format!("{longest}a"))], "path. It has 226 characters; 225 are allowed"),
+            (vec![rule(&"a".repeat(65), "/v2.1")], "service. It has 65 characters; 64 are allowed"),
+            (vec![rule("compute", "/v2.1"); 101], "access_rules. There are 101; 100 are allowed"),
+        ] {
+            let refused = check_size(&rules).unwrap_err();
+            assert!(refused.status() == StatusCode::BAD_REQUEST && refused.to_string().contains(expected), "{refused}");
+        }
+    }
 }

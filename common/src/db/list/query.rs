@@ -32,6 +32,8 @@ pub(super) struct Query {
     pub(super) filters: Vec<Condition>,
     pub(super) expressions: Vec<(SortKey, Expression)>,
     pub(super) order: Vec<(SortKey, Direction)>,
+    /// In which direction ties are broken.
+    pub(super) ties: Direction,
     pub(super) marker: Marker,
     pub(super) limit: Option<i64>,
     pub(super) offset: Option<i64>,
@@ -48,6 +50,7 @@ impl Query {
             filters: Vec::new(),
             expressions: Vec::new(),
             order: Vec::new(),
+            ties: Direction::default(),
             marker: Marker::None,
             limit: None,
             offset: None,
@@ -189,8 +192,7 @@ impl Query {
     fn total_order(&self) -> Vec<(SortKey, Direction)> {
         let mut order = self.order.clone();
         if !order.iter().any(|(key, _)| key.column == self.key.column) {
-            let direction = order.last().map_or_else(Direction::default, |(_, direction)| *direction);
-            order.push((self.key, direction));
+            order.push((self.key, self.ties));
         }
         order
     }
