@@ -3,36 +3,54 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Remembers for which keys a task runs, and for which it is to run once more because it was asked for meanwhile.
 #[derive(Debug)]
-pub(crate) struct OneEach<K>(Mutex<HashMap<K, bool>>);
+pub(crate) struct OneEach<K: Eq + Hash>(Mutex<HashMap<K, bool>>);
+
+/// Held by the task that runs for a key. However the task ends, another one may run then.
+#[derive(Debug)]
+pub(crate) struct Turn<K: Eq + Hash> {
+    of: Arc<OneEach<K>>,
+    /// Gone when the turn has ended.
+    key: Option<K>,
+}
 
 impl<K: Eq + Hash + Clone> OneEach<K> {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(HashMap::new()))
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(HashMap::new())))
     }
 
-    /// Whether the caller is to run the task. If it runs already, it will run once more.
-    pub(crate) fn begin(&self, key: &K) -> bool {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match running.get_mut(key) {
-            Some(once_more) => {
-                *once_more = true;
-                false
-            }
-            None => {
-                running.insert(key.clone(), false);
-                true
-            }
+    /// For the caller to run the task. `None`: it runs already, and will run once more.
+    pub(crate) fn begin(self: &Arc<Self>, key: K) -> Option<Turn<K>> {
+        let mut running = self.running();
+        if let Some(once_more) = running.get_mut(&key) {
+            *once_more = true;
+            return None;
         }
+        running.insert(key.clone(), false);
+        Some(Turn { of: Arc::clone(self), key: Some(key) })
     }
 
-    /// Whether the task that has just run is to run once more; if not, it has ended.
-    pub(crate) fn once_more(&self, key: &K) -> bool {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether the task runs for this key.
+    pub(crate) fn runs(&self, key: &K) -> bool {
+        self.running().contains_key(key)
+    }
+}
+
+impl<K: Eq + Hash> OneEach<K> {
+    fn running(&self) -> MutexGuard<'_, HashMap<K, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash> Turn<K> {
+    /// Whether the task that has just run is to run once more; if not, the turn has ended.
+    pub(crate) fn once_more(&mut self) -> bool {
+        let Some(key) = &self.key else { return false };
+        let mut running = self.of.running();
         if let Some(once_more) = running.get_mut(key)
             && *once_more
         {
@@ -40,7 +58,17 @@ impl<K: Eq + Hash + Clone> OneEach<K> {
             return true;
         }
         running.remove(key);
+        drop(running);
+        self.key = None;
         false
+    }
+}
+
+impl<K: Eq + Hash> Drop for Turn<K> {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.of.running().remove(key);
+        }
     }
 }
 
@@ -51,12 +79,29 @@ mod tests {
     #[test]
     fn what_is_asked_for_while_it_runs_runs_once_more_and_only_once() {
         let running = OneEach::new();
-        assert!(running.begin(&"host-1"));
-        assert!(!running.begin(&"host-1"));
-        assert!(!running.begin(&"host-1"));
-        assert!(running.begin(&"host-2"));
-        assert!(running.once_more(&"host-1"));
-        assert!(!running.once_more(&"host-1"));
-        assert!(running.begin(&"host-1"));
+        let mut turn = running.begin("host-1").unwrap();
+        assert!(running.begin("host-1").is_none());
+        assert!(running.begin("host-1").is_none());
+        assert!(running.begin("host-2").is_some());
+        assert!(turn.once_more());
+        assert!(!turn.once_more());
+        // Another task's turn does not end with what is left of this one.
+        let another = running.begin("host-1").unwrap();
+        drop(turn);
+        assert!(running.runs(&"host-1"));
+        drop(another);
+    }
+
+    #[test]
+    fn a_task_that_breaks_off_leaves_its_key_to_others() {
+        let running = OneEach::new();
+        let turn = running.begin("host-1").unwrap();
+        let broken = std::thread::spawn(move || {
+            let _turn = turn;
+            panic!("as a task may");
+        });
+        assert!(broken.join().is_err());
+        assert!(!running.runs(&"host-1"));
+        assert!(running.begin("host-1").is_some());
     }
 }

@@ -17,7 +17,7 @@ use novella_common::{
         instances::{self, ports},
     },
     ids::InstanceUuid,
-    networks,
+    networks::{self, NetworkError},
 };
 
 use crate::shared::Shared;
@@ -59,7 +59,7 @@ impl Ports {
             let mut connection = self.shared.database.read().await?;
             ports::of_gone(&mut connection, left).await?
         };
-        let given_back = self.give_back(&owners).await;
+        let given_back = self.give_back(&owners).await.is_ok();
         let mut transaction = self.shared.database.begin().await?;
         let left = ports::left_hosts(&mut transaction, left).await?;
         instances::mark_deleted(&mut transaction, &left).await?;
@@ -78,26 +78,36 @@ impl Ports {
                 let mut connection = self.shared.database.read().await?;
                 ports::to_give_back(&mut connection, settled, limit).await?
             };
-            if found.is_empty() || !self.give_back(&found).await {
+            if found.is_empty() {
                 return Ok(());
             }
-            let instances: Vec<InstanceUuid> = found.iter().map(|(instance, _)| *instance).collect();
+            let together = self.give_back(&found).await;
+            let mut instances: Vec<InstanceUuid> = Vec::new();
+            match &together {
+                Ok(()) => instances.extend(found.iter().map(|(instance, _)| *instance)),
+                // It may be the fault of one of them, which the others need not bear.
+                Err(NetworkError::Refused { .. }) if found.len() > 1 => {
+                    for owner in &found {
+                        if self.give_back(std::slice::from_ref(owner)).await.is_ok() {
+                            instances.push(owner.0);
+                        }
+                    }
+                }
+                Err(_) => {}
+            }
             let mut connection = self.shared.database.write().await?;
             ports::given_back(&mut connection, &instances, settled).await?;
-            if found.len() < BATCH {
+            if together.is_err() || found.len() < BATCH {
                 return Ok(());
             }
         }
     }
 
-    /// Whether Networking has taken all of them.
-    async fn give_back(&self, owners: &[(InstanceUuid, Vec<String>)]) -> bool {
-        match networks::within(NETWORKING_TIMEOUT, self.shared.networks.deallocate(owners)).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, instances = owners.len(), "ports are given back later");
-                false
-            }
-        }
+    /// Has Networking take all of them.
+    async fn give_back(&self, owners: &[(InstanceUuid, Vec<String>)]) -> Result<(), NetworkError> {
+        let given_back = networks::within(NETWORKING_TIMEOUT, self.shared.networks.deallocate(owners)).await;
+        given_back.inspect_err(|error| {
+            tracing::warn!(%error, instances = owners.len(), "ports are given back later");
+        })
     }
 }

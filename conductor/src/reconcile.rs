@@ -14,7 +14,7 @@ use novella_common::{
     db::{Connection, DbError, host_admission, instances, migrations, services},
     ids::InstanceUuid,
     lifecycle::{TaskState, VmState},
-    models::{Binary, Instance, Migration},
+    models::{Binary, Holder, Instance, Migration},
     telemetry::request_span,
 };
 use novella_compute::rpcapi::{ComputeError, DesiredInstance, Reconciliation, control_server};
@@ -36,7 +36,7 @@ enum ReconcileError {
 /// Reconciles hosts: at most one reconciliation of a host at a time, and not too many at once.
 pub(crate) struct Reconciler {
     shared: Arc<Shared>,
-    under_way: OneEach<String>,
+    under_way: Arc<OneEach<String>>,
     /// To read rows. Nobody who waits for a host holds one: hosts that never answer hold up no other.
     permits: Semaphore,
 }
@@ -49,9 +49,7 @@ impl Reconciler {
 
     /// Reconciles a host in the background; if it is being reconciled, once more after that.
     pub(crate) fn request(self: &Arc<Self>, host: String) {
-        if !self.under_way.begin(&host) {
-            return;
-        }
+        let Some(mut turn) = self.under_way.begin(host.clone()) else { return };
         let this = Arc::clone(self);
         self.shared.shutdown.spawn(async move {
             loop {
@@ -59,7 +57,7 @@ impl Reconciler {
                     () = this.reconcile_as_a_request(&host) => {}
                     () = this.shared.shutdown.requested() => return,
                 }
-                if !this.under_way.once_more(&host) {
+                if !turn.once_more() {
                     return;
                 }
             }
@@ -161,7 +159,10 @@ async fn compare(connection: &mut Connection, host: &str, held: &[InstanceUuid])
 
     let others: Vec<InstanceUuid> = held.iter().copied().filter(|held| !expected.contains(held)).collect();
     let rows = instances::get_many(connection, &others).await?;
-    let migrations = migrations::transitions::under_way_of(connection, &others).await?;
+    let migrations = migrations::transitions::under_way_on(connection, host).await?;
+    // An administrator has given these another state while they move. To the host their rows would say that they rest, and
+    // it would let go of a guest that may run on the other host. So they are left alone until the migration has ended.
+    ours.retain(|instance| !migrations.iter().any(|migration| moves_unknown_to(instance, migration)));
     let known: HashSet<InstanceUuid> = rows.iter().map(|row| row.uuid).collect();
     for unknown in others.iter().filter(|other| !known.contains(other)) {
         // The API writes a row before anything else, so this is no host's doing: the database is another one, or an
@@ -174,7 +175,15 @@ async fn compare(connection: &mut Connection, host: &str, held: &[InstanceUuid])
     Ok(Reconciliation { desired: ours.into_iter().map(desired).collect(), remove, incarnation })
 }
 
-/// Whether a held instance, whose row did not name the host a moment ago, is none of the host's business.
+/// Whether a migration that hosts work on moves an instance whose row does not know it.
+fn moves_unknown_to(row: &Instance, migration: &Migration) -> bool {
+    migration.instance == row.uuid
+        && migration.status.holder() != Holder::Person
+        && row.task_id != Some(migration.task_id)
+}
+
+/// Whether a held instance, whose row did not name the host a moment ago, is none of the host's business. `migrations` are
+/// those from or to the host.
 fn is_foreign(row: &Instance, host: &str, migrations: &[Migration]) -> bool {
     if row.deleted_at.is_some() {
         return true;
@@ -183,9 +192,7 @@ fn is_foreign(row: &Instance, host: &str, migrations: &[Migration]) -> bool {
     // It may be given to this host at any moment. Next time, then.
     let waits_for_a_host =
         row.host.is_none() && row.vm_state == VmState::Building && row.task_state == Some(TaskState::Scheduling);
-    let moves = migrations.iter().any(|migration| {
-        migration.instance == row.uuid && (migration.destination.as_deref() == Some(host) || migration.source == host)
-    });
+    let moves = migrations.iter().any(|migration| migration.instance == row.uuid);
     !arrived && !waits_for_a_host && !moves
 }
 

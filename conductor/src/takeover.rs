@@ -7,7 +7,7 @@
 //! | a build that has waited too long for a scheduler | cast again |
 //! | a build on a host that is down | cast to a scheduler, without that host |
 //! | a deletion on a host that is down | finished here; what is left goes when the host is back and reconciled |
-//! | a migration whose conductor is gone | driven on |
+//! | a migration whose conductor is gone, or has never heard that it is its own | driven on |
 //! | a migration whose source is down | the destination is asked whether the guest runs there |
 //! | a migration of which its source reports nothing | the source is told again to copy |
 //! | a migration whose abort its source has not heard of | the source is told again |
@@ -30,6 +30,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use novella_common::{
     RequestContext,
@@ -119,18 +120,31 @@ impl Takeover {
     async fn search(&self) -> Result<(), DbError> {
         // Who is silent is judged by one moment for the whole search.
         let fresh_since = self.shared.fresh_since().await?;
-        self.orphans(fresh_since.reported).await?;
-        self.waiting_builds(&fresh_since).await?;
-        self.builds_on_dead_hosts(fresh_since.reported).await?;
-        self.deletions(fresh_since.reported).await?;
-        self.orphaned_migrations(fresh_since.reported).await?;
-        self.lost_tasks().await?;
-        self.soft_deleted().await?;
-        self.untold_hosts(fresh_since.reported).await?;
-        self.untold_sources().await?;
-        self.abandoned_events().await?;
-        self.ports.search().await?;
-        self.tasks.confirm_old().await
+        let reported = fresh_since.reported;
+        let searches: [(&str, BoxFuture<'_, Result<(), DbError>>); 12] = [
+            ("instances whose owner is gone", self.orphans(reported).boxed()),
+            ("builds that wait", self.waiting_builds(&fresh_since).boxed()),
+            ("builds on dead hosts", self.builds_on_dead_hosts(reported).boxed()),
+            ("deletions", self.deletions(reported).boxed()),
+            ("migrations", self.orphaned_migrations(reported).boxed()),
+            ("lost tasks", self.lost_tasks().boxed()),
+            ("servers put aside", self.soft_deleted().boxed()),
+            ("hosts that were not told", self.untold_hosts(reported).boxed()),
+            ("sources that were not told", self.untold_sources().boxed()),
+            ("abandoned events", self.abandoned_events().boxed()),
+            ("ports", self.ports.search().boxed()),
+            ("migrations to confirm", self.tasks.confirm_old().boxed()),
+        ];
+        for (what, search) in searches {
+            match search.await {
+                // So would all the others.
+                Err(error) if error.is_unavailable() => return Err(error),
+                // A row that can't be read holds up no other search.
+                Err(error) => tracing::warn!(what, %error, "a search for abandoned work failed; it is repeated"),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     async fn orphans(&self, fresh_since: Timestamp) -> Result<(), DbError> {
@@ -290,13 +304,14 @@ impl Takeover {
         let told_since = Timestamp::now() - self.shared.service_down_time;
         let (orphaned, lost, sources) = {
             let mut connection = self.shared.database.read().await?;
-            let orphaned = takeover::orphaned_migrations(&mut connection, fresh_since, waiting_since).await?;
+            let me = self.shared.incarnation;
+            let orphaned = takeover::orphaned_migrations(&mut connection, fresh_since, waiting_since, me).await?;
             let lost = takeover::lost_migrations(&mut connection, fresh_since, told_since).await?;
             let lost = migrations::get_many(&mut connection, &lost).await?;
             (orphaned, lost, takeover::sources_of_queued(&mut connection).await?)
         };
         for migration in orphaned {
-            self.tasks.resume(migration);
+            self.tasks.resume_unless_driven(migration);
         }
         for migration in lost {
             request_span(Some(&migration.request_id)).in_scope(|| {

@@ -1,6 +1,9 @@
 //! Networking that a test takes away, and gives back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use novella_common::{
     ids::InstanceUuid,
@@ -15,18 +18,24 @@ use novella_common::{
 pub struct FailingNetworks {
     inner: Arc<dyn Networks>,
     error: Mutex<Option<NetworkError>>,
+    refused: Mutex<HashSet<InstanceUuid>>,
 }
 
 impl FailingNetworks {
     /// They answer at first.
     #[must_use]
     pub fn new(inner: Arc<dyn Networks>) -> Arc<Self> {
-        Arc::new(Self { inner, error: Mutex::default() })
+        Arc::new(Self { inner, error: Mutex::default(), refused: Mutex::default() })
     }
 
     /// Every answer is this error from now on; `None`: the real one.
     pub fn fail(&self, error: Option<NetworkError>) {
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// The ports of this instance are not given back any more.
+    pub fn keep_ports_of(&self, instance: InstanceUuid) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(instance);
     }
 
     fn ask<'a, T: Send + 'a>(&'a self, answer: impl FnOnce(&'a dyn Networks) -> Answer<'a, T>) -> Answer<'a, T> {
@@ -75,6 +84,11 @@ impl Networks for FailingNetworks {
     }
 
     fn deallocate<'a>(&'a self, instances: &'a [(InstanceUuid, Vec<String>)]) -> Answer<'a, ()> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if instances.iter().any(|(instance, _)| refused.contains(instance)) {
+            let message = "A port can't be deleted.".into();
+            return Box::pin(async { Err(NetworkError::Refused { status: 409, kind: "PortInUse".into(), message }) });
+        }
         self.ask(|inner| inner.deallocate(instances))
     }
 

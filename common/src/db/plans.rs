@@ -127,7 +127,7 @@ async fn takeovers_find_work_by_an_index(connection: &mut Connection) {
     takeover::waiting_builds(connection, now, 10).await.unwrap();
     takeover::builds_on_dead_hosts(connection, now).await.unwrap();
     takeover::deletions_without_host(connection, now).await.unwrap();
-    takeover::orphaned_migrations(connection, now, now).await.unwrap();
+    takeover::orphaned_migrations(connection, now, now, Incarnation::random()).await.unwrap();
     takeover::lost_migrations(connection, now, now).await.unwrap();
     takeover::lost_tasks(connection, now).await.unwrap();
     takeover::soft_deleted(connection, now).await.unwrap();
@@ -210,6 +210,7 @@ async fn migrations_are_admitted_and_moved_on_by_an_index(connection: &mut Conne
         .unwrap();
     transitions::finish(connection, uuid, owner, MigrationStatus::Completed, None).await.unwrap();
     transitions::under_way_of(connection, &[InstanceUuid::random()]).await.unwrap();
+    transitions::under_way_on(connection, "host-1").await.unwrap();
     migrations::request_abort(connection, uuid).await.unwrap();
     assert_indexed(connection, &[]);
 }
@@ -410,7 +411,7 @@ async fn swaps_find_their_rows_by_their_keys_whatever_the_statistics_say(connect
     ports::allocated(connection, &uuids().map(allocate).collect::<Vec<_>>(), owner).await.unwrap();
     let (instance, host) = (instances[0].uuid, String::from("host-2"));
     builds::adopt(connection, instance, task, owner, owner).await.unwrap();
-    builds::switch_host(connection, instance, task, &host, "host-3", "nova").await.unwrap();
+    builds::switch_host(connection, instance, &host, "host-3", "nova").await.unwrap();
     let spec = RequestSpec::default();
     let reverted = RevertedAttempt { instance, attempt: task, host: host.clone(), spec: spec.clone(), counts: true };
     builds::revert_attempt(connection, &reverted, owner).await.unwrap();

@@ -203,17 +203,19 @@ fn host_is_down(host: &'static str, fresh_since: Timestamp) -> Sql {
 }
 
 /// Migrations that have an owner which is gone, or none although one is needed; `accepted` ones only if they have waited
-/// since before `waiting_since`.
+/// since before `waiting_since`. And those of `me`, who knows which of them it drives: what made one its own may have been
+/// written down although the answer to that was lost.
 pub async fn orphaned_migrations(
     connection: &mut Connection,
     fresh_since: Timestamp,
     waiting_since: Timestamp,
+    me: Incarnation,
 ) -> Result<Vec<MigrationUuid>, DbError> {
     let needs_owner = MigrationStatus::held_by(Holder::Conductor).filter(|status| *status != MigrationStatus::Accepted);
     sql!("SELECT uuid FROM migrations WHERE status")
         .is_in(MigrationStatus::under_way())
         .append(sql!(
-            " AND ((owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM services s \
+            " AND (owner = " (me) " OR (owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM services s \
              WHERE s.incarnation = migrations.owner AND s.last_seen >= " (fresh_since)
             ")) OR (owner IS NULL AND ((status = " (MigrationStatus::Accepted) " AND updated_at < " (waiting_since)
             ") OR status"

@@ -15,6 +15,10 @@ use crate::rpcapi::ComputeError;
 impl Manager {
     /// Does a build that is in the journal. `anew` if something of it may be here already.
     pub(super) async fn build(&self, instance: InstanceUuid, task_id: TaskId) {
+        // What has come to the host since is not to be broken off for a build that is over.
+        if !self.does(instance, task_id) {
+            return;
+        }
         let Some(lock) = self.locks().take_over(instance).await else {
             return;
         };

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     db::{DbError, allocations, instances, migrations, migrations::transitions, services},
-    lifecycle::{PowerState, VmState},
+    lifecycle::{PowerState, TaskState, VmState},
     models::{ActionEvent, Binary, Instance, Migration, MigrationStatus},
     networks::{self, Binding, NetworkError},
 };
@@ -75,6 +75,14 @@ impl TaskContext {
     /// The migration as the hosts must know it, once it has a destination and as long as the operation is this task.
     pub(super) fn spec(&self, migration: &Migration) -> Option<MigrationSpec> {
         spec(migration, self.instance(migration)?)
+    }
+
+    /// The same whatever operation is under way, but for a deletion: an administrator may have given it another state, and
+    /// its guest is where the migration has brought it.
+    pub(super) fn spec_unless_deleted(&self, migration: &Migration) -> Option<MigrationSpec> {
+        let instance = self.instance.as_ref()?;
+        let deleted = instance.deleted_at.is_some() || instance.task_state == Some(TaskState::Deleting);
+        if deleted { None } else { spec(migration, instance) }
     }
 
     /// The same whatever has become of the instance: for what must be undone or removed.

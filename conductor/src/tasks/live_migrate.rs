@@ -205,7 +205,7 @@ async fn move_port_bindings(task: &mut TaskContext, migration: &Migration) -> Re
 }
 
 async fn post_live_migration_at_destination(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
-    let Some(spec) = task.spec(migration) else {
+    let Some(spec) = task.spec_unless_deleted(migration) else {
         // Deleted while it switched: what runs on the destination belongs to no row.
         if let Some(destination) = &migration.destination {
             task.reconcile(destination);
@@ -225,7 +225,7 @@ async fn post_live_migration_at_destination(task: &mut TaskContext, migration: &
 }
 
 async fn post_live_migration(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
-    let Some(spec) = task.spec(migration) else { return Ok(Next::Status) };
+    let Some(spec) = task.spec_unless_deleted(migration) else { return Ok(Next::Status) };
     if !task.is_up(&spec.source).await? {
         return Ok(Next::Step);
     }
@@ -346,7 +346,7 @@ pub(super) async fn switched(
     let zone = services::find(connection, Binary::Compute, destination).await?.map(|service| service.zone);
     let zone = zone.unwrap_or_else(|| "nova".into());
     let (instance, source) = (migration.instance, &migration.source);
-    if switch_host(connection, instance, migration.task_id, source, destination, &zone).await? {
+    if switch_host(connection, instance, source, destination, &zone).await? {
         allocations::release(connection, instance, source).await?;
     }
     events::close_alone(connection, migration).await?;

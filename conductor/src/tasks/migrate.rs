@@ -221,7 +221,7 @@ async fn return_port_bindings(task: &mut TaskContext, migration: &Migration) -> 
 
 async fn finish_revert_resize(task: &mut TaskContext, migration: &Migration) -> Result<Next, DbError> {
     // Of a server that was deleted nothing is to run again; what is left of it goes when the source is reconciled.
-    let Some(spec) = task.spec(migration) else {
+    let Some(spec) = task.spec_unless_deleted(migration) else {
         task.reconcile(&migration.source);
         return Ok(Next::Step);
     };
@@ -257,7 +257,7 @@ async fn end_reverted(task: &mut TaskContext, migration: &Migration) -> Result<N
 async fn switch(connection: &mut Connection, migration: &Migration, from: &str, to: &str) -> Result<(), DbError> {
     let zone = services::find(connection, Binary::Compute, to).await?.map(|service| service.zone);
     let zone = zone.unwrap_or_else(|| "nova".into());
-    switch_host(connection, migration.instance, migration.task_id, from, to, &zone).await?;
+    switch_host(connection, migration.instance, from, to, &zone).await?;
     Ok(())
 }
 

@@ -47,7 +47,7 @@ use crate::{one_each::OneEach, reconcile::Reconciler, shared::Shared};
 pub(crate) struct Tasks {
     shared: Arc<Shared>,
     reconciler: Arc<Reconciler>,
-    driven: OneEach<MigrationUuid>,
+    driven: Arc<OneEach<MigrationUuid>>,
 }
 
 impl Tasks {
@@ -57,9 +57,7 @@ impl Tasks {
 
     /// Drives a task in the background as far as it goes now; if it is being driven, looks at it once more after that.
     pub(crate) fn resume(self: &Arc<Self>, task: MigrationUuid) {
-        if !self.driven.begin(&task) {
-            return;
-        }
+        let Some(mut turn) = self.driven.begin(task) else { return };
         let this = Arc::clone(self);
         let shutdown = self.shared.shutdown.clone();
         self.shared.shutdown.spawn(async move {
@@ -75,11 +73,18 @@ impl Tasks {
                     }
                     continue;
                 }
-                if !this.driven.once_more(&task) {
+                if !turn.once_more() {
                     return;
                 }
             }
         });
+    }
+
+    /// The same, but for a task that is being driven.
+    pub(crate) fn resume_unless_driven(self: &Arc<Self>, task: MigrationUuid) {
+        if !self.driven.runs(&task) {
+            self.resume(task);
+        }
     }
 
     /// Makes a task this conductor's, if it is nobody's and there is something to do, and drives it.

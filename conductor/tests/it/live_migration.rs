@@ -450,6 +450,53 @@ on_both! {
         cloud.stop().await;
     }
 
+    async fn a_server_given_another_state_while_it_moves_is_where_its_guest_is(cloud: Cloud) {
+        let mut cloud = cloud;
+        // Nobody notices before the source's report comes.
+        cloud.config.takeover_interval = Duration::from_secs(3600);
+        let uuid = two_hosts(&cloud).await;
+        cloud.start_conductor().await;
+        cloud.hosts.copy_by(Copying::Hold);
+        let migration = cloud.migrate(uuid, None).await;
+        cloud.hosts.called("live_migration", 1).await;
+        cloud.until_status(&migration, MigrationStatus::Running).await;
+        cloud.reset_state(uuid).await;
+        cloud.hosts.switch(uuid).await;
+        cloud.until_status(&migration, MigrationStatus::Completed).await;
+        cloud.assert_settled(uuid).await;
+        let instance = cloud.instance(uuid).await;
+        assert_eq!((instance.vm_state, instance.host.as_deref()), (VmState::Active, Some("dest")));
+        assert!(!cloud.hosts.is_prepared("dest", uuid));
+        cloud.stop().await;
+    }
+
+    async fn a_source_that_holds_a_guest_is_not_told_that_its_server_rests(cloud: Cloud) {
+        let uuid = two_hosts(&cloud).await;
+        cloud.start_conductor().await;
+        cloud.hosts.copy_by(Copying::Hold);
+        let migration = cloud.migrate(uuid, Some("dest")).await;
+        cloud.hosts.called("live_migration", 1).await;
+        cloud.until_status(&migration, MigrationStatus::Running).await;
+        cloud.hosts.fail("dest", "rollback_live_migration_at_destination");
+        cloud.silence("dest").await;
+        cloud.hosts.lose_sight(uuid, true).await;
+        cloud.until_status(&migration, MigrationStatus::Reverting).await;
+        cloud.reset_state(uuid).await;
+        let before = cloud.hosts.reconciliations("source").len();
+        cloud.hosts.hello("source", big()).await;
+        while cloud.hosts.reconciliations("source").len() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for reconciliation in cloud.hosts.reconciliations("source").split_off(before) {
+            assert!(reconciliation.desired.iter().all(|desired| desired.spec.uuid != uuid), "{reconciliation:?}");
+        }
+        cloud.hosts.mend("dest", "rollback_live_migration_at_destination");
+        cloud.until_status(&migration, MigrationStatus::Completed).await;
+        cloud.assert_settled(uuid).await;
+        assert_eq!(cloud.instance(uuid).await.host.as_deref(), Some("dest"));
+        cloud.stop().await;
+    }
+
     async fn a_server_deleted_while_it_moves_leaves_no_claim_and_no_guest(cloud: Cloud) {
         let uuid = two_hosts(&cloud).await;
         cloud.start_conductor().await;

@@ -127,6 +127,26 @@ on_both! {
         cloud.stop().await;
     }
 
+    async fn a_server_given_another_state_while_its_disks_move_is_on_its_source_again(cloud: Cloud) {
+        let mut cloud = cloud;
+        // Nobody notices before the source's report comes.
+        cloud.config.takeover_interval = Duration::from_secs(3600);
+        let uuid = two_hosts(&cloud).await;
+        cloud.start_conductor().await;
+        cloud.hosts.copy_by(Copying::Hold);
+        let migration = cloud.begin_task(MigrationKind::Migration, uuid, None).await;
+        cloud.cast(&migration).await;
+        cloud.hosts.called("resize_instance", 1).await;
+        cloud.until_status(&migration, MigrationStatus::Migrating).await;
+        cloud.reset_state(uuid).await;
+        cloud.hosts.finish_copy(uuid).await;
+        cloud.until_status(&migration, MigrationStatus::Error).await;
+        cloud.assert_settled(uuid).await;
+        let instance = cloud.instance(uuid).await;
+        assert_eq!((instance.vm_state, instance.host.as_deref()), (VmState::Active, Some("source")));
+        cloud.stop().await;
+    }
+
     async fn a_moved_server_is_confirmed_by_itself_after_the_window(cloud: Cloud) {
         let mut cloud = cloud;
         cloud.config.resize_confirm_window = Duration::from_millis(1);

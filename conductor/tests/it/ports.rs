@@ -244,6 +244,28 @@ on_both! {
         cloud.stop().await;
     }
 
+    async fn a_port_that_networking_does_not_take_back_holds_up_no_other_servers_ports(cloud: Cloud) {
+        cloud.start_host("host-1", big()).await;
+        let mut servers = Vec::new();
+        for _ in 0..3 {
+            servers.push(with_ports(&cloud, "host-1", 1).await);
+        }
+        cloud.networks.keep_ports_of(servers[0]);
+        for uuid in &servers {
+            let deleted = jiff::Timestamp::UNIX_EPOCH;
+            sql!("UPDATE instances SET deleted_at = " (deleted) " WHERE uuid = " (uuid))
+                .execute(&mut cloud.database.write().await.unwrap())
+                .await
+                .unwrap();
+        }
+        cloud.start_conductor().await;
+        for uuid in &servers[1..] {
+            until_no_ports(&cloud, *uuid).await;
+        }
+        assert_eq!(ports_of(&cloud, servers[0]).await.len(), 1);
+        cloud.stop().await;
+    }
+
     async fn a_build_that_has_failed_gives_its_ports_back(cloud: Cloud) {
         cloud.start_host("host-1", big()).await;
         let uuid = with_ports(&cloud, "host-1", 1).await;

@@ -50,6 +50,19 @@ async fn all_is_written(cloud: &Cloud, host: &str) {
 }
 
 on_both! {
+    // Its scheduler could not write down that the host had accepted.
+    async fn a_build_that_its_host_reports_of_is_no_schedulers(cloud: Cloud) {
+        cloud.start_host("host-1", big()).await;
+        cloud.start_conductor().await;
+        let new = Instance { owner: Some(Incarnation::random()), ..building("host-1") };
+        cloud.write(&new).await;
+        let said = report(new.uuid, new.task_id, cloud.hosts.seq(), doing(TaskState::Networking));
+        cloud.hosts.report("host-1", Fact::Instance(said)).await;
+        let row = cloud.until(new.uuid, |row| row.task_state == Some(TaskState::Networking)).await;
+        assert_eq!(row.owner, None);
+        cloud.stop().await;
+    }
+
     async fn a_build_is_written_down_step_by_step(cloud: Cloud) {
         cloud.start_host("host-1", big()).await;
         cloud.start_conductor().await;

@@ -160,6 +160,27 @@ on_both! {
         cloud.stop().await;
     }
 
+    // What made it its own was written down, and the answer to that was lost.
+    async fn a_conductor_drives_on_what_it_does_not_know_to_be_its_own(cloud: Cloud) {
+        cloud.start_host("source", big()).await;
+        cloud.start_host("dest", big()).await;
+        cloud.start_scheduler().await;
+        let uuid = cloud.active("source").await;
+        let conductor = cloud.conductor("conductor-1").await;
+        let migration = cloud.begin_migration(uuid, None).await;
+        let mut connection = cloud.database.write().await.unwrap();
+        let me = services::find(&mut connection, Binary::Conductor, "conductor-1").await.unwrap().unwrap().incarnation;
+        sql!("UPDATE migrations SET owner = " (me) " WHERE uuid = " (migration.uuid))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        drop(connection);
+        cloud.until_status(&migration, MigrationStatus::Completed).await;
+        cloud.assert_settled(uuid).await;
+        conductor.service.stop().await;
+        cloud.stop().await;
+    }
+
     async fn a_source_that_reports_nothing_of_a_migration_is_told_again(cloud: Cloud) {
         cloud.start_host("source", big()).await;
         cloud.start_host("dest", big()).await;

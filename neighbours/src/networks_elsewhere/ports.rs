@@ -233,7 +233,18 @@ impl NetworksElsewhere {
         Ok(())
     }
 
-    /// Gives the ports of an instance back; or only one of them.
+    /// Deletes a port, or takes the instance out of it where it can't be deleted: a port of a trunk is its user's.
+    async fn delete_or_leave(&self, port: &Value) -> Result<(), NetworkError> {
+        match self.delete_port(&text(&port["id"])).await {
+            Err(NetworkError::Refused { status: 409, kind, message }) => {
+                tracing::info!(port = text(&port["id"]), kind, message, "a port that can't be deleted is left");
+                self.leave_port(port).await
+            }
+            deleted => deleted,
+        }
+    }
+
+    /// Gives the ports of an instance back; or only one of them. One that is refused holds up no other.
     pub(super) async fn give_back(
         &self,
         instances: &[(InstanceUuid, Vec<String>)],
@@ -242,18 +253,20 @@ impl NetworksElsewhere {
         let devices: Vec<String> = instances.iter().map(|(instance, _)| instance.to_string()).collect();
         let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
         let kept: Vec<&String> = instances.iter().flat_map(|(_, kept)| kept).collect();
+        let mut all = Ok(());
         for port in self.ports_of(&devices).await? {
             let id = text(&port["id"]);
             if only.is_some_and(|only| only != id) {
                 continue;
             }
-            if kept.contains(&&id) {
-                self.leave_port(&port).await?;
-            } else {
-                self.delete_port(&id).await?;
+            let given_back =
+                if kept.contains(&&id) { self.leave_port(&port).await } else { self.delete_or_leave(&port).await };
+            match given_back {
+                Err(error @ NetworkError::Unavailable(_)) => return Err(error),
+                given_back => all = all.and(given_back),
             }
         }
-        Ok(())
+        all
     }
 }
 

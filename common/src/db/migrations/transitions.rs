@@ -247,6 +247,18 @@ pub async fn finish(
     .await
 }
 
+/// The migrations from or to this host that have not ended.
+pub async fn under_way_on(connection: &mut Connection, host: &str) -> Result<Vec<Migration>, DbError> {
+    select::<Migration>()
+        .append(sql!(" WHERE (source = " (host) " AND status"))
+        .is_in(MigrationStatus::under_way())
+        .append(sql!(") OR (destination = " (host) " AND status"))
+        .is_in(MigrationStatus::under_way())
+        .push(")")
+        .fetch_all(connection)
+        .await
+}
+
 /// The migrations of these instances that have not ended.
 pub async fn under_way_of(connection: &mut Connection, instances: &[InstanceUuid]) -> Result<Vec<Migration>, DbError> {
     if instances.is_empty() {

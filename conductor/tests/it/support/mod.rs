@@ -325,6 +325,13 @@ impl Cloud {
     }
 
     /// Asks for an abort as the API does.
+    /// Gives a server the state `active`, as an administrator does.
+    pub async fn reset_state(&self, uuid: InstanceUuid) {
+        let row = self.instance(uuid).await;
+        let mut connection = self.database.write().await.unwrap();
+        assert!(instances::edits::reset_state(&mut connection, &row, VmState::Active).await.unwrap());
+    }
+
     pub async fn abort(&self, migration: &Migration) {
         {
             let mut connection = self.database.write().await.unwrap();

@@ -97,7 +97,8 @@ pub struct Reported {
 
 /// Writes what was reported, all in one statement, and returns those for which it was still true: the row names the
 /// same host and operation as when it was read, and no newer report has been written down. Where the operation has
-/// ended, its request and owner go with it.
+/// ended, its request goes with it. An owner goes in any case: the host has what its scheduler could not write down that it
+/// had accepted.
 pub async fn apply(connection: &mut Connection, reported: &[Reported]) -> Result<HashSet<InstanceUuid>, DbError> {
     if reported.is_empty() {
         return Ok(HashSet::new());
@@ -108,7 +109,7 @@ pub async fn apply(connection: &mut Connection, reported: &[Reported]) -> Result
         ", report_seq = v.column4, vm_state = v.column5, task_state = v.column6, power_state = v.column7, \
          task_id = CASE WHEN v.column6 IS NULL THEN NULL ELSE task_id END, \
          task_request_id = CASE WHEN v.column6 IS NULL THEN NULL ELSE task_request_id END, \
-         owner = CASE WHEN v.column6 IS NULL THEN NULL ELSE owner END, \
+         owner = NULL, \
          launched_at = COALESCE(launched_at, v.column8) FROM ("
     )
     .rows(reported, |new, cells| {
