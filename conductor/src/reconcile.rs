@@ -7,8 +7,10 @@ use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
+use jiff::Timestamp;
 use novella_common::{
     RequestContext,
     db::{Connection, DbError, host_admission, instances, migrations, services},
@@ -31,7 +33,13 @@ enum ReconcileError {
     Database(#[from] DbError),
     #[error(transparent)]
     Host(#[from] CallError<ComputeError>),
+    #[error("what it holds was listed {0} s ago, and may be something else by now")]
+    Late(i64),
 }
+
+/// How old a listing may be when a host is told what to make of it. A conductor that stood still in between (its machine was
+/// suspended, say) has read rows of then, and others may have reconciled the host since.
+const MAX_LISTING_AGE: Duration = Duration::from_secs(60);
 
 /// Reconciles hosts: at most one reconciliation of a host at a time, and not too many at once.
 pub(crate) struct Reconciler {
@@ -81,6 +89,7 @@ impl Reconciler {
             host_admission::of_host(&mut connection, host).await?
         };
         let control = self.shared.control.server(control_server(host, identity));
+        let listed_at = Timestamp::now();
         let held = control.list_instances(ctx).await?;
         let reconciliation = {
             // Closed never; an error would mean that there is no limit, which is no reason to stop.
@@ -88,6 +97,11 @@ impl Reconciler {
             let mut connection = self.shared.database.read().await?;
             compare(&mut connection, host, &held).await?
         };
+        // By the clock on the wall, which goes on while a machine is suspended.
+        let age = Timestamp::now().duration_since(listed_at);
+        if age.unsigned_abs() > MAX_LISTING_AGE {
+            return Err(ReconcileError::Late(age.as_secs()));
+        }
         let (desired, removed) = (reconciliation.desired.len(), reconciliation.remove.len());
         control.reconcile(ctx, reconciliation).await?;
         tracing::debug!(host, held = held.len(), desired, removed, "host reconciled");

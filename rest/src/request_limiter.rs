@@ -37,6 +37,8 @@ struct Taken {
     all: usize,
     by_client: HashMap<ClientAddress, usize>,
     by_route: HashMap<Route, usize>,
+    /// Those that wait in a line of all clients, and hold no permit.
+    in_line: HashMap<ClientAddress, usize>,
 }
 
 /// The permit of one request. Clones share it.
@@ -94,6 +96,19 @@ impl RequestLimiter {
         }
         *by_route.entry(route.clone()).or_default() += 1;
         Ok(())
+    }
+
+    fn line_up(self: &Arc<Self>, client: ClientAddress) -> Result<InLine, ApiError> {
+        let most = self.config.max_in_flight_per_address;
+        let mut taken = lock(&self.taken);
+        let in_line = &mut taken.in_line;
+        if count(in_line, &client) >= most {
+            return Err(ApiError::TooManyRequests(format!(
+                "{most} requests from your address wait for Identity, as many as may."
+            )));
+        }
+        *in_line.entry(client).or_default() += 1;
+        Ok(InLine { limiter: Arc::clone(self), client })
     }
 
     fn release(&self, client: ClientAddress, route: Option<&Route>) {
@@ -159,6 +174,21 @@ impl RequestPermit {
         Ok(result)
     }
 
+    /// The same in a line of all clients, in which one client has no more places than requests in flight: whoever comes next
+    /// waits behind them.
+    ///
+    /// # Errors
+    /// 429 if the client has as many, or as [`without`](Self::without).
+    pub(crate) async fn without_in_line<T>(&self, wait: impl Future<Output = T>) -> Result<T, ApiError> {
+        let in_line = {
+            let holding = lock(&self.0);
+            holding.limiter.line_up(holding.client)?
+        };
+        let result = self.without(wait).await;
+        drop(in_line);
+        result
+    }
+
     /// Gives the permit back: what is left of the request is to wait, and then to write an answer.
     pub(crate) fn leave(&self) {
         self.release(Held::No);
@@ -172,6 +202,18 @@ impl RequestPermit {
         if holding.state != Held::Over {
             holding.state = then;
         }
+    }
+}
+
+/// A place in a line of all clients, until it is dropped.
+struct InLine {
+    limiter: Arc<RequestLimiter>,
+    client: ClientAddress,
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        one_less(&mut lock(&self.limiter.taken).in_line, &self.client);
     }
 }
 
@@ -231,6 +273,27 @@ mod tests {
         let last = RequestPermit::acquire(&limiter, other).unwrap();
         last.on_route(&route("/flavors")).unwrap();
         assert!(matches!(RequestPermit::acquire(&limiter, other), Err(ApiError::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn one_client_has_no_more_places_in_a_line_than_requests_in_flight() {
+        let limiter = limiter(9, 2, 9);
+        let (one, other) = (client("192.0.2.1"), client("192.0.2.2"));
+        let mut line = Vec::new();
+        for _ in 0..2 {
+            let waits = RequestPermit::acquire(&limiter, one).unwrap();
+            let mut waiting = Box::pin(async move { waits.without_in_line(std::future::pending::<()>()).await });
+            assert!(futures_util::FutureExt::now_or_never(waiting.as_mut()).is_none());
+            line.push(waiting);
+        }
+        let next = RequestPermit::acquire(&limiter, one).unwrap();
+        let refused = next.without_in_line(std::future::ready(())).await;
+        assert!(matches!(refused, Err(ApiError::TooManyRequests(_))));
+        RequestPermit::acquire(&limiter, other).unwrap().without_in_line(std::future::ready(())).await.unwrap();
+        // Who does not wait any longer leaves the line.
+        drop(line);
+        next.without_in_line(std::future::ready(())).await.unwrap();
+        assert!(lock(&limiter.taken).in_line.is_empty());
     }
 
     #[tokio::test]
