@@ -69,7 +69,7 @@ impl RequestLimiter {
     fn acquire(&self, client: ClientAddress, route: Option<&Route>) -> Result<(), ApiError> {
         let limits = &self.config;
         let mut taken = lock(&self.taken);
-        let Taken { all, by_client, by_route } = &mut *taken;
+        let Taken { all, by_client, by_route, .. } = &mut *taken;
         if *all >= limits.max_in_flight {
             return Err(ApiError::Unavailable("The service works on as many requests as it may.".into()));
         }

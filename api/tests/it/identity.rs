@@ -42,6 +42,35 @@ on_both! {
         }
     }
 
+    async fn a_domain_is_no_project_to_work_in(cloud: Cloud) {
+        let admin = cloud.admin().await;
+        let (_, body) = cloud.token(&password("admin", PASSWORD, "admin")).await.unwrap();
+        let roles = admin.get("/identity/v3/roles?name=member").await.body;
+        let user = body["user"]["id"].as_str().unwrap();
+        let grant = format!("/identity/v3/domains/default/users/{user}/roles/{}", roles["roles"][0]["id"].as_str().unwrap());
+        assert_eq!(admin.put(&grant, &json!(null)).await.status, 204);
+        for (scope, status) in [("project", 401), ("domain", 201)] {
+            let mut wanted = password("admin", PASSWORD, "");
+            wanted["auth"]["scope"] = json!({scope: {"id": "default"}});
+            assert_eq!(cloud.anonymous().post(TOKENS, &wanted).await.status, status, "{scope}");
+        }
+    }
+
+    async fn a_token_for_the_system_is_exchanged_for_none_for_less(cloud: Cloud) {
+        let mut wanted = password("admin", PASSWORD, "");
+        wanted["auth"]["scope"] = json!({"system": {"all": true}});
+        let (token, _) = cloud.token(&wanted).await.unwrap();
+        for (scope, status) in [
+            (json!({"project": {"name": "admin", "domain": {"id": "default"}}}), 403),
+            (json!({"domain": {"id": "default"}}), 403),
+            (json!({"system": {"all": true}}), 201),
+        ] {
+            let identity = json!({"methods": ["token"], "token": {"id": token}});
+            let answer = cloud.anonymous().post(TOKENS, &json!({"auth": {"identity": identity, "scope": scope}})).await;
+            assert_eq!(answer.status, status, "{scope}");
+        }
+    }
+
     async fn without_a_scope_the_default_project_counts_and_without_one_none(cloud: Cloud) {
         let unscoped = |user: &str| {
             let mut body = password(user, PASSWORD, "");

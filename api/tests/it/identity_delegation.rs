@@ -103,6 +103,15 @@ on_both! {
             assert_eq!(program.get(path).await.status, status, "{path}");
         }
         assert_eq!(program.post("/compute/v2.1/servers", &json!({})).await.status, 401);
+        // To a service that does not know of such rules it is no token, or it would be let do everything.
+        let admin = cloud.admin().await;
+        for (knows, status) in [(None, 404), (Some("0.9"), 404), (Some("1.0"), 200)] {
+            let mut headers = vec![("x-subject-token", token.as_str())];
+            headers.extend(knows.map(|version| ("openstack-identity-access-rules", version)));
+            let path = format!("{V3}/auth/tokens");
+            let shown = admin.send_with(http::Method::GET, &path, axum::body::Body::empty(), &headers).await;
+            assert_eq!(shown.status, status, "{knows:?}");
+        }
         let all = format!("{V3}/users/{user}/access_rules");
         let list = demo.get(&all).await.body;
         let rule = format!("{all}/{}", id(&list["access_rules"][0]));
@@ -153,6 +162,60 @@ on_both! {
         assert_eq!(demo.get(&format!("{V3}/OS-TRUST/trusts")).await.status, 403);
         assert_eq!(demo.delete(&path).await.status, 204);
         assert_eq!((lent.get("/compute/v2.1/servers").await.status, demo.get(&path).await.status), (401, 404));
+    }
+
+    async fn a_trust_is_passed_on_with_no_more_than_it_gives(cloud: Cloud) {
+        let (admin, demo) = (cloud.admin().await, cloud.demo().await);
+        let ((trustor, project), (trustee, elsewhere)) = (who(&demo).await, who(&admin).await);
+        let new = |more: Value| {
+            let mut trust = json!({"trustor_user_id": trustor, "trustee_user_id": trustee, "impersonation": true, "project_id": project, "roles": [{"name": "reader"}]});
+            trust.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            trust
+        };
+        let trusts = format!("{V3}/OS-TRUST/trusts");
+        for (more, status, text) in [
+            (json!({"allow_redelegation": true, "remaining_uses": 2}), 400, "remaining_uses must not be set if redelegation is allowed"),
+            (json!({"allow_redelegation": true, "redelegation_count": 4}), 403, "Requested redelegation depth of 4 is greater than allowed 3"),
+        ] {
+            let refused = demo.post(&trusts, &json!({"trust": new(more)})).await;
+            assert_eq!((refused.status, &refused.body["error"]["message"]), (status, &json!(text)));
+        }
+
+        // The trustor has a role in another project as well, which he has not lent.
+        let reader = role(&admin, "reader").await;
+        assert_eq!(admin.put(&format!("{V3}/projects/{elsewhere}/users/{trustor}/roles/{reader}"), &json!(null)).await.status, 204);
+        let lent = async |more: Value| {
+            let trust = make(&demo, "OS-TRUST/trusts", "trust", new(more)).await;
+            let mut body = password("admin", PASSWORD, "");
+            body["auth"]["scope"] = json!({"OS-TRUST:trust": {"id": trust["id"]}});
+            cloud.token(&body).await.unwrap().0
+        };
+        let parent = json!({"allow_redelegation": true, "expires_at": "2099-01-01T00:00:00.000000Z"});
+        let client = cloud.anonymous().with_token(&lent(parent.clone()).await);
+        for (more, text) in [
+            (json!({"project_id": elsewhere}), "Requested project is not that of the redelegated trust"),
+            (json!({"roles": [{"name": "member"}]}), "Some of requested roles are not in redelegated trust"),
+            (json!({"remaining_uses": 1}), "Field \"remaining_uses\" is set to 1 while it must not be set in order to redelegate a trust"),
+            (json!({"expires_at": "2099-01-02T00:00:00.000000Z"}), "Requested expiration time is more than redelegated trust can provide"),
+            (json!({"allow_redelegation": true, "redelegation_count": 3}), "Modifying \"redelegation_count\" upon redelegation is forbidden. Omitting this parameter is advised."),
+        ] {
+            let refused = client.post(&trusts, &json!({"trust": new(more)})).await;
+            assert_eq!((refused.status, &refused.body["error"]["message"]), (403, &json!(text)));
+        }
+        for (allow, count) in [(true, 2), (false, 0)] {
+            let passed_on = make(&client, "OS-TRUST/trusts", "trust", new(json!({"allow_redelegation": allow}))).await;
+            assert_eq!((&passed_on["redelegation_count"], &passed_on["expires_at"]), (&json!(count), &parent["expires_at"]));
+        }
+
+        // Who speaks in his own name lets nobody speak in the trustor's.
+        let mut more = parent;
+        more["impersonation"] = json!(false);
+        let client = cloud.anonymous().with_token(&lent(more).await);
+        for (impersonation, status) in [(true, 403), (false, 201)] {
+            let body = new(json!({"trustor_user_id": trustee, "impersonation": impersonation}));
+            let answer = client.post(&trusts, &json!({"trust": body})).await;
+            assert_eq!(answer.status, status, "{:?}", answer.body);
+        }
     }
 
     async fn credentials_are_seen_by_their_user_alone(cloud: Cloud) {

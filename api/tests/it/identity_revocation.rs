@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future;
 use http::Method;
+use novella_common::{config::Secret, sql};
+use novella_identity::db::{hash_password, set_password};
 use serde_json::json;
 
 use crate::{
     identity_resources::{id, make, role},
-    support::{Client, Cloud},
+    support::{Client, Cloud, identity_config},
 };
 
 const V3: &str = "/identity/v3";
@@ -65,6 +68,55 @@ on_both! {
                 "project disabled" => assert_eq!(admin.patch(&project_path, &json!({"project": on})).await.status, 200),
                 _ => {}
             }
+        }
+    }
+
+    async fn with_a_token_those_made_from_it_end_unless_it_is_asked_otherwise(cloud: Cloud) {
+        let admin = cloud.admin().await;
+        let project = make(&admin, "projects", "project", json!({"name": "p"})).await;
+        let member = role(&admin, "member").await;
+        let user = make(&admin, "users", "user", json!({"name": "u", "password": "pw"})).await;
+        let grant = format!("{V3}/projects/{}/users/{}/roles/{member}", id(&project), id(&user));
+        assert_eq!(admin.put(&grant, &json!(null)).await.status, 204);
+        let password = json!({"methods": ["password"], "password": {"user": {"id": user["id"], "password": "pw"}}});
+        for (query, status) in [("?cascade=false", 200), ("", 401)] {
+            let (first, _) = cloud.token(&json!({"auth": {"identity": password, "scope": "unscoped"}})).await.unwrap();
+            let by_token = json!({"methods": ["token"], "token": {"id": first}});
+            let scope = json!({"project": {"id": project["id"]}});
+            let (second, _) = cloud.token(&json!({"auth": {"identity": by_token, "scope": scope}})).await.unwrap();
+            let client = cloud.anonymous().with_token(&first);
+            let (path, headers) = (format!("{V3}/auth/tokens{query}"), [("x-subject-token", first.as_str())]);
+            let ended = client.send_with(Method::DELETE, &path, axum::body::Body::empty(), &headers).await;
+            assert_eq!(ended.status, 204);
+            let made_from_it = cloud.anonymous().with_token(&second);
+            assert_eq!(made_from_it.get(&format!("{V3}/regions")).await.status, status, "{query}");
+        }
+    }
+
+    async fn a_log_in_that_is_overtaken_by_a_change_of_the_password_gets_no_token(cloud: Cloud) {
+        let admin = cloud.admin().await;
+        let hash = hash_password(&Secret::new("other"), identity_config().password_cost()).unwrap();
+        for method in ["password", "token"] {
+            let user = make(&admin, "users", "user", json!({"name": method, "password": "pw"})).await;
+            let by_password = json!({"methods": ["password"], "password": {"user": {"id": user["id"], "password": "pw"}}});
+            let (token, _) = cloud.token(&json!({"auth": {"identity": by_password, "scope": "unscoped"}})).await.unwrap();
+            let identity = match method {
+                "password" => by_password,
+                _ => json!({"methods": ["token"], "token": {"id": token}}),
+            };
+            let body = json!({"auth": {"identity": identity, "scope": "unscoped"}});
+            let mut change = cloud.database.begin().await.unwrap();
+            set_password(&mut change, id(&user), &hash, None).await.unwrap();
+            // What is not committed is not seen: the old password and the token are still good when they are looked at.
+            let (answer, ()) = future::join(cloud.token(&body), async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                change.commit().await.unwrap();
+            })
+            .await;
+            assert!(answer.is_err(), "{method}");
+            let mut left = sql!("SELECT COUNT(*) FROM tokens WHERE user_id = "(id(&user)));
+            let left: i64 = left.fetch_one(&mut cloud.database.read().await.unwrap()).await.unwrap();
+            assert_eq!(left, 0, "{method}");
         }
     }
 

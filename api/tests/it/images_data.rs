@@ -271,6 +271,29 @@ on_both! {
         assert_eq!(stored(&cloud), 2);
     }
 
+    async fn of_uploads_that_end_at_once_as_many_are_kept_as_the_quota_holds(cloud: Cloud) {
+        let cloud = cloud.with_images(ImageConfig { user_storage_quota: 150, ..ImageConfig::default() });
+        let demo = cloud.demo().await;
+        let ids = [queued(&demo, "raw").await, queued(&demo, "raw").await, queued(&demo, "raw").await];
+        let (mut senders, mut uploads) = (Vec::new(), FuturesUnordered::new());
+        for id in &ids {
+            let (sender, body) = slow_body();
+            senders.push(sender);
+            uploads.push(upload(&demo, id, body));
+            let saving = Box::pin(becomes(&demo, id, "saving"));
+            assert!(matches!(future::select(uploads.next(), saving).await, future::Either::Right(_)));
+        }
+        for sender in senders {
+            sender.send(Ok(Bytes::from(vec![0; 100]))).unwrap();
+        }
+        let mut statuses = Vec::new();
+        while let Some(answer) = uploads.next().await {
+            statuses.push(answer.status);
+        }
+        statuses.sort_unstable();
+        assert_eq!(statuses, [204, 413, 413]);
+    }
+
     async fn what_a_process_that_is_gone_had_begun_is_given_up(cloud: Cloud) {
         let cloud = cloud.with_images(ImageConfig { upload_lease: Duration::from_millis(200), ..ImageConfig::default() });
         let demo = cloud.demo().await;

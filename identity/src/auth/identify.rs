@@ -5,7 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use novella_common::{
     config::Secret,
-    db::list::{Condition, List},
+    db::{
+        Connection, DbError,
+        list::{Condition, List},
+    },
 };
 use novella_rest::{ApiError, Token};
 use serde_json::Value;
@@ -15,7 +18,7 @@ use super::delegation;
 use super::request::{ApplicationCredentialMethod, Identity, NamedUser, PasswordMethod, TokenMethod, reference};
 use crate::{
     Request,
-    db::{self, Reference, User},
+    db::{self, Reference, User, tokens},
     inputs::expecting,
     passwords::HashingPermit,
     resource::look_up,
@@ -25,18 +28,38 @@ use crate::{
 
 /// Somebody who is who he says.
 pub(super) struct Identified {
-    /// Him.
+    /// Him, as he was before it was found out.
     pub(super) user: User,
     /// How that was found out.
     pub(super) methods: Vec<String>,
-    /// The token that was shown, if it was by one.
-    pub(super) parent: Option<Arc<Token>>,
+    /// The token that was shown, with its hash, if it was by one.
+    pub(super) parent: Option<(String, Arc<Token>)>,
     /// The application credential that it was by, and the project that it is for.
     pub(super) application_credential_id: Option<String>,
     /// See above.
     pub(super) application_credential_project: Option<String>,
     /// When what it was by ends.
     pub(super) until: Option<Timestamp>,
+}
+
+impl Identified {
+    /// Whether the password is still the one that was looked at, and the token that was shown is still there. If so, who
+    /// changes the one or ends the other waits for this transaction, and so finds the token that is written in it.
+    pub(super) async fn still_holds(&self, transaction: &mut Connection) -> Result<bool, DbError> {
+        let by_password = self.methods.iter().any(|method| method == "password");
+        if by_password || self.parent.is_some() {
+            let Some(now) = db::held_user(transaction, &self.user.id).await? else { return Ok(false) };
+            // Not the hash, which log-ins write anew when its cost is another.
+            let password = |user: &User| (user.password_created_at, user.password_hash.is_some());
+            if by_password && password(&now) != password(&self.user) {
+                return Ok(false);
+            }
+        }
+        match &self.parent {
+            Some((hash, _)) => tokens::hold(transaction, hash).await,
+            None => Ok(true),
+        }
+    }
 }
 
 /// Finds out who wants a token.
@@ -66,7 +89,7 @@ pub(super) async fn identify(request: &Request, identity: Identity) -> Result<Id
                     .application_credential_project
                     .or(one.application_credential_project),
                 until: before.until.into_iter().chain(one.until).min(),
-                user: one.user,
+                user: before.user,
             },
             Some(_) => return Err(ApiError::Unauthorized),
         });
@@ -193,7 +216,7 @@ async fn by_token(component: &state::Identity, method: TokenMethod) -> Result<Id
         application_credential_id: None,
         // Never renewed: else a token that leaked would be good for ever.
         until: Some(token.expires_at),
-        parent: Some(token),
+        parent: Some((hash, token)),
     })
 }
 

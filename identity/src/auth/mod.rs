@@ -11,17 +11,21 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    http::{HeaderName, StatusCode},
+    http::{HeaderMap, HeaderName, StatusCode},
     response::{IntoResponse, Response},
 };
 use jiff::{SignedDuration, Timestamp};
 use novella_common::db::{Transaction, list::Condition};
 use novella_rest::{
-    ApiError, Operation, Token, delete, get, head, list::ListDescription, policy::Target, post, token_in,
+    ApiError, Operation, Token, delete, get, head, list::ListDescription, policy::Target, post, token_in, truth,
 };
 use serde_json::{Value, json};
 
-use self::{identify::Identified, request::Auth, scope::Scoped};
+use self::{
+    identify::Identified,
+    request::Auth,
+    scope::{Scoped, Wanted},
+};
 use crate::{
     Request,
     db::{
@@ -63,6 +67,14 @@ async fn issue(request: Request, Auth(auth): Auth) -> Result<Response, ApiError>
     let identity = &request.state;
     let wanted = scope::wanted(auth.scope.as_ref().map(|scope| &scope.0))?;
     let identified = identify::identify(&request, auth.identity).await?;
+    let of_system = identified.parent.as_ref().is_some_and(|(_, parent)| parent.system);
+    if of_system && matches!(wanted, Wanted::Project(_) | Wanted::Domain(_)) {
+        return Err(ApiError::Forbidden(
+            "You are not authorized to perform the requested action: Using a system-scoped token to create a \
+             project-scoped or domain-scoped token is not allowed.."
+                .into(),
+        ));
+    }
     let scoped = scope::scoped(identity, &identified, wanted).await?;
     let (transaction, secret, token) = prepared(identity, identified, scoped).await?;
     transaction.commit().await?;
@@ -77,13 +89,17 @@ async fn prepared(
     scoped: Scoped,
 ) -> Result<(Transaction, String, Token), ApiError> {
     let issued_at = Timestamp::now();
+    let mut transaction = identity.database.begin().await?;
+    if !identified.still_holds(&mut transaction).await? {
+        return Err(ApiError::Unauthorized);
+    }
     let ttl = SignedDuration::try_from(identity.token_ttl).unwrap_or(SignedDuration::MAX);
     let full = issued_at.saturating_add(ttl).unwrap_or(Timestamp::MAX);
     let Identified { methods, parent, application_credential_id, until, .. } = identified;
     // No longer than what it was got with.
     let expires_at = until.into_iter().chain(scoped.until).fold(full, Timestamp::min);
     let mut audit_ids = vec![secrets::audit_id()?];
-    audit_ids.extend(parent.as_ref().and_then(|parent| parent.audit_ids.last().cloned()));
+    audit_ids.extend(parent.as_ref().and_then(|(_, parent)| parent.audit_ids.last().cloned()));
     let written = Written {
         user_id: scoped.user_id,
         scope: scoped.scope,
@@ -96,7 +112,6 @@ async fn prepared(
     };
     let secret = secrets::token()?;
     let hash = db::token_hash(&secret);
-    let mut transaction = identity.database.begin().await?;
     if let Some(trust) = &written.trust_id {
         scope::use_trust(&mut transaction, trust).await?;
     }
@@ -131,9 +146,14 @@ async fn subject(request: &Request) -> Result<(String, Arc<Token>), ApiError> {
     Ok((hash, token))
 }
 
-/// Shows a token.
+/// Shows a token. One with access rules is none to whoever does not say that he holds a request against them: he would let
+/// it do everything.
 async fn validate(request: Request) -> Result<Response, ApiError> {
     let (_, token) = subject(&request).await?;
+    let has_rules = token.application_credential.as_ref().is_some_and(|credential| credential.access_rules.is_some());
+    if has_rules && !knows_access_rules(request.headers()) {
+        return Err(ApiError::not_found("Failed to validate token"));
+    }
     let mut shown = Json(TokenBody::new(&token, catalog_of(&request, &token).await?)).into_response();
     if let Some(value) = request.headers().get(&SUBJECT_TOKEN) {
         shown.headers_mut().insert(SUBJECT_TOKEN.clone(), value.clone());
@@ -141,11 +161,22 @@ async fn validate(request: Request) -> Result<Response, ApiError> {
     Ok(shown)
 }
 
-/// Ends a token, here at once and everywhere within a second.
+/// Whether who asks has said that he knows access rules: by the version of them, of which there is one.
+fn knows_access_rules(headers: &HeaderMap) -> bool {
+    let version = headers.get("openstack-identity-access-rules").and_then(|version| version.to_str().ok());
+    version.and_then(|version| version.trim().parse::<f64>().ok()).is_some_and(|version| version >= 1.0)
+}
+
+/// Ends a token and, unless the query says otherwise (`cascade`), those made from it; here at once and everywhere within a
+/// second.
 async fn revoke(request: Request) -> Result<StatusCode, ApiError> {
-    let (hash, _) = subject(&request).await?;
+    let (hash, token) = subject(&request).await?;
+    let cascade = request.query.get("cascade").and_then(truth).unwrap_or(true);
     let mut transaction = request.state.database.begin().await?;
     tokens::delete(&mut transaction, &hash).await?;
+    if let (true, Some(audit_id)) = (cascade, token.audit_ids.first()) {
+        tokens::delete_made_from(&mut transaction, &token.user.id, audit_id).await?;
+    }
     request.state.commit(transaction).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -152,7 +152,8 @@ pub(super) async fn scoped(
 async fn find_project(connection: &mut Connection, named: &NamedProject) -> Result<Option<Project>, ApiError> {
     let NamedProject { id, name, domain } = named;
     match reference(connection, "project", id.as_ref(), name.as_ref(), domain.as_ref()).await? {
-        Some(which) => Ok(db::project(connection, &which).await?),
+        // A domain is none to work in, whatever its id is taken for.
+        Some(which) => Ok(db::project(connection, &which).await?.filter(|found| !found.is_domain)),
         None => Ok(None),
     }
 }

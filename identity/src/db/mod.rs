@@ -138,6 +138,13 @@ pub async fn user(connection: &mut Connection, which: &Reference) -> Result<Opti
     }))
 }
 
+/// A user, whom nobody changes until the transaction ends.
+pub(crate) async fn held_user(connection: &mut Connection, id: &str) -> Result<Option<User>, DbError> {
+    let mut sql = select::<User>();
+    // SQLite has one writer.
+    sql.push(" WHERE id = ").bind(id).push_for("", " FOR SHARE").fetch_optional(connection).await
+}
+
 impl Reference {
     fn condition(&self) -> Sql {
         match self {

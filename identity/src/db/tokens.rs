@@ -192,9 +192,28 @@ pub(crate) async fn access_rules(connection: &mut Connection, id: &str) -> Resul
     Ok(found.into_iter().map(|(id, service, method, path)| AccessRule { id, service, method, path }).collect())
 }
 
+/// Whether a token is there. If so, nobody ends it until the transaction ends.
+pub(crate) async fn hold(connection: &mut Connection, hash: &str) -> Result<bool, DbError> {
+    let mut sql = sql!("SELECT user_id FROM tokens WHERE token_hash = "(hash));
+    // SQLite has one writer.
+    let found: Option<String> = sql.push_for("", " FOR SHARE").fetch_optional(connection).await?;
+    Ok(found.is_some())
+}
+
 /// Ends a token. Says whether there was one.
 pub(crate) async fn delete(connection: &mut Connection, hash: &str) -> Result<bool, DbError> {
     sql!("DELETE FROM tokens WHERE token_hash = "(hash)).execute_one(connection).await
+}
+
+/// Ends the tokens that were made from the one with this audit id, which was given to this user or to whom a trust of his
+/// speaks for.
+pub(crate) async fn delete_made_from(connection: &mut Connection, user: &str, audit_id: &str) -> Result<u64, DbError> {
+    sql!(
+        "DELETE FROM tokens WHERE (user_id = " (user) " OR trust_id IN (SELECT id FROM trusts WHERE trustee_user_id = "
+        (user) ")) AND audit_ids ->> 1 = " (audit_id)
+    )
+    .execute(connection)
+    .await
 }
 
 /// Removes the tokens that have expired by `now`. Says how many.

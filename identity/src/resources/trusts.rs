@@ -174,6 +174,8 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
     let mut transaction = request.state.database.begin().await?;
     users::existing(&mut transaction, &new.trustee_user_id).await?;
     let passed_on = passed_on(&request, &mut transaction).await?;
+    let redelegation_count =
+        depth(passed_on.as_ref(), new.allow_redelegation, new.redelegation_count, new.remaining_uses)?;
     let mut ids = Vec::new();
     for role in asked {
         ids.push(role_id(&mut transaction, role).await?);
@@ -181,13 +183,11 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
     if let Some(project) = &new.project_id {
         projects::existing_project(&mut transaction, project).await?;
         let holder = passed_on.as_ref().map_or(user.as_str(), |trust| trust.trustor_user_id.as_str());
-        let limited_to = passed_on.as_ref().map(|trust| trust.roles.as_slice());
-        let held = tokens::held(&mut transaction, holder, AssignmentTarget::Project(project), limited_to).await?;
+        let held = tokens::held(&mut transaction, holder, AssignmentTarget::Project(project), None).await?;
         if let Some(id) = ids.iter().find(|id| held.iter().all(|role| role.id != **id)) {
             return Err(not_found("role", id));
         }
     }
-    let deepest = new.redelegation_count.unwrap_or(MAX_REDELEGATION).clamp(0, MAX_REDELEGATION);
     let trust = Trust {
         id: db::new_id(),
         trustor_user_id: passed_on.as_ref().map_or(new.trustor_user_id, |trust| trust.trustor_user_id.clone()),
@@ -195,18 +195,14 @@ async fn create(request: Request, new: NewTrust) -> Result<Response, ApiError> {
         project_id: new.project_id,
         impersonation: new.impersonation,
         roles: ids,
-        expires_at: passed_on
-            .as_ref()
-            .and_then(|trust| trust.expires_at)
-            .map_or(expires_at, |latest| Some(expires_at.map_or(latest, |own| own.min(latest)))),
+        expires_at: expires_at.or(passed_on.as_ref().and_then(|trust| trust.expires_at)),
         remaining_uses: new.remaining_uses,
-        redelegation_count: match (&passed_on, new.allow_redelegation) {
-            (Some(trust), _) => trust.redelegation_count - 1,
-            (None, Some(true)) => deepest,
-            (None, _) => 0,
-        },
-        redelegated_trust_id: passed_on.map(|trust| trust.id),
+        redelegation_count,
+        redelegated_trust_id: passed_on.as_ref().map(|trust| trust.id.clone()),
     };
+    if let Some(parent) = &passed_on {
+        check_redelegation(parent, &trust)?;
+    }
     let links = request.links.clone();
     let held = roles_of(&mut transaction, &trust).await?;
     resource::store(&request, transaction, &trust).await?;
@@ -219,11 +215,75 @@ async fn passed_on(request: &Request, connection: &mut Connection) -> Result<Opt
         return Ok(None);
     };
     let trust: Option<Trust> = look_up(connection, id).await?;
-    let trust = trust.ok_or_else(|| not_found("trust", id))?;
-    if trust.redelegation_count < 1 {
-        return Err(denied("Redelegation allowed for delegated by trust only"));
+    Ok(Some(trust.ok_or_else(|| not_found("trust", id))?))
+}
+
+/// How often a new trust may be passed on.
+///
+/// # Errors
+/// 403 for more often than may be, 400 if it may also be used only so often.
+fn depth(
+    parent: Option<&Trust>,
+    allowed: Option<bool>,
+    asked: Option<i64>,
+    remaining_uses: Option<i64>,
+) -> Result<i64, ApiError> {
+    if allowed != Some(true) || asked.is_some_and(|asked| asked < 1) {
+        return Ok(0);
     }
-    Ok(Some(trust))
+    if let Some(asked) = asked.filter(|asked| *asked > MAX_REDELEGATION) {
+        return Err(ApiError::Forbidden(format!(
+            "Requested redelegation depth of {asked} is greater than allowed {MAX_REDELEGATION}"
+        )));
+    }
+    if remaining_uses.is_some() {
+        return Err(ApiError::bad_request("remaining_uses must not be set if redelegation is allowed"));
+    }
+    match (parent.map(|parent| parent.redelegation_count - 1), asked) {
+        (Some(left), Some(asked)) if asked != left => Err(ApiError::Forbidden(
+            "Modifying \"redelegation_count\" upon redelegation is forbidden. Omitting this parameter is advised."
+                .into(),
+        )),
+        (Some(left), _) => Ok(left),
+        (None, asked) => Ok(asked.unwrap_or(MAX_REDELEGATION)),
+    }
+}
+
+/// Refuses a trust that passes on more than was given.
+///
+/// # Errors
+/// 403, as Keystone; which does not refuse another project, but it was not given either.
+fn check_redelegation(parent: &Trust, trust: &Trust) -> Result<(), ApiError> {
+    let refused = |why: String| Err(ApiError::Forbidden(why));
+    let depth = parent.redelegation_count;
+    if !(1..=MAX_REDELEGATION).contains(&depth) {
+        return refused(format!(
+            "Remaining redelegation depth of {depth} out of allowed range of [0..{MAX_REDELEGATION}]"
+        ));
+    }
+    // A parent has them only if it is from before they were refused.
+    if let Some(uses) = trust.remaining_uses.or(parent.remaining_uses) {
+        return refused(format!(
+            "Field \"remaining_uses\" is set to {uses} while it must not be set in order to redelegate a trust"
+        ));
+    }
+    if parent.expires_at.is_some_and(|latest| trust.expires_at.is_none_or(|until| until > latest)) {
+        return refused("Requested expiration time is more than redelegated trust can provide".into());
+    }
+    if trust.roles.iter().any(|role| !parent.roles.contains(role)) {
+        return refused("Some of requested roles are not in redelegated trust".into());
+    }
+    if trust.impersonation && !parent.impersonation {
+        return refused(format!(
+            "Impersonation is not allowed because redelegated trust does not specify impersonation. Redelegated trust \
+             id: {}",
+            parent.id
+        ));
+    }
+    if trust.project_id != parent.project_id {
+        return refused("Requested project is not that of the redelegated trust".into());
+    }
+    Ok(())
 }
 
 async fn roles_of(connection: &mut Connection, trust: &Trust) -> Result<Vec<Role>, ApiError> {
