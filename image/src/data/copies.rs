@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     fetch::{self, Source},
     receive::{Most, alive, receive},
-    transitions::{IMPORT_TASK, activate, back_to_queued, end_import, end_task, gone, imported, most},
+    transitions::{IMPORT_TASK, activate, back_to_queued, end_import, end_task, gone, imported, take_room},
 };
 use crate::{
     Images,
@@ -164,7 +164,7 @@ impl Copying {
         image: &mut Image,
         object: &Object,
     ) -> Result<(), ApiError> {
-        most(images, transaction, image, object.size.and_then(|size| u64::try_from(size).ok())).await?;
+        take_room(images, transaction, image, object.size).await?;
         if objects::keep(transaction, object).await? { Ok(()) } else { Err(gone(&image.id)) }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use novella_common::{
-    db::{Connection, Database, DbError, Json, Transaction},
+    db::{Connection, Database, DbError, Json, Transaction, quotas},
     sql,
 };
 use novella_rest::{ApiError, policy::Rule};
@@ -98,6 +98,25 @@ pub(super) async fn most(
     Ok(most)
 }
 
+/// As [`most`], of bytes that have come: nobody else of the owner's takes what room there is until the transaction ends.
+///
+/// # Errors
+/// 413 if there is too little.
+pub(super) async fn take_room(
+    images: &Images,
+    transaction: &mut Connection,
+    image: &Image,
+    size: Option<i64>,
+) -> Result<(), ApiError> {
+    if images.config.user_storage_quota > 0
+        && let Some(owner) = &image.owner
+    {
+        quotas::lock(transaction, &format!("images of {owner}")).await?;
+    }
+    most(images, transaction, image, size.and_then(|size| u64::try_from(size).ok())).await?;
+    Ok(())
+}
+
 /// What a row of the bytes' says after they have come.
 pub(super) fn kept(images: &Images, image: &Image, (store, object): (&str, Uuid), received: Received) -> Object {
     // Bytes in a container are the container's format.
@@ -153,7 +172,7 @@ pub(super) async fn finish(images: &Images, from: Status, object: &Object) -> Re
     {
         return Err(ApiError::UnsupportedContent(refusal.clone()));
     }
-    most(images, &mut transaction, &image, object.size.and_then(|size| u64::try_from(size).ok())).await?;
+    take_room(images, &mut transaction, &image, object.size).await?;
     let state = if from == Status::Uploading { ObjectState::Staged } else { ObjectState::Kept };
     if !objects::keep(&mut transaction, &Object { state, ..object.clone() }).await? {
         return Err(gone(id));
