@@ -83,10 +83,32 @@ async fn limit_of<R: Resource>(
     project: &str,
 ) -> Result<Option<(&'static str, i64)>, ApiError> {
     let Some(resource) = R::ABOUT.quota else { return Ok(None) };
+    Ok(limit_named(connection, config, project, resource).await?.map(|limit| (resource, limit)))
+}
+
+/// The limit of this name that holds for a project; `None`: there is none.
+async fn limit_named(
+    connection: &mut Connection,
+    config: &NetworkConfig,
+    project: &str,
+    resource: &str,
+) -> Result<Option<i64>, ApiError> {
     let set = set_limits(connection, project).await?;
     let default = config.limits().into_iter().find(|(name, _)| *name == resource);
     let limit = set.get(resource).copied().or(default.map(|(_, limit)| limit)).unwrap_or(-1);
-    Ok((limit >= 0).then_some((resource, limit)))
+    Ok((limit >= 0).then_some(limit))
+}
+
+/// Refuses more routes than a router of this project may have.
+///
+/// # Errors
+/// 409.
+pub(crate) async fn check_routes(work: &mut Work<'_>, project: &str, routes: usize) -> Result<(), ApiError> {
+    const ROUTES: &str = "router_route";
+    let config = &work.request.state.config;
+    let limit = limit_named(&mut work.transaction, config, project, ROUTES).await?;
+    let over = limit.is_some_and(|limit| usize::try_from(limit).is_ok_and(|limit| routes > limit));
+    if over { Err(over_named(ROUTES)) } else { Ok(()) }
 }
 
 /// Refuses what takes a project past its limit. To be called when all is written.
@@ -127,7 +149,10 @@ pub(crate) async fn left<R: Resource>(
 
 /// 409: it would be more than a project may have.
 pub(crate) fn over<R: Resource>() -> ApiError {
-    let resource = R::ABOUT.quota.unwrap_or_default();
+    over_named(R::ABOUT.quota.unwrap_or_default())
+}
+
+fn over_named(resource: &str) -> ApiError {
     conflict("OverQuota", format!("Quota exceeded for resources: ['{resource}']."))
 }
 

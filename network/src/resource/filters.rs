@@ -8,6 +8,7 @@ use novella_common::{
     sql,
 };
 use novella_rest::{ApiError, list::nothing, truth};
+use serde_json::Value;
 
 use super::{Resource, attributes};
 use crate::{Request, attributes::Field, errors::invalid_input};
@@ -87,9 +88,17 @@ fn column(field: &Field, values: &[&str]) -> Result<Condition, ApiError> {
     Ok(match field.kind {
         Kind::Bool => Condition::is_in(field.column, flags(values)?),
         Kind::Int => Condition::is_in(field.column, ints(values)?),
-        Kind::Text => Condition::is_in(field.column, values),
+        Kind::Text => Condition::is_in(field.column, values.iter().map(|value| in_form(field, value))),
         Kind::Uuid | Kind::Time | Kind::Json => nothing(),
     })
+}
+
+/// A value in the form in which the attribute's values are kept. What could be none of them stays as it came.
+fn in_form(field: &Field, value: &str) -> String {
+    match (field.attribute.check)(&Value::from(value)) {
+        Ok(Value::String(text)) => text,
+        _ => value.to_owned(),
+    }
 }
 
 fn ints(values: &[&str]) -> Result<Vec<i64>, ApiError> {

@@ -20,8 +20,11 @@ use super::{
 use crate::{
     Networking, Request,
     attributes::checks::{self, Refusal},
-    errors::{invalid_input, missing},
+    errors::{bad_request_of, invalid_input, missing},
 };
+
+/// Tags that a thing may have.
+const MOST: usize = 50;
 
 /// The operations on the tags of a resource, if it has some. Who may change a thing may tag it.
 pub(super) fn operations<R: Resource>() -> Vec<Operation<Networking>> {
@@ -75,6 +78,14 @@ async fn tags_in(request: &mut Request) -> Result<(Value, Vec<String>), ApiError
     Ok((body, crate::attributes::read("tags", &tags)?))
 }
 
+fn check_number<R: Resource>(number: usize) -> Result<(), ApiError> {
+    if number <= MOST {
+        return Ok(());
+    }
+    let reason = format!("The number of tags exceed the per-resource limit of {MOST}");
+    Err(bad_request_of(R::ABOUT.many, &reason))
+}
+
 async fn list<R: Resource>(request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let mut connection = request.state.database.read().await?;
     found_for::<R>(&request, &mut connection, R::ABOUT.get, &id).await?;
@@ -104,6 +115,7 @@ async fn change<'r, R: Resource>(request: &'r Request, id: &str) -> Result<Work<
 async fn replace<R: Resource>(mut request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let (body, tags) = tags_in(&mut request).await?;
     let mut work = change::<R>(&request, &id).await?;
+    check_number::<R>(tags.len())?;
     sql!("DELETE FROM network_tags WHERE resource_id = "(id)).execute(&mut work.transaction).await?;
     write(&mut work.transaction, &id, &tags).await?;
     work.commit().await?;
@@ -113,6 +125,7 @@ async fn replace<R: Resource>(mut request: Request, Path(id): Path<String>) -> R
 async fn add<R: Resource>(mut request: Request, Path(id): Path<String>) -> Result<Response, ApiError> {
     let (body, tags) = tags_in(&mut request).await?;
     let mut work = change::<R>(&request, &id).await?;
+    check_number::<R>(tags.len())?;
     write(&mut work.transaction, &id, &tags).await?;
     work.commit().await?;
     Ok(Json(body).into_response())
@@ -128,6 +141,8 @@ async fn clear<R: Resource>(request: Request, Path(id): Path<String>) -> Result<
 async fn add_one<R: Resource>(request: Request, Path((id, tag)): Path<(String, String)>) -> Result<Response, ApiError> {
     checks::text::<255>(&json!(tag)).map_err(refuse)?;
     let mut work = change::<R>(&request, &id).await?;
+    let tags = read(&mut work.transaction, &id).await?;
+    check_number::<R>(tags.len() + usize::from(!tags.contains(&tag)))?;
     write(&mut work.transaction, &id, &[tag]).await?;
     work.commit().await?;
     Ok((StatusCode::CREATED, Json(Value::Null)).into_response())

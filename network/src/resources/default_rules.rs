@@ -13,7 +13,7 @@ use crate::{
         checks::{self, boolean, name},
     },
     policy,
-    resource::{self, About, Resource},
+    resource::{self, About, Given, Resource, Work},
 };
 
 /// Of a rule for what comes from the group itself: the group is not known yet.
@@ -68,6 +68,12 @@ impl Resource for DefaultRule {
     /// They are the cloud's.
     fn visible(_: &Request) -> Option<Condition> {
         None
+    }
+
+    async fn before_create(&mut self, _: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
+        self.protocol = protocols::meant(self.protocol.take(), &self.ethertype);
+        (self.port_range_min, self.port_range_max) = protocols::meant_ports(self.port_range_min, self.port_range_max);
+        Ok(())
     }
 
     async fn complete(

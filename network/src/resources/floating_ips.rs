@@ -26,7 +26,9 @@ use crate::{
     },
     errors::{bad_request_of, conflict, missing, refused},
     policy,
-    resource::{self, About, Given, Resource, View, Wanted, Work, bump, delete_row, find, grouped, look_up, rows_by},
+    resource::{
+        self, About, Given, Resource, View, Wanted, Work, bump, delete_row, find, grouped, is_admin, look_up, rows_by,
+    },
 };
 
 crate::resource! {
@@ -268,6 +270,15 @@ impl FloatingIp {
         find::<Port>(work.request, &mut work.transaction, &id).await?;
         // Of several that want one port the second sees what the first has got.
         let port = table::lock::<Port, _>(&mut work.transaction, &id).await?.ok_or_else(|| Port::missing(&id))?;
+        if port.project_id != self.project_id && !is_admin(work.request) {
+            return Err(bad_request_of(
+                "floatingip",
+                &format!(
+                    "Cannot process floating IP association with Port {id}, since that port is owned by a different \
+                     project"
+                ),
+            ));
+        }
         let addresses = ports::addresses_of(&mut work.transaction, &id).await?;
         let fixed = match &self.fixed_ip_address {
             Some(wanted) => addresses
@@ -351,8 +362,30 @@ pub(super) async fn leave_ports(work: &mut Work<'_>, ports: &[&str]) -> Result<(
         .is_in(ports)
         .execute(&mut work.transaction)
         .await?;
-        sql!("DELETE FROM port_forwardings WHERE internal_port_id").is_in(ports).execute(&mut work.transaction).await?;
+        stop_forwarding(work, ports).await?;
     }
+    Ok(())
+}
+
+/// Forwards nothing more to ports that go. A floating IP that then forwards nothing has no router, either.
+async fn stop_forwarding(work: &mut Work<'_>, ports: &[&str]) -> Result<(), ApiError> {
+    // Whoever deletes the other forwardings of one at the same time waits.
+    let mut sql = sql!(
+        "SELECT id FROM floating_ips WHERE id IN (SELECT floatingip_id FROM port_forwardings WHERE internal_port_id"
+    );
+    sql.is_in(ports).push(") ORDER BY id").push_for("", " FOR UPDATE");
+    let forwarding: Vec<String> = sql.fetch_all(&mut work.transaction).await?;
+    if forwarding.is_empty() {
+        return Ok(());
+    }
+    sql!("DELETE FROM port_forwardings WHERE internal_port_id").is_in(ports).execute(&mut work.transaction).await?;
+    sql!(
+        "UPDATE floating_ips SET router_id = NULL, status = " ("DOWN") " WHERE port_id IS NULL AND NOT EXISTS (SELECT \
+         1 FROM port_forwardings f WHERE f.floatingip_id = floating_ips.id) AND id"
+    )
+    .is_in(&forwarding)
+    .execute(&mut work.transaction)
+    .await?;
     Ok(())
 }
 

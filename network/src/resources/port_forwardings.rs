@@ -1,7 +1,7 @@
 //! `/floatingips/{id}/port_forwardings`: ports of one floating IP that lead to ports of several machines.
 
 use novella_common::{
-    db::{Connection, list::Condition},
+    db::{Connection, list::Condition, table},
     sql,
 };
 use novella_rest::{ApiError, Operation};
@@ -106,6 +106,14 @@ impl Resource for PortForwarding {
         let floating = given.text("floatingip_id").unwrap_or_default();
         let floating = find::<FloatingIp>(request, connection, floating).await?;
         Ok(Whose { parent: Some(floating.project_id), ..Whose::of(given.project.clone()) })
+    }
+
+    /// Of several that change or delete what one floating IP forwards, the second sees what the first has left.
+    async fn lock_before(work: &mut Work<'_>, id: &str) -> Result<(), ApiError> {
+        if let Some(forwarding) = look_up::<Self>(&mut work.transaction, id).await? {
+            table::lock::<FloatingIp, _>(&mut work.transaction, &forwarding.floatingip_id).await?;
+        }
+        Ok(())
     }
 
     async fn before_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {

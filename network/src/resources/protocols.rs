@@ -69,6 +69,26 @@ fn unknown(value: &Value) -> Refusal {
     ))
 }
 
+/// The protocol that a rule for this ethertype means: ICMP has another name and another number in IPv6.
+pub(super) fn meant(protocol: Option<String>, ethertype: &str) -> Option<String> {
+    if ethertype != "IPv6" {
+        return protocol;
+    }
+    protocol.map(|protocol| match protocol.as_str() {
+        "icmp" | "icmpv6" => "ipv6-icmp".to_owned(),
+        "1" => "58".to_owned(),
+        _ => protocol,
+    })
+}
+
+/// The ports that a rule means: all of them are none in particular.
+pub(super) const fn meant_ports(min: Option<i64>, max: Option<i64>) -> (Option<i64>, Option<i64>) {
+    match (min, max) {
+        (Some(1), Some(65535)) => (None, None),
+        ports => ports,
+    }
+}
+
 /// The number of a protocol, as a text.
 pub(super) fn number_of(protocol: &str) -> String {
     let known = PROTOCOLS.iter().find(|(name, _)| *name == protocol);

@@ -227,14 +227,11 @@ impl Router {
             Some(items) => Some(ports::requested_ips_in(items)?),
             None => None,
         };
-        if let Some(snat) = info.get("enable_snat").and_then(Value::as_bool) {
-            self.enable_snat = snat;
-        } else if !is_admin(work.request) || self.gateway_network_id.is_none() {
-            self.enable_snat = true;
-        }
+        let enable_snat = info.get("enable_snat").and_then(Value::as_bool).unwrap_or(true);
         if self.gateway_network_id.as_deref() == Some(id)
             && let Some(port) = self.gateway_port_id.clone()
         {
+            self.enable_snat = enable_snat;
             if let Some(requested_ips) = requested_ips
                 && let Some(port) = resource::look_up::<Port>(&mut work.transaction, &port).await?
             {
@@ -254,6 +251,7 @@ impl Router {
         let (port, _) = ports::make_port(work, "", values, &requested_ips).await?;
         self.gateway_network_id = Some(id.to_owned());
         self.gateway_port_id = Some(port.id);
+        self.enable_snat = enable_snat;
         Ok(())
     }
 
@@ -303,16 +301,6 @@ impl Router {
 
     /// Routes lead over what the router is connected with, and not over itself.
     async fn check_routes(&self, work: &mut Work<'_>, routes: &[Route]) -> Result<(), ApiError> {
-        const MOST: usize = 30;
-        if routes.len() > MOST {
-            return Err(refused(
-                "RoutesExhausted",
-                format!(
-                    "Unable to complete operation for {}. The number of routes exceeds the maximum {MOST}.",
-                    self.id
-                ),
-            ));
-        }
         let connected = self.connected(work).await?;
         let invalid = |route: &Route, why: &str| {
             refused(
@@ -331,7 +319,7 @@ impl Router {
                 return Err(invalid(route, "used by router"));
             }
         }
-        Ok(())
+        crate::quotas::check_routes(work, &self.project_id, routes.len()).await
     }
 }
 

@@ -200,6 +200,8 @@ impl Resource for SecurityGroupRule {
     }
 
     async fn before_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
+        self.protocol = protocols::meant(self.protocol.take(), &self.ethertype);
+        (self.port_range_min, self.port_range_max) = protocols::meant_ports(self.port_range_min, self.port_range_max);
         self.check_ports()?;
         self.check_remote()?;
         let group = resource::locked::<SecurityGroup>(work, &self.security_group_id).await?;

@@ -80,8 +80,20 @@ pub(super) fn operations() -> Vec<Operation<Networking>> {
 }
 
 async fn index(request: Request) -> Result<axum::response::Response, ApiError> {
-    ensure_own(&request).await?;
+    ensure_asked_for(&request).await?;
     resource::index::<SecurityGroup>(request).await
+}
+
+/// Makes the default group of the project whose groups are asked for, unless it is there.
+async fn ensure_asked_for(request: &Request) -> Result<(), ApiError> {
+    let Some(own) = request.context.project_id.as_deref() else { return Ok(()) };
+    let query = &request.query;
+    let named = query.all("project_id").chain(query.all("tenant_id")).find(|project| !project.is_empty());
+    let project = named.unwrap_or(own);
+    if project != own && !is_admin(request) {
+        return Ok(());
+    }
+    ensure_of(request, project).await
 }
 
 /// Makes the default group of the project that asks, unless it is there.

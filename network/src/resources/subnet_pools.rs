@@ -17,9 +17,11 @@ use crate::{
         attribute,
         checks::{self, Checked, any, boolean, name, non_negative_or_null, some_name},
     },
-    errors::{bad_request_of, conflict, invalid_input, refused},
+    errors::{bad_request_of, conflict, invalid_input, refused, typed},
     policy,
-    resource::{self, About, Given, Resource, SharedAs, Shown, View, Wanted, Work, locked_for, rows_by, swap},
+    resource::{
+        self, About, Given, Resource, SharedAs, Shown, View, Wanted, Work, is_admin, locked_for, rows_by, swap,
+    },
 };
 
 crate::resource! {
@@ -451,10 +453,16 @@ async fn onboard_network_subnets(mut request: Request, Path(id): Path<String>) -
             format!("Illegal subnetpool update : IP version mismatch of subnet pool {id}."),
         ));
     }
-    resource::find::<super::networks::Network>(&request, &mut work.transaction, &network).await?;
-    let subnets: Vec<Subnet> = rows_by(&mut work.transaction, "network_id", [&network]).await?;
+    let network = resource::find::<super::networks::Network>(&request, &mut work.transaction, &network).await?;
+    // What others share is seen, and stays theirs.
+    let may_take = |project: &str| is_admin(&request) || project == pool.project_id;
+    if !may_take(&network.project_id) {
+        return Err(typed(http::StatusCode::FORBIDDEN, "NotAuthorized", "Not authorized."));
+    }
+    let mut subnets: Vec<Subnet> = rows_by(&mut work.transaction, "network_id", [&network.id]).await?;
+    subnets.retain(|subnet| subnet.ip_version == version && may_take(&subnet.project_id));
     let mut onboarded = Vec::new();
-    for mut subnet in subnets.into_iter().filter(|subnet| subnet.ip_version == version) {
+    for mut subnet in subnets {
         let block = subnet.network()?;
         if pool.prefixes.iter().any(|prefix| overlap(prefix, &block)) && subnet.subnetpool_id.as_ref() != Some(&id) {
             return Err(conflict(

@@ -11,7 +11,7 @@ use novella_rest::{ApiError, Operation, Path, get, put};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ports::Port;
+use super::ports::{Port, several};
 use crate::{
     Networking, Request,
     attributes::{
@@ -24,7 +24,8 @@ use crate::{
     errors::{conflict, invalid_input, missing},
     policy,
     resource::{
-        self, About, Given, Resource, View, Wanted, Work, find, found_for, grouped, locked_for, rows_by, swap, views,
+        self, About, Given, Resource, View, Wanted, Work, found_for, grouped, is_admin, locked, locked_for, rows_by,
+        swap, views,
     },
 };
 
@@ -55,6 +56,9 @@ static TRUNKS: About = About {
     first_revision: 0,
     shared: None,
 };
+
+/// The owner of a port in a trunk.
+const SUBPORT: &str = "trunk:subport";
 
 /// A port in a trunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +127,7 @@ impl Resource for Trunk {
     const OTHERS: &'static [Attribute] = &[attribute("sub_ports", sub_ports).given_or(List)];
 
     async fn before_create(&mut self, work: &mut Work<'_>, _: &Given) -> Result<(), ApiError> {
-        let port = find::<Port>(work.request, &mut work.transaction, &self.port_id).await?;
+        let port = locked::<Port>(work, &self.port_id).await?;
         check_eligible(work, &port.id).await?;
         if !port.device_id.is_empty() && port.vif_type != "unbound" {
             return Err(parent_in_use(&port.id));
@@ -273,8 +277,15 @@ impl Trunk {
     async fn add(&self, work: &mut Work<'_>, subs: &[SubPort]) -> Result<(), ApiError> {
         let there = subs_of(&mut work.transaction, &[&self.id]).await?;
         for sub in subs {
-            let port = find::<Port>(work.request, &mut work.transaction, &sub.port_id).await?;
+            let port = locked::<Port>(work, &sub.port_id).await?;
+            // Whose network it is on sees it, and yet has no use of it.
+            if port.project_id != self.project_id && !is_admin(work.request) {
+                return Err(Port::missing(&port.id));
+            }
             check_eligible(work, &port.id).await?;
+            if !port.device_id.is_empty() {
+                return Err(several::in_use(&port));
+            }
             let same = |other: &SubPort| {
                 other.segmentation_type == sub.segmentation_type && other.segmentation_id == sub.segmentation_id
             };
@@ -287,7 +298,7 @@ impl Trunk {
                     ),
                 ));
             }
-            sql!("UPDATE ports SET device_owner = " ("trunk:subport") ", device_id = " (self.id) " WHERE id = " (port.id))
+            sql!("UPDATE ports SET device_owner = " (SUBPORT) ", device_id = " (self.id) " WHERE id = " (port.id))
                 .execute(&mut work.transaction)
                 .await?;
         }
@@ -313,9 +324,13 @@ impl Trunk {
                     format!("SubPort {port} on trunk {} could not be found.", self.id),
                 ));
             }
-            sql!("UPDATE ports SET device_owner = " ("") ", device_id = " ("") " WHERE id = " (port))
-                .execute(&mut work.transaction)
-                .await?;
+            // Unless something else has it by now.
+            sql!(
+                "UPDATE ports SET device_owner = " ("") ", device_id = " ("") " WHERE id = " (port)
+                " AND device_owner = " (SUBPORT) " AND device_id = " (self.id)
+            )
+            .execute(&mut work.transaction)
+            .await?;
         }
         Ok(())
     }

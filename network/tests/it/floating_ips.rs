@@ -80,6 +80,28 @@ on_both! {
         assert_eq!((again.status, again.kind()), (409, "IpAddressAlreadyAllocated"));
     }
 
+    async fn a_floating_ip_leads_to_no_port_of_others(cloud: Cloud) {
+        let outside = outside(&cloud).await;
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        let (_, _, port) = inside(&demo, &outside).await;
+        // On a network that it sees.
+        let others = admin.port(port["network_id"].as_str().unwrap(), json!({})).await;
+        let new = json!({"floatingip": {"floating_network_id": outside, "port_id": others["id"]}});
+        let refused = demo.post("/floatingips", &new).await;
+        assert_eq!((refused.status, refused.kind()), (400, "BadRequest"));
+        let floating = demo.make("/floatingips", "floatingip", json!({"floating_network_id": outside})).await;
+        let path = format!("/floatingips/{}", id(&floating));
+        let bind = json!({"floatingip": {"port_id": others["id"]}});
+        let refused = demo.put(&path, &bind).await;
+        let text = format!(
+            "Bad floatingip request: Cannot process floating IP association with Port {}, since that port is owned by \
+             a different project.",
+            id(&others)
+        );
+        assert_eq!((refused.status, refused.message()), (400, text.as_str()));
+        assert_eq!(admin.put(&path, &bind).await.status, 200);
+    }
+
     async fn of_floating_ips_that_want_one_port_one_gets_it(cloud: Cloud) {
         let outside = outside(&cloud).await;
         let demo = cloud.demo().await;
@@ -93,6 +115,42 @@ on_both! {
         let answers = join_all(paths.iter().map(|path| demo.put(path, &body))).await;
         let got = answers.iter().filter(|answer| answer.status == 200).count();
         assert_eq!(got, 1, "{answers:?}");
+    }
+
+    async fn a_floating_ip_that_forwards_nothing_more_is_down(cloud: Cloud) {
+        let outside = outside(&cloud).await;
+        let demo = cloud.demo().await;
+        let (_, _, port) = inside(&demo, &outside).await;
+        let network = port["network_id"].as_str().unwrap();
+        let [one, other] = [demo.port(network, json!({})).await, demo.port(network, json!({})).await];
+        let floating = demo.make("/floatingips", "floatingip", json!({"floating_network_id": outside})).await;
+        let path = format!("/floatingips/{}", id(&floating));
+        let all = format!("{path}/port_forwardings");
+        let forwarding = |port: &Value, number: u16| {
+            json!({"internal_port_id": port["id"], "protocol": "tcp", "internal_port": number, "external_port": number,
+                "internal_ip_address": port["fixed_ips"][0]["ip_address"]})
+        };
+        demo.make(&all, "port_forwarding", forwarding(&one, 80)).await;
+        demo.make(&all, "port_forwarding", forwarding(&other, 81)).await;
+        assert_eq!(demo.delete(&format!("/ports/{}", id(&one))).await.status, 204);
+        assert_eq!(demo.get(&path).await.body["floatingip"]["status"], "ACTIVE");
+        assert_eq!(demo.delete(&format!("/ports/{}", id(&other))).await.status, 204);
+        let left = demo.get(&path).await.body;
+        let left = &left["floatingip"];
+        assert_eq!((&left["status"], &left["router_id"]), (&json!("DOWN"), &Value::Null));
+        assert_eq!(left["port_forwardings"], json!([]));
+        // However many are deleted at once.
+        let mut paths = Vec::new();
+        for number in 80..84 {
+            let made = demo.make(&all, "port_forwarding", forwarding(&port, number)).await;
+            paths.push(format!("{all}/{}", id(&made)));
+        }
+        assert_eq!(demo.get(&path).await.body["floatingip"]["status"], "ACTIVE");
+        let answers = join_all(paths.iter().map(|path| demo.delete(path))).await;
+        assert!(answers.iter().all(|answer| answer.status == 204), "{answers:?}");
+        let left = demo.get(&path).await.body;
+        let left = &left["floatingip"];
+        assert_eq!((&left["status"], &left["router_id"]), (&json!("DOWN"), &Value::Null));
     }
 
     async fn ports_of_one_floating_ip_lead_to_several_machines(cloud: Cloud) {

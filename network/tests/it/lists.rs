@@ -18,6 +18,24 @@ on_both! {
         assert_eq!(demo.get("/networks?admin_state_up=0").await.body, json!({"networks": []}));
     }
 
+    async fn values_to_filter_by_are_brought_into_their_form(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let network = demo.network(json!({})).await;
+        let port = demo.port(&network, json!({"mac_address": "fa:16:3e:00:00:0a"})).await;
+        let found = demo.get("/ports?mac_address=FA-16-3E-00-00-0A&fields=id").await.body;
+        assert_eq!(found, json!({"ports": [{"id": port["id"]}]}));
+        assert_eq!(demo.get("/ports?mac_address=FA-16-3E&fields=id").await.body, json!({"ports": []}));
+        let group = demo.make("/security-groups", "security_group", json!({"name": "g"})).await;
+        let rule = json!({"security_group_id": group["id"], "direction": "ingress", "protocol": "tcp",
+            "remote_ip_prefix": "10.0.0.5"});
+        demo.make("/security-group-rules", "security_group_rule", rule).await;
+        let found = demo.get("/security-group-rules?protocol=TCP&ethertype=ipv4&remote_ip_prefix=10.0.0.5").await.body;
+        assert_eq!(texts(&found["security_group_rules"], "remote_ip_prefix"), ["10.0.0.5/32"]);
+        // What could not be given is there all the same.
+        let found = demo.get("/security-groups?name=default").await.body;
+        assert_eq!(texts(&found["security_groups"], "name"), ["default"]);
+    }
+
     async fn what_is_no_filter_or_no_order_is_refused(cloud: Cloud) {
         let demo = cloud.demo().await;
         for (query, text) in [

@@ -186,4 +186,20 @@ on_both! {
         let long = json!({"tags": ["x".repeat(256)]});
         assert_eq!(demo.put(&tags, &long).await.status, 400);
     }
+
+    async fn a_thing_has_at_most_fifty_tags(cloud: Cloud) {
+        let demo = cloud.demo().await;
+        let tags = format!("/networks/{}/tags", demo.network(json!({})).await);
+        let many = |count: usize| json!({"tags": (0..count).map(|tag| tag.to_string()).collect::<Vec<_>>()});
+        let text = "Bad networks request: The number of tags exceed the per-resource limit of 50.";
+        for refused in [demo.put(&tags, &many(51)).await, demo.post(&tags, &many(51)).await] {
+            assert_eq!((refused.status, refused.kind(), refused.message()), (400, "BadRequest", text));
+        }
+        assert_eq!(demo.get(&tags).await.body, json!({"tags": []}));
+        assert_eq!(demo.put(&tags, &many(50)).await.status, 200);
+        let refused = demo.put(&format!("{tags}/50"), &json!({})).await;
+        assert_eq!((refused.status, refused.message()), (400, text));
+        // One that is there already is no other.
+        assert_eq!(demo.put(&format!("{tags}/49"), &json!({})).await.status, 201);
+    }
 }

@@ -201,6 +201,51 @@ on_both! {
         assert_eq!(demo.delete(&format!("/ports/{}", id(&parent))).await.status, 204);
     }
 
+    async fn a_port_that_is_in_use_or_of_others_is_put_into_no_trunk(cloud: Cloud) {
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        let network = demo.network(json!({})).await;
+        let parent = demo.port(&network, json!({})).await;
+        let trunk = id(&demo.make("/trunks", "trunk", json!({"port_id": parent["id"]})).await);
+        let path = format!("/trunks/{trunk}");
+        let used = demo.port(&network, json!({"device_owner": "compute:nova", "device_id": "s"})).await;
+        let others = admin.port(&network, json!({})).await;
+        let subs = |port: &Value| {
+            json!({"sub_ports": [{"port_id": port["id"], "segmentation_type": "vlan", "segmentation_id": 5}]})
+        };
+        for (port, status, kind) in [(&used, 409, "PortInUse"), (&others, 404, "PortNotFound")] {
+            let answer = demo.put(&format!("{path}/add_subports"), &subs(port)).await;
+            assert_eq!((answer.status, answer.kind()), (status, kind));
+        }
+        let kept = demo.get(&format!("/ports/{}", id(&used))).await.body;
+        assert_eq!(kept["port"]["device_id"], "s");
+        // What something else has by now, it keeps.
+        let free = demo.port(&network, json!({})).await;
+        assert_eq!(demo.put(&format!("{path}/add_subports"), &subs(&free)).await.status, 200);
+        let port = format!("/ports/{}", id(&free));
+        let taken = json!({"port": {"device_owner": "compute:nova", "device_id": "s"}});
+        assert_eq!(demo.put(&port, &taken).await.status, 200);
+        assert_eq!(demo.put(&format!("{path}/remove_subports"), &subs(&free)).await.status, 200);
+        assert_eq!(demo.get(&port).await.body["port"]["device_id"], "s");
+    }
+
+    async fn a_port_is_of_no_router_of_others(cloud: Cloud) {
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        let own = id(&demo.make("/routers", "router", json!({})).await);
+        let others = id(&admin.make("/routers", "router", json!({})).await);
+        let network = demo.network(json!({})).await;
+        let of = |router: &str| {
+            json!({"network_id": network, "device_owner": "network:router_interface", "device_id": router})
+        };
+        let refused = demo.post("/ports", &json!({"port": of(&others)})).await;
+        assert_eq!((refused.status, refused.kind()), (409, "DeviceIDNotOwnedByTenant"));
+        let port = demo.make("/ports", "port", of(&own)).await;
+        let path = format!("/ports/{}", id(&port));
+        let change = json!({"port": {"device_id": others}});
+        assert_eq!(demo.put(&path, &change).await.kind(), "DeviceIDNotOwnedByTenant");
+        assert_eq!(demo.get(&path).await.body["port"]["device_id"], json!(own));
+        assert_eq!(admin.put(&path, &change).await.status, 200);
+    }
+
     async fn quality_is_kept_as_policies_with_rules(cloud: Cloud) {
         let (demo, admin) = (cloud.demo().await, cloud.admin().await);
         let policy = id(&admin.make("/qos/policies", "policy", json!({"name": "gold", "shared": true})).await);

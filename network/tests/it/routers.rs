@@ -50,6 +50,8 @@ on_both! {
         let changed = admin.put(&path, &json!({"router": {"external_gateway_info": named}})).await.body;
         let fixed = &changed["router"]["external_gateway_info"]["external_fixed_ips"];
         assert_eq!(texts(fixed, "ip_address"), ["203.0.113.77"]);
+        // What is not said is what it is by default, and not what it was.
+        assert_eq!(changed["router"]["external_gateway_info"]["enable_snat"], true);
         let cleared = demo.put(&path, &json!({"router": {"external_gateway_info": {}}})).await.body;
         assert_eq!(cleared["router"]["external_gateway_info"], Value::Null);
         assert_eq!(admin.get(&ports).await.body, json!({"ports": []}));
@@ -111,6 +113,14 @@ on_both! {
         let more = json!({"router": {"routes": [{"destination": "10.98.0.0/16", "nexthop": "10.1.0.6"}]}});
         let added = demo.put(&format!("{path}/add_extraroutes"), &more).await.body;
         assert_eq!(added["router"]["routes"].as_array().unwrap().len(), 2);
+        let quota = format!("/quotas/{}", demo.project());
+        assert_eq!(cloud.admin().await.put(&quota, &json!({"quota": {"router_route": 1}})).await.status, 200);
+        let over = demo.put(&format!("{path}/add_extraroutes"), &more).await;
+        assert_eq!((over.status, over.kind()), (409, "OverQuota"));
+        assert_eq!(over.message(), "Quota exceeded for resources: ['router_route'].");
+        // Where they lead is asked first.
+        let astray = json!({"router": {"routes": [{"destination": "10.97.0.0/16", "nexthop": "10.8.0.5"}]}});
+        assert_eq!(demo.put(&format!("{path}/add_extraroutes"), &astray).await.kind(), "InvalidRoutes");
         let left = demo.put(&format!("{path}/remove_extraroutes"), &more).await.body;
         assert_eq!(left["router"]["routes"].as_array().unwrap().len(), 1);
         let remove = demo.put(&format!("{path}/remove_router_interface"), &json!({"subnet_id": subnet})).await;

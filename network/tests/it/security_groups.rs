@@ -65,6 +65,55 @@ on_both! {
         assert_eq!(rule(&demo, &group, outward).await.status, 409);
     }
 
+    async fn rules_are_kept_as_they_are_meant(cloud: Cloud) {
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        let group = id(&demo.make("/security-groups", "security_group", json!({})).await);
+        let default = json!({"direction": "ingress", "used_in_default_sg": false, "used_in_non_default_sg": false});
+        let all = (1, 65535);
+        for (ethertype, protocol, ports, meant) in [
+            ("IPv4", json!("tcp"), all, json!(["tcp", null, null])),
+            ("IPv4", json!("icmp"), all, json!(["icmp", null, null])),
+            ("IPv4", json!("udp"), (1, 65534), json!(["udp", 1, 65534])),
+            ("IPv6", json!("ICMP"), (128, 0), json!(["ipv6-icmp", 128, 0])),
+            ("IPv6", json!("icmpv6"), all, json!(["ipv6-icmp", null, null])),
+            ("IPv6", json!(1), (129, 0), json!(["58", 129, 0])),
+        ] {
+            let mut values = json!({"ethertype": ethertype, "protocol": protocol, "port_range_min": ports.0,
+                "port_range_max": ports.1});
+            let shown = |rule: &Value| json!([rule["protocol"], rule["port_range_min"], rule["port_range_max"]]);
+            let made = rule(&demo, &group, values.clone()).await.with(201);
+            assert_eq!(shown(&made["security_group_rule"]), meant, "{values}");
+            for (name, value) in default.as_object().unwrap() {
+                values[name] = value.clone();
+            }
+            let made = admin.make("/default-security-group-rules", "default_security_group_rule", values).await;
+            assert_eq!(shown(&made), meant, "{made}");
+        }
+        for same in [
+            json!({"protocol": "tcp"}),
+            json!({"ethertype": "IPv6", "protocol": "ipv6-icmp"}),
+            json!({"ethertype": "IPv6", "protocol": "1"}),
+        ] {
+            let refused = rule(&demo, &group, same).await;
+            assert_eq!((refused.status, refused.kind()), (409, "SecurityGroupRuleExists"));
+        }
+        let made = rule(&demo, &group, json!({"port_range_min": 1, "port_range_max": 65535})).await.with(201);
+        let made = &made["security_group_rule"];
+        assert_eq!((&made["port_range_min"], &made["port_range_max"]), (&Value::Null, &Value::Null));
+    }
+
+    async fn administrators_find_the_default_group_of_the_project_that_they_ask_for(cloud: Cloud) {
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        // Nobody else makes one for others.
+        let others = format!("/security-groups?project_id={}", admin.project());
+        assert_eq!(demo.get(&others).await.body, json!({"security_groups": []}));
+        for (filter, project) in [("project_id", demo.project()), ("tenant_id", "some")] {
+            let found = admin.get(&format!("/security-groups?{filter}={project}&fields=name&fields=project_id")).await;
+            let group = json!({"name": "default", "project_id": project});
+            assert_eq!(found.body, json!({"security_groups": [group]}));
+        }
+    }
+
     async fn rules_that_mean_nothing_are_refused(cloud: Cloud) {
         let demo = cloud.demo().await;
         let group = id(&demo.make("/security-groups", "security_group", json!({})).await);

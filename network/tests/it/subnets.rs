@@ -1,7 +1,7 @@
 //! `/subnets`, `/subnetpools` and `/address-scopes`.
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Cloud, id};
 
@@ -124,6 +124,25 @@ on_both! {
         assert_eq!(demo.post("/subnets", &mixed).await.kind(), "NetworkSubnetPoolAffinityError");
         let more = demo.put(&format!("/subnetpools/{pool}/add_prefixes"), &json!({"prefixes": ["10.1.0.0/16"]})).await;
         assert_eq!(more.body, json!({"prefixes": ["10.0.0.0/15"]}));
+    }
+
+    async fn a_pool_takes_only_subnets_of_ones_own_networks(cloud: Cloud) {
+        let (demo, admin) = (cloud.demo().await, cloud.admin().await);
+        let pool = json!({"name": "p", "prefixes": ["10.0.0.0/16"]});
+        let pool = id(&demo.make("/subnetpools", "subnetpool", pool).await);
+        let path = format!("/subnetpools/{pool}/onboard_network_subnets");
+        let [shared, hidden] = [admin.network(json!({"shared": true})).await, admin.network(json!({})).await];
+        let others = admin.subnet(&shared, "10.7.0.0/24").await;
+        for (network, status, kind) in [(&shared, 403, "NotAuthorized"), (&hidden, 404, "NetworkNotFound")] {
+            let answer = demo.put(&path, &json!({"network_id": network})).await;
+            assert_eq!((answer.status, answer.kind()), (status, kind));
+        }
+        let kept = demo.get(&format!("/subnets/{others}")).await.body;
+        assert_eq!(kept["subnet"]["subnetpool_id"], Value::Null);
+        let own = demo.network(json!({})).await;
+        let subnet = demo.subnet(&own, "10.8.0.0/24").await;
+        let taken = demo.put(&path, &json!({"network_id": own})).await.body;
+        assert_eq!(taken, json!([{"id": subnet, "cidr": "10.8.0.0/24"}]));
     }
 
     async fn pools_in_one_address_scope_have_nothing_in_common(cloud: Cloud) {

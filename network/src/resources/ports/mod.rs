@@ -172,6 +172,7 @@ impl Resource for Port {
 
     async fn before_create(&mut self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         check_profile(work, given, "create_port")?;
+        self.check_router(work).await?;
         let network = networks::seen(work, &self.network_id).await?;
         let requested_ips = fixed_ips::requested_ips(given)?;
         if requested_ips.iter().flatten().any(|requested_ip| requested_ip.address.is_some()) {
@@ -217,6 +218,9 @@ impl Resource for Port {
 
     async fn before_update(&mut self, old: &Self, work: &mut Work<'_>, given: &Given) -> Result<(), ApiError> {
         check_profile(work, given, "update_port")?;
+        if self.device_id != old.device_id || self.device_owner != old.device_owner {
+            self.check_router(work).await?;
+        }
         work.touched.port(old);
         work.touched.port(self);
         super::qos::check_policy(work, self.qos_policy_id.as_deref()).await?;
@@ -481,6 +485,25 @@ impl Port {
         });
         sql.execute(&mut work.transaction).await?;
         Ok(())
+    }
+
+    /// 409 if it is to be of a router of others, which only administrators and services give ports.
+    async fn check_router(&self, work: &mut Work<'_>) -> Result<(), ApiError> {
+        let of_router = ["network:router", "network:ha_router"].iter().any(|kind| self.device_owner.starts_with(kind));
+        if !of_router || is_admin(work.request) || is_service(work.request) {
+            return Ok(());
+        }
+        let project: Option<String> = sql!("SELECT project_id FROM routers WHERE id = "(self.device_id))
+            .fetch_optional(&mut work.transaction)
+            .await?;
+        if project.is_none_or(|project| project == work.own_project()) {
+            return Ok(());
+        }
+        let text = format!(
+            "The following device_id {} is not owned by your project or matches another project router.",
+            self.device_id
+        );
+        Err(conflict("DeviceIDNotOwnedByTenant", text))
     }
 
     /// Whether the router or the floating IP that it is of is there.
