@@ -23,6 +23,10 @@ use novella_common::service::ClientAddress;
 
 use crate::{ApiError, RestConfig, proxy::client_address};
 
+/// How many requests of one client may wait in a line of all clients, who wait behind them: a Keystone checks some hundred
+/// tokens in a second.
+const MAX_IN_LINE: usize = 256;
+
 /// The path of an operation with its method, below the root of its service.
 pub(crate) type Route = (&'static str, &'static str, Method);
 
@@ -99,12 +103,11 @@ impl RequestLimiter {
     }
 
     fn line_up(self: &Arc<Self>, client: ClientAddress) -> Result<InLine, ApiError> {
-        let most = self.config.max_in_flight_per_address;
         let mut taken = lock(&self.taken);
         let in_line = &mut taken.in_line;
-        if count(in_line, &client) >= most {
+        if count(in_line, &client) >= MAX_IN_LINE {
             return Err(ApiError::TooManyRequests(format!(
-                "{most} requests from your address wait for Identity, as many as may."
+                "{MAX_IN_LINE} requests from your address wait for Identity, as many as may."
             )));
         }
         *in_line.entry(client).or_default() += 1;
@@ -174,8 +177,7 @@ impl RequestPermit {
         Ok(result)
     }
 
-    /// The same in a line of all clients, in which one client has no more places than requests in flight: whoever comes next
-    /// waits behind them.
+    /// The same in a line of all clients, in which one client has [`MAX_IN_LINE`] places.
     ///
     /// # Errors
     /// 429 if the client has as many, or as [`without`](Self::without).
@@ -276,11 +278,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_client_has_no_more_places_in_a_line_than_requests_in_flight() {
+    async fn one_client_does_not_have_all_places_in_a_line() {
         let limiter = limiter(9, 2, 9);
         let (one, other) = (client("192.0.2.1"), client("192.0.2.2"));
         let mut line = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..MAX_IN_LINE {
             let waits = RequestPermit::acquire(&limiter, one).unwrap();
             let mut waiting = Box::pin(async move { waits.without_in_line(std::future::pending::<()>()).await });
             assert!(futures_util::FutureExt::now_or_never(waiting.as_mut()).is_none());

@@ -251,9 +251,10 @@ async fn an_identity_that_hangs_keeps_nobody_waiting_whose_token_is_known() {
 
     served.end().await;
     let hanging = TcpListener::bind(address).await.unwrap();
-    let waiting: Vec<_> = (0..4).map(|number| tokio::spawn(list(format!("unknown-{number}")))).collect();
-    let mut connections = Vec::new();
-    while connections.len() < waiting.len() {
+    let (mut waiting, mut connections) = (Vec::new(), Vec::new());
+    // One after the other: three that come in at one moment are more than may be in flight.
+    for number in 0..4 {
+        waiting.push(tokio::spawn(list(format!("unknown-{number}"))));
         connections.push(hanging.accept().await.unwrap());
     }
     for _ in 0..10 {
