@@ -12,9 +12,9 @@ pub(crate) struct OneEach<K: Eq + Hash>(Mutex<HashMap<K, bool>>);
 
 /// Held by the task that runs for a key. However the task ends, another one may run then.
 #[derive(Debug)]
-pub(crate) struct Turn<K: Eq + Hash> {
+pub(crate) struct RunGuard<K: Eq + Hash> {
     of: Arc<OneEach<K>>,
-    /// Gone when the turn has ended.
+    /// Gone when the run has ended.
     key: Option<K>,
 }
 
@@ -24,14 +24,14 @@ impl<K: Eq + Hash + Clone> OneEach<K> {
     }
 
     /// For the caller to run the task. `None`: it runs already, and will run once more.
-    pub(crate) fn begin(self: &Arc<Self>, key: K) -> Option<Turn<K>> {
+    pub(crate) fn begin(self: &Arc<Self>, key: K) -> Option<RunGuard<K>> {
         let mut running = self.running();
         if let Some(once_more) = running.get_mut(&key) {
             *once_more = true;
             return None;
         }
         running.insert(key.clone(), false);
-        Some(Turn { of: Arc::clone(self), key: Some(key) })
+        Some(RunGuard { of: Arc::clone(self), key: Some(key) })
     }
 
     /// Whether the task runs for this key.
@@ -46,8 +46,8 @@ impl<K: Eq + Hash> OneEach<K> {
     }
 }
 
-impl<K: Eq + Hash> Turn<K> {
-    /// Whether the task that has just run is to run once more; if not, the turn has ended.
+impl<K: Eq + Hash> RunGuard<K> {
+    /// Whether the task that has just run is to run once more; if not, the run has ended.
     pub(crate) fn once_more(&mut self) -> bool {
         let Some(key) = &self.key else { return false };
         let mut running = self.of.running();
@@ -64,7 +64,7 @@ impl<K: Eq + Hash> Turn<K> {
     }
 }
 
-impl<K: Eq + Hash> Drop for Turn<K> {
+impl<K: Eq + Hash> Drop for RunGuard<K> {
     fn drop(&mut self) {
         if let Some(key) = &self.key {
             self.of.running().remove(key);
@@ -79,15 +79,15 @@ mod tests {
     #[test]
     fn what_is_asked_for_while_it_runs_runs_once_more_and_only_once() {
         let running = OneEach::new();
-        let mut turn = running.begin("host-1").unwrap();
+        let mut guard = running.begin("host-1").unwrap();
         assert!(running.begin("host-1").is_none());
         assert!(running.begin("host-1").is_none());
         assert!(running.begin("host-2").is_some());
-        assert!(turn.once_more());
-        assert!(!turn.once_more());
-        // Another task's turn does not end with what is left of this one.
+        assert!(guard.once_more());
+        assert!(!guard.once_more());
+        // Another run does not end with what is left of this one.
         let another = running.begin("host-1").unwrap();
-        drop(turn);
+        drop(guard);
         assert!(running.runs(&"host-1"));
         drop(another);
     }
@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn a_task_that_breaks_off_leaves_its_key_to_others() {
         let running = OneEach::new();
-        let turn = running.begin("host-1").unwrap();
+        let guard = running.begin("host-1").unwrap();
         let broken = std::thread::spawn(move || {
-            let _turn = turn;
+            let _guard = guard;
             panic!("as a task may");
         });
         assert!(broken.join().is_err());

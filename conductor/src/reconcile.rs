@@ -57,7 +57,7 @@ impl Reconciler {
 
     /// Reconciles a host in the background; if it is being reconciled, once more after that.
     pub(crate) fn request(self: &Arc<Self>, host: String) {
-        let Some(mut turn) = self.under_way.begin(host.clone()) else { return };
+        let Some(mut guard) = self.under_way.begin(host.clone()) else { return };
         let this = Arc::clone(self);
         self.shared.shutdown.spawn(async move {
             loop {
@@ -65,7 +65,7 @@ impl Reconciler {
                     () = this.reconcile_as_a_request(&host) => {}
                     () = this.shared.shutdown.requested() => return,
                 }
-                if !turn.once_more() {
+                if !guard.once_more() {
                     return;
                 }
             }

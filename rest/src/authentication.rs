@@ -147,7 +147,7 @@ async fn authenticate(tokens: &Tokens, parts: &Parts) -> Result<(Caller, TokenWa
     let asked = tokens.authenticator.authenticate(text);
     // An Identity elsewhere that hangs must not take the limiter of those whose tokens are known.
     let token = match permit {
-        Some(permit) => permit.without_in_line(asked).await??,
+        Some(permit) => permit.without_while_queued(asked).await??,
         None => asked.await?,
     };
     let token = token.ok_or(ApiError::Unauthorized)?;

@@ -23,9 +23,9 @@ use novella_common::service::ClientAddress;
 
 use crate::{ApiError, RestConfig, proxy::client_address};
 
-/// How many requests of one client may wait in a line of all clients, who wait behind them: a Keystone checks some hundred
+/// How many requests of one client may wait in a queue of all clients, who wait behind them: a Keystone checks some hundred
 /// tokens in a second.
-const MAX_IN_LINE: usize = 256;
+const MAX_QUEUED: usize = 256;
 
 /// The path of an operation with its method, below the root of its service.
 pub(crate) type Route = (&'static str, &'static str, Method);
@@ -41,8 +41,8 @@ struct Taken {
     all: usize,
     by_client: HashMap<ClientAddress, usize>,
     by_route: HashMap<Route, usize>,
-    /// Those that wait in a line of all clients, and hold no permit.
-    in_line: HashMap<ClientAddress, usize>,
+    /// Those that wait in a queue of all clients, and hold no permit.
+    queued: HashMap<ClientAddress, usize>,
 }
 
 /// The permit of one request. Clones share it.
@@ -102,16 +102,16 @@ impl RequestLimiter {
         Ok(())
     }
 
-    fn line_up(self: &Arc<Self>, client: ClientAddress) -> Result<InLine, ApiError> {
+    fn queue(self: &Arc<Self>, client: ClientAddress) -> Result<Queued, ApiError> {
         let mut taken = lock(&self.taken);
-        let in_line = &mut taken.in_line;
-        if count(in_line, &client) >= MAX_IN_LINE {
+        let queued = &mut taken.queued;
+        if count(queued, &client) >= MAX_QUEUED {
             return Err(ApiError::TooManyRequests(format!(
-                "{MAX_IN_LINE} requests from your address wait for Identity, as many as may."
+                "{MAX_QUEUED} requests from your address wait for Identity, as many as may."
             )));
         }
-        *in_line.entry(client).or_default() += 1;
-        Ok(InLine { limiter: Arc::clone(self), client })
+        *queued.entry(client).or_default() += 1;
+        Ok(Queued { limiter: Arc::clone(self), client })
     }
 
     fn release(&self, client: ClientAddress, route: Option<&Route>) {
@@ -177,17 +177,17 @@ impl RequestPermit {
         Ok(result)
     }
 
-    /// The same in a line of all clients, in which one client has [`MAX_IN_LINE`] places.
+    /// The same in a queue of all clients, in which one client has [`MAX_QUEUED`] places.
     ///
     /// # Errors
     /// 429 if the client has as many, or as [`without`](Self::without).
-    pub(crate) async fn without_in_line<T>(&self, wait: impl Future<Output = T>) -> Result<T, ApiError> {
-        let in_line = {
+    pub(crate) async fn without_while_queued<T>(&self, wait: impl Future<Output = T>) -> Result<T, ApiError> {
+        let queued = {
             let holding = lock(&self.0);
-            holding.limiter.line_up(holding.client)?
+            holding.limiter.queue(holding.client)?
         };
         let result = self.without(wait).await;
-        drop(in_line);
+        drop(queued);
         result
     }
 
@@ -207,15 +207,15 @@ impl RequestPermit {
     }
 }
 
-/// A place in a line of all clients, until it is dropped.
-struct InLine {
+/// A place in a queue of all clients, until it is dropped.
+struct Queued {
     limiter: Arc<RequestLimiter>,
     client: ClientAddress,
 }
 
-impl Drop for InLine {
+impl Drop for Queued {
     fn drop(&mut self) {
-        one_less(&mut lock(&self.limiter.taken).in_line, &self.client);
+        one_less(&mut lock(&self.limiter.taken).queued, &self.client);
     }
 }
 
@@ -278,24 +278,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_client_does_not_have_all_places_in_a_line() {
+    async fn one_client_does_not_have_all_places_in_a_queue() {
         let limiter = limiter(9, 2, 9);
         let (one, other) = (client("192.0.2.1"), client("192.0.2.2"));
-        let mut line = Vec::new();
-        for _ in 0..MAX_IN_LINE {
+        let mut queue = Vec::new();
+        for _ in 0..MAX_QUEUED {
             let waits = RequestPermit::acquire(&limiter, one).unwrap();
-            let mut waiting = Box::pin(async move { waits.without_in_line(std::future::pending::<()>()).await });
+            let mut waiting = Box::pin(async move { waits.without_while_queued(std::future::pending::<()>()).await });
             assert!(futures_util::FutureExt::now_or_never(waiting.as_mut()).is_none());
-            line.push(waiting);
+            queue.push(waiting);
         }
         let next = RequestPermit::acquire(&limiter, one).unwrap();
-        let refused = next.without_in_line(std::future::ready(())).await;
+        let refused = next.without_while_queued(std::future::ready(())).await;
         assert!(matches!(refused, Err(ApiError::TooManyRequests(_))));
-        RequestPermit::acquire(&limiter, other).unwrap().without_in_line(std::future::ready(())).await.unwrap();
-        // Who does not wait any longer leaves the line.
-        drop(line);
-        next.without_in_line(std::future::ready(())).await.unwrap();
-        assert!(lock(&limiter.taken).in_line.is_empty());
+        RequestPermit::acquire(&limiter, other).unwrap().without_while_queued(std::future::ready(())).await.unwrap();
+        // Who does not wait any longer leaves the queue.
+        drop(queue);
+        next.without_while_queued(std::future::ready(())).await.unwrap();
+        assert!(lock(&limiter.taken).queued.is_empty());
     }
 
     #[tokio::test]

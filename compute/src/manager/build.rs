@@ -13,7 +13,7 @@ use super::{
 use crate::rpcapi::ComputeError;
 
 impl Manager {
-    /// Does a build that is in the journal. `anew` if something of it may be here already.
+    /// Does a build that is in the journal.
     pub(super) async fn build(&self, instance: InstanceUuid, task_id: TaskId) {
         // What has come to the host since is not to be broken off for a build that is over.
         if !self.does(instance, task_id) {

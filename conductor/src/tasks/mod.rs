@@ -57,7 +57,7 @@ impl Tasks {
 
     /// Drives a task in the background as far as it goes now; if it is being driven, looks at it once more after that.
     pub(crate) fn resume(self: &Arc<Self>, task: MigrationUuid) {
-        let Some(mut turn) = self.driven.begin(task) else { return };
+        let Some(mut guard) = self.driven.begin(task) else { return };
         let this = Arc::clone(self);
         let shutdown = self.shared.shutdown.clone();
         self.shared.shutdown.spawn(async move {
@@ -73,7 +73,7 @@ impl Tasks {
                     }
                     continue;
                 }
-                if !turn.once_more() {
+                if !guard.once_more() {
                     return;
                 }
             }

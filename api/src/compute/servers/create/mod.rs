@@ -269,7 +269,9 @@ async fn check_placement(connection: &mut Connection, placement: &mut RequestedD
     if let Some(zone) = &placement.zone {
         check_zone(connection, zone).await?;
     }
-    if let Some(host) = &placement.host {
+    if !placement.forced
+        && let Some(host) = &placement.host
+    {
         find_host(connection, host).await?;
     }
     Ok(())
