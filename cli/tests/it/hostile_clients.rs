@@ -164,12 +164,15 @@ async fn answer(socket: &mut TcpStream) -> (String, Vec<u8>) {
 /// Guesses the passwords of `user`, from `127.0.0.2`, on many connections, until the sender is dropped.
 fn guess(cloud: &Cloud, connections: usize, users: &[&'static str], stop: &watch::Receiver<()>) -> JoinSet<usize> {
     let mut guesses = JoinSet::new();
+    let http = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, 2])).build().unwrap();
     for number in 0..connections {
-        let (url, mut stop, user) =
-            (format!("{}/identity/v3/auth/tokens", cloud.endpoint), stop.clone(), users[number % users.len()]);
+        let (url, mut stop, user, http) = (
+            format!("{}/identity/v3/auth/tokens", cloud.endpoint),
+            stop.clone(),
+            users[number % users.len()],
+            http.clone(),
+        );
         guesses.spawn(async move {
-            let http = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, 2]));
-            let http = http.build().unwrap();
             let mut guessed = 0;
             loop {
                 let request = http.post(&url).json(&log_in_body(user, &format!("guess {guessed}")));

@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
+use deadpool::managed::Object;
 use futures_util::future::BoxFuture;
 use sqlx::{
-    AssertSqlSafe, Connection as _, PgConnection, Pool, Postgres, Sqlite, SqliteConnection,
+    AssertSqlSafe, Connection as _, PgConnection, Pool, Sqlite, SqliteConnection,
     pool::{PoolConnection, PoolOptions},
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tracing::Instrument;
 
 use super::{
     DbError,
@@ -22,15 +22,12 @@ use super::{
     held::{Held, Holder},
     schema,
     server_connection::{ServerConnection, answer_limit, within},
+    server_pool::ServerPool,
 };
 use crate::{config::DatabaseConfig, sql};
 
 /// Statements that each connection keeps prepared. The program has some 150, and those of lists depend on the filters.
 const STATEMENT_CACHE: usize = 256;
-
-/// A connection to PostgreSQL that was used so lately is used again without asking it for a sign of life, which would
-/// cost each query a round trip.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// Rows that SQLite's thread may be ahead of their reader: each wait for the other costs more than a row does.
 const ROW_BUFFER: usize = 500;
@@ -167,7 +164,7 @@ enum Pools {
     /// SQLite has one writer at a time, so one connection writes and the others never wait for it (WAL).
     Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
     Postgres {
-        pool: Pool<Postgres>,
+        pool: ServerPool,
         /// How long an answer is waited for.
         limit: Option<Duration>,
     },
@@ -225,35 +222,10 @@ impl Database {
             .statement_cache_capacity(STATEMENT_CACHE)
             .options(limits.map(|(name, limit)| (name, limit.as_millis())));
         let limit = answer_limit(config.statement_timeout);
-        let alone = options.clone();
-        let pool = PoolOptions::new()
-            .max_connections(config.max_connections.max(1))
-            .acquire_timeout(config.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(|connection: &mut PgConnection, metadata| {
-                Box::pin(async move {
-                    // It may have been cut meanwhile: better to notice before a query than in it.
-                    if metadata.idle_for > TRUSTED_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .max_lifetime(Duration::from_secs(30 * 60))
-            .connect_with(options)
-            .await;
-        match pool {
-            Ok(pool) => Ok(Self(Arc::new(Holder(Pools::Postgres { pool, limit })))),
-            // The pool has tried for so long, and does not say what came of it.
-            Err(sqlx::Error::PoolTimedOut) => {
-                let attempt = tokio::time::timeout(config.acquire_timeout, PgConnection::connect_with(&alone)).await;
-                Err(match attempt {
-                    Ok(Err(error)) => error.into(),
-                    Ok(Ok(_)) | Err(_) => DbError::Sqlx(sqlx::Error::PoolTimedOut),
-                })
-            }
-            Err(error) => Err(error.into()),
-        }
+        let pool = ServerPool::new(options, config.max_connections, config.acquire_timeout);
+        // So that who can't reach it hears so at once.
+        drop(pool.acquire().await?);
+        Ok(Self(Arc::new(Holder(Pools::Postgres { pool, limit }))))
     }
 
     /// Applies the migrations that are missing. Several processes may do so at once: one does, the others wait.
@@ -266,7 +238,7 @@ impl Database {
             Pools::Postgres { pool, .. } => {
                 // A connection of its own: a migration of many rows, and the wait for another process that migrates, take
                 // as long as they take.
-                let mut connection = pool.acquire().await?.detach();
+                let mut connection = Object::take(pool.acquire().await?);
                 for limit in ["idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"] {
                     sqlx::raw_sql(AssertSqlSafe(format!("SET {limit} = 0"))).execute(&mut connection).await?;
                 }
@@ -335,28 +307,18 @@ impl Database {
 
     #[inline(never)]
     fn begin_transaction(&self) -> BoxFuture<'_, Result<Transaction, DbError>> {
-        let pools = self.0.get().clone();
-        let begin = async move {
-            Ok(match pools {
+        Box::pin(async move {
+            let kept = match self.0.get() {
                 // Take the write lock at once: a transaction that began by reading could not upgrade when another
                 // process has written in between.
                 Pools::Sqlite { writer, .. } => Kept::SqliteTransaction(writer.begin_with("BEGIN IMMEDIATE").await?),
                 Pools::Postgres { pool, limit } => {
-                    let mut connection = ServerConnection::new(pool.acquire().await?, limit, Scope::Reading);
+                    let mut connection = ServerConnection::new(pool.acquire().await?, *limit, Scope::Reading);
                     connection.begin().await?;
                     Kept::Postgres(connection)
                 }
-            })
-        };
-        Box::pin(async move {
-            // In a task of its own, which goes on when the caller is dropped: a BEGIN that is dropped half-way leaves
-            // sqlx's PostgreSQL connection in the pool with a transaction open that nobody ends, and its locks held for
-            // good.
-            match tokio::spawn(begin.in_current_span()).await {
-                Ok(kept) => kept.map(|kept| Transaction(Connection::new(kept))),
-                // The runtime is going down.
-                Err(_) => Err(DbError::Sqlx(sqlx::Error::PoolClosed)),
-            }
+            };
+            Ok(Transaction(Connection::new(kept)))
         })
     }
 

@@ -38,6 +38,7 @@ mod row;
 mod schema;
 mod server_connection;
 pub mod server_groups;
+mod server_pool;
 pub mod services;
 mod sql;
 mod sqlite;

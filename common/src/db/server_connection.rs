@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
-use sqlx::{Postgres, pool::PoolConnection, postgres::PgConnection};
+use deadpool::managed::Object;
+use sqlx::{Connection as _, postgres::PgConnection};
 
 use super::{
     DbError,
     error::{Scope, of_statement},
+    server_pool::PooledServerConnection,
 };
 
 /// How much longer than `database.statement_timeout` an answer is waited for: the server's own word for it should come
@@ -34,21 +36,36 @@ pub(super) async fn within<T>(limit: Option<Duration>, answer: impl Future<Outpu
 #[derive(Debug)]
 pub(super) struct ServerConnection {
     /// There until it is dropped.
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<PooledServerConnection>,
     pub(super) limit: Option<Duration>,
     scope: Scope,
-    /// Whether a statement got no answer: nothing more can be asked on it.
-    unanswered: bool,
+    state: State,
+}
+
+/// What is known of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// All that was asked has been answered.
+    Ready,
+    /// A statement is under way, or its caller has gone away; or one has failed, perhaps because the connection has. It
+    /// has to give a sign of life before somebody else gets it.
+    InDoubt,
+    /// A statement got no answer: nothing more can be asked on it.
+    Unanswered,
 }
 
 impl ServerConnection {
-    pub(super) fn new(connection: PoolConnection<Postgres>, limit: Option<Duration>, scope: Scope) -> Self {
-        Self { connection: Some(connection), limit, scope, unanswered: false }
+    pub(super) fn new(connection: PooledServerConnection, limit: Option<Duration>, scope: Scope) -> Self {
+        Self { connection: Some(connection), limit, scope, state: State::Ready }
     }
 
+    /// The connection, for a statement that is to be [settled](Self::settle).
     pub(super) fn raw(&mut self) -> Result<&mut PgConnection, DbError> {
         match &mut self.connection {
-            Some(connection) if !self.unanswered => Ok(connection),
+            Some(connection) if self.state != State::Unanswered => {
+                self.state = State::InDoubt;
+                Ok(connection)
+            }
             _ => Err(no_answer(self.limit)),
         }
     }
@@ -56,21 +73,27 @@ impl ServerConnection {
     /// What a statement came to; `None`: there was no answer within the limit.
     pub(super) fn settle<T>(&mut self, answer: Option<Result<T, DbError>>) -> Result<T, DbError> {
         let result = answer.unwrap_or_else(|| Err(self.give_up()));
+        if result.is_ok() {
+            self.state = State::Ready;
+        }
         result.map_err(|error| of_statement(error, self.scope))
     }
 
     /// Gives the connection up: there was no answer.
     fn give_up(&mut self) -> DbError {
-        self.unanswered = true;
+        self.state = State::Unanswered;
         no_answer(self.limit)
     }
 
     pub(super) async fn begin(&mut self) -> Result<(), DbError> {
         let limit = self.limit;
+        // From now on, and not when it is answered: whoever goes away meanwhile leaves a transaction that nobody ends, with
+        // its locks.
+        self.scope = Scope::Transaction;
         match within(limit, sqlx::raw_sql("BEGIN").execute(self.raw()?)).await {
             Some(begun) => {
                 begun?;
-                self.scope = Scope::Transaction;
+                self.state = State::Ready;
                 Ok(())
             }
             None => Err(self.give_up()),
@@ -82,7 +105,7 @@ impl ServerConnection {
         let limit = self.limit;
         match within(limit, sqlx::raw_sql("COMMIT").execute(self.raw()?)).await {
             Some(Ok(_)) => {
-                self.scope = Scope::Reading;
+                (self.scope, self.state) = (Scope::Reading, State::Ready);
                 Ok(())
             }
             Some(Err(error @ sqlx::Error::Database(_))) => Err(of_statement(error.into(), Scope::Transaction)),
@@ -99,9 +122,13 @@ fn no_answer(limit: Option<Duration>) -> DbError {
 impl Drop for ServerConnection {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
+        if self.state == State::Ready && self.scope != Scope::Transaction {
+            // It goes back by itself.
+            return;
+        }
         let closing = Closing(Some(connection));
         // Without a runtime nothing can be asked any more; of a server that did not answer nothing should be.
-        if !self.unanswered
+        if self.state != State::Unanswered
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(closing.give_back(self.scope, self.limit));
@@ -109,26 +136,21 @@ impl Drop for ServerConnection {
     }
 }
 
-/// A connection on its way back into the pool. Dropped before it is there it is closed, without a farewell, for which it
-/// would have to wait.
-struct Closing(Option<PoolConnection<Postgres>>);
+/// A connection that goes back into the pool when it has answered. Dropped before, it is closed, without a farewell, for
+/// which it would have to wait.
+struct Closing(Option<PooledServerConnection>);
 
 impl Closing {
     async fn give_back(mut self, scope: Scope, limit: Option<Duration>) {
-        let back = async {
-            if let Some(connection) = &mut self.0
-                && scope == Scope::Transaction
-            {
-                sqlx::raw_sql("ROLLBACK").execute(&mut **connection).await?;
+        let Some(connection) = &mut self.0 else { return };
+        let answer = async {
+            match scope {
+                Scope::Transaction => sqlx::raw_sql("ROLLBACK").execute(&mut **connection).await.map(|_| ()),
+                Scope::Reading | Scope::Alone => connection.ping().await,
             }
-            // Asks for a sign of life, too.
-            if let Some(mut connection) = self.0.take() {
-                connection.return_to_pool().await;
-            }
-            Ok::<(), sqlx::Error>(())
         };
-        match within(limit, back).await {
-            Some(Ok(())) => {}
+        match within(limit, answer).await {
+            Some(Ok(())) => drop(self.0.take()),
             Some(Err(error)) => tracing::debug!(%error, "a connection to the database was closed"),
             None => tracing::warn!("a connection to the database was closed: the server does not answer"),
         }
@@ -138,7 +160,7 @@ impl Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            drop(connection.detach());
+            drop(Object::take(connection));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Processes on one PostgreSQL that must not hold each other up: frozen ones, slow ones, and a server that hangs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use novella_common::{
     config::{DatabaseConfig, SecretUrl},
@@ -8,7 +8,7 @@ use novella_common::{
     sql,
 };
 use novella_testing::{Network, Proxy, eventually, within};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Limits that a test can wait for, in the order that the defaults have.
 fn config(url: &str) -> DatabaseConfig {
@@ -169,5 +169,84 @@ mod on_postgres {
         drop(all);
         // What the transaction had done is undone; what was alone may have come through or not.
         assert!(matches!(number(&database).await, 0 | 10));
+    }
+
+    /// Connections are wanted most when there is most to do.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_connection_is_opened_in_time_among_many_tasks_that_always_want_to_run() {
+        let own = novella_testing::Database::postgres().await;
+        let mut busy = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            busy.spawn(async {
+                loop {
+                    let until = Instant::now() + Duration::from_micros(200);
+                    while Instant::now() < until {
+                        std::hint::spin_loop();
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        let config = DatabaseConfig { acquire_timeout: Duration::from_secs(5), ..config(own.url()) };
+        // One of the tasks itself: what the test's own thread awaits waits for none of them.
+        tokio::spawn(async move { Database::connect(&config).await }).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_in_the_middle_leaves_no_lock_and_a_connection_that_is_used_again() {
+        let own = novella_testing::Database::postgres().await;
+        let database = Database::connect(&DatabaseConfig { max_connections: 1, ..config(own.url()) }).await.unwrap();
+        one_row(&database).await;
+        let mut watches = PgConnection::connect(own.url()).await.unwrap();
+        let ours = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let pid = format!("SELECT pid {ours}");
+        let before: i32 = sqlx::query_scalar(AssertSqlSafe(pid.clone())).fetch_one(&mut watches).await.unwrap();
+
+        // In the middle of beginning, wherever that is.
+        for polls in 1..6 {
+            let mut begin = Box::pin(database.begin());
+            for _ in 0..polls {
+                if futures_util::poll!(&mut begin).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(begin);
+            eventually(async || {
+                let none = format!("SELECT 1 WHERE NOT EXISTS (SELECT 1 {ours} AND xact_start IS NOT NULL)");
+                sqlx::raw_sql(AssertSqlSafe(none)).fetch_one(&mut watches).await.map(|_| ())
+            })
+            .await;
+        }
+        // In the middle of a statement, with a lock held.
+        let mut transaction = database.begin().await.unwrap();
+        sql!("UPDATE t SET n = 1").execute(&mut transaction).await.unwrap();
+        let mut sleep = Sql::new("SELECT 1 FROM pg_sleep(0.2)");
+        assert!(tokio::time::timeout(Duration::from_millis(20), sleep.execute(&mut transaction)).await.is_err());
+        drop(transaction);
+        let mut connection = within(database.read()).await.unwrap();
+        let mut sleep = Sql::new("SELECT 1 FROM pg_sleep(0.2)");
+        assert!(tokio::time::timeout(Duration::from_millis(20), sleep.execute(&mut connection)).await.is_err());
+        drop(connection);
+        assert_eq!(within(number(&database)).await, 0);
+
+        let after: i32 = sqlx::query_scalar(AssertSqlSafe(pid)).fetch_one(&mut watches).await.unwrap();
+        assert_eq!(before, after, "another connection");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_cut_is_not_given_to_the_next_one() {
+        let own = novella_testing::Database::postgres().await;
+        let database = Database::connect(&DatabaseConfig { max_connections: 1, ..config(own.url()) }).await.unwrap();
+        one_row(&database).await;
+        let mut watches = PgConnection::connect(own.url()).await.unwrap();
+        let cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let mut connection = database.read().await.unwrap();
+        sqlx::raw_sql(cut).execute(&mut watches).await.unwrap();
+        // Who has it hears of it, and nobody else.
+        sql!("SELECT n FROM t").fetch_one::<i64>(&mut connection).await.unwrap_err();
+        drop(connection);
+        assert_eq!(within(number(&database)).await, 0);
     }
 }
