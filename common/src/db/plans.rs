@@ -70,7 +70,7 @@ impl Sql {
     pub(super) async fn explain(&self, connection: &mut Connection) -> Result<(), DbError> {
         let Some(mut plans) = connection.plans.take() else { return Ok(()) };
         match connection.raw()? {
-            // With its lists in both forms.
+            // Each with its lists in both forms.
             Raw::Sqlite(connection) => {
                 for few in [0, usize::MAX] {
                     let (text, arguments) = self.clone().for_sqlite(few)?;
@@ -84,11 +84,16 @@ impl Sql {
                 }
             }
             Raw::Postgres(connection) => {
-                let (text, arguments) = self.clone().for_postgres()?;
-                let explain = AssertSqlSafe(format!("EXPLAIN {text}"));
-                let rows = sqlx::query_with(explain, arguments).fetch_all(connection).await?;
-                let steps = rows.iter().map(|row| Row::postgres(row).read()).collect::<Result<_, _>>()?;
-                plans.push(Plan { query: text, steps });
+                // Alternatives have lists of states alone, which are never long.
+                let alternatives = self.clone().for_postgres(usize::MAX)?.0.contains(" OR (");
+                let forms = if alternatives { &[usize::MAX][..] } else { &[0, usize::MAX] };
+                for few in forms {
+                    let (text, arguments) = self.clone().for_postgres(*few)?;
+                    let explain = AssertSqlSafe(format!("EXPLAIN {text}"));
+                    let rows = sqlx::query_with(explain, arguments).fetch_all(&mut *connection).await?;
+                    let steps = rows.iter().map(|row| Row::postgres(row).read()).collect::<Result<_, _>>()?;
+                    plans.push(Plan { query: text, steps });
+                }
             }
         }
         connection.plans = Some(plans);

@@ -50,6 +50,9 @@ enum Part {
 /// As many values of a list SQLite is given one by one. More are given as one, a JSON array: each parameter of a statement
 /// is looked up by name among all when it is bound, and a text with another number of them is another statement.
 pub(super) const FEW: usize = 8;
+/// As many values of a list PostgreSQL compares with each row, one after the other, which a plan that was made for any list
+/// does. More are a table for it, and are looked up in it.
+pub(super) const FEW_FOR_POSTGRES: usize = 32;
 
 /// What is done with each row.
 pub(super) type TakeRow<'t> = dyn FnMut(&mut Row<'_>) -> Result<(), DbError> + Send + 't;
@@ -186,7 +189,7 @@ impl Sql {
                 }
             }
             Raw::Postgres(connection) => {
-                let (text, arguments) = self.for_postgres()?;
+                let (text, arguments) = self.for_postgres(FEW_FOR_POSTGRES)?;
                 let mut rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch(connection);
                 while let Some(row) = rows.try_next().await? {
                     take(&mut Row::postgres(&row))?;
@@ -242,7 +245,7 @@ impl Sql {
                 row.map_or(Ok(()), |row| take(&mut Row::sqlite(&row)))
             }
             Raw::Postgres(connection) => {
-                let (text, arguments) = self.for_postgres()?;
+                let (text, arguments) = self.for_postgres(FEW_FOR_POSTGRES)?;
                 let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_optional(connection).await?;
                 row.map_or(Ok(()), |row| take(&mut Row::postgres(&row)))
             }
@@ -282,7 +285,7 @@ impl Sql {
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await?.rows_affected()
             }
             Raw::Postgres(connection) => {
-                let (text, arguments) = self.for_postgres()?;
+                let (text, arguments) = self.for_postgres(FEW_FOR_POSTGRES)?;
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await?.rows_affected()
             }
         })
@@ -329,7 +332,7 @@ impl Sql {
         Ok((text, arguments))
     }
 
-    pub(super) fn for_postgres(&mut self) -> Result<(String, PgArguments), DbError> {
+    pub(super) fn for_postgres(&mut self, few: usize) -> Result<(String, PgArguments), DbError> {
         let mut text = String::new();
         let mut arguments = PgArguments::default();
         let mut bound = 0;
@@ -341,9 +344,11 @@ impl Sql {
                     postgres::add(&mut arguments, value)?;
                 }
                 Part::AnyOf(kind, values) => {
-                    text.push_str(" = ANY(");
+                    let (before, after) =
+                        if values.len() > few { (" IN (SELECT UNNEST(", "))") } else { (" = ANY(", ")") };
+                    text.push_str(before);
                     placeholder(&mut text, &mut bound);
-                    text.push(')');
+                    text.push_str(after);
                     postgres::add_array(&mut arguments, kind, &values)?;
                 }
                 Part::Rows(rows) => {
