@@ -211,9 +211,10 @@ pub trait Networks: Send + Sync + 'static {
     /// Changes where the ports of an instance are bound.
     fn bind<'a>(&'a self, instance: InstanceUuid, binding: Binding<'a>) -> Answer<'a, ()>;
 
-    /// What these instances have, each in the order in which their ports were made. `preserve_on_delete` and `tag` are
-    /// Compute's to know and are not filled in.
-    fn describe<'a>(&'a self, instances: &'a [InstanceUuid]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>>;
+    /// What these instances, each with its project, have there, each in the order in which their ports were made: a port of
+    /// another project shows nothing, whatever device its owner says that it is of. `preserve_on_delete` and `tag` are Compute's
+    /// to know and are not filled in.
+    fn describe<'a>(&'a self, instances: &'a [(InstanceUuid, String)]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>>;
 
     /// Sets the security groups of all of an instance's ports that can have some: those that they have, with `add` and
     /// without `remove` (ids).

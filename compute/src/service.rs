@@ -184,7 +184,7 @@ impl ComputeService {
         let target = Target::new("compute-control").server(control_server(&identity.host, shared.identity));
         let control = RpcServer::builder(transport, target)
             .endpoint(ComputeControlEndpoint::new(Arc::new(manager.clone())))
-            .shared_if_permitted()
+            .only_by_name()
             .start()
             .await?;
 

@@ -61,6 +61,7 @@ impl Ports {
         };
         let given_back = self.give_back(&owners).await.is_ok();
         let mut transaction = self.shared.database.begin().await?;
+        instances::lock_in_order(&mut transaction, left).await?;
         let left = ports::left_hosts(&mut transaction, left).await?;
         instances::mark_deleted(&mut transaction, &left).await?;
         if given_back {
@@ -95,8 +96,10 @@ impl Ports {
                 }
                 Err(_) => {}
             }
-            let mut connection = self.shared.database.write().await?;
-            ports::given_back(&mut connection, &instances, settled).await?;
+            let mut transaction = self.shared.database.begin().await?;
+            instances::lock_in_order(&mut transaction, &instances).await?;
+            ports::given_back(&mut transaction, &instances, settled).await?;
+            transaction.commit().await?;
             if together.is_err() || found.len() < BATCH {
                 return Ok(());
             }

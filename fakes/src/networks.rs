@@ -100,7 +100,7 @@ impl Networks for FailingNetworks {
         self.ask(|inner| inner.bind(instance, binding))
     }
 
-    fn describe<'a>(&'a self, instances: &'a [InstanceUuid]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>> {
+    fn describe<'a>(&'a self, instances: &'a [(InstanceUuid, String)]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>> {
         self.ask(|inner| inner.describe(instances))
     }
 

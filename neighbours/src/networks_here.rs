@@ -216,11 +216,11 @@ impl Networks for NetworksHere {
         Box::pin(async move { self.0.bind(&instance.to_string(), binding).await.map_err(refusal) })
     }
 
-    fn describe<'a>(&'a self, instances: &'a [InstanceUuid]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>> {
+    fn describe<'a>(&'a self, instances: &'a [(InstanceUuid, String)]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>> {
         Box::pin(async move {
-            let devices: Vec<String> = instances.iter().map(ToString::to_string).collect();
-            let found = self.0.describe(&devices).await.map_err(refusal)?;
-            Ok(instances.iter().zip(found).map(|(instance, (_, found))| (*instance, network_info(found))).collect())
+            let device = |(instance, project): &(InstanceUuid, String)| (instance.to_string(), project.clone());
+            let found = self.0.describe(&instances.iter().map(device).collect::<Vec<_>>()).await.map_err(refusal)?;
+            Ok(instances.iter().zip(found).map(|((instance, _), found)| (*instance, network_info(found))).collect())
         })
     }
 

@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// To delete a virtual host takes long if it has many queues.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often it is asked for: RabbitMQ closes the connection of a request that takes a minute, and what it has not deleted by
+/// then is left.
+const DELETE_ATTEMPTS: u32 = 10;
 
 /// The management API, for the virtual host of a bus.
 #[derive(Debug)]
@@ -130,7 +133,17 @@ impl Management {
 
     /// Deletes a virtual host with all that is in it.
     pub(crate) async fn delete_vhost(&self, name: &str) -> Result<()> {
-        self.send(self.http.delete(self.api(&format!("vhosts/{name}"))).timeout(DELETE_TIMEOUT)).await.map(drop)
+        let path = format!("vhosts/{name}");
+        for left in (0..DELETE_ATTEMPTS).rev() {
+            let answer = self.answer_to(self.http.delete(self.api(&path)).timeout(DELETE_TIMEOUT));
+            match answer.await {
+                Ok(answer) if answer.status() == StatusCode::NOT_FOUND && left + 1 < DELETE_ATTEMPTS => break,
+                Ok(answer) => return self.accepted(answer).map(drop),
+                Err(error) if left == 0 => return Err(error),
+                Err(error) => tracing::debug!(%error, "RabbitMQ is asked again to delete the virtual host"),
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is a user of this name that `novella bus grant` may have made: one that looks after the broker, or is

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use novella_common::{config::BusConfig, reports};
+use novella_compute::rpcapi::ComputeControlClient;
 use novella_messaging::{BusReport, DeadLetter, DeadLetterAction, Transport};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -28,9 +29,10 @@ pub(crate) use socket::AdminSocket;
 
 use crate::{GlobalOptions, clouds::CloudFolder, commands::rpc::topics, config::Config, run::signals::StopSignals};
 
-/// The queues that the services' contracts and reports name. Hosts' queues have names that only the hosts know.
+/// The queues that the services' contracts and reports name. Hosts' queues have names that only the hosts know, and of the
+/// control of hosts there are no others.
 pub(crate) fn known_queues() -> Vec<String> {
-    let topics = topics().map(str::to_owned);
+    let topics = topics().filter(|topic| *topic != ComputeControlClient::TOPIC).map(str::to_owned);
     topics.chain([format!("{}.info", reports::TOPIC), DeadLetter::QUEUE.to_owned()]).collect()
 }
 

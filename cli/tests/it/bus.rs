@@ -126,7 +126,7 @@ async fn what_goes_wrong_is_said_with_the_next_step(cloud: Cloud) {
 
 async fn a_server_answers_a_ping(cloud: Cloud) {
     let cloud = listening(cloud).await;
-    for target in ["compute.host-2", "scheduler", "conductor", "compute-control"] {
+    for target in ["compute.host-2", "scheduler", "conductor", "compute"] {
         let pong = run(&cloud, &["rpc", "ping", target]).await.json();
         assert_eq!(pong["target"], target);
         assert!(pong["seconds"].as_f64().unwrap() > 0.0, "{pong}");
@@ -317,7 +317,7 @@ mod on_rabbitmq_and_postgres {
         assert!(shown["missing"].as_str().unwrap().contains("bus.management_url"), "{shown}");
         let queues = shown["queues"].as_array().unwrap();
         let names: Vec<_> = queues.iter().map(|queue| queue["name"].as_str().unwrap()).collect();
-        let consumed = ["compute", "compute-control", "compute.host-1", "conductor", "reports.info", "scheduler"];
+        let consumed = ["compute", "compute.host-1", "conductor", "reports.info", "scheduler"];
         let mut all = [&consumed[..], &["dead_letters"]].concat();
         all.sort_unstable();
         assert_eq!(names, all);

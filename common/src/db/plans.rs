@@ -84,8 +84,8 @@ impl Sql {
                 }
             }
             Raw::Postgres(connection) => {
-                // Alternatives have lists of states alone, which are never long.
-                let alternatives = self.clone().for_postgres(usize::MAX)?.0.contains(" OR (");
+                // Within alternatives a long list is found by no index. These have lists of states alone, which are never long.
+                let alternatives = self.clone().for_postgres(usize::MAX)?.0.contains("(source = $1 AND status = ANY");
                 let forms = if alternatives { &[usize::MAX][..] } else { &[0, usize::MAX] };
                 for few in forms {
                     let (text, arguments) = self.clone().for_postgres(*few)?;

@@ -92,7 +92,7 @@ impl ServerConnection {
         self.scope = Scope::Transaction;
         match within(limit, sqlx::raw_sql("BEGIN").execute(self.raw()?)).await {
             Some(begun) => {
-                begun?;
+                begun.map_err(|error| of_statement(error.into(), Scope::Transaction))?;
                 self.state = State::Ready;
                 Ok(())
             }
@@ -144,9 +144,10 @@ impl Closing {
     async fn give_back(mut self, scope: Scope, limit: Option<Duration>) {
         let Some(connection) = &mut self.0 else { return };
         let answer = async {
-            match scope {
-                Scope::Transaction => sqlx::raw_sql("ROLLBACK").execute(&mut **connection).await.map(|_| ()),
-                Scope::Reading | Scope::Alone => connection.ping().await,
+            // What a statement that was left came to is told to the next one, as if it were that one's: so that is sent again.
+            match ask(connection, scope).await {
+                Err(sqlx::Error::Database(_)) => ask(connection, scope).await,
+                answered => answered,
             }
         };
         match within(limit, answer).await {
@@ -154,6 +155,14 @@ impl Closing {
             Some(Err(error)) => tracing::debug!(%error, "a connection to the database was closed"),
             None => tracing::warn!("a connection to the database was closed: the server does not answer"),
         }
+    }
+}
+
+/// Asks for a sign of life, and for the end of a transaction.
+async fn ask(connection: &mut PgConnection, scope: Scope) -> sqlx::Result<()> {
+    match scope {
+        Scope::Transaction => sqlx::raw_sql("ROLLBACK").execute(connection).await.map(|_| ()),
+        Scope::Reading | Scope::Alone => connection.ping().await,
     }
 }
 

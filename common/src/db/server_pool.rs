@@ -15,6 +15,8 @@ use deadpool::managed::{
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions, postgres::PgConnection};
 use tokio::{runtime::Handle, sync::oneshot};
 
+use super::server_connection::within;
+
 /// A connection that was used so lately is used again without asking it for a sign of life, which would cost each query a
 /// round trip.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -22,6 +24,8 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How often those are looked for.
 const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often it is looked whether a pool that is closed has its connections back.
+const IN_USE_INTERVAL: Duration = Duration::from_millis(10);
 /// After so long a connection is closed, used or not: the server's process for it grows with what it has seen.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// The first pause before a server is tried again that does not serve yet. It doubles, up to the longest.
@@ -61,7 +65,7 @@ impl ServerPool {
         }
     }
 
-    /// Gives out no more, and says farewell on those that are not used.
+    /// Gives out no more, says farewell on those that are not used, and returns when the others have come back.
     pub(super) async fn close(&self) {
         let idle = self.pool.retain(|_, _| false).removed;
         self.pool.close();
@@ -69,6 +73,9 @@ impl ServerPool {
             if let Err(error) = connection.close().await {
                 tracing::debug!(%error, "a connection to the database did not end in good order");
             }
+        }
+        while self.pool.status().size > 0 {
+            tokio::time::sleep(IN_USE_INTERVAL).await;
         }
     }
 }
@@ -119,8 +126,11 @@ impl ServerConnections {
         });
         let opened = opened.await;
         drop(wanted);
-        // Without a runtime there is no pool either.
-        opened.unwrap_or(Err(sqlx::Error::PoolClosed))
+        opened.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(_) => Err(sqlx::Error::WorkerCrashed),
+            // Without a runtime there is no pool either.
+            Err(_) => Err(sqlx::Error::PoolClosed),
+        })
     }
 }
 
@@ -131,7 +141,7 @@ impl Manager for ServerConnections {
     async fn create(&self) -> Result<PgConnection, sqlx::Error> {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(self.acquire_timeout / 5)
+            .with_max_delay(self.acquire_timeout / 20)
             // The rest is for the last attempt: what it came to says more than that the time was over.
             .with_total_delay(Some(self.acquire_timeout * 4 / 5))
             .without_max_times();
@@ -144,7 +154,9 @@ impl Manager for ServerConnections {
         }
         // It may have been cut meanwhile: better to notice before a query than in it.
         if metrics.last_used() > TRUSTED_IDLE {
-            connection.ping().await?;
+            let answer = within(Some(self.acquire_timeout / 5), connection.ping()).await;
+            // There may be more like it: who waits for a connection waits for each of them.
+            answer.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
         }
         Ok(())
     }

@@ -123,6 +123,7 @@ impl FakeHosts {
             .unwrap();
         let control = RpcServer::builder(&self.transport, Target::new("compute-control").server(name))
             .endpoint(ComputeControlEndpoint::new(host))
+            .only_by_name()
             .concurrency(4)
             .start()
             .await

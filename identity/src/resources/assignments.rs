@@ -216,8 +216,8 @@ async fn effective(connection: &mut Connection, wanted: &Wanted<'_>) -> Result<V
         // What is inherited comes from above, or from within the tree.
         let mut above = roles::ancestors(connection, root).await?;
         above.extend(tree.iter().cloned());
-        sql.push(" AND ((NOT a.inherited AND a.project_id").is_in(tree);
-        sql.push(") OR (a.inherited AND a.project_id").is_in(above).push("))");
+        // In this form the first list is found by an index, also where it is long.
+        sql.push(" AND a.project_id").is_in(above).push(" AND (a.inherited OR a.project_id").is_in(tree).push(")");
     }
     if let Some(domain) = wanted.domain {
         sql.push(" AND NOT a.inherited AND a.project_id = ").bind(domain);

@@ -90,6 +90,7 @@ impl RpcServer {
             limits: HashMap::new(),
             concurrency: DEFAULT_CONCURRENCY,
             shared_if_permitted: false,
+            only_by_name: false,
         }
     }
 
@@ -132,6 +133,7 @@ pub struct RpcServerBuilder {
     limits: HashMap<String, Semaphore>,
     concurrency: usize,
     shared_if_permitted: bool,
+    only_by_name: bool,
 }
 
 impl RpcServerBuilder {
@@ -195,6 +197,13 @@ impl RpcServerBuilder {
         self
     }
 
+    /// Serves what is sent to it by its name, and nothing that is for any of the topic's servers or for all: where no two
+    /// do the same, that means nothing, and costs the broker a queue for each server, and all of them as consumers of one.
+    pub fn only_by_name(mut self) -> Self {
+        self.only_by_name = true;
+        self
+    }
+
     /// Declares the queues and consumes them; when this returns, messages reach the server.
     ///
     /// # Errors
@@ -223,7 +232,7 @@ impl RpcServerBuilder {
     fn queues(&self) -> Vec<QueueSpec> {
         let topic = &self.target.topic;
         let exchange = self.transport.exchange(self.target.exchange.as_deref());
-        // Its own is all that a server can be without the others.
+        // Its own is all that a server can do with.
         let if_permitted = self.shared_if_permitted && self.target.server.is_some();
         let lasting = |name: String, if_permitted: bool| QueueSpec {
             bound_to: vec![Route::Topic { exchange: exchange.into(), key: name.as_str().into() }],
@@ -232,6 +241,9 @@ impl RpcServerBuilder {
             single_active: false,
             if_permitted,
         };
+        if self.only_by_name && self.target.server.is_some() {
+            return vec![lasting(self.target.queue(), false)];
+        }
         let mut queues = vec![lasting(topic.clone(), if_permitted)];
         if self.target.server.is_some() {
             queues.push(lasting(self.target.queue(), false));

@@ -111,16 +111,22 @@ impl NetworksElsewhere {
         Ok(answer["auto_allocated_topology"]["id"].as_str().map(ToOwned::to_owned))
     }
 
-    async fn describe_all(&self, instances: &[InstanceUuid]) -> Result<Vec<(InstanceUuid, NetworkInfo)>, NetworkError> {
-        let devices: Vec<String> = instances.iter().map(ToString::to_string).collect();
+    async fn describe_all(
+        &self,
+        instances: &[(InstanceUuid, String)],
+    ) -> Result<Vec<(InstanceUuid, NetworkInfo)>, NetworkError> {
+        let devices: Vec<String> = instances.iter().map(|(instance, _)| instance.to_string()).collect();
         let ids: Vec<&str> = devices.iter().map(String::as_str).collect();
-        let ports = self.ports_of(&ids).await?;
+        let projects: BTreeMap<&str, &str> =
+            ids.iter().copied().zip(instances.iter().map(|(_, project)| project.as_str())).collect();
+        let mut ports = self.ports_of(&ids).await?;
+        ports.retain(|port| projects.get(text(&port["device_id"]).as_str()) == port["tenant_id"].as_str().as_ref());
         let mut by_device: BTreeMap<String, NetworkInfo> = BTreeMap::new();
         for (port, vif) in ports.iter().zip(self.vifs(&ports).await?) {
             by_device.entry(text(&port["device_id"])).or_default().0.push(vif);
         }
         let info = |device: &String| by_device.remove(device).unwrap_or_default();
-        Ok(instances.iter().copied().zip(devices.iter().map(info)).collect())
+        Ok(instances.iter().map(|(instance, _)| *instance).zip(devices.iter().map(info)).collect())
     }
 
     /// The groups of all these ports are asked for together.
@@ -238,7 +244,7 @@ impl Networks for NetworksElsewhere {
         Box::pin(self.change_bindings(instance, binding))
     }
 
-    fn describe<'a>(&'a self, instances: &'a [InstanceUuid]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>> {
+    fn describe<'a>(&'a self, instances: &'a [(InstanceUuid, String)]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>> {
         Box::pin(self.describe_all(instances))
     }
 

@@ -76,7 +76,8 @@ impl NetworksElsewhere {
         let brought: Vec<&str> = vifs.iter().filter_map(|vif| vif.port_id.as_deref()).collect();
         let is_brought = |port: &Value| brought.contains(&port["id"].as_str().unwrap_or_default());
         let mut had = if more { Vec::new() } else { self.ports_of(&[device]).await? };
-        had.retain(|port| !is_brought(port));
+        // Another project's is not what an earlier call has made.
+        had.retain(|port| !is_brought(port) && port["tenant_id"] == wanted.project_id);
         let brought = if brought.is_empty() { Vec::new() } else { self.ports_by("id", &brought).await? };
         // All is decided before anything is changed. Those with an address of their own find their ports first: no other one
         // takes them.

@@ -20,7 +20,7 @@ novella_testing::on_both! {
         let (network, _) = world.demo.network("net", "10.1.0.0/24").await;
         let wanted = world.wanted("host-1", &[network.as_str(); 12]);
         let info = world.networks.allocate(&wanted).await.unwrap();
-        assert_eq!(world.networks.describe(&[wanted.instance]).await.unwrap(), [(wanted.instance, info.clone())]);
+        assert_eq!(world.described(wanted.instance).await, info);
         let again = world.networks.allocate(&wanted).await.unwrap();
         assert_eq!(ids(&again), ids(&info));
     }

@@ -45,6 +45,7 @@ async fn server(world: &World, networks: &[&str]) -> (InstanceUuid, NetworkInfo)
     let info = world.networks.allocate(&wanted).await.unwrap();
     let mut instance = novella_fakes::instance();
     instance.uuid = wanted.instance;
+    instance.project_id = wanted.project_id;
     instance.network_info = info.clone();
     let connection = &mut *world.components().database.write().await.unwrap();
     instances::insert(connection, &[instance], &RequestSpec::default()).await.unwrap();

@@ -34,9 +34,7 @@ pub async fn a_server_gets_ports_in_the_order_asked_for_bound_to_its_host_and_ac
         assert_eq!(port["security_groups"], json!([default[0].id]));
     }
     // And so is what is asked afterwards.
-    let described = world.networks.describe(&[wanted.instance]).await.unwrap();
-    assert_eq!(described.len(), 1);
-    assert_eq!((described[0].0, sorted(&described[0].1)), (wanted.instance, sorted(&info)));
+    assert_eq!(sorted(&world.described(wanted.instance).await), sorted(&info));
 }
 
 pub async fn asked_again_the_same_ports_are_used_and_bound_to_the_new_host(world: World) {

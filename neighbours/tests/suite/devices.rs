@@ -20,9 +20,9 @@ pub async fn one_port_more_leaves_the_others_as_they_are(world: World) {
     let port = world.demo.make("/ports", "port", json!({"network_id": network})).await;
     let taken = world.networks.add(&wanted, &brought(&port)).await.unwrap();
     assert_eq!(ids(&taken), [id(&port)]);
-    let described = world.networks.describe(&[wanted.instance]).await.unwrap();
+    let described = world.described(wanted.instance).await;
     let all: Vec<_> = first.0.into_iter().chain(more.0).chain(taken.0).collect();
-    assert_eq!(sorted(&described[0].1), sorted(&NetworkInfo(all)));
+    assert_eq!(sorted(&described), sorted(&NetworkInfo(all)));
     let ports = world.admin.ports_of(wanted.instance).await;
     assert!(ports.iter().all(|port| port["binding:host_id"] == "host-1"), "{ports:?}");
 }
@@ -143,7 +143,8 @@ pub async fn what_servers_have_is_described_with_names_and_floating_ips(world: W
     let floating = world.demo.make("/floatingips", "floatingip", values).await;
     world.demo.put(&format!("/networks/{network}"), json!({"network": {"name": "renamed"}})).await;
     let nobody = world.wanted("host-1", &[]).instance;
-    let described = world.networks.describe(&[second.instance, nobody, first.instance]).await.unwrap();
+    let asked = [second.instance, nobody, first.instance].map(|instance| (instance, world.demo.project().to_owned()));
+    let described = world.networks.describe(&asked).await.unwrap();
     let order: Vec<_> = described.iter().map(|(instance, info)| (*instance, info.0.len())).collect();
     assert_eq!(order, [(second.instance, 1), (nobody, 0), (first.instance, 2)]);
     let now = &described[2].1;
@@ -153,6 +154,22 @@ pub async fn what_servers_have_is_described_with_names_and_floating_ips(world: W
     assert_eq!(address(reached), address(&info.0[1]));
     assert!(plain.fixed_ips[0].floating_ips.is_empty());
     assert_eq!(reached.fixed_ips[0].floating_ips, [floating["floating_ip_address"].as_str().unwrap()]);
+}
+
+pub async fn a_port_of_another_project_is_no_servers_whatever_its_owner_says(world: World) {
+    let (network, _) = world.demo.network("net", "10.1.0.0/24").await;
+    let wanted = world.wanted("host-1", &[&network]);
+    let (foreign, _) = world.admin.network("other", "10.2.0.0/24").await;
+    let values =
+        json!({"network_id": foreign, "device_id": wanted.instance.to_string(), "device_owner": "compute:nova"});
+    let port = id(&world.admin.make("/ports", "port", values).await);
+    // Neither when the server gets what it asks for, nor when it is looked at.
+    let info = world.networks.allocate(&wanted).await.unwrap();
+    assert_eq!(info.0.len(), 1);
+    assert!(!ids(&info).contains(&port.as_str()));
+    assert_eq!(world.described(wanted.instance).await, info);
+    assert_eq!(world.networks.allocate(&wanted).await.unwrap(), info);
+    assert_ne!(world.admin.get(&format!("/ports/{port}")).await["port"]["binding:host_id"], "host-1");
 }
 
 pub async fn security_groups_of_all_ports_of_a_server_change(world: World) {

@@ -32,6 +32,7 @@ macro_rules! for_each_behaviour {
             devices: a_move_adds_a_binding_activates_it_and_removes_the_other,
             devices: a_move_that_fails_leaves_the_ports_where_they_were,
             devices: what_servers_have_is_described_with_names_and_floating_ips,
+            devices: a_port_of_another_project_is_no_servers_whatever_its_owner_says,
             devices: security_groups_of_all_ports_of_a_server_change,
             questions: a_project_sees_its_networks_and_those_shared_with_it,
             questions: ports_are_found_by_id_by_server_and_by_a_part_of_an_address,

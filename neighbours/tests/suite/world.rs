@@ -119,6 +119,14 @@ impl World {
         }
     }
 
+    /// What an instance of `demo` has.
+    pub async fn described(&self, instance: InstanceUuid) -> NetworkInfo {
+        let asked = [(instance, self.demo.project().to_owned())];
+        let [(of, info)] = <[_; 1]>::try_from(self.networks.describe(&asked).await.unwrap()).unwrap();
+        assert_eq!(of, instance);
+        info
+    }
+
     /// Whether every address of a subnet of `size` usable addresses can be had: none is lost, none is taken.
     pub async fn assert_free(&self, network: &str, size: usize) {
         let mut all = self.wanted("audit", &[]);

@@ -111,8 +111,9 @@ fn plan<'k>(known: &'k Known, wanted: &DevicePorts, now: Timestamp) -> Result<Ve
         }
     }
     let brought = |port: &Port| wanted.ports.iter().any(|asked| asked.port.as_ref() == Some(&port.id));
-    let mut had: Vec<&Port> =
-        known.ports.iter().filter(|port| port.device_id == wanted.device && !brought(port)).collect();
+    // Whoever knows the device's id can give it to a port of another project, which is not the device's for that.
+    let is_its = |port: &&Port| port.device_id == wanted.device && port.project_id == wanted.project && !brought(port);
+    let mut had: Vec<&Port> = known.ports.iter().filter(is_its).collect();
     if wanted.more {
         had.clear();
     }

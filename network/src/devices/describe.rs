@@ -134,10 +134,12 @@ pub(super) async fn ports_of(
 /// See [`super::Devices::describe`].
 pub(super) async fn describe(
     connection: &mut Connection,
-    devices: &[String],
-) -> Result<Vec<(String, Vec<Interface>)>, ApiError> {
-    let ids: Vec<&str> = devices.iter().map(String::as_str).collect();
-    let ports = ports_of(connection, &ids, false).await?;
+    devices: &[(String, String)],
+) -> Result<Vec<Vec<Interface>>, ApiError> {
+    let ids: Vec<&str> = devices.iter().map(|(device, _)| device.as_str()).collect();
+    let projects: BTreeMap<&str, &str> = devices.iter().map(|(device, project)| (&**device, &**project)).collect();
+    let mut ports = ports_of(connection, &ids, false).await?;
+    ports.retain(|port| projects.get(&*port.device_id) == Some(&&*port.project_id));
     let mut by_device: BTreeMap<&str, Vec<Interface>> = BTreeMap::new();
     if !ports.is_empty() {
         let mut details = Details::read(connection, &ports.iter().collect::<Vec<_>>()).await?;
@@ -145,5 +147,5 @@ pub(super) async fn describe(
             by_device.entry(&port.device_id).or_default().push(details.interface(port));
         }
     }
-    Ok(devices.iter().map(|device| (device.clone(), by_device.remove(device.as_str()).unwrap_or_default())).collect())
+    Ok(devices.iter().map(|(device, _)| by_device.remove(device.as_str()).unwrap_or_default()).collect())
 }

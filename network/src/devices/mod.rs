@@ -149,11 +149,12 @@ impl Devices {
         bindings::bind(&self.inside(), device, binding).await
     }
 
-    /// What these devices have, each with its id, in the order in which their ports were made.
+    /// What these devices, each with its project, have there, in the order in which their ports were made. Whoever knows a
+    /// device's id can give it to a port of another project, which shows nothing.
     ///
     /// # Errors
     /// The database's.
-    pub async fn describe(&self, devices: &[String]) -> Result<Vec<(String, Vec<Interface>)>, ApiError> {
+    pub async fn describe(&self, devices: &[(String, String)]) -> Result<Vec<Vec<Interface>>, ApiError> {
         describe::describe(&mut *self.0.networking.database.read().await?, devices).await
     }
 

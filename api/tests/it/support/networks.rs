@@ -189,7 +189,7 @@ impl Networks for Counted {
         self.asked().bind(instance, binding)
     }
 
-    fn describe<'a>(&'a self, instances: &'a [InstanceUuid]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>> {
+    fn describe<'a>(&'a self, instances: &'a [(InstanceUuid, String)]) -> Answer<'a, Vec<(InstanceUuid, NetworkInfo)>> {
         self.asked().describe(instances)
     }
 

@@ -85,10 +85,18 @@ pub(super) async fn on_new_cloud<T>(
     match servers {
         None => measured,
         Some((servers, own)) => {
-            let removed = own.remove(servers).await;
-            measured.and_then(|measured| removed.map(|()| measured))
+            if let Err(error) = own.remove(servers).await {
+                left_behind(&error);
+            }
+            measured
         }
     }
+}
+
+/// What was measured is worth more than that nothing is left.
+#[allow(clippy::print_stderr, reason = "progress of a long command")]
+fn left_behind(error: &anyhow::Error) {
+    eprintln!("novella: {error:#}; it is left there");
 }
 
 impl Deployment {

@@ -208,7 +208,7 @@ async fn what_compute_asks_of_networking_a_real_neutron_answers(identity: Identi
     wanted.host = "host-1".into();
     let more = networks.add(&wanted, &on(None, None)).await.unwrap();
     assert_eq!(more.0.len(), 1);
-    let described = networks.describe(&[wanted.instance]).await.unwrap();
+    let described = networks.describe(&[(wanted.instance, wanted.project_id.clone())]).await.unwrap();
     assert_eq!(described[0].1.0.len(), 4);
     let body = json!({"security_group": {"name": "web"}});
     let web = text(&demo.send(Method::POST, "/security-groups", Some(&body)).await["security_group"]["id"]);

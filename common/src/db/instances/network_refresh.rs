@@ -64,15 +64,16 @@ pub async fn refresh(
         if left.is_empty() {
             return Ok(());
         }
-        let seen: Vec<(InstanceUuid, Json<NetworkInfo>)> = {
+        let seen: Vec<(InstanceUuid, String, Json<NetworkInfo>)> = {
             let mut connection = database.read().await?;
-            sql!("SELECT uuid, network_info FROM instances WHERE deleted_at IS NULL AND uuid")
+            sql!("SELECT uuid, project_id, network_info FROM instances WHERE deleted_at IS NULL AND uuid")
                 .is_in(&left)
                 .fetch_all(&mut connection)
                 .await?
         };
-        let uuids: Vec<InstanceUuid> = seen.iter().map(|(uuid, _)| *uuid).collect();
-        let mut now: HashMap<InstanceUuid, NetworkInfo> = networks.describe(&uuids).await?.into_iter().collect();
+        let (asked, seen): (Vec<_>, Vec<_>) =
+            seen.into_iter().map(|(uuid, project, info)| ((uuid, project), (uuid, info))).unzip();
+        let mut now: HashMap<InstanceUuid, NetworkInfo> = networks.describe(&asked).await?.into_iter().collect();
         let changed: Vec<(InstanceUuid, NetworkInfo, NetworkInfo)> = seen
             .into_iter()
             .filter_map(|(uuid, Json(seen))| {

@@ -308,7 +308,15 @@ pub(super) async fn declare_queues(
     options: &TransportOptions,
     refusals: &Refusals,
 ) -> lapin::Result<Declared> {
-    let all = || specs.iter().flat_map(|spec| requests(spec, false, refusals)).collect();
+    let all = || {
+        let mut exchanges = HashSet::new();
+        // Each exchange once, before the first queue that is bound to it.
+        let is_new = |request: &Request<'_>| match request {
+            Request::Exchange(exchange) | Request::LookForExchange(exchange) => exchanges.insert(exchange.name.clone()),
+            Request::Queue(_) | Request::LookForQueue(_) | Request::Bind { .. } => true,
+        };
+        specs.iter().flat_map(|spec| requests(spec, false, refusals)).filter(is_new).collect()
+    };
     carry_out(connection, channel, options, refusals, all).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use novella_messaging::{DeadLetterAction, MessagingError, Transport, TransportOptions};
+use novella_messaging::{DeadLetterAction, MessagingError, RpcServer, Target, Transport, TransportOptions};
 
 use crate::conformance::support::*;
 
@@ -43,6 +43,23 @@ pub async fn a_fanout_reaches_every_server(bus: &impl Bus) {
     let mut heard = [workers.next().await, workers.next().await];
     heard.sort();
     assert_eq!(heard, [("host-1".into(), "ding".into()), ("host-2".into(), "ding".into())]);
+}
+
+pub async fn a_server_known_by_name_only_hears_what_is_for_it_and_nothing_that_is_for_any_or_for_all(bus: &impl Bus) {
+    let (transport, mut workers) = (bus.connect().await, Workers::new());
+    let _server = RpcServer::builder(&transport, Target::new("work").server("host-1"))
+        .endpoint(WorkEndpoint::new(workers.manager("host-1")))
+        .only_by_name()
+        .start()
+        .await
+        .unwrap();
+    let client = WorkClient::new(&transport);
+    client.ring(&context(), "ding".into()).await.unwrap();
+    let result = client.perform(&context(), "anybody?".into()).await;
+    assert!(is_unroutable(&result), "{result:?}");
+    client.server("host-1").perform(&context(), "you".into()).await.unwrap();
+    assert_eq!(workers.next().await, ("host-1".into(), "you".into()));
+    assert_eq!(workers.unread_events(), []);
 }
 
 pub async fn a_fanout_to_nobody_is_no_error(bus: &impl Bus) {

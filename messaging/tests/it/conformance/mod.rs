@@ -47,6 +47,7 @@ macro_rules! suite {
             a_cast_is_processed_once_by_one_of_the_servers_sharing_a_topic
             a_cast_to_one_server_reaches_that_server
             a_fanout_reaches_every_server
+            a_server_known_by_name_only_hears_what_is_for_it_and_nothing_that_is_for_any_or_for_all
             a_fanout_to_nobody_is_no_error
             a_cast_to_a_stopped_service_is_delivered_when_it_starts
             a_message_to_a_topic_nobody_ever_listened_on_is_unroutable_at_once
