@@ -41,8 +41,9 @@ enum ReconcileError {
 /// suspended, say) has read rows of then, and others may have reconciled the host since.
 const MAX_LISTING_AGE: Duration = Duration::from_secs(60);
 
-/// The shortest pause between two hosts of a round, which is longer than `reconcile_interval` with 1,500 hosts for each
-/// conductor: what is to find a rare difference must not be most of the work of a bus where nothing happens.
+/// The shortest pause between two hosts of a round. With more than 1,500 hosts for each conductor a round takes longer than
+/// the default `reconcile_interval`: what is to find a rare difference must not be most of the work of a bus where nothing
+/// happens.
 const MIN_GAP: Duration = Duration::from_millis(40);
 
 /// Reconciles hosts: at most one reconciliation of a host at a time, and not too many at once.
@@ -113,8 +114,7 @@ impl Reconciler {
     }
 
     /// Reconciles each host that is up once in each `reconcile_interval`, evenly spread, or less often where there are very
-    /// many, until stopping is asked for.
-    /// The conductors share the hosts among them.
+    /// many, until stopping is asked for. The conductors share the hosts among them.
     pub(crate) async fn run(self: Arc<Self>) {
         let interval = self.shared.config.reconcile_interval;
         let shutdown = self.shared.shutdown.clone();

@@ -134,16 +134,17 @@ impl Management {
     /// Deletes a virtual host with all that is in it.
     pub(crate) async fn delete_vhost(&self, name: &str) -> Result<()> {
         let path = format!("vhosts/{name}");
-        for left in (0..DELETE_ATTEMPTS).rev() {
-            let answer = self.answer_to(self.http.delete(self.api(&path)).timeout(DELETE_TIMEOUT));
-            match answer.await {
-                Ok(answer) if answer.status() == StatusCode::NOT_FOUND && left + 1 < DELETE_ATTEMPTS => break,
+        let mut attempt = 1;
+        loop {
+            match self.answer_to(self.http.delete(self.api(&path)).timeout(DELETE_TIMEOUT)).await {
+                // The attempt before has come to its end after all.
+                Ok(answer) if attempt > 1 && answer.status() == StatusCode::NOT_FOUND => return Ok(()),
                 Ok(answer) => return self.accepted(answer).map(drop),
-                Err(error) if left == 0 => return Err(error),
+                Err(error) if attempt == DELETE_ATTEMPTS => return Err(error),
                 Err(error) => tracing::debug!(%error, "RabbitMQ is asked again to delete the virtual host"),
             }
+            attempt += 1;
         }
-        Ok(())
     }
 
     /// Whether there is a user of this name that `novella bus grant` may have made: one that looks after the broker, or is

@@ -36,10 +36,7 @@ pub(super) type PooledServerConnection = Object<ServerConnections>;
 
 /// The connections of a process to one server, of which there are no more than so many.
 #[derive(Clone, Debug)]
-pub(super) struct ServerPool {
-    pool: Pool<ServerConnections>,
-    acquire_timeout: Duration,
-}
+pub(super) struct ServerPool(Pool<ServerConnections>);
 
 impl ServerPool {
     pub(super) fn new(options: PgConnectOptions, max_connections: u32, acquire_timeout: Duration) -> Self {
@@ -49,7 +46,7 @@ impl ServerPool {
         let pool = Pool::builder(ServerConnections { options, acquire_timeout }).config(config).build();
         let pool = pool.unwrap_or_else(|error| unreachable!("no limit is set that a runtime would keep: {error}"));
         close_idle(&pool);
-        Self { pool, acquire_timeout }
+        Self(pool)
     }
 
     /// A connection that nobody else uses.
@@ -57,24 +54,20 @@ impl ServerPool {
     /// # Errors
     /// None can be had in time, and why not, if that is known.
     pub(super) async fn acquire(&self) -> Result<PooledServerConnection, sqlx::Error> {
-        match tokio::time::timeout(self.acquire_timeout, self.pool.get()).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(PoolError::Backend(error))) => Err(error),
-            Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
-            Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut),
+        match within(Some(self.0.manager().acquire_timeout), self.0.get()).await {
+            Some(Ok(connection)) => Ok(connection),
+            Some(Err(PoolError::Backend(error))) => Err(error),
+            Some(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
+            Some(Err(_)) | None => Err(sqlx::Error::PoolTimedOut),
         }
     }
 
     /// Gives out no more, says farewell on those that are not used, and returns when the others have come back.
     pub(super) async fn close(&self) {
-        let idle = self.pool.retain(|_, _| false).removed;
-        self.pool.close();
-        for connection in idle {
-            if let Err(error) = connection.close().await {
-                tracing::debug!(%error, "a connection to the database did not end in good order");
-            }
-        }
-        while self.pool.status().size > 0 {
+        let idle = self.0.retain(|_, _| false).removed;
+        self.0.close();
+        say_farewell(idle).await;
+        while self.0.status().size > 0 {
             tokio::time::sleep(IN_USE_INTERVAL).await;
         }
     }
@@ -88,13 +81,17 @@ fn close_idle(pool: &Pool<ServerConnections>) {
             let Some(pool) = weak.upgrade() else { return };
             let idle = pool.retain(|_, metrics| metrics.last_used() < IDLE_TIMEOUT).removed;
             drop(pool);
-            for connection in idle {
-                if let Err(error) = connection.close().await {
-                    tracing::debug!(%error, "an idle connection to the database did not end in good order");
-                }
-            }
+            say_farewell(idle).await;
         }
     });
+}
+
+async fn say_farewell(connections: Vec<PgConnection>) {
+    for connection in connections {
+        if let Err(error) = connection.close().await {
+            tracing::debug!(%error, "a connection to the database did not end in good order");
+        }
+    }
 }
 
 /// Opens connections, and looks at those that are used again.

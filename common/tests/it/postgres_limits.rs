@@ -33,6 +33,13 @@ async fn one_row(database: &Database) {
     Sql::new("INSERT INTO t VALUES (0)").execute(&mut connection).await.unwrap();
 }
 
+/// A database with that table and one connection, and somebody beside it who looks on.
+async fn open_single(url: &str) -> (Database, PgConnection) {
+    let database = Database::connect(&DatabaseConfig { max_connections: 1, ..config(url) }).await.unwrap();
+    one_row(&database).await;
+    (database, PgConnection::connect(url).await.unwrap())
+}
+
 async fn number(database: &Database) -> i64 {
     sql!("SELECT n FROM t").fetch_one(&mut database.read().await.unwrap()).await.unwrap()
 }
@@ -195,9 +202,7 @@ mod on_postgres {
     #[tokio::test]
     async fn who_goes_away_in_the_middle_leaves_no_lock_and_a_connection_that_is_used_again() {
         let own = novella_testing::Database::postgres().await;
-        let database = Database::connect(&DatabaseConfig { max_connections: 1, ..config(own.url()) }).await.unwrap();
-        one_row(&database).await;
-        let mut watches = PgConnection::connect(own.url()).await.unwrap();
+        let (database, mut watches) = open_single(own.url()).await;
         let ours = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let pid = format!("SELECT pid {ours}");
         let before: i32 = sqlx::query_scalar(AssertSqlSafe(pid.clone())).fetch_one(&mut watches).await.unwrap();
@@ -237,9 +242,7 @@ mod on_postgres {
     #[tokio::test]
     async fn a_connection_that_was_cut_is_not_given_to_the_next_one() {
         let own = novella_testing::Database::postgres().await;
-        let database = Database::connect(&DatabaseConfig { max_connections: 1, ..config(own.url()) }).await.unwrap();
-        one_row(&database).await;
-        let mut watches = PgConnection::connect(own.url()).await.unwrap();
+        let (database, mut watches) = open_single(own.url()).await;
         let cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let mut connection = database.read().await.unwrap();

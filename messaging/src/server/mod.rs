@@ -232,7 +232,7 @@ impl RpcServerBuilder {
     fn queues(&self) -> Vec<QueueSpec> {
         let topic = &self.target.topic;
         let exchange = self.transport.exchange(self.target.exchange.as_deref());
-        // Its own is all that a server can do with.
+        // With a queue of its own a server can do without the others.
         let if_permitted = self.shared_if_permitted && self.target.server.is_some();
         let lasting = |name: String, if_permitted: bool| QueueSpec {
             bound_to: vec![Route::Topic { exchange: exchange.into(), key: name.as_str().into() }],

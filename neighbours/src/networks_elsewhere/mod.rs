@@ -120,7 +120,7 @@ impl NetworksElsewhere {
         let projects: BTreeMap<&str, &str> =
             ids.iter().copied().zip(instances.iter().map(|(_, project)| project.as_str())).collect();
         let mut ports = self.ports_of(&ids).await?;
-        ports.retain(|port| projects.get(text(&port["device_id"]).as_str()) == port["tenant_id"].as_str().as_ref());
+        ports.retain(|port| projects.get(&*text(&port["device_id"])).copied() == port["tenant_id"].as_str());
         let mut by_device: BTreeMap<String, NetworkInfo> = BTreeMap::new();
         for (port, vif) in ports.iter().zip(self.vifs(&ports).await?) {
             by_device.entry(text(&port["device_id"])).or_default().0.push(vif);
