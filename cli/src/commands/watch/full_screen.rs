@@ -10,7 +10,11 @@ use novella_common::{
 };
 use ratatui::{
     DefaultTerminal,
-    crossterm::event::{self, Event as TerminalEvent, KeyEvent},
+    crossterm::{
+        event::{self, Event as TerminalEvent, KeyEvent},
+        execute,
+        terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate},
+    },
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -102,6 +106,15 @@ fn keys() -> mpsc::Receiver<Option<KeyEvent>> {
     receiver
 }
 
+/// Draws the screen. A terminal that can shows it once it is whole: nobody sees, or answers, half of one picture and half
+/// of another.
+fn draw(terminal: &mut DefaultTerminal, screen: &mut Screen) -> Result<()> {
+    execute!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    let drawn = terminal.draw(|frame| screen.draw(frame)).map(drop);
+    execute!(terminal.backend_mut(), EndSynchronizedUpdate)?;
+    Ok(drawn?)
+}
+
 async fn show(
     terminal: &mut DefaultTerminal,
     mut screen: Screen,
@@ -119,7 +132,7 @@ async fn show(
     let (mut is_drawn, mut has_news) = (false, false);
     loop {
         if !is_drawn {
-            terminal.draw(|frame| screen.draw(frame))?;
+            draw(terminal, &mut screen)?;
             (is_drawn, has_news) = (true, false);
         }
         let command = tokio::select! {

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Write},
+    num::NonZero,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -27,8 +28,24 @@ pub struct Terminal {
     keyboard: File,
     /// The program's side.
     line: File,
-    parser: Arc<Mutex<vt100::Parser>>,
+    parser: Arc<Mutex<vt100::Parser<Pictures>>>,
     before: Termios,
+}
+
+/// What a user sees: a picture that is being drawn is shown once it is whole (synchronized output, DEC mode 2026).
+#[derive(Default)]
+struct Pictures {
+    is_drawing: bool,
+    last: String,
+}
+
+impl vt100::Callbacks for Pictures {
+    fn unhandled_csi(&mut self, screen: &mut vt100::Screen, i1: Option<u8>, _: Option<u8>, params: &[&[u16]], c: char) {
+        if i1 == Some(b'?') && params == [[2026]] {
+            self.is_drawing = c == 'h';
+            self.last = screen.contents();
+        }
+    }
 }
 
 impl Drop for Terminal {
@@ -62,7 +79,13 @@ impl Terminal {
         let end = || Stdio::from(line.try_clone().unwrap());
         let child = leader.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let keyboard = File::from(controller);
-        let parser = Arc::new(Mutex::new(vt100::Parser::default()));
+        let parser = vt100::Parser::new_with_callbacks(
+            NonZero::new(ROWS).unwrap(),
+            NonZero::new(COLUMNS).unwrap(),
+            0,
+            Pictures::default(),
+        );
+        let parser = Arc::new(Mutex::new(parser));
         let (mut screen, seen) = (keyboard.try_clone().unwrap(), Arc::clone(&parser));
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -79,7 +102,8 @@ impl Terminal {
 
     /// What is on the screen now.
     pub fn shown(&self) -> String {
-        self.parser.lock().unwrap_or_else(PoisonError::into_inner).screen().contents()
+        let parser = self.parser.lock().unwrap_or_else(PoisonError::into_inner);
+        if parser.callbacks().is_drawing { parser.callbacks().last.clone() } else { parser.screen().contents() }
     }
 
     /// Waits until something is on the screen.

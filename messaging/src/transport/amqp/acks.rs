@@ -13,9 +13,13 @@ use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use tokio::runtime::Handle;
 
+use super::established::Established;
+
 /// The deliveries of one channel.
 #[derive(Debug)]
 pub(super) struct Acks {
+    /// The channel's.
+    connection: Established,
     channel: Channel,
     tags: Mutex<DeliveryTags>,
     /// Deliveries may be settled outside of it.
@@ -24,8 +28,12 @@ pub(super) struct Acks {
 
 impl Acks {
     /// For a channel on which nothing was delivered yet.
-    pub(super) fn new(channel: Channel) -> Arc<Self> {
-        Arc::new(Self { channel, tags: Mutex::default(), runtime: Handle::current() })
+    pub(super) fn new(connection: &Established, channel: Channel) -> Arc<Self> {
+        Arc::new(Self { connection: connection.clone(), channel, tags: Mutex::default(), runtime: Handle::current() })
+    }
+
+    pub(super) fn connection(&self) -> &Established {
+        &self.connection
     }
 
     pub(super) fn channel(&self) -> &Channel {

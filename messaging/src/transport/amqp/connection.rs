@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::errors;
+use super::established::Established;
 use crate::error::MessagingError;
 use crate::transport::TransportOptions;
 
@@ -43,7 +44,7 @@ pub(super) enum ConnectionState {
     Connecting,
     /// Usable.
     Up {
-        connection: Arc<Connection>,
+        connection: Established,
         /// Which one it is: 1 for the first.
         number: u64,
         /// The broker's reason, while it takes no messages.
@@ -176,7 +177,7 @@ impl Address {
         let mut errors = Vec::new();
         for (broker, uri) in self.brokers.iter().enumerate() {
             match self.connect_to(uri).await {
-                Ok(connection) => return Ok(Connected { connection: Arc::new(connection), broker }),
+                Ok(connection) => return Ok(Connected { connection: Established::new(connection), broker }),
                 Err(error) => errors.push(error),
             }
         }
@@ -196,7 +197,7 @@ impl Address {
 
 /// A connection, and to which of the brokers.
 struct Connected {
-    connection: Arc<Connection>,
+    connection: Established,
     broker: usize,
 }
 
@@ -223,7 +224,7 @@ impl RecoveringConnection {
     fn start(address: Address, connected: Option<Connected>) -> Self {
         let (sender, state) = watch::channel(match &connected {
             Some(Connected { connection, .. }) => {
-                ConnectionState::Up { connection: Arc::clone(connection), number: 1, blocked: None }
+                ConnectionState::Up { connection: connection.clone(), number: 1, blocked: None }
             }
             None => ConnectionState::Connecting,
         });
@@ -247,12 +248,16 @@ impl RecoveringConnection {
     }
 
     /// The connection, as soon as there is one.
-    pub(super) async fn up(&self) -> Result<Arc<Connection>, MessagingError> {
+    pub(super) async fn up(&self) -> Result<Established, MessagingError> {
         let mut state = self.state.clone();
-        let settled =
-            state.wait_for(|state| !matches!(state, ConnectionState::Connecting | ConnectionState::Down { .. })).await;
-        match settled.as_deref() {
-            Ok(ConnectionState::Up { connection, .. }) => Ok(Arc::clone(connection)),
+        let settled = state.wait_for(|state| match state {
+            // One that was lost a moment ago may not be `Down` yet.
+            ConnectionState::Up { connection, .. } => connection.stands(),
+            ConnectionState::Connecting | ConnectionState::Down { .. } => false,
+            ConnectionState::Closed => true,
+        });
+        match settled.await.as_deref() {
+            Ok(ConnectionState::Up { connection, .. }) => Ok(connection.clone()),
             _ => Err(MessagingError::Closed),
         }
     }
@@ -295,7 +300,7 @@ async fn keep(
             let broker_address = host_and_port(&address.brokers[broker]);
             tracing::info!(broker = broker_address, connection = address.name, "connected to the broker again");
         }
-        state.send_replace(ConnectionState::Up { connection: Arc::clone(&connection), number, blocked: None });
+        state.send_replace(ConnectionState::Up { connection: connection.clone(), number, blocked: None });
         let reason = tokio::select! {
             reason = until_lost(&connection, &state) => reason,
             () = closing.cancelled() => break connection,
@@ -308,6 +313,7 @@ async fn keep(
             "the connection to the broker is lost"
         );
         state.send_replace(ConnectionState::Down { since: Instant::now(), reason });
+        connection.lose();
         lost = broker;
     };
     let close = connection.close(200, "OK".into());
@@ -374,7 +380,7 @@ async fn restore(address: &Address, lost: usize, at_once: bool, state: &watch::S
                 address.connect_to(uri).await
             };
             match attempt.await {
-                Ok(connection) => return Connected { connection: Arc::new(connection), broker },
+                Ok(connection) => return Connected { connection: Established::new(connection), broker },
                 Err(error) => {
                     was_silent[broker] = error == silent(uri);
                     tracing::info!(%error, "still no connection to the broker");

@@ -7,16 +7,17 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lapin::{Channel, Connection};
+use lapin::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::{Address, ConnectionState, RecoveringConnection};
+use super::established::Established;
 use crate::error::MessagingError;
 
 /// How many declarations may run at once on a connection. Each has a channel of its own, since one that fails breaks its
 /// channel.
 const MAX_DECLARING: usize = 8;
-/// Room for channels that do not last: those of declarations, and of looks at queues and dead letters.
+/// Room for channels that do not last: those of declarations, some of which need a second.
 const RESERVED_CHANNELS: usize = 2 * MAX_DECLARING;
 
 /// A transport's connections for consuming. Cheap to clone.
@@ -93,18 +94,6 @@ impl ConnectionPool {
             None => pool.add(),
         };
         ConnectionLease { pool: self.clone(), on }
-    }
-
-    /// The connection for what is asked of the broker now and then.
-    pub(super) async fn up(&self) -> Result<Arc<Connection>, MessagingError> {
-        let first = self.lock().connections.first().cloned();
-        first.ok_or(MessagingError::Closed)?.connection.up().await
-    }
-
-    /// The channels on which it is asked.
-    pub(super) fn declaring(&self) -> Result<Arc<DeclaringChannels>, MessagingError> {
-        let first = self.lock().connections.first().cloned();
-        first.map(|pooled| Arc::clone(&pooled.declaring)).ok_or(MessagingError::Closed)
     }
 
     /// The state of each connection.
@@ -210,7 +199,7 @@ pub(super) struct DeclaringPermit {
 }
 
 impl DeclaringChannels {
-    fn new(at_once: usize) -> Self {
+    pub(super) fn new(at_once: usize) -> Self {
         Self { permits: Arc::new(Semaphore::new(at_once.min(MAX_DECLARING))), idle: Mutex::default() }
     }
 
@@ -228,7 +217,7 @@ impl DeclaringChannels {
 
 impl DeclaringPermit {
     /// A channel of this connection.
-    pub(super) async fn channel(&self, connection: &Connection) -> lapin::Result<Channel> {
+    pub(super) async fn channel(&self, connection: &Established) -> lapin::Result<Channel> {
         // Those of an earlier connection are closed.
         while let Some(channel) = self.channels.idle().pop() {
             if channel.status().connected() {

@@ -14,6 +14,7 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 
 use super::acks::Acks;
+use super::established::Established;
 
 /// What a consumer says.
 pub(super) enum ConsumerEvent {
@@ -61,12 +62,13 @@ pub(super) struct ConsumedQueue {
 impl Consumers {
     /// Consumes the queues on a channel that serves nothing else; each brings up to `prefetch` messages.
     pub(super) async fn start(
+        connection: &Established,
         channel: Channel,
         consumed_queues: impl Iterator<Item = (usize, ConsumedQueue)>,
         prefetch: u16,
     ) -> lapin::Result<Self> {
         let mut consumers =
-            Self { acks: Acks::new(channel), events: SelectAll::new(), groups: Vec::new(), last_tag: 0 };
+            Self { acks: Acks::new(connection, channel), events: SelectAll::new(), groups: Vec::new(), last_tag: 0 };
         consumers.add_group(consumed_queues, prefetch).await?;
         Ok(consumers)
     }

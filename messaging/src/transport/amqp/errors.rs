@@ -1,8 +1,6 @@
 //! What the broker's and the client library's errors mean.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
@@ -13,9 +11,6 @@ use crate::error::MessagingError;
 /// What RabbitMQ from 4.3 on calls a feature that it denies, in the error by which it closes the connection.
 const TRANSIENT_QUEUES: &str = "`transient_nonexcl_queues`";
 
-/// How long opening channels, declaring and consuming may take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
-
 fn soft(error: &Error) -> Option<&AMQPSoftError> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => match error.kind() {
@@ -24,15 +19,6 @@ fn soft(error: &Error) -> Option<&AMQPSoftError> {
         },
         _ => None,
     }
-}
-
-/// What the broker answers, or that it does not: a question that waits for ever on a connection that stands would be the
-/// one way left to stop consuming without a word.
-pub(super) async fn in_time<T>(question: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
-    tokio::time::timeout(RESPONSE_TIMEOUT, question).await.unwrap_or_else(|_| {
-        let text = format!("the broker did not answer within {RESPONSE_TIMEOUT:?}");
-        Err(ErrorKind::IOError(Arc::new(io::Error::new(io::ErrorKind::TimedOut, text))).into())
-    })
 }
 
 /// Why no connection could be made.
@@ -101,6 +87,11 @@ pub(super) fn is_rejection(error: &Error) -> bool {
     }
 }
 
+/// Whether the broker has closed a channel by it, and not the connection.
+pub(super) fn is_of_a_channel(error: &Error) -> bool {
+    soft(error).is_some()
+}
+
 /// Whether the user lacks a right.
 pub(super) fn is_forbidden(error: &Error) -> bool {
     soft(error) == Some(&AMQPSoftError::ACCESSREFUSED)
@@ -130,6 +121,9 @@ pub(super) fn is_consumed_exclusively(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use lapin::protocol::AMQPError;
     use lapin::tcp::OwnedTLSConfig;
 

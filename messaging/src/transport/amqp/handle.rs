@@ -7,7 +7,6 @@ use lapin::options::ChannelFlowOptions;
 use tokio::sync::watch;
 
 use super::acks::Acks;
-use super::errors;
 use super::properties::Intake;
 use crate::transport::subscriber::{self, Delivery};
 
@@ -97,8 +96,8 @@ impl AmqpSettlement {
     /// answered, it has arrived. This question changes nothing.
     pub(in crate::transport) async fn arrived(self) {
         self.0.flush();
-        let answer = errors::in_time(self.0.channel().channel_flow(ChannelFlowOptions { active: true })).await;
-        if let Err(error) = answer {
+        let question = self.0.channel().channel_flow(ChannelFlowOptions { active: true });
+        if let Err(error) = self.0.connection().answer(question).await {
             tracing::debug!(%error, "a channel went with its acknowledgements");
         }
     }

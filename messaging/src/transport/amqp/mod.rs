@@ -3,12 +3,12 @@
 //! A transport sends and consumes on different connections, so that a broker that stops taking messages can still hand
 //! some out. It sends on one (by two channels, see [`publisher`]; fanouts have their own since their exchange comes and
 //! goes with their listeners). It consumes on as many as it needs (a channel for each server, listener and the reply
-//! queue, see [`subscription`] and [`connection_pool`]). Each connection recovers by itself, see [`connection`].
+//! queue, see [`subscription`] and [`connection_pool`]). What is there it asks on one more, see [`asking`]. Each connection
+//! recovers by itself, see [`connection`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::Connection;
 use lapin::options::BasicGetOptions;
 use lapin::types::ShortString;
 use tokio::sync::{OnceCell, mpsc};
@@ -23,10 +23,12 @@ use crate::error::MessagingError;
 use crate::inspection::{BusReport, QueueReport};
 
 mod acks;
+mod asking;
 mod connection;
 mod connection_pool;
 mod consumers;
 mod errors;
+mod established;
 mod handle;
 mod markers;
 mod properties;
@@ -39,8 +41,10 @@ mod unconfirmed;
 mod url;
 
 use acks::Acks;
+use asking::Asking;
 use connection::{Address, ConnectionState, RecoveringConnection};
 use connection_pool::ConnectionPool;
+use established::Established;
 pub(super) use handle::{AmqpReceipt, AmqpSettlement, SubscriptionHandle};
 use properties::Intake;
 use publisher::{PendingPublication, Publisher};
@@ -61,6 +65,7 @@ pub(super) struct AmqpBus {
     sending: RecoveringConnection,
     receiving: ConnectionPool,
     receiving_address: Address,
+    asking: Asking,
     messages: Publisher,
     fanouts: Publisher,
     replies: Arc<Replies>,
@@ -85,7 +90,8 @@ impl AmqpBus {
             tls: tls.clone(),
             max_backoff: options.rabbit_interval_max,
         };
-        let (sending_address, receiving_address) = (address("sending"), address("receiving"));
+        let (sending_address, receiving_address, asking) =
+            (address("sending"), address("receiving"), Asking::new(address("asking")));
         let sending = RecoveringConnection::connect(sending_address.clone()).await?;
         let receiving = ConnectionPool::connect(receiving_address.clone()).await?;
         let refusals = Arc::<Refusals>::default();
@@ -99,6 +105,7 @@ impl AmqpBus {
             sending,
             receiving,
             receiving_address,
+            asking,
             messages,
             fanouts,
             replies,
@@ -212,7 +219,7 @@ impl AmqpBus {
         self.ask(&what, |connection| self.try_fetch(connection, spec, max)).await
     }
 
-    async fn try_fetch(&self, connection: Arc<Connection>, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
+    async fn try_fetch(&self, connection: Established, spec: &QueueSpec, max: usize) -> lapin::Result<Fetched> {
         let channel = connection.create_channel().await?;
         let channel = match topology::declare_queues(&connection, channel, &[spec], &self.options, &self.refusals).await
         {
@@ -221,7 +228,7 @@ impl AmqpBus {
             declared => declared?.channel,
         };
         let intake = Intake { user: self.user.clone(), limit: self.options.max_message_bytes };
-        let acks = Acks::new(channel.clone());
+        let acks = Acks::new(&connection, channel.clone());
         let name: Arc<str> = spec.name.as_str().into();
         let mut deliveries = Vec::new();
         while deliveries.len() < max {
@@ -239,7 +246,7 @@ impl AmqpBus {
     /// Sets, looks up or removes a marker.
     pub(super) async fn mark(&self, name: &str, request: MarkerRequest) -> Result<bool, MessagingError> {
         // Many may want this at once, after a crash; they wait their turn, for as long as it takes.
-        let permit = self.receiving.declaring()?.acquire().await;
+        let permit = self.asking.channel().await;
         let what = format!("the queue `{name}`");
         self.ask(&what, async |connection| {
             let channel = permit.channel(&connection).await?;
@@ -258,18 +265,31 @@ impl AmqpBus {
         Ok(BusReport { queues, ..BusReport::default() })
     }
 
-    /// Asks the broker about `what` over a connection that is up, within the timeout of a publish.
-    async fn ask<T, A>(&self, what: &str, question: impl FnOnce(Arc<Connection>) -> A) -> Result<T, MessagingError>
+    /// Asks the broker about `what` over a connection that is up, within the timeout of a publish. If the connection is
+    /// lost before the answer, it is asked again over the next.
+    async fn ask<T, A>(&self, what: &str, question: impl Fn(Established) -> A) -> Result<T, MessagingError>
     where
         A: Future<Output = lapin::Result<T>>,
     {
+        if self.under_way.is_closed() {
+            return Err(MessagingError::Closed);
+        }
         let timeout = self.options.publish_timeout;
         let answer = async {
-            question(self.receiving.up().await?).await.map_err(|error| {
-                errors::permanent(&error, what, &self.receiving_address).unwrap_or_else(|| {
-                    MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() }
-                })
-            })
+            loop {
+                let connection = self.asking.up().await?;
+                let error = match connection.answer(question(connection.clone())).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                };
+                if let Some(error) = errors::permanent(&error, what, self.asking.address()) {
+                    return Err(error);
+                }
+                if connection.stands() || errors::is_rejection(&error) {
+                    return Err(MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() });
+                }
+                tracing::debug!(%error, what, "the connection was lost before the answer; asking again");
+            }
         };
         tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(self.why_not(timeout)))
     }
@@ -300,11 +320,11 @@ impl AmqpBus {
         if let Some(subscription) = self.reply_subscription.get() {
             subscription.end().await;
         }
-        tokio::join!(self.sending.close(), self.receiving.close());
+        tokio::join!(self.sending.close(), self.receiving.close(), self.asking.close());
     }
 }
 
-async fn try_look_at(connection: Arc<Connection>, names: &[&str]) -> lapin::Result<Vec<QueueReport>> {
+async fn try_look_at(connection: Established, names: &[&str]) -> lapin::Result<Vec<QueueReport>> {
     let mut queues = Vec::new();
     // The broker's "not found" closes the channel that asked, which is why this one serves nothing else.
     let mut channel = connection.create_channel().await?;

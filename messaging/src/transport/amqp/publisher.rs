@@ -12,10 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use lapin::options::ConfirmSelectOptions;
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Connection};
+use lapin::{BasicProperties, Channel};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{self, Address, ConnectionState};
+use super::established::Established;
 use super::topology::{self, Exchange, Refusals};
 use super::unconfirmed::{ConfirmOutcome, Unconfirmed};
 use super::{errors, properties};
@@ -135,7 +136,7 @@ struct PublisherTask {
 
 /// A channel for sending, and what is known to exist on its connection.
 struct PublisherSession {
-    connection: Arc<Connection>,
+    connection: Established,
     /// The connection's number.
     number: u64,
     unconfirmed: Unconfirmed,
@@ -157,7 +158,7 @@ impl PublisherTask {
     async fn run(mut self) {
         let mut backoff = connection::backoff(self.options.rabbit_interval_max);
         while let Some((connection, number)) = self.connection().await {
-            let mut session = match errors::in_time(PublisherSession::open(connection, number)).await {
+            let mut session = match PublisherSession::open(connection, number).await {
                 Ok(session) => session,
                 Err(error) => {
                     tracing::debug!(%error, "no channel for sending");
@@ -206,11 +207,11 @@ impl PublisherTask {
 
     /// Waits for a connection that takes messages; `None` when there will be none, or nothing to
     /// send.
-    async fn connection(&mut self) -> Option<(Arc<Connection>, u64)> {
+    async fn connection(&mut self) -> Option<(Established, u64)> {
         loop {
             match &*self.state.borrow_and_update() {
                 ConnectionState::Up { connection, number, blocked: None } => {
-                    return Some((Arc::clone(connection), *number));
+                    return Some((connection.clone(), *number));
                 }
                 ConnectionState::Closed => return None,
                 ConnectionState::Connecting | ConnectionState::Up { .. } | ConnectionState::Down { .. } => {}
@@ -333,9 +334,13 @@ impl PublisherTask {
 }
 
 impl PublisherSession {
-    async fn open(connection: Arc<Connection>, number: u64) -> lapin::Result<Self> {
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    async fn open(connection: Established, number: u64) -> lapin::Result<Self> {
+        let open = async {
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok(channel)
+        };
+        let channel = connection.answer(open).await?;
         Ok(Self {
             connection,
             number,
@@ -355,14 +360,15 @@ impl PublisherSession {
         options: &TransportOptions,
         refusals: &Refusals,
     ) -> lapin::Result<Option<MessagingError>> {
+        let connection = self.connection.clone();
         if let Some(exchange) = Exchange::of(&pending.route)
             && !self.exchanges.contains(&exchange)
         {
             let declare = async {
                 let channel = self.declaring().await?;
-                topology::declare_exchange(&self.connection, channel, &pending.route, options, refusals).await
+                topology::declare_exchange(&connection, channel, &pending.route, options, refusals).await
             };
-            match errors::in_time(declare).await {
+            match connection.answer(declare).await {
                 Ok(channel) => self.declaring = Some(channel),
                 Err(error) => {
                     return self.not_prepared(pending, error, &format!("the exchange `{}`", exchange.name), address);
@@ -375,19 +381,19 @@ impl PublisherSession {
         {
             let declare = async {
                 let channel = self.declaring().await?;
-                let declared = topology::declare_queues(&self.connection, channel, &[spec], options, refusals).await?;
+                let declared = topology::declare_queues(&connection, channel, &[spec], options, refusals).await?;
                 Ok(declared.channel)
             };
-            let mut declared = errors::in_time(declare).await;
+            let mut declared = connection.answer(declare).await;
             if declared.as_ref().is_err_and(errors::is_declared_otherwise) {
                 // Somebody declared it as it needs it (a single active consumer, say), or an earlier version did. It is
                 // there; that it is bound is seen to by whoever consumes it, or here.
                 self.declaring = None;
                 let bind = async {
                     let channel = self.declaring().await?;
-                    topology::bind_queue(&self.connection, channel, spec, options, refusals).await
+                    topology::bind_queue(&connection, channel, spec, options, refusals).await
                 };
-                declared = errors::in_time(bind).await;
+                declared = connection.answer(bind).await;
             }
             match declared {
                 Ok(channel) => self.declaring = Some(channel),

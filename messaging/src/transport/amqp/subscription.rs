@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future;
-use lapin::Connection;
 use lapin::options::QueueDeleteOptions;
 use lapin::types::ShortString;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +25,7 @@ use super::connection::{self, Address, ConnectionState};
 use super::connection_pool::{ConnectionLease, DeclaringPermit};
 use super::consumers::{ConsumedQueue, Consumer, ConsumerEvent, Consumers};
 use super::errors;
+use super::established::Established;
 use super::handle::{self, CLOSE_TIMEOUT, Phase, SubscriptionHandle};
 use super::properties::Intake;
 use super::redeclaration::RedeclarationSchedule;
@@ -171,7 +171,7 @@ struct SubscriptionTask {
 }
 
 struct SubscriptionSession {
-    connection: Arc<Connection>,
+    connection: Established,
     consumers: Consumers,
 }
 
@@ -245,11 +245,11 @@ impl SubscriptionTask {
     }
 
     /// Waits for a connection; `None` if the subscription is over before one comes.
-    async fn connection(&mut self) -> Option<Arc<Connection>> {
+    async fn connection(&mut self) -> Option<Established> {
         loop {
             match &*self.state.borrow_and_update() {
                 ConnectionState::Up { connection, .. } if *self.phase.borrow() == Phase::Consuming => {
-                    return Some(Arc::clone(connection));
+                    return Some(connection.clone());
                 }
                 ConnectionState::Closed => return None,
                 ConnectionState::Connecting | ConnectionState::Up { .. } | ConnectionState::Down { .. } => {}
@@ -280,7 +280,7 @@ impl SubscriptionTask {
         errors::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
     }
 
-    async fn open(&mut self, connection: Arc<Connection>) -> lapin::Result<SubscriptionSession> {
+    async fn open(&mut self, connection: Established) -> lapin::Result<SubscriptionSession> {
         // Many may wait for this, for longer than the broker has for its answers.
         let permit = self.lease.declaring().acquire().await;
         let open = async {
@@ -290,17 +290,17 @@ impl SubscriptionTask {
             declared?;
             self.declare_besides(&connection).await?;
             self.do_without();
-            let mut consumers = Consumers::start(channel?, self.consumed_queues(), self.prefetch).await?;
+            let mut consumers = Consumers::start(&connection, channel?, self.consumed_queues(), self.prefetch).await?;
             let wanted = *self.prefetch_target.borrow_and_update();
             consumers.grow(self.consumed_queues(), wanted).await?;
             Ok(consumers)
         };
-        let consumers = errors::in_time(open).await?;
+        let consumers = connection.answer(open).await?;
         Ok(SubscriptionSession { connection, consumers })
     }
 
     /// One that is there with other properties, as an earlier version declared it, stays as it is.
-    async fn declare_besides(&self, connection: &Connection) -> lapin::Result<()> {
+    async fn declare_besides(&self, connection: &Established) -> lapin::Result<()> {
         for spec in &self.besides {
             let (options, refusals) = (&self.options, &*self.refusals);
             let channel = connection.create_channel().await?;
@@ -342,7 +342,7 @@ impl SubscriptionTask {
     /// must not hit what is being worked on. Returns those that nobody consumes.
     async fn declare(
         &mut self,
-        connection: &Connection,
+        connection: &Established,
         permit: &DeclaringPermit,
         numbers: Range<usize>,
     ) -> lapin::Result<Vec<String>> {
@@ -364,7 +364,7 @@ impl SubscriptionTask {
     }
 
     /// Declares queues one after the other, to find those that were declared without a single active consumer.
-    async fn declare_each(&mut self, connection: &Connection, numbers: Range<usize>) -> lapin::Result<Vec<String>> {
+    async fn declare_each(&mut self, connection: &Established, numbers: Range<usize>) -> lapin::Result<Vec<String>> {
         let mut channel = connection.create_channel().await?;
         let mut unconsumed = Vec::new();
         let (options, refusals) = (&self.options, &*self.refusals);
@@ -422,9 +422,12 @@ impl SubscriptionTask {
                     }
                     None => return SubscriptionExit::Broken("no consumer is left".into()),
                 },
+                () = session.connection.until_lost(), if self.recipient.is_some() => {
+                    return SubscriptionExit::Broken("the connection was lost".into());
+                }
                 Ok(()) = self.prefetch_target.changed(), if self.recipient.is_some() => {
                     let wanted = *self.prefetch_target.borrow_and_update();
-                    if let Err(error) = errors::in_time(session.consumers.grow(self.consumed_queues(), wanted)).await {
+                    if let Err(error) = session.connection.answer(session.consumers.grow(self.consumed_queues(), wanted)).await {
                         return SubscriptionExit::Broken(error.to_string());
                     }
                 }
@@ -437,7 +440,7 @@ impl SubscriptionTask {
                     redeclare.as_mut().reset(tokio::time::Instant::now() + pause);
                     // Only now and then, since what is not wanted at this moment may be at the next.
                     let wanted = *self.prefetch_target.borrow();
-                    if let Err(error) = errors::in_time(session.consumers.shrink(wanted)).await {
+                    if let Err(error) = session.connection.answer(session.consumers.shrink(wanted)).await {
                         return SubscriptionExit::Broken(error.to_string());
                     }
                 }
@@ -461,19 +464,21 @@ impl SubscriptionTask {
             self.declare(&session.connection, &permit, number..number + 1).await?;
             session.consumers.replace(consumer, self.queues[number].consumed.clone()).await
         };
-        errors::in_time(again).await.map_err(|error| error.to_string())
+        session.connection.answer(again).await.map_err(|error| error.to_string())
     }
 
     /// Declares all again, and ends the consumers of queues that have lost them, so that these are consumed again. Whether
     /// it could be declared, which health says as well.
     async fn redeclare(&mut self, session: &mut SubscriptionSession) -> lapin::Result<bool> {
         let permit = self.lease.declaring().acquire().await;
-        let declared = errors::in_time(async {
-            let unconsumed = self.declare(&session.connection, &permit, 0..self.queues.len()).await?;
-            self.declare_besides(&session.connection).await?;
-            Ok(unconsumed)
-        })
-        .await;
+        let declared = session
+            .connection
+            .answer(async {
+                let unconsumed = self.declare(&session.connection, &permit, 0..self.queues.len()).await?;
+                self.declare_besides(&session.connection).await?;
+                Ok(unconsumed)
+            })
+            .await;
         drop(permit);
         let unconsumed = match declared {
             Ok(unconsumed) => unconsumed,
@@ -488,7 +493,7 @@ impl SubscriptionTask {
             let lost = self.queues.iter().enumerate().filter(|(_, queue)| unconsumed.contains(&queue.spec.name));
             for (number, _) in lost {
                 // That it ends is told as if the broker had ended it.
-                errors::in_time(session.consumers.cancel_queue(number)).await?;
+                session.connection.answer(session.consumers.cancel_queue(number)).await?;
             }
         }
         Ok(true)

@@ -9,9 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::future;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ExchangeKind};
+use lapin::{Channel, ExchangeKind};
 
 use super::errors;
+use super::established::Established;
 use crate::error::MessagingError;
 use crate::inspection::QueueReport;
 use crate::transport::{Lifetime, MAX_DEAD_LETTERS, MAX_DEAD_LETTERS_BYTES, QueueSpec, Route, TransportOptions};
@@ -267,7 +268,7 @@ pub(super) struct Declared {
 /// of one question. What the user may not declare is remembered, and the list asked for anew, on another channel: a refusal
 /// breaks the one it is on.
 async fn carry_out<'a>(
-    connection: &Connection,
+    connection: &Established,
     mut channel: Channel,
     options: &TransportOptions,
     refusals: &Refusals,
@@ -302,7 +303,7 @@ async fn carry_out<'a>(
 
 /// Declares queues, their exchanges, and the bindings between them.
 pub(super) async fn declare_queues(
-    connection: &Connection,
+    connection: &Established,
     channel: Channel,
     specs: &[&QueueSpec],
     options: &TransportOptions,
@@ -322,7 +323,7 @@ pub(super) async fn declare_queues(
 
 /// The same for a queue that somebody has declared with other properties: it stays as it is, and is bound.
 pub(super) async fn bind_queue(
-    connection: &Connection,
+    connection: &Established,
     channel: Channel,
     spec: &QueueSpec,
     options: &TransportOptions,
@@ -334,7 +335,7 @@ pub(super) async fn bind_queue(
 
 /// Makes sure that a route's exchange is there, and that a queue's own leads to it.
 pub(super) async fn declare_exchange(
-    connection: &Connection,
+    connection: &Established,
     channel: Channel,
     route: &Route,
     options: &TransportOptions,

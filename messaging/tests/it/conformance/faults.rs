@@ -46,6 +46,36 @@ pub async fn a_cut_connection_is_survived(vhost: &Vhost) {
     assert_eq!(transport.health(), Health::Connected);
 }
 
+/// Of what is asked of the broker, nothing is changed by being asked twice.
+pub async fn a_question_whose_connection_is_cut_is_asked_again(vhost: &Vhost) {
+    let (transport, workers) = (vhost.connect().await, Workers::new());
+    let _server = workers.serve(&transport, "host-1").await;
+    let cutting = async {
+        for _ in 0..2 {
+            vhost.close_connections().await;
+            transport.inspect(&["work"]).await.unwrap();
+        }
+    };
+    let asking = async {
+        loop {
+            assert_eq!(transport.dead_letters(10).await.unwrap(), []);
+            assert_eq!(transport.inspect(&["work", "none"]).await.unwrap().queues.len(), 1);
+        }
+    };
+    tokio::select! {
+        () = cutting => {}
+        () = asking => {}
+    }
+}
+
+/// More often than a connection has numbers for channels: the answer "not found" closes a channel each time.
+pub async fn what_is_not_there_can_be_asked_for_any_number_of_times(vhost: &Vhost) {
+    let transport = vhost.connect().await;
+    for _ in 0..1500 {
+        assert_eq!(transport.inspect(&["none"]).await.unwrap().queues, []);
+    }
+}
+
 pub async fn nothing_accepted_is_lost_and_nothing_is_done_twice_while_connections_are_cut(vhost: &Vhost) {
     let mut workers = Workers::new();
     let (receiver, sender) = (vhost.connect().await, vhost.connect().await);

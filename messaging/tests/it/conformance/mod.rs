@@ -157,6 +157,8 @@ mod on_rabbitmq {
 
     suite! { novella_testing::Vhost, faults:
         a_cut_connection_is_survived
+        a_question_whose_connection_is_cut_is_asked_again
+        what_is_not_there_can_be_asked_for_any_number_of_times
         nothing_accepted_is_lost_and_nothing_is_done_twice_while_connections_are_cut
         a_call_in_flight_survives_a_cut_connection
         the_topics_queues_deleted_under_a_server_are_declared_again

@@ -19,6 +19,7 @@ pub async fn a_message_with_huge_values_is_set_aside_and_cuts_no_connection(vhos
     let _server = workers.serve(&transport, "host-1").await;
     let client = WorkClient::new(&transport);
     client.echo(&context(), "before".into()).await.unwrap();
+    assert_eq!(transport.dead_letters(1).await.unwrap(), []);
     let connections = proxy.connections();
 
     let mut malformed = request("", json!({}), "a");
