@@ -402,15 +402,21 @@ impl Run {
             _ = ready.wait_for(|ready| *ready) => {}
             () = self.shutdown.requested() => return,
         }
-        let mut delay = Duration::ZERO;
+        let (mut delay, mut retry) = (Duration::ZERO, HELLO.0);
         while self.shutdown.pause(delay).await {
             let alive = Fact::Alive { incarnation: self.identity.incarnation };
             delay = match reporter.send(alive).await {
-                Ok(()) => self.report_interval,
+                Ok(()) => {
+                    retry = HELLO.0;
+                    self.report_interval
+                }
                 Err(error) => {
                     tracing::warn!(host = self.identity.host, %error, "a heartbeat could not be sent");
-                    // So that it is heard at once when the bus is back.
-                    self.report_interval.min(HELLO.0)
+                    // Soon, so that it is heard when the bus is back; then less often, since a bus that is there and slow is
+                    // not helped by thousands of hosts that send more than ever.
+                    let delay = retry.min(self.report_interval);
+                    retry = retry.saturating_mul(2);
+                    delay
                 }
             };
         }

@@ -17,11 +17,12 @@ use super::concurrency_limiter::{ConcurrencyLimiter, MAX_WAIT, Permit};
 use super::deduplicator::{Deduplicator, Occurrence};
 use super::pipeline::Pipeline;
 use super::reply;
+use crate::error::MessagingError;
 use crate::excerpt::Excerpt;
 use crate::target::Target;
 use crate::trace::{self, Handling, MessageTrace};
 use crate::transport::{Content, Delivery, Message, PrefetchHandle, Publication, Route, Transport, Why};
-use crate::wire::{Failure, RequestMessage};
+use crate::wire::{Failure, ReplyTo, RequestMessage};
 
 /// What the handlers of a server share.
 pub(super) struct RequestHandler {
@@ -237,7 +238,7 @@ impl RequestHandler {
             Err(disposition) => return disposition,
         };
         match (&request.reply_to, outcome) {
-            (Some(reply_to), outcome) => match reply::send(&self.transport, reply_to, outcome).await {
+            (Some(reply_to), outcome) => match self.reply(reply_to, outcome, delivery).await {
                 Ok(()) => Disposition::Completed,
                 Err(error) => {
                     tracing::warn!(%error, "an answer could not be sent; the request goes back to its queue");
@@ -248,6 +249,31 @@ impl RequestHandler {
             (None, Err(failure)) if failure.is_temporary => Disposition::Unavailable(failure.to_string()),
             (None, Err(failure)) => Disposition::Failed(failure.to_string()),
         }
+    }
+
+    /// Sends the answer, also to a bus that takes none at the moment: what is done need not be done twice because it takes
+    /// long to say so. Not for longer than a caller waits, as far as anybody knows, nor if the broker has the request back.
+    async fn reply(
+        &self,
+        reply_to: &ReplyTo,
+        outcome: Result<Value, Box<Failure>>,
+        delivery: &Delivery,
+    ) -> Result<(), MessagingError> {
+        let started = Instant::now();
+        for attempts in 0.. {
+            match reply::send(&self.transport, reply_to, outcome.clone()).await {
+                Err(error)
+                    if started.elapsed() < self.transport.options().rpc_response_timeout
+                        && !delivery.is_void()
+                        && !self.stopping().is_cancelled() =>
+                {
+                    tracing::warn!(%error, "an answer could not be sent; trying again");
+                    self.limiter.pause(attempts).await;
+                }
+                sent => return sent,
+            }
+        }
+        Ok(())
     }
 
     /// Runs the method once it has a permit; an error if it does not come to its end.

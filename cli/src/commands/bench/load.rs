@@ -142,7 +142,9 @@ pub(super) async fn boot_many(
         ids.extend(worker??);
     }
     let posted = Instant::now();
-    while posted.elapsed() < TIMEOUT {
+    // A hundred a second would be few.
+    let timeout = TIMEOUT.max(Duration::from_millis(10) * u32::try_from(count).unwrap_or(u32::MAX));
+    while posted.elapsed() < timeout {
         if is_empty(client, "BUILD").await? {
             if !is_empty(client, "ERROR").await? {
                 bail!("servers have gone into ERROR");
@@ -151,7 +153,7 @@ pub(super) async fn boot_many(
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    bail!("servers are still in BUILD after {} s", TIMEOUT.as_secs())
+    bail!("servers are still in BUILD after {} s", timeout.as_secs())
 }
 
 async fn is_empty(client: &Client, status: &str) -> Result<bool> {

@@ -1,18 +1,21 @@
 //! The connection over which a transport asks the broker for what is there: queues, markers, dead letters.
 //!
 //! It is one of its own, opened with the first question: the answer that something is missing closes a channel, and a
-//! connection wears out by that (see [`Established::create_channel`](super::established::Established::create_channel)).
-//! Nothing is delivered over it, so that nothing is delivered again when it is made anew.
+//! connection wears out by that (see [`Established::create_channel`](super::established::Established::create_channel)). No
+//! subscription is on it, which would have to begin anew on the next.
 
 use std::sync::{Arc, OnceLock};
 
-use super::connection::{Address, RecoveringConnection};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Address, ConnectionState, RecoveringConnection};
 use super::connection_pool::{DeclaringChannels, DeclaringPermit};
 use super::established::Established;
 use crate::error::MessagingError;
 
-/// How many may use a channel that lasts at once.
-const MAX_CHANNELS: usize = 8;
+/// How many set, remove or look up markers at once.
+const MAX_MARKING: usize = 4;
 
 /// The connection for questions.
 #[derive(Debug)]
@@ -20,11 +23,13 @@ pub(super) struct Asking {
     address: Address,
     connection: OnceLock<RecoveringConnection>,
     channels: Arc<DeclaringChannels>,
+    closed: CancellationToken,
 }
 
 impl Asking {
     pub(super) fn new(address: Address) -> Self {
-        Self { address, connection: OnceLock::new(), channels: Arc::new(DeclaringChannels::new(MAX_CHANNELS)) }
+        let channels = Arc::new(DeclaringChannels::new(MAX_MARKING));
+        Self { address, connection: OnceLock::new(), channels, closed: CancellationToken::new() }
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -33,7 +38,16 @@ impl Asking {
 
     /// The connection, as soon as there is one.
     pub(super) async fn up(&self) -> Result<Established, MessagingError> {
-        self.connection.get_or_init(|| RecoveringConnection::open(self.address.clone())).up().await
+        let connection = self.connection.get_or_init(|| RecoveringConnection::open(self.address.clone()));
+        if self.closed.is_cancelled() {
+            connection.begin_closing();
+        }
+        connection.up().await
+    }
+
+    /// Its state, once there was a question.
+    pub(super) fn state(&self) -> Option<watch::Receiver<ConnectionState>> {
+        self.connection.get().map(RecoveringConnection::state)
     }
 
     /// Waits for its turn to use one of few channels.
@@ -42,6 +56,7 @@ impl Asking {
     }
 
     pub(super) async fn close(&self) {
+        self.closed.cancel();
         if let Some(connection) = self.connection.get() {
             connection.close().await;
         }

@@ -302,7 +302,14 @@ async fn keep(
         }
         state.send_replace(ConnectionState::Up { connection: connection.clone(), number, blocked: None });
         let reason = tokio::select! {
-            reason = until_lost(&connection, &state) => reason,
+            reason = follow(&connection, &state) => reason,
+            () = connection.until_worn_out() => {
+                tracing::info!(connection = address.name, "a connection's channels are used up; another takes its place");
+                let reason = "its channels are used up".to_owned();
+                state.send_replace(ConnectionState::Down { since: Instant::now(), reason });
+                lost = broker;
+                continue;
+            }
             () = closing.cancelled() => break connection,
         };
         let broker_address = host_and_port(&address.brokers[broker]);
@@ -320,11 +327,12 @@ async fn keep(
     if !matches!(tokio::time::timeout(HANDSHAKE_TIMEOUT, close).await, Ok(Ok(()))) {
         tracing::debug!(broker = address.hosts_and_ports(), "the connection was gone before it could be closed");
     }
+    connection.lose();
     state.send_replace(ConnectionState::Closed);
 }
 
 /// Follows a connection to its end; notes when the broker stops or starts taking messages.
-async fn until_lost(connection: &Connection, state: &watch::Sender<ConnectionState>) -> String {
+async fn follow(connection: &Connection, state: &watch::Sender<ConnectionState>) -> String {
     // lapin hands each event to one listener only, so this is the only one.
     let mut events = std::pin::pin!(connection.events_listener());
     let mut status_check = tokio::time::interval(STATUS_CHECK_INTERVAL);

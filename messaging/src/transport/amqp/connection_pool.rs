@@ -189,7 +189,7 @@ impl Drop for ConnectionLease {
 #[derive(Debug)]
 pub(super) struct DeclaringChannels {
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<Channel>>,
+    idle: Mutex<Vec<(Established, Channel)>>,
 }
 
 /// The right to declare, for as long as it is held.
@@ -203,7 +203,7 @@ impl DeclaringChannels {
         Self { permits: Arc::new(Semaphore::new(at_once.min(MAX_DECLARING))), idle: Mutex::default() }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Channel>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(Established, Channel)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,17 +218,17 @@ impl DeclaringChannels {
 impl DeclaringPermit {
     /// A channel of this connection.
     pub(super) async fn channel(&self, connection: &Established) -> lapin::Result<Channel> {
-        // Those of an earlier connection are closed.
-        while let Some(channel) = self.channels.idle().pop() {
-            if channel.status().connected() {
+        // Those of an earlier connection are closed, or to be.
+        while let Some((of, channel)) = self.channels.idle().pop() {
+            if of.is(connection) && channel.status().connected() {
                 return Ok(channel);
             }
         }
         connection.create_channel().await
     }
 
-    /// Keeps a channel on which nothing failed.
-    pub(super) fn put_back(&self, channel: Channel) {
-        self.channels.idle().push(channel);
+    /// Keeps a channel of this connection on which nothing failed.
+    pub(super) fn put_back(&self, connection: &Established, channel: Channel) {
+        self.channels.idle().push((connection.clone(), channel));
     }
 }

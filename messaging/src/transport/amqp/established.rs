@@ -11,10 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::errors;
 
-/// How long opening channels, declaring and consuming may take.
+/// How long an answer of the broker may take: to the opening of a channel, a declaration, a question.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How many numbers of channels a connection may lose before it is made anew.
+/// How long it may take until it is known that a connection is lost.
+const LOSS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many numbers of channels a connection may lose before another takes its place, and which part of those it has.
 const MAX_LOST_NUMBERS: u16 = 256;
+const MAX_LOST_PART: u16 = 8;
 
 /// A connection from when it was made until it is lost. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,13 +27,20 @@ pub(super) struct Established(Arc<Inner>);
 struct Inner {
     connection: Connection,
     lost: CancellationToken,
+    worn_out: CancellationToken,
     /// How many numbers of channels can't be used again.
     lost_numbers: AtomicU16,
 }
 
 impl Established {
     pub(super) fn new(connection: Connection) -> Self {
-        Self(Arc::new(Inner { connection, lost: CancellationToken::new(), lost_numbers: AtomicU16::new(0) }))
+        let (lost, worn_out) = (CancellationToken::new(), CancellationToken::new());
+        Self(Arc::new(Inner { connection, lost, worn_out, lost_numbers: AtomicU16::new(0) }))
+    }
+
+    /// Whether both are the same one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Notes that it is lost: nothing that was asked over it is waited for any more.
@@ -43,9 +53,20 @@ impl Established {
         self.0.lost.cancelled().await;
     }
 
-    /// Whether it stands.
+    /// Waits for a moment; whether it is lost within that.
+    pub(super) async fn is_lost_soon(&self) -> bool {
+        tokio::time::timeout(LOSS_TIMEOUT, self.until_lost()).await.is_ok()
+    }
+
+    /// Returns when it is worn out: whoever uses it for long is to go over to the next. What is under way on it can be
+    /// finished; it is closed when nobody has it any more.
+    pub(super) async fn until_worn_out(&self) {
+        self.0.worn_out.cancelled().await;
+    }
+
+    /// Whether it stands, and is not worn out.
     pub(super) fn stands(&self) -> bool {
-        self.status().connected() && !self.0.lost.is_cancelled()
+        self.status().connected() && !self.0.lost.is_cancelled() && !self.0.worn_out.is_cancelled()
     }
 
     /// What the broker answers; an error if it does not, or is gone. The client library can leave a question without an end
@@ -54,8 +75,12 @@ impl Established {
     pub(super) async fn answer<T>(&self, question: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
         tokio::select! {
             biased;
-            answer = question => answer,
-            () = self.until_lost() => Err(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()),
+            answer = question => match answer {
+                // When one question's error ends the connection, the client library gives it to all others as well.
+                Err(error) if errors::is_of_a_channel(&error) && !self.stands() => Err(gone()),
+                answer => answer,
+            },
+            () = self.until_lost() => Err(gone()),
             () = tokio::time::sleep(RESPONSE_TIMEOUT) => {
                 let text = format!("the broker did not answer within {RESPONSE_TIMEOUT:?}");
                 Err(ErrorKind::IOError(Arc::new(io::Error::new(io::ErrorKind::TimedOut, text))).into())
@@ -68,22 +93,32 @@ impl Established {
     /// Once a broker has closed a channel with an error (a queue that was asked for is missing, say), the client library
     /// (lapin 4.12) answers that error for whatever is asked on a later channel of the same number. Numbers come round
     /// after as many channels as a connection may have; one that is lost in this way is left out. A connection that has
-    /// lost many is closed, and made anew.
+    /// lost many is worn out.
     pub(super) async fn create_channel(&self) -> lapin::Result<Channel> {
+        let most = MAX_LOST_NUMBERS.min(self.configuration().channel_max() / MAX_LOST_PART);
         loop {
-            match self.0.connection.create_channel().await {
+            let lost = match self.0.connection.create_channel().await {
                 // The broker has nothing to say yet about a new channel.
                 Err(error) if errors::is_of_a_channel(&error) && self.stands() => {
-                    if self.0.lost_numbers.fetch_add(1, Ordering::Relaxed) >= MAX_LOST_NUMBERS {
-                        tracing::info!("a connection to the broker is made anew, for the numbers of its channels");
-                        self.0.connection.close(200, "OK".into()).await?;
-                        return Err(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into());
-                    }
+                    self.0.lost_numbers.fetch_add(1, Ordering::Relaxed) + 1
+                }
+                // They count as channels.
+                Err(error) if errors::is_channel_limit(&error) && self.0.lost_numbers.load(Ordering::Relaxed) > 0 => {
+                    u16::MAX
                 }
                 created => return created,
+            };
+            if lost > most {
+                self.0.worn_out.cancel();
+                return Err(gone());
             }
         }
     }
+}
+
+/// The error of what was asked over a connection that is no more.
+pub(super) fn gone() -> lapin::Error {
+    ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()
 }
 
 impl Deref for Established {

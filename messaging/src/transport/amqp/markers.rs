@@ -8,11 +8,17 @@ use lapin::Channel;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+use super::established::Established;
 use super::{errors, topology};
 use crate::transport::{MARKER_LIFETIME, MarkerRequest};
 
 /// Returns whether the marker was there, as far as that is known. A look at one that is not there closes the channel.
-pub(super) async fn mark(channel: &Channel, name: &str, request: MarkerRequest) -> lapin::Result<bool> {
+pub(super) async fn mark(
+    connection: &Established,
+    channel: &Channel,
+    name: &str,
+    request: MarkerRequest,
+) -> lapin::Result<bool> {
     let queue = ShortString::try_new(name).unwrap_or_default();
     match request {
         MarkerRequest::Set => {
@@ -24,7 +30,8 @@ pub(super) async fn mark(channel: &Channel, name: &str, request: MarkerRequest) 
         }
         MarkerRequest::Look => match topology::exists(channel, name).await {
             Ok(()) => Ok(true),
-            Err(error) if errors::is_missing(&error) => Ok(false),
+            // Unless it is another question's error, by which the connection has ended.
+            Err(error) if errors::is_missing(&error) && connection.stands() => Ok(false),
             Err(error) => Err(error),
         },
         // One that is not there is no error.

@@ -1,8 +1,8 @@
 //! The bus on RabbitMQ.
 //!
 //! A transport sends and consumes on different connections, so that a broker that stops taking messages can still hand
-//! some out. It sends on one (by two channels, see [`publisher`]; fanouts have their own since their exchange comes and
-//! goes with their listeners). It consumes on as many as it needs (a channel for each server, listener and the reply
+//! some out. It sends on one (by two channels, see [`publisher`]: fanouts, and copies that take a message's place, go by many exchanges, which
+//! are declared first, and are to hold up nothing else). It consumes on as many as it needs (a channel for each server, listener and the reply
 //! queue, see [`subscription`] and [`connection_pool`]). What is there it asks on one more, see [`asking`]. Each connection
 //! recovers by itself, see [`connection`].
 
@@ -67,7 +67,7 @@ pub(super) struct AmqpBus {
     receiving_address: Address,
     asking: Asking,
     messages: Publisher,
-    fanouts: Publisher,
+    fanouts_and_copies: Publisher,
     replies: Arc<Replies>,
     /// Set when the reply queue is consumed, from the first call on.
     reply_subscription: OnceCell<SubscriptionHandle>,
@@ -97,7 +97,7 @@ impl AmqpBus {
         let refusals = Arc::<Refusals>::default();
         let publisher =
             || Publisher::start(sending.state(), sending_address.clone(), options.clone(), Arc::clone(&refusals));
-        let (messages, fanouts) = (publisher(), publisher());
+        let (messages, fanouts_and_copies) = (publisher(), publisher());
         Ok(Self {
             options,
             user: url::user(&brokers),
@@ -107,7 +107,7 @@ impl AmqpBus {
             receiving_address,
             asking,
             messages,
-            fanouts,
+            fanouts_and_copies,
             replies,
             reply_subscription: OnceCell::new(),
             subscription_health: SubscriptionHealth::default(),
@@ -125,7 +125,7 @@ impl AmqpBus {
             Some((since, reason)) => Health::Reconnecting { since, reason },
             None => Health::Connected,
         };
-        for state in std::iter::once(self.sending.state()).chain(self.receiving.states()) {
+        for state in std::iter::once(self.sending.state()).chain(self.receiving.states()).chain(self.asking.state()) {
             match &*state.borrow() {
                 ConnectionState::Down { since, reason } => {
                     return Health::Reconnecting { since: *since, reason: reason.clone() };
@@ -151,8 +151,10 @@ impl AmqpBus {
             for publication in publications {
                 let (pending, confirmed) =
                     PendingPublication::new(publication, self.user.as_ref(), self.options.max_message_bytes)?;
-                let publisher =
-                    if matches!(publication.route, Route::Fanout { .. }) { &self.fanouts } else { &self.messages };
+                let publisher = match publication.route {
+                    Route::Fanout { .. } | Route::Again { .. } => &self.fanouts_and_copies,
+                    _ => &self.messages,
+                };
                 publisher.hand_over(pending).await?;
                 confirms.push(confirmed);
             }
@@ -163,21 +165,10 @@ impl AmqpBus {
             result
         };
         let timeout = self.options.publish_timeout;
-        tokio::time::timeout(timeout, send).await.unwrap_or_else(|_| Err(self.why_not(timeout)))
-    }
-
-    /// Why a message was not confirmed in time.
-    fn why_not(&self, waited: Duration) -> MessagingError {
-        match &*self.sending.state().borrow() {
-            ConnectionState::Up { blocked: Some(reason), .. } => {
-                MessagingError::Blocked { waited, reason: reason.clone() }
-            }
-            ConnectionState::Up { .. } => {
-                MessagingError::Disconnected { waited, reason: "the broker did not confirm the message".into() }
-            }
-            ConnectionState::Down { reason, .. } => MessagingError::Disconnected { waited, reason: reason.clone() },
-            ConnectionState::Connecting | ConnectionState::Closed => MessagingError::Closed,
-        }
+        tokio::time::timeout(timeout, send).await.unwrap_or_else(|_| {
+            let state = self.sending.state();
+            Err(why_not(&state.borrow(), timeout, "the broker did not confirm the message"))
+        })
     }
 
     pub(super) async fn subscribe(
@@ -250,9 +241,9 @@ impl AmqpBus {
         let what = format!("the queue `{name}`");
         self.ask(&what, async |connection| {
             let channel = permit.channel(&connection).await?;
-            let found = markers::mark(&channel, name, request).await?;
+            let found = markers::mark(&connection, &channel, name, request).await?;
             if channel.status().connected() {
-                permit.put_back(channel);
+                permit.put_back(&connection, channel);
             }
             Ok(found)
         })
@@ -285,13 +276,18 @@ impl AmqpBus {
                 if let Some(error) = errors::permanent(&error, what, self.asking.address()) {
                     return Err(error);
                 }
-                if connection.stands() || errors::is_rejection(&error) {
+                // A moment may pass until it is known that the connection is lost.
+                let is_lost = async { !connection.stands() || connection.is_lost_soon().await };
+                if errors::is_rejection(&error) || !is_lost.await {
                     return Err(MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() });
                 }
                 tracing::debug!(%error, what, "the connection was lost before the answer; asking again");
             }
         };
-        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(self.why_not(timeout)))
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+            let state = self.asking.state().unwrap_or_else(|| self.sending.state());
+            Err(why_not(&state.borrow(), timeout, "the broker did not answer"))
+        })
     }
 
     /// Returns when the reply queue is consumed.
@@ -321,6 +317,21 @@ impl AmqpBus {
             subscription.end().await;
         }
         tokio::join!(self.sending.close(), self.receiving.close(), self.asking.close());
+    }
+}
+
+/// Why something did not come to its end in time on a connection in this state; if that stands, because of what `otherwise`
+/// says.
+fn why_not(state: &ConnectionState, waited: Duration, otherwise: &str) -> MessagingError {
+    match state {
+        ConnectionState::Up { blocked: Some(reason), .. } => MessagingError::Blocked { waited, reason: reason.clone() },
+        ConnectionState::Up { .. } => MessagingError::Disconnected { waited, reason: otherwise.to_owned() },
+        ConnectionState::Down { reason, .. } => MessagingError::Disconnected { waited, reason: reason.clone() },
+        ConnectionState::Connecting => MessagingError::Disconnected {
+            waited,
+            reason: "the broker has not answered to a new connection yet".into(),
+        },
+        ConnectionState::Closed => MessagingError::Closed,
     }
 }
 

@@ -16,7 +16,7 @@ use lapin::{BasicProperties, Channel};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{self, Address, ConnectionState};
-use super::established::Established;
+use super::established::{self, Established};
 use super::topology::{self, Exchange, Refusals};
 use super::unconfirmed::{ConfirmOutcome, Unconfirmed};
 use super::{errors, properties};
@@ -247,7 +247,11 @@ impl PublisherTask {
             // One that is not confirmed in its time holds up no others: its queue may have lost its majority.
             let timeout = tokio::time::Instant::now() + self.options.publish_timeout;
             while !session.unconfirmed.is_empty()
-                && let Ok(outcomes) = tokio::time::timeout_at(timeout, session.unconfirmed.outcomes()).await
+                && let Some(outcomes) = tokio::select! {
+                    outcomes = session.unconfirmed.outcomes() => Some(outcomes),
+                    () = session.connection.until_lost() => Some(Err(established::gone())),
+                    () = tokio::time::sleep_until(timeout) => None,
+                }
             {
                 for (pending, outcome) in outcomes? {
                     self.settle(session, pending, outcome);
@@ -282,7 +286,7 @@ impl PublisherTask {
                 },
                 changed = self.state.changed() => match (changed, &*self.state.borrow_and_update()) {
                     (Ok(()), ConnectionState::Up { blocked: reason, number, .. }) if *number == session.number => blocked = reason.is_some(),
-                    _ => return PublisherExit::Broken(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into()),
+                    _ => return PublisherExit::Broken(established::gone()),
                 },
                 count = self.waiting.recv_many(&mut pending, free), if free > 0 && !blocked && !closed => closed = count == 0,
             }

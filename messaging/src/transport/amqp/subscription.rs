@@ -11,6 +11,7 @@
 //! | the connection has no room for another channel | another connection is used, see [`connection_pool`](super::connection_pool) |
 //! | the connection stands, but something above failed | health says so; again, after a growing pause |
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,6 +76,7 @@ pub(super) async fn start(
         started: Some(started),
         health: Arc::clone(&health),
         besides: subscription.besides,
+        declared_otherwise: HashSet::new(),
         refusals: known.refusals,
         intake: Intake { user: known.user, limit: subscription.max_message_bytes },
     };
@@ -168,6 +170,8 @@ struct SubscriptionTask {
     intake: Intake,
     /// Declared as well, and not consumed.
     besides: Vec<QueueSpec>,
+    /// Those of them that are there with other properties, and so are only bound.
+    declared_otherwise: HashSet<String>,
 }
 
 struct SubscriptionSession {
@@ -299,18 +303,27 @@ impl SubscriptionTask {
         Ok(SubscriptionSession { connection, consumers })
     }
 
-    /// One that is there with other properties, as an earlier version declared it, stays as it is.
-    async fn declare_besides(&self, connection: &Established) -> lapin::Result<()> {
+    /// One that is there with other properties, as an earlier version declared it, stays as it is. That is found out once,
+    /// since the finding costs the connection a channel.
+    async fn declare_besides(&mut self, connection: &Established) -> lapin::Result<()> {
         for spec in &self.besides {
             let (options, refusals) = (&self.options, &*self.refusals);
             let channel = connection.create_channel().await?;
-            let declared = match topology::declare_queues(connection, channel, &[spec], options, refusals).await {
-                Err(error) if errors::is_declared_otherwise(&error) => {
-                    let channel = connection.create_channel().await?;
-                    topology::bind_queue(connection, channel, spec, options, refusals).await
+            let declared = if self.declared_otherwise.contains(&spec.name) {
+                topology::bind_queue(connection, channel, spec, options, refusals).await
+            } else {
+                match topology::declare_queues(connection, channel, &[spec], options, refusals).await {
+                    Err(error) if errors::is_declared_otherwise(&error) => {
+                        self.declared_otherwise.insert(spec.name.clone());
+                        let channel = connection.create_channel().await?;
+                        topology::bind_queue(connection, channel, spec, options, refusals).await
+                    }
+                    declared => declared.map(|declared| declared.channel),
                 }
-                declared => declared.map(|declared| declared.channel),
             };
+            if declared.as_ref().is_err_and(errors::is_missing) {
+                self.declared_otherwise.remove(&spec.name);
+            }
             match declared {
                 Ok(channel) => channel.close(200, "OK".into()).await?,
                 // The others have to.
@@ -350,7 +363,7 @@ impl SubscriptionTask {
         let specs: Vec<_> = self.queues[numbers.clone()].iter().map(|queue| &queue.spec).collect();
         match topology::declare_queues(connection, channel, &specs, &self.options, &self.refusals).await {
             Ok(Declared { channel, unconsumed }) => {
-                permit.put_back(channel);
+                permit.put_back(connection, channel);
                 Ok(unconsumed)
             }
             Err(error)
@@ -397,6 +410,10 @@ impl SubscriptionTask {
         let mut schedule =
             RedeclarationSchedule::new(self.options.redeclare_interval, self.options.rabbit_interval_max);
         let mut redeclare = pin!(tokio::time::sleep(schedule.after_success(self.lease.subscriptions())));
+        let connection = session.connection.clone();
+        let mut gone = pin!(async {
+            tokio::select! { () = connection.until_lost() => {}, () = connection.until_worn_out() => {} }
+        });
         loop {
             tokio::select! {
                 changed = self.phase.changed() => {
@@ -422,7 +439,7 @@ impl SubscriptionTask {
                     }
                     None => return SubscriptionExit::Broken("no consumer is left".into()),
                 },
-                () = session.connection.until_lost(), if self.recipient.is_some() => {
+                () = &mut gone, if self.recipient.is_some() => {
                     return SubscriptionExit::Broken("the connection was lost".into());
                 }
                 Ok(()) = self.prefetch_target.changed(), if self.recipient.is_some() => {

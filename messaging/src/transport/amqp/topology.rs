@@ -290,7 +290,8 @@ async fn carry_out<'a>(
         match failed {
             None => return Ok(Declared { channel, unconsumed }),
             Some((request, error)) => match request.declares() {
-                Some(name) if errors::is_forbidden(&error) => {
+                // Unless it is another question's error, by which the connection has ended.
+                Some(name) if errors::is_forbidden(&error) && connection.stands() => {
                     tracing::info!(name, "this user may not declare it; it is looked for instead");
                     refusals.names().insert(name.to_owned());
                     channel = connection.create_channel().await?;

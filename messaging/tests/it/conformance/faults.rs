@@ -1,6 +1,7 @@
 //! What a real broker, its operators and the network can do. Each of these has left services deaf
 //! that were believed to be well.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
@@ -50,30 +51,42 @@ pub async fn a_cut_connection_is_survived(vhost: &Vhost) {
 pub async fn a_question_whose_connection_is_cut_is_asked_again(vhost: &Vhost) {
     let (transport, workers) = (vhost.connect().await, Workers::new());
     let _server = workers.serve(&transport, "host-1").await;
+    transport.inspect(&["work"]).await.unwrap();
+    let is_over = Cell::new(false);
     let cutting = async {
         for _ in 0..2 {
             vhost.close_connections().await;
             transport.inspect(&["work"]).await.unwrap();
         }
+        is_over.set(true);
     };
     let asking = async {
-        loop {
-            assert_eq!(transport.dead_letters(10).await.unwrap(), []);
-            assert_eq!(transport.inspect(&["work", "none"]).await.unwrap().queues.len(), 1);
+        while !is_over.get() {
+            assert_eq!(within(transport.dead_letters(10)).await.unwrap(), []);
+            assert_eq!(within(transport.inspect(&["work", "none"])).await.unwrap().queues.len(), 1);
         }
     };
-    tokio::select! {
-        () = cutting => {}
-        () = asking => {}
-    }
+    tokio::join!(cutting, asking);
 }
 
-/// More often than a connection has numbers for channels: the answer "not found" closes a channel each time.
+/// More often than a connection has numbers for channels: the answer "not found" closes a channel each time. Whoever
+/// listens meanwhile hears.
 pub async fn what_is_not_there_can_be_asked_for_any_number_of_times(vhost: &Vhost) {
-    let transport = vhost.connect().await;
-    for _ in 0..1500 {
-        assert_eq!(transport.inspect(&["none"]).await.unwrap().queues, []);
+    let url = format!("{}?channel_max=16", vhost.url());
+    let transport = Transport::connect(&url, TransportOptions::default()).await.unwrap();
+    let workers = Workers::new();
+    let _server = workers.serve(&transport, "host-1").await;
+    let client = WorkClient::new(&transport);
+    for number in 0..100 {
+        assert_eq!(within(transport.inspect(&["none"])).await.unwrap().queues, []);
+        assert_eq!(transport.dead_letters(1).await.unwrap(), []);
+        assert_eq!(client.echo(&context(), number.to_string()).await.unwrap().1, number.to_string());
     }
+    eventually(async || match transport.health() {
+        Health::Connected => Ok(()),
+        other => Err(other),
+    })
+    .await;
 }
 
 pub async fn nothing_accepted_is_lost_and_nothing_is_done_twice_while_connections_are_cut(vhost: &Vhost) {
