@@ -55,7 +55,8 @@ impl Shared {
             scheduler: SchedulerClient::new(transport),
             live_migration: ComputeLiveMigrationClient::new(transport),
             migration: ComputeMigrationClient::new(transport),
-            control: ComputeControlClient::new(transport),
+            // What these say is said again at the host's next round.
+            control: ComputeControlClient::new(transport).transient(),
             networks,
             bus_user: transport.user().map(str::to_owned),
             host: identity.host.clone(),

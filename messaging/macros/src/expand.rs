@@ -119,6 +119,12 @@ fn client(contract: &Contract) -> TokenStream {
                 Self { stub: self.stub.timeout(timeout) }
             }
 
+            /// The same client whose requests a broker does not keep over its restart.
+            #[must_use]
+            pub fn transient(&self) -> Self {
+                Self { stub: self.stub.adapt(|client| client.transient()) }
+            }
+
             /// The same client sending nothing newer than `cap`.
             #[must_use]
             pub fn version_cap(&self, cap: ::novella_messaging::Version) -> Self {

@@ -54,6 +54,7 @@ pub struct RpcClient {
     version: Version,
     timeout: Option<Duration>,
     monitor: Option<Duration>,
+    is_transient: bool,
     version_cap: Option<Version>,
 }
 
@@ -70,6 +71,7 @@ impl RpcClient {
             target: Arc::new(target),
             timeout: None,
             monitor: None,
+            is_transient: false,
             version_cap: None,
         }
     }
@@ -141,6 +143,14 @@ impl RpcClient {
     #[must_use]
     pub fn call_monitor_timeout(mut self, silence: Duration) -> Self {
         self.monitor = Some(Duration::from_secs(silence.as_secs().max(2)));
+        self
+    }
+
+    /// The same client whose requests a broker does not write to its disk, and has no more after a restart: for questions
+    /// that are asked again anyway. RabbitMQ 3 keeps a file open for each queue that a request to keep was ever in.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.is_transient = true;
         self
     }
 
@@ -326,6 +336,7 @@ impl RpcClient {
             args,
             timeout,
             monitor: self.monitor.or_else(unasked),
+            is_transient: self.is_transient,
         })
     }
 }

@@ -51,6 +51,7 @@ pub struct Outgoing {
     pub(super) args: Map<String, Value>,
     pub(super) timeout: Duration,
     pub(super) monitor: Option<Duration>,
+    pub(super) is_transient: bool,
 }
 
 impl Outgoing {
@@ -113,7 +114,7 @@ impl Outgoing {
             reply_to,
             unique_id: wire::new_id().into(),
         };
-        Message::new(Content::Request(request.into()))
+        Message { is_transient: self.is_transient, ..Message::new(Content::Request(request.into())) }
     }
 }
 

@@ -103,19 +103,18 @@ impl ConcurrencyLimiter {
     /// Waits before another attempt at a message; the backoff grows with the number of attempts before.
     pub(super) async fn back_off(&self, attempts_before: u32) {
         let _waiting = self.count_waiting();
-        self.pause(attempts_before).await;
+        self.sleep(attempts_before).await;
     }
 
     /// The same for a failed cast; it does not wait if too many messages wait already.
     pub(super) async fn back_off_if_few_wait(&self, attempts_before: u32) {
         let waiting = self.count_waiting();
         if !waiting.too_many {
-            self.pause(attempts_before).await;
+            self.sleep(attempts_before).await;
         }
     }
 
-    /// The backoff alone, of what keeps its permit meanwhile.
-    pub(super) async fn pause(&self, attempts_before: u32) {
+    async fn sleep(&self, attempts_before: u32) {
         let backoff = MIN_BACKOFF.saturating_mul(1 << attempts_before.min(16)).min(MAX_BACKOFF);
         tokio::select! {
             () = tokio::time::sleep(backoff) => {}

@@ -35,14 +35,17 @@ pub(super) async fn send_heartbeats(transport: &Transport, reply_to: &ReplyTo, e
     }
 }
 
-/// Sends the reply. That there is no caller any more, or none that a reply can reach, is no error: the work is done.
+/// Sends the reply, also to a bus that takes it late: what is done is not to be done again because it takes long to say so.
+/// But for no longer than callers wait unless told otherwise. That there is no caller any more, or none that a reply can reach, is no error: the work is done.
 pub(super) async fn send(
     transport: &Transport,
     reply_to: &ReplyTo,
     outcome: Result<Value, Box<Failure>>,
 ) -> Result<(), MessagingError> {
     let reply = message(reply_to, outcome, true);
-    match transport.publish(reply.clone()).await {
+    let options = transport.options();
+    let timeout = options.publish_timeout.max(options.rpc_response_timeout);
+    match transport.publish_within(reply.clone(), timeout).await {
         Err(MessagingError::Unroutable { .. }) if transport.is_in_process() => {
             tracing::info!(queue = &*reply_to.queue, "a caller is gone before its reply came");
             Ok(())

@@ -238,7 +238,7 @@ impl RequestHandler {
             Err(disposition) => return disposition,
         };
         match (&request.reply_to, outcome) {
-            (Some(reply_to), outcome) => match self.reply(reply_to, outcome, delivery).await {
+            (Some(reply_to), outcome) => match self.reply(reply_to, outcome).await {
                 Ok(()) => Disposition::Completed,
                 Err(error) => {
                     tracing::warn!(%error, "an answer could not be sent; the request goes back to its queue");
@@ -251,29 +251,21 @@ impl RequestHandler {
         }
     }
 
-    /// Sends the answer, also to a bus that takes none at the moment: what is done need not be done twice because it takes
-    /// long to say so. Not for longer than a caller waits, as far as anybody knows, nor if the broker has the request back.
-    async fn reply(
-        &self,
-        reply_to: &ReplyTo,
-        outcome: Result<Value, Box<Failure>>,
-        delivery: &Delivery,
-    ) -> Result<(), MessagingError> {
-        let started = Instant::now();
-        for attempts in 0.. {
-            match reply::send(&self.transport, reply_to, outcome.clone()).await {
-                Err(error)
-                    if started.elapsed() < self.transport.options().rpc_response_timeout
-                        && !delivery.is_void()
-                        && !self.stopping().is_cancelled() =>
-                {
-                    tracing::warn!(%error, "an answer could not be sent; trying again");
-                    self.limiter.pause(attempts).await;
-                }
-                sent => return sent,
+    /// Sends the answer. Once the server stops, no longer than any message.
+    async fn reply(&self, reply_to: &ReplyTo, outcome: Result<Value, Box<Failure>>) -> Result<(), MessagingError> {
+        let publish_timeout = self.transport.options().publish_timeout;
+        let stopped = async {
+            self.stopping().cancelled().await;
+            tokio::time::sleep(publish_timeout).await;
+        };
+        tokio::select! {
+            biased;
+            sent = reply::send(&self.transport, reply_to, outcome) => sent,
+            () = stopped => {
+                let reason = "the server stops".to_owned();
+                Err(MessagingError::Disconnected { waited: publish_timeout, reason })
             }
         }
-        Ok(())
     }
 
     /// Runs the method once it has a permit; an error if it does not come to its end.

@@ -159,6 +159,8 @@ pub(crate) struct Message {
     /// One more delivery was not acknowledged, of which nobody knows whether its work had begun: the header
     /// `x-novella-in-doubt`.
     pub(crate) in_doubt: bool,
+    /// Not worth writing to a disk: a broker that restarts has it no more (delivery mode 1).
+    pub(crate) is_transient: bool,
     /// Not worth delivering later than this after it was sent.
     pub(crate) expiration: Option<Duration>,
     pub(crate) death: Option<Box<DeathRecord>>,
@@ -177,6 +179,7 @@ impl Message {
             content,
             deliveries: 0,
             in_doubt: false,
+            is_transient: false,
             expiration: None,
             death: None,
             sender: None,

@@ -180,14 +180,23 @@ impl Transport {
 
     /// Sends one message and waits until the bus has taken it over.
     pub(crate) async fn publish(&self, publication: Publication) -> Result<(), MessagingError> {
+        self.publish_within(publication, self.inner.options.publish_timeout).await
+    }
+
+    /// The same with another time for the bus to take it over.
+    pub(crate) async fn publish_within(
+        &self,
+        publication: Publication,
+        timeout: Duration,
+    ) -> Result<(), MessagingError> {
         if self.inner.replies.is_closed() {
             return Err(MessagingError::Closed);
         }
         match &self.inner.backend {
-            Backend::Memory(bus) => bus.publish(publication, self.inner.options.publish_timeout).await,
+            Backend::Memory(bus) => bus.publish(publication, timeout).await,
             // Boxed, like the others below, so that what is sent in process is not moved about in
             // futures made for a broker.
-            Backend::Amqp(bus) => Box::pin(bus.publish(&publication)).await,
+            Backend::Amqp(bus) => Box::pin(bus.publish_all(std::slice::from_ref(&publication), timeout)).await,
         }
     }
 
@@ -197,7 +206,7 @@ impl Transport {
             return Err(MessagingError::Closed);
         }
         match &self.inner.backend {
-            Backend::Amqp(bus) => Box::pin(bus.publish_all(&publications)).await,
+            Backend::Amqp(bus) => Box::pin(bus.publish_all(&publications, self.inner.options.publish_timeout)).await,
             Backend::Memory(_) => {
                 for publication in publications {
                     self.publish(publication).await?;
@@ -268,11 +277,12 @@ impl Transport {
         };
         let time = jiff::Timestamp::now().to_string();
         let death = DeathRecord { reason, queue: queue.to_string(), time, cut, doubtful: false };
-        // An expiration would make it vanish from there.
+        // An expiration or a restart would make it vanish from there.
         let letter = Message {
             content: message.content.without_credentials(),
             death: Some(Box::new(death)),
             in_doubt: false,
+            is_transient: false,
             expiration: None,
             is_copy: true,
             ..message

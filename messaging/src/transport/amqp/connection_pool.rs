@@ -11,7 +11,7 @@ use lapin::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::{Address, ConnectionState, RecoveringConnection};
-use super::established::Established;
+use super::established::{Established, WeakEstablished};
 use crate::error::MessagingError;
 
 /// How many declarations may run at once on a connection. Each has a channel of its own, since one that fails breaks its
@@ -189,7 +189,7 @@ impl Drop for ConnectionLease {
 #[derive(Debug)]
 pub(super) struct DeclaringChannels {
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<(Established, Channel)>>,
+    idle: Mutex<Vec<(WeakEstablished, Channel)>>,
 }
 
 /// The right to declare, for as long as it is held.
@@ -203,7 +203,7 @@ impl DeclaringChannels {
         Self { permits: Arc::new(Semaphore::new(at_once.min(MAX_DECLARING))), idle: Mutex::default() }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<(Established, Channel)>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(WeakEstablished, Channel)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,17 +218,21 @@ impl DeclaringChannels {
 impl DeclaringPermit {
     /// A channel of this connection.
     pub(super) async fn channel(&self, connection: &Established) -> lapin::Result<Channel> {
-        // Those of an earlier connection are closed, or to be.
-        while let Some((of, channel)) = self.channels.idle().pop() {
-            if of.is(connection) && channel.status().connected() {
-                return Ok(channel);
-            }
+        let idle = {
+            let mut idle = self.channels.idle();
+            idle.retain(|(of, channel)| of.is(connection) && channel.status().connected());
+            idle.pop()
+        };
+        match idle {
+            Some((_, channel)) => Ok(channel),
+            None => connection.create_channel().await,
         }
-        connection.create_channel().await
     }
 
     /// Keeps a channel of this connection on which nothing failed.
     pub(super) fn put_back(&self, connection: &Established, channel: Channel) {
-        self.channels.idle().push((connection.clone(), channel));
+        if connection.stands() {
+            self.channels.idle().push((connection.downgrade(), channel));
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lapin::{Channel, Connection, ConnectionState, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
@@ -32,15 +33,23 @@ struct Inner {
     lost_numbers: AtomicU16,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The client library keeps one open of which numbers are lost. To begin with, this hands over the broker's
+        // farewell; nobody waits for its answer.
+        let _ = self.connection.close(200, "OK".into()).now_or_never();
+    }
+}
+
 impl Established {
     pub(super) fn new(connection: Connection) -> Self {
         let (lost, worn_out) = (CancellationToken::new(), CancellationToken::new());
         Self(Arc::new(Inner { connection, lost, worn_out, lost_numbers: AtomicU16::new(0) }))
     }
 
-    /// Whether both are the same one.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// What tells it from others, and does not keep it open.
+    pub(super) fn downgrade(&self) -> WeakEstablished {
+        WeakEstablished(Arc::downgrade(&self.0))
     }
 
     /// Notes that it is lost: nothing that was asked over it is waited for any more.
@@ -58,8 +67,8 @@ impl Established {
         tokio::time::timeout(LOSS_TIMEOUT, self.until_lost()).await.is_ok()
     }
 
-    /// Returns when it is worn out: whoever uses it for long is to go over to the next. What is under way on it can be
-    /// finished; it is closed when nobody has it any more.
+    /// Returns when it is worn out: whoever uses it for long is to go over to the next. Until nobody has it any more it can
+    /// be used to finish what is under way.
     pub(super) async fn until_worn_out(&self) {
         self.0.worn_out.cancelled().await;
     }
@@ -97,22 +106,28 @@ impl Established {
     pub(super) async fn create_channel(&self) -> lapin::Result<Channel> {
         let most = MAX_LOST_NUMBERS.min(self.configuration().channel_max() / MAX_LOST_PART);
         loop {
-            let lost = match self.0.connection.create_channel().await {
-                // The broker has nothing to say yet about a new channel.
-                Err(error) if errors::is_of_a_channel(&error) && self.stands() => {
-                    self.0.lost_numbers.fetch_add(1, Ordering::Relaxed) + 1
-                }
-                // They count as channels.
-                Err(error) if errors::is_channel_limit(&error) && self.0.lost_numbers.load(Ordering::Relaxed) > 0 => {
-                    u16::MAX
+            match self.0.connection.create_channel().await {
+                // The broker has nothing to say yet about a new channel. (If another question's error has ended the
+                // connection, it is that error.)
+                Err(error) if errors::is_of_a_channel(&error) && self.status().connected() => {
+                    if self.0.lost_numbers.fetch_add(1, Ordering::Relaxed) >= most {
+                        self.0.worn_out.cancel();
+                        return Err(gone());
+                    }
                 }
                 created => return created,
-            };
-            if lost > most {
-                self.0.worn_out.cancel();
-                return Err(gone());
             }
         }
+    }
+}
+
+/// Which connection something belongs to.
+#[derive(Debug)]
+pub(super) struct WeakEstablished(Weak<Inner>);
+
+impl WeakEstablished {
+    pub(super) fn is(&self, connection: &Established) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&connection.0))
     }
 }
 

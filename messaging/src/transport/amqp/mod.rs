@@ -139,12 +139,12 @@ impl AmqpBus {
         health
     }
 
-    pub(super) async fn publish(&self, publication: &Publication) -> Result<(), MessagingError> {
-        self.publish_all(std::slice::from_ref(publication)).await
-    }
-
-    /// Sends all, in order, then waits for all. The first failure is the answer.
-    pub(super) async fn publish_all(&self, publications: &[Publication]) -> Result<(), MessagingError> {
+    /// Sends all, in order, then waits for all, so long. The first failure is the answer.
+    pub(super) async fn publish_all(
+        &self,
+        publications: &[Publication],
+        timeout: Duration,
+    ) -> Result<(), MessagingError> {
         let _token = self.under_way.token();
         let send = async {
             let mut confirms = Vec::with_capacity(publications.len());
@@ -164,7 +164,6 @@ impl AmqpBus {
             }
             result
         };
-        let timeout = self.options.publish_timeout;
         tokio::time::timeout(timeout, send).await.unwrap_or_else(|_| {
             let state = self.sending.state();
             Err(why_not(&state.borrow(), timeout, "the broker did not confirm the message"))

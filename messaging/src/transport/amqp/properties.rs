@@ -45,7 +45,8 @@ const LONGEST_EXPIRATION: u128 = 315_360_000_000;
 /// oslo.messaging leaves unset; by it a returned message is recognised. `user` becomes the user id, which the broker
 /// refuses if it is not the connection's user.
 pub(super) fn of(message: &Message, route: &Route, id: &str, user: Option<&ShortString>) -> BasicProperties {
-    let passing = matches!(route, Route::Fanout { .. }) || matches!(message.content, Content::Reply(_));
+    let passing =
+        message.is_transient || matches!(route, Route::Fanout { .. }) || matches!(message.content, Content::Reply(_));
     let mut headers = FieldTable::default();
     if message.deliveries > 0 {
         headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(message.deliveries.into()));
@@ -141,7 +142,8 @@ impl Intake {
             MessageTrace { context, sent }
         });
         let content = self.content(delivery.data);
-        Message { content, deliveries, in_doubt, expiration, death, sender, is_copy: false, trace }
+        let is_transient = *properties.delivery_mode() == Some(TRANSIENT);
+        Message { content, deliveries, in_doubt, is_transient, expiration, death, sender, is_copy: false, trace }
     }
 
     fn content(&self, body: Vec<u8>) -> Content {
@@ -193,6 +195,7 @@ mod tests {
             content: Content::Encoded(Bytes::from_static(b"{}")),
             deliveries: 3,
             in_doubt: true,
+            is_transient: true,
             expiration: Some(Duration::from_millis(1500)),
             death: Some(death.clone()),
             sender: None,
@@ -201,7 +204,7 @@ mod tests {
                 .map(|context| MessageTrace { context, sent: Some(1_764_000_000_000_000) }),
         };
         let came = intake("me").message(delivery("", of(&sent, &queue(), "id", None), b"{}"));
-        assert_eq!((came.deliveries, came.in_doubt), (3, true));
+        assert_eq!((came.deliveries, came.in_doubt, came.is_transient), (3, true, true));
         assert_eq!((came.expiration, came.death), (sent.expiration, Some(death)));
         assert!(came.trace.is_some() && came.trace == sent.trace);
     }

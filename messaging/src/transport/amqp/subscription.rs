@@ -195,7 +195,8 @@ impl SubscriptionTask {
                 break;
             };
             let end = match self.open(connection).await {
-                Ok(mut session) => {
+                Ok(None) => SubscriptionExit::Standby,
+                Ok(Some(mut session)) => {
                     backoff = connection::backoff(self.options.rabbit_interval_max);
                     self.health.recover();
                     self.report(Ok(()));
@@ -284,23 +285,31 @@ impl SubscriptionTask {
         errors::permanent(error, &format!("one of the queues {} or its exchange", names.join(", ")), &self.address)
     }
 
-    async fn open(&mut self, connection: Established) -> lapin::Result<SubscriptionSession> {
+    /// Declares and consumes; `None` if another consumer has a queue to itself. To be told so by the broker would cost the
+    /// connection a channel each time.
+    async fn open(&mut self, connection: Established) -> lapin::Result<Option<SubscriptionSession>> {
         // Many may wait for this, for longer than the broker has for its answers.
         let permit = self.lease.declaring().acquire().await;
         let open = async {
             let (channel, declared) =
                 future::join(connection.create_channel(), self.declare(&connection, &permit, 0..self.queues.len()))
                     .await;
-            declared?;
+            let unconsumed = declared?;
+            let channel = channel?;
+            let is_taken = |queue: &SubscribedQueue| queue.consumed.exclusive && !unconsumed.contains(&queue.spec.name);
+            if self.queues.iter().any(is_taken) {
+                channel.close(200, "OK".into()).await?;
+                return Ok(None);
+            }
             self.declare_besides(&connection).await?;
             self.do_without();
-            let mut consumers = Consumers::start(&connection, channel?, self.consumed_queues(), self.prefetch).await?;
+            let mut consumers = Consumers::start(&connection, channel, self.consumed_queues(), self.prefetch).await?;
             let wanted = *self.prefetch_target.borrow_and_update();
             consumers.grow(self.consumed_queues(), wanted).await?;
-            Ok(consumers)
+            Ok(Some(consumers))
         };
         let consumers = connection.answer(open).await?;
-        Ok(SubscriptionSession { connection, consumers })
+        Ok(consumers.map(|consumers| SubscriptionSession { connection, consumers }))
     }
 
     /// One that is there with other properties, as an earlier version declared it, stays as it is. That is found out once,

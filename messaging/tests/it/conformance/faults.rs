@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use novella_messaging::{
@@ -67,6 +67,20 @@ pub async fn a_question_whose_connection_is_cut_is_asked_again(vhost: &Vhost) {
         }
     };
     tokio::join!(cutting, asking);
+}
+
+pub async fn a_request_is_kept_over_the_brokers_restart_unless_its_client_says_otherwise(vhost: &Vhost) {
+    let (transport, workers) = (vhost.connect().await, Workers::new());
+    workers.serve(&transport, "host").await.stop(TEST_TIMEOUT).await;
+    let client = WorkClient::new(&transport);
+    client.perform(&context(), "kept".into()).await.unwrap();
+    client.transient().perform(&context(), "passing".into()).await.unwrap();
+    let connection = Connection::connect(vhost.url(), ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    for mode in [2, 1] {
+        let got = channel.basic_get("work".into(), BasicGetOptions::default()).await.unwrap().unwrap();
+        assert_eq!(*got.delivery.properties.delivery_mode(), Some(mode));
+    }
 }
 
 /// More often than a connection has numbers for channels: the answer "not found" closes a channel each time. Whoever

@@ -158,6 +158,7 @@ mod on_rabbitmq {
     suite! { novella_testing::Vhost, faults:
         a_cut_connection_is_survived
         a_question_whose_connection_is_cut_is_asked_again
+        a_request_is_kept_over_the_brokers_restart_unless_its_client_says_otherwise
         what_is_not_there_can_be_asked_for_any_number_of_times
         nothing_accepted_is_lost_and_nothing_is_done_twice_while_connections_are_cut
         a_call_in_flight_survives_a_cut_connection
@@ -204,6 +205,7 @@ mod on_rabbitmq {
             a_broker_that_is_stopped_and_started_loses_nothing
             a_broker_that_is_killed_and_started_loses_nothing
             a_broker_without_memory_is_an_error_that_says_so_and_health_says_so_too
+            an_answer_that_the_broker_takes_late_is_sent_and_its_work_not_done_twice
             a_channel_closed_over_a_slow_method_is_made_again_and_the_method_runs_on
         }
         alone! { many_servers:

@@ -132,6 +132,30 @@ pub async fn a_broker_without_memory_is_an_error_that_says_so_and_health_says_so
     .await;
 }
 
+/// What is done is not done again because it takes long to say so.
+pub async fn an_answer_that_the_broker_takes_late_is_sent_and_its_work_not_done_twice() {
+    let (broker, mut workers) = (Broker::start("").await, Workers::new());
+    let (receiver, sender) = (connect(&broker, Duration::from_secs(1)).await, connect(&broker, TEST_TIMEOUT).await);
+    let _server = workers.serve(&receiver, "host-1").await;
+    let client = WorkClient::new(&sender);
+    let call = tokio::spawn(async move { client.wait(&context()).await });
+    assert_eq!(workers.next_text().await, "wait");
+    broker.control(&["set_vm_memory_high_watermark", "0.000001"]).await;
+    workers.gate.add_permits(1);
+    assert_eq!(workers.next_text().await, "waited");
+    // Longer than a publish may take.
+    eventually(async || match receiver.health() {
+        Health::Blocked { .. } => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!call.is_finished());
+    broker.control(&["set_vm_memory_high_watermark", "0.4"]).await;
+    assert_eq!(within(call).await.unwrap().unwrap(), "host-1");
+    assert_eq!(workers.unread_events(), []);
+}
+
 /// RabbitMQ closes the channel of a consumer that holds a message for too long (`consumer_timeout`, by default half an
 /// hour): with a precondition error, and it delivers again what the consumer had.
 pub async fn a_channel_closed_over_a_slow_method_is_made_again_and_the_method_runs_on() {
