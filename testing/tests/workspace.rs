@@ -33,6 +33,22 @@ const FOR_TESTS: &[&str] = &["novella-testing", "novella-contract-tests", "novel
 
 const LONGEST_FILE: usize = 600;
 
+/// What docs/benchmarks.md says that one more of something costs: at most so many lines of code in these files.
+const SIZES: &[(&str, usize, &[&str])] = &[
+    ("address scopes", 85, &["network/src/resources/address_scopes.rs"]),
+    ("policies", 95, &["identity/src/resources/policies.rs"]),
+    ("groups", 110, &["identity/src/resources/groups.rs"]),
+    ("tags of servers", 155, &["api/src/compute/servers/tags.rs"]),
+    ("server groups", 235, &["api/src/compute/server_groups.rs"]),
+    ("key pairs", 285, &["api/src/compute/keypairs/mod.rs", "api/src/compute/keypairs/keys.rs"]),
+    ("lock and unlock", 60, &["api/src/compute/servers/actions/lock.rs"]),
+];
+/// And an action that one host does alone, the crash dump: on so many lines in so many files it has a name, beside the
+/// driver's own work.
+const ACTION_NAMES: &[&str] =
+    &["TriggerCrashDump", "trigger_crash_dump", "TriggeringCrashDump", "SERVERS_TRIGGER_CRASH_DUMP"];
+const ACTION_SIZE: (usize, usize) = (12, 7);
+
 #[test]
 fn crates_use_those_after_them_and_never_another_component() {
     let mut wrong = Vec::new();
@@ -65,6 +81,42 @@ fn no_file_is_too_long() {
         .filter(|(lines, _)| *lines > LONGEST_FILE)
         .collect();
     assert!(long.is_empty(), "of more than {LONGEST_FILE} lines: {long:?}");
+}
+
+#[test]
+fn one_more_of_each_kind_costs_what_the_documents_say() {
+    let root = root();
+    for (what, most, files) in SIZES {
+        let lines: usize = files.iter().map(|file| code(&root.join(file)).len()).sum();
+        assert!(lines <= *most && lines + 10 > *most, "{what}: {lines} lines of code; {most} are said");
+    }
+
+    let of_services =
+        ["api", "common", "compute", "conductor", "scheduler", "rest"].map(|folder| root.join(folder).join("src"));
+    // The driver's work, and what makes it fail for tests.
+    let besides = ["compute/src/virt/fake", "common/src/faults"].map(|folder| root.join(folder));
+    let files = sources(&root)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter(|path| of_services.iter().any(|folder| path.starts_with(folder)))
+        .filter(|path| !besides.iter().any(|folder| path.starts_with(folder)));
+    let named: Vec<_> = files
+        .map(|path| {
+            let lines = code(&path).into_iter().filter(|line| ACTION_NAMES.iter().any(|name| line.contains(name)));
+            (lines.count(), path)
+        })
+        .filter(|(lines, _)| *lines > 0)
+        .collect();
+    let size = (named.iter().map(|(lines, _)| lines).sum(), named.len());
+    assert_eq!(size, ACTION_SIZE, "{named:?}");
+}
+
+/// The lines of a file that are code: no comments, no empty lines, no tests.
+fn code(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+    lines.map(str::to_owned).collect()
 }
 
 #[test]
