@@ -414,8 +414,8 @@ impl Run {
                     tracing::warn!(host = self.identity.host, %error, "a heartbeat could not be sent");
                     // Soon, so that it is heard when the bus is back; then less often, since a bus that is there and slow is
                     // not helped by thousands of hosts that send more than ever.
-                    let delay = retry.min(HELLO.1).min(self.report_interval);
-                    retry = retry.saturating_mul(2);
+                    let delay = retry.min(self.report_interval);
+                    retry = (retry * 2).min(HELLO.1);
                     delay
                 }
             };

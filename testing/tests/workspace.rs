@@ -95,9 +95,7 @@ fn one_more_of_each_kind_costs_what_the_documents_say() {
         ["api", "common", "compute", "conductor", "scheduler", "rest"].map(|folder| root.join(folder).join("src"));
     // The driver's work, and what makes it fail for tests.
     let besides = ["compute/src/virt/fake", "common/src/faults"].map(|folder| root.join(folder));
-    let files = sources(&root)
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+    let files = rust_sources(&root)
         .filter(|path| of_services.iter().any(|folder| path.starts_with(folder)))
         .filter(|path| !besides.iter().any(|folder| path.starts_with(folder)));
     let named: Vec<_> = files
@@ -121,9 +119,7 @@ fn code(file: &Path) -> Vec<String> {
 
 #[test]
 fn what_a_contract_calls_a_method_its_manager_calls_it_too() {
-    let files: Vec<(PathBuf, Vec<Item>)> = sources(&root())
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+    let files: Vec<(PathBuf, Vec<Item>)> = rust_sources(&root())
         .filter(|path| path.components().any(|part| part.as_os_str() == "src"))
         .map(|path| {
             let file = syn::parse_file(&fs::read_to_string(&path).unwrap());
@@ -273,6 +269,11 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Those of them in Rust.
+fn rust_sources(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    sources(folder).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
 }
 
 /// A contract's name and those of its methods.

@@ -135,7 +135,7 @@ pub struct BusConfig {
     /// Seconds that a call waits for its answer, unless the contract says otherwise.
     #[serde(with = "seconds")]
     pub rpc_response_timeout: Duration,
-    /// Seconds that a sender waits for the broker to take a message.
+    /// Seconds that a sender waits for the broker to take a message; an answer waits for `rpc_response_timeout`.
     #[serde(with = "seconds")]
     pub publish_timeout: Duration,
     /// Seconds without a sign of life after which a connection counts as dead; an even number.

@@ -36,7 +36,8 @@ pub(super) async fn send_heartbeats(transport: &Transport, reply_to: &ReplyTo, e
 }
 
 /// Sends the reply, also to a bus that takes it late: what is done is not to be done again because it takes long to say so.
-/// But for no longer than callers wait unless told otherwise. That there is no caller any more, or none that a reply can reach, is no error: the work is done.
+/// But for no longer than callers wait unless told otherwise. That there is no caller any more, or none that a reply can
+/// reach, is no error: the work is done.
 pub(super) async fn send(
     transport: &Transport,
     reply_to: &ReplyTo,

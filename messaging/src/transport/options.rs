@@ -27,7 +27,8 @@ pub struct TransportOptions {
     pub connection_name: String,
     /// How long a call waits for its answer unless told otherwise. Default 60 s.
     pub rpc_response_timeout: Duration,
-    /// How long a publish may wait for a connection and for the broker's confirm. Default 10 s.
+    /// How long a publish may wait for a connection and for the broker's confirm; that of an answer as long as
+    /// `rpc_response_timeout`, if that is longer. Default 10 s.
     pub publish_timeout: Duration,
     /// A connection on which nothing came for this time is dead. An even number of seconds, at least 2; others are rounded
     /// up. Default 16 s; oslo's is 60 s.

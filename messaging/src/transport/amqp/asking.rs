@@ -38,7 +38,11 @@ impl Asking {
 
     /// The connection, as soon as there is one.
     pub(super) async fn up(&self) -> Result<Established, MessagingError> {
+        if self.closed.is_cancelled() {
+            return Err(MessagingError::Closed);
+        }
         let connection = self.connection.get_or_init(|| RecoveringConnection::open(self.address.clone()));
+        // In the meantime, so that it was not seen there.
         if self.closed.is_cancelled() {
             connection.begin_closing();
         }
@@ -50,11 +54,12 @@ impl Asking {
         self.connection.get().map(RecoveringConnection::state)
     }
 
-    /// Waits for its turn to use one of few channels.
+    /// Waits until one more may use a channel for markers.
     pub(super) async fn channel(&self) -> DeclaringPermit {
         Arc::clone(&self.channels).acquire().await
     }
 
+    /// Closes the connection, and opens none any more.
     pub(super) async fn close(&self) {
         self.closed.cancel();
         if let Some(connection) = self.connection.get() {

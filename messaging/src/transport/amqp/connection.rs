@@ -302,25 +302,19 @@ async fn keep(
         }
         state.send_replace(ConnectionState::Up { connection: connection.clone(), number, blocked: None });
         let reason = tokio::select! {
-            reason = follow(&connection, &state) => reason,
+            reason = follow(&connection, &state) => {
+                let broker = host_and_port(&address.brokers[broker]);
+                tracing::warn!(broker, connection = address.name, reason, "the connection to the broker is lost");
+                connection.lose();
+                reason
+            }
             () = connection.until_worn_out() => {
                 tracing::info!(connection = address.name, "a connection's channels are used up; another takes its place");
-                let reason = "its channels are used up".to_owned();
-                state.send_replace(ConnectionState::Down { since: Instant::now(), reason });
-                lost = broker;
-                continue;
+                "its channels are used up".to_owned()
             }
             () = closing.cancelled() => break connection,
         };
-        let broker_address = host_and_port(&address.brokers[broker]);
-        tracing::warn!(
-            broker = broker_address,
-            connection = address.name,
-            reason,
-            "the connection to the broker is lost"
-        );
         state.send_replace(ConnectionState::Down { since: Instant::now(), reason });
-        connection.lose();
         lost = broker;
     };
     let close = connection.close(200, "OK".into());

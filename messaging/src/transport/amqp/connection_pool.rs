@@ -17,7 +17,7 @@ use crate::error::MessagingError;
 /// How many declarations may run at once on a connection. Each has a channel of its own, since one that fails breaks its
 /// channel.
 const MAX_DECLARING: usize = 8;
-/// Room for channels that do not last: those of declarations, some of which need a second.
+/// So many channels are left for those that do not last: those of declarations, some of which need a second.
 const RESERVED_CHANNELS: usize = 2 * MAX_DECLARING;
 
 /// A transport's connections for consuming. Cheap to clone.

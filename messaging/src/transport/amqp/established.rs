@@ -62,15 +62,20 @@ impl Established {
         self.0.lost.cancelled().await;
     }
 
-    /// Waits for a moment; whether it is lost within that.
-    pub(super) async fn is_lost_soon(&self) -> bool {
-        tokio::time::timeout(LOSS_TIMEOUT, self.until_lost()).await.is_ok()
-    }
-
     /// Returns when it is worn out: whoever uses it for long is to go over to the next. Until nobody has it any more it can
     /// be used to finish what is under way.
     pub(super) async fn until_worn_out(&self) {
         self.0.worn_out.cancelled().await;
+    }
+
+    /// Returns when another is to be used, for either reason.
+    pub(super) async fn until_gone(&self) {
+        tokio::select! { () = self.until_lost() => {}, () = self.until_worn_out() => {} }
+    }
+
+    /// Whether another is to be used. If nobody knows of a reason yet, waits for a moment.
+    pub(super) async fn is_gone(&self) -> bool {
+        !self.stands() || tokio::time::timeout(LOSS_TIMEOUT, self.until_gone()).await.is_ok()
     }
 
     /// Whether it stands, and is not worn out.

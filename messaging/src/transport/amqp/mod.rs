@@ -1,10 +1,10 @@
 //! The bus on RabbitMQ.
 //!
 //! A transport sends and consumes on different connections, so that a broker that stops taking messages can still hand
-//! some out. It sends on one (by two channels, see [`publisher`]: fanouts, and copies that take a message's place, go by many exchanges, which
-//! are declared first, and are to hold up nothing else). It consumes on as many as it needs (a channel for each server, listener and the reply
-//! queue, see [`subscription`] and [`connection_pool`]). What is there it asks on one more, see [`asking`]. Each connection
-//! recovers by itself, see [`connection`].
+//! some out. It sends on one (by two channels, see [`publisher`]: fanouts, and copies that take a message's place, go by many
+//! exchanges, which are declared first, and are to hold up nothing else). It consumes on as many as it needs (a channel for
+//! each server, listener and the reply queue, see [`subscription`] and [`connection_pool`]). What is there it asks on one
+//! more, see [`asking`]. Each connection recovers by itself, see [`connection`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -261,9 +261,6 @@ impl AmqpBus {
     where
         A: Future<Output = lapin::Result<T>>,
     {
-        if self.under_way.is_closed() {
-            return Err(MessagingError::Closed);
-        }
         let timeout = self.options.publish_timeout;
         let answer = async {
             loop {
@@ -275,9 +272,7 @@ impl AmqpBus {
                 if let Some(error) = errors::permanent(&error, what, self.asking.address()) {
                     return Err(error);
                 }
-                // A moment may pass until it is known that the connection is lost.
-                let is_lost = async { !connection.stands() || connection.is_lost_soon().await };
-                if errors::is_rejection(&error) || !is_lost.await {
+                if errors::is_rejection(&error) || !connection.is_gone().await {
                     return Err(MessagingError::Disconnected { waited: Duration::ZERO, reason: error.to_string() });
                 }
                 tracing::debug!(%error, what, "the connection was lost before the answer; asking again");

@@ -364,10 +364,10 @@ impl PublisherSession {
         options: &TransportOptions,
         refusals: &Refusals,
     ) -> lapin::Result<Option<MessagingError>> {
-        let connection = self.connection.clone();
         if let Some(exchange) = Exchange::of(&pending.route)
             && !self.exchanges.contains(&exchange)
         {
+            let connection = self.connection.clone();
             let declare = async {
                 let channel = self.declaring().await?;
                 topology::declare_exchange(&connection, channel, &pending.route, options, refusals).await
@@ -383,6 +383,7 @@ impl PublisherSession {
         if let Some(spec) = &pending.declare
             && !self.queues.contains(&spec.name)
         {
+            let connection = self.connection.clone();
             let declare = async {
                 let channel = self.declaring().await?;
                 let declared = topology::declare_queues(&connection, channel, &[spec], options, refusals).await?;

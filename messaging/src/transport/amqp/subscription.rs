@@ -420,9 +420,7 @@ impl SubscriptionTask {
             RedeclarationSchedule::new(self.options.redeclare_interval, self.options.rabbit_interval_max);
         let mut redeclare = pin!(tokio::time::sleep(schedule.after_success(self.lease.subscriptions())));
         let connection = session.connection.clone();
-        let mut gone = pin!(async {
-            tokio::select! { () = connection.until_lost() => {}, () = connection.until_worn_out() => {} }
-        });
+        let mut gone = pin!(connection.until_gone());
         loop {
             tokio::select! {
                 changed = self.phase.changed() => {

@@ -111,6 +111,12 @@ pub async fn what_a_listener_had_in_hand_when_its_connection_was_cut_comes_again
     let first = within(listener.next_batch(1)).await.unwrap();
     assert!(vhost.close_connections().await > 0);
     drop(first);
+    // A busy broker takes its time to hand them out again; what is looked at is how the listener takes them.
+    eventually(async || match &transport.inspect(&["reports.info"]).await.unwrap().queues[0] {
+        queue if queue.consumers == 1 && queue.ready == 0 => Ok(()),
+        queue => Err(queue.clone()),
+    })
+    .await;
     let (mut batches, mut taken) = (0, std::collections::BTreeSet::new());
     while taken.len() < 100 {
         let batch = within(listener.next_batch(500)).await.unwrap();
@@ -118,7 +124,7 @@ pub async fn what_a_listener_had_in_hand_when_its_connection_was_cut_comes_again
         taken.extend(batch.notifications().iter().map(|it| it.event_type.clone()));
         batch.ack().await;
     }
-    assert!(batches < 100, "one by one");
+    assert!(batches < 50, "{batches} batches");
     assert_eq!(transport.dead_letters(10).await.unwrap(), []);
 }
 

@@ -149,7 +149,8 @@ pub async fn an_answer_that_the_broker_takes_late_is_sent_and_its_work_not_done_
         other => Err(other),
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let error = WorkClient::new(&receiver).perform(&context(), "hasty".into()).await.unwrap_err();
+    assert!(matches!(error, MessagingError::Blocked { .. }), "{error:?}");
     assert!(!call.is_finished());
     broker.control(&["set_vm_memory_high_watermark", "0.4"]).await;
     assert_eq!(within(call).await.unwrap().unwrap(), "host-1");
